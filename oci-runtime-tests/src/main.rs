@@ -1,0 +1,2 @@
+//! A conformance suite for OCI runtimes.
+fn main() {}

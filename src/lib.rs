@@ -1,0 +1,1 @@
+//! orlop, a low-level OCI container runtime.
