@@ -1,1 +1,15 @@
 //! orlop, a low-level OCI container runtime.
+//!
+//! The house has floors; a module imports only from lower floors, or from its own folder:
+//!
+//! ```text
+//!  5  src/bin/orlop/        argv -> request -> container::* -> one line of error, exit code
+//!  4  container  state  features        one short function per OCI operation
+//!  3  process/              plan, launch (parent), stage (child), sequence, protocol, confine, execute, seccomp/
+//!  2  namespaces/  cgroups/  rootfs/  hooks         siblings never import one another
+//!  1  config/  path  procfs  error  log             the words that everybody shares
+//!  0  sys/                  all unsafe code; one function per system call; knows nothing of containers
+//! ```
+
+pub mod error;
+pub mod sys;

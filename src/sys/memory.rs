@@ -1,0 +1,93 @@
+//! Memory that outlives an `execve` or is seen by two processes: memfd and mmap.
+#![allow(unsafe_code)]
+
+use super::file::own;
+use super::{Errno, Failure, Result, check, failed, show, with_c_str};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+
+const MFD_EXEC: u32 = 0x10;
+const MFD_NOEXEC_SEAL: u32 = 0x8;
+
+/// What a memory file is for (`memfd_create(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryFile {
+    /// Bytes to map or read; can never be executed where the kernel knows how (6.3).
+    Data,
+    /// A program that will be executed. EACCES where the sysctl vm.memfd_noexec is 2.
+    Program,
+}
+
+/// `memfd_create(2)`, closed on exec, sealable. The kind's flag is dropped on kernels before 6.3, which lack it.
+pub fn memfd(name: &str, kind: MemoryFile) -> Result<OwnedFd> {
+    let base = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    let with = base | if kind == MemoryFile::Program { MFD_EXEC } else { MFD_NOEXEC_SEAL };
+    let make = |flags: u32| {
+        with_c_str(name, |c| {
+            // SAFETY: `c` is a C string that outlives the call.
+            check(unsafe { libc::memfd_create(c.as_ptr(), flags) }, || format!("memfd_create({name:?}, {flags:#x})"))
+        })
+    };
+    match make(with) {
+        Err(e) if e.is(libc::EINVAL) => make(base),
+        other => other,
+    }
+    .map(own)
+}
+
+/// Seals a memory file against every further change (`fcntl(2)`, F_ADD_SEALS).
+pub fn seal(fd: impl AsFd) -> Result<()> {
+    let fd = fd.as_fd();
+    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }, || {
+        format!("fcntl({}, F_ADD_SEALS, {seals:#x})", show(fd))
+    })?;
+    Ok(())
+}
+
+/// `ftruncate(2)`.
+pub fn truncate(fd: impl AsFd, length: u64) -> Result<()> {
+    let fd = fd.as_fd();
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::ftruncate(fd.as_raw_fd(), length as libc::off_t) }, || {
+        format!("ftruncate({}, {length})", show(fd))
+    })?;
+    Ok(())
+}
+
+/// A page of words that several processes see (`mmap(2)` of a memory file, MAP_SHARED), unmapped when dropped.
+pub struct SharedPage(NonNull<[AtomicU32; WORDS]>);
+
+/// How many words a [`SharedPage`] has.
+pub const WORDS: usize = 1024;
+
+impl SharedPage {
+    /// Maps the first page of `fd`, a memory file of this program's own of at least 4096 bytes.
+    pub fn map(fd: impl AsFd) -> Result<SharedPage> {
+        let fd = fd.as_fd();
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at a place of the kernel's choice disturbs nothing that exists.
+        let at =
+            unsafe { libc::mmap(std::ptr::null_mut(), WORDS * 4, protection, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
+        if at == libc::MAP_FAILED {
+            return Err(failed(|| format!("mmap({})", show(fd))));
+        }
+        NonNull::new(at.cast()).map(SharedPage).ok_or_else(|| Failure::new("mmap", Errno(libc::EFAULT)))
+    }
+
+    /// Its words; each may change at any time by the hand of another process.
+    pub fn words(&self) -> &[AtomicU32; WORDS] {
+        // SAFETY: the mapping is live until drop, aligned to a page, long enough, and shared words are only touched as
+        // atomics. No other process can shrink the file: `map` is for files whose size this program has sealed.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for SharedPage {
+    fn drop(&mut self) {
+        // SAFETY: unmaps exactly what `map` mapped, and nothing borrowed from `words` outlives self.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), WORDS * 4) };
+    }
+}
