@@ -11,5 +11,6 @@
 //!  0  sys/                  all unsafe code; one function per system call; knows nothing of containers
 //! ```
 
+pub mod container;
 pub mod error;
 pub mod sys;

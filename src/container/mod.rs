@@ -1,0 +1,3 @@
+//! The operations on containers: one short function each.
+
+pub mod request;

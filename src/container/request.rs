@@ -1,0 +1,332 @@
+//! What a caller asks of a container, parsed: one plain struct for each command that takes more than an id.
+//!
+//! A field that is `None`, `false` or empty was not given on the command line. Paths are as the caller wrote them and mean
+//! something relative to the working directory of the call.
+
+mod cgroup;
+mod id;
+mod signal;
+pub mod size;
+mod user;
+
+pub use cgroup::SubCgroup;
+pub use id::ContainerId;
+pub use signal::Signal;
+pub use user::User;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `create`, and what `run` has in common with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateRequest {
+    /// The new container's id.
+    pub id: ContainerId,
+    /// The directory of the bundle, `.` if none was given.
+    pub bundle: PathBuf,
+    /// Another file than the bundle's `config.json`.
+    pub config: Option<PathBuf>,
+    /// A listening socket that receives the terminal's master.
+    pub console_socket: Option<PathBuf>,
+    /// A listening socket that receives a pidfd of init.
+    pub pidfd_socket: Option<PathBuf>,
+    /// Where to write init's process id.
+    pub pid_file: Option<PathBuf>,
+    /// Move the root with MS_MOVE and chroot instead of `pivot_root`.
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// How many descriptors after stdio and `$LISTEN_FDS` the container keeps.
+    pub preserve_fds: u32,
+    /// Put the reaping shim in as PID 1.
+    pub init: bool,
+}
+
+/// `run`: create, start and, unless detached, wait and delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRequest {
+    /// The container to make.
+    pub create: CreateRequest,
+    /// Return once it runs.
+    pub detach: bool,
+    /// Leave the stopped container in place.
+    pub keep: bool,
+    /// Do not reap what the container's processes leave to us.
+    pub no_subreaper: bool,
+}
+
+/// `kill`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KillRequest {
+    /// To whom.
+    pub id: ContainerId,
+    /// What.
+    pub signal: Signal,
+    /// To every process of the container; then it is no error that init has stopped.
+    pub all: bool,
+}
+
+/// `delete`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteRequest {
+    /// Which.
+    pub id: ContainerId,
+    /// Kill it first, clean up whatever half of it there is, and take its absence for success.
+    pub force: bool,
+}
+
+/// How `list` and `ps` print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// `list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRequest {
+    /// The form.
+    pub format: Format,
+    /// Only ids, one in a line.
+    pub quiet: bool,
+}
+
+/// `ps`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PsRequest {
+    /// Whose processes.
+    pub id: ContainerId,
+    /// The form.
+    pub format: Format,
+    /// Options for ps(1), used by the table; none means `-ef`.
+    pub args: Vec<String>,
+}
+
+/// `exec`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecRequest {
+    /// In which container.
+    pub id: ContainerId,
+    /// What to execute.
+    pub process: ExecProcess,
+    /// Return once it runs.
+    pub detach: bool,
+    /// Where to write its process id.
+    pub pid_file: Option<PathBuf>,
+    /// A listening socket that receives the terminal's master.
+    pub console_socket: Option<PathBuf>,
+    /// A listening socket that receives a pidfd of it.
+    pub pidfd_socket: Option<PathBuf>,
+    /// How many descriptors after stdio and `$LISTEN_FDS` it keeps.
+    pub preserve_fds: u32,
+    /// Sub-cgroups of the container's cgroup to put it in.
+    pub cgroups: Vec<SubCgroup>,
+    /// Also into a paused container, where it waits until the container is resumed.
+    pub ignore_paused: bool,
+}
+
+/// Where `exec` learns about its process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecProcess {
+    /// From a file in the form of config.json's `process`, which says everything.
+    File(PathBuf),
+    /// From the command line, which changes the process of the container's config.
+    Changes(Box<ProcessChanges>),
+}
+
+/// What `exec` changes in a copy of the container's own process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessChanges {
+    /// The program and its arguments; empty is an error of the core's ("process args cannot be empty").
+    pub args: Vec<String>,
+    /// Whether it has a terminal (the container's own process does not matter).
+    pub tty: bool,
+    /// Its working directory.
+    pub cwd: Option<String>,
+    /// `NAME=VALUE`, added behind the container's.
+    pub env: Vec<String>,
+    /// Its user.
+    pub user: Option<User>,
+    /// Added behind the container's.
+    pub additional_gids: Vec<u32>,
+    /// Its SELinux label.
+    pub process_label: Option<String>,
+    /// Its AppArmor profile.
+    pub apparmor: Option<String>,
+    /// Its no_new_privs, if given.
+    pub no_new_privs: Option<bool>,
+    /// Capabilities to add to its bounding, effective and permitted sets (never the inheritable one).
+    pub capabilities: Vec<String>,
+}
+
+/// `update`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateRequest {
+    /// Which container.
+    pub id: ContainerId,
+    /// What to change.
+    pub resources: ResourceSource,
+}
+
+/// Where `update` learns about the resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResourceSource {
+    /// JSON in the form of config.json's `linux.resources` on standard input.
+    Stdin,
+    /// The same from a file.
+    File(PathBuf),
+    /// From the command line.
+    Changes(Box<ResourceChanges>),
+}
+
+/// The resources that `update` takes on the command line. Memory is in bytes, -1 is no limit; times are in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // Each is the field of the same name in the spec's `linux.resources` and `linux.intelRdt`.
+pub struct ResourceChanges {
+    pub blkio_weight: Option<u16>,
+    pub cpu_period: Option<u64>,
+    pub cpu_quota: Option<i64>,
+    pub cpu_burst: Option<u64>,
+    pub cpu_shares: Option<u64>,
+    pub cpu_rt_period: Option<u64>,
+    pub cpu_rt_runtime: Option<i64>,
+    pub cpu_idle: Option<i64>,
+    pub cpuset_cpus: Option<String>,
+    pub cpuset_mems: Option<String>,
+    pub memory: Option<i64>,
+    pub memory_reservation: Option<i64>,
+    pub memory_swap: Option<i64>,
+    pub kernel_memory: Option<i64>,
+    pub kernel_memory_tcp: Option<i64>,
+    pub pids_limit: Option<i64>,
+    pub l3_cache_schema: Option<String>,
+    pub mem_bw_schema: Option<String>,
+}
+
+/// `events`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventsRequest {
+    /// Which container.
+    pub id: ContainerId,
+    /// The time between two statistics, above zero.
+    pub interval: Duration,
+    /// Print statistics once and return.
+    pub stats: bool,
+}
+
+/// How CRIU treats cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // CRIU's own words.
+pub enum ManageCgroups {
+    Soft,
+    Full,
+    Strict,
+    Ignore,
+}
+
+/// How CRIU keeps packets away while it works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // CRIU's own words.
+pub enum NetworkLock {
+    Iptables,
+    Nftables,
+    Skip,
+}
+
+/// What `checkpoint` and `restore` have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CriuOptions {
+    /// CRIU's program: a path, or a name to find in `$PATH`.
+    pub criu: PathBuf,
+    /// The directory of the images; `checkpoint` in the working directory if none was given.
+    pub image_path: PathBuf,
+    /// The directory of CRIU's log and other work files.
+    pub work_path: Option<PathBuf>,
+    /// Keep established TCP connections.
+    pub tcp_established: bool,
+    /// Keep sockets whose other end is outside.
+    pub ext_unix_sk: bool,
+    /// Keep a terminal that comes from outside.
+    pub shell_job: bool,
+    /// Keep file locks.
+    pub file_locks: bool,
+    /// Load or serve memory pages on demand.
+    pub lazy_pages: bool,
+    /// Remove duplicate pages from the images.
+    pub auto_dedup: bool,
+    /// What to do about cgroups, if given.
+    pub manage_cgroups: Option<ManageCgroups>,
+    /// Namespaces (`network` is the only one known) to leave empty.
+    pub empty_ns: Vec<String>,
+    /// How to lock the network, if given.
+    pub network_lock: Option<NetworkLock>,
+}
+
+/// `checkpoint`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointRequest {
+    /// Which container.
+    pub id: ContainerId,
+    /// What restore has too.
+    pub criu: CriuOptions,
+    /// The images of the pre-dump before, relative to the image directory.
+    pub parent_path: Option<PathBuf>,
+    /// Let the container run on.
+    pub leave_running: bool,
+    /// Only dump memory, and let the container run on.
+    pub pre_dump: bool,
+    /// Leave out connections that are being made.
+    pub tcp_skip_in_flight: bool,
+    /// Link deleted files back in.
+    pub link_remap: bool,
+    /// A descriptor to which CRIU writes a zero byte once lazy pages are served.
+    pub status_fd: Option<i32>,
+    /// The address and port of a page server.
+    pub page_server: Option<(String, u16)>,
+}
+
+/// `restore`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreRequest {
+    /// What creating has too (`init`, `no_new_keyring` and `pidfd_socket` are never given).
+    pub create: CreateRequest,
+    /// What checkpoint has too.
+    pub criu: CriuOptions,
+    /// Return once it runs.
+    pub detach: bool,
+    /// Do not reap what the container's processes leave to us.
+    pub no_subreaper: bool,
+    /// Close TCP connections instead of restoring them.
+    pub tcp_close: bool,
+    /// An LSM profile `TYPE:NAME` instead of the dumped one.
+    pub lsm_profile: Option<String>,
+    /// An SELinux mount context instead of the dumped one.
+    pub lsm_mount_context: Option<String>,
+}
+
+/// Who makes and fills the cgroups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgroupManager {
+    /// We write to the cgroup file system.
+    #[default]
+    Cgroupfs,
+    /// systemd makes a scope.
+    Systemd,
+    /// Nobody: the container stays in its caller's cgroup.
+    Disabled,
+}
+
+/// Whether failing for want of rights over cgroups is forgiven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rootless {
+    /// If we are not root of the first user namespace.
+    #[default]
+    Auto,
+    /// Always.
+    Yes,
+    /// Never.
+    No,
+}
