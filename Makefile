@@ -1,0 +1,107 @@
+# orlop: build, test and install.  `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+CARGO    ?= cargo
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+RUNTIME  ?= $(CURDIR)/out/orlop
+ARCH     := $(shell uname -m)
+MUSL     := $(ARCH)-unknown-linux-musl
+GNU      := $(ARCH)-unknown-linux-gnu
+PART     := integration/part
+PARTS    := unit hand captures engines conformance
+
+# The environment names a target in capitals with underscores.
+upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
+
+.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand captures engines \
+	conformance soak vm-test bench lint install clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+build: ## build the static release binary, out/orlop
+	@integration/prerequisites --optional build
+	@$(MAKE) --no-print-directory build-$$(integration/toolchain)
+
+# rustup's musl target, where somebody has already installed it.
+build-rustup:
+	$(CARGO) build --locked --release --bin orlop --target $(MUSL)
+	@integration/place target/$(MUSL)/release/orlop "static musl, rustup's target ($$(rustc --version))"
+
+# Debian's compiler, with std built from its source package: there is no musl target to install.
+# RUSTC_BOOTSTRAP is for -Zbuild-std alone; the gnu build shows that no unstable feature is used.
+# With panic=abort, LTO and no backtraces nothing calls the unwinder: an empty archive stands in for it.
+build-debian:
+	@mkdir -p out/debian
+	@echo '/* nothing calls the unwinder */' > out/debian/libunwind.a
+	RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+	CARGO_TARGET_$(call upper,$(MUSL))_LINKER=cc \
+	CARGO_TARGET_$(call upper,$(MUSL))_RUSTFLAGS="-Lnative=/usr/lib/$(ARCH)-linux-musl -Lnative=$$(dirname $$(cc -print-file-name=crtbeginS.o)) -Lnative=$(CURDIR)/out/debian" \
+	/usr/bin/cargo build --locked --release --bin orlop --target $(MUSL) --target-dir target/debian \
+	    -Zbuild-std=std,panic_abort -Zbuild-std-features=
+	@integration/place target/debian/$(MUSL)/release/orlop "static musl, Debian's packages ($$(/usr/bin/rustc --version | cut -d' ' -f1,2))"
+
+# The last resort: glibc, statically.
+build-gnu:
+	CARGO_TARGET_$(call upper,$(GNU))_RUSTFLAGS="-Ctarget-feature=+crt-static" \
+	$(CARGO) build --locked --release --bin orlop --target $(GNU) --target-dir target/static
+	@integration/place target/static/$(GNU)/release/orlop "static gnu ($$(rustc --version)); a musl build is smaller and starts faster, see README.md"
+
+demo: ## run a busybox container from a fresh machine
+	@integration/prerequisites demo
+	@$(MAKE) --no-print-directory build
+	@integration/demo out/orlop
+
+test: ## everything that runs on this machine, in at most 25 minutes
+	@integration/prerequisites build engines
+	@$(MAKE) --no-print-directory build
+	@status=0; for part in $(PARTS); do \
+	    $(MAKE) --no-print-directory $$part || status=1; \
+	done; integration/summary $(PARTS) || status=1; exit $$status
+
+unit: ## unit tests and the floors test
+	@$(PART) unit $(CARGO) test --locked --workspace --no-fail-fast
+
+hand: ## tests that drive orlop by hand: lifecycle, terminal, kills, leaks
+	@$(PART) hand $(CARGO) run --locked -q -p integration -- hand
+
+captures: ## configurations captured from engines, compared with runc
+	@$(PART) captures $(CARGO) run --locked -q -p integration -- captures
+
+engines: ## containerd, Docker and Podman on orlop, runc and crun
+	@$(PART) engines $(CARGO) run --locked -q -p integration -- engines
+
+conformance: ## the conformance suite on RUNTIME=PATH
+	@$(PART) conformance $(CARGO) run --locked -q -p oci-runtime-tests -- --runtime $(RUNTIME)
+
+soak: ## the long form of the tests that repeat
+	@integration/prerequisites build engines
+	@$(MAKE) --no-print-directory build
+	@ORLOP_SOAK=1 $(PART) soak $(CARGO) run --locked -q -p integration -- soak
+	@integration/summary soak
+
+vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
+	@integration/prerequisites build vm
+	@$(MAKE) --no-print-directory build
+	@FULL=$(FULL) QUICK=$(QUICK) $(PART) vm integration/vm/test; integration/summary vm
+
+bench: ## compare orlop's speed with runc's and crun's
+	@integration/prerequisites build engines
+	@$(MAKE) --no-print-directory build
+	@integration/bench out/orlop
+
+lint: ## formatting, clippy and the floors test
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked -q -p integration --test floors
+
+install: ## install out/orlop below PREFIX (and DESTDIR)
+	@test -x out/orlop || $(MAKE) --no-print-directory build
+	install -D -m 0755 out/orlop $(DESTDIR)$(PREFIX)/sbin/orlop
+
+clean: ## remove what was built
+	rm -rf out target
