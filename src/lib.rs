@@ -13,4 +13,5 @@
 
 pub mod container;
 pub mod error;
+pub mod log;
 pub mod sys;

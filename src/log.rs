@@ -1,0 +1,197 @@
+//! The log: what engines read after a failure, and what people read with `--debug`.
+//!
+//! An engine takes the whole file for one JSON object, or the last line of level `error` for the reason. So a command that
+//! fails writes exactly one line, and the same message on stderr; warnings wait until the command has succeeded, and are
+//! written at once only with `--debug`.
+//!
+//! Where another process does a part of the work, it calls [`divert`] first and its records are sent with [`take`] to the
+//! process that writes, which calls [`replay`].
+
+mod line;
+mod target;
+
+pub use target::Target;
+
+use crate::error::{Error, Kind, Result};
+use std::io::{IsTerminal, Write};
+use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How much a record matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The reason why a command failed; written once, by [`fail`].
+    Error,
+    /// Something that a person may want to change; the command goes on.
+    Warning,
+    /// What happens, step by step.
+    Debug,
+}
+
+impl Level {
+    /// The word in the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warning => "warning",
+            Level::Debug => "debug",
+        }
+    }
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Level> {
+        match text.to_ascii_lowercase().as_str() {
+            "error" | "fatal" | "panic" => Ok(Level::Error),
+            "warning" | "warn" | "info" => Ok(Level::Warning),
+            "debug" | "trace" => Ok(Level::Debug),
+            _ => Err(Error::new(Kind::Config, format!("invalid log-level: {text}"))),
+        }
+    }
+}
+
+/// The form of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// `time="…" level=error msg="…"`; on a terminal `orlop: …`.
+    #[default]
+    Text,
+    /// `{"level":"error","msg":"…","time":"…"}`
+    Json,
+}
+
+impl FromStr for Form {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Form> {
+        match text {
+            "text" => Ok(Form::Text),
+            "json" => Ok(Form::Json),
+            _ => Err(Error::new(Kind::Config, format!("invalid log-format: {text}"))),
+        }
+    }
+}
+
+/// One thing that was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// How much it matters.
+    pub level: Level,
+    /// What was said, one line.
+    pub text: String,
+}
+
+struct Log {
+    name: String,
+    target: Target,
+    form: Form,
+    level: Level,
+    diverted: bool,
+    held: Vec<Record>,
+}
+
+static LOG: Mutex<Log> = Mutex::new(Log {
+    name: String::new(),
+    target: Target::Stderr,
+    form: Form::Text,
+    level: Level::Warning,
+    diverted: false,
+    held: Vec::new(),
+});
+
+fn log() -> MutexGuard<'static, Log> {
+    LOG.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sets who speaks (`orlop`), to where, in which form and from which level on.
+pub fn open(name: &str, target: Target, form: Form, level: Level) {
+    let mut log = log();
+    (log.target, log.form, log.level) = (target, form, level);
+    name.clone_into(&mut log.name);
+}
+
+/// Something that a person may want to change; the command goes on.
+pub fn warning(text: impl Into<String>) {
+    log().say(Record { level: Level::Warning, text: text.into() });
+}
+
+/// What happens, for those who look for a fault. The text is made only when somebody reads it.
+pub fn debug(text: impl FnOnce() -> String) {
+    let mut log = log();
+    if log.level >= Level::Debug {
+        log.say(Record { level: Level::Debug, text: text() });
+    }
+}
+
+/// Whether somebody reads records of `level`.
+pub fn reads(level: Level) -> bool {
+    log().level >= level
+}
+
+/// From now on this process only collects records: another one writes.
+pub fn divert() {
+    let mut log = log();
+    log.diverted = true;
+    log.held.clear();
+}
+
+/// The records that are held; none are afterwards.
+pub fn take() -> Vec<Record> {
+    std::mem::take(&mut log().held)
+}
+
+/// Says again what a process that is diverted has said.
+pub fn replay(records: Vec<Record>) {
+    let mut log = log();
+    for record in records {
+        log.say(record);
+    }
+}
+
+/// The command has succeeded: writes the warnings that waited for it.
+pub fn succeed() {
+    let mut log = log();
+    for record in std::mem::take(&mut log.held) {
+        log.write(&record);
+    }
+}
+
+/// The command has failed: forgets the warnings, writes `text` as the one line of the log, and on stderr.
+pub fn fail(text: &str) {
+    let mut log = log();
+    log.held.clear();
+    log.write(&Record { level: Level::Error, text: text.to_owned() });
+    if !matches!(log.target, Target::Stderr) {
+        to_stderr(&format!("{text}\n"));
+    }
+}
+
+impl Log {
+    fn say(&mut self, record: Record) {
+        if record.level > self.level {
+            return;
+        }
+        if !self.diverted && self.level == Level::Debug {
+            self.write(&record);
+        } else {
+            self.held.push(record);
+        }
+    }
+
+    fn write(&mut self, record: &Record) {
+        match &mut self.target {
+            Target::Stderr if self.form == Form::Text && std::io::stderr().is_terminal() => {
+                to_stderr(&line::for_people(&self.name, record));
+            }
+            Target::Stderr => to_stderr(&line::formed(self.form, record)),
+            target => target.write(self.form, record),
+        }
+    }
+}
+
+/// Where nobody can read it, there is nobody to tell.
+fn to_stderr(line: &str) {
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}

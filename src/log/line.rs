@@ -1,0 +1,117 @@
+//! A record as a line.
+
+use super::{Form, Level, Record};
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// `record` with the time of now, and a line break.
+pub(super) fn formed(form: Form, record: &Record) -> String {
+    let time = rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
+    let level = record.level.word();
+    match form {
+        Form::Text => format!("time=\"{time}\" level={level} msg={}\n", quoted(&record.text)),
+        Form::Json => {
+            let text = serde_json::Value::from(record.text.as_str());
+            format!("{{\"level\":\"{level}\",\"msg\":{text},\"time\":\"{time}\"}}\n")
+        }
+    }
+}
+
+/// `record` as a program talks to the person who called it.
+pub(super) fn for_people(name: &str, record: &Record) -> String {
+    match record.level {
+        Level::Error => format!("{name}: {}\n", record.text),
+        level => format!("{name}: {}: {}\n", level.word(), record.text),
+    }
+}
+
+/// Bare where no reader can be misled, else in quotes.
+fn quoted(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._/@^+".contains(&b);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    let mut line = String::with_capacity(text.len() + 8);
+    line.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => line.extend(['\\', c]),
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            // Writing to a String cannot fail.
+            c if c.is_control() => _ = write!(line, "\\x{:02x}", u32::from(c)),
+            c => line.push(c),
+        }
+    }
+    line.push('"');
+    line
+}
+
+/// Seconds since 1970 as `2026-01-31T23:59:59Z`.
+fn rfc3339(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(days);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// The Gregorian date of a day since 1970: years are counted from March, so that the leap day is the last one.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let march = (5 * day + 2) / 153;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day - (153 * march + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> Record {
+        Record { level: Level::Error, text: text.into() }
+    }
+
+    #[test]
+    fn times_are_rfc_3339_in_leap_years_too() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_709_251_200, "2024-03-01T00:00:00Z"),
+            (1_795_218_454, "2026-11-20T23:47:34Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_json_line_has_the_keys_that_engines_read() {
+        let line = formed(Form::Json, &error("exec: \"nosuch\": not\tfound"));
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["level"], "error");
+        assert_eq!(value["msg"], "exec: \"nosuch\": not\tfound");
+        assert_eq!(value["time"].as_str().unwrap().len(), 20);
+        assert!(line.starts_with("{\"level\":\"error\",\"msg\":\"exec"));
+        assert_eq!(line.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn a_text_line_quotes_what_could_be_taken_for_more() {
+        let line = formed(Form::Text, &error("say \"x\" level=debug\\"));
+        assert!(line.ends_with(" level=error msg=\"say \\\"x\\\" level=debug\\\\\"\n"), "{line}");
+        assert!(formed(Form::Text, &error("EOF")).ends_with(" msg=EOF\n"));
+        assert!(formed(Form::Text, &error("a\nb\u{1b}")).ends_with(" msg=\"a\\nb\\x1b\"\n"));
+    }
+
+    #[test]
+    fn a_person_is_told_who_speaks() {
+        assert_eq!(for_people("orlop", &error("no")), "orlop: no\n");
+        let warning = Record { level: Level::Warning, text: "hm".into() };
+        assert_eq!(for_people("runc", &warning), "runc: warning: hm\n");
+    }
+}

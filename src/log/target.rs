@@ -1,0 +1,130 @@
+//! Where the log goes.
+
+use super::{Form, Level, Record, line};
+use crate::error::{Error, IoContext, Kind, Result};
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+const JOURNAL: &str = "/run/systemd/journal/socket";
+const SYSLOG: &str = "/dev/log";
+
+/// The facility `daemon` of syslog(3).
+const DAEMON: u8 = 3 << 3;
+
+/// Where the log goes; what is named here is open.
+#[derive(Debug)]
+pub enum Target {
+    /// To whoever called.
+    Stderr,
+    /// To the end of a file.
+    File(File),
+    /// To systemd's journal, as the program of this name.
+    Journal(UnixDatagram, String),
+    /// To the system's log, as the program of this name.
+    Syslog(UnixDatagram, String),
+}
+
+impl Target {
+    /// Opens what `--log` names: a path, `file:PATH`, `journald:NAME` or `syslog:NAME`; an empty one is stderr. A file is
+    /// created with mode 0644 and written at its end; `name` speaks where no NAME is given.
+    pub fn open(target: &OsStr, name: &str) -> Result<Target> {
+        let bytes = target.as_bytes();
+        let after = |kind: &str| bytes.strip_prefix(kind.as_bytes()).map(OsStr::from_bytes);
+        let speaker = |given: &OsStr| match given.to_str() {
+            Some("") => Ok(name.to_owned()),
+            Some(given) if !given.contains(char::is_control) => Ok(given.to_owned()),
+            _ => Err(Error::new(Kind::Config, format!("invalid log: {}", target.display()))),
+        };
+        if bytes.is_empty() {
+            Ok(Target::Stderr)
+        } else if let Some(given) = after("journald:") {
+            Ok(Target::Journal(socket(JOURNAL)?, speaker(given)?))
+        } else if let Some(given) = after("syslog:") {
+            Ok(Target::Syslog(socket(SYSLOG)?, speaker(given)?))
+        } else {
+            Ok(Target::File(append(Path::new(after("file:").unwrap_or(target)))?))
+        }
+    }
+
+    /// Writes one line or datagram. A log that cannot be written must not fail a container that runs.
+    pub(super) fn write(&mut self, form: Form, record: &Record) {
+        let _ = match self {
+            Target::Stderr => std::io::stderr().write_all(line::formed(form, record).as_bytes()),
+            Target::File(file) => file.write_all(line::formed(form, record).as_bytes()),
+            Target::Journal(socket, name) => socket.send(&journal_entry(name, record)).map(drop),
+            Target::Syslog(socket, name) => socket.send(syslog_entry(name, record).as_bytes()).map(drop),
+        };
+    }
+}
+
+fn append(path: &Path) -> Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o644).open(path).call(|| format!("open {}", path.display()))
+}
+
+fn socket(path: &str) -> Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound().call(|| "socket(AF_UNIX, SOCK_DGRAM)".into())?;
+    socket.connect(path).call(|| format!("connect(\"{path}\")"))?;
+    Ok(socket)
+}
+
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warning => 4,
+        Level::Debug => 7,
+    }
+}
+
+/// The journal's own protocol: one field in a line, and none of ours has a line break.
+fn journal_entry(name: &str, record: &Record) -> Vec<u8> {
+    let text = record.text.replace('\n', " ");
+    format!("PRIORITY={}\nSYSLOG_IDENTIFIER={name}\nMESSAGE={text}\n", priority(record.level)).into_bytes()
+}
+
+fn syslog_entry(name: &str, record: &Record) -> String {
+    let text = record.text.replace('\n', " ");
+    format!("<{}>{name}[{}]: {text}", DAEMON | priority(record.level), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record { level: Level::Error, text: "no\nway".into() }
+    }
+
+    #[test]
+    fn a_log_file_is_appended_to_with_and_without_its_prefix() {
+        let path = std::env::temp_dir().join(format!("orlop-log-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        for target in [path.as_os_str().to_owned(), format!("file:{}", path.display()).into()] {
+            Target::open(&target, "orlop").unwrap().write(Form::Text, &record());
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_is_an_error_that_names_it() {
+        let error = Target::open(OsStr::new("/nonexistent/x"), "orlop").unwrap_err().to_string();
+        assert_eq!(error, "open /nonexistent/x: no such file or directory (ENOENT)");
+    }
+
+    #[test]
+    fn no_log_is_stderr() {
+        assert!(matches!(Target::open(OsStr::new(""), "orlop").unwrap(), Target::Stderr));
+    }
+
+    #[test]
+    fn an_entry_is_one_field_or_one_line() {
+        assert_eq!(journal_entry("x", &record()), b"PRIORITY=3\nSYSLOG_IDENTIFIER=x\nMESSAGE=no way\n");
+        assert!(syslog_entry("x", &record()).starts_with("<27>x["));
+    }
+}
