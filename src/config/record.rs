@@ -1,0 +1,198 @@
+//! How a record of Rust fields is read from a JSON object.
+//!
+//! A record is a table of names and, for each, a place to read into. The loop over an object's keys exists once for all
+//! records, which keeps them at a few dozen bytes of code each.
+
+use std::borrow::Cow;
+
+use super::fault::{Read, Step};
+use super::reader::Reader;
+
+/// A place that a JSON value can be read into.
+///
+/// Reading goes into what is already there, as in Go: of two equal keys the second replaces a scalar or a list, and adds
+/// to an object. `null` makes an `Option` absent and leaves anything else alone.
+pub(crate) trait Value<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()>;
+}
+
+/// A JSON object with known keys.
+pub(crate) trait Record<'a> {
+    fn names(&self) -> &'static [&'static str];
+    /// The place for the value of `names()[index]`.
+    fn place(&mut self, index: usize) -> Option<&mut dyn Value<'a>>;
+}
+
+pub(crate) fn read<'a>(record: &mut dyn Record<'a>, reader: &mut Reader<'a>) -> Read<()> {
+    if !reader.object()? {
+        return Ok(());
+    }
+    let names = record.names();
+    let mut expected = 0;
+    let mut first = true;
+    while let Some(key) = reader.key(first)? {
+        first = false;
+        let index = position(names, expected, &key);
+        match index.and_then(|index| record.place(index).map(|place| (index, place))) {
+            Some((index, place)) => {
+                place.read(reader).map_err(|fault| fault.inside(Step::Field(names[index])))?;
+                expected = index + 1;
+            }
+            None => reader.skip()?,
+        }
+    }
+    Ok(())
+}
+
+/// The field that a key means: the exact name first, else the same letters in another case, as Go matches them. Writers
+/// keep the order of the fields, so the search starts at the one that is `expected`.
+fn position(names: &[&str], expected: usize, key: &str) -> Option<usize> {
+    let order = (expected..names.len()).chain(0..expected.min(names.len()));
+    for index in order {
+        if names[index] == key {
+            return Some(index);
+        }
+    }
+    names.iter().position(|name| same_letters(name, key))
+}
+
+fn same_letters(name: &str, key: &str) -> bool {
+    name.bytes().map(char::from).map(fold).eq(key.chars().map(fold))
+}
+
+/// The long s and the Kelvin sign are the only letters beyond ASCII that fold to one of ASCII.
+fn fold(letter: char) -> char {
+    match letter {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        _ => letter.to_ascii_lowercase(),
+    }
+}
+
+/// Declares records: for each field its Rust name, its type and its JSON name. Every field is an `Option`.
+macro_rules! records {
+    ($( $(#[$meta:meta])* $name:ident $(<$life:lifetime>)? {
+        $( $(#[$field_meta:meta])* $field:ident: $type:ty = $json:literal, )*
+    } )*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub struct $name $(<$life>)? {
+            $( $(#[$field_meta])* pub $field: Option<$type>, )*
+        }
+
+        impl<'a> $crate::config::record::Record<'a> for $name $(<$life>)? {
+            fn names(&self) -> &'static [&'static str] {
+                &[$($json),*]
+            }
+
+            fn place(&mut self, index: usize) -> Option<&mut dyn $crate::config::record::Value<'a>> {
+                #[allow(non_camel_case_types)]
+                enum Index { $($field),* }
+                match index {
+                    $( index if index == Index::$field as usize => Some(&mut self.$field), )*
+                    _ => None,
+                }
+            }
+        }
+
+        impl<'a> $crate::config::record::Value<'a> for $name $(<$life>)? {
+            fn read(
+                &mut self,
+                reader: &mut $crate::config::reader::Reader<'a>,
+            ) -> $crate::config::fault::Read<()> {
+                $crate::config::record::read(self, reader)
+            }
+        }
+    )*};
+}
+pub(crate) use records;
+
+impl<'a, T: Value<'a> + Default> Value<'a> for Option<T> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+        if reader.null()? {
+            *self = None;
+            return Ok(());
+        }
+        self.get_or_insert_default().read(reader)
+    }
+}
+
+impl<'a, T: Value<'a> + Default> Value<'a> for Vec<T> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+        self.clear();
+        if !reader.list()? {
+            return Ok(());
+        }
+        while reader.item(self.is_empty())? {
+            let mut item = T::default();
+            item.read(reader).map_err(|fault| fault.inside(Step::Item(self.len())))?;
+            self.push(item);
+        }
+        Ok(())
+    }
+}
+
+/// A JSON object with any keys, in the order of the document.
+impl<'a, T: Value<'a> + Default> Value<'a> for Vec<(Cow<'a, str>, T)> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+        if !reader.object()? {
+            return Ok(());
+        }
+        let mut first = true;
+        while let Some(key) = reader.key(first)? {
+            first = false;
+            let mut value = T::default();
+            if let Err(fault) = value.read(reader) {
+                return Err(fault.inside(Step::Key(key.into_owned())));
+            }
+            self.push((key, value));
+        }
+        keep_last(self);
+        Ok(())
+    }
+}
+
+/// Of entries with equal keys only the last stays. By sorting, since a document may hold a hundred thousand of them.
+fn keep_last<T>(entries: &mut Vec<(Cow<'_, str>, T)>) {
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by(|&one, &other| entries[one].0.cmp(&entries[other].0));
+    let mut kept = vec![true; entries.len()];
+    for pair in order.windows(2) {
+        kept[pair[0]] = entries[pair[0]].0 != entries[pair[1]].0;
+    }
+    let mut kept = kept.into_iter();
+    entries.retain(|_| kept.next().unwrap_or(true));
+}
+
+impl<'a> Value<'a> for Cow<'a, str> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+        if let Some(string) = reader.string()? {
+            *self = string;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Value<'a> for bool {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+        if let Some(boolean) = reader.boolean()? {
+            *self = boolean;
+        }
+        Ok(())
+    }
+}
+
+macro_rules! integers {
+    ($($type:ty)*) => {$(
+        impl<'a> Value<'a> for $type {
+            fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+                if let Some(value) = reader.integer(<$type>::MIN.into(), <$type>::MAX.into())? {
+                    // The range was checked above.
+                    *self = value as $type;
+                }
+                Ok(())
+            }
+        }
+    )*};
+}
+integers!(u16 u32 u64 i32 i64);
