@@ -3,9 +3,14 @@
 //! Each function returns [`Result`], whose [`Failure`] renders the call as `strace` would print it, with descriptors
 //! resolved to their paths, and the error number in words. What is rendered is made only when a call has failed.
 
+pub mod credentials;
 mod errno;
 pub mod file;
 pub mod memory;
+pub mod namespace;
+pub mod process;
+pub mod socket;
+pub mod terminal;
 
 pub use errno::Errno;
 

@@ -1,0 +1,97 @@
+//! Users, groups and capabilities of this process.
+//!
+//! The calls are made raw: libc's wrappers would signal other threads and look at a stale thread id after a clone.
+#![allow(unsafe_code)]
+
+use super::{Result, check};
+
+/// `getuid(2)`.
+pub fn uid() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::getuid() }
+}
+
+/// `geteuid(2)`.
+pub fn effective_uid() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// `getegid(2)`.
+pub fn effective_gid() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::getegid() }
+}
+
+/// Sets the real, effective and saved user id (`setresuid(2)`).
+pub fn set_uid(uid: u32) -> Result<()> {
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }, || format!("setresuid({uid}, {uid}, {uid})"))?;
+    Ok(())
+}
+
+/// Sets the real, effective and saved group id (`setresgid(2)`).
+pub fn set_gid(gid: u32) -> Result<()> {
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }, || format!("setresgid({gid}, {gid}, {gid})"))?;
+    Ok(())
+}
+
+/// Sets the supplementary groups (`setgroups(2)`).
+pub fn set_groups(groups: &[u32]) -> Result<()> {
+    // SAFETY: the pointer and the length are those of a live slice.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }, || {
+        format!("setgroups({groups:?})")
+    })?;
+    Ok(())
+}
+
+/// The supplementary groups (`getgroups(2)`).
+pub fn groups() -> Result<Vec<u32>> {
+    let mut list = vec![0u32; 65536];
+    // SAFETY: the pointer and the length are those of a live, writable vector.
+    let n = check(unsafe { libc::getgroups(list.len() as i32, list.as_mut_ptr()) }, || "getgroups".into())?;
+    list.truncate(n as usize);
+    Ok(list)
+}
+
+/// Sets the mask of file modes (`umask(2)`); gives back the old one.
+pub fn set_umask(mask: u32) -> u32 {
+    // SAFETY: takes no pointer and cannot fail.
+    unsafe { libc::umask(mask) }
+}
+
+/// Effective, permitted and inheritable capabilities, a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Those that are checked.
+    pub effective: u64,
+    /// Those that can be made effective.
+    pub permitted: u64,
+    /// Those that stay over an `execve` of a file that inherits them.
+    pub inheritable: u64,
+}
+
+const VERSION_3: u32 = 0x2008_0522;
+
+/// `capget(2)` of this process.
+pub fn capabilities() -> Result<Capabilities> {
+    let mut header = [VERSION_3, 0];
+    let mut data = [[0u32; 3]; 2];
+    // SAFETY: version 3 reads a header of two words and writes two structures of three.
+    check(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) }, || "capget".into())?;
+    let join = |n: usize| u64::from(data[0][n]) | u64::from(data[1][n]) << 32;
+    Ok(Capabilities { effective: join(0), permitted: join(1), inheritable: join(2) })
+}
+
+/// `capset(2)` of this process.
+pub fn set_capabilities(sets: &Capabilities) -> Result<()> {
+    let mut header = [VERSION_3, 0];
+    let half = |shift: u32| [sets.effective, sets.permitted, sets.inheritable].map(|set| (set >> shift) as u32);
+    let data = [half(0), half(32)];
+    // SAFETY: version 3 reads a header of two words and two structures of three.
+    check(unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), data.as_ptr()) }, || {
+        format!("capset({sets:x?})")
+    })?;
+    Ok(())
+}

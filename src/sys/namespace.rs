@@ -1,0 +1,85 @@
+//! Namespaces: setns, unshare, host name, network interfaces' flags.
+#![allow(unsafe_code)]
+
+use super::file::own;
+use super::{Result, check, quote, show};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// `setns(2)`; `kind` is a CLONE_NEW* flag that the descriptor must match.
+pub fn setns(fd: impl AsFd, kind: i32) -> Result<()> {
+    let fd = fd.as_fd();
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::setns(fd.as_raw_fd(), kind) }, || format!("setns({}, {kind:#x})", show(fd)))?;
+    Ok(())
+}
+
+/// `unshare(2)` with CLONE_NEW* flags.
+pub fn unshare(flags: i32) -> Result<()> {
+    // SAFETY: only namespaces are unshared, no memory or descriptors.
+    check(unsafe { libc::unshare(flags) }, || format!("unshare({flags:#x})"))?;
+    Ok(())
+}
+
+/// The kind of namespace (a CLONE_NEW* flag) that a descriptor stands for (`ioctl_ns(2)`, NS_GET_NSTYPE).
+pub fn kind_of(fd: impl AsFd) -> Result<i32> {
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703u32 as libc::Ioctl;
+    let fd = fd.as_fd();
+    // SAFETY: this ioctl takes no argument.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE) }, || format!("ioctl({}, NS_GET_NSTYPE)", show(fd)))
+        .map(|kind| kind as i32)
+}
+
+/// The user namespace that owns a namespace (`ioctl_ns(2)`, NS_GET_USERNS); EPERM if it is above the caller's.
+pub fn owner_of(fd: impl AsFd) -> Result<OwnedFd> {
+    const NS_GET_USERNS: libc::Ioctl = 0xb701u32 as libc::Ioctl;
+    let fd = fd.as_fd();
+    // SAFETY: this ioctl takes no argument.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_USERNS) }, || format!("ioctl({}, NS_GET_USERNS)", show(fd)))
+        .map(own)
+}
+
+/// Device and inode of a file: what tells two namespaces apart.
+pub fn identity(fd: impl AsFd) -> Result<(u64, u64)> {
+    let fd = fd.as_fd();
+    // SAFETY: all zeroes is a valid stat, and the kernel writes a whole one.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        check(libc::fstat(fd.as_raw_fd(), &mut stat), || format!("fstat({})", show(fd)))?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+}
+
+/// `sethostname(2)`.
+pub fn set_hostname(name: &str) -> Result<()> {
+    // SAFETY: the pointer and the length are those of a live slice.
+    check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }, || format!("sethostname({})", quote(name)))?;
+    Ok(())
+}
+
+/// `setdomainname(2)`.
+pub fn set_domainname(name: &str) -> Result<()> {
+    // SAFETY: the pointer and the length are those of a live slice.
+    check(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }, || {
+        format!("setdomainname({})", quote(name))
+    })?;
+    Ok(())
+}
+
+/// Brings the loopback interface of this network namespace up (`netdevice(7)`, SIOCSIFFLAGS).
+pub fn loopback_up() -> Result<()> {
+    // SAFETY: takes no pointer.
+    let socket = own(check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }, || {
+        "socket(AF_INET)".into()
+    })?);
+    // SAFETY: all zeroes is a valid ifreq; the ioctl reads the name and the flags of a live one.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+        check(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as libc::Ioctl, &request), || {
+            "ioctl(SIOCSIFFLAGS, \"lo\", IFF_UP)".into()
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,429 @@
+//! Processes: clone3, pidfds, waiting, signals, prctl, exec.
+#![allow(unsafe_code)]
+
+use super::file::own;
+use super::{Errno, Failure, Result, check, check_again, failed, show};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+/// A process id as this process's pid namespace numbers it.
+pub type Pid = i32;
+
+/// Proof that this process has one thread, so that memory is whole in a child made without `execve`.
+#[derive(Debug)]
+pub struct SingleThreaded(());
+
+impl SingleThreaded {
+    /// Taken once, at the start of `main`, before anything could have made a thread.
+    pub fn at_start() -> SingleThreaded {
+        SingleThreaded(())
+    }
+
+    /// Asks the kernel: for those who call the library from a program of their own.
+    pub fn checked() -> Result<SingleThreaded> {
+        let threads = std::fs::read_dir("/proc/self/task").map(|entries| entries.count());
+        match threads {
+            Ok(1) => Ok(SingleThreaded(())),
+            Ok(n) => Err(Failure::new(format!("clone3: this process has {n} threads"), Errno(libc::EBUSY))),
+            Err(e) => Err(Failure::new("open(\"/proc/self/task\")", e.into())),
+        }
+    }
+}
+
+/// Arguments of [`clone3`].
+#[derive(Debug, Default)]
+pub struct Clone<'fd> {
+    /// CLONE_* flags; CLONE_PIDFD is always set, CLONE_VM never.
+    pub flags: u64,
+    /// The v2 cgroup that the child is born in (CLONE_INTO_CGROUP, Linux 5.7).
+    pub into_cgroup: Option<BorrowedFd<'fd>>,
+}
+
+/// Which side of a [`clone3`] runs.
+#[derive(Debug)]
+pub enum Cloned {
+    /// The caller, with the child's id and a descriptor of it.
+    Parent(Pid, OwnedFd),
+    /// The new process. libc's notion of the thread id is stale in it until `execve`: nothing may reach libc's raise,
+    /// abort or pthread functions.
+    Child,
+}
+
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `clone3(2)`: a child that goes on with a copy of the memory and of the descriptor table.
+pub fn clone3(_: &SingleThreaded, how: &Clone<'_>) -> Result<Cloned> {
+    let mut pidfd: RawFd = -1;
+    let mut args = CloneArgs {
+        flags: how.flags | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        // With CLONE_PARENT the kernel takes the parent's own exit signal and wants none here.
+        exit_signal: if how.flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 },
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = how.into_cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM the child has a copy of everything, stack included, and this process is single-threaded
+    // (by the proof), so no lock is held by a thread that the child lacks. `args` and `pidfd` are live and writable.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+    match check(pid, || {
+        format!(
+            "clone3({:#x}{})",
+            args.flags,
+            how.into_cgroup.map(|c| format!(", cgroup {}", show(c))).unwrap_or_default()
+        )
+    })? {
+        0 => Ok(Cloned::Child),
+        pid => Ok(Cloned::Parent(pid as Pid, own(pidfd.into()))),
+    }
+}
+
+/// `pidfd_open(2)` (Linux 5.3). ESRCH where there is no such process.
+pub fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    check(fd, || format!("pidfd_open({pid})")).map(own)
+}
+
+/// `pidfd_send_signal(2)`.
+pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
+    let pidfd = pidfd.as_fd();
+    let null = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo means what kill(2) would fill in.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, null, 0) }, || {
+        format!("pidfd_send_signal({}, {signal})", show(pidfd))
+    })?;
+    Ok(())
+}
+
+/// `pidfd_getfd(2)` (Linux 5.6): a duplicate of the other process's descriptor `number`.
+pub fn pidfd_getfd(pidfd: impl AsFd, number: RawFd) -> Result<OwnedFd> {
+    let pidfd = pidfd.as_fd();
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) }, || {
+        format!("pidfd_getfd({}, {number})", show(pidfd))
+    })
+    .map(own)
+}
+
+/// `kill(2)`.
+pub fn kill(pid: Pid, signal: i32) -> Result<()> {
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::kill(pid, signal) }, || format!("kill({pid}, {signal})"))?;
+    Ok(())
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal ended it.
+    Signaled(i32),
+}
+
+impl Ended {
+    /// The status that a shell reports: the exit status, or 128 plus the signal.
+    pub fn status(self) -> i32 {
+        match self {
+            Ended::Exited(status) => status,
+            Ended::Signaled(signal) => 128 + signal,
+        }
+    }
+
+    fn from_wait_status(status: i32) -> Option<Ended> {
+        if libc::WIFEXITED(status) {
+            Some(Ended::Exited(libc::WEXITSTATUS(status)))
+        } else if libc::WIFSIGNALED(status) {
+            Some(Ended::Signaled(libc::WTERMSIG(status)))
+        } else {
+            None
+        }
+    }
+}
+
+/// Waits for the child `pid` to end and reaps it (`wait4(2)`).
+pub fn wait(pid: Pid) -> Result<Ended> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is live and writable; no usage is asked for.
+        let got = check_again(
+            || unsafe { libc::wait4(pid, &mut status, 0, std::ptr::null_mut()) },
+            || format!("wait4({pid})"),
+        );
+        got?;
+        if let Some(ended) = Ended::from_wait_status(status) {
+            return Ok(ended);
+        }
+    }
+}
+
+/// Reaps any child that has ended, without waiting. None when there is none.
+pub fn reap_any() -> Option<(Pid, Ended)> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is live and writable.
+        let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
+        if pid <= 0 {
+            return None;
+        }
+        if let Some(ended) = Ended::from_wait_status(status) {
+            return Some((pid, ended));
+        }
+    }
+}
+
+/// Whether a child that has ended is waiting to be reaped, leaving it (`waitid(2)`, WNOWAIT).
+pub fn has_ended(pid: Pid) -> bool {
+    // SAFETY: all zeroes is a valid siginfo_t, and the kernel writes a whole one.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid as u32, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) == 0
+            && info.si_pid() == pid
+    }
+}
+
+/// `execveat(2)` of an open program file; comes back only on failure.
+///
+/// `argv` and `envp` end with a null pointer.
+pub fn execute_fd(fd: impl AsFd, argv: &[&CStr], envp: &[&CStr]) -> Failure {
+    let pointers = |list: &[&CStr]| -> Vec<*const libc::c_char> {
+        list.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, envp) = (pointers(argv), pointers(envp));
+    let fd = fd.as_fd();
+    // SAFETY: both lists are null-terminated arrays of C strings that outlive the call; the path is empty.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    failed(|| format!("execveat({})", show(fd)))
+}
+
+/// `_exit(2)`: ends the process without running anything of libc's or Rust's.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: does not come back.
+    unsafe { libc::_exit(status) }
+}
+
+/// `prctl(2)` with plain numbers.
+pub fn prctl(option: i32, a: u64, b: u64, c: u64, d: u64) -> Result<i32> {
+    // SAFETY: only called with options that take numbers (see the callers in this crate; pointers go elsewhere).
+    check(unsafe { libc::prctl(option, a, b, c, d) }, || format!("prctl({option}, {a:#x}, {b:#x})")).map(|n| n as i32)
+}
+
+/// The parent's pid (`getppid(2)`), 0 if it is outside the pid namespace.
+pub fn parent_pid() -> Pid {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::getppid() }
+}
+
+/// This process's pid, asked of the kernel (libc may remember an old one after a raw clone).
+pub fn pid() -> Pid {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::syscall(libc::SYS_getpid) as Pid }
+}
+
+/// `prlimit(2)`: sets a limit of `pid` (0: this process), values in the resource's own unit.
+pub fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: `new` is live; no old value is asked for.
+    check(
+        unsafe {
+            libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const new, std::ptr::null_mut::<libc::rlimit64>())
+        },
+        || format!("prlimit({pid}, {resource}, {{{soft}, {hard}}})"),
+    )?;
+    Ok(())
+}
+
+/// `prlimit(2)`: this process's soft and hard limit.
+pub fn rlimit(resource: u32) -> Result<(u64, u64)> {
+    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `old` is live and writable; nothing is set.
+    check(
+        unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::null::<libc::rlimit64>(), &raw mut old) },
+        || format!("prlimit(0, {resource})"),
+    )?;
+    Ok((old.rlim_cur, old.rlim_max))
+}
+
+/// `struct sched_attr` of `sched_setattr(2)`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SchedAttr {
+    /// Size of this structure in bytes.
+    pub size: u32,
+    /// SCHED_* policy.
+    pub policy: u32,
+    /// SCHED_FLAG_* flags.
+    pub flags: u64,
+    /// Nice value.
+    pub nice: i32,
+    /// Static priority, for SCHED_FIFO and SCHED_RR.
+    pub priority: u32,
+    /// Nanoseconds, for SCHED_DEADLINE.
+    pub runtime: u64,
+    /// Nanoseconds, for SCHED_DEADLINE.
+    pub deadline: u64,
+    /// Nanoseconds, for SCHED_DEADLINE.
+    pub period: u64,
+}
+
+/// `sched_setattr(2)` of `pid` (0: this thread).
+pub fn sched_setattr(pid: Pid, attr: &SchedAttr) -> Result<()> {
+    let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
+    // SAFETY: `attr` is live and tells its size.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const attr, 0) }, || {
+        format!("sched_setattr({pid}, {attr:?})")
+    })?;
+    Ok(())
+}
+
+/// `ioprio_set(2)` of the process `pid` (0: this one); `value` is class << 13 | level.
+pub fn ioprio_set(pid: Pid, value: i32) -> Result<()> {
+    const IOPRIO_WHO_PROCESS: i32 = 1;
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, value) }, || {
+        format!("ioprio_set(IOPRIO_WHO_PROCESS, {pid}, {value:#x})")
+    })?;
+    Ok(())
+}
+
+/// `sched_setaffinity(2)` of `pid` (0: this thread), `mask` as bits of 64 CPUs a word.
+pub fn sched_setaffinity(pid: Pid, mask: &[u64]) -> Result<()> {
+    // SAFETY: the pointer and the size are those of a live slice.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(mask), mask.as_ptr()) }, || {
+        format!("sched_setaffinity({pid}, {mask:x?})")
+    })?;
+    Ok(())
+}
+
+/// `personality(2)`.
+pub fn personality(persona: u64) -> Result<()> {
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::personality(persona) }, || format!("personality({persona:#x})"))?;
+    Ok(())
+}
+
+/// `set_mempolicy(2)`; `nodes` as bits of 64 nodes a word, empty for a mode without nodes.
+pub fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
+    let (mask, bits) = if nodes.is_empty() { (std::ptr::null(), 0) } else { (nodes.as_ptr(), nodes.len() * 64 + 1) };
+    // SAFETY: the mask has at least `bits` - 1 bits, which is how the kernel reads maxnode.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }, || {
+        format!("set_mempolicy({mode:#x}, {nodes:x?})")
+    })?;
+    Ok(())
+}
+
+/// `keyctl(2)` KEYCTL_JOIN_SESSION_KEYRING: a new session keyring called `name`.
+pub fn join_session_keyring(name: &CStr) -> Result<i64> {
+    const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
+    // SAFETY: `name` is a C string that outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) }, || {
+        format!("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {name:?})")
+    })
+}
+
+/// `keyctl(2)` KEYCTL_DESCRIBE's permission field and KEYCTL_SETPERM: adds `bits` to a key's permissions.
+pub fn add_key_permissions(key: i64, bits: u32) -> Result<()> {
+    const KEYCTL_SETPERM: i32 = 5;
+    const KEYCTL_DESCRIBE: i32 = 6;
+    let mut text = [0u8; 256];
+    // SAFETY: the pointer and the length are those of a live, writable array.
+    let length =
+        check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_DESCRIBE, key, text.as_mut_ptr(), text.len()) }, || {
+            format!("keyctl(KEYCTL_DESCRIBE, {key})")
+        })?;
+    let text = String::from_utf8_lossy(&text[..(length.max(0) as usize).min(256)]).into_owned();
+    let old = text.split(';').nth(3).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    let Some(old) = old else {
+        return Err(Failure::new(format!("keyctl(KEYCTL_DESCRIBE, {key}) = {text:?}"), Errno(libc::EPROTO)));
+    };
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, key, old | bits) }, || {
+        format!("keyctl(KEYCTL_SETPERM, {key}, {:#x})", old | bits)
+    })?;
+    Ok(())
+}
+
+/// `poll(2)`: waits until one of `fds` is ready or `timeout` milliseconds (-1: no end) are over.
+///
+/// Gives back the ready ones' events by position, 0 for the others; interrupted by a signal, it gives all zeroes.
+pub fn poll<const N: usize>(fds: [(Option<BorrowedFd<'_>>, i16); N], timeout: i32) -> Result<[i16; N]> {
+    let mut list = fds.map(|(fd, events)| libc::pollfd { fd: fd.map_or(-1, |fd| fd.as_raw_fd()), events, revents: 0 });
+    // SAFETY: the pointer and the length are those of a live array.
+    let done = check(unsafe { libc::poll(list.as_mut_ptr(), N as libc::nfds_t, timeout) }, || "poll".into());
+    match done {
+        Err(e) if e.is(libc::EINTR) => Ok([0; N]),
+        Err(e) => Err(e),
+        Ok(_) => Ok(list.map(|entry| entry.revents)),
+    }
+}
+
+/// Blocks all signals for this thread and gives a descriptor that reads them (`signalfd(2)`).
+pub fn all_signals_as_fd() -> Result<OwnedFd> {
+    // SAFETY: sigset_t is plain data that sigfillset initialises; all pointers are to live objects.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut set);
+        check(libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut()), || "sigprocmask".into())?;
+        check(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK), || "signalfd".into()).map(own)
+    }
+}
+
+/// The next signal number that a descriptor of [`all_signals_as_fd`] holds, if any.
+pub fn next_signal(fd: impl AsFd) -> Result<Option<i32>> {
+    let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
+    match super::file::read(fd, &mut info) {
+        Ok(_) => Ok(Some(i32::from_ne_bytes([info[0], info[1], info[2], info[3]]))),
+        Err(e) if e.is(libc::EAGAIN) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Unblocks every signal and gives each the default disposition, as a new program expects them.
+///
+/// Rust's own SIGPIPE ignore is undone with the rest.
+pub fn reset_signals() {
+    // SAFETY: plain data, live pointers; setting SIG_DFL installs no code of ours. Signals that cannot be set fail, which is
+    // what is wanted for them.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
+/// Bytes from the kernel's random source (`getrandom(2)`).
+pub fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    // SAFETY: the pointer and the length are those of a live, writable array.
+    check_again(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) as i64 }, || "getrandom".into())?;
+    Ok(bytes)
+}

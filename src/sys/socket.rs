@@ -1,0 +1,191 @@
+//! Unix sockets that carry packets and descriptors.
+#![allow(unsafe_code)]
+
+use super::file::own;
+use super::{Errno, Failure, Result, check, check_again, show};
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+/// The most descriptors that one packet carries (SCM_MAX_FD of the kernel).
+pub const MOST_FDS: usize = 253;
+
+/// A connected pair (`socketpair(2)`), closed on exec; `kind` is SOCK_SEQPACKET, SOCK_STREAM or SOCK_DGRAM.
+pub fn pair(kind: i32) -> Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    // SAFETY: the array is live and writable.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) }, || {
+        format!("socketpair(AF_UNIX, {kind})")
+    })?;
+    Ok((own(fds[0].into()), own(fds[1].into())))
+}
+
+/// A new unix socket (`socket(2)`), closed on exec.
+pub fn unix(kind: i32) -> Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::socket(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0) }, || format!("socket(AF_UNIX, {kind})"))
+        .map(own)
+}
+
+/// The address of `path`, ENAMETOOLONG past 107 bytes.
+fn address(path: &[u8]) -> Result<(libc::sockaddr_un, libc::socklen_t)> {
+    // SAFETY: all zeroes is a valid sockaddr_un.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    if path.len() >= address.sun_path.len() {
+        return Err(Failure::new(format!("socket address {}", super::quote(path)), Errno(libc::ENAMETOOLONG)));
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(path) {
+        *to = *from as libc::c_char;
+    }
+    Ok((address, size_of::<libc::sockaddr_un>() as libc::socklen_t))
+}
+
+/// Binds to `path` (`bind(2)`).
+pub fn bind(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
+    let (fd, path) = (fd.as_fd(), path.as_ref());
+    let (address, length) = address(path)?;
+    // SAFETY: the address is live and `length` long.
+    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), length) }, || {
+        format!("bind({})", super::quote(path))
+    })?;
+    Ok(())
+}
+
+/// `listen(2)`.
+pub fn listen(fd: impl AsFd, backlog: i32) -> Result<()> {
+    let fd = fd.as_fd();
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::listen(fd.as_raw_fd(), backlog) }, || format!("listen({})", show(fd)))?;
+    Ok(())
+}
+
+/// Connects to `path` (`connect(2)`).
+pub fn connect(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
+    let (fd, path) = (fd.as_fd(), path.as_ref());
+    let (address, length) = address(path)?;
+    // SAFETY: the address is live and `length` long.
+    check_again(
+        || unsafe { libc::connect(fd.as_raw_fd(), (&raw const address).cast(), length) },
+        || format!("connect({})", super::quote(path)),
+    )?;
+    Ok(())
+}
+
+/// `accept4(2)`, closed on exec.
+pub fn accept(fd: impl AsFd) -> Result<OwnedFd> {
+    let fd = fd.as_fd();
+    let null = std::ptr::null_mut();
+    check_again(
+        // SAFETY: no address is asked for.
+        || unsafe { libc::accept4(fd.as_raw_fd(), null, std::ptr::null_mut(), libc::SOCK_CLOEXEC) },
+        || format!("accept4({})", show(fd)),
+    )
+    .map(own)
+}
+
+/// A control buffer aligned as cmsghdr wants it, with room for [`MOST_FDS`].
+#[repr(C, align(8))]
+struct Control([u8; 16 + 4 * MOST_FDS + 12]);
+
+/// Sends one packet with descriptors (`sendmsg(2)`, MSG_NOSIGNAL).
+pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<()> {
+    let socket = socket.as_fd();
+    let mut control = Control([0; 16 + 4 * MOST_FDS + 12]);
+    if fds.len() > MOST_FDS {
+        return Err(Failure::new(
+            format!("sendmsg({}) with {} descriptors", show(socket), fds.len()),
+            Errno(libc::EINVAL),
+        ));
+    }
+    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: all zeroes is a valid msghdr; its pointers are set to live objects with their sizes below. The control buffer
+    // is aligned and has room for the header and `fds`, which CMSG_FIRSTHDR and CMSG_DATA point into.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut vector;
+        message.msg_iovlen = 1;
+        if !fds.is_empty() {
+            let size = size_of_val(fds) as u32;
+            message.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(size) as _;
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(size) as _;
+            std::ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), size as usize);
+        }
+        check_again(
+            || libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) as i64,
+            || format!("sendmsg({}, {} bytes, {} descriptors)", show(socket), bytes.len(), fds.len()),
+        )?
+    };
+    if sent as usize != bytes.len() {
+        return Err(Failure::new(format!("sendmsg({}): cut short", show(socket)), Errno(libc::EMSGSIZE)));
+    }
+    Ok(())
+}
+
+/// A packet as it came.
+#[derive(Debug)]
+pub struct Packet {
+    /// How many bytes of the buffer it fills; 0 is the end of the stream.
+    pub length: usize,
+    /// Its descriptors, closed on exec.
+    pub fds: Vec<OwnedFd>,
+}
+
+/// Receives one packet into `buffer` (`recvmsg(2)`); one that does not fit is EMSGSIZE.
+pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
+    let socket = socket.as_fd();
+    let mut control = Control([0; 16 + 4 * MOST_FDS + 12]);
+    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut fds = Vec::new();
+    // SAFETY: all zeroes is a valid msghdr; its pointers are set to live, writable objects with their sizes. The headers are
+    // walked by the CMSG macros within what the kernel says it wrote; each descriptor in SCM_RIGHTS is new and ours.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut vector;
+        message.msg_iovlen = 1;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = size_of::<Control>() as _;
+        let length = check_again(
+            || libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) as i64,
+            || format!("recvmsg({})", show(socket)),
+        )? as usize;
+        let mut header = libc::CMSG_FIRSTHDR(&message);
+        while let Some(h) = header.as_ref() {
+            if h.cmsg_level == libc::SOL_SOCKET && h.cmsg_type == libc::SCM_RIGHTS {
+                let count = (h.cmsg_len as usize - libc::CMSG_LEN(0) as usize) / size_of::<RawFd>();
+                for n in 0..count {
+                    let fd = libc::CMSG_DATA(header).cast::<RawFd>().add(n).read_unaligned();
+                    fds.push(own(fd.into()));
+                }
+            }
+            header = libc::CMSG_NXTHDR(&message, header);
+        }
+        if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+            return Err(Failure::new(format!("recvmsg({}): cut short", show(socket)), Errno(libc::EMSGSIZE)));
+        }
+        Ok(Packet { length, fds })
+    }
+}
+
+/// Sets how long a receive may wait (`SO_RCVTIMEO`); it fails with EAGAIN when the time is over.
+pub fn set_receive_timeout(socket: impl AsFd, milliseconds: u32) -> Result<()> {
+    let socket = socket.as_fd();
+    let time = libc::timeval { tv_sec: (milliseconds / 1000).into(), tv_usec: (milliseconds % 1000 * 1000).into() };
+    // SAFETY: the value is live and its size is told.
+    check(
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVTIMEO,
+                (&raw const time).cast(),
+                size_of::<libc::timeval>() as libc::socklen_t,
+            )
+        },
+        || format!("setsockopt({}, SO_RCVTIMEO)", show(socket)),
+    )?;
+    Ok(())
+}

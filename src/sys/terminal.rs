@@ -1,0 +1,80 @@
+//! Terminals: modes and sizes (`ioctl_tty(2)`, `termios(3)`).
+#![allow(unsafe_code)]
+
+use super::{Result, check, show};
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Rows and columns of a terminal, in characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Rows.
+    pub height: u16,
+    /// Columns.
+    pub width: u16,
+}
+
+/// Whether the descriptor is a terminal.
+pub fn is_terminal(fd: impl AsFd) -> bool {
+    // SAFETY: takes no pointer.
+    unsafe { libc::isatty(fd.as_fd().as_raw_fd()) == 1 }
+}
+
+/// Its size (TIOCGWINSZ).
+pub fn size(fd: impl AsFd) -> Result<Size> {
+    let fd = fd.as_fd();
+    // SAFETY: all zeroes is a valid winsize, and the kernel writes a whole one.
+    unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        check(libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &mut size), || format!("ioctl({}, TIOCGWINSZ)", show(fd)))?;
+        Ok(Size { height: size.ws_row, width: size.ws_col })
+    }
+}
+
+/// Sets its size (TIOCSWINSZ); the foreground process group gets SIGWINCH.
+pub fn set_size(fd: impl AsFd, size: Size) -> Result<()> {
+    let fd = fd.as_fd();
+    let size = libc::winsize { ws_row: size.height, ws_col: size.width, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel reads a live winsize.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, &size) }, || {
+        format!("ioctl({}, TIOCSWINSZ, {}x{})", show(fd), size.ws_col, size.ws_row)
+    })?;
+    Ok(())
+}
+
+/// A terminal's modes, as they were read.
+#[derive(Clone, Copy)]
+pub struct Modes(libc::termios);
+
+/// Reads the modes (TCGETS).
+pub fn modes(fd: impl AsFd) -> Result<Modes> {
+    let fd = fd.as_fd();
+    // SAFETY: all zeroes is a valid termios, and libc writes a whole one.
+    unsafe {
+        let mut modes: libc::termios = std::mem::zeroed();
+        check(libc::tcgetattr(fd.as_raw_fd(), &mut modes), || format!("tcgetattr({})", show(fd)))?;
+        Ok(Modes(modes))
+    }
+}
+
+/// Sets the modes at once (TCSETS).
+pub fn set_modes(fd: impl AsFd, modes: &Modes) -> Result<()> {
+    let fd = fd.as_fd();
+    // SAFETY: libc reads a live termios.
+    check(unsafe { libc::tcsetattr(fd.as_raw_fd(), libc::TCSANOW, &modes.0) }, || format!("tcsetattr({})", show(fd)))?;
+    Ok(())
+}
+
+impl Modes {
+    /// The same with nothing interpreted, echoed or translated (`cfmakeraw(3)`).
+    pub fn raw(mut self) -> Modes {
+        // SAFETY: libc changes a live termios.
+        unsafe { libc::cfmakeraw(&mut self.0) };
+        self
+    }
+
+    /// The same, a line feed written as it is and not as carriage return and line feed (ONLCR cleared).
+    pub fn without_carriage_returns(mut self) -> Modes {
+        self.0.c_oflag &= !libc::ONLCR;
+        self
+    }
+}
