@@ -1,0 +1,78 @@
+//! Builds the init image and gives it to the library as bytes.
+//!
+//! The image is a program of its own without a libc (`src/init/main.rs`), compiled by the same compiler for the same
+//! architecture with the `core` of the GNU target, or of the target itself where only that one is at hand. What is kept is
+//! its one segment; orlop writes the ELF header when it makes the file.
+//!
+//! `ORLOP_INIT_IMAGE=FILE` takes an image that was linked elsewhere, for cross builds without that `core`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+fn main() {
+    println!("cargo::rerun-if-changed=src/init");
+    println!("cargo::rerun-if-changed=src/sys/raw.rs");
+    println!("cargo::rerun-if-env-changed=ORLOP_INIT_IMAGE");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let linked = match env::var_os("ORLOP_INIT_IMAGE") {
+        Some(file) => PathBuf::from(file),
+        None => compile(&out),
+    };
+    let elf = fs::read(&linked).unwrap_or_else(|e| panic!("{}: {e}", linked.display()));
+    let (code, entry) = segment(&elf);
+    fs::write(out.join("init.bin"), code).expect("OUT_DIR can be written");
+    fs::write(out.join("init.entry"), entry.to_string()).expect("OUT_DIR can be written");
+}
+
+/// Compiles the image; the first target whose `core` the compiler has wins.
+fn compile(out: &Path) -> PathBuf {
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets CARGO_CFG_TARGET_ARCH");
+    let target = env::var("TARGET").expect("cargo sets TARGET");
+    let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    let file = out.join("init.elf");
+    let mut said = String::new();
+    for target in [format!("{arch}-unknown-linux-gnu"), format!("{arch}-unknown-linux-musl"), target] {
+        let output = Command::new(&rustc)
+            .args(["--edition=2024", "--crate-name=orlop_init", "--crate-type=bin", "--target", &target])
+            .args(["-Copt-level=s", "-Cpanic=abort", "-Clto=fat", "-Ccodegen-units=1", "-Crelocation-model=static"])
+            .args(["-Cforce-unwind-tables=no", "-Cstrip=symbols", "-Coverflow-checks=off", "-Cdebug-assertions=off"])
+            .args(["-Clinker=cc", "-Clink-self-contained=no", "-Clink-args=-nostdlib -nostartfiles -static -no-pie"])
+            .args(["-Clink-args=-fuse-ld=bfd -Wl,--build-id=none -Wl,-Tsrc/init/image.ld"])
+            .arg("-o")
+            .arg(&file)
+            .arg("src/init/main.rs")
+            // The outer build's flags are for the outer target; the bootstrap key would let this source use unstable features.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("RUSTC_BOOTSTRAP")
+            .output()
+            .unwrap_or_else(|e| panic!("{rustc}: {e}"));
+        if output.status.success() {
+            return file;
+        }
+        said += &format!("for {target}:\n{}\n", String::from_utf8_lossy(&output.stderr));
+    }
+    panic!("the init image could not be built (ORLOP_INIT_IMAGE=FILE takes one built elsewhere)\n{said}");
+}
+
+/// The bytes of the section `.text` and the entry's address.
+fn segment(elf: &[u8]) -> (&[u8], u64) {
+    let word = |at: usize, size: usize| -> u64 {
+        elf[at..at + size].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    };
+    let entry = word(0x18, 8);
+    let (table, size, count) = (word(0x20, 8) as usize, word(0x36, 2) as usize, word(0x38, 2) as usize);
+    for n in 0..count {
+        let header = table + n * size;
+        let (kind, flags) = (word(header, 4), word(header + 4, 4));
+        if kind == 1 && flags & 1 != 0 {
+            let (offset, at, length) = (word(header + 8, 8), word(header + 16, 8), word(header + 32, 8));
+            // The linker may let the segment begin at its page; what counts is what stands from CODE_AT on.
+            let skip = 0x10100u64.saturating_sub(at);
+            let from = (offset + skip) as usize;
+            return (&elf[from..(offset + length) as usize], entry);
+        }
+    }
+    panic!("the init image has no executable segment");
+}

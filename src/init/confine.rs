@@ -1,0 +1,125 @@
+//! From the runtime's privileges to the container's.
+
+use crate::plan::{Step, flag};
+use crate::{Init, raw};
+
+const PR_SET_DUMPABLE: usize = 4;
+const PR_SET_KEEPCAPS: usize = 8;
+const PR_CAPBSET_DROP: usize = 24;
+const PR_SET_NO_NEW_PRIVS: usize = 38;
+const PR_CAP_AMBIENT: usize = 47;
+const PR_CAP_AMBIENT_RAISE: usize = 2;
+const PR_CAP_AMBIENT_CLEAR_ALL: usize = 4;
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// Makes the process one that nobody without CAP_SYS_PTRACE outside can look into, until it executes the program.
+pub(crate) fn hide() {
+    let _ = raw::prctl(PR_SET_DUMPABLE, 0, 0);
+}
+
+/// Asks the security module for the label that the program will have.
+pub(crate) fn label(init: &Init) {
+    let plan = init.plan;
+    if plan.label_file != 0 {
+        init.step(Step::Label, || raw::write_file(plan.procfs, plan.label_file, raw::list(plan.label)));
+    }
+    if plan.procfs >= 0 {
+        raw::close(plan.procfs);
+    }
+}
+
+/// Users, groups, capabilities, directory, mask, no_new_privs; gives the path of the program.
+///
+/// Only CAP_SYS_ADMIN outlives this where a filter must be loaded without no_new_privs; `execve` then drops it.
+pub(crate) fn confine(init: &Init) -> u64 {
+    let plan = init.plan;
+    let entered = enter_directory(init, false);
+    if init.has(flag::CAPABILITIES) {
+        init.step(Step::Bounding, || drop_bounding(init));
+    }
+    if init.has(flag::GROUPS) {
+        init.step(Step::Groups, || raw::setgroups(raw::list(plan.groups)));
+    }
+    init.step(Step::Gid, || raw::setgid(plan.gid));
+    let _ = raw::prctl(PR_SET_KEEPCAPS, 1, 0);
+    init.step(Step::Uid, || raw::setuid(plan.uid));
+    let _ = raw::prctl(PR_SET_KEEPCAPS, 0, 0);
+    if init.has(flag::CAPABILITIES) {
+        set_capabilities(init);
+    }
+    if !entered {
+        enter_directory(init, true);
+    }
+    init.begin(Step::CwdOutside);
+    if raw::cwd_is_inside() != Ok(true) {
+        init.fail(raw::ENOENT);
+    }
+    if init.has(flag::UMASK) {
+        raw::umask(plan.umask);
+    }
+    if init.has(flag::NO_NEW_PRIVS) {
+        init.step(Step::NoNewPrivs, || raw::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
+    }
+    init.step(Step::Find, || find(init))
+}
+
+/// Enters the working directory: with the runtime's rights, or, where those do not suffice (a file system that knows only
+/// the user), again with the user's. Whether it did.
+fn enter_directory(init: &Init, last: bool) -> bool {
+    init.begin(Step::Cwd);
+    match raw::chdir(init.plan.cwd) {
+        Ok(()) => true,
+        Err(raw::EACCES | raw::EPERM) if !last => false,
+        Err(errno) => init.fail(errno),
+    }
+}
+
+fn drop_bounding(init: &Init) -> raw::Result<()> {
+    for capability in 0..=init.plan.last_capability {
+        if init.plan.bounding & 1 << capability == 0 {
+            raw::prctl(PR_CAPBSET_DROP, capability as usize, 0)?;
+        }
+    }
+    Ok(())
+}
+
+fn set_capabilities(init: &Init) {
+    let plan = init.plan;
+    let _ = raw::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0);
+    let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
+    let kept = if loads_privileged { 1 << CAP_SYS_ADMIN } else { 0 };
+    let sets = (plan.effective | kept, plan.permitted | kept, plan.inheritable);
+    init.step(Step::Capabilities, || raw::capset(sets.0, sets.1, sets.2));
+    init.begin(Step::Ambient);
+    for capability in 0..=plan.last_capability {
+        if plan.ambient & 1 << capability != 0
+            && let Err(errno) = raw::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability as usize)
+        {
+            init.fail(errno);
+        }
+    }
+}
+
+/// Session and controlling terminal.
+pub(crate) fn session(init: &Init) {
+    const TIOCSCTTY: usize = 0x540e;
+    if init.has(flag::SESSION) {
+        init.step(Step::Session, raw::setsid);
+    }
+    if init.has(flag::TERMINAL) {
+        init.step(Step::Terminal, || raw::ioctl(0, TIOCSCTTY, 0));
+    }
+}
+
+/// The first of the candidates that can be executed. A candidate that exists and cannot is told of, if none can.
+fn find(init: &Init) -> raw::Result<u64> {
+    let mut error = raw::ENOENT;
+    for &path in raw::list::<u64>(init.plan.candidates) {
+        match raw::executable(path) {
+            Ok(()) => return Ok(path),
+            Err(raw::ENOENT | raw::ENOTDIR) => {}
+            Err(errno) => error = errno,
+        }
+    }
+    Err(error)
+}

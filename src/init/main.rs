@@ -1,0 +1,167 @@
+//! The init image: the last program of orlop's in a container.
+//!
+//! orlop builds the container in a process of its own, then executes this image (a sealed file in memory, a few kilobytes)
+//! in it. From then on nothing in the container, however privileged, can reach the host's `orlop` through `/proc/PID/exe`
+//! (CVE-2019-5736): not while the process waits at the gate, and not by naming `/proc/self/exe` as the program. The image
+//! confines itself, appears in the container's pid namespace only then, waits at the gate, runs the startContainer hooks,
+//! loads the filter and executes the program; or it stays as the reaping init.
+//!
+//! It has no libc, no heap and no writable data. All it knows is the [`plan`]; all it says after the filter is loaded is
+//! words in the report page.
+#![no_std]
+#![no_main]
+
+mod confine;
+mod hooks;
+mod plan;
+#[path = "../sys/raw.rs"]
+mod raw;
+mod shim;
+
+use core::sync::atomic::Ordering::Release;
+use plan::{Plan, Step, flag, word};
+use raw::Page;
+
+/// What the process carries through its steps.
+pub(crate) struct Init {
+    plan: &'static Plan,
+    page: Page,
+}
+
+impl Init {
+    fn has(&self, flag: u32) -> bool {
+        self.plan.flags & flag != 0
+    }
+
+    fn say(&self, at: usize, value: u32) {
+        if let Some(word) = self.page.word(at) {
+            word.store(value, Release);
+        }
+    }
+
+    /// Notes that `step` begins.
+    fn begin(&self, step: Step) {
+        self.say(word::STEP, step as u32);
+    }
+
+    /// Ends the process with the error of the step that began last: the one failing exit.
+    fn fail(&self, errno: raw::Errno) -> ! {
+        self.say(word::ERRNO, errno as u32);
+        raw::exit(1)
+    }
+
+    /// Does `step`, failing the process if it fails.
+    fn step<T>(&self, step: Step, f: impl FnOnce() -> raw::Result<T>) -> T {
+        self.begin(step);
+        match f() {
+            Ok(value) => value,
+            Err(errno) => self.fail(errno),
+        }
+    }
+}
+
+pub(crate) fn main(plan: &'static Plan) -> ! {
+    let mut init = Init { plan, page: Page::NONE };
+    if plan.page >= 0 {
+        match Page::map(plan.page) {
+            Ok(page) => init.page = page,
+            Err(_) => raw::exit(1),
+        }
+        raw::close(plan.page);
+    }
+    raw::set_name(&plan.waiting_name);
+    confine::hide();
+    raw::close_from(plan.first_closed, true);
+    confine::label(&init);
+    let program = confine::confine(&init);
+    if init.has(flag::FORK) {
+        fork_into_namespace(&init);
+    }
+    wait_for_parent(&init);
+    confine::session(&init);
+    if init.has(flag::READY) {
+        init.step(Step::Sync, || raw::send(plan.sync, b"R", None));
+    }
+    if init.has(flag::GATE) {
+        gate(&mut init);
+    }
+    hooks::run(&init);
+    if init.has(flag::SHIM) {
+        shim::run(&init, program);
+    }
+    execute(&init, program)
+}
+
+/// Forks into the joined pid or time namespace; the confined child is the first thing of ours that appears there.
+fn fork_into_namespace(init: &Init) {
+    const CLONE_PARENT: u64 = 0x8000;
+    let child = init.step(Step::Fork, || raw::fork(CLONE_PARENT));
+    if child.pid != 0 {
+        init.step(Step::Sync, || raw::send(init.plan.sync, b"F", Some(child.pidfd)));
+        raw::exit(0);
+    }
+}
+
+/// Waits for the parent's word; without a parent there is nothing to do any more.
+fn wait_for_parent(init: &Init) {
+    if !init.has(flag::WAIT) {
+        return;
+    }
+    match init.step(Step::Sync, || raw::receive(init.plan.sync)) {
+        (0, _) => raw::exit(1),
+        _ => init.begin(Step::None),
+    }
+}
+
+/// Waits for `start`: a connection that brings a report page. A caller that dies before it has sent anything has not
+/// started the container.
+fn gate(init: &mut Init) {
+    raw::close(init.plan.sync);
+    init.page = Page::NONE;
+    loop {
+        let connection = match raw::accept(init.plan.gate) {
+            Ok(fd) => fd,
+            Err(raw::EINTR | raw::EAGAIN) => continue,
+            Err(_) => raw::exit(1),
+        };
+        if let Ok((1.., Some(page))) = raw::receive(connection)
+            && let Ok(map) = Page::map(page)
+        {
+            raw::close(page);
+            raw::close(init.plan.gate);
+            init.page = map;
+            return;
+        }
+        raw::close(connection);
+    }
+}
+
+/// Loads the filter and executes the program.
+pub(crate) fn execute(init: &Init, program: u64) -> ! {
+    load_filter(init);
+    init.begin(Step::Execute);
+    init.fail(raw::execve(program, init.plan.argv, init.plan.envp))
+}
+
+/// Loads the filter, if there is one; the parent fetches its listener from this process.
+pub(crate) fn load_filter(init: &Init) {
+    let plan = init.plan;
+    if plan.filter == 0 {
+        return;
+    }
+    let listener = init.step(Step::Filter, || raw::load_filter(plan.filter, plan.filter_flags));
+    if init.has(flag::LISTENER) {
+        // From here on any system call may be one that waits for the listener's answer: the wait is without any.
+        init.say(word::LISTENER, listener as u32 + 1);
+        while let Some(fetched) = init.page.word(word::FETCHED)
+            && fetched.load(core::sync::atomic::Ordering::Acquire) == 0
+        {
+            core::hint::spin_loop();
+        }
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    raw::trap()
+}

@@ -1,0 +1,164 @@
+//! What orlop tells its init image: the one structure that both programs compile.
+//!
+//! orlop lays a [`Plan`] and everything that it points to out in memory as it will stand at [`PLAN_AT`] in the image's
+//! address space, and makes it a read-only segment of the image. So the image parses nothing, allocates nothing and needs
+//! no descriptor to learn what to do; all addresses are final.
+
+/// Where the plan's segment begins in the image's address space.
+pub const PLAN_AT: u64 = 0x2000_0000;
+
+/// A list in the plan's segment: its address and its number of elements.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Span {
+    pub at: u64,
+    pub count: u64,
+}
+
+/// A startContainer hook; the strings and lists are C's.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Hook {
+    pub path: u64,
+    pub argv: u64,
+    pub envp: u64,
+    /// Milliseconds; 0 is no limit.
+    pub timeout: u64,
+}
+
+/// `struct sock_fprog` of `seccomp(2)`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Program {
+    pub count: u16,
+    pub at: u64,
+}
+
+/// What the image does, in the order of its steps.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Plan {
+    /// The process name that tells others that the program has not been executed yet; 15 bytes and a NUL.
+    pub waiting_name: [u8; 16],
+    /// [`flag`] bits.
+    pub flags: u32,
+    /// The packet socket to the parent.
+    pub sync: i32,
+    /// The listening socket that `start` connects to.
+    pub gate: i32,
+    /// The memory file of the report page, -1 where it comes through the gate.
+    pub page: i32,
+    /// Descriptors from this number on are closed when the program is executed.
+    pub first_closed: i32,
+    /// A procfs to write the label to.
+    pub procfs: i32,
+    pub uid: u32,
+    pub gid: u32,
+    pub umask: u32,
+    /// The highest capability that the kernel knows.
+    pub last_capability: u32,
+    pub bounding: u64,
+    pub effective: u64,
+    pub permitted: u64,
+    pub inheritable: u64,
+    pub ambient: u64,
+    /// Of u32.
+    pub groups: Span,
+    /// A C string.
+    pub cwd: u64,
+    /// Addresses of C strings: where to look for the program, in order.
+    pub candidates: Span,
+    pub argv: u64,
+    pub envp: u64,
+    /// Of [`Hook`].
+    pub hooks: Span,
+    /// Bytes: the state that hooks read.
+    pub state: Span,
+    /// A C string below the procfs: the file that takes the label; 0 for none.
+    pub label_file: u64,
+    /// Bytes.
+    pub label: Span,
+    /// A [`Program`]; 0 for none.
+    pub filter: u64,
+    /// SECCOMP_FILTER_FLAG_* for the filter.
+    pub filter_flags: u32,
+    /// Milliseconds that the shim leaves to the rest after SIGTERM when the program has ended; 0 kills at once.
+    pub grace: u32,
+}
+
+/// Bits of [`Plan::flags`].
+pub mod flag {
+    /// Fork once more before the program's process begins: into the pid or time namespace that was joined.
+    pub const FORK: u32 = 1;
+    /// Wait for the parent's word.
+    pub const WAIT: u32 = 2;
+    /// Say that all is ready.
+    pub const READY: u32 = 4;
+    /// Wait at the gate.
+    pub const GATE: u32 = 8;
+    /// Stay as the reaping init and run the program as a child.
+    pub const SHIM: u32 = 16;
+    /// no_new_privs.
+    pub const NO_NEW_PRIVS: u32 = 32;
+    /// Set the supplementary groups.
+    pub const GROUPS: u32 = 64;
+    /// Make standard input the controlling terminal.
+    pub const TERMINAL: u32 = 128;
+    /// Set the umask.
+    pub const UMASK: u32 = 256;
+    /// Set the capability sets.
+    pub const CAPABILITIES: u32 = 512;
+    /// The filter has a listener that the parent fetches.
+    pub const LISTENER: u32 = 1024;
+    /// The shim is not pid 1 of a namespace of its own.
+    pub const SUBREAPER: u32 = 2048;
+    /// Become leader of a new session.
+    pub const SESSION: u32 = 4096;
+}
+
+/// What the image writes into the report page: word by word, as an error leaves no other way behind a filter.
+pub mod word {
+    /// The [`super::Step`] that began last.
+    pub const STEP: usize = 0;
+    /// The error number with which it failed; 0 while it goes on.
+    pub const ERRNO: usize = 1;
+    /// What belongs to the step: which hook, which of its ends.
+    pub const DETAIL: usize = 2;
+    /// The listener's descriptor number plus one.
+    pub const LISTENER: usize = 3;
+    /// The parent sets it to 1 when it has the listener.
+    pub const FETCHED: usize = 4;
+    /// The hook's wait status.
+    pub const STATUS: usize = 5;
+}
+
+/// The image's steps; the number is what stands in the report page.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    None = 0,
+    Page = 1,
+    Label = 2,
+    Session = 3,
+    Terminal = 4,
+    Bounding = 5,
+    Groups = 6,
+    Gid = 7,
+    Uid = 8,
+    Capabilities = 9,
+    Ambient = 10,
+    Cwd = 11,
+    CwdOutside = 12,
+    NoNewPrivs = 13,
+    Find = 14,
+    Fork = 15,
+    Sync = 16,
+    Gate = 17,
+    Hook = 18,
+    HookTimeout = 19,
+    HookStatus = 20,
+    Shim = 21,
+    Filter = 22,
+    Execute = 23,
+    Close = 24,
+}

@@ -1,0 +1,121 @@
+//! The reaping init (`--init`): stays as pid 1, runs the program as its child, forwards signals, reaps orphans.
+//!
+//! Pid 1 may not give up: every error but the program's own end is passed over.
+
+use crate::plan::{Step, flag};
+use crate::{Init, execute, load_filter, raw};
+
+const SIGTERM: i32 = 15;
+const SIGKILL: i32 = 9;
+const SIGCHLD: i32 = 17;
+const SIGTTIN: i32 = 21;
+const SIGTTOU: i32 = 22;
+const WNOHANG: usize = 1;
+const PR_SET_CHILD_SUBREAPER: usize = 36;
+const CAP_KILL: u64 = 1 << 5;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+/// Runs the program as a child and never comes back.
+pub(crate) fn run(init: &Init, program: u64) -> ! {
+    if init.has(flag::SUBREAPER) {
+        init.step(Step::Shim, || raw::prctl(PR_SET_CHILD_SUBREAPER, 1, 0));
+    }
+    raw::block_signals(true);
+    let child = init.step(Step::Shim, || raw::fork(0));
+    if child.pid == 0 {
+        foreground(init);
+        raw::block_signals(false);
+        execute(init, program);
+    }
+    confine(init);
+    let status = serve(child.pid);
+    end_the_rest(init);
+    raw::exit(status)
+}
+
+/// A process group of its own, in the foreground of the terminal if there is one.
+fn foreground(init: &Init) {
+    raw::own_process_group();
+    if init.has(flag::TERMINAL) {
+        // A background process that sets the foreground group is stopped by SIGTTOU; all signals are blocked here.
+        raw::to_foreground(0);
+    }
+}
+
+/// Lets go of everything but what forwarding and reaping need.
+fn confine(init: &Init) {
+    let plan = init.plan;
+    raw::close_from(0, false);
+    raw::set_name(b"orlop-init\0\0\0\0\0\0");
+    let kept = plan.permitted & CAP_KILL;
+    let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
+    let now = if loads_privileged { kept | CAP_SYS_ADMIN } else { kept };
+    let _ = raw::capset(now, now, 0);
+    if plan.filter != 0 && raw::load_filter(plan.filter, plan.filter_flags & !NEW_LISTENER).is_err() {
+        // Unfiltered is not an option; the program's own load of the same filter says why.
+        raw::exit(1);
+    }
+    if loads_privileged {
+        let _ = raw::capset(kept, kept, 0);
+    }
+    let _ = load_filter;
+}
+
+/// SECCOMP_FILTER_FLAG_NEW_LISTENER and WAIT_KILLABLE_RECV, which goes only with it.
+const NEW_LISTENER: u32 = 8 | 32;
+
+/// Forwards and reaps until the program has ended: the status for it.
+fn serve(program: i32) -> i32 {
+    loop {
+        match raw::next_signal(None) {
+            Ok(SIGCHLD) => {
+                if let Some(status) = reap(program) {
+                    return status;
+                }
+            }
+            // The terminal's job control concerns the program's own group.
+            Ok(SIGTTIN | SIGTTOU) | Err(_) => {}
+            Ok(signal) => {
+                let _ = raw::kill(program, signal);
+            }
+        }
+    }
+}
+
+/// Reaps all that have ended: the program's status if it is among them.
+fn reap(program: i32) -> Option<i32> {
+    let mut ended = None;
+    while let Ok((pid @ 1.., status)) = raw::wait(-1, WNOHANG) {
+        if pid == program {
+            ended = Some(shell_status(status));
+        }
+    }
+    ended
+}
+
+/// The exit status, or 128 plus the signal.
+fn shell_status(status: u32) -> i32 {
+    match status & 0x7f {
+        0 => (status >> 8 & 0xff) as i32,
+        signal => 128 + signal as i32,
+    }
+}
+
+/// Ends what the program left: SIGTERM and the grace time first, if one was asked for. As pid 1 every process of the
+/// namespace; else there is no set of processes that is surely ours, and the cgroup's end takes them.
+fn end_the_rest(init: &Init) {
+    if init.has(flag::SUBREAPER) || init.plan.grace == 0 {
+        return;
+    }
+    if raw::kill(-1, SIGTERM).is_ok() {
+        let mut left = u64::from(init.plan.grace);
+        // Each wait is cut to a tenth of a second, so that the sum needs no clock.
+        while left > 0 && raw::wait(-1, WNOHANG).is_ok() {
+            let slice = left.min(100);
+            if raw::next_signal(Some(slice)) == Err(raw::EAGAIN) {
+                left -= slice;
+            }
+        }
+        let _ = raw::kill(-1, SIGKILL);
+    }
+}

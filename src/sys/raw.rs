@@ -1,0 +1,501 @@
+//! The init image's system calls, made without a libc, and its view of the plan's segment.
+//!
+//! This file is compiled into the init image (`src/init/`), not into orlop.
+#![allow(unsafe_code)]
+
+use crate::plan::{PLAN_AT, Plan, Span};
+use core::arch::{asm, naked_asm};
+use core::sync::atomic::AtomicU32;
+
+#[cfg(target_arch = "x86_64")]
+#[rustfmt::skip]
+mod number {
+    pub(super) const READ: usize = 0; pub(super) const CLOSE: usize = 3; pub(super) const MMAP: usize = 9;
+    pub(super) const SIGACTION: usize = 13; pub(super) const SIGPROCMASK: usize = 14; pub(super) const IOCTL: usize = 16; pub(super) const DUP3: usize = 292;
+    pub(super) const SENDMSG: usize = 46; pub(super) const RECVMSG: usize = 47; pub(super) const SOCKETPAIR: usize = 53;
+    pub(super) const EXECVE: usize = 59; pub(super) const WAIT4: usize = 61; pub(super) const KILL: usize = 62;
+    pub(super) const GETCWD: usize = 79; pub(super) const CHDIR: usize = 80; pub(super) const UMASK: usize = 95;
+    pub(super) const SETPGID: usize = 109; pub(super) const SETSID: usize = 112; pub(super) const SETGROUPS: usize = 116;
+    pub(super) const SETRESUID: usize = 117; pub(super) const SETRESGID: usize = 119; pub(super) const CAPSET: usize = 126;
+    pub(super) const SIGTIMEDWAIT: usize = 128; pub(super) const PRCTL: usize = 157; pub(super) const EXIT: usize = 60;
+    pub(super) const EXIT_GROUP: usize = 231; pub(super) const OPENAT: usize = 257; pub(super) const PPOLL: usize = 271;
+    pub(super) const ACCEPT4: usize = 288; pub(super) const SECCOMP: usize = 317; pub(super) const WRITE: usize = 1;
+    pub(super) const CLONE3: usize = 435; pub(super) const CLOSE_RANGE: usize = 436; pub(super) const FACCESSAT2: usize = 439;
+    pub(super) const STATX: usize = 332; pub(super) const FCNTL: usize = 72; pub(super) const GETPID: usize = 39;
+}
+#[cfg(target_arch = "aarch64")]
+#[rustfmt::skip]
+mod number {
+    pub(super) const READ: usize = 63; pub(super) const CLOSE: usize = 57; pub(super) const MMAP: usize = 222;
+    pub(super) const SIGACTION: usize = 134; pub(super) const SIGPROCMASK: usize = 135; pub(super) const IOCTL: usize = 29; pub(super) const DUP3: usize = 24;
+    pub(super) const SENDMSG: usize = 211; pub(super) const RECVMSG: usize = 212; pub(super) const SOCKETPAIR: usize = 199;
+    pub(super) const EXECVE: usize = 221; pub(super) const WAIT4: usize = 260; pub(super) const KILL: usize = 129;
+    pub(super) const GETCWD: usize = 17; pub(super) const CHDIR: usize = 49; pub(super) const UMASK: usize = 166;
+    pub(super) const SETPGID: usize = 154; pub(super) const SETSID: usize = 157; pub(super) const SETGROUPS: usize = 159;
+    pub(super) const SETRESUID: usize = 147; pub(super) const SETRESGID: usize = 149; pub(super) const CAPSET: usize = 91;
+    pub(super) const SIGTIMEDWAIT: usize = 137; pub(super) const PRCTL: usize = 167; pub(super) const EXIT: usize = 93;
+    pub(super) const EXIT_GROUP: usize = 94; pub(super) const OPENAT: usize = 56; pub(super) const PPOLL: usize = 73;
+    pub(super) const ACCEPT4: usize = 242; pub(super) const SECCOMP: usize = 277; pub(super) const WRITE: usize = 64;
+    pub(super) const CLONE3: usize = 435; pub(super) const CLOSE_RANGE: usize = 436; pub(super) const FACCESSAT2: usize = 439;
+    pub(super) const STATX: usize = 291; pub(super) const FCNTL: usize = 25; pub(super) const GETPID: usize = 172;
+}
+
+/// An error number.
+pub(crate) type Errno = i32;
+/// What a call gives back.
+pub(crate) type Result<T> = core::result::Result<T, Errno>;
+
+pub(crate) const ENOENT: Errno = 2;
+pub(crate) const EINTR: Errno = 4;
+pub(crate) const ENOEXEC: Errno = 8;
+pub(crate) const EAGAIN: Errno = 11;
+pub(crate) const EACCES: Errno = 13;
+pub(crate) const ENOTDIR: Errno = 20;
+pub(crate) const EISDIR: Errno = 21;
+pub(crate) const EINVAL: Errno = 22;
+pub(crate) const ENOSYS: Errno = 38;
+pub(crate) const EPERM: Errno = 1;
+pub(crate) const ETIMEDOUT: Errno = 110;
+
+/// A system call with up to six arguments.
+///
+/// # Safety
+/// The arguments must be what the call's man page wants, pointers live and large enough.
+unsafe fn call(n: usize, a: [usize; 6]) -> Result<usize> {
+    let value: isize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the kernel's calling convention; it clobbers rcx and r11 and keeps all else.
+    unsafe {
+        asm!("syscall", inlateout("rax") n as isize => value, in("rdi") a[0], in("rsi") a[1], in("rdx") a[2],
+            in("r10") a[3], in("r8") a[4], in("r9") a[5], lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: the kernel's calling convention; it keeps all other registers.
+    unsafe {
+        asm!("svc 0", in("x8") n, inlateout("x0") a[0] as isize => value, in("x1") a[1], in("x2") a[2],
+            in("x3") a[3], in("x4") a[4], in("x5") a[5], options(nostack));
+    }
+    if (-4095..0).contains(&value) { Err(-value as Errno) } else { Ok(value as usize) }
+}
+
+/// The program's first instruction: aligns the stack and goes on in Rust.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text._start")]
+unsafe extern "C" fn _start() -> ! {
+    #[cfg(target_arch = "x86_64")]
+    naked_asm!("xor ebp, ebp", "and rsp, -16", "call {main}", "ud2", main = sym enter);
+    #[cfg(target_arch = "aarch64")]
+    naked_asm!("mov x29, xzr", "bl {main}", "udf #0", main = sym enter);
+}
+
+extern "C" fn enter() -> ! {
+    crate::main(plan())
+}
+
+/// The compiler calls these for copies and comparisons of any length.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
+    for i in 0..n {
+        // SAFETY: the caller gives `n` valid bytes on both sides; volatile keeps this loop from becoming a call to itself.
+        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
+    }
+    to
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memset(to: *mut u8, value: i32, n: usize) -> *mut u8 {
+    for i in 0..n {
+        // SAFETY: the caller gives `n` valid bytes.
+        unsafe { to.add(i).write_volatile(value as u8) };
+    }
+    to
+}
+
+/// The plan, which orlop made a segment of this program.
+fn plan() -> &'static Plan {
+    // SAFETY: the segment at PLAN_AT begins with a Plan (process/image.rs lays it out), is mapped by execve for the whole
+    // life of this program, and is read-only.
+    unsafe { &*(PLAN_AT as *const Plan) }
+}
+
+/// The elements of a list of the plan.
+pub(crate) fn list<T: Copy>(span: Span) -> &'static [T] {
+    if span.count == 0 {
+        return &[];
+    }
+    // SAFETY: spans are made by process/image.rs alone, with the address, alignment and count of what they name, in the
+    // read-only segment of the plan.
+    unsafe { core::slice::from_raw_parts(span.at as *const T, span.count as usize) }
+}
+
+/// The report page: words that orlop reads.
+pub(crate) struct Page(Option<&'static [AtomicU32; 1024]>);
+
+impl Page {
+    /// No page yet: nothing is reported.
+    pub(crate) const NONE: Page = Page(None);
+
+    /// Maps the page of a memory file.
+    pub(crate) fn map(fd: i32) -> Result<Page> {
+        const READ_WRITE: usize = 3;
+        const SHARED: usize = 1;
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        let at = unsafe { call(number::MMAP, [0, 4096, READ_WRITE, SHARED, fd as usize, 0]) }?;
+        // SAFETY: mapped for good, aligned to a page, and only touched as atomics.
+        Ok(Page(Some(unsafe { &*(at as *const [AtomicU32; 1024]) })))
+    }
+
+    /// A word of it.
+    pub(crate) fn word(&self, n: usize) -> Option<&AtomicU32> {
+        self.0?.get(n)
+    }
+}
+
+fn done(result: Result<usize>) -> Result<()> {
+    result.map(|_| ())
+}
+
+/// `exit_group(2)`, and where a filter refuses that, an instruction that no filter sees.
+pub(crate) fn exit(status: i32) -> ! {
+    // SAFETY: takes no pointer; does not come back where it is allowed.
+    unsafe {
+        let _ = call(number::EXIT_GROUP, [status as usize, 0, 0, 0, 0, 0]);
+        let _ = call(number::EXIT, [status as usize, 0, 0, 0, 0, 0]);
+    }
+    trap()
+}
+
+/// Ends the process by an illegal instruction.
+pub(crate) fn trap() -> ! {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: raises SIGILL and nothing else.
+    unsafe {
+        asm!("ud2", options(noreturn))
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: raises SIGILL and nothing else.
+    unsafe {
+        asm!("udf #0", options(noreturn))
+    }
+}
+
+/// `prctl(2)` with numbers.
+pub(crate) fn prctl(option: usize, a: usize, b: usize) -> Result<()> {
+    // SAFETY: only options that take numbers come here.
+    done(unsafe { call(number::PRCTL, [option, a, b, 0, 0, 0]) })
+}
+
+/// `prctl(2)` PR_SET_NAME.
+pub(crate) fn set_name(name: &[u8; 16]) {
+    const PR_SET_NAME: usize = 15;
+    // SAFETY: sixteen readable bytes, as the option reads at most.
+    let _ = unsafe { call(number::PRCTL, [PR_SET_NAME, name.as_ptr() as usize, 0, 0, 0, 0]) };
+}
+
+/// `setsid(2)`.
+pub(crate) fn setsid() -> Result<()> {
+    // SAFETY: takes nothing.
+    done(unsafe { call(number::SETSID, [0; 6]) })
+}
+
+/// `setpgid(0, 0)`.
+pub(crate) fn own_process_group() {
+    // SAFETY: takes no pointer.
+    let _ = unsafe { call(number::SETPGID, [0; 6]) };
+}
+
+/// `ioctl(2)` with a number.
+pub(crate) fn ioctl(fd: i32, request: usize, value: usize) -> Result<()> {
+    // SAFETY: only requests that take numbers come here.
+    done(unsafe { call(number::IOCTL, [fd as usize, request, value, 0, 0, 0]) })
+}
+
+/// Makes this process group the foreground one of the terminal `fd` (TIOCSPGRP).
+pub(crate) fn to_foreground(fd: i32) {
+    const TIOCSPGRP: usize = 0x5410;
+    // SAFETY: takes nothing.
+    let pid = unsafe { call(number::GETPID, [0; 6]) }.unwrap_or(0) as i32;
+    // SAFETY: the request reads one live int.
+    let _ = unsafe { call(number::IOCTL, [fd as usize, TIOCSPGRP, &raw const pid as usize, 0, 0, 0]) };
+}
+
+/// `umask(2)`.
+pub(crate) fn umask(mask: u32) {
+    // SAFETY: takes no pointer.
+    let _ = unsafe { call(number::UMASK, [mask as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// `setgroups(2)`.
+pub(crate) fn setgroups(groups: &[u32]) -> Result<()> {
+    // SAFETY: pointer and count of a live slice.
+    done(unsafe { call(number::SETGROUPS, [groups.len(), groups.as_ptr() as usize, 0, 0, 0, 0]) })
+}
+
+/// `setresgid(2)`, all three.
+pub(crate) fn setgid(gid: u32) -> Result<()> {
+    let gid = gid as usize;
+    // SAFETY: takes no pointer.
+    done(unsafe { call(number::SETRESGID, [gid, gid, gid, 0, 0, 0]) })
+}
+
+/// `setresuid(2)`, all three.
+pub(crate) fn setuid(uid: u32) -> Result<()> {
+    let uid = uid as usize;
+    // SAFETY: takes no pointer.
+    done(unsafe { call(number::SETRESUID, [uid, uid, uid, 0, 0, 0]) })
+}
+
+/// `capset(2)`.
+pub(crate) fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result<()> {
+    let header = [0x2008_0522u32, 0];
+    let half = |shift: u32| [(effective >> shift) as u32, (permitted >> shift) as u32, (inheritable >> shift) as u32];
+    let data = [half(0), half(32)];
+    // SAFETY: version 3 reads two words and two structures of three.
+    done(unsafe { call(number::CAPSET, [header.as_ptr() as usize, data.as_ptr() as usize, 0, 0, 0, 0]) })
+}
+
+/// `chdir(2)`; `path` is the address of a C string of the plan.
+pub(crate) fn chdir(path: u64) -> Result<()> {
+    // SAFETY: C strings of the plan are made by process/image.rs with their NUL.
+    done(unsafe { call(number::CHDIR, [path as usize, 0, 0, 0, 0, 0]) })
+}
+
+/// Whether the current directory lies below the root: the kernel's `getcwd(2)` begins with a slash only then.
+pub(crate) fn cwd_is_inside() -> Result<bool> {
+    let mut buffer = [0u8; 4096];
+    // SAFETY: pointer and length of a live, writable array.
+    unsafe { call(number::GETCWD, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0]) }?;
+    Ok(buffer[0] == b'/')
+}
+
+/// Whether the plan's path is a file that this user may execute: the error if not.
+pub(crate) fn executable(path: u64) -> Result<()> {
+    const CWD: usize = -100isize as usize;
+    const X_OK: usize = 1;
+    const AT_EACCESS: usize = 0x200;
+    const STATX_TYPE: usize = 1;
+    let mut stat = [0u16; 128];
+    // SAFETY: a C string of the plan, and a statx buffer of 256 live, writable bytes.
+    unsafe { call(number::STATX, [CWD, path as usize, 0, STATX_TYPE, stat.as_mut_ptr() as usize, 0]) }?;
+    // stx_mode is the 16-bit word at byte 28.
+    if stat[14] & 0o170000 == 0o040000 {
+        return Err(EISDIR);
+    }
+    // SAFETY: a C string of the plan.
+    match unsafe { call(number::FACCESSAT2, [CWD, path as usize, X_OK, AT_EACCESS, 0, 0]) } {
+        // Kernels before 5.8 lack the call, and old filters around this process may refuse it; execve will tell.
+        Err(ENOSYS | EPERM) => Ok(()),
+        other => done(other),
+    }
+}
+
+/// `execve(2)` with lists of the plan; comes back only on failure.
+pub(crate) fn execve(path: u64, argv: u64, envp: u64) -> Errno {
+    // SAFETY: a C string and null-terminated lists of the plan.
+    unsafe { call(number::EXECVE, [path as usize, argv as usize, envp as usize, 0, 0, 0]) }.err().unwrap_or(EINVAL)
+}
+
+/// `close(2)`.
+pub(crate) fn close(fd: i32) {
+    // SAFETY: takes no pointer.
+    let _ = unsafe { call(number::CLOSE, [fd as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// `close_range(2)` from `first` to the last; at the next `execve` with `cloexec`. Kernels or filters without it: one by one.
+pub(crate) fn close_from(first: i32, cloexec: bool) {
+    const CLOEXEC: usize = 4;
+    const F_SETFD: usize = 2;
+    let flags = if cloexec { CLOEXEC } else { 0 };
+    // SAFETY: takes no pointer.
+    if unsafe { call(number::CLOSE_RANGE, [first as usize, i32::MAX as usize, flags, 0, 0, 0]) }.is_ok() {
+        return;
+    }
+    // orlop closed everything else before this program began, and its own descriptors are numbered from `first` on.
+    for fd in first..first + 16 {
+        if cloexec {
+            // SAFETY: takes no pointer.
+            let _ = unsafe { call(number::FCNTL, [fd as usize, F_SETFD, 1, 0, 0, 0]) };
+        } else {
+            close(fd);
+        }
+    }
+}
+
+/// `dup3(2)`, kept over `execve`.
+pub(crate) fn duplicate_to(fd: i32, number: i32) -> Result<()> {
+    // SAFETY: takes no pointer.
+    done(unsafe { call(number::DUP3, [fd as usize, number as usize, 0, 0, 0, 0]) })
+}
+
+/// Opens a file of the plan below the directory `dir` for writing, writes the bytes at once and closes it.
+pub(crate) fn write_file(dir: i32, path: u64, bytes: &[u8]) -> Result<()> {
+    const WRITE_CLOEXEC: usize = 0o2000001;
+    // SAFETY: a C string of the plan.
+    let fd = unsafe { call(number::OPENAT, [dir as usize, path as usize, WRITE_CLOEXEC, 0, 0, 0]) }?;
+    // SAFETY: pointer and length of a live slice.
+    let written = unsafe { call(number::WRITE, [fd, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) };
+    close(fd as i32);
+    written.and_then(|n| if n == bytes.len() { Ok(()) } else { Err(EINVAL) })
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Message {
+    name: usize,
+    name_length: usize,
+    vectors: usize,
+    vector_count: usize,
+    control: usize,
+    control_length: usize,
+    flags: usize,
+}
+
+/// The control message that carries one descriptor.
+#[repr(C)]
+struct OneDescriptor {
+    length: usize,
+    level: i32,
+    kind: i32,
+    fd: i32,
+    padding: i32,
+}
+
+/// Sends one packet, with a descriptor or without (`sendmsg(2)`, MSG_NOSIGNAL).
+pub(crate) fn send(socket: i32, bytes: &[u8], fd: Option<i32>) -> Result<usize> {
+    const NOSIGNAL: usize = 0x4000;
+    let vector = [bytes.as_ptr() as usize, bytes.len()];
+    let control = OneDescriptor { length: 20, level: 1, kind: 1, fd: fd.unwrap_or(-1), padding: 0 };
+    let mut message = Message { vectors: vector.as_ptr() as usize, vector_count: 1, ..Message::default() };
+    if fd.is_some() {
+        message.control = &raw const control as usize;
+        message.control_length = size_of::<OneDescriptor>();
+    }
+    // SAFETY: a msghdr of live objects with their sizes.
+    unsafe { call(number::SENDMSG, [socket as usize, &raw const message as usize, NOSIGNAL, 0, 0, 0]) }
+}
+
+/// Receives one packet of at most eight bytes: how many came, and the descriptor with it if there was one.
+pub(crate) fn receive(socket: i32) -> Result<(usize, Option<i32>)> {
+    const CMSG_CLOEXEC: usize = 0x4000_0000;
+    let mut bytes = [0u8; 8];
+    let vector = [bytes.as_mut_ptr() as usize, bytes.len()];
+    let mut control = OneDescriptor { length: 0, level: 0, kind: 0, fd: -1, padding: 0 };
+    let mut message = Message {
+        vectors: vector.as_ptr() as usize,
+        vector_count: 1,
+        control: &raw mut control as usize,
+        control_length: size_of::<OneDescriptor>(),
+        ..Message::default()
+    };
+    loop {
+        // SAFETY: a msghdr of live, writable objects with their sizes.
+        match unsafe { call(number::RECVMSG, [socket as usize, &raw mut message as usize, CMSG_CLOEXEC, 0, 0, 0]) } {
+            Err(EINTR) => continue,
+            Err(e) => return Err(e),
+            Ok(n) => {
+                let came = message.control_length >= 20 && control.level == 1 && control.kind == 1;
+                return Ok((n, came.then_some(control.fd)));
+            }
+        }
+    }
+}
+
+/// `accept4(2)`, closed on exec.
+pub(crate) fn accept(socket: i32) -> Result<i32> {
+    const CLOEXEC: usize = 0o2000000;
+    // SAFETY: no address is asked for.
+    unsafe { call(number::ACCEPT4, [socket as usize, 0, 0, CLOEXEC, 0, 0]) }.map(|fd| fd as i32)
+}
+
+/// A pair of stream sockets (`socketpair(2)`), closed on exec.
+pub(crate) fn socket_pair() -> Result<[i32; 2]> {
+    const UNIX: usize = 1;
+    const STREAM_CLOEXEC: usize = 0o2000001;
+    let mut fds = [-1i32; 2];
+    // SAFETY: writes two ints into a live array.
+    unsafe { call(number::SOCKETPAIR, [UNIX, STREAM_CLOEXEC, 0, fds.as_mut_ptr() as usize, 0, 0]) }?;
+    Ok(fds)
+}
+
+/// A child, and a descriptor of it; 0 on the child's side.
+pub(crate) struct Child {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: i32,
+}
+
+/// `clone3(2)` without sharing memory: like fork, with CLONE_PIDFD and `flags`.
+pub(crate) fn fork(flags: u64) -> Result<Child> {
+    const PIDFD: u64 = 0x1000;
+    const PARENT: u64 = 0x8000;
+    const SIGCHLD: u64 = 17;
+    let mut pidfd: i32 = -1;
+    let exit_signal = if flags & PARENT != 0 { 0 } else { SIGCHLD };
+    let args = [flags | PIDFD, &raw mut pidfd as u64, 0, 0, exit_signal, 0, 0, 0];
+    // SAFETY: the first version of clone_args, 64 bytes; the child gets a copy of all memory, the stack included.
+    let pid = unsafe { call(number::CLONE3, [args.as_ptr() as usize, 64, 0, 0, 0, 0]) }? as i32;
+    Ok(Child { pid, pidfd })
+}
+
+/// Waits for the child `pid` (-1: any) and reaps it: its id and wait status. `options` is 0 or WNOHANG (1).
+pub(crate) fn wait(pid: i32, options: usize) -> Result<(i32, u32)> {
+    let mut status = 0u32;
+    loop {
+        // SAFETY: writes one int into a live variable; no usage is asked for.
+        let got = unsafe { call(number::WAIT4, [pid as usize, &raw mut status as usize, options, 0, 0, 0]) };
+        match got {
+            Err(EINTR) => continue,
+            other => return other.map(|pid| (pid as i32, status)),
+        }
+    }
+}
+
+/// `kill(2)`.
+pub(crate) fn kill(pid: i32, signal: i32) -> Result<()> {
+    // SAFETY: takes no pointer.
+    done(unsafe { call(number::KILL, [pid as usize, signal as usize, 0, 0, 0, 0]) })
+}
+
+/// Waits until `fd` can be read, at most `milliseconds` (0: without an end): whether it can.
+pub(crate) fn wait_readable(fd: i32, milliseconds: u64) -> bool {
+    // The kernel writes what is left of the time back, so that an interrupted wait goes on with the rest.
+    let mut time = [milliseconds / 1000, milliseconds % 1000 * 1_000_000];
+    let mut entry = [fd as u32, 1];
+    let at = if milliseconds == 0 { 0 } else { time.as_mut_ptr() as usize };
+    loop {
+        // SAFETY: one live, writable pollfd and a live timespec.
+        match unsafe { call(number::PPOLL, [entry.as_mut_ptr() as usize, 1, at, 0, 0, 0]) } {
+            Err(EINTR) => continue,
+            other => return other == Ok(1),
+        }
+    }
+}
+
+/// Blocks (or unblocks) every signal.
+pub(crate) fn block_signals(block: bool) {
+    const SET: usize = 2;
+    let mask: u64 = if block { !0 } else { 0 };
+    // SAFETY: reads eight live bytes; no old mask is asked for.
+    let _ = unsafe { call(number::SIGPROCMASK, [SET, &raw const mask as usize, 0, 8, 0, 0]) };
+}
+
+/// Gives `signal` its default disposition, or ignores it.
+pub(crate) fn ignore_signal(signal: i32, ignore: bool) {
+    let action: [usize; 4] = [usize::from(ignore), 0, 0, 0];
+    // SAFETY: SIG_DFL or SIG_IGN, no code of ours; the kernel's sigaction is four words with an eight-byte mask.
+    let _ = unsafe { call(number::SIGACTION, [signal as usize, action.as_ptr() as usize, 0, 8, 0, 0]) };
+}
+
+/// The next blocked signal (`rt_sigtimedwait(2)`), waiting at most `milliseconds` (None: without an end).
+pub(crate) fn next_signal(milliseconds: Option<u64>) -> Result<i32> {
+    let mask: u64 = !0;
+    let time = milliseconds.map(|ms| [ms / 1000, ms % 1000 * 1_000_000]);
+    let at = time.as_ref().map_or(0, |time| time.as_ptr() as usize);
+    // SAFETY: reads a live mask and a live timespec; no siginfo is asked for.
+    unsafe { call(number::SIGTIMEDWAIT, [&raw const mask as usize, 0, at, 8, 0, 0]) }.map(|n| n as i32)
+}
+
+/// `seccomp(2)` SECCOMP_SET_MODE_FILTER with a program of the plan: the listener's number, or 0.
+pub(crate) fn load_filter(program: u64, flags: u32) -> Result<usize> {
+    // SAFETY: a sock_fprog of the plan, made by process/image.rs.
+    unsafe { call(number::SECCOMP, [1, flags as usize, program as usize, 0, 0, 0]) }
+}
