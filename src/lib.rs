@@ -15,4 +15,5 @@ pub mod config;
 pub mod container;
 pub mod error;
 pub mod log;
+pub mod namespaces;
 pub mod sys;

@@ -1,0 +1,47 @@
+//! Carries a recipe out, in the child: join and unshare; the user namespace and the forks are between these steps.
+
+use super::{Joined, Kind, Namespaces};
+use crate::error::{Context, Result};
+use crate::sys;
+
+/// Joins the namespaces of `kinds`.
+pub fn join(joined: &Joined, kinds: &[Kind]) -> Result<()> {
+    for kind in kinds {
+        if let Some(fd) = joined.fd(*kind) {
+            sys::namespace::setns(fd, kind.flag()).with(|| format!("join the {} namespace", kind.word()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Unshares the namespaces of the CLONE_NEW* flags.
+pub fn unshare(flags: i32) -> Result<()> {
+    if flags == 0 {
+        return Ok(());
+    }
+    sys::namespace::unshare(flags).with(|| format!("make new namespaces ({})", words(flags)))
+}
+
+/// Writes the clock offsets of the time namespace that was just unshared.
+pub fn write_offsets(all: &Namespaces) -> Result<()> {
+    let file = sys::file::open("/proc/self/timens_offsets", libc::O_WRONLY).at("linux.timeOffsets")?;
+    sys::file::write(&file, all.offsets.text().as_bytes()).at("linux.timeOffsets")?;
+    Ok(())
+}
+
+/// Sets the names of a UTS namespace.
+pub fn set_names(all: &Namespaces) -> Result<()> {
+    if let Some(name) = &all.hostname {
+        sys::namespace::set_hostname(name).at("hostname")?;
+    }
+    if let Some(name) = &all.domainname {
+        sys::namespace::set_domainname(name).at("domainname")?;
+    }
+    Ok(())
+}
+
+/// The words for CLONE_NEW* flags: `pid, network`.
+pub fn words(flags: i32) -> String {
+    let words: Vec<_> = Kind::ALL.into_iter().filter(|k| flags & k.flag() != 0).map(Kind::word).collect();
+    words.join(", ")
+}

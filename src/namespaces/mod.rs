@@ -1,0 +1,211 @@
+//! Namespaces: which a container has, how a process gets into them, and what is set in them.
+//!
+//! [`Namespaces::parse`] checks what the config asks for, [`recipe`] says as data how to get there, [`enter`] does it.
+
+pub mod enter;
+mod idmap;
+mod offsets;
+pub mod recipe;
+mod sysctl;
+
+pub use idmap::{IdMap, IdMaps};
+pub use offsets::Offsets;
+pub use recipe::{Owner, Recipe};
+pub use sysctl::Sysctls;
+
+use crate::config::Spec;
+use crate::error::{Error, Result};
+use crate::sys;
+use std::os::fd::OwnedFd;
+
+/// A kind of namespace (`namespaces(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // The kernel's own words.
+pub enum Kind {
+    User,
+    Mount,
+    Pid,
+    Network,
+    Ipc,
+    Uts,
+    Cgroup,
+    Time,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 8] =
+        [Kind::User, Kind::Mount, Kind::Pid, Kind::Network, Kind::Ipc, Kind::Uts, Kind::Cgroup, Kind::Time];
+
+    /// The word in a config.json (config-linux.md, "Namespaces").
+    pub fn word(self) -> &'static str {
+        ["user", "mount", "pid", "network", "ipc", "uts", "cgroup", "time"][self as usize]
+    }
+
+    /// The name in /proc/PID/ns.
+    pub fn file(self) -> &'static str {
+        ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"][self as usize]
+    }
+
+    /// The flag for `clone3(2)`, `unshare(2)` and `setns(2)`.
+    pub fn flag(self) -> i32 {
+        const CLONE_NEWTIME: i32 = 0x80;
+        [
+            libc::CLONE_NEWUSER,
+            libc::CLONE_NEWNS,
+            libc::CLONE_NEWPID,
+            libc::CLONE_NEWNET,
+            libc::CLONE_NEWIPC,
+            libc::CLONE_NEWUTS,
+            libc::CLONE_NEWCGROUP,
+            CLONE_NEWTIME,
+        ][self as usize]
+    }
+
+    fn from_word(word: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// Where the container's namespace of a kind comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// It is the runtime's own.
+    #[default]
+    Runtime,
+    /// A new one.
+    New,
+    /// The one that this absolute path on the host names.
+    Join(String),
+}
+
+/// The checked namespaces of a container.
+#[derive(Clone, Debug, Default)]
+pub struct Namespaces {
+    places: [Place; 8],
+    /// Ids for a new user namespace.
+    pub ids: Option<IdMaps>,
+    /// Clocks of a new time namespace.
+    pub offsets: Offsets,
+    /// Values to write below /proc/sys.
+    pub sysctls: Sysctls,
+    /// The host name to set.
+    pub hostname: Option<String>,
+    /// The NIS domain name to set.
+    pub domainname: Option<String>,
+}
+
+impl Namespaces {
+    /// Checks `linux.namespaces` and all that depends on which namespaces there are.
+    ///
+    /// # Errors
+    /// Of the kind `Config`, with the field's JSON path.
+    pub fn parse(spec: &Spec<'_>) -> Result<Namespaces> {
+        let mut all = Namespaces::default();
+        let Some(linux) = &spec.linux else { return all.named(spec) };
+        for (n, entry) in linux.namespaces.iter().flatten().enumerate() {
+            let field = |name: &str| format!("linux.namespaces[{n}].{name}");
+            let word = entry.type_.as_deref().unwrap_or_default();
+            let Some(kind) = Kind::from_word(word) else {
+                return Err(Error::config(field("type"), format_args!("unknown namespace {word:?}")));
+            };
+            if all.places[kind as usize] != Place::Runtime {
+                return Err(Error::config(field("type"), format_args!("duplicated ns {word:?}")));
+            }
+            all.places[kind as usize] = match entry.path.as_deref().unwrap_or_default() {
+                "" => Place::New,
+                path if path.starts_with('/') => Place::Join(path.into()),
+                path => return Err(Error::config(field("path"), format_args!("{path:?} is not an absolute path"))),
+            };
+        }
+        all.ids = idmap::parse(linux, all.place(Kind::User))?;
+        all.offsets = offsets::parse(linux, all.place(Kind::Time))?;
+        all.sysctls = sysctl::parse(linux, &all)?;
+        all.named(spec)
+    }
+
+    fn named(mut self, spec: &Spec<'_>) -> Result<Namespaces> {
+        for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+            let Some(name) = name.as_deref().filter(|name| !name.is_empty()) else { continue };
+            if *self.place(Kind::Uts) == Place::Runtime {
+                let problem = format_args!("unable to set {field} without a private UTS namespace");
+                return Err(Error::config(field, problem));
+            }
+            if name.len() > 64 {
+                return Err(Error::config(
+                    field,
+                    format_args!("{} bytes are more than the 64 of uname(2)", name.len()),
+                ));
+            }
+            *(if field == "hostname" { &mut self.hostname } else { &mut self.domainname }) = Some(name.into());
+        }
+        Ok(self)
+    }
+
+    /// Where the namespace of this kind comes from.
+    pub fn place(&self, kind: Kind) -> &Place {
+        &self.places[kind as usize]
+    }
+
+    /// Sets it: what `exec` makes of the namespaces of a running container.
+    pub fn set_place(&mut self, kind: Kind, place: Place) {
+        self.places[kind as usize] = place;
+    }
+
+    /// Whether it is not the runtime's own.
+    pub fn has(&self, kind: Kind) -> bool {
+        *self.place(kind) != Place::Runtime
+    }
+
+    /// Opens every namespace that is joined, checks that each file is one of its kind, and finds out who owns it.
+    pub fn open(&self) -> Result<Joined> {
+        let mut joined = Joined::default();
+        for kind in Kind::ALL {
+            let Place::Join(path) = self.place(kind) else { continue };
+            let what = || format!("linux.namespaces: {} {path:?}", kind.word());
+            let fd = sys::file::open(path, libc::O_RDONLY).map_err(|e| Error::from(e).at(what()))?;
+            if !sys::namespace::kind_of(&fd).is_ok_and(|found| found == kind.flag()) {
+                return Err(Error::new(
+                    crate::error::Kind::Config,
+                    format!("{}: is not a namespace of that kind", what()),
+                ));
+            }
+            joined.fds.push((kind, fd));
+        }
+        joined.find_owners()?;
+        Ok(joined)
+    }
+}
+
+/// The namespaces that are joined, open.
+#[derive(Debug, Default)]
+pub struct Joined {
+    fds: Vec<(Kind, OwnedFd)>,
+    of_joined_user: Vec<Kind>,
+}
+
+impl Joined {
+    fn find_owners(&mut self) -> Result<()> {
+        let Some(user) = self.fd(Kind::User) else { return Ok(()) };
+        let user = sys::namespace::identity(user)?;
+        let owned = |fd: &OwnedFd| {
+            let owner = sys::namespace::owner_of(fd).and_then(sys::namespace::identity);
+            owner.is_ok_and(|owner| owner == user)
+        };
+        self.of_joined_user = self.fds.iter().filter(|(_, fd)| owned(fd)).map(|(kind, _)| *kind).collect();
+        Ok(())
+    }
+
+    /// The descriptor of the joined namespace of this kind.
+    pub fn fd(&self, kind: Kind) -> Option<&OwnedFd> {
+        self.fds.iter().find(|(k, _)| *k == kind).map(|(_, fd)| fd)
+    }
+
+    /// Who owns the joined namespace of this kind.
+    pub fn owner(&self, kind: Kind) -> Owner {
+        if self.of_joined_user.contains(&kind) { Owner::JoinedUser } else { Owner::Runtime }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Kernel parameters of the container's own namespaces (config-linux.md, "Sysctl"; `proc_sys(5)`).
+
+use super::{Kind, Namespaces};
+use crate::config::Linux;
+use crate::error::{Error, Result};
+
+/// Paths below /proc/sys, with the value for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sysctls(Vec<(String, String)>);
+
+impl Sysctls {
+    /// Each path below /proc/sys, without a leading slash, and its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(path, value)| (path.as_str(), value.as_str()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Checks `linux.sysctl`: only what a namespace of the container's own confines may be set, or the host would be changed.
+pub(super) fn parse(linux: &Linux<'_>, all: &Namespaces) -> Result<Sysctls> {
+    let mut list = Vec::new();
+    for (name, value) in linux.sysctl.iter().flatten() {
+        let path = path_of(name);
+        let problem = |text: String| Error::config(format_args!("linux.sysctl[{name:?}]"), text);
+        if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains('\0') {
+            return Err(problem("is not the name of a kernel parameter".into()));
+        }
+        let Some(kind) = confined_by(&path) else {
+            return Err(problem(format!("sysctl {name:?} is not in a separate kernel namespace")));
+        };
+        if !all.has(kind) {
+            return Err(problem(format!(
+                "sysctl {name:?} is not allowed in the host's {} namespace; linux.namespaces needs one",
+                kind.word()
+            )));
+        }
+        list.push((path, value.clone().into_owned()));
+    }
+    Ok(Sysctls(list))
+}
+
+/// The name as a path: the first separator tells which of `.` and `/` separates (`sysctl.d(5)`); the other one is then a part of
+/// a name, as the dot of a VLAN interface.
+fn path_of(name: &str) -> String {
+    let swap = |c: char| match c {
+        '.' => '/',
+        '/' => '.',
+        other => other,
+    };
+    match name.find(['.', '/']) {
+        Some(at) if name.as_bytes()[at] == b'.' => name.chars().map(swap).collect(),
+        _ => name.to_owned(),
+    }
+}
+
+/// The kind of namespace that each value of this parameter belongs to.
+fn confined_by(path: &str) -> Option<Kind> {
+    const IPC: [&str; 9] = [
+        "kernel/msgmax",
+        "kernel/msgmnb",
+        "kernel/msgmni",
+        "kernel/sem",
+        "kernel/shmall",
+        "kernel/shmmax",
+        "kernel/shmmni",
+        "kernel/shm_rmid_forced",
+        "kernel/shm_next_id",
+    ];
+    match path {
+        _ if path.starts_with("net/") => Some(Kind::Network),
+        _ if path.starts_with("fs/mqueue/") || IPC.contains(&path) => Some(Kind::Ipc),
+        "kernel/domainname" | "kernel/hostname" => Some(Kind::Uts),
+        _ if path.starts_with("user/") => Some(Kind::User),
+        _ => None,
+    }
+}
