@@ -103,6 +103,14 @@ macro_rules! records {
                 $crate::config::record::read(self, reader)
             }
         }
+
+        #[cfg(test)]
+        impl$(<$life>)? $crate::config::tests::tree::Tree for $name $(<$life>)? {
+            fn tree(&self) -> serde_json::Value {
+                use $crate::config::tests::tree::{Tree, object};
+                object([$( ($json, self.$field.as_ref().map(Tree::tree)), )*])
+            }
+        }
     )*};
 }
 pub(crate) use records;

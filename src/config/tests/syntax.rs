@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::*;
+use crate::config::*;
 
 fn refused(json: &str) -> String {
     parse(json).unwrap_err().to_string()
@@ -100,7 +100,7 @@ fn keys_match_exactly_or_else_in_any_case() {
 }
 
 #[test]
-fn the_last_of_equal_keys_wins_and_objects_are_merged() {
+fn of_equal_keys_the_last_wins_and_objects_are_merged() {
     let spec = parse(r#"{"hostname":"a","HOSTNAME":"b","root":{"path":"x"},"root":{"readonly":true}}"#).unwrap();
     assert_eq!(spec.hostname.unwrap(), "b");
     assert_eq!(spec.root, Some(Root { path: Some("x".into()), readonly: Some(true) }));

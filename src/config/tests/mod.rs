@@ -1,0 +1,3 @@
+mod agreement;
+mod syntax;
+pub(crate) mod tree;
