@@ -206,6 +206,17 @@ pub struct ResourceChanges {
     pub mem_bw_schema: Option<String>,
 }
 
+/// `spec`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecRequest {
+    /// The directory in which to write, `.` if none was given.
+    pub bundle: PathBuf,
+    /// The file to write instead of `config.json`; `-` is standard output.
+    pub file: Option<PathBuf>,
+    /// For a caller who is not root.
+    pub rootless: bool,
+}
+
 /// `events`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventsRequest {

@@ -1,0 +1,110 @@
+//! One command from its arguments to its exit code.
+
+use crate::caller::Caller;
+use crate::help;
+use crate::parse::{self, Given, Line};
+use crate::perform;
+use crate::table::{Command, Name};
+use lexopt::Parser;
+use orlop::error::{Error, IoContext, Result};
+use orlop::log::{self, Form, Level, Target};
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// The exit code of a command that failed.
+const FAILED: u8 = 1;
+/// The exit code of a word that is no command.
+const NO_COMMAND: u8 = 3;
+/// The exit code of an `exec` that the runtime could not carry out: other numbers are the program's.
+const EXEC_FAILED: u8 = 255;
+
+/// Does what the arguments say, and says in one line why if it cannot.
+pub(crate) fn run(mut parser: Parser) -> ExitCode {
+    let caller = Caller::new(parser.bin_name());
+    let (given, word) = parse::globals(&mut parser);
+    let outcome = open_log(&caller, &given)
+        .and(word)
+        .map_err(|error| (error, FAILED))
+        .and_then(|word| answer(&caller, &given, word, &mut parser));
+    match outcome {
+        Ok(code) => {
+            log::succeed();
+            code.into()
+        }
+        Err((error, code)) => {
+            log::fail(&error.to_string());
+            code.into()
+        }
+    }
+}
+
+/// Its own exit code, or an error with the one that goes with it.
+type Outcome = std::result::Result<u8, (Error, u8)>;
+
+fn open_log(caller: &Caller, given: &Given) -> Result<()> {
+    let text = |flag: &str| given.last(flag).map(OsStr::to_string_lossy);
+    let form = text("log-format").map_or(Ok(Form::Text), |form| form.parse())?;
+    let level = match text("log-level") {
+        _ if given.switch("debug") == Some(true) => Level::Debug,
+        Some(level) => level.parse()?,
+        None => Level::Warning,
+    };
+    // The form counts for the error about the target too.
+    log::open(&caller.name, Target::Stderr, form, level);
+    if let Some(target) = given.last("log") {
+        log::open(&caller.name, Target::open(target, &caller.name)?, form, level);
+    }
+    Ok(())
+}
+
+fn answer(caller: &Caller, given: &Given, word: Option<OsString>, parser: &mut Parser) -> Outcome {
+    let plain = |result: Result<()>| result.map(|()| 0).map_err(|error| (error, FAILED));
+    let on = |flag| given.switch(flag) == Some(true);
+    let Some(word) = word.filter(|_| !on("help") && !on("version")) else {
+        return plain(if on("version") && !on("help") {
+            print(&caller.version())
+        } else {
+            print(&help::program(caller))
+        });
+    };
+    if word == "help" || word == "h" {
+        return explain(caller, parser);
+    }
+    let command = find(&word)?;
+    let line = parse::command(parser, command).map_err(|error| (error, FAILED))?;
+    if line.given.switch("help") == Some(true) {
+        return plain(print(&help::command(caller, command)));
+    }
+    plain(parse::count(&line, &caller.name))?;
+    perform(caller, given, &line)
+}
+
+fn find(word: &OsStr) -> std::result::Result<&'static Command, (Error, u8)> {
+    word.to_str().and_then(Command::find).ok_or_else(|| (parse::no_command(word), NO_COMMAND))
+}
+
+/// `help [COMMAND]`.
+fn explain(caller: &Caller, parser: &mut Parser) -> Outcome {
+    let word = parser.raw_args().ok().and_then(|mut raw| raw.next());
+    let text = match word {
+        Some(word) => help::command(caller, find(&word)?),
+        None => help::program(caller),
+    };
+    print(&text).map(|()| 0).map_err(|error| (error, FAILED))
+}
+
+/// Carries the command out; errors begin as runc's do.
+fn perform(caller: &Caller, given: &Given, line: &Line) -> Outcome {
+    let name = line.command.name;
+    perform::perform(caller, given, line).map_err(|error| match name {
+        Name::Create | Name::Run => (error.at(format!("{} {} failed", caller.name, line.command.word)), FAILED),
+        Name::Exec => (error.at("exec failed"), EXEC_FAILED),
+        _ => (error, FAILED),
+    })
+}
+
+/// Writes `text` to standard output, all of it.
+pub(crate) fn print(text: &str) -> Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes()).call(|| "write to standard output".into())
+}

@@ -1,0 +1,214 @@
+//! Arguments against the table: what was written, not yet what is meant.
+//!
+//! Flags are found as runc and crun find them: `--flag value`, `--flag=value`, `-f value`, `-fvalue`, letters joined
+//! (`-dt`), a long name behind one dash (`-bundle DIR`, as Go programs allow), and `--` ends them.
+
+use crate::nearest;
+use crate::table::{COMMANDS, Command, Count, Flag, GLOBAL, Order, Value};
+use lexopt::{Arg, Parser};
+use orlop::error::{Error, Kind, Result};
+use std::ffi::{OsStr, OsString};
+
+/// The flags that were given, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Given(Vec<(&'static Flag, OsString)>);
+
+impl Given {
+    /// The last value of a flag.
+    pub(crate) fn last(&self, long: &str) -> Option<&OsStr> {
+        self.0.iter().rev().find(|(flag, _)| flag.long == long).map(|(_, value)| value.as_os_str())
+    }
+
+    /// All values of a flag that may be given again.
+    pub(crate) fn all<'a>(&'a self, long: &'a str) -> impl Iterator<Item = &'a OsStr> {
+        self.0.iter().filter(move |(flag, _)| flag.long == long).map(|(_, value)| value.as_os_str())
+    }
+
+    /// Whether a switch is on, if it was given.
+    pub(crate) fn switch(&self, long: &str) -> Option<bool> {
+        self.last(long).map(|value| value == "true")
+    }
+}
+
+/// A command and what was given to it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) command: &'static Command,
+    pub(crate) given: Given,
+    pub(crate) operands: Vec<OsString>,
+}
+
+/// What stands in front of the command, and its word if there is one.
+pub(crate) fn globals(parser: &mut Parser) -> (Given, Result<Option<OsString>>) {
+    let mut given = Given::default();
+    let word = loop {
+        match next(parser, &[GLOBAL], &mut given, None) {
+            Ok(Step::Flag) => (),
+            Ok(Step::Operand(word)) => break Ok(Some(word)),
+            Ok(Step::End) => break Ok(None),
+            Err(error) => break Err(error),
+        }
+    };
+    (given, word)
+}
+
+/// What follows the command's word.
+pub(crate) fn command(parser: &mut Parser, command: &'static Command) -> Result<Line> {
+    const HELP: &[Flag] = &[Flag { long: "help", short: Some('h'), value: Value::Switch, help: "", hidden: true }];
+    let mut line = Line { command, given: Given::default(), operands: Vec::new() };
+    loop {
+        if command.order == Order::UntilId && !line.operands.is_empty() {
+            let rest = parser.raw_args().map_err(|e| usage(e.to_string(), command.word))?;
+            line.operands.extend(rest);
+            return Ok(line);
+        }
+        let lenient = command.order == Order::KnownOnly && !line.operands.is_empty();
+        if lenient && let Some(operand) = take_unknown(parser, command) {
+            line.operands.push(operand);
+            continue;
+        }
+        match next(parser, &[command.flags, HELP], &mut line.given, Some(command))? {
+            Step::Flag => (),
+            Step::Operand(operand) => line.operands.push(operand),
+            Step::End => return Ok(line),
+        }
+    }
+}
+
+/// Refuses too few and too many operands, in runc's words.
+pub(crate) fn count(line: &Line, program: &str) -> Result<()> {
+    let (n, word) = (line.operands.len(), line.command.word);
+    let expected = match line.command.count {
+        Count::Exactly(count) if n != count => format!("exactly {count}"),
+        Count::AtLeast(least) | Count::Between(least, _) if n < least => format!("a minimum of {least}"),
+        Count::Between(_, most) if n > most => format!("a maximum of {most}"),
+        _ => return Ok(()),
+    };
+    Err(usage(format!("{program}: \"{word}\" requires {expected} argument(s)"), word))
+}
+
+enum Step {
+    Flag,
+    Operand(OsString),
+    End,
+}
+
+fn next(parser: &mut Parser, known: &[&'static [Flag]], given: &mut Given, at: Option<&Command>) -> Result<Step> {
+    let word = at.map_or("", |c| c.word);
+    let find = |wanted: &dyn Fn(&Flag) -> bool| known.iter().flat_map(|flags| flags.iter()).find(|f| wanted(f));
+    if let Some((name, value)) = single_dash(parser, &|name| find(&|f| is_named(f, name)).is_some()) {
+        let flag = find(&|f| is_named(f, &name)).ok_or_else(|| unknown(&format!("-{name}"), known, at))?;
+        let value = match (value, flag.value) {
+            (Some(value), _) => value,
+            (None, Value::Switch) => "true".into(),
+            (None, _) => parser.value().map_err(|_| no_value(&format!("-{name}"), word))?,
+        };
+        return accept(flag, value, &format!("-{name}"), given, word);
+    }
+    let (flag, written) = match parser.next().map_err(|e| usage(e.to_string(), word))? {
+        None => return Ok(Step::End),
+        Some(Arg::Value(operand)) => return Ok(Step::Operand(operand)),
+        Some(Arg::Long(name)) => match find(&|f| f.long == name) {
+            Some(flag) => (flag, flag.long.len()),
+            None => return Err(unknown(&format!("--{name}"), known, at)),
+        },
+        Some(Arg::Short(letter)) => match find(&|f| f.short == Some(letter)) {
+            Some(flag) => (flag, 0),
+            None => return Err(unknown(&format!("-{letter}"), known, at)),
+        },
+    };
+    let written = if written == 0 { format!("-{}", flag.short.unwrap_or('?')) } else { format!("--{}", flag.long) };
+    let value = match flag.value {
+        Value::Switch if written.starts_with("--") => parser.optional_value().unwrap_or_else(|| "true".into()),
+        Value::Switch => "true".into(),
+        _ => parser.value().map_err(|_| no_value(&written, word))?,
+    };
+    accept(flag, value, &written, given, word)
+}
+
+/// Takes `-name` or `-name=value` off the arguments, where `known` knows the name and lexopt would split it into letters.
+fn single_dash(parser: &mut Parser, known: &dyn Fn(&str) -> bool) -> Option<(String, Option<OsString>)> {
+    let mut raw = parser.try_raw_args()?;
+    let text = raw.peek()?.to_str()?;
+    let body = text.strip_prefix('-').filter(|b| !b.starts_with('-'))?;
+    let (name, value) = body.split_once('=').map_or((body, None), |(name, value)| (name, Some(value)));
+    if !(name.len() > 1 || value.is_some()) || !known(name) {
+        return None;
+    }
+    let found = (name.to_owned(), value.map(OsString::from));
+    raw.next_if(|_| true);
+    Some(found)
+}
+
+fn is_named(flag: &Flag, name: &str) -> bool {
+    flag.long == name || (name.len() == 1 && flag.short.is_some_and(|c| name.starts_with(c)))
+}
+
+/// Takes the next argument off if it looks like a flag and is none of the command's.
+fn take_unknown(parser: &mut Parser, command: &Command) -> Option<OsString> {
+    let known = |text: &str| {
+        let name = text.trim_start_matches('-').split('=').next().unwrap_or("");
+        text == "--" || ["h", "help"].contains(&name) || command.flags.iter().any(|f| is_named(f, name))
+    };
+    let mut raw = parser.try_raw_args()?;
+    raw.next_if(|argument| argument.to_str().is_some_and(|text| text.starts_with('-') && !known(text)))
+}
+
+fn accept(flag: &'static Flag, value: OsString, written: &str, given: &mut Given, word: &str) -> Result<Step> {
+    let text = value.to_str();
+    let value = match (flag.value, text) {
+        (Value::Switch, _) => match text {
+            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => "true".into(),
+            Some("0" | "f" | "F" | "false" | "False" | "FALSE") => "false".into(),
+            _ => return Err(bad_value("boolean value", &value, written, "true or false", word)),
+        },
+        (Value::Number(_), _) if text.is_none_or(|t| t.parse::<i64>().is_err()) => {
+            return Err(bad_value("value", &value, written, "a whole number", word));
+        }
+        (Value::Choice(words), _) if text.is_none_or(|t| !words.contains(&t)) => {
+            return Err(bad_value("value", &value, written, &words.join(", "), word));
+        }
+        _ => value,
+    };
+    given.0.push((flag, value));
+    Ok(Step::Flag)
+}
+
+/// An error in how the command line is written, which says where to read more.
+pub(crate) fn usage(text: impl Into<String>, word: &str) -> Error {
+    let more = if word.is_empty() { "see --help".to_owned() } else { format!("see {word} --help") };
+    Error::new(Kind::Config, text).hint(more)
+}
+
+/// What to say to a word that is no command.
+pub(crate) fn no_command(word: &OsStr) -> Error {
+    let word = word.to_string_lossy();
+    let text = format!("no such command '{word}'");
+    match nearest::nearest(&word, COMMANDS.iter().map(|c| c.word)) {
+        Some(near) => Error::new(Kind::Config, text).hint(format!("did you mean {near}?")),
+        None => usage(text, ""),
+    }
+}
+
+fn unknown(written: &str, known: &[&'static [Flag]], at: Option<&Command>) -> Error {
+    let name = written.trim_start_matches('-');
+    let text = format!("flag provided but not defined: {written}");
+    if let Some(command) = at
+        && GLOBAL.iter().any(|f| is_named(f, name))
+    {
+        return Error::new(Kind::Config, text).hint(format!("{written} is global: it stands before {}", command.word));
+    }
+    let shown = known.iter().flat_map(|flags| flags.iter()).filter(|f| !f.hidden);
+    match nearest::nearest(name, shown.map(|f| f.long)) {
+        Some(near) if name.len() > 1 => Error::new(Kind::Config, text).hint(format!("did you mean --{near}?")),
+        _ => usage(text, at.map_or("", |c| c.word)),
+    }
+}
+
+fn no_value(written: &str, word: &str) -> Error {
+    usage(format!("flag needs an argument: {written}"), word)
+}
+
+fn bad_value(what: &str, value: &OsStr, written: &str, wanted: &str, word: &str) -> Error {
+    usage(format!("invalid {what} {:?} for flag {written}: expected {wanted}", value.to_string_lossy()), word)
+}

@@ -1,0 +1,297 @@
+//! From what was written to what is meant: a command's flags as the library's request.
+
+use crate::parse::{Given, Line};
+use orlop::container::request::CheckpointRequest;
+use orlop::container::request::{
+    ContainerId, CreateRequest, CriuOptions, DeleteRequest, EventsRequest, ExecProcess, ExecRequest, Format,
+    KillRequest, ListRequest, ManageCgroups, NetworkLock, ProcessChanges, PsRequest, ResourceChanges, ResourceSource,
+    RestoreRequest, RunRequest, Signal, SpecRequest, SubCgroup, UpdateRequest, User, size,
+};
+use orlop::error::{Context, Error, Kind, Result};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+fn refuse(text: impl Into<String>) -> Error {
+    Error::new(Kind::Config, text)
+}
+
+/// A value as text.
+pub(crate) fn text(value: &OsStr, flag: &str) -> Result<String> {
+    value.to_str().map(str::to_owned).ok_or_else(|| refuse(format!("invalid value for {flag}: it is not UTF-8")))
+}
+
+impl Given {
+    fn on(&self, flag: &str) -> bool {
+        self.switch(flag) == Some(true)
+    }
+
+    fn path(&self, flag: &str) -> Option<PathBuf> {
+        self.last(flag).filter(|v| !v.is_empty()).map(PathBuf::from)
+    }
+
+    fn text(&self, flag: &str) -> Result<Option<String>> {
+        self.last(flag).filter(|v| !v.is_empty()).map(|v| text(v, flag)).transpose()
+    }
+
+    fn texts(&self, flag: &str) -> Result<Vec<String>> {
+        self.all(flag).map(|v| text(v, flag)).collect()
+    }
+
+    /// A number; an empty text is as good as none.
+    fn number<T: FromStr>(&self, flag: &str) -> Result<Option<T>> {
+        let Some(text) = self.text(flag)? else { return Ok(None) };
+        let number =
+            text.parse().map_err(|_| refuse(format!("invalid value for {flag}: {text:?} is no number in range")));
+        number.map(Some)
+    }
+
+    fn bytes(&self, flag: &str) -> Result<Option<i64>> {
+        let text = self.text(flag)?;
+        text.map(|t| size::bytes(&t).with(|| format!("invalid value for {flag}"))).transpose()
+    }
+}
+
+impl Line {
+    /// The first operand as an id.
+    pub(crate) fn id(&self) -> Result<ContainerId> {
+        ContainerId::parse(&self.operands.first().map_or_else(Default::default, |id| id.to_string_lossy()))
+    }
+
+    /// The operands behind the id as text.
+    fn rest(&self) -> Result<Vec<String>> {
+        self.operands.iter().skip(1).map(|operand| text(operand, "an argument")).collect()
+    }
+
+    fn format(&self) -> Result<Format> {
+        match self.given.last("format").map(OsStr::to_str) {
+            None | Some(Some("table")) => Ok(Format::Table),
+            Some(Some("json")) => Ok(Format::Json),
+            _ => Err(refuse("invalid format option")),
+        }
+    }
+
+    pub(crate) fn create(&self) -> Result<CreateRequest> {
+        let given = &self.given;
+        let preserve_fds = given.number::<i64>("preserve-fds")?.unwrap_or(0);
+        Ok(CreateRequest {
+            id: self.id()?,
+            bundle: given.path("bundle").unwrap_or_else(|| ".".into()),
+            config: given.path("config"),
+            console_socket: given.path("console-socket"),
+            pidfd_socket: given.path("pidfd-socket"),
+            pid_file: given.path("pid-file"),
+            no_pivot: given.on("no-pivot"),
+            no_new_keyring: given.on("no-new-keyring"),
+            preserve_fds: descriptors(preserve_fds)?,
+            init: given.on("init"),
+        })
+    }
+
+    pub(crate) fn run(&self) -> Result<RunRequest> {
+        Ok(RunRequest {
+            create: self.create()?,
+            detach: self.given.on("detach"),
+            keep: self.given.on("keep"),
+            no_subreaper: self.given.on("no-subreaper"),
+        })
+    }
+
+    /// The signal that `kill` is to send.
+    pub(crate) fn signal(&self) -> Result<Signal> {
+        match self.operands.get(1) {
+            Some(signal) => Signal::parse(&signal.to_string_lossy()),
+            None => Ok(Signal::TERM),
+        }
+    }
+
+    /// `kill` of the container `id`.
+    pub(crate) fn kill(&self, id: ContainerId) -> Result<KillRequest> {
+        Ok(KillRequest { id, signal: self.signal()?, all: self.given.on("all") })
+    }
+
+    /// `delete` of the container `id`.
+    pub(crate) fn delete(&self, id: ContainerId) -> DeleteRequest {
+        DeleteRequest { id, force: self.given.on("force") }
+    }
+
+    pub(crate) fn list(&self) -> Result<ListRequest> {
+        Ok(ListRequest { format: self.format()?, quiet: self.given.on("quiet") })
+    }
+
+    pub(crate) fn ps(&self) -> Result<PsRequest> {
+        Ok(PsRequest { id: self.id()?, format: self.format()?, args: self.rest()? })
+    }
+
+    pub(crate) fn events(&self) -> Result<EventsRequest> {
+        let interval = self.given.text("interval")?;
+        Ok(EventsRequest {
+            id: self.id()?,
+            interval: size::duration(interval.as_deref().unwrap_or("5s"))?,
+            stats: self.given.on("stats"),
+        })
+    }
+
+    pub(crate) fn exec(&self) -> Result<ExecRequest> {
+        let given = &self.given;
+        let process = match given.path("process") {
+            Some(file) => ExecProcess::File(file),
+            None => ExecProcess::Changes(Box::new(self.changes()?)),
+        };
+        let cgroups = given.texts("cgroup")?;
+        Ok(ExecRequest {
+            id: self.id()?,
+            process,
+            detach: given.on("detach"),
+            pid_file: given.path("pid-file"),
+            console_socket: given.path("console-socket"),
+            pidfd_socket: given.path("pidfd-socket"),
+            preserve_fds: descriptors(given.number("preserve-fds")?.unwrap_or(0))?,
+            cgroups: cgroups.iter().filter(|c| !c.is_empty()).map(|c| SubCgroup::parse(c)).collect::<Result<_>>()?,
+            ignore_paused: given.on("ignore-paused"),
+        })
+    }
+
+    fn changes(&self) -> Result<ProcessChanges> {
+        let given = &self.given;
+        let mut args = self.rest()?;
+        if args.first().is_some_and(|first| first == "--") {
+            args.remove(0);
+        }
+        let gid = |gid: String| gid.parse().map_err(|_| refuse(format!("invalid value for additional-gids: {gid:?}")));
+        Ok(ProcessChanges {
+            args,
+            tty: given.on("tty"),
+            cwd: given.text("cwd")?,
+            env: given.texts("env")?,
+            user: given.text("user")?.map(|user| User::parse(&user)).transpose()?,
+            additional_gids: given.texts("additional-gids")?.into_iter().map(gid).collect::<Result<_>>()?,
+            process_label: given.text("process-label")?,
+            apparmor: given.text("apparmor")?,
+            no_new_privs: given.switch("no-new-privs"),
+            capabilities: given.texts("cap")?,
+        })
+    }
+
+    pub(crate) fn update(&self) -> Result<UpdateRequest> {
+        let resources = match self.given.path("resources") {
+            Some(file) if file.as_os_str() == "-" => ResourceSource::Stdin,
+            Some(file) => ResourceSource::File(file),
+            None => ResourceSource::Changes(Box::new(self.resources()?)),
+        };
+        Ok(UpdateRequest { id: self.id()?, resources })
+    }
+
+    fn resources(&self) -> Result<ResourceChanges> {
+        let given = &self.given;
+        Ok(ResourceChanges {
+            blkio_weight: given.number("blkio-weight")?,
+            cpu_period: given.number("cpu-period")?,
+            cpu_quota: given.number("cpu-quota")?,
+            cpu_burst: given.number("cpu-burst")?,
+            cpu_shares: given.number("cpu-share")?,
+            cpu_rt_period: given.number("cpu-rt-period")?,
+            cpu_rt_runtime: given.number("cpu-rt-runtime")?,
+            cpu_idle: given.number("cpu-idle")?,
+            cpuset_cpus: given.text("cpuset-cpus")?,
+            cpuset_mems: given.text("cpuset-mems")?,
+            memory: given.bytes("memory")?,
+            memory_reservation: given.bytes("memory-reservation")?,
+            memory_swap: given.bytes("memory-swap")?,
+            kernel_memory: given.bytes("kernel-memory")?,
+            kernel_memory_tcp: given.bytes("kernel-memory-tcp")?,
+            pids_limit: given.number("pids-limit")?,
+            l3_cache_schema: given.text("l3-cache-schema")?,
+            mem_bw_schema: given.text("mem-bw-schema")?,
+        })
+    }
+
+    pub(crate) fn spec(&self) -> SpecRequest {
+        let given = &self.given;
+        SpecRequest {
+            bundle: given.path("bundle").unwrap_or_else(|| ".".into()),
+            file: given.path("file"),
+            rootless: given.on("rootless"),
+        }
+    }
+
+    fn criu(&self, criu: &OsStr) -> Result<CriuOptions> {
+        let given = &self.given;
+        Ok(CriuOptions {
+            criu: criu.into(),
+            image_path: given.path("image-path").unwrap_or_else(|| "checkpoint".into()),
+            work_path: given.path("work-path"),
+            tcp_established: given.on("tcp-established"),
+            ext_unix_sk: given.on("ext-unix-sk"),
+            shell_job: given.on("shell-job"),
+            file_locks: given.on("file-locks"),
+            lazy_pages: given.on("lazy-pages"),
+            auto_dedup: given.on("auto-dedup"),
+            manage_cgroups: given.text("manage-cgroups-mode")?.map(|mode| manage_cgroups(&mode)).transpose()?,
+            empty_ns: given.texts("empty-ns")?,
+            network_lock: given.text("network-lock")?.map(|method| network_lock(&method)).transpose()?,
+        })
+    }
+
+    pub(crate) fn checkpoint(&self, criu: &OsStr) -> Result<CheckpointRequest> {
+        let given = &self.given;
+        Ok(CheckpointRequest {
+            id: self.id()?,
+            criu: self.criu(criu)?,
+            parent_path: given.path("parent-path"),
+            leave_running: given.on("leave-running"),
+            pre_dump: given.on("pre-dump"),
+            tcp_skip_in_flight: given.on("tcp-skip-in-flight"),
+            link_remap: given.on("link-remap"),
+            status_fd: given.number("status-fd")?.filter(|fd| *fd >= 0),
+            page_server: given.text("page-server")?.map(|server| page_server(&server)).transpose()?,
+        })
+    }
+
+    pub(crate) fn restore(&self, criu: &OsStr) -> Result<RestoreRequest> {
+        let given = &self.given;
+        Ok(RestoreRequest {
+            create: self.create()?,
+            criu: self.criu(criu)?,
+            detach: given.on("detach"),
+            no_subreaper: given.on("no-subreaper"),
+            tcp_close: given.on("tcp-close"),
+            lsm_profile: given.text("lsm-profile")?,
+            lsm_mount_context: given.text("lsm-mount-context")?,
+        })
+    }
+}
+
+fn descriptors(count: i64) -> Result<u32> {
+    // A process cannot have more: the kernel's nr_open is at most 2^30.
+    u32::try_from(count)
+        .ok()
+        .filter(|n| *n < 1 << 30)
+        .ok_or_else(|| refuse(format!("invalid value for preserve-fds: {count} is out of range")))
+}
+
+fn manage_cgroups(mode: &str) -> Result<ManageCgroups> {
+    match mode {
+        "soft" => Ok(ManageCgroups::Soft),
+        "full" => Ok(ManageCgroups::Full),
+        "strict" => Ok(ManageCgroups::Strict),
+        "ignore" => Ok(ManageCgroups::Ignore),
+        _ => Err(refuse(format!("invalid manage-cgroups-mode value: {mode:?} (soft, full, strict or ignore)"))),
+    }
+}
+
+fn network_lock(method: &str) -> Result<NetworkLock> {
+    match method {
+        "iptables" => Ok(NetworkLock::Iptables),
+        "nftables" => Ok(NetworkLock::Nftables),
+        "skip" => Ok(NetworkLock::Skip),
+        _ => Err(refuse(format!("invalid network-lock value: {method:?} (iptables, nftables or skip)"))),
+    }
+}
+
+fn page_server(text: &str) -> Result<(String, u16)> {
+    let parts = text.rsplit_once(':').and_then(|(address, port)| Some((address.to_owned(), port.parse().ok()?)));
+    parts
+        .filter(|(address, _)| !address.is_empty())
+        .ok_or_else(|| refuse("Use --page-server ADDRESS:PORT to specify page server"))
+}

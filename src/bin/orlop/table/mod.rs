@@ -1,0 +1,147 @@
+//! The command line as one table: parsing, help, suggestions, completions and man pages all read it.
+//!
+//! It holds data and depends on nothing, so that the program that writes the man pages can include it too.
+
+mod commands;
+mod flags;
+
+pub(crate) use commands::COMMANDS;
+pub(crate) use flags::GLOBAL;
+
+/// The commands, as a match needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    Checkpoint,
+    Create,
+    Delete,
+    Events,
+    Exec,
+    Features,
+    Kill,
+    List,
+    Pause,
+    Ps,
+    Restore,
+    Resume,
+    Run,
+    Spec,
+    Start,
+    State,
+    Update,
+}
+
+/// One command.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) name: Name,
+    /// What is typed.
+    pub(crate) word: &'static str,
+    /// One line, for the list of commands.
+    pub(crate) summary: &'static str,
+    /// The operands as the help shows them.
+    pub(crate) operands: &'static str,
+    /// How many operands there must be.
+    pub(crate) count: Count,
+    /// What happens to flags behind the first operand.
+    pub(crate) order: Order,
+    /// Paragraphs for the help, one line each.
+    pub(crate) about: &'static [&'static str],
+    /// Commands to try, each with what it does.
+    pub(crate) examples: &'static [(&'static str, &'static str)],
+    pub(crate) flags: &'static [Flag],
+}
+
+/// How many operands a command takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    Exactly(usize),
+    AtLeast(usize),
+    Between(usize, usize),
+}
+
+/// What happens to flags behind the first operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// They are flags.
+    Anywhere,
+    /// They belong to somebody else's program: everything behind the id is an operand.
+    UntilId,
+    /// Those of the command are flags, anything else is an operand (`kill ID -9` names a signal, not a flag).
+    KnownOnly,
+}
+
+/// What a flag takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Nothing, or `=true` and `=false`.
+    Switch,
+    /// A path; the text is its name in the help.
+    Path(&'static str),
+    /// Any text.
+    Text(&'static str),
+    /// Any text, and it may be given again. Lists are not split at commas.
+    List(&'static str),
+    /// A whole number.
+    Number(&'static str),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// One flag.
+#[derive(Debug)]
+pub(crate) struct Flag {
+    /// Its name, without dashes.
+    pub(crate) long: &'static str,
+    /// Its letter.
+    pub(crate) short: Option<char>,
+    pub(crate) value: Value,
+    pub(crate) help: &'static str,
+    /// Accepted for callers that pass it, and not shown.
+    pub(crate) hidden: bool,
+}
+
+impl Flag {
+    const fn new(long: &'static str, value: Value, help: &'static str) -> Flag {
+        Flag { long, short: None, value, help, hidden: false }
+    }
+
+    const fn short(mut self, letter: char) -> Flag {
+        self.short = Some(letter);
+        self
+    }
+
+    const fn hidden(mut self) -> Flag {
+        self.hidden = true;
+        self
+    }
+}
+
+impl Command {
+    /// The command that is typed as `word`.
+    pub(crate) fn find(word: &str) -> Option<&'static Command> {
+        COMMANDS.iter().find(|c| c.word == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_has_one_meaning_in_its_command() {
+        for command in COMMANDS {
+            for (n, flag) in command.flags.iter().enumerate() {
+                let same = |o: &Flag| o.long == flag.long || (o.short.is_some() && o.short == flag.short);
+                assert!(!command.flags[..n].iter().any(same), "{} --{}", command.word, flag.long);
+            }
+        }
+    }
+
+    #[test]
+    fn commands_are_sorted_and_say_what_they_do() {
+        assert!(COMMANDS.is_sorted_by_key(|c| c.word));
+        for command in COMMANDS {
+            assert!(!command.summary.ends_with('.') && !command.about.is_empty(), "{}", command.word);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The config.json to begin with.
+//!
+//! It runs wherever this program runs: nothing in it depends on the machine. A container of it has few capabilities, none of
+//! them inheritable or ambient (they would outlive a change of user), and namespaces of every kind that needs no set-up.
+
+use crate::container::request::SpecRequest;
+use crate::error::{Error, IoContext, Kind, Result};
+use crate::sys::credentials;
+use std::fs::OpenOptions;
+use std::io::Write;
+
+const NAME: &str = "config.json";
+
+/// Writes the document into the bundle, or where the request says. A file that is there is not overwritten.
+pub fn spec(request: &SpecRequest) -> Result<()> {
+    let text = document(request.rootless.then(|| (credentials::effective_uid(), credentials::effective_gid())));
+    if request.file.as_deref().is_some_and(|file| file.as_os_str() == "-") {
+        return std::io::stdout().write_all(text.as_bytes()).call(|| "write to standard output".into());
+    }
+    let file = request.file.as_deref().unwrap_or(NAME.as_ref());
+    let path = request.bundle.join(file);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Error::new(Kind::Config, format!("File {} exists. Remove it first", file.display())))
+        }
+        written => written.call(|| format!("open {}", path.display())),
+    }
+}
+
+/// The document; with the caller's user and group, one in which the caller is root of a user namespace.
+fn document(caller: Option<(u32, u32)>) -> String {
+    let capabilities = strings(4, &["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
+    let capabilities: Vec<String> =
+        ["bounding", "effective", "permitted"].iter().map(|set| format!("\n\t\t\t\"{set}\": {capabilities}")).collect();
+    let mounts: Vec<String> = MOUNTS.iter().map(|mount| mount.text(caller.is_some())).collect();
+    let namespaces: Vec<String> = NAMESPACES
+        .iter()
+        .filter(|(_, rooted, rootless)| if caller.is_some() { *rootless } else { *rooted })
+        .map(|(kind, ..)| format!("\n\t\t\t{{\n\t\t\t\t\"type\": \"{kind}\"\n\t\t\t}}"))
+        .collect();
+    TEMPLATE
+        .replace("@CAPABILITIES", &capabilities.join(","))
+        .replace("@MOUNTS", &mounts.join(","))
+        .replace("@LINUX", &caller.map_or_else(|| RESOURCES.to_owned(), mappings))
+        .replace("@NAMESPACES", &namespaces.join(","))
+        .replace("@MASKED", &strings(3, MASKED))
+        .replace("@READONLY", &strings(3, READONLY))
+}
+
+const TEMPLATE: &str = r#"{
+	"ociVersion": "1.3.0",
+	"process": {
+		"terminal": true,
+		"user": {
+			"uid": 0,
+			"gid": 0
+		},
+		"args": [
+			"sh"
+		],
+		"env": [
+			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+			"TERM=xterm"
+		],
+		"cwd": "/",
+		"capabilities": {@CAPABILITIES
+		},
+		"rlimits": [
+			{
+				"type": "RLIMIT_NOFILE",
+				"hard": 1024,
+				"soft": 1024
+			}
+		],
+		"noNewPrivileges": true
+	},
+	"root": {
+		"path": "rootfs",
+		"readonly": true
+	},
+	"hostname": "orlop",
+	"mounts": [@MOUNTS
+	],
+	"linux": {@LINUX
+		"namespaces": [@NAMESPACES
+		],
+		"maskedPaths": @MASKED,
+		"readonlyPaths": @READONLY
+	}
+}
+"#;
+
+const RESOURCES: &str = r#"
+		"resources": {
+			"devices": [
+				{
+					"allow": false,
+					"access": "rwm"
+				}
+			]
+		},"#;
+
+/// Root is the caller, and nobody else is anybody.
+fn mappings((uid, gid): (u32, u32)) -> String {
+    let one = |field: &str, id: u32| {
+        format!(
+            "\n\t\t\"{field}\": [\n\t\t\t{{\n\t\t\t\t\"containerID\": 0,\n\t\t\t\t\"hostID\": {id},\n\t\t\t\t\"size\": 1\n\t\t\t}}\n\t\t],"
+        )
+    };
+    one("uidMappings", uid) + &one("gidMappings", gid)
+}
+
+struct Mount {
+    destination: &'static str,
+    kind: &'static str,
+    source: &'static str,
+    options: &'static [&'static str],
+}
+
+const MOUNTS: &[Mount] = &[
+    Mount { destination: "/proc", kind: "proc", source: "proc", options: &[] },
+    Mount {
+        destination: "/dev",
+        kind: "tmpfs",
+        source: "tmpfs",
+        options: &["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    Mount {
+        destination: "/dev/pts",
+        kind: "devpts",
+        source: "devpts",
+        options: &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    Mount {
+        destination: "/dev/shm",
+        kind: "tmpfs",
+        source: "shm",
+        options: &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+    },
+    Mount { destination: "/dev/mqueue", kind: "mqueue", source: "mqueue", options: &["nosuid", "noexec", "nodev"] },
+    Mount { destination: "/sys", kind: "sysfs", source: "sysfs", options: &["nosuid", "noexec", "nodev", "ro"] },
+    Mount {
+        destination: "/sys/fs/cgroup",
+        kind: "cgroup",
+        source: "cgroup",
+        options: &["nosuid", "noexec", "nodev", "relatime", "ro"],
+    },
+];
+
+impl Mount {
+    fn text(&self, rootless: bool) -> String {
+        // Without a network namespace of one's own a fresh sysfs is refused, and group 5 is nobody in a map of one id.
+        let mut mount = (self.kind, self.source, self.options.to_vec());
+        if rootless && self.kind == "sysfs" {
+            mount = ("none", "/sys", vec!["rbind", "nosuid", "noexec", "nodev", "ro"]);
+        } else if rootless {
+            mount.2.retain(|option| !option.starts_with("gid="));
+        }
+        let (kind, source, options) = mount;
+        let options =
+            if options.is_empty() { String::new() } else { format!(",\n\t\t\t\"options\": {}", strings(4, &options)) };
+        format!(
+            "\n\t\t{{\n\t\t\t\"destination\": \"{}\",\n\t\t\t\"type\": \"{kind}\",\n\t\t\t\"source\": \"{source}\"{options}\n\t\t}}",
+            self.destination
+        )
+    }
+}
+
+/// The kinds, and whether a container of root's and one of a user's has them: a user keeps the caller's network, since
+/// nothing but loopback could be put into one of the container's own.
+const NAMESPACES: &[(&str, bool, bool)] = &[
+    ("pid", true, true),
+    ("network", true, false),
+    ("ipc", true, true),
+    ("uts", true, true),
+    ("mount", true, true),
+    ("cgroup", true, true),
+    ("user", false, true),
+];
+
+const MASKED: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+const READONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// A list of strings, one in a line, `depth` tabs in.
+fn strings(depth: usize, list: &[&str]) -> String {
+    let tabs = "\t".repeat(depth);
+    let lines: Vec<String> = list.iter().map(|item| format!("\n{tabs}\"{item}\"")).collect();
+    format!("[{}\n{}]", lines.join(","), &tabs[1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn parsed(caller: Option<(u32, u32)>) -> Value {
+        serde_json::from_str(&document(caller)).unwrap()
+    }
+
+    #[test]
+    fn no_capability_is_inheritable_or_ambient() {
+        for caller in [None, Some((1000, 100))] {
+            let sets = parsed(caller)["process"]["capabilities"].clone();
+            let names: Vec<&String> = sets.as_object().unwrap().keys().collect();
+            assert_eq!(names, ["bounding", "effective", "permitted"]);
+        }
+    }
+
+    #[test]
+    fn a_user_is_root_of_a_namespace_that_maps_only_that_user() {
+        let linux = parsed(Some((1000, 100)))["linux"].clone();
+        assert_eq!(linux["uidMappings"].to_string(), r#"[{"containerID":0,"hostID":1000,"size":1}]"#);
+        assert_eq!(linux["gidMappings"].to_string(), r#"[{"containerID":0,"hostID":100,"size":1}]"#);
+        assert!(linux.get("resources").is_none());
+        assert!(!document(Some((1, 1))).contains("gid=5"));
+    }
+
+    #[test]
+    fn the_document_is_written_as_json_is_written_with_tabs() {
+        let mut pretty = Vec::new();
+        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+        let mut writer = serde_json::Serializer::with_formatter(&mut pretty, formatter);
+        let text = document(None);
+        let raw: Value = serde_json::from_str(&text).unwrap();
+        serde::Serialize::serialize(&raw, &mut writer).unwrap();
+        let sorted = |text: &str| {
+            let mut lines: Vec<String> = text.lines().map(|l| l.trim_end_matches(',').to_owned()).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(&text), sorted(&String::from_utf8(pretty).unwrap()));
+    }
+}
