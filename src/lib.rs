@@ -14,6 +14,7 @@
 pub mod config;
 pub mod container;
 pub mod error;
+pub mod features;
 pub mod log;
 pub mod namespaces;
 pub mod sys;

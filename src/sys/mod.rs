@@ -6,9 +6,11 @@
 pub mod credentials;
 mod errno;
 pub mod file;
+pub mod filter;
 pub mod memory;
 pub mod namespace;
 pub mod process;
+pub mod regex;
 pub mod socket;
 pub mod terminal;
 

@@ -1,12 +1,14 @@
 //! The commands: each a call of the library.
 
 use crate::caller::Caller;
+use crate::dispatch::print;
 use crate::parse::{Given, Line};
 use crate::requests::text;
 use crate::table::Name;
 use orlop::container::request::{CgroupManager, Rootless};
 use orlop::container::{self, Context};
 use orlop::error::{Error, IoContext, Kind, Result};
+use orlop::features::Features;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -28,7 +30,7 @@ pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8>
         Name::Spec => return container::spec(&line.spec()).map(|()| 0),
         Name::Update => drop(line.update()?),
         Name::Pause | Name::Resume | Name::Start | Name::State => drop(line.id()?),
-        Name::Features => (),
+        Name::Features => return print(&(Features::new().to_json()? + "\n")).map(|()| 0),
     }
     drop(context);
     Err(Error::internal(format!("{} is not in this build", line.command.word)))

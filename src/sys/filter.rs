@@ -1,0 +1,29 @@
+//! Questions about system call filters (`seccomp(2)`).
+#![allow(unsafe_code)]
+
+use super::Errno;
+
+/// Whether the kernel knows a flag for loading filters.
+///
+/// It looks at flags before it reads the program: with no program, EFAULT means that it would go on, and nothing is loaded.
+pub fn knows_flag(flag: libc::c_ulong) -> bool {
+    // This one is refused without the listener that it is about.
+    let listener =
+        if flag == libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
+    let no_program = std::ptr::null::<libc::sock_fprog>();
+    // SAFETY: the kernel is given no memory to read: a null program is an error, whatever the flags.
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flag | listener, no_program) };
+    result == -1 && Errno::last().0 == libc::EFAULT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_flags_are_known_and_invented_ones_are_not() {
+        assert!(knows_flag(libc::SECCOMP_FILTER_FLAG_TSYNC));
+        assert!(!knows_flag(1 << 30));
+    }
+}
