@@ -18,7 +18,7 @@ PARTS    := unit hand captures engines conformance
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
 .PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand captures engines \
-	conformance soak vm-test bench lint install clean
+	conformance soak vm-test bench lint pages reference install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -98,6 +98,14 @@ lint: ## formatting, clippy and the floors test
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked -q -p integration --test floors
+
+pages: ## man pages and shell completions, below out/share
+	$(CARGO) run --locked -q -p pages -- out/share
+
+reference: ## write docs/commands.md from the table of commands
+	@mkdir -p out
+	$(CARGO) run --locked -q -p pages -- --reference > out/commands.md
+	mv out/commands.md docs/commands.md
 
 install: ## install out/orlop below PREFIX (and DESTDIR)
 	@test -x out/orlop || $(MAKE) --no-print-directory build
