@@ -11,6 +11,7 @@
 //!  0  sys/                  all unsafe code; one function per system call; knows nothing of containers
 //! ```
 
+pub mod cgroups;
 pub mod config;
 pub mod container;
 pub mod error;

@@ -1,0 +1,205 @@
+//! The container's cgroup in one hierarchy: a directory and its files.
+
+use super::layout::Hierarchy;
+use crate::error::{Context, IoContext, Result};
+use crate::sys::{self, file};
+use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+
+/// One hierarchy's part of a container's cgroup. As JSON it is a part of the container's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Branch {
+    /// The controllers of a v1 hierarchy, or its `name=NAME`; none for the unified one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controllers: Vec<String>,
+    /// Where the hierarchy is mounted.
+    pub mount: String,
+    /// The cgroup's directory below it, from its `/`.
+    pub path: String,
+    /// How many of the directories above it were not there before, and go with it when they are empty.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parents: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+impl Branch {
+    /// The cgroup at `path` of a hierarchy; looks which of its parents are there.
+    pub(super) fn plan(hierarchy: &Hierarchy, path: String) -> Branch {
+        let mut branch =
+            Branch { controllers: hierarchy.controllers.clone(), mount: hierarchy.mount.clone(), path, parents: 0 };
+        let mut parent = parent_of(&branch.path);
+        while parent != "/" && !Path::new(&format!("{}{parent}", branch.mount)).exists() {
+            branch.parents += 1;
+            parent = parent_of(parent);
+        }
+        branch
+    }
+
+    /// Whether it is in the unified hierarchy.
+    pub fn is_unified(&self) -> bool {
+        self.controllers.is_empty()
+    }
+
+    /// Whether the hierarchy has this v1 controller.
+    pub fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|c| c == controller)
+    }
+
+    /// The directory on the host.
+    pub fn directory(&self) -> String {
+        format!("{}{}", self.mount, self.path)
+    }
+
+    /// A file of the directory.
+    pub fn file(&self, name: &str) -> String {
+        format!("{}{}/{name}", self.mount, self.path)
+    }
+
+    /// Whether the directory is there.
+    pub fn exists(&self) -> bool {
+        Path::new(&self.directory()).exists()
+    }
+
+    /// The content of a file, without white space around it.
+    pub fn read(&self, name: &str) -> sys::Result<String> {
+        read(&self.file(name))
+    }
+
+    /// Writes a value to a file, in one write.
+    pub fn write(&self, name: &str, value: &str) -> sys::Result<()> {
+        write(&self.file(name), value)
+    }
+
+    /// Makes the directory and what of its parents is missing; says whether it was there before.
+    pub(super) fn make(&self) -> Result<bool> {
+        make(&self.mount, &self.path, self.has("cpuset"))
+    }
+
+    /// The file through which a thread joins a v1 cgroup.
+    pub(super) fn tasks(&self) -> sys::Result<OwnedFd> {
+        file::open(self.file("tasks"), libc::O_WRONLY)
+    }
+
+    /// Removes those of its parents that were made with it, while they are empty.
+    pub(super) fn remove_parents(&self) {
+        let mut parent = parent_of(&self.path);
+        for _ in 0..self.parents {
+            if parent == "/" || std::fs::remove_dir(format!("{}{parent}", self.mount)).is_err() {
+                break;
+            }
+            parent = parent_of(parent);
+        }
+    }
+}
+
+/// The content of a file of a cgroup, without white space around it.
+pub(super) fn read(path: &str) -> sys::Result<String> {
+    let fd = file::open(path, libc::O_RDONLY)?;
+    let bytes = file::read_to_end(fd, 64 << 20)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// Writes a value to a file of a cgroup, in one write.
+pub(super) fn write(path: &str, value: &str) -> sys::Result<()> {
+    let fd = file::open(path, libc::O_WRONLY)?;
+    file::write(fd, value.as_bytes()).map(drop)
+}
+
+/// The directories within a directory, without a look at it where its number of links tells that there are none.
+pub(super) fn children(directory: &str) -> Vec<String> {
+    if std::fs::metadata(directory).is_ok_and(|m| m.nlink() == 2) {
+        return Vec::new();
+    }
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let directories = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+    directories.filter_map(|e| e.path().into_os_string().into_string().ok()).collect()
+}
+
+/// The directory and all within it, each before what it holds.
+pub(super) fn tree(directory: &str) -> Vec<String> {
+    let mut all = vec![directory.to_owned()];
+    let mut next = 0;
+    while let Some(directory) = all.get(next) {
+        let children = children(directory);
+        all.extend(children);
+        next += 1;
+    }
+    all
+}
+
+fn parent_of(path: &str) -> &str {
+    match path.rfind('/') {
+        None | Some(0) => "/",
+        Some(at) => &path[..at],
+    }
+}
+
+fn make(mount: &str, path: &str, cpuset: bool) -> Result<bool> {
+    let directory = format!("{mount}{path}");
+    let builder = || std::fs::DirBuilder::new().mode(0o755).create(&directory);
+    let mut made = builder();
+    // A parent may go again between its making and ours: another container's, removed with it.
+    for _ in 0..10 {
+        let missing = made.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+        if !missing || parent_of(path) == "/" {
+            break;
+        }
+        make(mount, parent_of(path), cpuset)?;
+        made = builder();
+    }
+    let existed = match made {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => true,
+        made => made.call(|| format!("mkdir({directory:?}, 0755)")).map(|()| false)?,
+    };
+    if cpuset {
+        inherit_cpuset(mount, path, existed)?;
+    }
+    Ok(existed)
+}
+
+/// Gives a v1 cpuset its parent's processors and memory nodes: nobody can join an empty one.
+fn inherit_cpuset(mount: &str, path: &str, existed: bool) -> Result<()> {
+    let parent = parent_of(path);
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        let file = format!("{mount}{path}/{name}");
+        if existed && !read(&file)?.is_empty() {
+            continue;
+        }
+        let from = format!("{mount}{}/{name}", if parent == "/" { "" } else { parent });
+        let mut value = read(&from)?;
+        if value.is_empty() && parent != "/" {
+            inherit_cpuset(mount, parent, true)?;
+            value = read(&from)?;
+        }
+        write(&file, &value).with(|| format!("take {name} over from the parent"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_of_a_top_directory_is_the_root() {
+        assert_eq!((parent_of("/a/b"), parent_of("/a"), parent_of("/")), ("/a", "/", "/"));
+    }
+
+    #[test]
+    fn the_record_of_a_branch_is_small() {
+        let branch = Branch {
+            controllers: vec!["pids".into()],
+            mount: "/sys/fs/cgroup/pids".into(),
+            path: "/c".into(),
+            parents: 0,
+        };
+        let json = serde_json::to_string(&branch).unwrap();
+        assert_eq!(json, r#"{"controllers":["pids"],"mount":"/sys/fs/cgroup/pids","path":"/c"}"#);
+        assert_eq!(serde_json::from_str::<Branch>(&json).unwrap(), branch);
+    }
+}

@@ -1,0 +1,241 @@
+//! A container's cgroup in all hierarchies: made, joined, limited, frozen, killed, removed.
+
+use super::branch::Branch;
+use super::join::Joiner;
+use super::layout::{Hierarchy, Layout, Mode};
+use super::limits::Limits;
+use super::place::Place;
+use super::plan::Plan;
+use super::write::{Moment, Write};
+use super::{apply, freezer, kill, remove, unified, v1, v2};
+use crate::error::{Context, Error, Result};
+use crate::sys::file;
+use serde::{Deserialize, Serialize};
+
+/// What a later process needs to find the cgroup again: a part of the container's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// One for each hierarchy; none where the container has no cgroup of its own.
+    pub branches: Vec<Branch>,
+}
+
+/// A container's cgroup. Without branches the container has none, and there is nothing to do.
+#[derive(Clone, Debug)]
+pub struct Cgroup {
+    branches: Vec<Branch>,
+    writes: Vec<Write>,
+    rootless: bool,
+    named: bool,
+}
+
+impl Cgroup {
+    /// Decides where the cgroup is to be, and what will be written to it; makes nothing yet.
+    ///
+    /// # Errors
+    /// Limits that this machine's version of cgroups has no place for; a cgroup that is there and not empty, or frozen.
+    pub fn prepare(plan: &Plan, layout: &Layout) -> Result<Cgroup> {
+        let Some(place) = &plan.place else { return Ok(Cgroup::open(Record::default())) };
+        if layout.mode() == Mode::None && !plan.rootless {
+            return Err(Error::system("no cgroup file system is mounted").hint("mount cgroup2 on /sys/fs/cgroup"));
+        }
+        let mut branches = Vec::with_capacity(layout.hierarchies.len());
+        for hierarchy in &layout.hierarchies {
+            branches.push(Branch::plan(hierarchy, path_in(hierarchy, place, layout.mode())?));
+        }
+        for branch in &branches {
+            if branch.exists() {
+                check_unused(branch)?;
+            }
+        }
+        let writes = writes(&branches, &plan.limits)?;
+        Ok(Cgroup { branches, writes, rootless: plan.rootless, named: plan.named })
+    }
+
+    /// The cgroup that a record tells of.
+    pub fn open(record: Record) -> Cgroup {
+        Cgroup { branches: record.branches, writes: Vec::new(), rootless: false, named: true }
+    }
+
+    /// What a later process needs; also true before [`Cgroup::create`], so that it can be kept before anything is made.
+    pub fn record(&self) -> Record {
+        Record { branches: self.branches.clone() }
+    }
+
+    /// The cgroup in each hierarchy.
+    pub fn branches(&self) -> &[Branch] {
+        &self.branches
+    }
+
+    /// Makes the directories and opens the ways in. What it has made is removed again when it fails.
+    ///
+    /// # Errors
+    /// A directory cannot be made; without rights that is forgiven if the plan says so and the config names no place.
+    pub fn create(&mut self) -> Result<Joiner> {
+        let mut made = Vec::new();
+        let mut absent = Vec::new();
+        let unified_only = self.unified_only();
+        for (n, branch) in self.branches.iter().enumerate() {
+            match branch.make() {
+                Ok(false) => made.push(branch.clone()),
+                Ok(true) => {}
+                Err(e) if self.rootless && !self.named && is_refusal(&e) => absent.push(n),
+                Err(e) => {
+                    let _ = remove::all(&made);
+                    return Err(e);
+                }
+            }
+        }
+        for n in absent.into_iter().rev() {
+            self.branches.remove(n);
+        }
+        let ready = match unified_only {
+            true => self.branches.iter().try_for_each(|b| unified::enable(b, &self.writes)),
+            false => Ok(()),
+        };
+        ready.and_then(|()| self.joiner()).inspect_err(|_| drop(remove::all(&made)))
+    }
+
+    /// Opens the ways into the cgroup as it is.
+    ///
+    /// # Errors
+    /// A directory is gone, or may not be entered.
+    pub fn joiner(&self) -> Result<Joiner> {
+        let mut joiner = Joiner { unified: None, tasks: Vec::with_capacity(self.branches.len()) };
+        for branch in &self.branches {
+            if branch.is_unified() {
+                let flags = libc::O_PATH | libc::O_DIRECTORY;
+                joiner.unified = Some(file::open(branch.directory(), flags)?);
+            } else {
+                joiner.tasks.push(branch.tasks()?);
+            }
+        }
+        Ok(joiner)
+    }
+
+    /// Writes the limits that the first process must find when it joins.
+    ///
+    /// # Errors
+    /// The first value that the kernel refuses, with its field.
+    pub fn apply_early(&self) -> Result<()> {
+        self.apply(Moment::Early)
+    }
+
+    /// Writes the limits that building the container would meet: call it after the runtime's last fork.
+    ///
+    /// # Errors
+    /// The first value that the kernel refuses, with its field.
+    pub fn apply_late(&self) -> Result<()> {
+        self.apply(Moment::Late)
+    }
+
+    fn apply(&self, moment: Moment) -> Result<()> {
+        let writes: Vec<&Write> = self.writes.iter().filter(|w| w.moment == moment).collect();
+        let (devices, rest): (Vec<&Write>, Vec<&Write>) = writes.into_iter().partition(|w| w.field == "devices");
+        match apply::all(&self.branches, &devices) {
+            // Only root of the first user namespace says which devices may be used.
+            Err(_) if self.rootless => {}
+            done => done?,
+        }
+        apply::all(&self.branches, &rest)
+    }
+
+    /// The processes in it and in the cgroups within it; none when it is gone.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let Some(branch) = freezer::branch(&self.branches).or(self.branches.first()) else { return Ok(Vec::new()) };
+        match kill::processes(&branch.directory()) {
+            Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(Vec::new()),
+            done => done,
+        }
+    }
+
+    /// Sends every process in it a signal, also to those born meanwhile.
+    ///
+    /// # Errors
+    /// The container has no cgroup, or a signal is refused.
+    pub fn kill_all(&self, signal: i32) -> Result<()> {
+        kill::signal_all(&self.branches, signal)
+    }
+
+    /// Freezes it, and waits until every task stands still.
+    ///
+    /// # Errors
+    /// It does not freeze within ten seconds (then it is thawed again), or is gone, or there is no freezer.
+    pub fn freeze(&self) -> Result<()> {
+        freezer::freeze(&self.branches)
+    }
+
+    /// Thaws it.
+    ///
+    /// # Errors
+    /// The freezer refuses, or is gone.
+    pub fn thaw(&self) -> Result<()> {
+        freezer::thaw(&self.branches)
+    }
+
+    /// Whether it is frozen; a cgroup that is gone is not.
+    ///
+    /// # Errors
+    /// The freezer's state cannot be read.
+    pub fn frozen(&self) -> Result<bool> {
+        match freezer::frozen(&self.branches) {
+            Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(false),
+            done => done,
+        }
+    }
+
+    /// Removes it, the cgroups within it and the parents made for it; kills what is still in it.
+    ///
+    /// # Errors
+    /// A directory that the kernel does not let go within ten seconds.
+    pub fn remove(&self) -> Result<()> {
+        remove::all(&self.branches).at("remove the cgroup")
+    }
+
+    /// Whether there is only the unified hierarchy.
+    fn unified_only(&self) -> bool {
+        matches!(&self.branches[..], [only] if only.is_unified())
+    }
+}
+
+fn writes(branches: &[Branch], limits: &Limits) -> Result<Vec<Write>> {
+    match branches.iter().any(|b| !b.is_unified()) {
+        true => v1::writes(limits),
+        false => v2::writes(limits),
+    }
+}
+
+/// A relative place is below our own cgroup; on v2 beside it, since ours has processes and so no children with
+/// controllers.
+fn path_in(hierarchy: &Hierarchy, place: &Place, mode: Mode) -> Result<String> {
+    let path = match place {
+        Place::Absolute(path) => return Ok(path.clone()),
+        Place::Relative(path) => path,
+        Place::Scope(_) => return Err(Error::internal("a systemd scope has no place of ours")),
+    };
+    let own = hierarchy.own_directory()?;
+    let base = match mode {
+        Mode::Unified => own.rsplit_once('/').map_or("", |(parent, _)| parent),
+        _ => own.trim_end_matches('/'),
+    };
+    Ok(format!("{base}/{path}"))
+}
+
+/// An existing cgroup is taken over only when nobody is in it.
+fn check_unused(branch: &Branch) -> Result<()> {
+    let processes = branch.read("cgroup.procs").map(|text| text.lines().count()).unwrap_or(0);
+    if processes > 0 {
+        let problem = format!("container's cgroup is not empty: {processes} process(es) found");
+        return Err(Error::state(problem).at(branch.directory()));
+    }
+    if freezer::frozen(std::slice::from_ref(branch)).unwrap_or(false) {
+        return Err(Error::state("container's cgroup unexpectedly frozen").at(branch.directory()));
+    }
+    Ok(())
+}
+
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.errno(), libc::EACCES | libc::EPERM | libc::EROFS)
+}

@@ -1,0 +1,274 @@
+//! Device rules: the checked form of `linux.resources.devices`, and what v1's controller is told.
+
+use crate::config::DeviceRule;
+use crate::error::{Error, Result};
+
+/// Which devices a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Both kinds.
+    All,
+    /// Block devices.
+    Block,
+    /// Character devices.
+    Char,
+}
+
+/// What may be done with a device: bits of [`READ`], [`WRITE`] and [`MKNOD`].
+pub type Access = u8;
+/// `r`.
+pub const READ: Access = 1;
+/// `w`.
+pub const WRITE: Access = 2;
+/// `m`.
+pub const MKNOD: Access = 4;
+/// `rwm`.
+pub const EVERYTHING: Access = READ | WRITE | MKNOD;
+
+/// One rule. Of all the rules that match, the last counts; without one, the answer is no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Whether it allows or denies.
+    pub allow: bool,
+    /// Which kind of device.
+    pub kind: Type,
+    /// The major number; none is any.
+    pub major: Option<u32>,
+    /// The minor number; none is any.
+    pub minor: Option<u32>,
+    /// What it allows or denies.
+    pub access: Access,
+}
+
+/// Checks the rules found at the JSON path `at`.
+///
+/// # Errors
+/// An unknown type or letter of access, a number that is no device's.
+pub fn parse(rules: &[DeviceRule<'_>], at: &str) -> Result<Vec<Rule>> {
+    rules.iter().enumerate().map(|(n, rule)| parse_one(rule, &format!("{at}[{n}]"))).collect()
+}
+
+fn parse_one(rule: &DeviceRule<'_>, at: &str) -> Result<Rule> {
+    let kind = match rule.type_.as_deref() {
+        None | Some("" | "a") => Type::All,
+        Some("b") => Type::Block,
+        Some("c" | "u") => Type::Char,
+        Some(other) => return Err(Error::config(format!("{at}.type"), format!("invalid device type: {other:?}"))),
+    };
+    let number = |value: Option<i64>, name: &str| match value {
+        None | Some(-1) => Ok(None),
+        Some(n) => u32::try_from(n)
+            .map(Some)
+            .map_err(|_| Error::config(format!("{at}.{name}"), format!("{n} is no device number"))),
+    };
+    let mut access = 0;
+    for letter in rule.access.as_deref().unwrap_or_default().chars() {
+        access |= match letter {
+            'r' => READ,
+            'w' => WRITE,
+            'm' => MKNOD,
+            _ => {
+                let problem = format!("invalid device access {:?}: only r, w and m are known", rule.access);
+                return Err(Error::config(format!("{at}.access"), problem));
+            }
+        };
+    }
+    // No access at all means all of it, as the other runtimes take `allow: true` alone.
+    let access = if access == 0 { EVERYTHING } else { access };
+    Ok(Rule {
+        allow: rule.allow == Some(true),
+        kind,
+        major: number(rule.major, "major")?,
+        minor: number(rule.minor, "minor")?,
+        access,
+    })
+}
+
+/// The rules of every container, behind its own: any node may be made, and the default devices used
+/// (config-linux.md, "Default Devices"; the terminals and tun as runc has them).
+pub fn defaults() -> Vec<Rule> {
+    let rule = |kind, major, minor, access| Rule { allow: true, kind, major, minor, access };
+    let mut rules = vec![rule(Type::Char, None, None, MKNOD), rule(Type::Block, None, None, MKNOD)];
+    for (major, minor) in [(1, 3), (1, 8), (1, 7), (5, 0), (1, 5), (1, 9)] {
+        rules.push(rule(Type::Char, Some(major), Some(minor), EVERYTHING));
+    }
+    rules.push(rule(Type::Char, Some(136), None, EVERYTHING));
+    rules.push(rule(Type::Char, Some(5), Some(2), EVERYTHING));
+    rules.push(rule(Type::Char, Some(10), Some(200), EVERYTHING));
+    rules
+}
+
+/// What v1's devices controller can hold: a default, and exceptions from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exceptions {
+    /// Whether what no exception names is allowed.
+    pub default_allow: bool,
+    /// The exceptions, each of one kind of device.
+    pub list: Vec<Exception>,
+}
+
+/// An exception from the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// Block or character devices.
+    pub kind: Type,
+    /// The major number; none is any.
+    pub major: Option<u32>,
+    /// The minor number; none is any.
+    pub minor: Option<u32>,
+    /// What it is about.
+    pub access: Access,
+}
+
+impl Exceptions {
+    /// Works the rules off as the kernel's controller would, beginning with everything denied.
+    ///
+    /// # Errors
+    /// A rule that takes a part out of a wider exception: v1 would pass it over in silence.
+    pub fn from_rules(rules: &[Rule], at: &str) -> Result<Exceptions> {
+        let mut state = Exceptions { default_allow: false, list: Vec::new() };
+        for (n, rule) in rules.iter().enumerate() {
+            if rule.kind == Type::All && rule.major.or(rule.minor).is_none() && rule.access == EVERYTHING {
+                state = Exceptions { default_allow: rule.allow, list: Vec::new() };
+                continue;
+            }
+            let kinds: &[Type] = if rule.kind == Type::All { &[Type::Char, Type::Block] } else { &[rule.kind] };
+            for &kind in kinds {
+                let one = Exception { kind, major: rule.major, minor: rule.minor, access: rule.access };
+                match rule.allow == state.default_allow {
+                    true => state.remove(one).map_err(|p| Error::config(format!("{at}[{n}]"), p))?,
+                    false => state.add(one),
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    fn add(&mut self, new: Exception) {
+        match self.list.iter_mut().find(|e| e.same_devices(&new)) {
+            Some(old) => old.access |= new.access,
+            None => self.list.push(new),
+        }
+    }
+
+    fn remove(&mut self, gone: Exception) -> std::result::Result<(), &'static str> {
+        for old in &mut self.list {
+            if old.kind == gone.kind && covers(gone.major, old.major) && covers(gone.minor, old.minor) {
+                old.access &= !gone.access;
+            }
+        }
+        self.list.retain(|e| e.access != 0);
+        let overlaps = |e: &Exception| {
+            e.kind == gone.kind
+                && meets(e.major, gone.major)
+                && meets(e.minor, gone.minor)
+                && e.access & gone.access != 0
+        };
+        match self.list.iter().any(overlaps) {
+            true => Err("cgroup v1 cannot take a part out of a wider rule before it"),
+            false => Ok(()),
+        }
+    }
+
+    /// The files and values that bring a cgroup into this state, whatever it was in.
+    pub fn writes(&self) -> Vec<(&'static str, String)> {
+        let (all, each) = match self.default_allow {
+            true => ("devices.allow", "devices.deny"),
+            false => ("devices.deny", "devices.allow"),
+        };
+        let mut writes = vec![(all, "a".to_owned())];
+        writes.extend(self.list.iter().map(|e| (each, e.to_string())));
+        writes
+    }
+}
+
+fn covers(wide: Option<u32>, narrow: Option<u32>) -> bool {
+    wide.is_none() || wide == narrow
+}
+
+fn meets(one: Option<u32>, other: Option<u32>) -> bool {
+    one.is_none() || other.is_none() || one == other
+}
+
+impl Exception {
+    fn same_devices(&self, other: &Exception) -> bool {
+        (self.kind, self.major, self.minor) == (other.kind, other.major, other.minor)
+    }
+}
+
+/// As `devices.allow` takes it and `devices.list` shows it: `c 1:3 rwm`.
+impl std::fmt::Display for Exception {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = |n: Option<u32>| n.map_or("*".to_owned(), |n| n.to_string());
+        let kind = if self.kind == Type::Block { 'b' } else { 'c' };
+        write!(f, "{kind} {}:{} {}", number(self.major), number(self.minor), letters(self.access))
+    }
+}
+
+/// The letters of an access: `rwm`.
+pub fn letters(access: Access) -> String {
+    let bits = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')];
+    bits.iter().filter(|(bit, _)| access & bit != 0).map(|(_, letter)| *letter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(allow: bool, kind: Type, major: Option<u32>, minor: Option<u32>, access: Access) -> Rule {
+        Rule { allow, kind, major, minor, access }
+    }
+
+    fn state(rules: &[Rule]) -> Result<Exceptions> {
+        Exceptions::from_rules(rules, "devices")
+    }
+
+    #[test]
+    fn without_rules_everything_is_denied_but_the_default_devices() {
+        let state = state(&defaults()).unwrap();
+        assert!(!state.default_allow);
+        let writes = state.writes();
+        assert_eq!(writes[0], ("devices.deny", "a".into()));
+        assert!(writes.contains(&("devices.allow", "c 1:3 rwm".into())));
+        assert!(writes.contains(&("devices.allow", "b *:* m".into())));
+    }
+
+    #[test]
+    fn a_rule_for_all_devices_resets_what_came_before() {
+        let all = state(&[rule(false, Type::All, None, None, 7), rule(true, Type::All, None, None, 7)]).unwrap();
+        assert_eq!(all.writes(), [("devices.allow", "a".to_owned())]);
+    }
+
+    #[test]
+    fn a_partial_access_for_all_devices_is_no_reset() {
+        let writes = state(&[rule(true, Type::All, None, None, READ)]).unwrap().writes();
+        let expected = [("devices.deny", "a"), ("devices.allow", "c *:* r"), ("devices.allow", "b *:* r")];
+        assert_eq!(writes, expected.map(|(file, value)| (file, value.to_owned())));
+    }
+
+    #[test]
+    fn a_hole_in_a_wider_rule_is_refused_and_not_passed_over() {
+        let rules = [rule(true, Type::Char, Some(1), None, 7), rule(false, Type::Char, Some(1), Some(3), 7)];
+        let error = state(&rules).unwrap_err().to_string();
+        assert!(error.starts_with("devices[1]: "), "{error}");
+    }
+
+    #[test]
+    fn a_later_denial_takes_an_equal_or_narrower_permission_back() {
+        let rules = [rule(true, Type::Char, Some(1), Some(3), 7), rule(false, Type::Char, Some(1), None, WRITE)];
+        assert_eq!(state(&rules).unwrap().writes()[1].1, "c 1:3 rm");
+    }
+
+    #[test]
+    fn what_is_no_rule_is_refused_with_its_path() {
+        for (json, path) in [
+            (r#"{"devices":[{"allow":true,"type":"x"}]}"#, "devices[0].type"),
+            (r#"{"devices":[{"allow":true,"access":"rx"}]}"#, "devices[0].access"),
+            (r#"{"devices":[{"allow":true,"major":-2}]}"#, "devices[0].major"),
+        ] {
+            let resources = crate::config::parse_resources(json).unwrap();
+            let error = parse(&resources.devices.unwrap(), "devices").unwrap_err().to_string();
+            assert!(error.starts_with(path), "{error}");
+        }
+    }
+}

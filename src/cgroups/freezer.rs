@@ -1,0 +1,115 @@
+//! Freezing and thawing: v1's freezer controller, or v2's `cgroup.freeze`.
+
+use super::branch::{Branch, read, write};
+use crate::error::{Error, Result};
+use crate::sys::file;
+use crate::sys::process::poll;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a cgroup may take to freeze: a process in an uninterruptible wait holds it up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The branch that can freeze: v1's freezer, else the unified one.
+pub(super) fn branch(branches: &[Branch]) -> Option<&Branch> {
+    branches.iter().find(|b| b.has("freezer")).or(branches.iter().find(|b| b.is_unified()))
+}
+
+/// Whether the cgroup is frozen, or on its way to it.
+///
+/// # Errors
+/// The state cannot be read; ENOENT where the cgroup is gone.
+pub(super) fn frozen(branches: &[Branch]) -> Result<bool> {
+    let Some(branch) = branch(branches) else { return Ok(false) };
+    if branch.is_unified() {
+        return Ok(branch.read("cgroup.freeze").map(|state| state == "1")?);
+    }
+    match branch.read("freezer.state")?.as_str() {
+        "THAWED" => Ok(false),
+        "FROZEN" => Ok(true),
+        // On its way, by itself or with a parent that somebody else freezes.
+        _ => Ok(branch.read("freezer.self_freezing")? == "1"),
+    }
+}
+
+/// Freezes the cgroup and waits until every task stands still; if that fails, it is thawed again.
+///
+/// # Errors
+/// It does not freeze within ten seconds, or has gone, or there is no freezer.
+pub(super) fn freeze(branches: &[Branch]) -> Result<()> {
+    let branch = branch(branches).ok_or_else(|| Error::system("there is no freezer: the container has no cgroup"))?;
+    let done = if branch.is_unified() { freeze_unified(branch) } else { freeze_v1(branch) };
+    if done.is_err() {
+        let _ = thaw(branches);
+    }
+    done
+}
+
+fn freeze_v1(branch: &Branch) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_micros(50);
+    for round in 1.. {
+        // Writing again makes the kernel look again at tasks that have forked or moved since.
+        branch.write("freezer.state", "FROZEN")?;
+        if branch.read("freezer.state")? == "FROZEN" {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+        if round % 25 == 0 {
+            // A task that waits for a frozen one, such as a vfork's parent, moves on only when that one may.
+            branch.write("freezer.state", "THAWED")?;
+        }
+        // The controller has no event to wait for.
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+    Err(Error::system(format!("unable to freeze {}: it is still freezing after {PATIENCE:?}", branch.directory())))
+}
+
+fn freeze_unified(branch: &Branch) -> Result<()> {
+    // Opened before the write, so that no event is missed.
+    let events = file::open(branch.file("cgroup.events"), libc::O_RDONLY)?;
+    branch.write("cgroup.freeze", "1")?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = branch.read("cgroup.events")?;
+        if text.lines().any(|l| l == "frozen 1") {
+            return Ok(());
+        }
+        // Reading the descriptor that is polled is what arms it for the next event.
+        let mut buffer = [0; 256];
+        let _ = crate::sys::file::read(&events, &mut buffer)?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        poll([(Some(events.as_fd()), libc::POLLPRI)], left.min(Duration::from_millis(100)).as_millis() as i32)?;
+    }
+    Err(Error::system(format!("unable to freeze {}: it is still freezing after {PATIENCE:?}", branch.directory())))
+}
+
+/// Thaws the cgroup.
+///
+/// # Errors
+/// The state cannot be written.
+pub(super) fn thaw(branches: &[Branch]) -> Result<()> {
+    let Some(branch) = branch(branches) else { return Ok(()) };
+    match branch.is_unified() {
+        true => branch.write("cgroup.freeze", "0")?,
+        false => branch.write("freezer.state", "THAWED")?,
+    }
+    Ok(())
+}
+
+/// Thaws a directory of any hierarchy, if it can be frozen at all: a killed process dies only when it runs.
+pub(super) fn thaw_directory(directory: &str) {
+    for (name, value) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+        let file = format!("{directory}/{name}");
+        if Path::new(&file).exists() && read(&file).is_ok_and(|state| state != value) {
+            let _ = write(&file, value);
+        }
+    }
+}

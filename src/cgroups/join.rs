@@ -1,0 +1,51 @@
+//! How a process gets into the container's cgroup.
+
+use crate::error::Result;
+use crate::sys::file;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Open ways into a cgroup, one for each hierarchy. They are close-on-exec.
+///
+/// Moving another process by its pid waits for an RCU grace period, 5 to 11 ms for each hierarchy. A process that moves
+/// itself by writing `0` into v1's `tasks` does not wait, since a single thread needs no lock on its thread group; nor
+/// does one that is cloned into a v2 cgroup.
+#[derive(Debug, Default)]
+pub struct Joiner {
+    pub(super) unified: Option<OwnedFd>,
+    pub(super) tasks: Vec<OwnedFd>,
+}
+
+impl Joiner {
+    /// The directory for CLONE_INTO_CGROUP, where there is a unified hierarchy.
+    pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The `tasks` files of the v1 hierarchies, for a child that cannot call [`Joiner::join_self`].
+    pub fn tasks(&self) -> &[OwnedFd] {
+        &self.tasks
+    }
+
+    /// Moves the calling thread, which must be the only one of its process, into the v1 cgroups.
+    ///
+    /// # Errors
+    /// A hierarchy that refuses: EPERM, or ENOSPC where a cpuset is empty.
+    pub fn join_self(&self) -> Result<()> {
+        for tasks in &self.tasks {
+            file::write(tasks, b"0")?;
+        }
+        Ok(())
+    }
+
+    /// Moves a process, by its pid, into the unified cgroup: where `clone3` could not put it there.
+    ///
+    /// # Errors
+    /// The move is refused.
+    pub fn move_unified(&self, pid: i32) -> Result<()> {
+        if let Some(directory) = &self.unified {
+            let procs = file::open_at(directory, "cgroup.procs", libc::O_WRONLY, 0)?;
+            file::write(procs, pid.to_string().as_bytes())?;
+        }
+        Ok(())
+    }
+}

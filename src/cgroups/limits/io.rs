@@ -1,0 +1,130 @@
+//! The checked form of `linux.resources.blockIO`.
+
+use crate::config::{self, ThrottleDevice};
+use crate::error::{Error, Result};
+
+/// Weights and throttles of block devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Io {
+    /// The weight on all devices, 10 to 1000.
+    pub weight: Option<u16>,
+    /// v1: the weight of the tasks against the cgroup's children.
+    pub leaf_weight: Option<u16>,
+    /// Weights of single devices.
+    pub weight_devices: Vec<WeightDevice>,
+    /// Throttles of single devices.
+    pub throttles: Vec<Throttle>,
+}
+
+/// The weight of one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightDevice {
+    /// Its number.
+    pub device: (u32, u32),
+    /// Its weight.
+    pub weight: Option<u16>,
+    /// v1: its weight against children.
+    pub leaf_weight: Option<u16>,
+}
+
+/// The throttle of one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// What is throttled.
+    pub kind: ThrottleKind,
+    /// The device's number.
+    pub device: (u32, u32),
+    /// Bytes or operations a second.
+    pub rate: u64,
+}
+
+/// What a throttle counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThrottleKind {
+    /// Bytes read.
+    ReadBytes,
+    /// Bytes written.
+    WriteBytes,
+    /// Read operations.
+    ReadOperations,
+    /// Write operations.
+    WriteOperations,
+}
+
+impl ThrottleKind {
+    /// The field of `blockIO` that it comes from.
+    pub fn field(self) -> &'static str {
+        match self {
+            ThrottleKind::ReadBytes => "blockIO.throttleReadBpsDevice",
+            ThrottleKind::WriteBytes => "blockIO.throttleWriteBpsDevice",
+            ThrottleKind::ReadOperations => "blockIO.throttleReadIOPSDevice",
+            ThrottleKind::WriteOperations => "blockIO.throttleWriteIOPSDevice",
+        }
+    }
+}
+
+impl Io {
+    /// Checks `blockIO`, found at the JSON path `at`. A weight of 0 is none, as callers write it.
+    ///
+    /// # Errors
+    /// A device without a number, an entry without a weight or rate, a weight out of range.
+    pub fn parse(io: &config::BlockIo, at: &str) -> Result<Io> {
+        let mut throttles = Vec::new();
+        let lists = [
+            (ThrottleKind::ReadBytes, &io.throttle_read_bps_device),
+            (ThrottleKind::WriteBytes, &io.throttle_write_bps_device),
+            (ThrottleKind::ReadOperations, &io.throttle_read_iops_device),
+            (ThrottleKind::WriteOperations, &io.throttle_write_iops_device),
+        ];
+        let prefix = at.strip_suffix("blockIO").unwrap_or(at);
+        for (kind, list) in lists {
+            for (n, entry) in list.iter().flatten().enumerate() {
+                throttles.push(throttle(kind, entry, &format!("{prefix}{}[{n}]", kind.field()))?);
+            }
+        }
+        let mut weight_devices = Vec::new();
+        for (n, entry) in io.weight_device.iter().flatten().enumerate() {
+            weight_devices.push(weight_device(entry, &format!("{at}.weightDevice[{n}]"))?);
+        }
+        Ok(Io {
+            weight: weight(io.weight, &format!("{at}.weight"))?,
+            leaf_weight: weight(io.leaf_weight, &format!("{at}.leafWeight"))?,
+            weight_devices,
+            throttles,
+        })
+    }
+}
+
+fn weight(weight: Option<u16>, at: &str) -> Result<Option<u16>> {
+    match weight {
+        None | Some(0) => Ok(None),
+        Some(10..=1000) => Ok(weight),
+        Some(other) => Err(Error::config(at, format!("{other} is not between 10 and 1000"))),
+    }
+}
+
+fn weight_device(entry: &config::WeightDevice, at: &str) -> Result<WeightDevice> {
+    let result = WeightDevice {
+        device: device(entry.major, entry.minor, at)?,
+        weight: weight(entry.weight, &format!("{at}.weight"))?,
+        leaf_weight: weight(entry.leaf_weight, &format!("{at}.leafWeight"))?,
+    };
+    if result.weight.or(result.leaf_weight).is_none() {
+        return Err(Error::config(at, "neither weight nor leafWeight is given"));
+    }
+    Ok(result)
+}
+
+fn throttle(kind: ThrottleKind, entry: &ThrottleDevice, at: &str) -> Result<Throttle> {
+    let device = device(entry.major, entry.minor, at)?;
+    let rate = entry.rate.ok_or_else(|| Error::config(format!("{at}.rate"), "missing"))?;
+    Ok(Throttle { kind, device, rate })
+}
+
+fn device(major: Option<i64>, minor: Option<i64>, at: &str) -> Result<(u32, u32)> {
+    let number = |value: Option<i64>, name: &str| {
+        let value = value.ok_or_else(|| Error::config(format!("{at}.{name}"), "missing"))?;
+        u32::try_from(value).map_err(|_| Error::config(format!("{at}.{name}"), format!("{value} is no device number")))
+    };
+    Ok((number(major, "major")?, number(minor, "minor")?))
+}

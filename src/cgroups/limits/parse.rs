@@ -1,0 +1,181 @@
+//! How `linux.resources` is checked.
+
+use super::{Cpu, Io, Limits, Memory, Rdma};
+use crate::cgroups::devices;
+use crate::config::{self, Resources};
+use crate::error::{Error, Result};
+
+impl Limits {
+    /// Checks resources that stand at the JSON path `at` (`linux.resources`, or empty in a document of their own).
+    ///
+    /// A zero means "as it is" where callers write it so and the kernel has no use for it: limits of memory, shares,
+    /// times and weights. It is a limit where the kernel takes it for one: `pids.limit`, rates and huge pages.
+    ///
+    /// # Errors
+    /// The first field that cannot be meant, with its path.
+    pub fn parse(resources: &Resources<'_>, at: &str) -> Result<Limits> {
+        let at = if at.is_empty() { String::new() } else { format!("{at}.") };
+        let r = resources;
+        let network = r.network.clone().unwrap_or_default();
+        Ok(Limits {
+            devices: match &r.devices {
+                Some(rules) => Some(devices::parse(rules, &format!("{at}devices"))?),
+                None => None,
+            },
+            memory: r.memory.as_ref().map(|m| memory(m, &format!("{at}memory"))).transpose()?.unwrap_or_default(),
+            cpu: r.cpu.as_ref().map(|c| cpu(c, &format!("{at}cpu"))).transpose()?.unwrap_or_default(),
+            pids: match r.pids.as_ref().and_then(|p| p.limit) {
+                Some(limit) => at_least_minus_one(Some(limit), &format!("{at}pids.limit"))?,
+                None => None,
+            },
+            io: match &r.block_io {
+                Some(io) => Io::parse(io, &format!("{at}blockIO"))?,
+                None => Io::default(),
+            },
+            hugepages: hugepages(r, &format!("{at}hugepageLimits"))?,
+            class_id: network.class_id.filter(|id| *id != 0),
+            priorities: priorities(&network, &format!("{at}network.priorities"))?,
+            rdma: rdma(r, &format!("{at}rdma"))?,
+            unified: unified(r, &format!("{at}unified"))?,
+        })
+    }
+}
+
+fn at_least_minus_one(value: Option<i64>, at: &str) -> Result<Option<i64>> {
+    match value {
+        Some(n) if n < -1 => Err(Error::config(at, format!("{n} is neither -1 (unlimited) nor a number from 0"))),
+        other => Ok(other),
+    }
+}
+
+/// A limit for which 0 says nothing.
+fn limit(value: Option<i64>, at: &str) -> Result<Option<i64>> {
+    Ok(at_least_minus_one(value, at)?.filter(|n| *n != 0))
+}
+
+fn memory(m: &config::Memory, at: &str) -> Result<Memory> {
+    if let Some(swappiness) = m.swappiness.filter(|s| *s > 100) {
+        let problem = format!("invalid memory swappiness value: {swappiness} (valid range is 0-100)");
+        return Err(Error::config(format!("{at}.swappiness"), problem));
+    }
+    let memory = Memory {
+        limit: limit(m.limit, &format!("{at}.limit"))?,
+        reservation: limit(m.reservation, &format!("{at}.reservation"))?,
+        swap: limit(m.swap, &format!("{at}.swap"))?,
+        kernel: limit(m.kernel, &format!("{at}.kernel"))?,
+        kernel_tcp: limit(m.kernel_tcp, &format!("{at}.kernelTCP"))?,
+        swappiness: m.swappiness,
+        disable_oom_killer: m.disable_oom_killer,
+        use_hierarchy: m.use_hierarchy,
+        check_before_update: m.check_before_update == Some(true),
+    };
+    match (memory.limit, memory.swap) {
+        (Some(limit), Some(swap)) if limit > 0 && swap > 0 && swap < limit => {
+            Err(Error::config(format!("{at}.swap"), "memory+swap limit should be >= memory limit"))
+        }
+        _ => Ok(memory),
+    }
+}
+
+fn cpu(c: &config::Cpu<'_>, at: &str) -> Result<Cpu> {
+    let quota = limit(c.quota, &format!("{at}.quota"))?;
+    // An explicit 0 takes an earlier burst back.
+    let burst = c.burst;
+    if let (Some(quota), Some(burst)) = (quota.filter(|q| *q > 0), burst)
+        && burst > quota.unsigned_abs()
+    {
+        return Err(Error::config(format!("{at}.burst"), format!("{burst} is larger than the quota, {quota}")));
+    }
+    let idle = match c.idle {
+        None => None,
+        Some(0) => Some(false),
+        Some(1) => Some(true),
+        Some(other) => return Err(Error::config(format!("{at}.idle"), format!("{other} is neither 0 nor 1"))),
+    };
+    Ok(Cpu {
+        shares: c.shares.filter(|n| *n != 0),
+        quota,
+        burst,
+        period: c.period.filter(|n| *n != 0),
+        realtime_runtime: c.realtime_runtime.filter(|n| *n != 0),
+        realtime_period: c.realtime_period.filter(|n| *n != 0),
+        cpus: list(c.cpus.as_deref(), &format!("{at}.cpus"))?,
+        mems: list(c.mems.as_deref(), &format!("{at}.mems"))?,
+        idle,
+    })
+}
+
+/// A list of processors or nodes: numbers and ranges, as cpuset(7) takes them.
+fn list(value: Option<&str>, at: &str) -> Result<Option<String>> {
+    let Some(value) = value.map(str::trim).filter(|v| !v.is_empty()) else { return Ok(None) };
+    let number = |text: &str| text.trim().parse::<u32>().is_ok();
+    let range = |part: &str| match part.split_once('-') {
+        Some((from, to)) => number(from) && to.split([':', '/']).all(number),
+        None => number(part),
+    };
+    if value.split(',').all(|part| part.trim().is_empty() || range(part)) {
+        return Ok(Some(value.to_owned()));
+    }
+    Err(Error::config(at, format!("{value:?} is no list such as 0-3,7")))
+}
+
+fn hugepages(r: &Resources<'_>, at: &str) -> Result<Vec<(String, u64)>> {
+    let mut limits = Vec::new();
+    for (n, entry) in r.hugepage_limits.iter().flatten().enumerate() {
+        let at = format!("{at}[{n}]");
+        let size = entry.page_size.as_deref().ok_or_else(|| Error::config(format!("{at}.pageSize"), "missing"))?;
+        let digits = ["KB", "MB", "GB"].iter().find_map(|unit| size.strip_suffix(unit));
+        if digits.is_none_or(|d| d.parse::<u32>().is_err()) {
+            return Err(Error::config(format!("{at}.pageSize"), format!("{size:?} is no size such as 2MB")));
+        }
+        let limit = entry.limit.ok_or_else(|| Error::config(format!("{at}.limit"), "missing"))?;
+        limits.push((size.to_owned(), limit));
+    }
+    Ok(limits)
+}
+
+fn priorities(network: &config::Network<'_>, at: &str) -> Result<Vec<(String, u32)>> {
+    let mut list = Vec::new();
+    for (n, entry) in network.priorities.iter().flatten().enumerate() {
+        let name = entry.name.as_deref().unwrap_or_default();
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            return Err(Error::config(format!("{at}[{n}].name"), format!("{name:?} is no interface's name")));
+        }
+        let priority = entry.priority.ok_or_else(|| Error::config(format!("{at}[{n}].priority"), "missing"))?;
+        list.push((name.to_owned(), priority));
+    }
+    Ok(list)
+}
+
+fn rdma(r: &Resources<'_>, at: &str) -> Result<Vec<Rdma>> {
+    let mut list = Vec::new();
+    for (device, entry) in r.rdma.iter().flatten() {
+        if device.is_empty() || device.contains(char::is_whitespace) {
+            return Err(Error::config(at, format!("{device:?} is no device's name")));
+        }
+        let (handles, objects) = (entry.hca_handles, entry.hca_objects);
+        if handles.or(objects).is_none() {
+            return Err(Error::config(format!("{at}.{device}"), "neither hcaHandles nor hcaObjects is given"));
+        }
+        list.push(Rdma { device: device.clone().into_owned(), handles, objects });
+    }
+    Ok(list)
+}
+
+fn unified(r: &Resources<'_>, at: &str) -> Result<Vec<(String, String)>> {
+    let mut list = Vec::new();
+    for (file, value) in r.unified.iter().flatten() {
+        if file.contains('/') || file.is_empty() {
+            let problem = format!("unified resource {file:?} must be a file name (no slashes)");
+            return Err(Error::config(at, problem));
+        }
+        if !file.contains('.') {
+            return Err(Error::config(
+                at,
+                format!("unified resource {file:?} must be in the form CONTROLLER.PARAMETER"),
+            ));
+        }
+        list.push((file.clone().into_owned(), value.clone().into_owned()));
+    }
+    Ok(list)
+}

@@ -1,0 +1,149 @@
+//! What procfs says of cgroups: `/proc/PID/cgroup` and the cgroup lines of `/proc/self/mountinfo`.
+
+use crate::error::{Error, Result};
+
+/// One line of `/proc/PID/cgroup` (cgroups(7)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The controllers of a v1 hierarchy, or its `name=NAME`; none for the unified one.
+    pub controllers: Vec<String>,
+    /// The cgroup, as seen from the reader's cgroup namespace.
+    pub path: String,
+}
+
+impl Membership {
+    /// Reads the whole file; lines that are none of cgroups(7)'s are passed over.
+    pub fn parse_all(text: &str) -> Vec<Membership> {
+        text.lines().filter_map(Membership::parse).collect()
+    }
+
+    fn parse(line: &str) -> Option<Membership> {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        let controllers = controllers.split(',').filter(|c| !c.is_empty()).map(str::to_owned).collect();
+        Some(Membership { controllers, path: path.to_owned() })
+    }
+}
+
+/// A mounted hierarchy (proc_pid_mountinfo(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The cgroup that is seen at the mount point, from the reader's cgroup namespace.
+    pub root: String,
+    /// Where it is mounted.
+    pub point: String,
+    /// Whether it is cgroup v2.
+    pub unified: bool,
+    /// v1's controllers and name, among other options of the super block.
+    pub options: Vec<String>,
+}
+
+impl Mount {
+    /// The cgroup mounts among all the lines of a mountinfo, in its order.
+    pub fn parse_all(text: &str) -> Vec<Mount> {
+        text.lines().filter_map(Mount::parse).collect()
+    }
+
+    fn parse(line: &str) -> Option<Mount> {
+        let (before, after) = line.split_once(" - ")?;
+        let mut after = after.split(' ');
+        let unified = match after.next()? {
+            "cgroup" => false,
+            "cgroup2" => true,
+            _ => return None,
+        };
+        let options = after.nth(1)?.split(',').map(str::to_owned).collect();
+        let mut before = before.split(' ').skip(3);
+        let root = unescape(before.next()?);
+        let point = unescape(before.next()?);
+        Some(Mount { root, point, unified, options })
+    }
+
+    /// Whether it is the hierarchy with these controllers (none: the unified one).
+    pub fn holds(&self, controllers: &[String]) -> bool {
+        match controllers.first() {
+            None => self.unified,
+            Some(first) => !self.unified && self.options.contains(first),
+        }
+    }
+
+    /// The directory below the mount point that shows the cgroup `path`: `/` or `/x/y`; none if it is not beneath.
+    pub fn locate(&self, path: &str) -> Option<String> {
+        let rest = if self.root == "/" { path } else { path.strip_prefix(self.root.as_str())? };
+        match rest {
+            "" | "/" => Some("/".to_owned()),
+            rest if rest.starts_with('/') && !rest.split('/').any(|part| part == "..") => Some(rest.to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Undoes mountinfo's octal escapes of blanks and backslashes.
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|d| first == b'\\' && d.iter().all(|c| (b'0'..b'8').contains(c)));
+        match octal {
+            Some(digits) => {
+                bytes.push(digits.iter().fold(0u8, |n, d| n.wrapping_mul(8).wrapping_add(d - b'0')));
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Reads a file of procfs or cgroupfs whole, as text.
+pub(super) fn read_text(path: &str) -> Result<String> {
+    let fd = crate::sys::file::open(path, libc::O_RDONLY)?;
+    let bytes = crate::sys::file::read_to_end(fd, LONGEST).map_err(Error::from)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The most that is read of one file, in bytes: a mountinfo of 100,000 mounts has some 20 MiB.
+const LONGEST: usize = 256 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(|s| s.to_string()).collect()
+    }
+
+    #[test]
+    fn memberships_of_both_versions_are_read() {
+        let text = "12:cpu,cpuacct:/a\n1:name=systemd:/user.slice/x:y\n0::/z\n";
+        let lines = Membership::parse_all(text);
+        assert_eq!(lines[0], Membership { controllers: strings(&["cpu", "cpuacct"]), path: "/a".into() });
+        assert_eq!(lines[1], Membership { controllers: strings(&["name=systemd"]), path: "/user.slice/x:y".into() });
+        assert_eq!(lines[2], Membership { controllers: vec![], path: "/z".into() });
+    }
+
+    #[test]
+    fn cgroup_mounts_are_found_among_others() {
+        let text = "23 1 0:21 / /proc rw - proc proc rw\n\
+                    31 23 0:28 /docker/x /sys/fs/cgroup/cpu,cpu\\040acct ro,nosuid master:3 - cgroup cgroup rw,cpu,cpuacct\n\
+                    41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n";
+        let mounts = Mount::parse_all(text);
+        assert_eq!(mounts.len(), 2);
+        assert_eq!(mounts[0].point, "/sys/fs/cgroup/cpu,cpu acct");
+        assert!(mounts[0].holds(&strings(&["cpu", "cpuacct"])) && !mounts[0].holds(&[]));
+        assert!(mounts[1].holds(&[]) && !mounts[1].holds(&strings(&["cpu"])));
+    }
+
+    #[test]
+    fn a_cgroup_is_located_below_a_mount_of_a_part_of_the_tree() {
+        let mount = |root: &str| Mount { root: root.into(), point: "/m".into(), unified: true, options: vec![] };
+        assert_eq!(mount("/").locate("/a/b"), Some("/a/b".into()));
+        assert_eq!(mount("/a").locate("/a/b"), Some("/b".into()));
+        assert_eq!(mount("/a").locate("/a"), Some("/".into()));
+        assert_eq!(mount("/a").locate("/ab"), None);
+        assert_eq!(mount("/").locate("/../x"), None);
+    }
+}

@@ -1,0 +1,46 @@
+//! Control groups: where a container's processes are counted and limited.
+//!
+//! [`Plan::parse`] checks what the config asks for, [`Layout::read`] looks at the machine, and [`Cgroup::prepare`]
+//! decides from both where the container's cgroup is to be and what will be written to it. Then, in this order:
+//!
+//! ```text
+//! record()        is kept in the container's state, so that delete --force finds what comes next
+//! create()        makes a directory in each hierarchy, and opens the ways in
+//! apply_early()   limits that the first process must find
+//!                 the child joins: v2 by clone3 with clone_into(), v1 by join_self()
+//! apply_late()    limits that building the container would meet
+//! ...             freeze, thaw, kill_all, update, stats
+//! remove()
+//! ```
+
+mod apply;
+mod branch;
+mod cgroup;
+pub mod devices;
+mod freezer;
+mod join;
+mod kill;
+mod layout;
+pub mod limits;
+pub mod membership;
+pub mod place;
+mod plan;
+mod remove;
+mod unified;
+pub mod v1;
+pub mod v2;
+mod view;
+pub mod write;
+
+pub use branch::Branch;
+pub use cgroup::{Cgroup, Record};
+pub use devices::{Rule, Type};
+pub use join::Joiner;
+pub use layout::{Hierarchy, Layout, Mode};
+pub use limits::Limits;
+pub use place::{Place, Scope};
+pub use plan::{Driver, Plan};
+pub use view::{Seen, View};
+
+#[cfg(test)]
+mod tests;

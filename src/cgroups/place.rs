@@ -1,0 +1,166 @@
+//! Where the container's cgroup is to be: the checked form of `linux.cgroupsPath`.
+
+use crate::error::{Error, Result};
+
+const FIELD: &str = "linux.cgroupsPath";
+
+/// A place for a container's cgroup, before it is known which hierarchies there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Below each hierarchy's mount point: `/x/y`, without `..`.
+    Absolute(String),
+    /// Below the runtime's own cgroup in each hierarchy (v2: beside it, as only a cgroup without processes can have
+    /// children with controllers): `x/y`, without `..`.
+    Relative(String),
+    /// A scope that systemd makes.
+    Scope(Scope),
+}
+
+/// The name of a systemd scope, from `slice:prefix:name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The slice, if named: `machine.slice`, or `-.slice` for the root one.
+    pub slice: Option<String>,
+    /// What stands before the name, `runc` if nothing is said.
+    pub prefix: String,
+    /// The name, mostly the container's id.
+    pub name: String,
+}
+
+impl Place {
+    /// The place for the file driver. Without a path it is the container's id below the runtime's own cgroup. Parts
+    /// `..` cannot lead out: they are resolved by their letters, as if the path's first part were the root.
+    ///
+    /// # Errors
+    /// A path that names no directory of its own.
+    pub fn parse(path: Option<&str>, id: &str) -> Result<Place> {
+        let path = match path {
+            None | Some("") => return Ok(Place::Relative(id.to_owned())),
+            Some(path) => path,
+        };
+        if path.contains('\0') {
+            return Err(Error::config(FIELD, "holds a NUL byte"));
+        }
+        let clean = clean(path);
+        if clean.is_empty() {
+            return Err(Error::config(FIELD, format!("{path:?} is the root of the hierarchy, not a place below it")));
+        }
+        Ok(if path.starts_with('/') { Place::Absolute(format!("/{clean}")) } else { Place::Relative(clean) })
+    }
+
+    /// The place for the systemd driver.
+    ///
+    /// # Errors
+    /// A path that is not `slice:prefix:name`, or whose slice is none.
+    pub fn parse_scope(path: Option<&str>, id: &str) -> Result<Place> {
+        let path = match path {
+            None | Some("") => {
+                return Ok(Place::Scope(Scope { slice: None, prefix: "runc".into(), name: id.to_owned() }));
+            }
+            Some(path) => path,
+        };
+        let parts: Vec<&str> = path.split(':').collect();
+        let [slice, prefix, name] = parts[..] else {
+            let problem = "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got";
+            return Err(Error::config(FIELD, format!("{problem} {path:?} instead")));
+        };
+        if name.is_empty() {
+            return Err(Error::config(FIELD, format!("{path:?} has no name behind the last colon")));
+        }
+        if path.contains(['/', '\0']) {
+            return Err(Error::config(FIELD, format!("{path:?}: a unit's name has no slash")));
+        }
+        let slice = (!slice.is_empty()).then(|| slice.to_owned());
+        if let Some(slice) = &slice {
+            expand_slice(slice)?;
+        }
+        Ok(Place::Scope(Scope { slice, prefix: prefix.to_owned(), name: name.to_owned() }))
+    }
+}
+
+impl Scope {
+    /// The unit's name: `prefix-name.scope`, or a slice where the name is one's.
+    pub fn unit(&self) -> String {
+        match self.name.ends_with(".slice") {
+            true => self.name.clone(),
+            false if self.prefix.is_empty() => format!("{}.scope", self.name),
+            false => format!("{}-{}.scope", self.prefix, self.name),
+        }
+    }
+}
+
+/// The directory of a slice: `a-b.slice` is `/a.slice/a-b.slice` (systemd.slice(5)); the root slice `-.slice` is `/`.
+///
+/// # Errors
+/// A name that is no slice's.
+pub fn expand_slice(slice: &str) -> Result<String> {
+    let problem = || Error::config(FIELD, format!("invalid slice name: {slice}"));
+    let name = slice.strip_suffix(".slice").filter(|name| !name.contains('/')).ok_or_else(problem)?;
+    if name == "-" {
+        return Ok("/".to_owned());
+    }
+    let (mut path, mut prefix) = (String::new(), String::new());
+    for part in name.split('-') {
+        if part.is_empty() {
+            return Err(problem());
+        }
+        path.push_str(&format!("/{prefix}{part}.slice"));
+        prefix.push_str(&format!("{part}-"));
+    }
+    Ok(path)
+}
+
+/// The path without `.`, `..` and empty parts.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_path_the_cgroup_is_named_by_the_id_below_our_own() {
+        assert_eq!(Place::parse(None, "c1").unwrap(), Place::Relative("c1".into()));
+        assert_eq!(Place::parse(Some(""), "c1").unwrap(), Place::Relative("c1".into()));
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_hierarchy() {
+        assert_eq!(Place::parse(Some("/a/../../b/./c//d"), "x").unwrap(), Place::Absolute("/b/c/d".into()));
+        assert_eq!(Place::parse(Some("zz/../../yy"), "x").unwrap(), Place::Relative("yy".into()));
+        for root in ["/", "/..", "..", ".", "a/.."] {
+            assert!(Place::parse(Some(root), "x").is_err(), "{root}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_slice_prefix_and_name() {
+        let scope = |path| match Place::parse_scope(path, "id").unwrap() {
+            Place::Scope(scope) => (scope.slice.clone(), scope.unit()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(scope(None), (None, "runc-id.scope".into()));
+        assert_eq!(scope(Some("system.slice:docker:1")), (Some("system.slice".into()), "docker-1.scope".into()));
+        assert_eq!(scope(Some("::x")), (None, "x.scope".into()));
+        assert_eq!(scope(Some("a.slice:p:b.slice")).1, "b.slice");
+        for bad in ["a", "a:b", "a:b:c:d", "/x:y:z", "nope:p:n", "a--b.slice:p:n", "a.slice:p:"] {
+            assert!(Place::parse_scope(Some(bad), "id").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_slice_lies_in_the_slices_that_its_name_begins_with() {
+        assert_eq!(expand_slice("machine.slice").unwrap(), "/machine.slice");
+        assert_eq!(expand_slice("a-b-c.slice").unwrap(), "/a.slice/a-b.slice/a-b-c.slice");
+        assert_eq!(expand_slice("-.slice").unwrap(), "/");
+    }
+}

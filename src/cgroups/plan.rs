@@ -1,0 +1,55 @@
+//! What the config asks of cgroups, checked.
+
+use super::devices;
+use super::limits::Limits;
+use super::place::Place;
+use crate::config::Spec;
+use crate::error::Result;
+
+/// Who makes and fills the cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// We write to the cgroup file system.
+    #[default]
+    Files,
+    /// systemd makes a scope.
+    Systemd,
+    /// Nobody: the container stays in its caller's cgroup.
+    None,
+}
+
+/// The cgroup of a container, before it is known which hierarchies there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Where it is to be; nowhere without a driver.
+    pub place: Option<Place>,
+    /// Whether the config names the place.
+    pub named: bool,
+    /// What the container may use; always with device rules.
+    pub limits: Limits,
+    /// Whether missing rights over cgroups are forgiven as far as no limit needs them.
+    pub rootless: bool,
+}
+
+impl Plan {
+    /// Checks `linux.cgroupsPath` and `linux.resources` of a container to be.
+    ///
+    /// # Errors
+    /// The field that cannot be meant.
+    pub fn parse(spec: &Spec<'_>, id: &str, driver: Driver, rootless: bool) -> Result<Plan> {
+        let linux = spec.linux.as_ref();
+        let path = linux.and_then(|l| l.cgroups_path.as_deref());
+        let resources = linux.and_then(|l| l.resources.as_ref());
+        let mut limits = match resources {
+            Some(resources) => Limits::parse(resources, "linux.resources")?,
+            None => Limits::default(),
+        };
+        limits.devices.get_or_insert_default().extend(devices::defaults());
+        let place = match driver {
+            Driver::Files => Some(Place::parse(path, id)?),
+            Driver::Systemd => Some(Place::parse_scope(path, id)?),
+            Driver::None => None,
+        };
+        Ok(Plan { place, named: path.is_some_and(|p| !p.is_empty()), limits, rootless })
+    }
+}

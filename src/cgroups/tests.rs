@@ -1,0 +1,260 @@
+//! Tests on this machine's own cgroups: children of the runtime's own, removed at the end.
+
+use super::*;
+use crate::config;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A cgroup of a test, removed at its end whatever happens.
+struct Fixture {
+    cgroup: Cgroup,
+    children: Vec<Child>,
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let _ = self.cgroup.remove();
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn may_make_cgroups() -> bool {
+    let able = Layout::read().is_ok_and(|l| l.hierarchies.iter().all(|h| Path::new(&h.mount).exists()))
+        && std::fs::metadata("/sys/fs/cgroup").is_ok_and(|_| crate::sys::credentials::effective_uid() == 0);
+    if !able {
+        eprintln!("skipped: needs root and a mounted cgroup file system");
+    }
+    able
+}
+
+fn name(test: &str) -> String {
+    format!("orlop-test-{}-{test}", std::process::id())
+}
+
+fn plan(path: &str, resources: &str) -> Plan {
+    let json = format!(r#"{{"linux":{{"cgroupsPath":"{path}","resources":{resources}}}}}"#);
+    Plan::parse(&config::parse(json.as_bytes()).unwrap(), "id", Driver::Files, false).unwrap()
+}
+
+impl Fixture {
+    fn new(test: &str, resources: &str) -> Fixture {
+        Fixture::at(&name(test), resources)
+    }
+
+    fn at(path: &str, resources: &str) -> Fixture {
+        let layout = Layout::read().unwrap();
+        let mut cgroup = Cgroup::prepare(&plan(path, resources), &layout).unwrap();
+        cgroup.create().unwrap();
+        Fixture { cgroup, children: Vec::new() }
+    }
+
+    /// Starts a shell that joins the cgroup and goes on with the script.
+    fn shell(&mut self, script: &str) -> i32 {
+        let mut joined = String::new();
+        for branch in self.cgroup.branches() {
+            let file = if branch.is_unified() { "cgroup.procs" } else { "tasks" };
+            joined.push_str(&format!("echo 0 > {} || exit 99\n", branch.file(file)));
+        }
+        let child = Command::new("/bin/sh")
+            .args(["-c", &format!("{joined}echo joined; {script}")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        self.children.push(child);
+        let child = self.children.last_mut().unwrap();
+        let mut line = String::new();
+        let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
+        assert_eq!(line, "joined\n");
+        child.id() as i32
+    }
+
+    fn branch(&self, controller: &str) -> Option<&Branch> {
+        self.cgroup.branches().iter().find(|b| b.has(controller))
+    }
+}
+
+fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !check() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn state_of(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .map(|stat| stat.rsplit(") ").next().unwrap_or_default()[..1].to_owned())
+        .unwrap_or_else(|_| "gone".into())
+}
+
+#[test]
+fn a_cgroup_is_made_in_every_hierarchy_and_removed_without_a_trace() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let fixture = Fixture::at(&format!("{}/deep/er", name("made")), "{}");
+    let branches = fixture.cgroup.branches().to_vec();
+    assert_eq!(branches.len(), Layout::read().unwrap().hierarchies.len());
+    assert!(branches.iter().all(|b| b.exists() && b.parents == 2));
+    drop(fixture);
+    for branch in branches {
+        assert!(!branch.exists());
+        assert!(!Path::new(&branch.mount).join(name("made")).exists());
+    }
+}
+
+#[test]
+fn a_thread_joins_all_v1_hierarchies_by_itself() {
+    if !may_make_cgroups() || Layout::read().unwrap().mode() == Mode::Unified {
+        return;
+    }
+    let fixture = Fixture::new("join", "{}");
+    let joiner = fixture.cgroup.joiner().unwrap();
+    let text = std::thread::spawn(move || {
+        joiner.join_self().unwrap();
+        std::fs::read_to_string("/proc/thread-self/cgroup").unwrap()
+    });
+    let text = text.join().unwrap();
+    let inside = membership::Membership::parse_all(&text);
+    for member in inside.iter().filter(|m| !m.controllers.is_empty()) {
+        assert!(member.path.ends_with(&name("join")), "{text}");
+    }
+}
+
+#[test]
+fn a_later_process_finds_the_cgroup_by_its_record() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let mut fixture = Fixture::new("record", "{}");
+    let pid = fixture.shell("sleep 1000");
+    let json = serde_json::to_string(&fixture.cgroup.record()).unwrap();
+    let again = Cgroup::open(serde_json::from_str(&json).unwrap());
+    assert!(again.processes().unwrap().contains(&pid));
+    again.remove().unwrap();
+    eventually("killed with its cgroup", || matches!(&*state_of(pid), "Z" | "gone"));
+    assert!(again.processes().unwrap().is_empty());
+    assert!(!again.frozen().unwrap());
+}
+
+#[test]
+fn freezing_stops_every_process_until_it_is_thawed() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let mut fixture = Fixture::new("freeze", "{}");
+    let pid = fixture.shell("n=0; while :; do n=$((n+1)); done");
+    assert!(!fixture.cgroup.frozen().unwrap());
+    fixture.cgroup.freeze().unwrap();
+    assert!(fixture.cgroup.frozen().unwrap());
+    let ticks = |pid| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit(") ").next().unwrap().split(' ').nth(11).unwrap().parse::<u64>().unwrap()
+    };
+    let before = ticks(pid);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(ticks(pid), before);
+    fixture.cgroup.thaw().unwrap();
+    assert!(!fixture.cgroup.frozen().unwrap());
+    eventually("it runs again", || ticks(pid) > before);
+}
+
+#[test]
+fn a_signal_reaches_everybody_also_in_nested_cgroups() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let mut fixture = Fixture::new("kill", "{}");
+    let first = fixture.shell("sleep 1000 & sleep 1000");
+    for branch in fixture.cgroup.branches() {
+        branch_child(branch);
+    }
+    eventually("both run", || fixture.cgroup.processes().unwrap().len() >= 3);
+    let pids = fixture.cgroup.processes().unwrap();
+    assert!(pids.contains(&first));
+    fixture.cgroup.freeze().unwrap();
+    fixture.cgroup.kill_all(libc::SIGKILL).unwrap();
+    for pid in pids {
+        eventually("killed, though it was frozen", || matches!(&*state_of(pid), "Z" | "gone"));
+    }
+}
+
+/// A cgroup such as the container makes within its own.
+fn branch_child(branch: &Branch) {
+    std::fs::create_dir(format!("{}/nested", branch.directory())).unwrap();
+}
+
+#[test]
+fn a_cgroup_with_processes_is_not_taken_over() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let mut fixture = Fixture::new("busy", "{}");
+    let pid = fixture.shell("exec sleep 1000");
+    let error = Cgroup::prepare(&plan(&name("busy"), "{}"), &Layout::read().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("container's cgroup is not empty: 1 process(es) found"), "{error}");
+    assert!(!matches!(&*state_of(pid), "Z" | "gone"));
+}
+
+#[test]
+fn limits_are_seen_in_the_files_of_the_kernel() {
+    if !may_make_cgroups() || Layout::read().unwrap().mode() == Mode::Unified {
+        return;
+    }
+    let resources = r#"{"memory":{"limit":67108864,"swap":134217728,"swappiness":7},"pids":{"limit":11},
+        "cpu":{"shares":77,"quota":20000,"period":50000,"cpus":"0","mems":"0"}}"#;
+    let fixture = Fixture::new("limits", resources);
+    fixture.cgroup.apply_early().unwrap();
+    fixture.cgroup.apply_late().unwrap();
+    for (controller, file, value) in [
+        ("memory", "memory.limit_in_bytes", "67108864"),
+        ("memory", "memory.memsw.limit_in_bytes", "134217728"),
+        ("memory", "memory.swappiness", "7"),
+        ("pids", "pids.max", "11"),
+        ("cpu", "cpu.shares", "77"),
+        ("cpu", "cpu.cfs_quota_us", "20000"),
+        ("cpu", "cpu.cfs_period_us", "50000"),
+        ("cpuset", "cpuset.cpus", "0"),
+    ] {
+        if let Some(branch) = fixture.branch(controller) {
+            assert_eq!(branch.read(file).unwrap(), value, "{file}");
+        }
+    }
+    if let Some(devices) = fixture.branch("devices") {
+        let list = devices.read("devices.list").unwrap();
+        assert!(list.contains("c 1:3 rwm") && !list.contains("a *:* rwm"), "{list}");
+    }
+}
+
+#[test]
+fn limits_for_a_missing_controller_are_an_error_that_names_the_field() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let layout = Layout::read().unwrap();
+    if layout.mode() == Mode::Unified || layout.hierarchies.iter().any(|h| h.controllers.contains(&"net_cls".into())) {
+        return;
+    }
+    let fixture = Fixture::new("missing", r#"{"network":{"classID":1}}"#);
+    let error = fixture.cgroup.apply_early().unwrap_err().to_string();
+    assert!(error.starts_with("linux.resources.network.classID: "), "{error}");
+}
+
+#[test]
+fn without_a_driver_there_is_nothing_to_do() {
+    let spec = config::parse(b"{}").unwrap();
+    let plan = Plan::parse(&spec, "id", Driver::None, false).unwrap();
+    let mut cgroup = Cgroup::prepare(&plan, &Layout::default()).unwrap();
+    let joiner = cgroup.create().unwrap();
+    assert!(joiner.clone_into().is_none() && joiner.tasks().is_empty());
+    cgroup.apply_early().unwrap();
+    cgroup.apply_late().unwrap();
+    assert!(cgroup.processes().unwrap().is_empty());
+    assert!(cgroup.freeze().is_err());
+    cgroup.remove().unwrap();
+}

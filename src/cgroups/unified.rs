@@ -1,0 +1,54 @@
+//! What cgroup v2 alone needs before a process can join: controllers enabled from the root down.
+
+use super::branch::{Branch, read, write as write_file};
+use super::write::Write;
+use crate::error::{Error, Result};
+
+/// Controllers whose cgroup must be a domain of its own processes, as they cannot count by thread.
+const DOMAIN_CONTROLLERS: [&str; 5] = ["memory", "io", "hugetlb", "rdma", "misc"];
+
+/// Enables every controller there is in each directory above the branch, and makes a place in a threaded subtree usable.
+///
+/// # Errors
+/// A threaded cgroup is asked for limits that only a domain has. A controller that cannot be enabled is an error only
+/// when a limit needs it, and then of that limit.
+pub(super) fn enable(branch: &Branch, writes: &[Write]) -> Result<()> {
+    let mut directory = branch.mount.clone();
+    for part in branch.path.split('/').skip(1) {
+        enable_below(&directory);
+        directory.push('/');
+        directory.push_str(part);
+    }
+    let kind = branch.read("cgroup.type").unwrap_or_default();
+    if kind != "domain invalid" && kind != "threaded" {
+        return Ok(());
+    }
+    if let Some(write) = writes.iter().find(|w| DOMAIN_CONTROLLERS.contains(&&*w.controller)) {
+        let problem = format!("cannot enter cgroupv2 {:?} with domain controllers -- it is {kind}", branch.directory());
+        return Err(Error::config(format!("linux.resources.{}", write.field), problem));
+    }
+    if kind == "domain invalid" {
+        branch.write("cgroup.type", "threaded")?;
+    }
+    Ok(())
+}
+
+/// Enables for the children of a directory what it has itself: all at once, else one by one.
+fn enable_below(directory: &str) {
+    let list = |name: &str| read(&format!("{directory}/{name}")).unwrap_or_default();
+    let (available, enabled) = (list("cgroup.controllers"), list("cgroup.subtree_control"));
+    let missing: Vec<String> = available
+        .split_whitespace()
+        .filter(|c| enabled.split_whitespace().all(|e| e != *c))
+        .map(|c| format!("+{c}"))
+        .collect();
+    if missing.is_empty() {
+        return;
+    }
+    let file = format!("{directory}/cgroup.subtree_control");
+    if write_file(&file, &missing.join(" ")).is_err() {
+        for controller in missing {
+            let _ = write_file(&file, &controller);
+        }
+    }
+}

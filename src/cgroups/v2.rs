@@ -1,0 +1,181 @@
+//! Limits as files and values of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst of the kernel).
+//!
+//! Device rules are no file there: see `filter`.
+
+use super::limits::{Cpu, Io, Limits, Memory, ThrottleKind};
+use super::v1::{or_max, rdma_value};
+use super::write::Write;
+use crate::error::{Error, Result};
+
+/// The writes that bring the limits about, in their order; `unified` comes last, so that it has the last word.
+///
+/// # Errors
+/// What v2 has no place for, and what cannot be converted.
+pub fn writes(limits: &Limits) -> Result<Vec<Write>> {
+    let mut list = Vec::new();
+    cpu(&limits.cpu, &mut list)?;
+    io(&limits.io, &mut list)?;
+    for (size, limit) in &limits.hugepages {
+        let field = "hugepageLimits";
+        list.push(Write::new(field, "hugetlb", format!("hugetlb.{size}.max"), limit.to_string()));
+        list.push(Write::new(field, "hugetlb", format!("hugetlb.{size}.rsvd.max"), limit.to_string()).optional());
+    }
+    if limits.class_id.is_some() {
+        return Err(only_v1("network.classID"));
+    }
+    if !limits.priorities.is_empty() {
+        return Err(only_v1("network.priorities"));
+    }
+    for device in &limits.rdma {
+        list.push(Write::new("rdma", "rdma", "rdma.max", rdma_value(device)));
+    }
+    memory(&limits.memory, &mut list)?;
+    if let Some(limit) = limits.pids {
+        list.push(Write::new("pids.limit", "pids", "pids.max", or_max(limit)).late());
+    }
+    unified(limits, &mut list);
+    Ok(list)
+}
+
+fn only_v1(field: &str) -> Error {
+    Error::config(format!("linux.resources.{field}"), "cgroup v2, which this machine uses, has no such limit")
+}
+
+/// The weight of cgroup v2 for v1's shares: 2 is 1, 1024 is 100, 262144 is 10000, between them a curve through these
+/// points, 10^((l² + 125·l) / 612 − 7/34) with l the binary logarithm of the shares, rounded up.
+pub fn weight_of_shares(shares: u64) -> u64 {
+    if shares <= 2 {
+        return 1;
+    }
+    if shares >= 262_144 {
+        return 10_000;
+    }
+    let l = (shares as f64).log2();
+    let exponent = (l * l + 125.0 * l) / 612.0 - 7.0 / 34.0;
+    10f64.powf(exponent).ceil() as u64
+}
+
+/// The weight of `io.weight` (1 to 10000) for v1's blkio weight (10 to 1000).
+pub fn io_weight(weight: u16) -> u64 {
+    1 + (u64::from(weight.clamp(10, 1000)) - 10) * 9999 / 990
+}
+
+/// The value of `memory.swap.max` for v1's limit of memory and swap together; none leaves it as it is.
+///
+/// # Errors
+/// A limit of both without one of memory, or below it.
+pub fn swap_max(swap: Option<i64>, limit: Option<i64>) -> Result<Option<i64>> {
+    let at = |problem: &str| Error::config("linux.resources.memory.swap", problem);
+    match (swap, limit) {
+        (None, Some(-1)) => Ok(Some(-1)),
+        (None, _) => Ok(None),
+        (Some(-1), _) => Ok(Some(-1)),
+        (Some(_), None | Some(-1)) => Err(at("unable to set swap limit without memory limit")),
+        (Some(swap), Some(limit)) if swap < limit => Err(at("memory+swap limit should be >= memory limit")),
+        (Some(swap), Some(limit)) => Ok(Some(swap - limit)),
+    }
+}
+
+fn cpu(cpu: &Cpu, list: &mut Vec<Write>) -> Result<()> {
+    if cpu.realtime_runtime.is_some() || cpu.realtime_period.is_some() {
+        return Err(only_v1("cpu.realtimeRuntime"));
+    }
+    if let Some(cpus) = &cpu.cpus {
+        list.push(Write::new("cpu.cpus", "cpuset", "cpuset.cpus", cpus.clone()));
+    }
+    if let Some(mems) = &cpu.mems {
+        list.push(Write::new("cpu.mems", "cpuset", "cpuset.mems", mems.clone()));
+    }
+    if let Some(idle) = cpu.idle {
+        list.push(Write::new("cpu.idle", "cpu", "cpu.idle", u8::from(idle).to_string()));
+    }
+    // An idle cgroup has no weight.
+    if let Some(shares) = cpu.shares.filter(|_| cpu.idle != Some(true)) {
+        list.push(Write::new("cpu.shares", "cpu", "cpu.weight", weight_of_shares(shares).to_string()));
+    }
+    if let Some(burst) = cpu.burst {
+        list.push(Write::new("cpu.burst", "cpu", "cpu.max.burst", burst.to_string()).bound("quota"));
+    }
+    if cpu.quota.is_some() || cpu.period.is_some() {
+        let quota = cpu.quota.map_or("max".to_owned(), or_max);
+        let value = format!("{quota} {}", cpu.period.unwrap_or(100_000));
+        list.push(Write::new("cpu.quota", "cpu", "cpu.max", value).bound("quota"));
+    }
+    Ok(())
+}
+
+fn io(io: &Io, list: &mut Vec<Write>) -> Result<()> {
+    if io.leaf_weight.is_some() || io.weight_devices.iter().any(|d| d.leaf_weight.is_some()) {
+        return Err(only_v1("blockIO.leafWeight"));
+    }
+    if let Some(weight) = io.weight {
+        let mut write = Write::new("blockIO.weight", "io", "io.bfq.weight", weight.to_string());
+        write.instead = Some(("io.weight", io_weight(weight).to_string()));
+        list.push(write);
+    }
+    for entry in &io.weight_devices {
+        let Some(weight) = entry.weight else { continue };
+        let (major, minor) = entry.device;
+        let mut write = Write::new("blockIO.weightDevice", "io", "io.bfq.weight", format!("{major}:{minor} {weight}"));
+        write.instead = Some(("io.weight", format!("{major}:{minor} {}", io_weight(weight))));
+        list.push(write);
+    }
+    for throttle in &io.throttles {
+        let key = match throttle.kind {
+            ThrottleKind::ReadBytes => "rbps",
+            ThrottleKind::WriteBytes => "wbps",
+            ThrottleKind::ReadOperations => "riops",
+            ThrottleKind::WriteOperations => "wiops",
+        };
+        // v1 takes 0 for no limit, as the field is defined; v2 refuses it.
+        let rate = if throttle.rate == 0 { "max".to_owned() } else { throttle.rate.to_string() };
+        let value = format!("{}:{} {key}={rate}", throttle.device.0, throttle.device.1);
+        list.push(Write::new(throttle.kind.field(), "io", "io.max", value));
+    }
+    Ok(())
+}
+
+fn memory(memory: &Memory, list: &mut Vec<Write>) -> Result<()> {
+    if memory.kernel.is_some_and(|n| n > 0) {
+        return Err(only_v1("memory.kernel"));
+    }
+    if memory.kernel_tcp.is_some_and(|n| n > 0) {
+        return Err(only_v1("memory.kernelTCP"));
+    }
+    if memory.swappiness.is_some() {
+        return Err(only_v1("memory.swappiness"));
+    }
+    if memory.disable_oom_killer == Some(true) {
+        return Err(only_v1("memory.disableOOMKiller"));
+    }
+    if memory.use_hierarchy == Some(false) {
+        return Err(only_v1("memory.useHierarchy"));
+    }
+    if let Some(reservation) = memory.reservation {
+        let write = Write::new("memory.reservation", "memory", "memory.low", or_max(reservation));
+        list.push(write.late());
+    }
+    if let Some(swap) = swap_max(memory.swap, memory.limit)? {
+        let write = Write::new("memory.swap", "memory", "memory.swap.max", or_max(swap)).late();
+        // A kernel that does not count swap cannot limit it either.
+        list.push(if swap < 0 { write.optional() } else { write });
+    }
+    if let Some(limit) = memory.limit {
+        list.push(Write::new("memory.limit", "memory", "memory.max", or_max(limit)).late());
+    }
+    Ok(())
+}
+
+/// Nested keys take one device a write, so each line is one.
+fn unified(limits: &Limits, list: &mut Vec<Write>) {
+    for (file, value) in &limits.unified {
+        let controller = file.split('.').next().unwrap_or_default().to_owned();
+        for line in value.lines() {
+            let mut write = Write::new("unified", "", file.clone(), line.to_owned());
+            write.controller = controller.clone().into();
+            write.field = format!("unified.{file}").into();
+            let late = controller == "memory" || controller == "pids";
+            list.push(if late { write.late() } else { write });
+        }
+    }
+}

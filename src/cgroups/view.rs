@@ -1,0 +1,99 @@
+//! What a `cgroup` mount shows in the container, as plain data for those who mount it.
+
+use super::branch::Branch;
+use super::cgroup::Cgroup;
+use super::layout::Layout;
+
+/// What is shown at the container's /sys/fs/cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum View {
+    /// cgroup v2: this directory of the host.
+    Unified(String),
+    /// cgroup v1 (and, in a hybrid layout, the unified hierarchy): these directories.
+    Legacy(Vec<Seen>),
+}
+
+/// One hierarchy as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The directory's name below /sys/fs/cgroup: `memory`, `cpu,cpuacct`, `systemd`, `unified`.
+    pub name: String,
+    /// Links to it, for co-mounted controllers: `cpu` and `cpuacct`.
+    pub aliases: Vec<String>,
+    /// The controllers as v1's mount options: `cpu,cpuacct`, `none,name=systemd`; empty for the unified hierarchy.
+    pub options: String,
+    /// The container's directory on the host.
+    pub path: String,
+}
+
+impl Cgroup {
+    /// What the container sees; without a cgroup of its own it is what the runtime itself sees.
+    ///
+    /// # Errors
+    /// As [`Layout::read`].
+    pub fn view(&self) -> crate::error::Result<View> {
+        if !self.branches().is_empty() {
+            return Ok(view(self.branches()));
+        }
+        let layout = Layout::read()?;
+        let mut branches = Vec::new();
+        for hierarchy in &layout.hierarchies {
+            let (controllers, mount) = (hierarchy.controllers.clone(), hierarchy.mount.clone());
+            branches.push(Branch { controllers, mount, path: hierarchy.own_directory()?, parents: 0 });
+        }
+        Ok(view(&branches))
+    }
+}
+
+fn view(branches: &[Branch]) -> View {
+    match branches {
+        [only] if only.is_unified() => View::Unified(only.directory()),
+        branches => View::Legacy(branches.iter().map(seen).collect()),
+    }
+}
+
+fn seen(branch: &Branch) -> Seen {
+    let names: Vec<&str> = branch.controllers.iter().map(|c| c.strip_prefix("name=").unwrap_or(c)).collect();
+    let aliases = if names.len() > 1 { names.iter().map(|n| n.to_string()).collect() } else { Vec::new() };
+    let mounted = branch.mount.rsplit('/').next().unwrap_or_default();
+    let options: Vec<String> = branch
+        .controllers
+        .iter()
+        .map(|c| if c.starts_with("name=") { format!("none,{c}") } else { c.clone() })
+        .collect();
+    let name = if branch.is_unified() { "unified".to_owned() } else { names.join(",") };
+    // The directory is called as on the host, where programs look for it by the host's /proc/cgroups.
+    let name = if mounted.is_empty() || aliases.is_empty() { name } else { mounted.to_owned() };
+    let aliases = aliases.into_iter().filter(|alias| *alias != name).collect();
+    Seen { name, aliases, options: options.join(","), path: branch.directory() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn branch(controllers: &[&str], mount: &str) -> Branch {
+        let controllers = controllers.iter().map(|c| c.to_string()).collect();
+        Branch { controllers, mount: mount.into(), path: "/c".into(), parents: 0 }
+    }
+
+    #[test]
+    fn co_mounted_controllers_have_one_directory_and_a_link_for_each() {
+        let branches = [
+            branch(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
+            branch(&["name=systemd"], "/sys/fs/cgroup/systemd"),
+            branch(&[], "/sys/fs/cgroup/unified"),
+        ];
+        let View::Legacy(seen) = view(&branches) else { panic!() };
+        assert_eq!(seen[0].name, "cpu,cpuacct");
+        assert_eq!(seen[0].aliases, ["cpu", "cpuacct"]);
+        assert_eq!((seen[1].name.as_str(), seen[1].options.as_str()), ("systemd", "none,name=systemd"));
+        assert_eq!((seen[2].name.as_str(), seen[2].path.as_str()), ("unified", "/sys/fs/cgroup/unified/c"));
+        assert!(seen[1].aliases.is_empty());
+    }
+
+    #[test]
+    fn a_unified_cgroup_alone_is_the_whole_view() {
+        assert_eq!(view(&[branch(&[], "/sys/fs/cgroup")]), View::Unified("/sys/fs/cgroup/c".into()));
+    }
+}
