@@ -18,4 +18,7 @@ pub mod error;
 pub mod features;
 pub mod log;
 pub mod namespaces;
+pub mod path;
+pub mod procfs;
+pub mod rootfs;
 pub mod sys;

@@ -1,0 +1,134 @@
+//! A procfs of our own, which nobody else can mount anything on.
+//!
+//! A label, a sysctl or an id map written through a path such as `/proc/self/attr/exec` goes wherever the mounts over
+//! /proc lead: to nothing at all, or to another file of the attacker's choice (CVE-2019-16884, CVE-2025-52881). So all of it
+//! goes through a detached mount, beneath whose root no mount and no link is crossed.
+
+use crate::error::{Context, Error, Result};
+use crate::sys::mount::{
+    self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, OPEN_TREE_CLONE, RESOLVE_BENEATH,
+    RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2,
+};
+use crate::sys::{self, file, fs};
+use std::fmt::Display;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The root of a procfs that was seen to be one.
+#[derive(Debug)]
+pub struct ProcFd(OwnedFd);
+
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+const PROC_ROOT_INO: u64 = 1;
+/// The largest file of procfs that is read, in bytes.
+const LIMIT: usize = 16 << 20;
+
+impl ProcFd {
+    /// Processes only (`subset=pid`), of the caller's pid namespace.
+    ///
+    /// Without the right to make one (nested in a user namespace over a masked /proc): a detached copy of /proc, else /proc
+    /// itself, checked to be the root of a procfs; lookups then fail rather than cross what is mounted over it.
+    pub fn open() -> Result<ProcFd> {
+        ProcFd::own(true).or_else(|_| ProcFd::of_host()).at("open a procfs")
+    }
+
+    /// With sysctls and everything else; to be dropped before a foreign process could share our descriptors.
+    pub fn open_full() -> Result<ProcFd> {
+        ProcFd::own(false).or_else(|_| ProcFd::of_host()).at("open a procfs")
+    }
+
+    fn own(processes_only: bool) -> sys::Result<ProcFd> {
+        let context = mount::fsopen("proc")?;
+        if processes_only {
+            mount::fsconfig_string(&context, "subset", "pid")?;
+        }
+        mount::fsconfig_create(&context)?;
+        let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+        mount::fsmount(&context, attributes).map(ProcFd)
+    }
+
+    fn of_host() -> Result<ProcFd> {
+        let copy = mount::open_tree(file::CWD, "/proc", OPEN_TREE_CLONE);
+        let fd = copy.or_else(|_| file::open("/proc", libc::O_PATH | libc::O_DIRECTORY))?;
+        ProcFd::checked(fd)
+    }
+
+    /// Takes a descriptor that must be the root of a procfs, such as the mount that was made for a container's /proc.
+    pub fn checked(fd: OwnedFd) -> Result<ProcFd> {
+        if fs::filesystem_magic(&fd)? != PROC_SUPER_MAGIC || fs::stat(&fd)?.ino != PROC_ROOT_INO {
+            return Err(Error::system("/proc is not the root of a procfs"));
+        }
+        Ok(ProcFd(fd))
+    }
+
+    /// Opens a file beneath the root, such as `1/uid_map`, crossing no mount and no symbolic link.
+    pub fn file(&self, path: &str, flags: i32) -> sys::Result<OwnedFd> {
+        const RESOLVE: u64 = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+        openat2(&self.0, path, flags | libc::O_NOFOLLOW, 0, RESOLVE)
+    }
+
+    /// Reads a file, such as `12/stat`.
+    pub fn read(&self, path: &str) -> sys::Result<Vec<u8>> {
+        file::read_to_end(self.file(path, libc::O_RDONLY)?, LIMIT)
+    }
+
+    /// Writes a file at once.
+    pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> sys::Result<()> {
+        let file = self.file(path, libc::O_WRONLY)?;
+        file::write(file, bytes.as_ref()).map(drop)
+    }
+
+    /// The caller's number in the pid namespace of this procfs.
+    pub fn own_pid(&self) -> Result<u32> {
+        let text = fs::read_link_at(&self.0, "self")?;
+        let number = str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| Error::internal("/proc/self is not a number"))
+    }
+
+    /// Writes a file of the caller's own process, such as `attr/exec` or `oom_score_adj`.
+    pub fn write_own(&self, name: &str, value: impl AsRef<[u8]>) -> Result<()> {
+        let pid = self.own_pid()?;
+        Ok(self.write(&format!("{pid}/{name}"), value)?)
+    }
+
+    /// Writes a file of process `pid`, such as `uid_map`, `gid_map`, `setgroups` or `oom_score_adj`.
+    pub fn write_of(&self, pid: impl Display, name: &str, value: impl AsRef<[u8]>) -> sys::Result<()> {
+        self.write(&format!("{pid}/{name}"), value)
+    }
+
+    /// Sets a sysctl, named with dots or slashes (sysctl(8)).
+    pub fn write_sysctl(&self, key: &str, value: &str) -> Result<()> {
+        Ok(self.write(&sysctl_path(key), value)?)
+    }
+}
+
+impl AsFd for ProcFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The file of a sysctl, beneath the root of a procfs.
+///
+/// As sysctl(8) reads names: the separator is whichever of `.` and `/` comes first, and where it is the dot, a slash stands
+/// for a dot within a name (`net.ipv4.conf.eth0/100.forwarding`).
+pub fn sysctl_path(key: &str) -> String {
+    let dotted = key.find(['.', '/']).is_some_and(|at| key.as_bytes()[at] == b'.');
+    let swapped = key.chars().map(|c| match c {
+        '.' if dotted => '/',
+        '/' if dotted => '.',
+        other => other,
+    });
+    "sys/".chars().chain(swapped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sysctl_is_named_with_dots_or_slashes() {
+        assert_eq!(sysctl_path("net.ipv4.ip_forward"), "sys/net/ipv4/ip_forward");
+        assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/forwarding"), "sys/net/ipv4/conf/eth0.1/forwarding");
+        assert_eq!(sysctl_path("net.ipv4.conf.eth0/1.forwarding"), "sys/net/ipv4/conf/eth0.1/forwarding");
+    }
+}

@@ -1,0 +1,280 @@
+//! The root at its host path, and everything in it: done by the child, in the container's mount namespace.
+
+use super::Rootfs;
+use super::attributes::{self, Change};
+use super::cgroup::{self, CgroupView};
+use super::copy;
+use super::device;
+use super::filesystem::{New, reconfigure};
+use super::mask::{self, DevNull};
+use super::mount::{Kind, Mount, is_allowed_in_proc};
+use super::options::Propagation;
+use super::prepare::{Prepared, open_source};
+use crate::error::{Context, Error, Result};
+use crate::path::{Create, Handle, InRoot, Root};
+use crate::procfs::ProcFd;
+use crate::sys::credentials::set_umask;
+use crate::sys::mount::{self, AT_RECURSIVE, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE};
+use crate::sys::{Errno, Failure, file, fs};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// A root filesystem that stands, with all that is mounted in it.
+#[derive(Debug)]
+pub struct Built<'a> {
+    pub(crate) rootfs: &'a Rootfs,
+    pub(crate) root: Root,
+    null: DevNull,
+    /// The root of the procfs that was mounted at /proc.
+    proc: Option<OwnedFd>,
+    /// Mounts to be made read-only once nothing more is put into them.
+    late: Vec<OwnedFd>,
+}
+
+impl Rootfs {
+    /// Attaches the root at its host path and puts all mounts, devices and links in place.
+    ///
+    /// On return the current directory is the root. `cgroups` is what mounts of type `cgroup` show.
+    pub fn build(&self, prepared: Prepared, cgroups: &CgroupView) -> Result<Built<'_>> {
+        let mask = set_umask(0);
+        let built = self.build_unmasked(prepared, cgroups);
+        set_umask(mask);
+        built
+    }
+
+    fn build_unmasked(&self, mut prepared: Prepared, cgroups: &CgroupView) -> Result<Built<'_>> {
+        let null = DevNull::open()?;
+        let root = self.attach_root(&prepared).with(|| format!("mount the root filesystem {}", self.path.display()))?;
+        let mut built = Built { rootfs: self, root, null, proc: None, late: Vec::new() };
+        for mount in &self.mounts {
+            let tree = prepared.trees.get_mut(mount.index).and_then(Option::take);
+            built.attach(mount, tree, cgroups).with(|| mount.name())?;
+        }
+        if self.owns_dev() {
+            device::create(&built.root, &self.devices, self.user_namespace)?;
+            device::link(&built.root)?;
+        }
+        fs::change_dir_to(&built.root)?;
+        Ok(built)
+    }
+
+    fn attach_root(&self, prepared: &Prepared) -> Result<Root> {
+        self.enter_directory(prepared)?;
+        let tree = mount::open_tree(file::CWD, ".", OPEN_TREE_CLONE | AT_RECURSIVE)?;
+        // pivot_root(2) refuses a root that is shared.
+        let private = Change { propagation: libc::MS_PRIVATE, ..Change::default() };
+        let changes = if self.keeps_peers() { vec![private] } else { Vec::new() };
+        let waiting = attributes::apply(&tree, changes)?;
+        mount::move_mount(&tree, file::CWD)?;
+        attributes::apply_waiting(&tree, &waiting)?;
+        fs::change_dir_to(&tree)?;
+        Ok(Root::from(tree))
+    }
+
+    /// Makes the root directory the current one, as it is in this mount namespace.
+    fn enter_directory(&self, prepared: &Prepared) -> Result<()> {
+        let is_here = || fs::stat(file::CWD).is_ok_and(|stat| stat.same_file(&prepared.stat));
+        if is_here() {
+            return Ok(());
+        }
+        fs::change_dir(self.path.as_os_str().as_bytes())?;
+        if is_here() { Ok(()) } else { Err(Error::system("the directory was exchanged")) }
+    }
+}
+
+impl Built<'_> {
+    fn attach(&mut self, mount: &Mount, prepared: Option<OwnedFd>, cgroups: &CgroupView) -> Result<()> {
+        match &mount.kind {
+            Kind::Bind { source, .. } => self.bind(mount, source, prepared),
+            Kind::Filesystem { kind, source } => self.filesystem(mount, kind, source),
+            Kind::Cgroup => {
+                let place = self.place(mount, Create::Directory)?;
+                cgroup::mount(mount, &place, cgroups, self.rootfs.label.as_deref())
+            }
+            Kind::Remount => {
+                let place = self.root.find(&mount.destination)?;
+                reconfigure(&place, &mount.options)?;
+                attributes::apply_attached(&place, attributes::of(&mount.options))
+            }
+        }
+    }
+
+    fn bind(&self, mount: &Mount, source: &Path, prepared: Option<OwnedFd>) -> Result<()> {
+        if mount.options.copy_symlink && self.copy_symlink(mount, source)? {
+            return Ok(());
+        }
+        let mut changes = attributes::of(&mount.options);
+        let tree = match prepared {
+            Some(tree) => {
+                if !self.rootfs.keeps_peers() {
+                    let slave = Propagation { kind: libc::MS_SLAVE, recursive: true };
+                    changes.insert(0, Change::propagating(slave));
+                }
+                tree
+            }
+            None => open_source(mount, source)?,
+        };
+        if mount.destination.as_str() == "/proc" {
+            ProcFd::checked(tree.as_fd().try_clone_to_owned().map_err(|e| Error::system(e.to_string()))?)?;
+        }
+        let kind = if fs::stat(&tree)?.is_dir() { Create::Directory } else { Create::File };
+        let place = self.place(mount, kind)?;
+        put(&tree, &place, changes)
+    }
+
+    /// Makes a symbolic link in the container where the source is one; says whether it is.
+    fn copy_symlink(&self, mount: &Mount, source: &Path) -> Result<bool> {
+        let link = match fs::read_link_at(file::CWD, source.as_os_str().as_bytes()) {
+            Err(e) if e.is(libc::EINVAL) => return Ok(false),
+            other => other?,
+        };
+        let Some((parent, name)) = mount.destination.split() else { return Ok(false) };
+        let dir = self.root.mkdir_all(&parent)?;
+        match fs::symlink_at(&link, &dir, name) {
+            Err(e) if e.is(libc::EEXIST) && fs::read_link_at(&dir, name).is_ok_and(|there| there == link) => Ok(true),
+            other => Ok(other.map(|()| true)?),
+        }
+    }
+
+    fn filesystem(&mut self, mount: &Mount, kind: &str, source: &str) -> Result<()> {
+        let of_kernel = kind == "proc" || kind == "sysfs";
+        let existed = kind == "tmpfs" && self.root.find(&mount.destination).is_ok();
+        let place =
+            if of_kernel { self.ordinary_directory(mount, kind)? } else { self.place(mount, Create::Directory)? };
+        let extra = if existed { mode_of_covered(mount, &place)? } else { None };
+        let new = New { kind, source, options: &mount.options, label: self.rootfs.label.as_deref(), extra };
+        let late = self.is_filled_later(mount);
+        if new.needs_old_call() {
+            new.make_by_old_call(&place)?;
+            let mounted = self.root.find(&mount.destination)?;
+            if !fs::is_mount_root(&mounted)? || mounted.stat()?.same_file(&place.stat()?) {
+                return Err(Error::system("the destination was exchanged"));
+            }
+            return attributes::apply_attached(&mounted, attributes::of(&mount.options));
+        }
+        let tree = new.make(late)?;
+        if mount.options.copy_up {
+            copy::up(&self.root.open(&mount.destination, libc::O_RDONLY | libc::O_DIRECTORY)?, &tree)?;
+        }
+        let propagation = mount.options.propagation.iter().copied().map(Change::propagating).collect();
+        put(&tree, &place, propagation)?;
+        if kind == "proc" && mount.options.attributes.set & MOUNT_ATTR_RDONLY == 0 {
+            self.proc = Some(tree);
+        } else if late {
+            self.late.push(tree);
+        }
+        Ok(())
+    }
+
+    /// Whether something is still to be put into a mount that is to be read-only.
+    fn is_filled_later(&self, mount: &Mount) -> bool {
+        let options = &mount.options;
+        let read_only = (options.attributes.set | options.recursive.set) & MOUNT_ATTR_RDONLY != 0;
+        let later = self.rootfs.mounts.iter().skip(mount.index + 1);
+        let devices = self.rootfs.devices.iter().map(|device| &device.path);
+        let places = later.map(|mount| &mount.destination).chain(devices);
+        let filled = places.into_iter().any(|place| place.is_within(&mount.destination));
+        read_only && (filled || options.copy_up)
+    }
+
+    /// The place of a procfs or sysfs: a real directory, reached through real directories (CVE-2019-19921).
+    fn ordinary_directory(&self, mount: &Mount, kind: &str) -> Result<Handle> {
+        let find = || self.root.find_plain(&mount.destination);
+        let found = match find() {
+            Err(e) if e.is(libc::ENOENT) => {
+                self.root.mkdir_all(&mount.destination)?;
+                find()
+            }
+            other => other,
+        };
+        let ordinary = |error: Error| error.at(format!("filesystem {kind:?} must be mounted on ordinary directory"));
+        let place = found.map_err(|e| ordinary(e.into()))?;
+        if place.stat()?.is_dir() { Ok(place) } else { Err(ordinary(Error::system("it is not a directory"))) }
+    }
+
+    /// The destination of a mount, made if it is missing.
+    fn place(&self, mount: &Mount, kind: Create) -> Result<Handle> {
+        let place = if mount.options.destination_no_follow {
+            match self.root.find_no_follow(&mount.destination) {
+                Err(e) if e.is(libc::ENOENT) => self.root.create(&mount.destination, kind)?,
+                other => other?,
+            }
+        } else {
+            self.root.create(&mount.destination, kind)?
+        };
+        self.refuse_inside_proc(mount, &place)?;
+        Ok(place)
+    }
+
+    /// Whatever way the destination led into a procfs: there, only a few files may be covered.
+    fn refuse_inside_proc(&self, mount: &Mount, place: &Handle) -> Result<()> {
+        let proc = InRoot::new("/proc");
+        let allowed = mount.destination == proc && matches!(mount.kind, Kind::Bind { .. });
+        if allowed || is_allowed_in_proc(&mount.destination) || fs::filesystem_magic(place)? != PROC_SUPER_MAGIC {
+            return Ok(());
+        }
+        Err(Error::system(format!("{} cannot be mounted because it is inside /proc", mount.destination)))
+    }
+
+    /// The procfs that was mounted at the container's /proc, if it can be written to: what is written through it cannot be
+    /// led astray, while a mount inside it makes the lookup fail.
+    pub fn proc(&self) -> Result<Option<ProcFd>> {
+        let Some(proc) = &self.proc else { return Ok(None) };
+        let copy = proc.try_clone().map_err(|e| Error::system(e.to_string()))?;
+        ProcFd::checked(copy).map(Some)
+    }
+
+    /// The root directory, for lookups that cannot leave it.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// Makes paths read-only, hides paths, and makes the root read-only: the last change of the container's mounts.
+    pub fn protect(self) -> Result<()> {
+        let rootfs = self.rootfs;
+        mask::protect(&self.root, &rootfs.readonly_paths)?;
+        mask::hide(&self.root, &rootfs.masked, self.null, rootfs.label.as_deref())?;
+        for mount in &self.late {
+            attributes::apply_attached(mount, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;
+        }
+        if rootfs.readonly {
+            attributes::apply_attached(&self.root, vec![Change::setting(MOUNT_ATTR_RDONLY)])
+                .at("make the root filesystem read-only")?;
+        }
+        Ok(())
+    }
+}
+
+/// Attaches a detached tree, with its changes made before it can be seen.
+pub(crate) fn put(tree: &OwnedFd, place: &Handle, changes: Vec<Change>) -> Result<()> {
+    let waiting = attributes::apply(tree, changes)?;
+    mount::move_mount(tree, place).map_err(|e| of_two_kinds(e, tree, place))?;
+    attributes::apply_waiting(tree, &waiting)
+}
+
+/// move_mount(2) says EINVAL where mount(2) says, and people and engines know, that a file is no directory.
+fn of_two_kinds(failure: Failure, tree: &OwnedFd, place: &Handle) -> Error {
+    let directories = (fs::stat(tree).map(|s| s.is_dir()), place.stat().map(|s| s.is_dir()));
+    match directories {
+        (Ok(from), Ok(to)) if failure.is(libc::EINVAL) && from != to => {
+            let kind = |directory| if directory { "a directory" } else { "a file" };
+            Error::from(Failure::new(failure.call(), Errno(libc::ENOTDIR))).hint(format!(
+                "{} cannot be mounted onto {}",
+                kind(from),
+                kind(to)
+            ))
+        }
+        _ => failure.into(),
+    }
+}
+
+/// A tmpfs over a directory that exists has that directory's permissions, unless the options say otherwise.
+fn mode_of_covered(mount: &Mount, place: &Handle) -> Result<Option<(&'static str, String)>> {
+    if mount.options.data.iter().any(|p| p.key == "mode") {
+        return Ok(None);
+    }
+    Ok(Some(("mode", format!("{:o}", place.stat()?.mode & 0o7777))))
+}

@@ -1,0 +1,174 @@
+//! Attributes and propagation of a mount that is held by its descriptor.
+//!
+//! `mount_setattr(2)` (Linux 5.12) changes a mount before anybody can see it. Before that kernel a mount is changed after it
+//! was attached, with `mount(2)` through a procfs of our own, by the number of its descriptor: never by a path of the
+//! container's.
+
+use super::options::{Attributes, Options, Propagation};
+use crate::error::{Context, Error, Result};
+use crate::procfs::ProcFd;
+use crate::sys::fs;
+use crate::sys::mount::{
+    self, MOUNT_ATTR_ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME, MountAttr,
+};
+use libc::{
+    MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_REC, MS_REMOUNT,
+    MS_STRICTATIME, c_ulong,
+};
+use std::os::fd::{AsFd, AsRawFd};
+
+/// One change of a mount, or of a mount and all beneath it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) recursive: bool,
+    pub(crate) attributes: Attributes,
+    /// MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, or 0 for none.
+    pub(crate) propagation: c_ulong,
+}
+
+impl Change {
+    /// Sets attributes of one mount.
+    pub(crate) fn setting(set: u64) -> Change {
+        Change { attributes: Attributes::setting(set), ..Change::default() }
+    }
+
+    /// A change of propagation alone.
+    pub(crate) fn propagating(propagation: Propagation) -> Change {
+        Change { recursive: propagation.recursive, propagation: propagation.kind, ..Change::default() }
+    }
+}
+
+/// The changes that a mount's options ask for, as few as can be.
+pub(crate) fn of(options: &Options) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if !options.recursive.is_empty() {
+        changes.push(Change { recursive: true, attributes: options.recursive, propagation: 0 });
+    }
+    if !options.attributes.is_empty() {
+        changes.push(Change { recursive: false, attributes: options.attributes, propagation: 0 });
+    }
+    for propagation in &options.propagation {
+        match changes.last_mut() {
+            Some(last) if last.propagation == 0 && last.recursive == propagation.recursive => {
+                last.propagation = propagation.kind;
+            }
+            _ => changes.push(Change::propagating(*propagation)),
+        }
+    }
+    changes
+}
+
+/// Makes the changes to a mount that may still be detached; gives back those that must wait until it is attached, as this
+/// kernel has no `mount_setattr`.
+pub(crate) fn apply(tree: impl AsFd, changes: Vec<Change>) -> Result<Vec<Change>> {
+    for change in &changes {
+        let attr = MountAttr {
+            set: change.attributes.set,
+            clear: change.attributes.clear,
+            propagation: change.propagation,
+            userns: 0,
+        };
+        match mount::mount_setattr(tree.as_fd(), change.recursive, &attr) {
+            // Nothing can have been applied yet.
+            Err(e) if e.is(libc::ENOSYS) => return Ok(changes),
+            other => other?,
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Makes the changes to a mount that is attached.
+pub(crate) fn apply_attached(tree: impl AsFd, changes: Vec<Change>) -> Result<()> {
+    let tree = tree.as_fd();
+    let rest = apply(tree, changes)?;
+    if rest.is_empty() { Ok(()) } else { apply_waiting(tree, &rest) }
+}
+
+/// Makes, once the mount is attached, the changes that [`apply`] gave back.
+pub(crate) fn apply_waiting(tree: impl AsFd, changes: &[Change]) -> Result<()> {
+    changes.iter().try_for_each(|change| apply_old(tree.as_fd(), change))
+}
+
+/// With `mount(2)`.
+fn apply_old(tree: impl AsFd, change: &Change) -> Result<()> {
+    let tree = tree.as_fd();
+    if !change.attributes.is_empty() {
+        if change.recursive {
+            return Err(Error::system("recursive mount attributes need mount_setattr(2) of Linux 5.12"));
+        }
+        let flags = flags_after(fs::mount_flags(tree)?, change.attributes);
+        mount_by_number(tree, &mount::Mount { flags: MS_REMOUNT | MS_BIND | flags, ..Default::default() })?;
+    }
+    if change.propagation != 0 {
+        let depth = if change.recursive { MS_REC } else { 0 };
+        mount_by_number(tree, &mount::Mount { flags: change.propagation | depth, ..Default::default() })?;
+    }
+    Ok(())
+}
+
+/// `mount(2)` on what a descriptor names, through a procfs of our own. Changes the current directory.
+pub(crate) fn mount_by_number(target: impl AsFd, how: &mount::Mount<'_>) -> Result<()> {
+    let target = target.as_fd();
+    let proc = ProcFd::open()?;
+    fs::change_dir_to(&proc)?;
+    mount::mount(format!("self/fd/{}", target.as_raw_fd()), how).with(|| format!("fd {}", target.as_raw_fd()))
+}
+
+const FLAGS: [(u64, c_ulong); 8] = [
+    (MOUNT_ATTR_RDONLY, MS_RDONLY),
+    (MOUNT_ATTR_NOSUID, MS_NOSUID),
+    (MOUNT_ATTR_NODEV, MS_NODEV),
+    (MOUNT_ATTR_NOEXEC, MS_NOEXEC),
+    (MOUNT_ATTR_NODIRATIME, MS_NODIRATIME),
+    (MOUNT_ATTR_NOATIME, MS_NOATIME),
+    (MOUNT_ATTR_STRICTATIME, MS_STRICTATIME),
+    (MOUNT_ATTR_NOSYMFOLLOW, MS_NOSYMFOLLOW),
+];
+
+/// The flags of `mount(2)` for a mount that has those of `statfs(2)` now.
+fn flags_after(now: c_ulong, attributes: Attributes) -> c_ulong {
+    const ST_RELATIME: c_ulong = 4096;
+    // The low bits are the same in both; ST_NOSYMFOLLOW is not.
+    let mut flags = now & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NODIRATIME | MS_NOATIME);
+    if now & (ST_RELATIME | MS_NOATIME) == 0 {
+        flags |= MS_STRICTATIME;
+    }
+    for (attribute, flag) in FLAGS {
+        let field = if MOUNT_ATTR_ATIME & attribute != 0 { MOUNT_ATTR_ATIME } else { attribute };
+        if attributes.clear & field != 0 {
+            flags &= !flag;
+        }
+        if attributes.set & attribute != 0 {
+            flags |= flag;
+        }
+    }
+    flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_call_sets_attributes_and_propagation_where_the_depth_agrees() {
+        let options = Options::parse(&["ro", "private"], "").unwrap();
+        let expected = Change { propagation: libc::MS_PRIVATE, ..Change::setting(MOUNT_ATTR_RDONLY) };
+        assert_eq!(of(&options), [expected]);
+        let options = Options::parse(&["rro", "rprivate"], "").unwrap();
+        assert_eq!(of(&options).len(), 1);
+        let options = Options::parse(&["ro", "rprivate"], "").unwrap();
+        assert_eq!(of(&options).len(), 2);
+    }
+
+    #[test]
+    fn the_old_call_keeps_what_is_neither_set_nor_cleared() {
+        let nosuid_relatime = MS_NOSUID | 4096;
+        assert_eq!(flags_after(nosuid_relatime, Attributes::setting(MOUNT_ATTR_RDONLY)), MS_NOSUID | MS_RDONLY);
+        let clear = Attributes { set: 0, clear: MOUNT_ATTR_NOSUID };
+        assert_eq!(flags_after(nosuid_relatime, clear), 0);
+        assert_eq!(flags_after(MS_RDONLY, Attributes::default()), MS_RDONLY | MS_STRICTATIME);
+        let noatime = Attributes { set: MOUNT_ATTR_NOATIME, clear: MOUNT_ATTR_ATIME };
+        assert_eq!(flags_after(0, noatime), MS_NOATIME);
+    }
+}

@@ -1,0 +1,119 @@
+//! A mount of type `cgroup`: what a container sees of its cgroups.
+
+use super::attach::put;
+use super::attributes::{self, Change};
+use super::filesystem::New;
+use super::mount::Mount;
+use super::options::{Attributes, Options, Parameter};
+use crate::error::{Context, Error, Result};
+use crate::path::Handle;
+use crate::sys::mount::{self, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE};
+use crate::sys::{file, fs};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// The container's cgroups, as a mount of type `cgroup` is to show them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CgroupView {
+    /// Those of version 1; empty where the host has version 2 alone.
+    pub hierarchies: Vec<Hierarchy>,
+    /// The container's directory in the tree of version 2, where the host has that alone.
+    pub unified: Option<PathBuf>,
+    /// Whether the process is in a cgroup namespace of the container's own by the time of [`super::Rootfs::build`].
+    pub namespace: bool,
+}
+
+/// A hierarchy of cgroup version 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// The name of its directory, such as `cpu,cpuacct` or `systemd`.
+    pub name: String,
+    /// Other names, which become links to it, such as `cpu`.
+    pub links: Vec<String>,
+    /// The container's directory in it, on the host.
+    pub directory: PathBuf,
+    /// What mounts it, such as `cpu`, `cpuacct`, or `name=systemd`.
+    pub parameters: Vec<String>,
+}
+
+pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<()> {
+    if let Some(parameter) = mount.options.data.first() {
+        let at = format!("mounts[{}].options[{}]", mount.index, parameter.option);
+        return Err(Error::config(at, format!("{:?} is no option of a cgroup mount", parameter.key)));
+    }
+    match &view.unified {
+        Some(directory) => {
+            let tree = unified(mount, directory)?;
+            put(&tree, place, attributes::of(&mount.options))
+        }
+        None => separate(mount, place, view, label),
+    }
+}
+
+/// A mount of version 2; where that is not allowed (no cgroup namespace that the user namespace owns), the container's own
+/// directory alone, as the rest is not the container's to change (CVE-2023-25809).
+fn unified(mount: &Mount, directory: &std::path::Path) -> Result<OwnedFd> {
+    let options = Options { superblock: mount.options.superblock.clone(), ..Options::default() };
+    let new = New { kind: "cgroup2", source: "cgroup", options: &options, label: None, extra: None };
+    match new.make(false) {
+        Err(e) if e.errno() == libc::EPERM || e.errno() == libc::EBUSY => {
+            Ok(mount::open_tree(file::CWD, directory.as_os_str().as_bytes(), OPEN_TREE_CLONE)?)
+        }
+        other => other,
+    }
+}
+
+/// A tmpfs with a directory for each hierarchy of version 1.
+fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<()> {
+    let mode = Parameter { key: "mode".into(), value: Some("755".into()), option: 0 };
+    let Attributes { set, clear } = mount.options.attributes;
+    let writable = Attributes { set: set & !MOUNT_ATTR_RDONLY, clear: clear & !MOUNT_ATTR_RDONLY };
+    let options = Options { data: vec![mode], attributes: writable, ..Options::default() };
+    let tmpfs = New { kind: "tmpfs", source: "tmpfs", options: &options, label, extra: None }.make(false)?;
+    let propagation = mount.options.propagation.iter().copied().map(Change::propagating).collect();
+    put(&tmpfs, place, propagation)?;
+    for hierarchy in &view.hierarchies {
+        hierarchy.attach(&tmpfs, mount, view.namespace).with(|| format!("cgroup {}", hierarchy.name))?;
+    }
+    let read_only = (mount.options.attributes.set | mount.options.recursive.set) & MOUNT_ATTR_RDONLY;
+    if read_only != 0 {
+        attributes::apply_attached(&tmpfs, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;
+    }
+    Ok(())
+}
+
+impl Hierarchy {
+    fn attach(&self, tmpfs: &OwnedFd, mount: &Mount, namespace: bool) -> Result<()> {
+        let tree = if namespace { self.make()? } else { self.copy()? };
+        fs::mkdir_at(tmpfs, &self.name, 0o755)?;
+        let place = Handle::from(file::open_at(tmpfs, &self.name, libc::O_PATH | libc::O_NOFOLLOW, 0)?);
+        put(&tree, &place, attributes::of(&mount.options))?;
+        for link in &self.links {
+            fs::symlink_at(&self.name, tmpfs, link)?;
+        }
+        Ok(())
+    }
+
+    /// As seen from the cgroup namespace.
+    fn make(&self) -> Result<OwnedFd> {
+        let context = mount::fsopen("cgroup")?;
+        mount::fsconfig_string(&context, "source", "cgroup")?;
+        for parameter in &self.parameters {
+            match parameter.split_once('=') {
+                Some((key, value)) => {
+                    mount::fsconfig_flag(&context, "none")?;
+                    mount::fsconfig_string(&context, key, value)?;
+                }
+                None => mount::fsconfig_flag(&context, parameter)?,
+            }
+        }
+        mount::fsconfig_create(&context)?;
+        Ok(mount::fsmount(&context, 0)?)
+    }
+
+    /// The container's directory of the host's mount.
+    fn copy(&self) -> Result<OwnedFd> {
+        Ok(mount::open_tree(file::CWD, self.directory.as_os_str().as_bytes(), OPEN_TREE_CLONE)?)
+    }
+}

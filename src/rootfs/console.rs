@@ -1,0 +1,61 @@
+//! The container's terminal: a pseudo-terminal of its own devpts, and /dev/console.
+
+use super::Built;
+use crate::error::{Context, Error, Result};
+use crate::path::{Create, InRoot};
+use crate::sys::mount::{self, OPEN_TREE_CLONE, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV};
+use crate::sys::{Failure, fs};
+use std::os::fd::OwnedFd;
+
+const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+
+/// Both sides of the container's pseudo-terminal.
+#[derive(Debug)]
+pub struct Console {
+    /// For whoever shows the terminal.
+    pub master: OwnedFd,
+    /// For the container's process.
+    pub slave: OwnedFd,
+    /// The number in the container's devpts.
+    pub index: u32,
+}
+
+impl Built<'_> {
+    /// Makes a pseudo-terminal in the container's devpts and mounts it as /dev/console. After [`Built::pivot`], before
+    /// [`Built::protect`].
+    ///
+    /// The slave side is opened through the master, never by the name that devpts gave it (CVE-2025-52565).
+    pub fn console(&self) -> Result<Console> {
+        let console = self.pseudo_terminal().at("make a pseudo-terminal")?;
+        self.mount_console(&console).at("mount /dev/console")?;
+        Ok(console)
+    }
+
+    fn pseudo_terminal(&self) -> Result<Console> {
+        let devpts = self.root.find(&InRoot::new("/dev/pts")).map_err(no_devpts)?;
+        if fs::filesystem_magic(&devpts)? != DEVPTS_SUPER_MAGIC {
+            return Err(Error::system("/dev/pts in the container is not a devpts"));
+        }
+        // The filesystem is the kernel's, so that nothing in it can be anything else than it seems.
+        let beneath = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
+        let master = mount::openat2(&devpts, "ptmx", libc::O_RDWR | libc::O_NOCTTY, 0, beneath)?;
+        let slave = fs::pty_peer(&master)?;
+        if fs::filesystem_magic(&slave)? != DEVPTS_SUPER_MAGIC {
+            return Err(Error::system("the pseudo-terminal is not of a devpts"));
+        }
+        let index = fs::pty_index(&master)?;
+        Ok(Console { master, slave, index })
+    }
+
+    fn mount_console(&self, console: &Console) -> Result<()> {
+        let node = mount::open_tree(&console.slave, "", OPEN_TREE_CLONE)?;
+        let place = self.root.create(&InRoot::new("/dev/console"), Create::File)?;
+        Ok(mount::move_mount(&node, &place)?)
+    }
+}
+
+fn no_devpts(failure: Failure) -> Error {
+    let missing = failure.is(libc::ENOENT);
+    let error = Error::from(failure);
+    if missing { error.hint("a terminal needs a devpts mounted at /dev/pts") } else { error }
+}

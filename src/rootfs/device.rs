@@ -1,0 +1,244 @@
+//! Device nodes, and the links of /dev (config-linux.md, "Devices"; runtime-linux.md, "Dev symbolic links").
+
+use crate::config;
+use crate::error::{Context, Error, Result};
+use crate::path::{Create, InRoot, Root};
+use crate::sys::fs::{self, Stat, device_number};
+use crate::sys::mount::{self, OPEN_TREE_CLONE};
+use crate::sys::{self, file};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A node that must be in the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Device {
+    pub(crate) path: InRoot,
+    /// S_IFCHR, S_IFBLK or S_IFIFO.
+    pub(crate) kind: u32,
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    /// Permissions.
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// Of config-linux.md, "Default Devices"; /dev/console and /dev/ptmx are made elsewhere, as they are the terminal's.
+const DEFAULT: [(&str, u32, u32); 6] = [
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+];
+
+/// The default devices that the config does not speak of, then the config's.
+pub(crate) fn parse(devices: &[config::Device<'_>]) -> Result<Vec<Device>> {
+    let own = devices.iter().enumerate().map(|(n, device)| Device::parse(device, &format!("linux.devices[{n}]")));
+    let own = own.collect::<Result<Vec<_>>>()?;
+    let default = DEFAULT.iter().map(|&(path, major, minor)| Device {
+        path: InRoot::new(path),
+        kind: libc::S_IFCHR,
+        major,
+        minor,
+        mode: 0o666,
+        uid: 0,
+        gid: 0,
+    });
+    Ok(default.filter(|device| !own.iter().any(|other| other.path == device.path)).chain(own.clone()).collect())
+}
+
+impl Device {
+    fn parse(device: &config::Device<'_>, at: &str) -> Result<Device> {
+        let wrong = |field: &str, what: &str| Err(Error::config(format!("{at}.{field}"), what));
+        let path = device.path.as_deref().unwrap_or_default();
+        let path = match path {
+            "" => return wrong("path", "missing"),
+            _ if path.contains('\0') => return wrong("path", "holds a NUL byte"),
+            _ => InRoot::new(path),
+        };
+        if path.is_root() {
+            return wrong("path", "is the root directory");
+        }
+        let kind = match device.type_.as_deref() {
+            Some("c" | "u") => libc::S_IFCHR,
+            Some("b") => libc::S_IFBLK,
+            Some("p") => libc::S_IFIFO,
+            Some(other) => return wrong("type", &format!("{other:?} is none of c, b, u and p")),
+            None => return wrong("type", "missing"),
+        };
+        let number = |value: Option<i64>, field: &str, limit: u32| match value {
+            _ if kind == libc::S_IFIFO => Ok(0),
+            None => Err(Error::config(format!("{at}.{field}"), "missing (only a device of type p needs none)")),
+            Some(n) => u32::try_from(n).ok().filter(|n| *n < limit).ok_or_else(|| {
+                Error::config(format!("{at}.{field}"), format!("{n} is out of range (0 to {})", limit - 1))
+            }),
+        };
+        Ok(Device {
+            kind,
+            major: number(device.major, "major", 1 << 12)?,
+            minor: number(device.minor, "minor", 1 << 20)?,
+            mode: device.file_mode.unwrap_or(0o666) & 0o7777,
+            uid: device.uid.unwrap_or(0),
+            gid: device.gid.unwrap_or(0),
+            path,
+        })
+    }
+
+    fn is(&self, stat: &Stat) -> bool {
+        let device = self.kind != libc::S_IFIFO;
+        stat.kind() == self.kind && (!device || stat.rdev == device_number(self.major, self.minor))
+    }
+
+    fn letter(&self) -> char {
+        match self.kind {
+            libc::S_IFCHR => 'c',
+            libc::S_IFBLK => 'b',
+            _ => 'p',
+        }
+    }
+
+    /// Makes the node in `dir`, or finds it there; `None` if it may not be made here.
+    fn make(&self, dir: impl AsFd, name: &str) -> Result<Option<()>> {
+        let dir = dir.as_fd();
+        match fs::mknod_at(dir, name, self.kind | self.mode, device_number(self.major, self.minor)) {
+            Ok(()) => {}
+            Err(e) if e.is(libc::EPERM) => return Ok(None),
+            Err(e) if e.is(libc::EEXIST) => return self.found(dir, name).map(Some),
+            Err(e) => return Err(e.into()),
+        }
+        if self.uid != 0 || self.gid != 0 {
+            let node = file::open_at(dir, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
+            // Whoever can write to this directory could have exchanged it.
+            if !self.is(&fs::stat(&node)?) {
+                return Err(Error::system("the new node was exchanged"));
+            }
+            fs::chown(&node, self.uid, self.gid)?;
+        }
+        Ok(Some(()))
+    }
+
+    /// What stands there already must be the device (config-linux.md, "Devices"); nothing is followed.
+    fn found(&self, dir: impl AsFd, name: &str) -> Result<()> {
+        let there = file::open_at(dir, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
+        if self.is(&fs::stat(&there)?) {
+            return Ok(());
+        }
+        let Device { major, minor, .. } = self;
+        Err(Error::system(format!("a file exists there that is not the device {} {major}:{minor}", self.letter())))
+    }
+
+    /// The host's node, as a detached mount of that file alone.
+    fn of_host(&self) -> Result<OwnedFd> {
+        let class = if self.kind == libc::S_IFBLK { "block" } else { "char" };
+        let by_number = format!("/dev/{class}/{}:{}", self.major, self.minor);
+        let mut missing = None;
+        for path in [self.path.as_str(), &by_number] {
+            match mount::open_tree(file::CWD, path, OPEN_TREE_CLONE) {
+                Ok(node) if self.is(&fs::stat(&node)?) => return Ok(node),
+                Ok(_) => {}
+                Err(e) => missing = missing.or(Some(e)),
+            }
+        }
+        let Device { major, minor, .. } = self;
+        Err(missing.map_or_else(
+            || Error::system(format!("the host's file of that name is not {} {major}:{minor}", self.letter())),
+            Error::from,
+        ))
+    }
+
+    /// Binds the host's node over an empty file, for want of the right to make one (in a user namespace).
+    fn bind(&self, root: &Root) -> Result<()> {
+        let node = self.of_host().at("bind the host's device")?;
+        let target = root.create(&self.path, Create::File)?;
+        Ok(mount::move_mount(&node, &target)?)
+    }
+}
+
+/// Puts all devices in place; `bind`: the host's nodes, as none can be made in a user namespace.
+pub(crate) fn create(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
+    let mut last: Option<(InRoot, crate::path::Handle)> = None;
+    for device in devices {
+        let name = || format!("device {}", device.path);
+        let Some((parent, file)) = device.path.split() else { continue };
+        if last.as_ref().is_none_or(|(path, _)| *path != parent) {
+            last = Some((parent.clone(), root.mkdir_all(&parent).with(name)?));
+        }
+        let Some((_, dir)) = &last else { continue };
+        let made = if bind && device.kind != libc::S_IFIFO { None } else { device.make(dir, file).with(name)? };
+        if made.is_none() {
+            device.bind(root).with(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The links of /dev. What stands there already stays, but for `ptmx`, which must be the container's own.
+pub(crate) fn link(root: &Root) -> Result<()> {
+    const LINKS: [(&str, &str); 4] = [
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
+    ];
+    let dir = root.mkdir_all(&InRoot::new("/dev"))?;
+    let kcore = root.find(&InRoot::new("/proc/kcore")).is_ok().then_some(("/proc/kcore", "core"));
+    for (target, name) in LINKS.into_iter().chain(kcore) {
+        unless_there(fs::symlink_at(target, &dir, name)).with(|| format!("link /dev/{name}"))?;
+    }
+    let ptmx = || fs::symlink_at("pts/ptmx", &dir, "ptmx");
+    match ptmx() {
+        Err(e) if e.is(libc::EEXIST) => {
+            file::unlink_at(&dir, "ptmx", 0).at("replace /dev/ptmx")?;
+            Ok(ptmx().at("link /dev/ptmx")?)
+        }
+        other => other.at("link /dev/ptmx"),
+    }
+}
+
+fn unless_there(result: sys::Result<()>) -> sys::Result<()> {
+    match result {
+        Err(e) if e.is(libc::EEXIST) => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(json: &str) -> Result<Vec<Device>> {
+        let text = format!("{{\"linux\":{{\"devices\":[{json}]}}}}");
+        let spec = config::parse(&text).unwrap();
+        parse(&spec.linux.unwrap().devices.unwrap())
+    }
+
+    #[test]
+    fn a_device_of_the_config_takes_the_place_of_the_default_one() {
+        let devices = device(r#"{"path":"/dev/null","type":"c","major":1,"minor":3,"fileMode":384,"uid":7}"#).unwrap();
+        assert_eq!(devices.len(), DEFAULT.len());
+        let null = devices.iter().find(|d| d.path.as_str() == "/dev/null").unwrap();
+        assert_eq!((null.mode, null.uid), (0o600, 7));
+    }
+
+    #[test]
+    fn each_wrong_thing_in_a_device_is_named() {
+        for (json, text) in [
+            (r#"{"type":"c","major":1,"minor":3}"#, "linux.devices[0].path: missing"),
+            (r#"{"path":"/","type":"c","major":1,"minor":3}"#, "linux.devices[0].path: is the root directory"),
+            (r#"{"path":"/dev/x","major":1,"minor":3}"#, "linux.devices[0].type: missing"),
+            (r#"{"path":"/dev/x","type":"q"}"#, "linux.devices[0].type: \"q\" is none of c, b, u and p"),
+            (
+                r#"{"path":"/dev/x","type":"c","minor":3}"#,
+                "linux.devices[0].major: missing (only a device of type p needs none)",
+            ),
+            (
+                r#"{"path":"/dev/x","type":"b","major":1,"minor":-3}"#,
+                "linux.devices[0].minor: -3 is out of range (0 to 1048575)",
+            ),
+        ] {
+            assert_eq!(device(json).unwrap_err().to_string(), text);
+        }
+        assert!(device(r#"{"path":"/run/fifo","type":"p"}"#).is_ok());
+    }
+}

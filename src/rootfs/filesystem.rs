@@ -1,0 +1,153 @@
+//! New filesystems: made detached, with their parameters and attributes, before they are attached.
+
+use super::options::{Attributes, Bind, Options, Parameter};
+use crate::error::{Context, Result};
+use crate::path::Handle;
+use crate::sys::fs;
+use crate::sys::mount::{self, MOUNT_ATTR_ATIME, MOUNT_ATTR_RDONLY};
+use std::os::fd::OwnedFd;
+
+/// A filesystem to be made.
+#[derive(Debug)]
+pub(crate) struct New<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) options: &'a Options,
+    /// The SELinux context of its files (`linux.mountLabel`).
+    pub(crate) label: Option<&'a str>,
+    /// A parameter that is not in the options.
+    pub(crate) extra: Option<(&'a str, String)>,
+}
+
+/// Filesystems of the kernel's own making: a read-only mount of them needs no read-only filesystem, which sysfs and others
+/// share with the host.
+const PSEUDO: [&str; 8] = ["tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "ramfs"];
+
+/// The longest value that `fsconfig(2)` takes, in bytes.
+const LONGEST_VALUE: usize = 255;
+
+impl New<'_> {
+    /// Whether only `mount(2)` can say it: flags that no call by descriptor has, or a long value (overlay's lowerdir).
+    pub(crate) fn needs_old_call(&self) -> bool {
+        let long = |p: &Parameter| p.value.as_ref().is_some_and(|v| v.len() > LONGEST_VALUE);
+        self.options.legacy_flags != 0 || self.source.len() > LONGEST_VALUE || self.options.data.iter().any(long)
+    }
+
+    /// Attributes of the new mount: it has nothing beneath, so those of the tree are its own.
+    fn attributes(&self) -> Attributes {
+        let (tree, own) = (self.options.recursive, self.options.attributes);
+        let mut set = tree.set & !own.clear | own.set;
+        if own.clear & MOUNT_ATTR_ATIME != 0 {
+            set = set & !MOUNT_ATTR_ATIME | own.set & MOUNT_ATTR_ATIME;
+        }
+        Attributes::setting(set)
+    }
+
+    /// Whether the filesystem itself, and not only its mount, is to be read-only.
+    fn read_only(&self) -> bool {
+        self.attributes().set & MOUNT_ATTR_RDONLY != 0 && !PSEUDO.contains(&self.kind)
+    }
+
+    /// The label as a parameter, unless the options have one, or the filesystem has labels of its own.
+    fn label(&self) -> Option<&str> {
+        let own = self.options.data.iter().any(|p| p.key.ends_with("context"));
+        self.label.filter(|_| !own && !["proc", "sysfs"].contains(&self.kind))
+    }
+
+    /// Makes it, detached. `writable`: its mount is made read-only later, by the caller.
+    pub(crate) fn make(&self, writable: bool) -> Result<OwnedFd> {
+        let context = mount::fsopen(self.kind)?;
+        let set = |key: &str, value: &Option<String>| match value {
+            Some(value) => mount::fsconfig_string(&context, key, value),
+            None => mount::fsconfig_flag(&context, key),
+        };
+        if !PSEUDO.contains(&self.kind) || self.source != self.kind {
+            mount::fsconfig_string(&context, "source", self.source)?;
+        }
+        if self.read_only() {
+            mount::fsconfig_flag(&context, "ro")?;
+        }
+        for flag in &self.options.superblock {
+            mount::fsconfig_flag(&context, flag)?;
+        }
+        for parameter in &self.options.data {
+            set(&parameter.key, &parameter.value).with(|| format!("options[{}]", parameter.option))?;
+        }
+        if let Some((key, value)) = &self.extra {
+            mount::fsconfig_string(&context, key, value)?;
+        }
+        if let Some(label) = self.label() {
+            mount::fsconfig_string(&context, "context", label)?;
+        }
+        mount::fsconfig_create(&context)?;
+        let hidden = if writable { MOUNT_ATTR_RDONLY } else { 0 };
+        Ok(mount::fsmount(&context, self.attributes().set & !hidden)?)
+    }
+
+    /// Makes and attaches it with `mount(2)`, without attributes.
+    pub(crate) fn make_by_old_call(&self, target: &Handle) -> Result<()> {
+        let mut data: Vec<String> = self
+            .options
+            .superblock
+            .iter()
+            .filter(|flag| old_flag(flag) == 0)
+            .map(|flag| flag.to_string())
+            .chain(self.options.data.iter().map(|p| match &p.value {
+                Some(value) => format!("{}={value}", p.key),
+                None => p.key.clone(),
+            }))
+            .collect();
+        data.extend(self.extra.as_ref().map(|(key, value)| format!("{key}={value}")));
+        data.extend(self.label().map(|label| format!("context=\"{label}\"")));
+        let read_only = if self.read_only() { libc::MS_RDONLY } else { 0 };
+        let superblock = self.options.superblock.iter().fold(0, |all, flag| all | old_flag(flag));
+        let data = data.join(",");
+        let how = mount::Mount {
+            source: Some(self.source),
+            kind: Some(self.kind),
+            flags: read_only | superblock | self.options.legacy_flags,
+            data: Some(&data),
+        };
+        super::attributes::mount_by_number(target, &how)
+    }
+}
+
+/// The flag of `mount(2)` for a parameter that is one.
+fn old_flag(name: &str) -> libc::c_ulong {
+    match name {
+        "sync" => libc::MS_SYNCHRONOUS,
+        "dirsync" => libc::MS_DIRSYNC,
+        "lazytime" => libc::MS_LAZYTIME,
+        "mand" => libc::MS_MANDLOCK,
+        _ => 0,
+    }
+}
+
+/// Changes the filesystem that is mounted at `mounted`, as far as the options say something of it.
+pub(crate) fn reconfigure(mounted: &Handle, options: &Options) -> Result<()> {
+    let of_filesystem = !options.superblock.is_empty() || !options.data.is_empty() || options.legacy_flags != 0;
+    let read_only = options.attributes.set & MOUNT_ATTR_RDONLY != 0;
+    let writable = options.attributes.clear & MOUNT_ATTR_RDONLY != 0;
+    if options.bind != Bind::No || !(of_filesystem || read_only || writable) {
+        return Ok(());
+    }
+    if options.legacy_flags != 0 {
+        let flags = libc::MS_REMOUNT | options.legacy_flags | fs::mount_flags(mounted)? & 0xf;
+        super::attributes::mount_by_number(mounted, &mount::Mount { flags, ..Default::default() })?;
+    }
+    let context = mount::fspick(mounted)?;
+    if read_only || writable {
+        mount::fsconfig_flag(&context, if read_only { "ro" } else { "rw" })?;
+    }
+    for flag in &options.superblock {
+        mount::fsconfig_flag(&context, flag)?;
+    }
+    for p in &options.data {
+        match &p.value {
+            Some(value) => mount::fsconfig_string(&context, &p.key, value),
+            None => mount::fsconfig_flag(&context, &p.key),
+        }
+        .with(|| format!("options[{}]", p.option))?;
+    }
+    Ok(mount::fsconfig_reconfigure(&context)?)
+}

@@ -1,0 +1,131 @@
+//! The container's root filesystem: what is mounted in it, made, hidden and protected.
+//!
+//! [`Rootfs::parse`] checks the config; everything else happens in this order, each a step of the launch:
+//!
+//! ```text
+//!  parent   Rootfs::prepare       host descriptors: the root directory, sources that the child could not open
+//!           Prepared::directory   the current directory when the mount namespace is made, so that it is found again there
+//!           Prepared::map_ids     id-mapped sources, once the user namespace has its ids
+//!  child    Rootfs::propagate     no mount made from here on reaches the host
+//!           Rootfs::build         the root at its host path, all mounts, devices and links in it
+//!           (hooks of the runtime and createContainer)
+//!           Built::pivot          the root becomes /
+//!           Built::console        a pseudo-terminal of the container's, and /dev/console
+//!           Built::protect        read-only and masked paths, read-only root
+//! ```
+//!
+//! The container's tree may be hostile and may change while all this happens. Every place in it is looked up once, through
+//! [`crate::path::Root`], and then held; mounts are made detached and attached to what is held.
+
+mod attach;
+mod attributes;
+mod cgroup;
+mod console;
+mod copy;
+mod device;
+mod filesystem;
+mod mask;
+mod mount;
+mod options;
+mod pivot;
+mod prepare;
+mod propagation;
+#[cfg(test)]
+mod tests;
+
+pub use attach::Built;
+pub use cgroup::{CgroupView, Hierarchy};
+pub use console::Console;
+pub use mount::{IdMappings, IdmapOf};
+pub use pivot::Enter;
+pub use prepare::{Prepared, Sources};
+
+use crate::config;
+use crate::error::{Error, Result};
+use crate::path::InRoot;
+use device::Device;
+use mount::{Mount, Surroundings};
+use options::Propagation;
+use std::path::{Path, PathBuf};
+
+/// What is true of the host, as far as a config may need it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    /// Whether SELinux is enabled.
+    pub selinux: bool,
+}
+
+/// The root filesystem that a config describes, checked.
+#[derive(Debug)]
+pub struct Rootfs {
+    /// On the host, absolute.
+    path: PathBuf,
+    readonly: bool,
+    /// As the config says; slave without.
+    propagation: Option<Propagation>,
+    mounts: Vec<Mount>,
+    devices: Vec<Device>,
+    /// Devices are bound from the host.
+    user_namespace: bool,
+    masked: Vec<InRoot>,
+    readonly_paths: Vec<InRoot>,
+    label: Option<String>,
+}
+
+impl Rootfs {
+    /// Checks `root`, `mounts` and the parts of `linux` that are about files; `bundle` is the bundle's absolute path.
+    ///
+    /// Nothing of the host is looked at.
+    ///
+    /// # Errors
+    /// What is wrong, with the JSON path of the field.
+    pub fn parse(spec: &config::Spec<'_>, bundle: &Path, facts: Facts) -> Result<Rootfs> {
+        let none = config::Linux::default();
+        let linux = spec.linux.as_ref().unwrap_or(&none);
+        let user_namespace = linux.namespaces.iter().flatten().any(|ns| ns.type_.as_deref() == Some("user"));
+        let around = Surroundings { bundle, user_namespace };
+        let root = spec.root.as_ref().ok_or_else(|| Error::config("root", "missing"))?;
+        let path = root.path.as_deref().filter(|path| !path.is_empty());
+        let path = path.ok_or_else(|| Error::config("root.path", "missing"))?;
+        if path.contains('\0') {
+            return Err(Error::config("root.path", "holds a NUL byte"));
+        }
+        let mounts = spec.mounts.iter().flatten().enumerate().map(|(n, mount)| Mount::parse(mount, n, &around));
+        Ok(Rootfs {
+            path: bundle.join(path),
+            readonly: root.readonly.unwrap_or(false),
+            propagation: propagation::parse(linux.rootfs_propagation.as_deref())?,
+            mounts: mounts.collect::<Result<_>>()?,
+            devices: device::parse(linux.devices.as_deref().unwrap_or_default())?,
+            user_namespace,
+            masked: mask::parse(linux.masked_paths.as_deref(), "linux.maskedPaths")?,
+            readonly_paths: mask::parse(linux.readonly_paths.as_deref(), "linux.readonlyPaths")?,
+            label: label(linux.mount_label.as_deref(), facts)?,
+        })
+    }
+
+    /// Where the root directory is on the host.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether /dev is the container's own, to be filled; a bind mount of the host's /dev is left as it is.
+    fn owns_dev(&self) -> bool {
+        let dev = InRoot::new("/dev");
+        !self.mounts.iter().any(|mount| mount.binds_over(&dev))
+    }
+}
+
+fn label(label: Option<&str>, facts: Facts) -> Result<Option<String>> {
+    match label {
+        None | Some("") => Ok(None),
+        Some(_) if !facts.selinux => Err(Error::config(
+            "linux.mountLabel",
+            "selinux label is specified in config, but selinux is disabled or not supported",
+        )),
+        Some(label) if label.contains(['\0', '"']) => {
+            Err(Error::config("linux.mountLabel", "holds a NUL byte or a quotation mark"))
+        }
+        Some(label) => Ok(Some(label.to_string())),
+    }
+}

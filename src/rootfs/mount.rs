@@ -1,0 +1,205 @@
+//! One entry of `mounts`, checked.
+
+use super::options::{Bind, Idmap, Options};
+use crate::config;
+use crate::error::{Error, Result};
+use crate::path::InRoot;
+use std::path::{Path, PathBuf};
+
+/// An entry of `mounts` that makes sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// Its number in the config.
+    pub(crate) index: usize,
+    pub(crate) destination: InRoot,
+    pub(crate) kind: Kind,
+    pub(crate) options: Options,
+}
+
+/// What is to be mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A file or directory of the host.
+    Bind { source: PathBuf, idmap: Option<IdmapOf> },
+    /// A new filesystem.
+    Filesystem { kind: String, source: String },
+    /// The container's place in the cgroup hierarchies, whichever version the host has (type `cgroup`).
+    Cgroup,
+    /// What is already mounted there, with other options.
+    Remount,
+}
+
+/// The id mapping through which a bind mount is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdmapOf {
+    /// The container's own user namespace.
+    Container,
+    /// Mappings of its own.
+    Own(IdMappings),
+}
+
+/// Mappings of user and group ids, each as first id inside, first id on the filesystem, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMappings {
+    pub uids: Vec<[u32; 3]>,
+    pub gids: Vec<[u32; 3]>,
+}
+
+/// What a mount's meaning depends on beyond its own entry.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) bundle: &'a Path,
+    /// Whether the container has a user namespace other than the runtime's.
+    pub(crate) user_namespace: bool,
+}
+
+impl Mount {
+    pub(crate) fn parse(mount: &config::Mount<'_>, index: usize, around: &Surroundings<'_>) -> Result<Mount> {
+        let at = format!("mounts[{index}]");
+        let options = Options::parse(mount.options.as_deref().unwrap_or_default(), &format!("{at}.options"))?;
+        let destination = destination(mount, &at)?;
+        let kind = kind(mount, &options, &at, around)?;
+        if destination.is_root() && kind != Kind::Remount {
+            return Err(Error::config(format!("{at}.destination"), "nothing can be mounted over the root itself"));
+        }
+        refuse_over_proc(&destination, &kind, &at)?;
+        refuse_misplaced(&options, &kind, &at)?;
+        Ok(Mount { index, destination, kind, options })
+    }
+
+    /// How the mount is called in errors.
+    pub(crate) fn name(&self) -> String {
+        format!("mounts[{}]: mount {}", self.index, self.destination)
+    }
+
+    /// Whether it is a bind mount of the host at `path` or at something above it.
+    pub(crate) fn binds_over(&self, path: &InRoot) -> bool {
+        matches!(self.kind, Kind::Bind { .. }) && self.destination == *path
+    }
+}
+
+fn destination(mount: &config::Mount<'_>, at: &str) -> Result<InRoot> {
+    let text = mount.destination.as_deref().unwrap_or_default();
+    checked(text, format!("{at}.destination"))?;
+    Ok(InRoot::new(text))
+}
+
+/// Refuses what no path or name can be.
+fn checked(text: &str, at: String) -> Result<()> {
+    match text {
+        "" => Err(Error::config(at, "missing")),
+        _ if text.contains('\0') => Err(Error::config(at, "holds a NUL byte")),
+        _ if text.len() >= libc::PATH_MAX as usize => Err(Error::config(at, "longer than 4095 bytes")),
+        _ => Ok(()),
+    }
+}
+
+fn kind(mount: &config::Mount<'_>, options: &Options, at: &str, around: &Surroundings<'_>) -> Result<Kind> {
+    let kind = mount.type_.as_deref().unwrap_or_default();
+    let source = mount.source.as_deref().unwrap_or_default();
+    if options.remount {
+        return Ok(Kind::Remount);
+    }
+    if options.bind != Bind::No || kind == "bind" {
+        checked(source, format!("{at}.source"))?;
+        let idmap = idmap(mount, options, at, around)?;
+        return Ok(Kind::Bind { source: around.bundle.join(source), idmap });
+    }
+    checked(kind, format!("{at}.type"))?;
+    if mount.uid_mappings.is_some() || mount.gid_mappings.is_some() || options.idmap != Idmap::No {
+        return Err(Error::config(at, "id mappings are supported for bind mounts only"));
+    }
+    match kind {
+        "cgroup" => Ok(Kind::Cgroup),
+        _ => {
+            let source = if source.is_empty() { kind } else { source };
+            checked(source, format!("{at}.source"))?;
+            Ok(Kind::Filesystem { kind: kind.to_string(), source: source.to_string() })
+        }
+    }
+}
+
+fn idmap(mount: &config::Mount<'_>, options: &Options, at: &str, around: &Surroundings<'_>) -> Result<Option<IdmapOf>> {
+    let list = |ids: &Option<Vec<config::IdMapping>>, name: &str| -> Result<Vec<[u32; 3]>> {
+        ids.iter().flatten().enumerate().map(|(n, id)| mapping(id, format!("{at}.{name}[{n}]"))).collect()
+    };
+    let uids = list(&mount.uid_mappings, "uidMappings")?;
+    let gids = list(&mount.gid_mappings, "gidMappings")?;
+    match (uids.is_empty(), gids.is_empty(), options.idmap) {
+        (true, true, Idmap::No) => Ok(None),
+        (true, true, _) if around.user_namespace => Ok(Some(IdmapOf::Container)),
+        (true, true, _) => {
+            Err(Error::config(at, "an id-mapped mount needs uidMappings and gidMappings, or a user namespace"))
+        }
+        (false, true, _) => Err(Error::config(format!("{at}.gidMappings"), "missing beside uidMappings")),
+        (true, false, _) => Err(Error::config(format!("{at}.uidMappings"), "missing beside gidMappings")),
+        (false, false, _) => Ok(Some(IdmapOf::Own(IdMappings { uids, gids }))),
+    }
+}
+
+fn mapping(id: &config::IdMapping, at: String) -> Result<[u32; 3]> {
+    let size = id.size.unwrap_or_default();
+    let inside = id.container_id.unwrap_or_default();
+    let outside = id.host_id.unwrap_or_default();
+    match size {
+        0 => Err(Error::config(format!("{at}.size"), "must be at least 1")),
+        _ if inside.checked_add(size - 1).is_none() || outside.checked_add(size - 1).is_none() => {
+            Err(Error::config(at, "the range goes beyond the last id"))
+        }
+        _ => Ok([inside, outside, size]),
+    }
+}
+
+/// What engines and lxcfs mount over single files of /proc, which no label, sysctl or mask depends on.
+const ALLOWED_IN_PROC: [&str; 14] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/net/dev",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/pressure",
+    "/proc/cmdline",
+    "/proc/version",
+];
+
+/// Whether something may be mounted at this place inside a procfs.
+pub(crate) fn is_allowed_in_proc(destination: &InRoot) -> bool {
+    ALLOWED_IN_PROC.contains(&destination.as_str())
+}
+
+/// /proc must be a procfs of the kernel's, and nearly nothing may hide its contents (CVE-2019-16884).
+fn refuse_over_proc(destination: &InRoot, kind: &Kind, at: &str) -> Result<()> {
+    let proc = InRoot::new("/proc");
+    let fine = match kind {
+        _ if !destination.is_within(&proc) => true,
+        Kind::Remount => true,
+        Kind::Filesystem { kind, .. } if kind == "proc" => *destination == proc,
+        // A host's /proc is known for one only when it is opened.
+        Kind::Bind { .. } if *destination == proc => true,
+        _ => is_allowed_in_proc(destination),
+    };
+    if fine {
+        return Ok(());
+    }
+    Err(Error::config(at, format!("{destination} cannot be mounted because it is inside /proc")))
+}
+
+fn refuse_misplaced(options: &Options, kind: &Kind, at: &str) -> Result<()> {
+    if let Kind::Bind { .. } = kind
+        && let Some(parameter) = options.data.first()
+    {
+        let at = format!("{at}.options[{}]", parameter.option);
+        let text = "bind mounts cannot have any filesystem-specific options applied";
+        return Err(Error::config(at, format!("{text} ({:?} is one)", parameter.key)));
+    }
+    let tmpfs = matches!(kind, Kind::Filesystem { kind, .. } if kind == "tmpfs");
+    if options.copy_up && !tmpfs {
+        return Err(Error::config(format!("{at}.options"), "tmpcopyup is for tmpfs only"));
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! What the parent opens on the host before (and, for id mappings, after) the child is there.
+
+use super::Rootfs;
+use super::mount::{IdmapOf, Kind, Mount};
+use super::options::{Bind, Idmap};
+use crate::error::{Context, Error, Result};
+use crate::sys::file;
+use crate::sys::fs::{self, Stat};
+use crate::sys::mount::{
+    self, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW, MOUNT_ATTR_IDMAP, MountAttr, OPEN_TREE_CLONE, mount_setattr, since,
+};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Who opens the sources of bind mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sources {
+    /// The child, one after the other, in its own mount namespace: no descriptor is held for long.
+    ByChild,
+    /// The parent, all at once, before the child is made: for a child in a user namespace, to which directories on the way
+    /// may be closed and single mounts of a locked tree are refused.
+    ByParent,
+}
+
+/// Descriptors of the host for [`Rootfs::build`]; a child made by `clone3` has them as they are.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) directory: OwnedFd,
+    pub(crate) stat: Stat,
+    /// A detached tree for each of the mounts that the child does not open itself.
+    pub(crate) trees: Vec<Option<OwnedFd>>,
+}
+
+impl Rootfs {
+    /// Opens what only the parent can.
+    ///
+    /// # Errors
+    /// When the root directory is missing, or is a symbolic link.
+    pub fn prepare(&self, sources: Sources) -> Result<Prepared> {
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let directory = file::open(self.path.as_os_str().as_bytes(), flags)
+            .map_err(|e| match e.errno().0 {
+                libc::ENOTDIR | libc::ELOOP => Error::from(e).at("not a directory, or a symlink"),
+                _ => e.into(),
+            })
+            .at("root.path")?;
+        let stat = fs::stat(&directory)?;
+        let mut trees: Vec<Option<OwnedFd>> = Vec::new();
+        for mount in &self.mounts {
+            trees.push(match (&mount.kind, sources) {
+                (Kind::Bind { source, idmap: None }, Sources::ByParent) => {
+                    Some(open_source(mount, source).with(|| mount.name())?)
+                }
+                _ => None,
+            });
+        }
+        Ok(Prepared { directory, stat, trees })
+    }
+
+    /// The id mappings that mounts need, with the numbers of the mounts, in the order of the config.
+    pub fn id_mapped(&self) -> impl Iterator<Item = (usize, &IdmapOf)> {
+        self.mounts.iter().filter_map(|mount| match &mount.kind {
+            Kind::Bind { idmap: Some(of), .. } => Some((mount.index, of)),
+            _ => None,
+        })
+    }
+
+    /// Opens the source of mount number `index` as a detached tree that shows its owners through the id mapping of a user
+    /// namespace. For the process that has CAP_SYS_ADMIN over the source's filesystem: the parent.
+    ///
+    /// # Errors
+    /// EINVAL means that the filesystem knows no id-mapped mounts.
+    pub fn map_ids(&self, index: usize, userns: impl AsFd) -> Result<OwnedFd> {
+        let mount = self.mounts.get(index).ok_or_else(|| Error::internal("no mount of that number"))?;
+        let Kind::Bind { source, .. } = &mount.kind else {
+            return Err(Error::internal("an id mapping for what is no bind mount"));
+        };
+        mapped(mount, source, userns.as_fd()).with(|| mount.name())
+    }
+}
+
+fn mapped(mount: &Mount, source: &Path, userns: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let tree = open_source(mount, source)?;
+    let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns: userns.as_raw_fd() as u64, ..MountAttr::default() };
+    match mount_setattr(&tree, mount.options.idmap == Idmap::Tree, &attr) {
+        Ok(()) => Ok(tree),
+        Err(e) if e.is(libc::EINVAL) => {
+            let hint = "the kernel or the filesystem of the source has no id-mapped mounts, or it is mapped already";
+            Err(Error::from(e).hint(hint))
+        }
+        Err(e) => Err(since(e, "5.12").into()),
+    }
+}
+
+/// The source of a bind mount as a detached tree, in the mount namespace of the caller.
+pub(crate) fn open_source(mount: &Mount, source: &Path) -> Result<OwnedFd> {
+    let depth = if mount.options.bind == Bind::Mount { 0 } else { AT_RECURSIVE };
+    let follow = if mount.options.source_no_follow { AT_SYMLINK_NOFOLLOW } else { 0 };
+    Ok(mount::open_tree(file::CWD, source.as_os_str().as_bytes(), OPEN_TREE_CLONE | depth | follow)?)
+}
+
+impl Prepared {
+    /// The root directory. It must be the current directory of whoever makes the mount namespace, at the time of making: the
+    /// kernel then turns it into the same directory there, however closed to the child the way to it is.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Takes the tree that [`Rootfs::map_ids`] made for mount number `index`.
+    pub fn set_tree(&mut self, index: usize, tree: OwnedFd) {
+        if let Some(place) = self.trees.get_mut(index) {
+            *place = Some(tree);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What a config becomes.
+
+use super::*;
+use std::fs;
+
+#[test]
+fn a_usual_container_has_its_filesystems_devices_and_links() {
+    in_namespace(|| {
+        let rootfs = parsed(USUAL, "").unwrap();
+        let built = built(&rootfs).unwrap();
+        built.pivot(Enter::Pivot).unwrap();
+        assert_eq!(mount_at("/proc").unwrap()[2], "proc");
+        assert_eq!(mount_at("/sys").unwrap()[0], "ro,nosuid,nodev,noexec,relatime");
+        assert_eq!(mount_at("/dev").unwrap()[0], "rw,nosuid");
+        assert!(mount_at("/dev/shm").unwrap()[3].contains("size=65536k"));
+        assert_eq!(mount_at("/dev/mqueue").unwrap()[2], "mqueue");
+        for (path, number) in [("null", 0x103), ("zero", 0x105), ("full", 0x107), ("random", 0x108), ("tty", 0x500)] {
+            let node = fs::metadata(format!("/dev/{path}")).unwrap();
+            assert_eq!((node.rdev(), node.mode()), (number, libc::S_IFCHR | 0o666), "{path}");
+        }
+        assert_eq!(fs::read_link("/dev/fd").unwrap(), Path::new("/proc/self/fd"));
+        assert_eq!(fs::read_link("/dev/ptmx").unwrap(), Path::new("pts/ptmx"));
+        assert_eq!(mode("/dev/pts/ptmx") & 0o777, 0o666);
+        assert!(!Path::new("/mnt/outside").exists(), "the old root is gone");
+        let console = built.console().unwrap();
+        assert!(crate::sys::terminal::is_terminal(&console.slave));
+        assert_eq!(mount_at("/dev/console").unwrap()[2], "devpts");
+        assert_eq!(fs::metadata("/dev/console").unwrap().ino(), fs::metadata("/dev/pts/0").unwrap().ino());
+        built.protect().unwrap();
+    });
+}
+
+#[test]
+fn a_bind_mount_keeps_what_no_option_speaks_of() {
+    in_namespace(|| {
+        let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
+        let how = calls::Mount { source: Some("x"), kind: Some("tmpfs"), flags, data: None };
+        calls::mount("/mnt/outside/dir", &how).unwrap();
+        let mounts = r#"{"destination":"/a","source":"/mnt/outside","options":["rbind","ro"]},
+            {"destination":"/b","source":"/mnt/outside/dir","options":["bind","ro","exec"]},
+            {"destination":"/c","source":"/mnt/outside","options":["rbind","rro","noatime","rslave"]},
+            {"destination":"/etc/file","source":"/mnt/outside/file","options":["bind","nosuid","nosymfollow"]}"#;
+        let rootfs = parsed(mounts, "").unwrap();
+        for sources in [Sources::ByChild, Sources::ByParent] {
+            built_with(&rootfs, sources, &CgroupView::default()).unwrap();
+            let at = |path: &str| mount_at(&format!("/mnt/bundle/rootfs{path}")).unwrap()[0].clone();
+            assert_eq!(at("/a"), "ro,relatime");
+            assert_eq!(at("/a/dir"), "rw,nosuid,noexec,relatime");
+            assert_eq!(at("/b"), "ro,nosuid,relatime");
+            assert_eq!(at("/c"), "ro,noatime");
+            assert_eq!(at("/c/dir"), "ro,nosuid,noexec,relatime");
+            assert_eq!(at("/etc/file"), "rw,nosuid,relatime,nosymfollow");
+            assert_eq!(fs::read_to_string("etc/file").unwrap(), "canary");
+        }
+        calls::detach("/mnt/outside/dir", 0).unwrap();
+    });
+}
+
+#[test]
+fn paths_are_masked_and_protected_and_the_root_is_read_only_last() {
+    in_namespace(|| {
+        let linux = r#""maskedPaths":["/proc/keys","/proc/timer_list","/sys/firmware","/secret/dir","/other","/none"],
+            "readonlyPaths":["/proc/sys","/secret","/none"]"#;
+        let mut rootfs = parsed(USUAL, linux).unwrap();
+        rootfs.readonly = true;
+        for dir in ["secret/dir", "other"] {
+            fs::create_dir_all(format!("/mnt/bundle/rootfs/{dir}")).unwrap();
+            fs::write(format!("/mnt/bundle/rootfs/{dir}/x"), "x").unwrap();
+        }
+        let built = built(&rootfs).unwrap();
+        built.pivot(Enter::Pivot).unwrap();
+        built.protect().unwrap();
+        assert_eq!(fs::read("/proc/keys").unwrap(), b"");
+        assert_eq!(fs::metadata("/proc/keys").unwrap().rdev(), 0x103);
+        fs::write("/proc/keys", "writing to the mask goes nowhere").unwrap();
+        let chmod = fs::set_permissions("/proc/keys", std::os::unix::fs::PermissionsExt::from_mode(0));
+        assert_eq!(chmod.unwrap_err().raw_os_error(), Some(libc::EROFS), "the host's node is out of reach");
+        for dir in ["/secret/dir", "/other"] {
+            assert_eq!(fs::read_dir(dir).unwrap().count(), 0);
+            assert!(fs::write(format!("{dir}/new"), "").is_err());
+        }
+        let write = |path: &str| fs::write(path, "x").map_err(|e| e.raw_os_error());
+        assert_eq!(write("/secret/new"), Err(Some(libc::EROFS)));
+        assert_eq!(write("/proc/sys/kernel/domainname"), Err(Some(libc::EROFS)));
+        assert_eq!(write("/new"), Err(Some(libc::EROFS)));
+        assert!(write("/dev/null").is_ok());
+    });
+}
+
+#[test]
+fn a_root_is_entered_without_pivot_root_and_without_the_hosts_proc() {
+    in_namespace(|| {
+        let rootfs = parsed(USUAL, "").unwrap();
+        let built = built(&rootfs).unwrap();
+        built.pivot(Enter::Move).unwrap();
+        assert!(!Path::new("/mnt/outside").exists());
+        let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        assert_eq!(table.lines().filter(|line| line.contains(" - proc ")).count(), 1, "{table}");
+    });
+}
+
+#[test]
+fn a_tmpfs_takes_the_mode_of_what_it_covers_and_may_begin_with_its_contents() {
+    in_namespace(|| {
+        let root = "/mnt/bundle/rootfs";
+        fs::create_dir_all(format!("{root}/run/sub")).unwrap();
+        fs::write(format!("{root}/run/sub/file"), "text").unwrap();
+        std::os::unix::fs::symlink("/mnt/outside/file", format!("{root}/run/link")).unwrap();
+        std::os::unix::fs::chown(format!("{root}/run/sub/file"), Some(7), Some(8)).unwrap();
+        let set = |path: &str, mode: u32| {
+            fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        };
+        set(&format!("{root}/run"), 0o1750);
+        set(&format!("{root}/run/sub/file"), 0o640);
+        let mounts = r#"{"destination":"/run","type":"tmpfs","source":"tmpfs","options":["ro","tmpcopyup"]},
+            {"destination":"/run/put/in","type":"tmpfs","source":"tmpfs","options":[]}"#;
+        let rootfs = parsed(mounts, "").unwrap();
+        let built = built(&rootfs).unwrap();
+        built.protect().unwrap();
+        assert_eq!(mode("run") & 0o7777, 0o1750);
+        assert_eq!(mode("run/put/in") & 0o7777, 0o1777);
+        let file = fs::metadata("run/sub/file").unwrap();
+        assert_eq!((file.mode() & 0o7777, file.uid(), file.gid(), file.len()), (0o640, 7, 8, 4));
+        assert_eq!(fs::read_link("run/link").unwrap(), Path::new("/mnt/outside/file"));
+        assert!(mount_at(&format!("{root}/run")).unwrap()[0].starts_with("ro,"));
+    });
+}
+
+#[test]
+fn every_option_reaches_the_kernel() {
+    in_namespace(|| {
+        let at = |options: &str| {
+            let mount = format!(r#"{{"destination":"/x","type":"tmpfs","source":"name","options":[{options}]}}"#);
+            let rootfs = parsed(&mount, "").unwrap();
+            built(&rootfs).unwrap();
+            let [own, optional, _, fs] = mount_at("/mnt/bundle/rootfs/x").unwrap();
+            crate::sys::fs::change_dir("/").unwrap();
+            calls::detach("/mnt/bundle/rootfs", 0).unwrap();
+            std::fs::remove_dir("/mnt/bundle/rootfs/x").unwrap();
+            format!("{own} [{optional}] {fs}").replace(",inode64", "")
+        };
+        assert_eq!(at(r#""size=1m","mode=700","nr_inodes=9""#), "rw,relatime [] rw,size=1024k,nr_inodes=9,mode=700");
+        assert_eq!(at(r#""sync","dirsync","lazytime""#), "rw,relatime [] rw,sync,dirsync,lazytime");
+        assert_eq!(at(r#""mode=755","nodiratime","noexec""#), "rw,noexec,nodiratime,relatime [] rw,mode=755");
+        assert_eq!(at(r#""iversion","silent","nodev""#), "rw,nodev,relatime [] rw");
+        assert!(at(r#""shared""#).starts_with("rw,relatime [shared:"));
+        assert_eq!(at(r#""unbindable""#), "rw,relatime [unbindable] rw");
+        assert_eq!(at(r#""defaults","loud","async","nomand","x-mine","rrw","norelatime""#), "rw,relatime [] rw");
+        assert_eq!(at(r#""strictatime","rnosuid","nosymfollow""#), "rw,nosuid,nosymfollow [] rw");
+    });
+}
+
+#[test]
+fn an_option_that_the_filesystem_does_not_know_is_named_with_the_kernels_reason() {
+    in_namespace(|| {
+        let mount = r#"{"destination":"/x","type":"tmpfs","source":"tmpfs","options":["ro","foo=1"]}"#;
+        let rootfs = parsed(mount, "").unwrap();
+        let error = built(&rootfs).unwrap_err().to_string();
+        let text = "mounts[0]: mount /x: options[1]: fsconfig(\"foo\", \"1\") [tmpfs: Unknown parameter 'foo']: invalid argument";
+        assert!(error.starts_with(text), "{error}");
+    });
+}
+
+#[test]
+fn a_remount_changes_what_is_mounted_already() {
+    in_namespace(|| {
+        let mounts = r#"{"destination":"/x","type":"tmpfs","source":"tmpfs","options":["size=1m"]},
+            {"destination":"/x","options":["remount","ro","size=2m"]},
+            {"destination":"/y","type":"tmpfs","source":"tmpfs"},
+            {"destination":"/y","options":["remount","bind","nosuid","ro"]}"#;
+        let rootfs = parsed(mounts, "").unwrap();
+        built(&rootfs).unwrap();
+        let [own, _, _, fs] = mount_at("/mnt/bundle/rootfs/x").unwrap();
+        assert!(own.starts_with("ro") && fs.starts_with("ro,size=2048k"), "{own} {fs}");
+        let [own, _, _, fs] = mount_at("/mnt/bundle/rootfs/y").unwrap();
+        assert!(own.starts_with("ro,nosuid") && fs.starts_with("rw"), "{own} {fs}");
+    });
+}
+
+#[test]
+fn symbolic_links_are_copied_bound_or_covered_as_asked() {
+    in_namespace(|| {
+        std::os::unix::fs::symlink("there", "/mnt/bundle/link").unwrap();
+        fs::write("/mnt/bundle/there", "there").unwrap();
+        std::os::unix::fs::symlink("/target", "/mnt/bundle/rootfs/dangling").unwrap();
+        let mounts = r#"{"destination":"/copied","source":"link","options":["bind","copy-symlink"]},
+            {"destination":"/plain","source":"there","options":["bind","copy-symlink"]},
+            {"destination":"/followed","source":"link","options":["bind"]},
+            {"destination":"/dangling","source":"there","options":["bind","dest-nofollow"]}"#;
+        let rootfs = parsed(mounts, "").unwrap();
+        built(&rootfs).unwrap();
+        assert_eq!(fs::read_link("copied").unwrap(), Path::new("there"));
+        assert_eq!(fs::read_to_string("plain").unwrap(), "there");
+        assert_eq!(fs::read_to_string("followed").unwrap(), "there");
+        assert_eq!(fs::read_to_string("dangling").unwrap(), "there");
+        assert!(!Path::new("target").exists());
+    });
+}
+
+#[test]
+fn shared_propagation_makes_a_peer_group_of_the_containers_own() {
+    in_namespace(|| {
+        let shared = calls::Mount { flags: libc::MS_REC | libc::MS_SHARED, ..Default::default() };
+        calls::mount("/", &shared).unwrap();
+        for (name, expected) in
+            [("shared", "shared:"), ("slave", "master:"), ("private", ""), ("unbindable", "unbindable")]
+        {
+            std::thread::spawn(move || {
+                let count = || fs::read_to_string("/proc/thread-self/mountinfo").unwrap().lines().count();
+                let before = count();
+                std::thread::spawn(move || {
+                    namespace::unshare(libc::CLONE_NEWNS | libc::CLONE_FS).unwrap();
+                    let rootfs = parsed(USUAL, &format!(r#""rootfsPropagation":"{name}""#)).unwrap();
+                    let built = built(&rootfs).unwrap();
+                    built.pivot(Enter::Pivot).unwrap();
+                    let [_, optional, _, _] = mount_at("/").unwrap();
+                    assert!(optional.starts_with(expected) && optional.is_empty() == expected.is_empty(), "{optional}");
+                    assert_eq!(optional.split(' ').count(), 1);
+                })
+                .join()
+                .unwrap();
+                assert_eq!(count(), before, "{name}: the host sees nothing of it");
+            })
+            .join()
+            .unwrap();
+        }
+    });
+}
+
+#[test]
+fn devices_of_the_config_have_their_mode_and_owner() {
+    in_namespace(|| {
+        let linux = r#""devices":[
+            {"path":"/dev/sub/fuse","type":"c","major":10,"minor":229,"fileMode":438,"uid":3,"gid":4},
+            {"path":"/dev/disk","type":"b","major":7,"minor":9,"fileMode":384},
+            {"path":"/run/fifo","type":"p","fileMode":448}]"#;
+        let rootfs = parsed(USUAL, linux).unwrap();
+        built(&rootfs).unwrap();
+        let fuse = fs::metadata("dev/sub/fuse").unwrap();
+        assert_eq!((fuse.rdev(), fuse.mode(), fuse.uid(), fuse.gid()), (0xae5, libc::S_IFCHR | 0o666, 3, 4));
+        assert_eq!(mode("dev/disk"), libc::S_IFBLK | 0o600);
+        assert_eq!(mode("run/fifo"), libc::S_IFIFO | 0o700);
+    });
+}
+
+#[test]
+fn devices_are_bound_from_the_host_in_a_user_namespace() {
+    in_namespace(|| {
+        let rootfs = parsed(USUAL, r#""namespaces":[{"type":"user"}]"#).unwrap();
+        built(&rootfs).unwrap();
+        assert_eq!(mount_at("/mnt/bundle/rootfs/dev/null").unwrap()[2], "devtmpfs");
+        fs::write("dev/null", "x").unwrap();
+    });
+}
+
+#[test]
+fn cgroup_hierarchies_stand_in_a_tmpfs_with_their_links() {
+    in_namespace(|| {
+        fs::create_dir_all("/mnt/bundle/cg/cpu,cpuacct").unwrap();
+        fs::write("/mnt/bundle/cg/cpu,cpuacct/tasks", "").unwrap();
+        let view = CgroupView {
+            hierarchies: vec![Hierarchy {
+                name: "cpu,cpuacct".into(),
+                links: vec!["cpu".into(), "cpuacct".into()],
+                directory: "/mnt/bundle/cg/cpu,cpuacct".into(),
+                parameters: vec!["cpu".into(), "cpuacct".into()],
+            }],
+            unified: None,
+            namespace: false,
+        };
+        let mount = r#"{"destination":"/sys/fs/cgroup","type":"cgroup","source":"cgroup","options":["ro","nosuid"]}"#;
+        let rootfs = parsed(mount, "").unwrap();
+        built_with(&rootfs, Sources::ByChild, &view).unwrap();
+        assert!(Path::new("sys/fs/cgroup/cpu/tasks").exists());
+        for place in ["", "/cpu,cpuacct"] {
+            let [own, _, kind, _] = mount_at(&format!("/mnt/bundle/rootfs/sys/fs/cgroup{place}")).unwrap();
+            assert!(own.starts_with("ro,nosuid") && kind == "tmpfs", "{own}");
+        }
+    });
+}
+
+#[test]
+fn a_file_where_a_directory_is_bound_is_an_error_that_engines_know() {
+    in_namespace(|| {
+        fs::write("/mnt/bundle/rootfs/x", "").unwrap();
+        let rootfs = parsed(r#"{"destination":"/x","source":"/mnt/outside","options":["bind"]}"#, "").unwrap();
+        let error = built(&rootfs).unwrap_err().to_string();
+        assert!(error.contains("not a directory"), "{error}");
+    });
+}

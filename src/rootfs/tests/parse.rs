@@ -1,0 +1,120 @@
+//! Wrong configs, each with the message that names its field.
+
+use super::*;
+
+fn refused(json: &str) -> String {
+    let facts = Facts::default();
+    Rootfs::parse(&config::parse(json).unwrap(), Path::new("/bundle"), facts).unwrap_err().to_string()
+}
+
+fn refused_mount(mount: &str) -> String {
+    parsed(mount, "").unwrap_err().to_string()
+}
+
+#[test]
+fn a_root_is_needed_with_a_path() {
+    assert_eq!(refused("{}"), "root: missing");
+    assert_eq!(refused(r#"{"root":{}}"#), "root.path: missing");
+    assert_eq!(refused(r#"{"root":{"path":""}}"#), "root.path: missing");
+    assert_eq!(refused(r#"{"root":{"path":"a\u0000b"}}"#), "root.path: holds a NUL byte");
+}
+
+#[test]
+fn a_root_path_is_relative_to_the_bundle_or_absolute() {
+    let path = |path: &str| {
+        let json = format!(r#"{{"root":{{"path":"{path}"}}}}"#);
+        Rootfs::parse(&config::parse(&json).unwrap(), Path::new("/bundle"), Facts::default()).unwrap().path
+    };
+    assert_eq!(path("rootfs"), Path::new("/bundle/rootfs"));
+    assert_eq!(path("/var/root"), Path::new("/var/root"));
+}
+
+#[test]
+fn each_wrong_thing_in_a_mount_is_named() {
+    let long = format!(r#"{{"destination":"/{}","type":"tmpfs"}}"#, "x".repeat(5000));
+    for (mount, text) in [
+        (r#"{}"#, "mounts[0].destination: missing"),
+        (r#"{"destination":"/x"}"#, "mounts[0].type: missing"),
+        (r#"{"destination":"/x\u0000","type":"tmpfs"}"#, "mounts[0].destination: holds a NUL byte"),
+        (&long, "mounts[0].destination: longer than 4095 bytes"),
+        (r#"{"destination":"/x","options":["bind"]}"#, "mounts[0].source: missing"),
+        (r#"{"destination":"/","type":"tmpfs"}"#, "mounts[0].destination: nothing can be mounted over the root itself"),
+        (
+            r#"{"destination":"/x","source":"/y","options":["rbind","ro","size=1k"]}"#,
+            "mounts[0].options[2]: bind mounts cannot have any filesystem-specific options applied (\"size\" is one)",
+        ),
+        (
+            r#"{"destination":"/x","type":"ext4","source":"/dev/sda","options":["tmpcopyup"]}"#,
+            "mounts[0].options: tmpcopyup is for tmpfs only",
+        ),
+        (r#"{"destination":"/proc","type":"tmpfs"}"#, "mounts[0]: /proc cannot be mounted because it is inside /proc"),
+        (
+            r#"{"destination":"proc//../proc/kcore","source":"/x","options":["bind"]}"#,
+            "mounts[0]: /proc/kcore cannot be mounted because it is inside /proc",
+        ),
+        (
+            r#"{"destination":"/x","source":"/y","options":["bind","idmap"]}"#,
+            "mounts[0]: an id-mapped mount needs uidMappings and gidMappings, or a user namespace",
+        ),
+        (
+            r#"{"destination":"/x","source":"/y","options":["bind"],"uidMappings":[{"containerID":0,"hostID":1,"size":1}]}"#,
+            "mounts[0].gidMappings: missing beside uidMappings",
+        ),
+        (
+            r#"{"destination":"/x","source":"/y","options":["bind"],"gidMappings":[{"containerID":0,"hostID":1,"size":1}]}"#,
+            "mounts[0].uidMappings: missing beside gidMappings",
+        ),
+        (
+            r#"{"destination":"/x","source":"/y","options":["bind"],"uidMappings":[{"containerID":0,"hostID":1,"size":0}]}"#,
+            "mounts[0].uidMappings[0].size: must be at least 1",
+        ),
+        (
+            r#"{"destination":"/x","source":"/y","options":["bind"],"uidMappings":[{"hostID":4294967295,"size":2}]}"#,
+            "mounts[0].uidMappings[0]: the range goes beyond the last id",
+        ),
+        (
+            r#"{"destination":"/x","type":"tmpfs","options":["idmap"]}"#,
+            "mounts[0]: id mappings are supported for bind mounts only",
+        ),
+    ] {
+        assert_eq!(refused_mount(mount), text);
+    }
+}
+
+#[test]
+fn a_bind_source_is_relative_to_the_bundle() {
+    let rootfs = parsed(r#"{"destination":"x","source":"data","options":["bind"]}"#, "").unwrap();
+    assert_eq!(rootfs.mounts[0].kind, mount::Kind::Bind { source: "/mnt/bundle/data".into(), idmap: None });
+    assert_eq!(rootfs.mounts[0].destination, InRoot::new("/x"));
+}
+
+#[test]
+fn an_idmap_without_mappings_is_that_of_the_user_namespace() {
+    let mount = r#"{"destination":"/x","source":"/y","options":["rbind","ridmap"]}"#;
+    let rootfs = parsed(mount, r#""namespaces":[{"type":"user"}]"#).unwrap();
+    assert_eq!(rootfs.id_mapped().collect::<Vec<_>>(), [(0, &IdmapOf::Container)]);
+}
+
+#[test]
+fn single_files_of_proc_may_be_covered() {
+    assert!(parsed(r#"{"destination":"/proc/uptime","source":"/x","options":["bind"]}"#, "").is_ok());
+}
+
+#[test]
+fn each_wrong_path_or_name_of_linux_is_named() {
+    for (linux, text) in [
+        (r#""maskedPaths":["proc/kcore"]"#, "linux.maskedPaths[0]: must be an absolute path"),
+        (r#""maskedPaths":["/x","/"]"#, "linux.maskedPaths[1]: would hide the whole container"),
+        (r#""readonlyPaths":[""]"#, "linux.readonlyPaths[0]: must be an absolute path"),
+        (
+            r#""rootfsPropagation":"public""#,
+            "linux.rootfsPropagation: \"public\" is none of shared, slave, private and unbindable (each also with an r in front)",
+        ),
+        (
+            r#""mountLabel":"system_u:object_r:x:s0""#,
+            "linux.mountLabel: selinux label is specified in config, but selinux is disabled or not supported",
+        ),
+    ] {
+        assert_eq!(parsed("", linux).unwrap_err().to_string(), text);
+    }
+}

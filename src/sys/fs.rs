@@ -1,0 +1,293 @@
+//! Names in directories, and what is known of a file: mkdir, mknod, symlink, stat, statfs, chown, chdir.
+#![allow(unsafe_code)]
+
+use super::{Errno, Failure, Result, check, check_again, quote, show, with_c_str};
+use std::os::fd::{AsFd, AsRawFd};
+
+/// What `fstat(2)` knows of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Device of the filesystem.
+    pub dev: u64,
+    pub ino: u64,
+    /// Type and permissions.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Of a device node.
+    pub rdev: u64,
+    /// Bytes.
+    pub size: i64,
+    /// Last access, in seconds and nanoseconds.
+    pub atime: (i64, i64),
+    /// Last modification, in seconds and nanoseconds.
+    pub mtime: (i64, i64),
+}
+
+impl Stat {
+    /// The file type, an S_IF* constant.
+    pub fn kind(&self) -> u32 {
+        self.mode & libc::S_IFMT
+    }
+
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.kind() == libc::S_IFDIR
+    }
+
+    /// Whether both are the same file.
+    pub fn same_file(&self, other: &Stat) -> bool {
+        (self.dev, self.ino) == (other.dev, other.ino)
+    }
+}
+
+/// `fstat(2)`; works on O_PATH descriptors.
+pub fn stat(fd: impl AsFd) -> Result<Stat> {
+    let fd = fd.as_fd();
+    let mut raw = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the empty path is a static C string, and `raw` is a writable `struct stat`.
+    check(unsafe { libc::fstatat(fd.as_raw_fd(), c"".as_ptr(), raw.as_mut_ptr(), libc::AT_EMPTY_PATH) }, || {
+        format!("fstat({})", show(fd))
+    })?;
+    // SAFETY: the call has succeeded, so the kernel has filled it.
+    let s = unsafe { raw.assume_init() };
+    #[allow(clippy::unnecessary_cast, reason = "the types differ between targets")]
+    Ok(Stat {
+        dev: s.st_dev as u64,
+        ino: s.st_ino as u64,
+        mode: s.st_mode,
+        uid: s.st_uid,
+        gid: s.st_gid,
+        rdev: s.st_rdev as u64,
+        size: s.st_size as i64,
+        atime: (s.st_atime as i64, s.st_atime_nsec as i64),
+        mtime: (s.st_mtime as i64, s.st_mtime_nsec as i64),
+    })
+}
+
+/// The device number of `major` and `minor`, as `mknod` takes it.
+pub fn device_number(major: u32, minor: u32) -> u64 {
+    libc::makedev(major, minor) as u64
+}
+
+/// Whether `fd` is the root of a mount (`statx(2)`, STATX_ATTR_MOUNT_ROOT, since Linux 5.8).
+pub fn is_mount_root(fd: impl AsFd) -> Result<bool> {
+    const MOUNT_ROOT: u64 = 0x2000;
+    let fd = fd.as_fd();
+    // SAFETY: all zeroes is a valid `struct statx`.
+    let mut raw: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the empty path is a static C string, and `raw` is a writable `struct statx`.
+    check(unsafe { libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, 0, &mut raw) }, || {
+        format!("statx({})", show(fd))
+    })?;
+    if raw.stx_attributes_mask & MOUNT_ROOT == 0 {
+        return Err(Failure::new(format!("statx({}): no STATX_ATTR_MOUNT_ROOT", show(fd)), Errno(libc::ENOSYS)));
+    }
+    Ok(raw.stx_attributes & MOUNT_ROOT != 0)
+}
+
+/// The magic number of the filesystem (`fstatfs(2)`).
+pub fn filesystem_magic(fd: impl AsFd) -> Result<i64> {
+    let fd = fd.as_fd();
+    let mut raw = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `raw` is a writable `struct statfs`.
+    check_again(|| unsafe { libc::fstatfs(fd.as_raw_fd(), raw.as_mut_ptr()) }, || format!("fstatfs({})", show(fd)))?;
+    // SAFETY: the call has succeeded, so the kernel has filled it.
+    #[allow(clippy::unnecessary_cast, reason = "the type differs between targets")]
+    Ok(unsafe { raw.assume_init() }.f_type as i64)
+}
+
+/// The flags of the mount that `fd` is on, as ST_* constants (`fstatfs(2)`).
+pub fn mount_flags(fd: impl AsFd) -> Result<libc::c_ulong> {
+    let fd = fd.as_fd();
+    let mut raw = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `raw` is a writable `struct statvfs`.
+    check_again(|| unsafe { libc::fstatvfs(fd.as_raw_fd(), raw.as_mut_ptr()) }, || format!("fstatvfs({})", show(fd)))?;
+    // SAFETY: the call has succeeded, so libc has filled it.
+    Ok(unsafe { raw.assume_init() }.f_flag)
+}
+
+/// `mkdirat(2)`.
+pub fn mkdir_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32) -> Result<()> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    with_c_str(name, |c| {
+        // SAFETY: `c` is a C string that outlives the call.
+        check(unsafe { libc::mkdirat(dir.as_raw_fd(), c.as_ptr(), mode) }, || {
+            format!("mkdirat({}, {}, {mode:#o})", show(dir), quote(name))
+        })
+    })?;
+    Ok(())
+}
+
+/// `mknodat(2)`; never follows a symbolic link at `name`, and never replaces what is there.
+pub fn mknod_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32, device: u64) -> Result<()> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    with_c_str(name, |c| {
+        // SAFETY: `c` is a C string that outlives the call.
+        check(unsafe { libc::mknodat(dir.as_raw_fd(), c.as_ptr(), mode, device as libc::dev_t) }, || {
+            format!("mknodat({}, {}, {mode:#o}, {device:#x})", show(dir), quote(name))
+        })
+    })?;
+    Ok(())
+}
+
+/// `symlinkat(2)`.
+pub fn symlink_at(target: impl AsRef<[u8]>, dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<()> {
+    let (target, dir, name) = (target.as_ref(), dir.as_fd(), name.as_ref());
+    with_c_str(target, |t| {
+        with_c_str(name, |n| {
+            // SAFETY: both are C strings that outlive the call.
+            check(unsafe { libc::symlinkat(t.as_ptr(), dir.as_raw_fd(), n.as_ptr()) }, || {
+                format!("symlinkat({}, {}, {})", quote(target), show(dir), quote(name))
+            })
+        })
+    })?;
+    Ok(())
+}
+
+/// `readlinkat(2)`; an empty name reads the link that `dir` itself is. At most 4096 bytes (PATH_MAX).
+pub fn read_link_at(dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    let mut buffer = vec![0u8; libc::PATH_MAX as usize];
+    let n = with_c_str(name, |c| {
+        // SAFETY: `c` is a C string; the pointer and the length are those of a live, writable buffer.
+        let n = unsafe { libc::readlinkat(dir.as_raw_fd(), c.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
+        check(n as i64, || format!("readlinkat({}, {})", show(dir), quote(name)))
+    })?;
+    buffer.truncate(n as usize);
+    Ok(buffer)
+}
+
+/// The names in a directory, without `.` and `..` (`getdents64(2)`); `dir` must be open for reading.
+pub fn names(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
+    /// Where the name begins in a `struct linux_dirent64`, behind d_ino, d_off, d_reclen and d_type.
+    const NAME: usize = 19;
+    let dir = dir.as_fd();
+    let mut all = Vec::new();
+    let mut buffer = [0u8; 8192];
+    loop {
+        // SAFETY: the pointer and the length are those of a live, writable buffer.
+        let n = check(
+            unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) },
+            || format!("getdents64({})", show(dir)),
+        )?;
+        let mut rest = &buffer[..n as usize];
+        if rest.is_empty() {
+            return Ok(all);
+        }
+        while rest.len() > NAME {
+            let length = u16::from_ne_bytes([rest[16], rest[17]]) as usize;
+            let (record, next) = rest.split_at(length.clamp(NAME, rest.len()));
+            let name = record[NAME..].split(|b| *b == 0).next().unwrap_or_default();
+            if name != b"." && name != b".." {
+                all.push(name.to_vec());
+            }
+            rest = next;
+        }
+    }
+}
+
+/// Changes the owner of what `fd` itself is (`fchownat(2)` with AT_EMPTY_PATH); works on O_PATH descriptors.
+pub fn chown(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
+    let fd = fd.as_fd();
+    // SAFETY: the empty path is a static C string.
+    check(unsafe { libc::fchownat(fd.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) }, || {
+        format!("fchownat({}, {uid}, {gid})", show(fd))
+    })?;
+    Ok(())
+}
+
+/// `fchmod(2)`; not for O_PATH descriptors.
+pub fn chmod(fd: impl AsFd, mode: u32) -> Result<()> {
+    let fd = fd.as_fd();
+    // SAFETY: takes no pointer.
+    check_again(|| unsafe { libc::fchmod(fd.as_raw_fd(), mode) }, || format!("fchmod({}, {mode:#o})", show(fd)))?;
+    Ok(())
+}
+
+/// Sets the times of `name` in `dir`, not following a symbolic link (`utimensat(2)`); seconds and nanoseconds.
+pub fn set_times_at(dir: impl AsFd, name: impl AsRef<[u8]>, atime: (i64, i64), mtime: (i64, i64)) -> Result<()> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    let time = |(seconds, nanoseconds): (i64, i64)| libc::timespec {
+        tv_sec: seconds as libc::time_t,
+        tv_nsec: nanoseconds as libc::c_long,
+    };
+    let times = [time(atime), time(mtime)];
+    with_c_str(name, |c| {
+        // SAFETY: `c` is a C string, and `times` the two values that the call reads.
+        check(
+            unsafe { libc::utimensat(dir.as_raw_fd(), c.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) },
+            || format!("utimensat({}, {})", show(dir), quote(name)),
+        )
+    })?;
+    Ok(())
+}
+
+/// `fchdir(2)`.
+pub fn change_dir_to(fd: impl AsFd) -> Result<()> {
+    let fd = fd.as_fd();
+    // SAFETY: takes no pointer.
+    check_again(|| unsafe { libc::fchdir(fd.as_raw_fd()) }, || format!("fchdir({})", show(fd)))?;
+    Ok(())
+}
+
+/// `chdir(2)`.
+pub fn change_dir(path: impl AsRef<[u8]>) -> Result<()> {
+    let path = path.as_ref();
+    with_c_str(path, |c| {
+        // SAFETY: `c` is a C string that outlives the call.
+        check(unsafe { libc::chdir(c.as_ptr()) }, || format!("chdir({})", quote(path)))
+    })?;
+    Ok(())
+}
+
+/// `chroot(".")`.
+pub fn change_root_here() -> Result<()> {
+    // SAFETY: the path is a static C string.
+    check(unsafe { libc::chroot(c".".as_ptr()) }, || "chroot(\".\")".into())?;
+    Ok(())
+}
+
+/// The slave side of the pseudo-terminal whose master `master` is, opened through the mount of devpts that the master
+/// came from (`ioctl_tty(2)`, TIOCGPTPEER, since Linux 4.13), after unlocking it.
+pub fn pty_peer(master: impl AsFd) -> Result<std::os::fd::OwnedFd> {
+    let master = master.as_fd();
+    let unlock: libc::c_int = 0;
+    // SAFETY: TIOCSPTLCK reads one int.
+    check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK as _, &unlock) }, || {
+        format!("ioctl({}, TIOCSPTLCK)", show(master))
+    })?;
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: TIOCGPTPEER takes flags by value and gives a new descriptor.
+    let fd = check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER as _, flags) }, || {
+        format!("ioctl({}, TIOCGPTPEER)", show(master))
+    })?;
+    Ok(super::file::own(fd))
+}
+
+/// The index of the pseudo-terminal whose master `master` is (TIOCGPTN).
+pub fn pty_index(master: impl AsFd) -> Result<u32> {
+    let master = master.as_fd();
+    let mut index: libc::c_uint = 0;
+    // SAFETY: TIOCGPTN writes one unsigned int.
+    check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN as _, &mut index) }, || {
+        format!("ioctl({}, TIOCGPTN)", show(master))
+    })?;
+    Ok(index)
+}
+
+/// Exchanges two names in one directory at once (`renameat2(2)`, RENAME_EXCHANGE).
+pub fn exchange_at(dir: impl AsFd, one: &str, other: &str) -> Result<()> {
+    let dir = dir.as_fd();
+    with_c_str(one, |a| {
+        with_c_str(other, |b| {
+            let fd = dir.as_raw_fd();
+            // SAFETY: both are C strings that outlive the call.
+            check(
+                unsafe { libc::syscall(libc::SYS_renameat2, fd, a.as_ptr(), fd, b.as_ptr(), libc::RENAME_EXCHANGE) },
+                || format!("renameat2({}, {}, {}, RENAME_EXCHANGE)", show(dir), quote(one), quote(other)),
+            )
+        })
+    })?;
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! Mounts: the calls by descriptor of Linux 5.2 and later, and what is left of `mount(2)`.
+#![allow(unsafe_code)]
+
+use super::{Errno, Failure, Result, check, check_again, file, quote, show, with_c_str};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// Of `open_tree`: a copy of the mount instead of a reference to it.
+pub const OPEN_TREE_CLONE: u32 = 1;
+/// The copy with all mounts beneath it.
+pub const AT_RECURSIVE: u32 = 0x8000;
+/// Of `open_tree`: a symbolic link at the end is not followed.
+pub const AT_SYMLINK_NOFOLLOW: u32 = libc::AT_SYMLINK_NOFOLLOW as u32;
+
+const AT_EMPTY_PATH: u32 = libc::AT_EMPTY_PATH as u32;
+const OPEN_TREE_CLOEXEC: u32 = libc::O_CLOEXEC as u32;
+
+pub const MOUNT_ATTR_RDONLY: u64 = 0x1;
+pub const MOUNT_ATTR_NOSUID: u64 = 0x2;
+pub const MOUNT_ATTR_NODEV: u64 = 0x4;
+pub const MOUNT_ATTR_NOEXEC: u64 = 0x8;
+/// The bits that hold one of: relatime (0), `MOUNT_ATTR_NOATIME`, `MOUNT_ATTR_STRICTATIME`.
+pub const MOUNT_ATTR_ATIME: u64 = 0x70;
+pub const MOUNT_ATTR_NOATIME: u64 = 0x10;
+pub const MOUNT_ATTR_STRICTATIME: u64 = 0x20;
+pub const MOUNT_ATTR_NODIRATIME: u64 = 0x80;
+pub const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+/// Since Linux 5.14 here, 5.10 in `mount(2)`.
+pub const MOUNT_ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
+
+pub const RESOLVE_NO_XDEV: u64 = 0x1;
+pub const RESOLVE_NO_MAGICLINKS: u64 = 0x2;
+pub const RESOLVE_NO_SYMLINKS: u64 = 0x4;
+pub const RESOLVE_BENEATH: u64 = 0x8;
+pub const RESOLVE_IN_ROOT: u64 = 0x10;
+
+/// The argument of `mount_setattr(2)`, in the kernel's layout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct MountAttr {
+    /// Attributes to set.
+    pub set: u64,
+    /// Attributes to clear; done first.
+    pub clear: u64,
+    /// 0, MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE.
+    pub propagation: u64,
+    /// With `MOUNT_ATTR_IDMAP`: the number of a descriptor of a user namespace.
+    pub userns: u64,
+}
+
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// `openat2(2)`, since Linux 5.6; O_CLOEXEC is always set.
+///
+/// EAGAIN (something was renamed or mounted meanwhile, so that the kernel cannot be sure) is tried again, a bounded number
+/// of times.
+pub fn openat2(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
+    const ATTEMPTS: u32 = 128;
+    let (dir, path) = (dir.as_fd(), path.as_ref());
+    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: mode.into(), resolve };
+    let mut attempts = 0;
+    with_c_str(path, |c| {
+        loop {
+            let opened = check_again(
+                // SAFETY: `c` is a C string and `how` of the size given; both outlive the call, which writes to neither.
+                || unsafe { libc::syscall(libc::SYS_openat2, dir.as_raw_fd(), c.as_ptr(), &how, size_of::<OpenHow>()) },
+                || format!("openat2({}, {}, {flags:#x}, resolve {resolve:#x})", show(dir), quote(path)),
+            );
+            match opened {
+                Err(e) if e.is(libc::EAGAIN) && attempts < ATTEMPTS => attempts += 1,
+                other => return Ok(file::own(other?)),
+            }
+        }
+    })
+}
+
+/// `open_tree(2)`, since Linux 5.2. An empty path means `dir` itself. O_CLOEXEC is always set.
+pub fn open_tree(dir: impl AsFd, path: impl AsRef<[u8]>, flags: u32) -> Result<OwnedFd> {
+    let (dir, path) = (dir.as_fd(), path.as_ref());
+    let empty = if path.is_empty() { AT_EMPTY_PATH } else { 0 };
+    let all = flags | OPEN_TREE_CLOEXEC | empty;
+    with_c_str(path, |c| {
+        let fd = check(
+            // SAFETY: `c` is a C string that outlives the call.
+            unsafe { libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), c.as_ptr(), all) },
+            || format!("open_tree({}, {}, {flags:#x})", show(dir), quote(path)),
+        )?;
+        Ok(file::own(fd))
+    })
+}
+
+/// `move_mount(2)`, since Linux 5.2: attaches the mount that `mount` is the root of on top of what `target` names.
+pub fn move_mount(mount: impl AsFd, target: impl AsFd) -> Result<()> {
+    const FROM_AND_TO_EMPTY_PATH: u32 = 0x4 | 0x40;
+    let (mount, target) = (mount.as_fd(), target.as_fd());
+    check(
+        // SAFETY: both paths are static C strings.
+        unsafe {
+            libc::syscall(
+                libc::SYS_move_mount,
+                mount.as_raw_fd(),
+                c"".as_ptr(),
+                target.as_raw_fd(),
+                c"".as_ptr(),
+                FROM_AND_TO_EMPTY_PATH,
+            )
+        },
+        || format!("move_mount({}, {})", show(mount), show(target)),
+    )?;
+    Ok(())
+}
+
+/// `mount_setattr(2)` of the mount that `mount` is the root of, since Linux 5.12; `recursive`: and of all beneath it.
+pub fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr) -> Result<()> {
+    let mount = mount.as_fd();
+    let flags = AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
+    check(
+        // SAFETY: `attr` has the kernel's layout and the size given, and outlives the call.
+        unsafe {
+            libc::syscall(
+                libc::SYS_mount_setattr,
+                mount.as_raw_fd(),
+                c"".as_ptr(),
+                flags,
+                attr as *const MountAttr,
+                size_of::<MountAttr>(),
+            )
+        },
+        || {
+            let MountAttr { set, clear, propagation, .. } = attr;
+            let depth = if recursive { "recursive, " } else { "" };
+            let kind = if *propagation != 0 { format!(", propagation {propagation:#x}") } else { String::new() };
+            format!("mount_setattr({}, {depth}set {set:#x}, clear {clear:#x}{kind})", show(mount))
+        },
+    )?;
+    Ok(())
+}
+
+/// `fsopen(2)`, since Linux 5.2: a filesystem that is not yet configured.
+pub fn fsopen(kind: &str) -> Result<OwnedFd> {
+    const FSOPEN_CLOEXEC: u32 = 1;
+    with_c_str(kind, |c| {
+        // SAFETY: `c` is a C string that outlives the call.
+        let fd = check(unsafe { libc::syscall(libc::SYS_fsopen, c.as_ptr(), FSOPEN_CLOEXEC) }, || {
+            format!("fsopen({})", quote(kind))
+        })?;
+        Ok(file::own(fd))
+    })
+}
+
+/// `fspick(2)`, since Linux 5.2: the filesystem of the mount that `mount` is the root of, to be configured anew.
+pub fn fspick(mount: impl AsFd) -> Result<OwnedFd> {
+    const CLOEXEC_AND_EMPTY_PATH: u32 = 0x1 | 0x8;
+    let mount = mount.as_fd();
+    // SAFETY: the path is a static C string.
+    let fd = check(
+        unsafe { libc::syscall(libc::SYS_fspick, mount.as_raw_fd(), c"".as_ptr(), CLOEXEC_AND_EMPTY_PATH) },
+        || format!("fspick({})", show(mount)),
+    )?;
+    Ok(file::own(fd))
+}
+
+/// `fsconfig(2)`: sets a parameter that has no value.
+pub fn fsconfig_flag(context: impl AsFd, key: &str) -> Result<()> {
+    with_c_str(key, |key| fsconfig(context.as_fd(), 0, Some(key), None))
+}
+
+/// `fsconfig(2)`: sets a parameter.
+pub fn fsconfig_string(context: impl AsFd, key: &str, value: &str) -> Result<()> {
+    with_c_str(key, |key| with_c_str(value, |value| fsconfig(context.as_fd(), 1, Some(key), Some(value))))
+}
+
+/// `fsconfig(2)`: makes the filesystem of a context from [`fsopen`].
+pub fn fsconfig_create(context: impl AsFd) -> Result<()> {
+    fsconfig(context.as_fd(), 6, None, None)
+}
+
+/// `fsconfig(2)`: carries out the changes of a context from [`fspick`].
+pub fn fsconfig_reconfigure(context: impl AsFd) -> Result<()> {
+    fsconfig(context.as_fd(), 7, None, None)
+}
+
+fn fsconfig(context: impl AsFd, command: u32, key: Option<&CStr>, value: Option<&CStr>) -> Result<()> {
+    let context = context.as_fd();
+    let pointer = |s: Option<&CStr>| s.map_or(std::ptr::null(), CStr::as_ptr);
+    check(
+        // SAFETY: each pointer is null or a C string that outlives the call, as the command wants.
+        unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, pointer(key), pointer(value), 0) },
+        || {
+            let text = |s: Option<&CStr>| s.map(|s| quote(s.to_bytes()));
+            let arguments: Vec<String> = [text(key), text(value)].into_iter().flatten().collect();
+            let what = match command {
+                6 => "create".into(),
+                7 => "reconfigure".into(),
+                _ => arguments.join(", "),
+            };
+            format!("fsconfig({what}){}", reason(context))
+        },
+    )?;
+    Ok(())
+}
+
+/// What the kernel wrote into a filesystem context about its last error, in brackets; empty if nothing.
+fn reason(context: impl AsFd) -> String {
+    let mut buffer = [0; 512];
+    let Ok(n) = file::read(context, &mut buffer) else { return String::new() };
+    let message = String::from_utf8_lossy(&buffer[..n]);
+    let text = message.trim_end().trim_start_matches(|c| "ewi ".contains(c));
+    format!(" [{text}]")
+}
+
+/// `fsmount(2)`, since Linux 5.2: a detached mount of a filesystem, with attributes.
+pub fn fsmount(context: impl AsFd, attributes: u64) -> Result<OwnedFd> {
+    const FSMOUNT_CLOEXEC: u32 = 1;
+    let context = context.as_fd();
+    // SAFETY: takes no pointer.
+    let fd =
+        check(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, attributes) }, || {
+            format!("fsmount({attributes:#x}){}", reason(context))
+        })?;
+    Ok(file::own(fd))
+}
+
+/// The flags and strings of `mount(2)`; a `None` is a null pointer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mount<'a> {
+    pub source: Option<&'a str>,
+    pub kind: Option<&'a str>,
+    pub flags: libc::c_ulong,
+    pub data: Option<&'a str>,
+}
+
+/// `mount(2)`: for what the calls by descriptor cannot say, and for kernels without `mount_setattr`.
+pub fn mount(target: impl AsRef<[u8]>, how: &Mount<'_>) -> Result<()> {
+    let target = target.as_ref();
+    let terminated = |s: Option<&str>| s.map(CString::new).transpose().map_err(|_| Errno(libc::EINVAL));
+    let failed = |errno| Failure::new(format!("mount({}, {how:?})", quote(target)), errno);
+    let source = terminated(how.source).map_err(failed)?;
+    let kind = terminated(how.kind).map_err(failed)?;
+    let data = terminated(how.data).map_err(failed)?;
+    let pointer = |s: &Option<CString>| s.as_ref().map_or(std::ptr::null(), |s| s.as_ptr());
+    with_c_str(target, |c| {
+        check(
+            // SAFETY: each pointer is null or a C string that outlives the call.
+            unsafe { libc::mount(pointer(&source), c.as_ptr(), pointer(&kind), how.flags, pointer(&data).cast()) },
+            || format!("mount({}, {how:?})", quote(target)),
+        )
+    })?;
+    Ok(())
+}
+
+/// `pivot_root(".", ".")`: the current directory becomes the root, the old root is stacked on top of it.
+pub fn pivot_root_here() -> Result<()> {
+    // SAFETY: both paths are static C strings.
+    check(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) }, || {
+        format!("pivot_root({}, \".\")", show(file::CWD))
+    })?;
+    Ok(())
+}
+
+/// `umount2(2)` with MNT_DETACH; `flags` may add UMOUNT_NOFOLLOW.
+pub fn detach(target: impl AsRef<[u8]>, flags: i32) -> Result<()> {
+    let target = target.as_ref();
+    with_c_str(target, |c| {
+        // SAFETY: `c` is a C string that outlives the call.
+        check(unsafe { libc::umount2(c.as_ptr(), libc::MNT_DETACH | flags) }, || {
+            format!("umount2({}, MNT_DETACH)", quote(target))
+        })
+    })?;
+    Ok(())
+}
+
+/// Turns ENOSYS into a failure that says since which kernel there is the call.
+pub fn since(failure: Failure, version: &str) -> Failure {
+    match failure.errno() {
+        Errno(libc::ENOSYS) => Failure::new(format!("{} (needs Linux {version})", failure.call()), failure.errno()),
+        _ => failure,
+    }
+}
