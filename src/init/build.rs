@@ -37,7 +37,9 @@ fn compile(out: &Path) -> PathBuf {
             .args(["--edition=2024", "--crate-name=orlop_init", "--crate-type=bin", "--target", &target])
             .args(["-Copt-level=s", "-Cpanic=abort", "-Clto=fat", "-Ccodegen-units=1", "-Crelocation-model=static"])
             .args(["-Cforce-unwind-tables=no", "-Cstrip=symbols", "-Coverflow-checks=off", "-Cdebug-assertions=off"])
-            .args(["-Clinker=cc", "-Clink-self-contained=no", "-Clink-args=-nostdlib -nostartfiles -static -no-pie"])
+            // Newer compilers refuse the option where there is nothing to turn off.
+            .args(target.contains("musl").then_some("-Clink-self-contained=no"))
+            .args(["-Clinker=cc", "-Clink-args=-nostdlib -nostartfiles -static -no-pie"])
             .args(["-Clink-args=-fuse-ld=bfd -Wl,--build-id=none -Wl,-Tsrc/init/image.ld"])
             .arg("-o")
             .arg(&file)
