@@ -50,6 +50,20 @@ impl Branch {
         self.controllers.iter().any(|c| c == controller)
     }
 
+    /// Whether `exec --cgroup` means it by this name: a controller, `systemd` or `name=systemd`, or an empty one for the
+    /// unified hierarchy.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.has(name) || self.has(&format!("name={name}")) || (name.is_empty() && self.is_unified())
+    }
+
+    /// Goes to a cgroup below; parts `..` are passed over.
+    pub(super) fn descend(&mut self, path: &str) {
+        for part in path.split('/').filter(|part| !matches!(*part, "" | "." | "..")) {
+            self.path.push('/');
+            self.path.push_str(part);
+        }
+    }
+
     /// The directory on the host.
     pub fn directory(&self) -> String {
         format!("{}{}", self.mount, self.path)

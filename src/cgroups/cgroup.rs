@@ -4,10 +4,12 @@ use super::branch::Branch;
 use super::join::Joiner;
 use super::layout::{Hierarchy, Layout, Mode};
 use super::limits::Limits;
+use super::oom::OomEvents;
 use super::place::Place;
 use super::plan::Plan;
+use super::stats::{self, Stats};
 use super::write::{Moment, Write};
-use super::{apply, freezer, kill, remove, unified, v1, v2};
+use super::{apply, freezer, kill, remove, unified, update, v1, v2};
 use crate::error::{Context, Error, Result};
 use crate::sys::file;
 use serde::{Deserialize, Serialize};
@@ -192,6 +194,60 @@ impl Cgroup {
     /// A directory that the kernel does not let go within ten seconds.
     pub fn remove(&self) -> Result<()> {
         remove::all(&self.branches).at("remove the cgroup")
+    }
+
+    /// Opens the ways into cgroups below it: for each hierarchy the first of `below` that names one of its controllers,
+    /// or names none and so means all.
+    ///
+    /// # Errors
+    /// A cgroup that is not there, or may not be entered.
+    pub fn joiner_below(&self, below: &[(&[String], &str)]) -> Result<Joiner> {
+        let mut inner = self.clone();
+        for branch in &mut inner.branches {
+            let means = |list: &[String]| list.is_empty() || list.iter().any(|c| branch.names(c));
+            if let Some((_, path)) = below.iter().find(|(list, _)| means(list)) {
+                branch.descend(path);
+            }
+        }
+        inner.joiner()
+    }
+
+    /// Opens the ways into the cgroups that a process (of the container) is in now: its init may have moved into one
+    /// below, and enabled controllers so that nobody can join above.
+    ///
+    /// # Errors
+    /// The process is gone, or its cgroups are not visible.
+    pub fn joiner_of(&self, pid: i32) -> Result<Joiner> {
+        let layout = Layout::read_of(pid)?;
+        let mut current = self.clone();
+        for branch in &mut current.branches {
+            if let Some(h) = layout.hierarchies.iter().find(|h| h.controllers == branch.controllers) {
+                branch.path = h.own_directory()?.trim_end_matches('/').to_owned();
+                branch.mount = h.mount.clone();
+            }
+        }
+        current.joiner()
+    }
+
+    /// Applies new limits to a cgroup in use: all, or none when one is refused.
+    ///
+    /// # Errors
+    /// The first value that cannot be applied, with its field.
+    pub fn update(&self, limits: &Limits) -> Result<()> {
+        update::update(&self.branches, limits)
+    }
+
+    /// What is used in it.
+    pub fn stats(&self) -> Stats {
+        stats::read(&self.branches)
+    }
+
+    /// Begins to watch for the end of its memory.
+    ///
+    /// # Errors
+    /// There is no memory controller, or the cgroup is gone.
+    pub fn oom_events(&self) -> Result<OomEvents> {
+        OomEvents::watch(&self.branches)
     }
 
     /// Whether there is only the unified hierarchy.

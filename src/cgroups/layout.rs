@@ -1,6 +1,6 @@
 //! Which hierarchies this machine has, where they are mounted, and where in them this process is.
 
-use super::membership::{Membership, Mount, read_text};
+use super::membership::{Membership, Mount, locate, read_text};
 use crate::error::{Error, Result};
 use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC, magic_of};
 use std::os::unix::fs::MetadataExt;
@@ -51,7 +51,19 @@ impl Layout {
     /// # Errors
     /// /proc/self/cgroup cannot be read.
     pub fn read() -> Result<Layout> {
-        let members = Membership::parse_all(&read_text("/proc/self/cgroup")?);
+        Layout::of("/proc/self/cgroup")
+    }
+
+    /// The same, with the cgroups of another process as the own ones.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub(super) fn read_of(pid: i32) -> Result<Layout> {
+        Layout::of(&format!("/proc/{pid}/cgroup"))
+    }
+
+    fn of(file: &str) -> Result<Layout> {
+        let members = Membership::parse_all(&read_text(file)?);
         let unified_only = magic_of(ROOT).is_ok_and(|magic| magic == CGROUP2_MAGIC);
         let mut mounts = None;
         let mut hierarchies = Vec::with_capacity(members.len());
@@ -105,12 +117,16 @@ impl Hierarchy {
     /// # Errors
     /// The mount shows a part of the tree that this process is not in.
     pub fn own_directory(&self) -> Result<String> {
-        if self.root.is_none() && self.shows_the_whole_tree() {
-            return Ok(self.own.clone());
-        }
-        let mounts = Mount::parse_all(&read_text("/proc/self/mountinfo")?);
-        let mount = mounts.iter().rev().find(|m| m.point == self.mount && m.holds(&self.controllers));
-        mount.and_then(|m| m.locate(&self.own)).ok_or_else(|| {
+        let found = match &self.root {
+            None if self.shows_the_whole_tree() => return Ok(self.own.clone()),
+            Some(root) => locate(root, &self.own),
+            None => {
+                let mounts = Mount::parse_all(&read_text("/proc/self/mountinfo")?);
+                let mount = mounts.iter().rev().find(|m| m.point == self.mount && m.holds(&self.controllers));
+                mount.and_then(|m| locate(&m.root, &self.own))
+            }
+        };
+        found.ok_or_else(|| {
             Error::system(format!("the cgroup of this process, {:?}, is not visible below {:?}", self.own, self.mount))
         })
     }

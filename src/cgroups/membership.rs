@@ -66,15 +66,16 @@ impl Mount {
             Some(first) => !self.unified && self.options.contains(first),
         }
     }
+}
 
-    /// The directory below the mount point that shows the cgroup `path`: `/` or `/x/y`; none if it is not beneath.
-    pub fn locate(&self, path: &str) -> Option<String> {
-        let rest = if self.root == "/" { path } else { path.strip_prefix(self.root.as_str())? };
-        match rest {
-            "" | "/" => Some("/".to_owned()),
-            rest if rest.starts_with('/') && !rest.split('/').any(|part| part == "..") => Some(rest.to_owned()),
-            _ => None,
-        }
+/// The directory that shows the cgroup `path` below a mount of the cgroup `root`: `/` or `/x/y`; none if it is not
+/// beneath.
+pub fn locate(root: &str, path: &str) -> Option<String> {
+    let rest = if root == "/" { path } else { path.strip_prefix(root)? };
+    match rest {
+        "" | "/" => Some("/".to_owned()),
+        rest if rest.starts_with('/') && !rest.split('/').any(|part| part == "..") => Some(rest.to_owned()),
+        _ => None,
     }
 }
 
@@ -139,11 +140,10 @@ mod tests {
 
     #[test]
     fn a_cgroup_is_located_below_a_mount_of_a_part_of_the_tree() {
-        let mount = |root: &str| Mount { root: root.into(), point: "/m".into(), unified: true, options: vec![] };
-        assert_eq!(mount("/").locate("/a/b"), Some("/a/b".into()));
-        assert_eq!(mount("/a").locate("/a/b"), Some("/b".into()));
-        assert_eq!(mount("/a").locate("/a"), Some("/".into()));
-        assert_eq!(mount("/a").locate("/ab"), None);
-        assert_eq!(mount("/").locate("/../x"), None);
+        assert_eq!(locate("/", "/a/b"), Some("/a/b".into()));
+        assert_eq!(locate("/a", "/a/b"), Some("/b".into()));
+        assert_eq!(locate("/a", "/a"), Some("/".into()));
+        assert_eq!(locate("/a", "/ab"), None);
+        assert_eq!(locate("/", "/../x"), None);
     }
 }

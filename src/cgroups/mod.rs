@@ -23,10 +23,13 @@ mod kill;
 mod layout;
 pub mod limits;
 pub mod membership;
+mod oom;
 pub mod place;
 mod plan;
 mod remove;
+pub mod stats;
 mod unified;
+mod update;
 pub mod v1;
 pub mod v2;
 mod view;
@@ -38,8 +41,10 @@ pub use devices::{Rule, Type};
 pub use join::Joiner;
 pub use layout::{Hierarchy, Layout, Mode};
 pub use limits::Limits;
+pub use oom::{Oom, OomEvents};
 pub use place::{Place, Scope};
 pub use plan::{Driver, Plan};
+pub use stats::Stats;
 pub use view::{Seen, View};
 
 #[cfg(test)]

@@ -258,3 +258,98 @@ fn without_a_driver_there_is_nothing_to_do() {
     assert!(cgroup.freeze().is_err());
     cgroup.remove().unwrap();
 }
+
+#[test]
+fn an_update_that_is_refused_leaves_the_old_limits() {
+    if !may_make_cgroups() || Layout::read().unwrap().mode() == Mode::Unified {
+        return;
+    }
+    let fixture = Fixture::new("update", r#"{"cpu":{"shares":500},"pids":{"limit":20}}"#);
+    fixture.cgroup.apply_early().unwrap();
+    fixture.cgroup.apply_late().unwrap();
+    let limits = |json: &str| Limits::parse(&config::parse_resources(json).unwrap(), "").unwrap();
+    let error = fixture
+        .cgroup
+        .update(&limits(r#"{"cpu":{"shares":600},"memory":{"limit":9000000},"pids":{"limit":4194305000}}"#));
+    let shares = |f: &Fixture| f.branch("cpu").map(|b| b.read("cpu.shares").unwrap());
+    if fixture.branch("pids").is_some() {
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("linux.resources.pids.limit: "), "{error}");
+        assert!(shares(&fixture).is_none_or(|s| s == "500"));
+        let unlimited = |b: &Branch| b.read("memory.limit_in_bytes").unwrap().parse::<u64>().unwrap() > 1 << 60;
+        assert!(fixture.branch("memory").is_none_or(unlimited));
+    }
+    fixture.cgroup.update(&limits(r#"{"cpu":{"shares":700}}"#)).unwrap();
+    assert!(shares(&fixture).is_none_or(|s| s == "700"));
+}
+
+#[test]
+fn memory_and_swap_grow_and_shrink_in_whichever_order_the_kernel_takes() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let fixture = Fixture::new("memory", "{}");
+    let Some(branch) = fixture.branch("memory").filter(|b| b.read("memory.memsw.limit_in_bytes").is_ok()) else {
+        return;
+    };
+    for (limit, swap) in [(50, 100), (200, 300), (20, 20), (100, 100)] {
+        let (limit, swap) = (limit << 20, swap << 20);
+        let json = format!(r#"{{"memory":{{"limit":{limit},"swap":{swap}}}}}"#);
+        fixture.cgroup.update(&Limits::parse(&config::parse_resources(&json).unwrap(), "").unwrap()).unwrap();
+        assert_eq!(branch.read("memory.limit_in_bytes").unwrap(), limit.to_string());
+        assert_eq!(branch.read("memory.memsw.limit_in_bytes").unwrap(), swap.to_string());
+    }
+}
+
+#[test]
+fn the_end_of_memory_is_told() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let mut fixture = Fixture::new("oom", r#"{"memory":{"limit":8388608,"swap":8388608}}"#);
+    if fixture.branch("memory").is_none() && Layout::read().unwrap().mode() != Mode::Unified {
+        return;
+    }
+    fixture.cgroup.apply_late().unwrap();
+    let mut events = fixture.cgroup.oom_events().unwrap();
+    assert_eq!(events.wait(0).unwrap(), Oom::Quiet);
+    fixture.shell("x=0123456789; while :; do x=$x$x; done");
+    eventually("told", || events.wait(100).unwrap() == Oom::Happened);
+    fixture.cgroup.remove().unwrap();
+    eventually("told of the cgroup's end", || events.wait(100).unwrap() == Oom::Gone);
+}
+
+#[test]
+fn what_is_used_is_counted() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let mut fixture = Fixture::new("stats", r#"{"pids":{"limit":9}}"#);
+    fixture.cgroup.apply_early().unwrap();
+    fixture.cgroup.apply_late().unwrap();
+    fixture.shell("exec sleep 1000");
+    eventually("time is counted", || fixture.cgroup.stats().cpu.usage.total > 0);
+    let stats = fixture.cgroup.stats();
+    assert_eq!((stats.pids.current, stats.pids.limit), (1, 9));
+    assert!(stats.memory.usage.usage > 0 && !stats.cpuset.cpus.is_empty());
+}
+
+#[test]
+fn one_can_join_a_cgroup_that_the_container_has_made() {
+    if !may_make_cgroups() || Layout::read().unwrap().mode() == Mode::Unified {
+        return;
+    }
+    let fixture = Fixture::new("below", "{}");
+    assert!(fixture.cgroup.joiner_below(&[(&[], "nested")]).is_err());
+    fixture.cgroup.branches().iter().for_each(branch_child);
+    let joiner = fixture.cgroup.joiner_below(&[(&["cpu".into()], "/nested")]).unwrap();
+    let moved = std::thread::spawn(move || {
+        joiner.join_self().unwrap();
+        std::fs::read_to_string("/proc/thread-self/cgroup").unwrap()
+    });
+    let text = moved.join().unwrap();
+    for member in membership::Membership::parse_all(&text) {
+        let nested = member.path.ends_with("/nested");
+        assert_eq!(nested, member.controllers.contains(&"cpu".to_owned()), "{text}");
+    }
+}

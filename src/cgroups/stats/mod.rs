@@ -1,0 +1,268 @@
+//! What a container uses, in the form of runc's `events --stats`, which its callers parse.
+
+mod v1;
+mod v2;
+
+use super::branch::Branch;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// All that is counted. Sections whose controller is not there stay empty.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Stats {
+    /// Processors.
+    pub cpu: Cpu,
+    /// Which processors and memory nodes.
+    pub cpuset: Cpuset,
+    /// Memory.
+    pub memory: Memory,
+    /// Tasks.
+    pub pids: Pids,
+    /// Block devices.
+    pub blkio: Blkio,
+    /// Huge pages, by page size.
+    pub hugetlb: BTreeMap<String, Hugetlb>,
+}
+
+/// Processor time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Cpu {
+    /// Time used.
+    pub usage: CpuUsage,
+    /// Time denied.
+    pub throttling: Throttling,
+    /// Time waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
+}
+
+/// Times in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)] // The names say it.
+pub struct CpuUsage {
+    #[serde(skip_serializing_if = "is_zero")]
+    pub total: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub percpu: Vec<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub percpu_kernel: Vec<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub percpu_user: Vec<u64>,
+    pub kernel: u64,
+    pub user: u64,
+}
+
+/// How often the quota was met; the time is in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)] // The names say it.
+pub struct Throttling {
+    #[serde(skip_serializing_if = "is_zero")]
+    pub periods: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub throttled_periods: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub throttled_time: u64,
+}
+
+/// Pressure stall information (Documentation/accounting/psi.rst of the kernel).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Pressure {
+    /// Some tasks waited.
+    pub some: Stall,
+    /// All tasks waited.
+    pub full: Stall,
+}
+
+/// Percentages over the last seconds, and microseconds in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)] // The names say it.
+pub struct Stall {
+    pub avg10: f64,
+    pub avg60: f64,
+    pub avg300: f64,
+    pub total: u64,
+}
+
+/// cpuset(7).
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)] // The names are those of the kernel's files.
+pub struct Cpuset {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cpus: Vec<u16>,
+    pub cpu_exclusive: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mems: Vec<u16>,
+    pub mem_hardwall: u64,
+    pub mem_exclusive: u64,
+    pub memory_migrate: u64,
+    pub memory_spread_page: u64,
+    pub memory_spread_slab: u64,
+    pub memory_pressure: u64,
+    pub sched_load_balance: u64,
+    pub sched_relax_domain_level: i64,
+}
+
+/// Bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)] // The names say it.
+pub struct Memory {
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cache: u64,
+    pub usage: MemoryEntry,
+    pub swap: MemoryEntry,
+    pub kernel: MemoryEntry,
+    #[serde(rename = "kernelTCP")]
+    pub kernel_tcp: MemoryEntry,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub raw: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
+}
+
+/// Bytes, and how often the limit was met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)] // The names say it.
+pub struct MemoryEntry {
+    pub limit: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub usage: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max: u64,
+    pub failcnt: u64,
+}
+
+/// How many tasks there are and may be; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)] // The names say it.
+pub struct Pids {
+    #[serde(skip_serializing_if = "is_zero")]
+    pub current: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub limit: u64,
+}
+
+/// Huge pages of one size, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)] // The names say it.
+pub struct Hugetlb {
+    #[serde(skip_serializing_if = "is_zero")]
+    pub usage: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max: u64,
+    pub failcnt: u64,
+}
+
+/// Block devices.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)] // The names are those of the kernel's files.
+pub struct Blkio {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_service_bytes_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_serviced_recursive: Vec<BlkioEntry>,
+    #[serde(rename = "ioQueueRecursive", skip_serializing_if = "Vec::is_empty")]
+    pub io_queued_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_service_time_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_wait_time_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_merged_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_time_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sectors_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
+}
+
+/// One counter of one device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)] // The names say it.
+pub struct BlkioEntry {
+    #[serde(skip_serializing_if = "is_zero")]
+    pub major: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub minor: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub op: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub value: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// Reads all counters of a cgroup. A file that is not there counts nothing.
+pub(super) fn read(branches: &[Branch]) -> Stats {
+    match branches {
+        [only] if only.is_unified() => v2::read(only),
+        branches => v1::read(branches),
+    }
+}
+
+/// A file with one number; `max` is the largest one, and no number none.
+fn number(branch: &Branch, file: &str) -> Option<u64> {
+    branch.read(file).ok().map(|text| parse(&text))
+}
+
+fn parse(text: &str) -> u64 {
+    if text == "max" { u64::MAX } else { text.parse().unwrap_or(0) }
+}
+
+/// A file of lines `NAME NUMBER`.
+fn table(branch: &Branch, file: &str) -> BTreeMap<String, u64> {
+    let text = branch.read(file).unwrap_or_default();
+    let rows = text.lines().filter_map(|line| line.split_once(' '));
+    rows.filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?))).collect()
+}
+
+/// A list such as `0-3,7` as single numbers.
+fn list(text: &str) -> Vec<u16> {
+    let mut numbers = Vec::new();
+    for part in text.split(',') {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        if let (Ok(from), Ok(to)) = (from.trim().parse::<u16>(), to.trim().parse::<u16>()) {
+            numbers.extend(from..=to);
+        }
+    }
+    numbers
+}
+
+/// A pressure file: none where the kernel keeps no such account.
+fn pressure(branch: &Branch, file: &str) -> Option<Pressure> {
+    let text = branch.read(file).ok()?;
+    let mut pressure = Pressure::default();
+    for line in text.lines() {
+        let mut stall = Stall::default();
+        for (key, value) in line.split(' ').filter_map(|field| field.split_once('=')) {
+            match key {
+                "avg10" => stall.avg10 = value.parse().unwrap_or(0.0),
+                "avg60" => stall.avg60 = value.parse().unwrap_or(0.0),
+                "avg300" => stall.avg300 = value.parse().unwrap_or(0.0),
+                "total" => stall.total = value.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+        match line.split(' ').next() {
+            Some("some") => pressure.some = stall,
+            Some("full") => pressure.full = stall,
+            _ => {}
+        }
+    }
+    Some(pressure)
+}
+
+/// The sizes of huge pages whose files `hugetlb.SIZE.END` are in the directory.
+fn huge_page_sizes(branch: &Branch, end: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(branch.directory()) else { return Vec::new() };
+    let names = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
+    let size = |name: String| name.strip_prefix("hugetlb.")?.strip_suffix(end).map(str::to_owned);
+    names.filter_map(size).filter(|size| !size.contains('.')).collect()
+}
+
+#[cfg(test)]
+mod tests;
