@@ -1,0 +1,80 @@
+//! For people.
+
+use super::Format;
+use crate::runner::{Outcome, Verdict};
+use std::io::{IsTerminal, Write};
+
+/// A moving line on a terminal, a line for each case elsewhere; silent for other formats.
+pub(crate) struct Progress {
+    enabled: bool,
+    terminal: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(format: Format) -> Self {
+        Progress {
+            enabled: format == Format::Text,
+            terminal: std::io::stderr().is_terminal(),
+        }
+    }
+
+    pub(crate) fn show(&self, outcome: &Outcome, done: usize, all: usize) {
+        if self.terminal {
+            eprint!("\r\x1b[K[{done}/{all}] {}", outcome.case.id());
+            // Only decoration.
+            let _ = std::io::stderr().flush();
+        } else if self.enabled {
+            let word = match outcome.verdict {
+                Verdict::Passed => "ok  ",
+                Verdict::Failed(_) => "FAIL",
+                Verdict::Skipped(_) => "skip",
+            };
+            println!(
+                "{word} {} ({} ms)",
+                outcome.case.id(),
+                outcome.time.as_millis()
+            );
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        if self.terminal {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+/// Skips and failures with their reasons.
+pub(super) fn body(outcomes: &[Outcome]) -> String {
+    let colours = std::io::stdout().is_terminal();
+    let paint = |colour: &str, word: &str| {
+        if colours {
+            format!("\x1b[{colour}m{word}\x1b[0m")
+        } else {
+            word.to_owned()
+        }
+    };
+    let mut body = String::from("\n");
+    for outcome in outcomes {
+        let Verdict::Skipped(reason) = &outcome.verdict else {
+            continue;
+        };
+        body += &format!(
+            "{} {}: {reason}\n",
+            paint("33", "skipped"),
+            outcome.case.id()
+        );
+    }
+    for outcome in outcomes {
+        let Verdict::Failed(reason) = &outcome.verdict else {
+            continue;
+        };
+        let clauses = outcome.case.clauses.join(", ");
+        body += &format!(
+            "{} {}\n    by {clauses}\n    {reason}\n",
+            paint("31", "failed"),
+            outcome.case.id()
+        );
+    }
+    body
+}
