@@ -76,7 +76,7 @@ engines: ## containerd, Docker and Podman on orlop, runc and crun
 	@$(PART) engines $(CARGO) run --locked -q -p integration -- engines
 
 conformance: ## the conformance suite on RUNTIME=PATH
-	@$(PART) conformance $(CARGO) run --locked -q -p oci-runtime-tests -- --runtime $(RUNTIME)
+	@$(PART) conformance $(CARGO) run --locked -q -p oci-runtime-tests -- run --runtime $(RUNTIME)
 
 soak: ## the long form of the tests that repeat
 	@integration/prerequisites build engines
