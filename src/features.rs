@@ -204,4 +204,37 @@ mod tests {
             assert_eq!(seen.len(), list.len());
         }
     }
+
+    #[test]
+    fn every_mount_option_is_recognised_and_no_other() {
+        let accepts = |option: &str| {
+            let bind = format!(r#"{{"destination":"/x","type":"bind","source":"/y","options":["rbind","{option}"]}}"#);
+            let json = format!(
+                r#"{{"root":{{"path":"r"}},"mounts":[{bind}],"linux":{{"namespaces":[{{"type":"user"}},{{"type":"mount"}}]}}}}"#
+            );
+            let spec = crate::config::parse(&json).unwrap();
+            crate::rootfs::Rootfs::parse(&spec, std::path::Path::new("/bundle"), Default::default())
+        };
+        // What is not recognised would go to the filesystem, and a bind mount has none.
+        let unknown = |option: &str| accepts(option).is_err_and(|e| e.to_string().contains("filesystem-specific"));
+        for option in lists::MOUNT_OPTIONS {
+            assert!(!unknown(option), "{option}");
+        }
+        assert!(unknown("size=1"));
+    }
+
+    #[test]
+    fn every_namespace_is_recognised_and_no_other() {
+        let parse = |kind: &str| {
+            let maps = r#"[{"containerID":0,"hostID":0,"size":1}]"#;
+            let maps =
+                if kind == "user" { format!(r#","uidMappings":{maps},"gidMappings":{maps}"#) } else { String::new() };
+            let json = format!(r#"{{"linux":{{"namespaces":[{{"type":"{kind}"}}]{maps}}}}}"#);
+            crate::namespaces::Namespaces::parse(&crate::config::parse(&json).unwrap()).map(drop)
+        };
+        for kind in lists::NAMESPACES {
+            parse(kind).unwrap_or_else(|e| panic!("{kind}: {e}"));
+        }
+        assert!(parse("net").is_err());
+    }
 }
