@@ -27,7 +27,7 @@ const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 pub struct Built<'a> {
     pub(crate) rootfs: &'a Rootfs,
     pub(crate) root: Root,
-    null: DevNull,
+    null: Option<DevNull>,
     /// The root of the procfs that was mounted at /proc.
     proc: Option<OwnedFd>,
     /// Mounts to be made read-only once nothing more is put into them.
@@ -46,7 +46,7 @@ impl Rootfs {
     }
 
     fn build_unmasked(&self, mut prepared: Prepared, cgroups: &CgroupView) -> Result<Built<'_>> {
-        let null = DevNull::open()?;
+        let null = if self.masked.is_empty() { None } else { Some(DevNull::open()?) };
         let root = self.attach_root(&prepared).with(|| format!("mount the root filesystem {}", self.path.display()))?;
         let mut built = Built { rootfs: self, root, null, proc: None, late: Vec::new() };
         for mount in &self.mounts {
@@ -155,7 +155,7 @@ impl Built<'_> {
             }
             return attributes::apply_attached(&mounted, attributes::of(&mount.options));
         }
-        let tree = new.make(late)?;
+        let tree = new.make(late).map_err(|e| with_hint(e, kind))?;
         if mount.options.copy_up {
             copy::up(&self.root.open(&mount.destination, libc::O_RDONLY | libc::O_DIRECTORY)?, &tree)?;
         }
@@ -176,8 +176,9 @@ impl Built<'_> {
         let later = self.rootfs.mounts.iter().skip(mount.index + 1);
         let devices = self.rootfs.devices.iter().map(|device| &device.path);
         let places = later.map(|mount| &mount.destination).chain(devices);
-        let filled = places.into_iter().any(|place| place.is_within(&mount.destination));
-        read_only && (filled || options.copy_up)
+        let filled = || places.into_iter().any(|place| place.is_within(&mount.destination));
+        let takes_names = matches!(&mount.kind, Kind::Filesystem { kind, .. } if kind == "tmpfs" || kind == "ramfs");
+        read_only && takes_names && (options.copy_up || filled())
     }
 
     /// The place of a procfs or sysfs: a real directory, reached through real directories (CVE-2019-19921).
@@ -236,7 +237,9 @@ impl Built<'_> {
     pub fn protect(self) -> Result<()> {
         let rootfs = self.rootfs;
         mask::protect(&self.root, &rootfs.readonly_paths)?;
-        mask::hide(&self.root, &rootfs.masked, self.null, rootfs.label.as_deref())?;
+        if let Some(null) = self.null {
+            mask::hide(&self.root, &rootfs.masked, null, rootfs.label.as_deref())?;
+        }
         for mount in &self.late {
             attributes::apply_attached(mount, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;
         }
@@ -268,6 +271,19 @@ fn of_two_kinds(failure: Failure, tree: &OwnedFd, place: &Handle) -> Error {
             ))
         }
         _ => failure.into(),
+    }
+}
+
+/// What is behind an EPERM for the filesystems of the kernel that show a namespace.
+fn with_hint(error: Error, kind: &str) -> Error {
+    match kind {
+        _ if error.errno() != libc::EPERM => error,
+        "proc" => {
+            error.hint("in a user namespace a procfs needs a pid namespace of its own, and a host /proc without masks")
+        }
+        "sysfs" => error.hint("in a user namespace a sysfs needs a network namespace of its own; bind /sys instead"),
+        "mqueue" => error.hint("in a user namespace an mqueue needs an ipc namespace of its own"),
+        _ => error,
     }
 }
 

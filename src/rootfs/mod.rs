@@ -5,7 +5,7 @@
 //! ```text
 //!  parent   Rootfs::prepare       host descriptors: the root directory, sources that the child could not open
 //!           Prepared::directory   the current directory when the mount namespace is made, so that it is found again there
-//!           Prepared::map_ids     id-mapped sources, once the user namespace has its ids
+//!           Rootfs::map_ids       id-mapped sources, once the user namespace has its ids
 //!  child    Rootfs::propagate     no mount made from here on reaches the host
 //!           Rootfs::build         the root at its host path, all mounts, devices and links in it
 //!           (hooks of the runtime and createContainer)
@@ -24,6 +24,7 @@ mod console;
 mod copy;
 mod device;
 mod filesystem;
+mod idmap;
 mod mask;
 mod mount;
 mod options;
@@ -36,6 +37,7 @@ mod tests;
 pub use attach::Built;
 pub use cgroup::{CgroupView, Hierarchy};
 pub use console::Console;
+pub use idmap::user_namespace;
 pub use mount::{IdMappings, IdmapOf};
 pub use pivot::Enter;
 pub use prepare::{Prepared, Sources};
@@ -107,6 +109,11 @@ impl Rootfs {
     /// Where the root directory is on the host.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the config asks for that has no effect, each with its place in the config.
+    pub fn warnings(&self) -> Vec<String> {
+        self.mounts.iter().filter_map(Mount::warning).collect()
     }
 
     /// Whether /dev is the container's own, to be filled; a bind mount of the host's /dev is left as it is.

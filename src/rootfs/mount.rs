@@ -71,7 +71,17 @@ impl Mount {
         format!("mounts[{}]: mount {}", self.index, self.destination)
     }
 
-    /// Whether it is a bind mount of the host at `path` or at something above it.
+    /// Options of a filesystem on a bind mount, which the kernel ignores, as the filesystem is not made but shown.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let of_filesystem = !self.options.superblock.is_empty() || self.options.legacy_flags != 0;
+        let bind = matches!(self.kind, Kind::Bind { .. });
+        (bind && of_filesystem).then(|| {
+            let names = "sync, dirsync, lazytime, mand, iversion and silent";
+            format!("mounts[{}].options: {names} have no effect on a bind mount", self.index)
+        })
+    }
+
+    /// Whether it is a bind mount at `path`.
     pub(crate) fn binds_over(&self, path: &InRoot) -> bool {
         matches!(self.kind, Kind::Bind { .. }) && self.destination == *path
     }

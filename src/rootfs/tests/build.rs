@@ -288,3 +288,107 @@ fn a_file_where_a_directory_is_bound_is_an_error_that_engines_know() {
         assert!(error.contains("not a directory"), "{error}");
     });
 }
+
+#[test]
+fn a_bind_mount_is_seen_through_its_id_mapping() {
+    in_namespace(|| {
+        fs::create_dir("/mnt/bundle/source").unwrap();
+        fs::create_dir("/mnt/bundle/source/sub").unwrap();
+        calls::mount(
+            "/mnt/bundle/source/sub",
+            &calls::Mount { source: Some("x"), kind: Some("tmpfs"), ..Default::default() },
+        )
+        .unwrap();
+        let ids = r#""uidMappings":[{"containerID":0,"hostID":1000,"size":10}],"gidMappings":[{"containerID":0,"hostID":2000,"size":10}]"#;
+        let mounts = format!(
+            r#"{{"destination":"/one","source":"source","options":["rbind","idmap"],{ids}}},
+            {{"destination":"/tree","source":"source","options":["rbind","ridmap","ro"],{ids}}}"#
+        );
+        let rootfs = parsed(&mounts, "").unwrap();
+        let mut prepared = rootfs.prepare(Sources::ByParent).unwrap();
+        let single = crate::sys::process::SingleThreaded::at_start();
+        for (n, of) in rootfs.id_mapped() {
+            let IdmapOf::Own(ids) = of else { panic!("{of:?}") };
+            let userns = user_namespace(&single, ids).unwrap();
+            prepared.set_tree(n, rootfs.map_ids(n, &userns).unwrap());
+        }
+        crate::sys::fs::change_dir_to(prepared.directory()).unwrap();
+        rootfs.propagate().unwrap();
+        rootfs.build(prepared, &CgroupView::default()).unwrap();
+        let owner = |path: &str| fs::metadata(path).map(|m| (m.uid(), m.gid())).unwrap();
+        assert_eq!(owner("one"), (1000, 2000));
+        assert_eq!(owner("one/sub"), (0, 0));
+        assert_eq!(owner("tree/sub"), (1000, 2000));
+        assert!(fs::write("tree/x", "").is_err());
+    });
+}
+
+#[test]
+fn fifteen_hundred_bind_mounts_need_no_more_descriptors_than_one() {
+    in_namespace(|| {
+        let mounts: Vec<String> = (0..1500)
+            .map(|n| format!(r#"{{"destination":"/m/{n}","source":"/mnt/outside/file","options":["rbind","ro"]}}"#))
+            .collect();
+        let rootfs = parsed(&mounts.join(","), "").unwrap();
+        let before = open_files();
+        let built = built(&rootfs).unwrap();
+        assert!(open_files() < before + 512);
+        let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        assert_eq!(table.lines().filter(|line| line.contains("/rootfs/m/")).count(), 1500);
+        drop(built);
+    });
+}
+
+/// Of the whole test process, other tests included.
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn a_kernel_without_mount_setattr_gives_the_same_mounts_but_for_recursive_options() {
+    in_namespace(|| {
+        without_call(libc::SYS_mount_setattr);
+        let mounts = format!(
+            r#"{USUAL},{{"destination":"/a","source":"/mnt/outside","options":["rbind","ro","nosuid","noatime","private"]}},
+            {{"destination":"/etc/file","source":"/mnt/outside/file","options":["bind","ro"]}}"#
+        );
+        let linux = r#""maskedPaths":["/proc/keys","/sys/firmware"],"readonlyPaths":["/proc/sys"],"rootfsPropagation":"shared""#;
+        let mut rootfs = parsed(&mounts, linux).unwrap();
+        rootfs.readonly = true;
+        let built = built(&rootfs).unwrap();
+        built.pivot(Enter::Pivot).unwrap();
+        built.console().unwrap();
+        built.protect().unwrap();
+        assert_eq!(mount_at("/a").unwrap()[0], "ro,nosuid,noatime");
+        assert_eq!(mount_at("/etc/file").unwrap()[0], "ro,relatime");
+        assert_eq!(mount_at("/proc/keys").unwrap()[0], "ro,nosuid,noexec,relatime");
+        assert_eq!(mount_at("/proc/sys").unwrap()[0], "ro,nosuid,nodev,noexec,relatime");
+        let [own, optional, ..] = mount_at("/").unwrap();
+        assert!(own.starts_with("ro,") && optional.starts_with("shared:"), "{own} {optional}");
+    });
+    in_namespace(|| {
+        without_call(libc::SYS_mount_setattr);
+        let rootfs = parsed(r#"{"destination":"/a","source":"/mnt/outside","options":["rbind","rro"]}"#, "").unwrap();
+        let error = built(&rootfs).unwrap_err().to_string();
+        assert!(error.contains("need mount_setattr(2) of Linux 5.12"), "{error}");
+    });
+}
+
+/// From here on the calling thread gets ENOSYS for a system call.
+fn without_call(number: libc::c_long) {
+    let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut program = [
+        statement(0x20, 0, 0, 0),
+        statement(0x15, 0, 1, number as u32),
+        statement(0x06, 0, 0, 0x0005_0000 | libc::ENOSYS as u32),
+        statement(0x06, 0, 0, 0x7fff_0000),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    crate::sys::process::prctl(libc::PR_SET_SECCOMP, 2, &raw const filter as u64, 0, 0).unwrap();
+}
+
+#[test]
+fn options_of_a_filesystem_on_a_bind_mount_are_warned_of() {
+    let rootfs = parsed(r#"{"destination":"/a","source":"/b","options":["bind","sync"]}"#, "").unwrap();
+    assert!(rootfs.warnings()[0].starts_with("mounts[0].options: "));
+}
