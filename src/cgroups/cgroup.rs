@@ -1,6 +1,7 @@
 //! A container's cgroup in all hierarchies: made, joined, limited, frozen, killed, removed.
 
 use super::branch::Branch;
+use super::devices::Rule;
 use super::join::Joiner;
 use super::layout::{Hierarchy, Layout, Mode};
 use super::limits::Limits;
@@ -9,7 +10,7 @@ use super::place::Place;
 use super::plan::Plan;
 use super::stats::{self, Stats};
 use super::write::{Moment, Write};
-use super::{apply, freezer, kill, remove, unified, update, v1, v2};
+use super::{apply, freezer, kill, owner, remove, unified, update, v1, v2};
 use crate::error::{Context, Error, Result};
 use crate::sys::file;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ pub struct Record {
 pub struct Cgroup {
     branches: Vec<Branch>,
     writes: Vec<Write>,
+    /// Rules for a filter: only where there is no v1 controller of devices.
+    devices: Option<Vec<Rule>>,
+    owner: Option<u32>,
     rootless: bool,
     named: bool,
 }
@@ -50,12 +54,25 @@ impl Cgroup {
             }
         }
         let writes = writes(&branches, &plan.limits)?;
-        Ok(Cgroup { branches, writes, rootless: plan.rootless, named: plan.named })
+        let (rootless, named) = (plan.rootless, plan.named);
+        let mut cgroup = Cgroup { branches, writes, devices: None, owner: None, rootless, named };
+        if cgroup.unified_only() {
+            cgroup.devices = plan.limits.devices.clone();
+            cgroup.owner = plan.owner;
+        }
+        Ok(cgroup)
     }
 
     /// The cgroup that a record tells of.
     pub fn open(record: Record) -> Cgroup {
-        Cgroup { branches: record.branches, writes: Vec::new(), rootless: false, named: true }
+        Cgroup {
+            branches: record.branches,
+            writes: Vec::new(),
+            devices: None,
+            owner: None,
+            rootless: false,
+            named: true,
+        }
     }
 
     /// What a later process needs; also true before [`Cgroup::create`], so that it can be kept before anything is made.
@@ -91,10 +108,21 @@ impl Cgroup {
             self.branches.remove(n);
         }
         let ready = match unified_only {
-            true => self.branches.iter().try_for_each(|b| unified::enable(b, &self.writes)),
+            true => self.branches.iter().try_for_each(|b| unified::enable(b, &self.writes)).and_then(|()| self.give()),
             false => Ok(()),
         };
         ready.and_then(|()| self.joiner()).inspect_err(|_| drop(remove::all(&made)))
+    }
+
+    fn give(&self) -> Result<()> {
+        match (self.owner, &self.branches[..]) {
+            (Some(uid), [only]) => match owner::give(only, uid) {
+                // Another user's than ours it can only be where we may say so.
+                Err(e) if self.rootless && is_refusal(&e) => Ok(()),
+                done => done,
+            },
+            _ => Ok(()),
+        }
     }
 
     /// Opens the ways into the cgroup as it is.
@@ -119,7 +147,18 @@ impl Cgroup {
     /// # Errors
     /// The first value that the kernel refuses, with its field.
     pub fn apply_early(&self) -> Result<()> {
+        match self.enforce_devices() {
+            Err(e) if self.rootless && is_refusal(&e) => {}
+            done => done?,
+        }
         self.apply(Moment::Early)
+    }
+
+    fn enforce_devices(&self) -> Result<()> {
+        match (&self.devices, &self.branches[..]) {
+            (Some(rules), [only]) => unified::enforce_devices(only, rules),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the limits that building the container would meet: call it after the runtime's last fork.

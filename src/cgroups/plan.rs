@@ -2,6 +2,7 @@
 
 use super::devices;
 use super::limits::Limits;
+use super::owner;
 use super::place::Place;
 use crate::config::Spec;
 use crate::error::Result;
@@ -27,6 +28,8 @@ pub struct Plan {
     pub named: bool,
     /// What the container may use; always with device rules.
     pub limits: Limits,
+    /// v2: the host's id of the user who is to own the cgroup, if it is not ours.
+    pub owner: Option<u32>,
     /// Whether missing rights over cgroups are forgiven as far as no limit needs them.
     pub rootless: bool,
 }
@@ -50,6 +53,6 @@ impl Plan {
             Driver::Systemd => Some(Place::parse_scope(path, id)?),
             Driver::None => None,
         };
-        Ok(Plan { place, named: path.is_some_and(|p| !p.is_empty()), limits, rootless })
+        Ok(Plan { place, named: path.is_some_and(|p| !p.is_empty()), limits, owner: owner::parse(spec), rootless })
     }
 }

@@ -353,3 +353,36 @@ fn one_can_join_a_cgroup_that_the_container_has_made() {
         assert_eq!(nested, member.controllers.contains(&"cpu".to_owned()), "{text}");
     }
 }
+
+#[test]
+fn a_device_filter_holds_and_is_replaced_at_once() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let mut fixture = Fixture::new("filter", "{}");
+    let Some(branch) = fixture.cgroup.branches().iter().find(|b| b.is_unified()).cloned() else { return };
+    let directory = crate::sys::file::open(branch.directory(), libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+    let null_only = |allow: bool| {
+        let rule = |kind, allow| devices::Rule { allow, kind, major: None, minor: None, access: 7 };
+        [
+            rule(devices::Type::All, true),
+            devices::Rule { major: Some(1), minor: Some(7), ..rule(devices::Type::Char, allow) },
+        ]
+    };
+    match filter::enforce(&directory, &null_only(true)) {
+        Err(e) if matches!(e.errno(), libc::EPERM | libc::ENOSYS | libc::EINVAL) => {
+            eprintln!("skipped: {e}");
+            return;
+        }
+        done => done.unwrap(),
+    }
+    filter::enforce(&directory, &null_only(false)).unwrap();
+    assert_eq!(crate::sys::bpf::device_filters(&directory).unwrap().len(), 1);
+    let marks = std::env::temp_dir().join(name("filter"));
+    std::fs::create_dir_all(&marks).unwrap();
+    fixture
+        .shell(&format!("cd {}; (: < /dev/null) && : > null; (: < /dev/full) && : > full; : > done", marks.display()));
+    eventually("the script ends", || marks.join("done").exists());
+    assert!(marks.join("null").exists() && !marks.join("full").exists());
+    std::fs::remove_dir_all(&marks).unwrap();
+}

@@ -1,8 +1,11 @@
 //! What cgroup v2 alone needs before a process can join: controllers enabled from the root down.
 
 use super::branch::{Branch, read, write as write_file};
+use super::devices::Rule;
+use super::filter;
 use super::write::Write;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
+use crate::sys::file;
 
 /// Controllers whose cgroup must be a domain of its own processes, as they cannot count by thread.
 const DOMAIN_CONTROLLERS: [&str; 5] = ["memory", "io", "hugetlb", "rdma", "misc"];
@@ -31,6 +34,15 @@ pub(super) fn enable(branch: &Branch, writes: &[Write]) -> Result<()> {
         branch.write("cgroup.type", "threaded")?;
     }
     Ok(())
+}
+
+/// Puts device rules into force: `linux.resources.devices` and the default ones.
+///
+/// # Errors
+/// The directory is gone, or the kernel refuses the filter.
+pub(super) fn enforce_devices(branch: &Branch, rules: &[Rule]) -> Result<()> {
+    let directory = file::open(branch.directory(), libc::O_RDONLY | libc::O_DIRECTORY)?;
+    filter::enforce(&directory, rules).at("linux.resources.devices")
 }
 
 /// Enables for the children of a directory what it has itself: all at once, else one by one.

@@ -2,10 +2,10 @@
 
 use super::apply;
 use super::branch::Branch;
-use super::devices::{Exception, Exceptions, Rule};
+use super::devices::{self, Exception, Exceptions, Rule};
 use super::limits::Limits;
 use super::write::Write;
-use super::{v1, v2};
+use super::{unified, v1, v2};
 use crate::error::{Error, Result};
 
 /// Applies the limits; when one is refused, those before it are taken back.
@@ -13,19 +13,27 @@ use crate::error::{Error, Result};
 /// # Errors
 /// The first value that cannot be applied, with its field.
 pub(super) fn update(branches: &[Branch], limits: &Limits) -> Result<()> {
-    let unified = branches.iter().all(Branch::is_unified);
+    let only_unified = branches.iter().all(Branch::is_unified);
     let mut limits = limits.clone();
-    if unified {
+    if only_unified {
         complete_quota(branches, &mut limits);
     }
     check_memory(branches, &limits)?;
-    let devices = limits.devices.take();
-    let mut writes = if unified { v2::writes(&limits)? } else { v1::writes(&limits)? };
-    if let (Some(rules), false) = (&devices, unified) {
+    let mut devices = limits.devices.take();
+    if let Some(rules) = &mut devices {
+        rules.extend(devices::defaults());
+    }
+    let mut writes = if only_unified { v2::writes(&limits)? } else { v1::writes(&limits)? };
+    if let (Some(rules), false) = (&devices, only_unified) {
         writes.extend(device_changes(branches, rules)?);
     }
     let before: Vec<Write> = writes.iter().rev().filter_map(|w| undo(branches, w)).collect();
     let done = apply::all(branches, &writes.iter().collect::<Vec<_>>());
+    // The filter comes last: it replaces the old one at once, or fails and leaves it.
+    let done = done.and_then(|()| match (&devices, branches) {
+        (Some(rules), [only]) if only_unified => unified::enforce_devices(only, rules),
+        _ => Ok(()),
+    });
     if done.is_err() {
         for write in &before {
             let _ = apply::all(branches, &[write]);

@@ -3,6 +3,7 @@
 //! Each function returns [`Result`], whose [`Failure`] renders the call as `strace` would print it, with descriptors
 //! resolved to their paths, and the error number in words. What is rendered is made only when a call has failed.
 
+pub mod bpf;
 pub mod cgroup;
 pub mod credentials;
 mod errno;

@@ -1,0 +1,90 @@
+//! Giving a v2 cgroup to the container's user (config-linux.md, "Cgroup ownership").
+
+use super::branch::Branch;
+use crate::config::{IdMapping, Spec};
+use crate::error::{IoContext, Result};
+use std::os::unix::fs::lchown;
+
+/// The files that may be given away where the kernel does not say it itself.
+const FILES: [&str; 3] = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
+
+/// The host's id of the user who is to own the cgroup: only where the container gets a cgroup namespace of its own and
+/// sees /sys/fs/cgroup writable.
+pub(super) fn parse(spec: &Spec<'_>) -> Option<u32> {
+    let linux = spec.linux.as_ref()?;
+    let fresh = |kind: &str| {
+        let mut namespaces = linux.namespaces.iter().flatten().filter(|n| n.type_.as_deref() == Some(kind));
+        namespaces.next().map(|n| n.path.as_deref().unwrap_or_default().is_empty())
+    };
+    if fresh("cgroup") != Some(true) {
+        return None;
+    }
+    let writable = spec.mounts.iter().flatten().any(|m| {
+        let cgroup = m.source.as_deref() == Some("cgroup") || matches!(m.type_.as_deref(), Some("cgroup" | "cgroup2"));
+        let read_only = m.options.iter().flatten().any(|o| o == "ro");
+        cgroup && m.destination.as_deref() == Some("/sys/fs/cgroup") && !read_only
+    });
+    let user = spec.process.as_ref().and_then(|p| p.user.as_ref()).and_then(|u| u.uid).unwrap_or(0);
+    match fresh("user") {
+        _ if !writable => None,
+        // Whom the ids of a joined namespace stand for is not in the config.
+        Some(false) => None,
+        Some(true) => map(linux.uid_mappings.as_deref().unwrap_or_default(), user),
+        None => Some(user),
+    }
+}
+
+fn map(mappings: &[IdMapping], id: u32) -> Option<u32> {
+    mappings.iter().find_map(|m| {
+        let offset = id.checked_sub(m.container_id?)?;
+        (offset < m.size?).then(|| m.host_id?.checked_add(offset)).flatten()
+    })
+}
+
+/// Makes the user the owner of the directory and of those files that are for it.
+///
+/// # Errors
+/// The owner cannot be changed.
+pub(super) fn give(branch: &Branch, uid: u32) -> Result<()> {
+    let list = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
+    let files: Vec<&str> = match &list {
+        Ok(list) => list.lines().filter(|name| !name.is_empty() && !name.contains('/')).collect(),
+        Err(_) => FILES.to_vec(),
+    };
+    let own = |path: String| lchown(&path, Some(uid), None).call(|| format!("lchown({path:?}, {uid})"));
+    own(branch.directory())?;
+    for name in files {
+        match own(branch.file(name)) {
+            // Not every kernel or cgroup has them all.
+            Err(e) if e.errno() == libc::ENOENT => {}
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(namespaces: &str, options: &str, mappings: &str) -> Option<u32> {
+        let json = format!(
+            r#"{{"process":{{"user":{{"uid":5}}}},"linux":{{"namespaces":[{namespaces}],"uidMappings":[{mappings}]}},
+                "mounts":[{{"destination":"/sys/fs/cgroup","source":"cgroup","type":"cgroup","options":[{options}]}}]}}"#
+        );
+        parse(&crate::config::parse(&json).unwrap())
+    }
+
+    #[test]
+    fn only_a_writable_mount_in_a_cgroup_namespace_changes_the_owner() {
+        let both = r#"{"type":"cgroup"},{"type":"user"}"#;
+        let mapping = r#"{"containerID":0,"hostID":1000,"size":10}"#;
+        assert_eq!(owner(both, "", mapping), Some(1005));
+        assert_eq!(owner(both, r#""nosuid","ro""#, mapping), None);
+        assert_eq!(owner(r#"{"type":"user"}"#, "", mapping), None);
+        assert_eq!(owner(r#"{"type":"cgroup","path":"/x"}"#, "", ""), None);
+        assert_eq!(owner(r#"{"type":"cgroup"},{"type":"user","path":"/x"}"#, "", ""), None);
+        assert_eq!(owner(r#"{"type":"cgroup"}"#, "", ""), Some(5));
+        assert_eq!(owner(both, "", r#"{"containerID":0,"hostID":1000,"size":5}"#), None);
+    }
+}
