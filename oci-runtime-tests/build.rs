@@ -9,26 +9,8 @@ fn main() {
     let out = PathBuf::from(variable("OUT_DIR")).join("probe");
     let mut rustc = Command::new(variable("RUSTC"));
     rustc
-        .args([
-            "--edition",
-            "2024",
-            "--crate-name",
-            "probe",
-            "--crate-type",
-            "bin",
-            "-C",
-            "target-feature=+crt-static",
-        ])
-        .args([
-            "-C",
-            "relocation-model=static",
-            "-C",
-            "opt-level=s",
-            "-C",
-            "panic=abort",
-            "-C",
-            "strip=symbols",
-        ])
+        .args(["--edition", "2024", "--crate-name", "probe", "--crate-type", "bin", "-C", "target-feature=+crt-static"])
+        .args(["-C", "relocation-model=static", "-C", "opt-level=s", "-C", "panic=abort", "-C", "strip=symbols"])
         .args(["--target", &variable("TARGET"), "-o"])
         .arg(&out)
         .arg("probe/src/main.rs");

@@ -25,13 +25,7 @@ impl Case {
         check: impl Fn(&Trial) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
         let how = how.into().trim().to_owned();
-        Case {
-            group: "",
-            name: name.into(),
-            clauses: clauses.to_vec(),
-            how,
-            check: Box::new(check),
-        }
+        Case { group: "", name: name.into(), clauses: clauses.to_vec(), how, check: Box::new(check) }
     }
 
     /// `group/name`: what `--filter`, `explain` and the lists of skips use.

@@ -4,20 +4,11 @@ use anyhow::{Context, Result, ensure};
 
 const TABLES: [(&str, &str); 6] = [
     ("runtime.md", include_str!("../clauses/runtime.txt")),
-    (
-        "runtime-linux.md",
-        include_str!("../clauses/runtime-linux.txt"),
-    ),
+    ("runtime-linux.md", include_str!("../clauses/runtime-linux.txt")),
     ("config.md", include_str!("../clauses/config.txt")),
-    (
-        "config-linux.md",
-        include_str!("../clauses/config-linux.txt"),
-    ),
+    ("config-linux.md", include_str!("../clauses/config-linux.txt")),
     ("features.md", include_str!("../clauses/features.txt")),
-    (
-        "features-linux.md",
-        include_str!("../clauses/features-linux.txt"),
-    ),
+    ("features-linux.md", include_str!("../clauses/features-linux.txt")),
 ];
 
 pub(crate) struct Clause {
@@ -42,34 +33,16 @@ impl Clause {
 pub(crate) fn table() -> Result<Vec<Clause>> {
     let mut clauses: Vec<Clause> = Vec::new();
     for (document, text) in TABLES {
-        for line in text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             if let Some(reason) = line.strip_prefix('!') {
-                let last = clauses
-                    .last_mut()
-                    .with_context(|| format!("{document}: a reason without a clause"))?;
+                let last = clauses.last_mut().with_context(|| format!("{document}: a reason without a clause"))?;
                 last.untested = Some(reason.trim());
                 continue;
             }
             let parts: Vec<&str> = line.splitn(4, '|').map(str::trim).collect();
-            let [id, level, anchor, quote] = parts[..] else {
-                anyhow::bail!("{document}: {line:?} is no clause")
-            };
-            ensure!(
-                !clauses.iter().any(|c| c.id == id),
-                "{document}: {id} is there twice"
-            );
-            clauses.push(Clause {
-                document,
-                id,
-                level,
-                anchor,
-                quote,
-                untested: None,
-            });
+            let [id, level, anchor, quote] = parts[..] else { anyhow::bail!("{document}: {line:?} is no clause") };
+            ensure!(!clauses.iter().any(|c| c.id == id), "{document}: {id} is there twice");
+            clauses.push(Clause { document, id, level, anchor, quote, untested: None });
         }
     }
     Ok(clauses)
@@ -84,21 +57,14 @@ mod tests {
         let clauses = super::table().unwrap();
         for case in cases::selected(&[]) {
             for id in &case.clauses {
-                assert!(
-                    clauses.iter().any(|c| c.id == *id),
-                    "{} names {id}, which is no clause",
-                    case.id()
-                );
+                assert!(clauses.iter().any(|c| c.id == *id), "{} names {id}, which is no clause", case.id());
             }
         }
     }
 
     #[test]
     fn no_two_cases_share_a_name() {
-        let mut ids: Vec<String> = cases::selected(&[])
-            .iter()
-            .map(crate::case::Case::id)
-            .collect();
+        let mut ids: Vec<String> = cases::selected(&[]).iter().map(crate::case::Case::id).collect();
         ids.sort();
         for pair in ids.windows(2) {
             assert_ne!(pair[0], pair[1]);

@@ -8,10 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(
-    version,
-    about = "Tries an OCI runtime against the runtime specification, clause by clause"
-)]
+#[command(version, about = "Tries an OCI runtime against the runtime specification, clause by clause")]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -126,17 +123,8 @@ fn explain(name: &str) -> Result<ExitCode> {
     for case in found {
         println!("{}\n    {}", case.id(), case.how);
         for id in &case.clauses {
-            let clause = clauses
-                .iter()
-                .find(|c| c.id == *id)
-                .with_context(|| format!("no clause {id}"))?;
-            println!(
-                "    {} ({}, {}): {}",
-                clause.id,
-                clause.level,
-                clause.place(),
-                clause.quote
-            );
+            let clause = clauses.iter().find(|c| c.id == *id).with_context(|| format!("no clause {id}"))?;
+            println!("    {} ({}, {}): {}", clause.id, clause.level, clause.place(), clause.quote);
         }
     }
     Ok(ExitCode::SUCCESS)

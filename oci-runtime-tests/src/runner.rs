@@ -30,35 +30,19 @@ pub(crate) struct Outcome {
 pub(crate) fn command(options: &RunOptions) -> Result<ExitCode> {
     let expected = options.skips.as_deref().map(skips::read).transpose()?;
     let progress = Progress::new(options.output);
-    let mut outcomes = run(&options.runtime, &options.common, |outcome, done, all| {
-        progress.show(outcome, done, all)
-    })?;
+    let mut outcomes = run(&options.runtime, &options.common, |outcome, done, all| progress.show(outcome, done, all))?;
     progress.end();
     outcomes.sort_by_key(|outcome| outcome.case.id());
-    let complaints = expected
-        .map(|list| skips::complaints(&list, &outcomes, &options.common.filter))
-        .unwrap_or_default();
+    let complaints =
+        expected.map(|list| skips::complaints(&list, &outcomes, &options.common.filter)).unwrap_or_default();
     output::write(options.output, &options.runtime, &outcomes, &complaints)?;
-    let failed = outcomes
-        .iter()
-        .any(|o| matches!(o.verdict, Verdict::Failed(_)));
-    Ok(if failed || !complaints.is_empty() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    let failed = outcomes.iter().any(|o| matches!(o.verdict, Verdict::Failed(_)));
+    Ok(if failed || !complaints.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Runs the selected cases against one runtime.
-pub(crate) fn run(
-    runtime: &Path,
-    common: &Common,
-    show: impl Fn(&Outcome, usize, usize),
-) -> Result<Vec<Outcome>> {
-    let selected: Vec<Arc<Case>> = cases::selected(&common.filter)
-        .into_iter()
-        .map(Arc::new)
-        .collect();
+pub(crate) fn run(runtime: &Path, common: &Common, show: impl Fn(&Outcome, usize, usize)) -> Result<Vec<Outcome>> {
+    let selected: Vec<Arc<Case>> = cases::selected(&common.filter).into_iter().map(Arc::new).collect();
     if selected.is_empty() {
         bail!("no case fits the filter");
     }
@@ -102,9 +86,5 @@ fn try_case(case: &Arc<Case>, bench: &Arc<Bench>) -> Outcome {
         },
         Err(_) => Verdict::Failed("the case itself panicked".to_owned()),
     };
-    Outcome {
-        case: case.clone(),
-        verdict,
-        time: start.elapsed(),
-    }
+    Outcome { case: case.clone(), verdict, time: start.elapsed() }
 }

@@ -28,19 +28,12 @@ pub(crate) fn isolate(common: &Common) -> Result<()> {
         return Ok(());
     }
     unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace")?;
-    mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-        None::<&str>,
-    )
-    .context("make all mounts private")?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .context("make all mounts private")?;
     if common.v1_only {
         let machine = Machine::survey()?;
         if let (Some(unified), false) = (&machine.unified, machine.v1.is_empty()) {
-            umount2(unified, MntFlags::MNT_DETACH)
-                .with_context(|| format!("unmount {}", unified.display()))?;
+            umount2(unified, MntFlags::MNT_DETACH).with_context(|| format!("unmount {}", unified.display()))?;
         }
     }
     Ok(())
@@ -81,43 +74,26 @@ impl Workplace {
             probe,
             version,
         };
-        Ok(Workplace {
-            bench: Arc::new(bench),
-        })
+        Ok(Workplace { bench: Arc::new(bench) })
     }
 }
 
 /// A name without a slash is looked up in `PATH`; a path is made absolute, as commands run elsewhere.
 fn program(runtime: &Path) -> Result<PathBuf> {
     if runtime.components().count() > 1 {
-        return runtime
-            .canonicalize()
-            .with_context(|| format!("find {}", runtime.display()));
+        return runtime.canonicalize().with_context(|| format!("find {}", runtime.display()));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places = std::env::split_paths(&path).map(|dir| dir.join(runtime));
-    places
-        .find(|place| place.is_file())
-        .with_context(|| format!("{} is not in PATH", runtime.display()))
+    places.find(|place| place.is_file()).with_context(|| format!("{} is not in PATH", runtime.display()))
 }
 
 fn claimed_version(features: Option<&Value>) -> String {
-    let most = features
-        .and_then(|f| f["ociVersionMax"].as_str())
-        .unwrap_or(OLDEST_CLAIMED);
+    let most = features.and_then(|f| f["ociVersionMax"].as_str()).unwrap_or(OLDEST_CLAIMED);
     let numbers = |v: &str| -> Vec<u32> {
-        v.split('-')
-            .next()
-            .unwrap_or(v)
-            .split('.')
-            .filter_map(|part| part.parse().ok())
-            .collect()
+        v.split('-').next().unwrap_or(v).split('.').filter_map(|part| part.parse().ok()).collect()
     };
-    let newest = if numbers(most) >= numbers(NEWEST_CLAIMED) {
-        NEWEST_CLAIMED
-    } else {
-        most
-    };
+    let newest = if numbers(most) >= numbers(NEWEST_CLAIMED) { NEWEST_CLAIMED } else { most };
     newest.to_owned()
 }
 
@@ -126,9 +102,7 @@ impl Drop for Workplace {
         end_descendants();
         let bench = &self.bench;
         for hierarchy in bench.machine.hierarchies() {
-            crate::bench::cgroup::remove_tree(
-                &hierarchy.join(bench.cgroup.trim_start_matches('/')),
-            );
+            crate::bench::cgroup::remove_tree(&hierarchy.join(bench.cgroup.trim_start_matches('/')));
         }
         crate::bench::mounts::detach_below(&bench.work);
         // Nothing more can be done about a file that stays.
@@ -160,20 +134,12 @@ fn descendants() -> Vec<i32> {
     let Ok(all) = procfs::process::all_processes() else {
         return Vec::new();
     };
-    let parents: Vec<(i32, i32)> = all
-        .flatten()
-        .filter_map(|p| p.stat().ok())
-        .map(|s| (s.pid, s.ppid))
-        .collect();
+    let parents: Vec<(i32, i32)> = all.flatten().filter_map(|p| p.stat().ok()).map(|s| (s.pid, s.ppid)).collect();
     let mut family = HashSet::from([std::process::id().cast_signed()]);
     loop {
         let before = family.len();
         family.extend(
-            parents
-                .iter()
-                .filter(|(_, parent)| family.contains(parent))
-                .map(|(pid, _)| *pid)
-                .collect::<Vec<_>>(),
+            parents.iter().filter(|(_, parent)| family.contains(parent)).map(|(pid, _)| *pid).collect::<Vec<_>>(),
         );
         if family.len() == before {
             break;

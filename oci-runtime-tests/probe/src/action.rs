@@ -20,50 +20,32 @@ pub(crate) fn act(action: &str) -> Answer {
         ["open", mode, path] => open(mode, path).map(|_| Value::Null),
         ["read", path] => read(path),
         ["write", path, text] => write(path, text),
-        ["stat", path] => fs::metadata(path)
-            .map(|m| report::facts(&m))
-            .map_err(number),
-        ["lstat", path] => fs::symlink_metadata(path)
-            .map(|m| report::facts(&m))
-            .map_err(number),
-        ["link", path] => fs::read_link(path)
-            .map(|p| p.display().to_string().into())
-            .map_err(number),
+        ["stat", path] => fs::metadata(path).map(|m| report::facts(&m)).map_err(number),
+        ["lstat", path] => fs::symlink_metadata(path).map(|m| report::facts(&m)).map_err(number),
+        ["link", path] => fs::read_link(path).map(|p| p.display().to_string().into()).map_err(number),
         ["list", path] => list(path),
         ["create", path] => fs::write(path, "").map(|()| Value::Null).map_err(number),
         ["mkdir", path] => fs::create_dir(path).map(|()| Value::Null).map_err(number),
         ["remove", path] => fs::remove_file(path).map(|()| Value::Null).map_err(number),
-        ["symlink", target, path] => std::os::unix::fs::symlink(target, path)
-            .map(|()| Value::Null)
-            .map_err(number),
+        ["symlink", target, path] => std::os::unix::fs::symlink(target, path).map(|()| Value::Null).map_err(number),
         ["chmod", mode, path] => chmod(mode, path),
-        ["chown", uid, gid, path] => {
-            sys::change_owner(path, parsed(uid)?, parsed(gid)?).map(|()| Value::Null)
-        }
+        ["chown", uid, gid, path] => sys::change_owner(path, parsed(uid)?, parsed(gid)?).map(|()| Value::Null),
         ["mknod", kind, major, minor, path] => node(kind, parsed(major)?, parsed(minor)?, path),
         ["mount", kind, flags, source, target] => {
             sys::mount_filesystem(source, target, kind, parsed(flags)?).map(|()| Value::Null)
         }
         ["sethostname", name] => sys::set_hostname(name).map(|()| Value::Null),
-        ["size", path] => open("r", path)
-            .and_then(|f| sys::filesystem_size(f.as_raw_fd()))
-            .map(Value::from),
+        ["size", path] => open("r", path).and_then(|f| sys::filesystem_size(f.as_raw_fd())).map(Value::from),
         ["syscall", number, args @ ..] => system_call(number, args),
         ["forks", most] => forks(parsed(most)?),
         ["touch", bytes] => Ok(touch(parsed(bytes)?)),
-        ["exec", program, args @ ..] => Err(number(
-            std::process::Command::new(program).args(args).exec(),
-        )),
+        ["exec", program, args @ ..] => Err(number(std::process::Command::new(program).args(args).exec())),
         ["run", program, args @ ..] => run(program, args),
         ["line"] => line(),
         ["wait"] => wait(),
         ["signals"] => signals(),
         ["exit", status] => sys::leave(parsed(status)?),
-        ["die", signal] => sys::raw(
-            KILL,
-            [std::process::id().into(), parsed(signal)?, 0, 0, 0, 0],
-        )
-        .map(Value::from),
+        ["die", signal] => sys::raw(KILL, [std::process::id().into(), parsed(signal)?, 0, 0, 0, 0]).map(Value::from),
         _ => Err(EINVAL),
     }
 }
@@ -102,27 +84,17 @@ fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, i32> {
 fn open(mode: &str, path: &str) -> Result<fs::File, i32> {
     const O_NONBLOCK_NOCTTY: i32 = 0o4000 | 0o400;
     let (read, write) = (mode.contains('r'), mode.contains('w'));
-    OpenOptions::new()
-        .read(read)
-        .write(write)
-        .custom_flags(O_NONBLOCK_NOCTTY)
-        .open(path)
-        .map_err(number)
+    OpenOptions::new().read(read).write(write).custom_flags(O_NONBLOCK_NOCTTY).open(path).map_err(number)
 }
 
 fn read(path: &str) -> Answer {
     let mut bytes = Vec::new();
-    open("r", path)?
-        .take(1 << 16)
-        .read_to_end(&mut bytes)
-        .map_err(number)?;
+    open("r", path)?.take(1 << 16).read_to_end(&mut bytes).map_err(number)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned().into())
 }
 
 fn write(path: &str, text: &str) -> Answer {
-    open("w", path)?
-        .write_all(text.as_bytes())
-        .map_err(number)?;
+    open("w", path)?.write_all(text.as_bytes()).map_err(number)?;
     Ok(Value::Null)
 }
 
@@ -166,9 +138,7 @@ fn forks(most: u32) -> Answer {
     for done in 0..most {
         if let Err(errno) = sys::waiting_child() {
             let entries = [("children", Value::from(done)), ("errno", errno.into())];
-            return Ok(Value::Map(
-                entries.map(|(key, value)| (key.to_owned(), value)).into(),
-            ));
+            return Ok(Value::Map(entries.map(|(key, value)| (key.to_owned(), value)).into()));
         }
     }
     Ok(Value::Map(vec![("children".to_owned(), most.into())]))
@@ -185,10 +155,7 @@ fn touch(bytes: u64) -> Value {
 
 /// Runs a program to its end with our standard output; gives its exit status.
 fn run(program: &str, args: &[&str]) -> Answer {
-    let status = std::process::Command::new(program)
-        .args(args)
-        .status()
-        .map_err(number)?;
+    let status = std::process::Command::new(program).args(args).status().map_err(number)?;
     Ok(status.code().into())
 }
 
@@ -201,10 +168,7 @@ fn line() -> Answer {
 /// Until SIGTERM.
 fn wait() -> Answer {
     const SIGTERM: i32 = 15;
-    sys::receive_signals(
-        || say("waiting", &Ok(Value::Null)),
-        |signal| signal == SIGTERM,
-    );
+    sys::receive_signals(|| say("waiting", &Ok(Value::Null)), |signal| signal == SIGTERM);
     Ok(Value::Null)
 }
 

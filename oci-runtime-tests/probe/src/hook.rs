@@ -15,30 +15,19 @@ pub(crate) fn run(args: &[String]) -> i32 {
     let mut state = String::new();
     let stdin = std::io::stdin().take(1 << 20).read_to_string(&mut state);
     let pid = pid_in(&state);
-    let actions = if rest.first().is_some_and(|word| word == "do") {
-        &rest[1..]
-    } else {
-        &[]
-    };
+    let actions = if rest.first().is_some_and(|word| word == "do") { &rest[1..] } else { &[] };
     let answers = actions.iter().map(|action| {
         let action = action.replace("{pid}", &pid);
         answer(&action, &act(&action))
     });
     let entries = vec![
         ("hook".to_owned(), Value::from(name.as_str())),
-        (
-            "stdin".to_owned(),
-            stdin.is_ok().then(|| state.clone()).into(),
-        ),
+        ("stdin".to_owned(), stdin.is_ok().then(|| state.clone()).into()),
         ("answers".to_owned(), answers.collect()),
         ("report".to_owned(), report::everything()),
     ];
     let line = format!("{}\n", Value::Map(entries));
-    let written = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(log)
-        .and_then(|mut f| f.write_all(line.as_bytes()));
+    let written = OpenOptions::new().append(true).create(true).open(log).and_then(|mut f| f.write_all(line.as_bytes()));
     if written.is_err() {
         return 3;
     }
@@ -57,8 +46,5 @@ fn pid_in(state: &str) -> String {
     let Some((_, rest)) = state.split_once("\"pid\"") else {
         return String::new();
     };
-    rest.chars()
-        .skip_while(|c| !c.is_ascii_digit())
-        .take_while(char::is_ascii_digit)
-        .collect()
+    rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect()
 }

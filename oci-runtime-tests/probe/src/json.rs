@@ -102,10 +102,7 @@ mod tests {
 
     #[test]
     fn maps_and_lists_nest() {
-        let value = Value::Map(vec![
-            ("a".into(), [1, 2].into_iter().collect()),
-            ("b".into(), Value::Null),
-        ]);
+        let value = Value::Map(vec![("a".into(), [1, 2].into_iter().collect()), ("b".into(), Value::Null)]);
         assert_eq!(value.to_string(), r#"{"a":[1,2],"b":null}"#);
     }
 }

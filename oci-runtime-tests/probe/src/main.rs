@@ -9,10 +9,7 @@ mod report;
 mod sys;
 
 fn main() {
-    let args: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|a| a.to_string_lossy().into_owned())
-        .collect();
+    let args: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     if args.first().is_some_and(|first| first == "hook") {
         std::process::exit(hook::run(&args[1..]));
     }

@@ -6,17 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-const NAMESPACES: [&str; 9] = [
-    "cgroup",
-    "ipc",
-    "mnt",
-    "net",
-    "pid",
-    "pid_for_children",
-    "time",
-    "user",
-    "uts",
-];
+const NAMESPACES: [&str; 9] = ["cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "user", "uts"];
 
 /// In the order of the kernel's numbers.
 const RLIMITS: [&str; 16] = [
@@ -43,10 +33,7 @@ pub(crate) fn everything() -> Value {
     let mut put = |name: &str, value: Value| report.push((name.to_owned(), value));
     put("pid", std::process::id().into());
     put("ppid", std::os::unix::process::parent_id().into());
-    put(
-        "group_and_session",
-        sys::group_and_session().into_iter().collect(),
-    );
+    put("group_and_session", sys::group_and_session().into_iter().collect());
     put("uid", sys::user_ids().into_iter().collect());
     put("gid", sys::group_ids().into_iter().collect());
     put("groups", sys::groups().into_iter().collect());
@@ -54,18 +41,9 @@ pub(crate) fn everything() -> Value {
     put("capabilities", capabilities());
     put("no_new_privs", sys::prctl_get(39, 0).ok().into());
     put("seccomp", text("/proc/self/status", Some("Seccomp:")));
-    put(
-        "seccomp_filters",
-        text("/proc/self/status", Some("Seccomp_filters:")),
-    );
-    put(
-        "blocked_signals",
-        text("/proc/self/status", Some("SigBlk:")),
-    );
-    put(
-        "ignored_signals",
-        text("/proc/self/status", Some("SigIgn:")),
-    );
+    put("seccomp_filters", text("/proc/self/status", Some("Seccomp_filters:")));
+    put("blocked_signals", text("/proc/self/status", Some("SigBlk:")));
+    put("ignored_signals", text("/proc/self/status", Some("SigIgn:")));
     put("dumpable", sys::prctl_get(3, 0).ok().into());
     put("rlimits", rlimits());
     put("oom_score_adj", text("/proc/self/oom_score_adj", None));
@@ -85,39 +63,17 @@ pub(crate) fn everything() -> Value {
     put("setgroups", text("/proc/self/setgroups", None));
     put("timens_offsets", text("/proc/self/timens_offsets", None));
     put("keyring", keyring());
-    put(
-        "cwd",
-        std::env::current_dir()
-            .ok()
-            .map(|p| p.display().to_string())
-            .into(),
-    );
-    put(
-        "exe",
-        fs::read_link("/proc/self/exe")
-            .ok()
-            .map(|p| p.display().to_string())
-            .into(),
-    );
+    put("cwd", std::env::current_dir().ok().map(|p| p.display().to_string()).into());
+    put("exe", fs::read_link("/proc/self/exe").ok().map(|p| p.display().to_string()).into());
     put("args", std::env::args_os().map(lossy).collect());
-    put(
-        "env",
-        std::env::vars_os()
-            .map(|(k, v)| format!("{}={}", lossy(k), lossy(v)))
-            .collect(),
-    );
+    put("env", std::env::vars_os().map(|(k, v)| format!("{}={}", lossy(k), lossy(v))).collect());
     put("files", files());
     put("terminal", terminal());
     Value::Map(report)
 }
 
 fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
-    Value::Map(
-        entries
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
-    )
+    Value::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 fn lossy(text: impl AsRef<std::ffi::OsStr>) -> String {
@@ -129,42 +85,22 @@ fn text(path: &str, field: Option<&str>) -> Value {
     let Ok(bytes) = fs::read(path) else {
         return Value::Null;
     };
-    let text = String::from_utf8_lossy(&bytes)
-        .trim_end_matches(['\n', '\0'])
-        .to_owned();
+    let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\0']).to_owned();
     match field {
         None => text.into(),
-        Some(field) => text
-            .lines()
-            .find_map(|line| line.strip_prefix(field))
-            .map(str::trim)
-            .into(),
+        Some(field) => text.lines().find_map(|line| line.strip_prefix(field)).map(str::trim).into(),
     }
 }
 
 fn capabilities() -> Value {
     let [effective, permitted, inheritable] = sys::capabilities();
-    let bits = |mask: u64| {
-        (0..64u32)
-            .filter(|bit| mask >> bit & 1 == 1)
-            .collect::<Value>()
-    };
+    let bits = |mask: u64| (0..64u32).filter(|bit| mask >> bit & 1 == 1).collect::<Value>();
     map([
         ("effective", bits(effective)),
         ("permitted", bits(permitted)),
         ("inheritable", bits(inheritable)),
-        (
-            "bounding",
-            (0..64u32)
-                .filter(|&cap| sys::prctl_get(23, u64::from(cap)) == Ok(1))
-                .collect(),
-        ),
-        (
-            "ambient",
-            (0..64u32)
-                .filter(|&cap| sys::ambient(u64::from(cap)))
-                .collect(),
-        ),
+        ("bounding", (0..64u32).filter(|&cap| sys::prctl_get(23, u64::from(cap)) == Ok(1)).collect()),
+        ("ambient", (0..64u32).filter(|&cap| sys::ambient(u64::from(cap))).collect()),
     ])
 }
 
@@ -184,15 +120,7 @@ fn scheduler() -> Value {
         ("policy", policy.into()),
         ("flags", flags.into()),
         // For realtime policies the kernel's struct says 0; the nice value is kept all the same.
-        (
-            "nice",
-            if policy == 0 || policy == 3 {
-                nice
-            } else {
-                sys::nice()
-            }
-            .into(),
-        ),
+        ("nice", if policy == 0 || policy == 3 { nice } else { sys::nice() }.into()),
         ("priority", priority.into()),
         ("runtime", runtime.into()),
         ("deadline", deadline.into()),
@@ -201,15 +129,11 @@ fn scheduler() -> Value {
 }
 
 fn io_priority() -> Value {
-    sys::io_priority().map_or(Value::Null, |(class, level)| {
-        map([("class", class.into()), ("priority", level.into())])
-    })
+    sys::io_priority().map_or(Value::Null, |(class, level)| map([("class", class.into()), ("priority", level.into())]))
 }
 
 fn memory_policy() -> Value {
-    sys::memory_policy().map_or(Value::Null, |(mode, nodes)| {
-        map([("mode", mode.into()), ("nodes", nodes.into())])
-    })
+    sys::memory_policy().map_or(Value::Null, |(mode, nodes)| map([("mode", mode.into()), ("nodes", nodes.into())]))
 }
 
 fn namespaces() -> Value {
@@ -221,10 +145,7 @@ fn namespaces() -> Value {
 }
 
 fn clocks() -> Value {
-    map([
-        ("monotonic", sys::clock(1).into_iter().collect()),
-        ("boottime", sys::clock(7).into_iter().collect()),
-    ])
+    map([("monotonic", sys::clock(1).into_iter().collect()), ("boottime", sys::clock(7).into_iter().collect())])
 }
 
 fn keyring() -> Value {
@@ -238,10 +159,8 @@ fn files() -> Value {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else {
         return Value::Null;
     };
-    let numbers: Vec<i32> = entries
-        .flatten()
-        .filter_map(|e| e.file_name().to_str().and_then(|n| n.parse().ok()))
-        .collect();
+    let numbers: Vec<i32> =
+        entries.flatten().filter_map(|e| e.file_name().to_str().and_then(|n| n.parse().ok())).collect();
     numbers.into_iter().filter_map(file).collect()
 }
 
@@ -280,14 +199,8 @@ pub(crate) fn facts(meta: &fs::Metadata) -> Value {
         ("mode", (meta.mode() & 0o7777).into()),
         ("uid", meta.uid().into()),
         ("gid", meta.gid().into()),
-        (
-            "major",
-            ((device >> 8) & 0xfff | (device >> 32) & !0xfff).into(),
-        ),
-        (
-            "minor",
-            (device & 0xff | (device >> 12) & !0xff & 0xffff_ffff).into(),
-        ),
+        ("major", ((device >> 8) & 0xfff | (device >> 32) & !0xfff).into()),
+        ("minor", (device & 0xff | (device >> 12) & !0xff & 0xffff_ffff).into()),
         ("size", meta.size().into()),
         ("device", meta.dev().into()),
         ("inode", meta.ino().into()),
@@ -297,13 +210,7 @@ pub(crate) fn facts(meta: &fs::Metadata) -> Value {
 fn terminal() -> Value {
     map([
         ("standard", (0..3).map(sys::is_terminal).collect()),
-        (
-            "size",
-            sys::window_size(0)
-                .ok()
-                .map(|s| s.into_iter().collect::<Value>())
-                .into(),
-        ),
+        ("size", sys::window_size(0).ok().map(|s| s.into_iter().collect::<Value>()).into()),
         ("output_flags", sys::terminal_output_flags(0).ok().into()),
         ("foreground_group", sys::foreground_group(0).ok().into()),
         ("controlling", fs::File::open("/dev/tty").is_ok().into()),

@@ -146,9 +146,7 @@ pub(crate) fn affinity() -> Vec<u32> {
     let mut mask = [0u64; 128];
     // SAFETY: the mask is as long as we say.
     unsafe { sched_getaffinity(0, 1024, mask.as_mut_ptr().cast()) };
-    (0..8192)
-        .filter(|&cpu| mask[cpu as usize / 64] >> (cpu % 64) & 1 == 1)
-        .collect()
+    (0..8192).filter(|&cpu| mask[cpu as usize / 64] >> (cpu % 64) & 1 == 1).collect()
 }
 
 /// struct sched_attr: policy, flags, nice, priority, runtime, deadline, period.
@@ -160,13 +158,7 @@ pub(crate) fn scheduler() -> Result<(u32, u64, i32, u32, [u64; 3])> {
         return Err(errno());
     }
     let long = |i: usize| u64::from(attr[i]) | u64::from(attr[i + 1]) << 32;
-    Ok((
-        attr[1],
-        long(2),
-        attr[4].cast_signed(),
-        attr[5],
-        [long(6), long(8), long(10)],
-    ))
+    Ok((attr[1], long(2), attr[4].cast_signed(), attr[5], [long(6), long(8), long(10)]))
 }
 
 pub(crate) fn nice() -> i32 {
@@ -187,21 +179,8 @@ pub(crate) fn personality() -> Result<i64> {
 pub(crate) fn memory_policy() -> Result<(i32, u64)> {
     let (mut mode, mut nodes) = (0i32, [0u64; 16]);
     // SAFETY: the mask has 1024 bits as we say.
-    let result = unsafe {
-        syscall(
-            number::GET_MEMPOLICY,
-            &raw mut mode,
-            nodes.as_mut_ptr(),
-            1024u64,
-            0u64,
-            0u64,
-        )
-    };
-    if result < 0 {
-        Err(errno())
-    } else {
-        Ok((mode, nodes[0]))
-    }
+    let result = unsafe { syscall(number::GET_MEMPOLICY, &raw mut mode, nodes.as_mut_ptr(), 1024u64, 0u64, 0u64) };
+    if result < 0 { Err(errno()) } else { Ok((mode, nodes[0])) }
 }
 
 /// Serial number and description of the session keyring.
@@ -233,8 +212,7 @@ pub(crate) fn system_names() -> Vec<String> {
     names
         .chunks(65)
         .map(|name| {
-            CStr::from_bytes_until_nul(name)
-                .map_or_else(|_| String::new(), |n| n.to_string_lossy().into_owned())
+            CStr::from_bytes_until_nul(name).map_or_else(|_| String::new(), |n| n.to_string_lossy().into_owned())
         })
         .collect()
 }
@@ -288,15 +266,7 @@ pub(crate) fn change_owner(path: &str, uid: u32, gid: u32) -> Result<()> {
 pub(crate) fn mount_filesystem(source: &str, target: &str, kind: &str, flags: u64) -> Result<()> {
     let (source, target, kind) = (c_string(source)?, c_string(target)?, c_string(kind)?);
     // SAFETY: the strings outlive the call; no data is passed.
-    let done = unsafe {
-        mount(
-            source.as_ptr(),
-            target.as_ptr(),
-            kind.as_ptr(),
-            flags,
-            std::ptr::null(),
-        )
-    };
+    let done = unsafe { mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, std::ptr::null()) };
     checked(done).map(|_| ())
 }
 

@@ -6,8 +6,8 @@ use super::seen::Seen;
 use super::trial::Trial;
 use anyhow::{Context, Result, anyhow, bail};
 use oci_spec::runtime::{
-    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder, LinuxNamespaceType,
-    MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -26,37 +26,14 @@ pub(crate) struct Bundle<'t> {
 
 const MOUNTS: [(&str, &str, &[&str]); 5] = [
     ("/proc", "proc", &[]),
-    (
-        "/dev",
-        "tmpfs",
-        &["nosuid", "strictatime", "mode=755", "size=65536k"],
-    ),
-    (
-        "/dev/pts",
-        "devpts",
-        &[
-            "nosuid",
-            "noexec",
-            "newinstance",
-            "ptmxmode=0666",
-            "mode=0620",
-        ],
-    ),
-    (
-        "/dev/shm",
-        "tmpfs",
-        &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-    ),
+    ("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+    ("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
+    ("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
     ("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
 ];
 
 fn plain_config() -> Result<Spec> {
-    let granted: HashSet<Capability> = [
-        Capability::AuditWrite,
-        Capability::Kill,
-        Capability::NetBindService,
-    ]
-    .into();
+    let granted: HashSet<Capability> = [Capability::AuditWrite, Capability::Kill, Capability::NetBindService].into();
     let capabilities = LinuxCapabilitiesBuilder::default()
         .bounding(granted.clone())
         .permitted(granted.clone())
@@ -74,12 +51,7 @@ fn plain_config() -> Result<Spec> {
         .build()?;
     let mount = |(target, kind, options): (&str, &str, &[&str])| {
         let options: Vec<String> = options.iter().map(|&o| o.to_owned()).collect();
-        MountBuilder::default()
-            .destination(target)
-            .typ(kind)
-            .source(kind)
-            .options(options)
-            .build()
+        MountBuilder::default().destination(target).typ(kind).source(kind).options(options).build()
     };
     let kinds = [
         LinuxNamespaceType::Pid,
@@ -88,25 +60,11 @@ fn plain_config() -> Result<Spec> {
         LinuxNamespaceType::Uts,
         LinuxNamespaceType::Mount,
     ];
-    let namespaces = kinds
-        .into_iter()
-        .map(|kind| LinuxNamespaceBuilder::default().typ(kind).build());
-    let linux = LinuxBuilder::default()
-        .namespaces(namespaces.collect::<Result<Vec<_>, _>>()?)
-        .build()?;
+    let namespaces = kinds.into_iter().map(|kind| LinuxNamespaceBuilder::default().typ(kind).build());
+    let linux = LinuxBuilder::default().namespaces(namespaces.collect::<Result<Vec<_>, _>>()?).build()?;
     let spec = SpecBuilder::default()
-        .root(
-            RootBuilder::default()
-                .path("rootfs")
-                .readonly(false)
-                .build()?,
-        )
-        .mounts(
-            MOUNTS
-                .into_iter()
-                .map(mount)
-                .collect::<Result<Vec<_>, _>>()?,
-        )
+        .root(RootBuilder::default().path("rootfs").readonly(false).build()?)
+        .mounts(MOUNTS.into_iter().map(mount).collect::<Result<Vec<_>, _>>()?)
         .process(process)
         .linux(linux)
         .hostname("probe")
@@ -121,11 +79,9 @@ impl<'t> Bundle<'t> {
         let dir = trial.dir.join(&id);
         let rootfs = dir.join("rootfs");
         for name in ["proc", "sys", "dev", "tmp", "etc", "bin", "root"] {
-            std::fs::create_dir_all(rootfs.join(name))
-                .with_context(|| format!("create {}", rootfs.display()))?;
+            std::fs::create_dir_all(rootfs.join(name)).with_context(|| format!("create {}", rootfs.display()))?;
         }
-        std::fs::hard_link(&bench.probe, rootfs.join("probe"))
-            .context("link the probe into the root filesystem")?;
+        std::fs::hard_link(&bench.probe, rootfs.join("probe")).context("link the probe into the root filesystem")?;
         std::fs::write(
             rootfs.join("etc/passwd"),
             "root:x:0:0:root:/root:/probe\nuser:x:1000:1000::/home/user:/probe\n",
@@ -134,42 +90,21 @@ impl<'t> Bundle<'t> {
         let mut config = serde_json::to_value(plain_config().context("build the plain config")?)?;
         // The builder fills in what the plain config shall not have.
         for name in ["resources", "devices", "maskedPaths", "readonlyPaths"] {
-            config["linux"]
-                .as_object_mut()
-                .map(|linux| linux.remove(name));
+            config["linux"].as_object_mut().map(|linux| linux.remove(name));
         }
         for name in ["rlimits", "noNewPrivileges"] {
-            config["process"]
-                .as_object_mut()
-                .map(|process| process.remove(name));
+            config["process"].as_object_mut().map(|process| process.remove(name));
         }
         config["ociVersion"] = json!(bench.version);
-        let path = if bench.systemd {
-            format!("system.slice:ort:{id}")
-        } else {
-            format!("{}/{id}", bench.cgroup)
-        };
+        let path = if bench.systemd { format!("system.slice:ort:{id}") } else { format!("{}/{id}", bench.cgroup) };
         config["linux"]["cgroupsPath"] = json!(path);
         if bench.rootless {
-            let (uid, gid) = (
-                nix::unistd::getuid().as_raw(),
-                nix::unistd::getgid().as_raw(),
-            );
+            let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
             config["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": uid, "size": 1}]);
             config["linux"]["gidMappings"] = json!([{"containerID": 0, "hostID": gid, "size": 1}]);
-            config["linux"]["namespaces"]
-                .as_array_mut()
-                .context("namespaces")?
-                .push(json!({"type": "user"}));
+            config["linux"]["namespaces"].as_array_mut().context("namespaces")?.push(json!({"type": "user"}));
         }
-        Ok(Bundle {
-            trial,
-            dir,
-            id,
-            config,
-            raw: None,
-            create_args: Vec::new(),
-        })
+        Ok(Bundle { trial, dir, id, config, raw: None, create_args: Vec::new() })
     }
 
     pub(crate) fn rootfs(&self) -> PathBuf {
@@ -179,11 +114,7 @@ impl<'t> Bundle<'t> {
     /// Sets a property by its JSON pointer, making the objects above it; `-` appends to a list.
     pub(crate) fn set(mut self, pointer: &str, value: impl Into<Value>) -> Self {
         let mut place = &mut self.config;
-        for key in pointer
-            .split('/')
-            .skip(1)
-            .map(|key| key.replace("~1", "/").replace("~0", "~"))
-        {
+        for key in pointer.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~")) {
             let list_index = key.parse::<usize>().ok();
             place = match (list_index, key.as_str()) {
                 (_, "-") => {
@@ -223,28 +154,17 @@ impl<'t> Bundle<'t> {
 
     /// Makes the program inside carry out these actions.
     pub(crate) fn does(self, actions: &[&str]) -> Self {
-        let args: Vec<&str> = std::iter::once("/probe")
-            .chain(actions.iter().copied())
-            .collect();
+        let args: Vec<&str> = std::iter::once("/probe").chain(actions.iter().copied()).collect();
         self.set("/process/args", args)
     }
 
-    pub(crate) fn mount(
-        self,
-        destination: &str,
-        kind: &str,
-        source: &str,
-        options: &[&str],
-    ) -> Self {
-        let entry =
-            json!({"destination": destination, "type": kind, "source": source, "options": options});
+    pub(crate) fn mount(self, destination: &str, kind: &str, source: &str, options: &[&str]) -> Self {
+        let entry = json!({"destination": destination, "type": kind, "source": source, "options": options});
         self.set("/mounts/-", entry)
     }
 
     pub(crate) fn bind(self, source: &str, destination: &str, options: &[&str]) -> Self {
-        let options: Vec<&str> = std::iter::once("bind")
-            .chain(options.iter().copied())
-            .collect();
+        let options: Vec<&str> = std::iter::once("bind").chain(options.iter().copied()).collect();
         self.mount(destination, "none", source, &options)
     }
 
@@ -269,10 +189,7 @@ impl<'t> Bundle<'t> {
     pub(crate) fn user_namespace(self, host: u32) -> Result<Self> {
         let map = json!([{"containerID": 0, "hostID": host, "size": 65536}]);
         own(&self.rootfs(), host)?;
-        Ok(self
-            .namespace("user", None)
-            .set("/linux/uidMappings", map.clone())
-            .set("/linux/gidMappings", map))
+        Ok(self.namespace("user", None).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map))
     }
 
     pub(crate) fn capabilities(mut self, sets: &[&str], names: &[&str]) -> Self {
@@ -340,18 +257,14 @@ impl<'t> Bundle<'t> {
     pub(crate) fn refused(self) -> Result<()> {
         let (container, output) = self.try_create()?;
         output.expect_failure("create")?;
-        container
-            .must_not_exist()
-            .context("after the failed create")
+        container.must_not_exist().context("after the failed create")
     }
 
     /// The runtime must refuse at `create`, or at `start` before the program runs: for what belongs to `process`.
     pub(crate) fn never_runs(self) -> Result<()> {
         let (container, output) = self.try_create()?;
         if !output.succeeded() {
-            return container
-                .must_not_exist()
-                .context("after the failed create");
+            return container.must_not_exist().context("after the failed create");
         }
         let output = container.call("start", &[])?;
         let seen = container.seen_so_far()?;

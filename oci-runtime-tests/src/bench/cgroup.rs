@@ -13,15 +13,8 @@ pub(crate) struct Control {
     pub(crate) v2: Option<&'static str>,
 }
 
-pub(crate) const fn control(
-    controller: &'static str,
-    v1: &'static str,
-    v2: &'static str,
-) -> Control {
-    Control {
-        v1: Some((controller, v1)),
-        v2: if v2.is_empty() { None } else { Some(v2) },
-    }
+pub(crate) const fn control(controller: &'static str, v1: &'static str, v2: &'static str) -> Control {
+    Control { v1: Some((controller, v1)), v2: if v2.is_empty() { None } else { Some(v2) } }
 }
 
 impl Trial {
@@ -34,10 +27,7 @@ impl Trial {
         let name = match controller {
             "blkio" => "io",
             "devices" | "freezer" => {
-                return v2_or_skip(
-                    machine.unified.is_some() && machine.v1.is_empty(),
-                    controller,
-                );
+                return v2_or_skip(machine.unified.is_some() && machine.v1.is_empty(), controller);
             }
             name => name,
         };
@@ -50,34 +40,25 @@ impl Trial {
 }
 
 fn v2_or_skip(present: bool, controller: &str) -> Result<bool> {
-    if present {
-        Ok(false)
-    } else {
-        skip(format!("this machine has no {controller} controller"))
-    }
+    if present { Ok(false) } else { skip(format!("this machine has no {controller} controller")) }
 }
 
 impl Container<'_> {
     /// The container's directory in the hierarchy of a v1 controller, or in v2 for `None`.
     pub(crate) fn cgroup_dir(&self, controller: Option<&str>) -> Result<PathBuf> {
         let machine = self.trial.machine();
-        let groups = Process::new(self.pid()?)
-            .and_then(|p| p.cgroups())
-            .context("read the cgroups of the container")?;
+        let groups =
+            Process::new(self.pid()?).and_then(|p| p.cgroups()).context("read the cgroups of the container")?;
         let found = groups.into_iter().find(|group| match controller {
             Some(name) => group.controllers.iter().any(|c| c == name),
             None => group.hierarchy == 0,
         });
-        let path = found
-            .with_context(|| format!("the container is in no cgroup of {controller:?}"))?
-            .pathname;
+        let path = found.with_context(|| format!("the container is in no cgroup of {controller:?}"))?.pathname;
         let mount = match controller {
             Some(name) => machine.v1.get(name),
             None => machine.unified.as_ref(),
         };
-        Ok(mount
-            .context("the hierarchy is not mounted")?
-            .join(path.trim_start_matches('/')))
+        Ok(mount.context("the hierarchy is not mounted")?.join(path.trim_start_matches('/')))
     }
 
     /// The text of a control file.
@@ -89,8 +70,7 @@ impl Container<'_> {
             (_, Some(file)) => self.cgroup_dir(None)?.join(file),
             _ => return skip("there is no such setting in cgroup v2"),
         };
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         Ok(text.trim_end().to_owned())
     }
 }
@@ -98,11 +78,7 @@ impl Container<'_> {
 /// Removes what is left of a container's cgroups.
 pub(crate) fn remove(bench: &Bench, name: &str) {
     for hierarchy in bench.machine.hierarchies() {
-        remove_tree(
-            &hierarchy
-                .join(bench.cgroup.trim_start_matches('/'))
-                .join(name),
-        );
+        remove_tree(&hierarchy.join(bench.cgroup.trim_start_matches('/')).join(name));
     }
 }
 
@@ -110,10 +86,7 @@ pub(crate) fn remove_tree(dir: &Path) {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return;
     };
-    for entry in entries
-        .flatten()
-        .filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()))
-    {
+    for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir())) {
         remove_tree(&entry.path());
     }
     // Only empty groups can go; a process that is still dying keeps its group until the end of the run.

@@ -4,15 +4,8 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 use std::fmt::Debug;
 
-pub(crate) fn equal<A: PartialEq<B> + Debug, B: Debug>(
-    what: &str,
-    seen: A,
-    expected: B,
-) -> Result<()> {
-    ensure!(
-        seen == expected,
-        "{what}: expected {expected:?}, saw {seen:?}"
-    );
+pub(crate) fn equal<A: PartialEq<B> + Debug, B: Debug>(what: &str, seen: A, expected: B) -> Result<()> {
+    ensure!(seen == expected, "{what}: expected {expected:?}, saw {seen:?}");
     Ok(())
 }
 
@@ -36,19 +29,11 @@ pub(crate) fn contains(what: &str, text: &str, part: &str) -> Result<()> {
 /// Two JSON lists with the same members in any order.
 pub(crate) fn same_set(what: &str, seen: &Value, expected: &Value) -> Result<()> {
     let sorted = |value: &Value| {
-        let mut items: Vec<String> = value
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(Value::to_string)
-            .collect();
+        let mut items: Vec<String> = value.as_array().into_iter().flatten().map(Value::to_string).collect();
         items.sort();
         items
     };
-    ensure!(
-        seen.is_array() && sorted(seen) == sorted(expected),
-        "{what}: expected {expected}, saw {seen}"
-    );
+    ensure!(seen.is_array() && sorted(seen) == sorted(expected), "{what}: expected {expected}, saw {seen}");
     Ok(())
 }
 

@@ -46,26 +46,18 @@ impl Receiver {
 fn read_all(stream: &UnixStream) -> Result<Message> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut message = Message {
-        text: String::new(),
-        files: Vec::new(),
-        closed: false,
-    };
+    let mut message = Message { text: String::new(), files: Vec::new(), closed: false };
     let mut bytes = Vec::new();
     loop {
         let mut buffer = vec![0; 1 << 16];
         let mut slices = [IoSliceMut::new(&mut buffer)];
         let mut space = nix::cmsg_space!([RawFd; 8]);
-        let received = match recvmsg::<()>(
-            stream.as_raw_fd(),
-            &mut slices,
-            Some(&mut space),
-            MsgFlags::MSG_CMSG_CLOEXEC,
-        ) {
-            Ok(received) => received,
-            Err(nix::errno::Errno::EAGAIN) => break,
-            Err(error) => bail!("receive: {error}"),
-        };
+        let received =
+            match recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+                Ok(received) => received,
+                Err(nix::errno::Errno::EAGAIN) => break,
+                Err(error) => bail!("receive: {error}"),
+            };
         for control in received.cmsgs()? {
             if let ControlMessageOwned::ScmRights(files) = control {
                 ensure!(bytes.is_empty(), "descriptors came after the first message");

@@ -27,13 +27,7 @@ pub(crate) struct Container<'t> {
 
 impl<'t> Container<'t> {
     pub(crate) fn create(bundle: Bundle<'t>) -> Result<(Self, Output)> {
-        let Bundle {
-            trial,
-            dir,
-            id,
-            create_args,
-            ..
-        } = bundle;
+        let Bundle { trial, dir, id, create_args, .. } = bundle;
         let pid_file = dir.join("pid");
         let text = |path: &PathBuf| path.display().to_string();
         let (bundle_path, pid_path) = (text(&dir), text(&pid_file));
@@ -41,31 +35,19 @@ impl<'t> Container<'t> {
         args.extend(create_args.iter().map(String::as_str));
         args.push(&id);
         let runtime = &trial.bench.runtime;
-        let mut container = Container {
-            trial,
-            id: id.clone(),
-            bundle: dir.clone(),
-            init: None,
-            deleted: Cell::new(false),
-        };
+        let mut container =
+            Container { trial, id: id.clone(), bundle: dir.clone(), init: None, deleted: Cell::new(false) };
         let mut command = runtime.command(&args);
         command.current_dir(&dir);
         let output = runtime.finish(&mut command, &dir.join("out"), &dir.join("err"), "create")?;
         if let Ok(pid) = std::fs::read_to_string(&pid_file) {
-            container.init = Some(Watch::over(
-                pid.trim()
-                    .parse()
-                    .with_context(|| format!("pid file: {pid:?}"))?,
-            ));
+            container.init = Some(Watch::over(pid.trim().parse().with_context(|| format!("pid file: {pid:?}"))?));
         }
         Ok((container, output))
     }
 
     pub(crate) fn call(&self, operation: &str, more: &[&str]) -> Result<Output> {
-        let args: Vec<&str> = [operation, &self.id]
-            .into_iter()
-            .chain(more.iter().copied())
-            .collect();
+        let args: Vec<&str> = [operation, &self.id].into_iter().chain(more.iter().copied()).collect();
         self.trial.runtime(&args)
     }
 
@@ -74,9 +56,7 @@ impl<'t> Container<'t> {
     }
 
     pub(crate) fn kill(&self, signal: &str) -> Result<()> {
-        self.call("kill", &[signal])?
-            .expect_success("kill")
-            .map(|_| ())
+        self.call("kill", &[signal])?.expect_success("kill").map(|_| ())
     }
 
     pub(crate) fn delete(&self) -> Result<()> {
@@ -87,16 +67,12 @@ impl<'t> Container<'t> {
 
     pub(crate) fn state(&self) -> Result<Value> {
         let output = self.call("state", &[])?.expect_success("state")?;
-        serde_json::from_str(&output.stdout)
-            .with_context(|| format!("state is no JSON: {:?}", output.stdout))
+        serde_json::from_str(&output.stdout).with_context(|| format!("state is no JSON: {:?}", output.stdout))
     }
 
     pub(crate) fn status(&self) -> Result<String> {
         let state = self.state()?;
-        Ok(state["status"]
-            .as_str()
-            .with_context(|| format!("the state has no status: {state}"))?
-            .to_owned())
+        Ok(state["status"].as_str().with_context(|| format!("the state has no status: {state}"))?.to_owned())
     }
 
     pub(crate) fn must_not_exist(&self) -> Result<()> {
@@ -115,10 +91,7 @@ impl<'t> Container<'t> {
 
     pub(crate) fn seen_so_far(&self) -> Result<Seen> {
         let bytes = std::fs::read(self.bundle.join("out"))?;
-        Ok(Seen::parse(
-            String::from_utf8_lossy(&bytes).into_owned(),
-            None,
-        ))
+        Ok(Seen::parse(String::from_utf8_lossy(&bytes).into_owned(), None))
     }
 
     /// Until `enough` is true of what the program said.
@@ -131,41 +104,23 @@ impl<'t> Container<'t> {
                 return Ok(seen);
             }
             let errors = || std::fs::read_to_string(self.bundle.join("err")).unwrap_or_default();
-            ensure!(
-                !ended,
-                "the program ended before it said {what}; it wrote {:?} {:?}",
-                seen.text,
-                errors()
-            );
-            ensure!(
-                Instant::now() < deadline,
-                "the program did not say {what}; it wrote {:?}",
-                seen.text
-            );
+            ensure!(!ended, "the program ended before it said {what}; it wrote {:?} {:?}", seen.text, errors());
+            ensure!(Instant::now() < deadline, "the program did not say {what}; it wrote {:?}", seen.text);
             std::thread::sleep(Duration::from_millis(3));
         }
     }
 
     pub(crate) fn until_waiting(&self) -> Result<Seen> {
-        self.until("that it waits", |seen| {
-            seen.answers.iter().any(|a| a["do"] == "waiting")
-        })
+        self.until("that it waits", |seen| seen.answers.iter().any(|a| a["do"] == "waiting"))
     }
 
     /// Waits for the end of the program; everything that it said.
     pub(crate) fn finish(&self) -> Result<Seen> {
         let init = self.init.as_ref().context("create wrote no pid file")?;
         let Some(status) = init.wait(PATIENCE) else {
-            bail!(
-                "the program did not end within {} s; it wrote {:?}",
-                PATIENCE.as_secs(),
-                self.seen_so_far()?.text
-            )
+            bail!("the program did not end within {} s; it wrote {:?}", PATIENCE.as_secs(), self.seen_so_far()?.text)
         };
-        Ok(Seen {
-            status,
-            ..self.seen_so_far()?
-        })
+        Ok(Seen { status, ..self.seen_so_far()? })
     }
 
     /// Kills the container and waits until it is stopped.

@@ -18,20 +18,13 @@ impl Machine {
     pub(crate) fn survey() -> Result<Self> {
         let me = Process::myself().context("read /proc/self")?;
         let status = me.status().context("read /proc/self/status")?;
-        let mut machine = Machine {
-            v1: BTreeMap::new(),
-            unified: None,
-            root: status.euid == 0,
-            capabilities: status.capeff,
-        };
+        let mut machine =
+            Machine { v1: BTreeMap::new(), unified: None, root: status.euid == 0, capabilities: status.capeff };
         for mount in me.mountinfo().context("read /proc/self/mountinfo")? {
             match mount.fs_type.as_str() {
                 "cgroup2" => machine.unified = Some(mount.mount_point),
                 "cgroup" => {
-                    for name in mount
-                        .super_options
-                        .into_keys()
-                        .filter(|o| !["rw", "ro", "xattr"].contains(&o.as_str()))
+                    for name in mount.super_options.into_keys().filter(|o| !["rw", "ro", "xattr"].contains(&o.as_str()))
                     {
                         machine.v1.insert(name, mount.mount_point.clone());
                     }
@@ -58,12 +51,7 @@ impl Machine {
 
     /// Every directory where a hierarchy is mounted.
     pub(crate) fn hierarchies(&self) -> Vec<&Path> {
-        let mut all: Vec<&Path> = self
-            .v1
-            .values()
-            .chain(&self.unified)
-            .map(PathBuf::as_path)
-            .collect();
+        let mut all: Vec<&Path> = self.v1.values().chain(&self.unified).map(PathBuf::as_path).collect();
         all.sort_unstable();
         all.dedup();
         all

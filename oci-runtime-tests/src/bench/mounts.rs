@@ -10,11 +10,7 @@ pub(crate) fn detach_below(dir: &Path) {
     let Ok(all) = Process::myself().and_then(|me| me.mountinfo()) else {
         return;
     };
-    let mut points: Vec<PathBuf> = all
-        .into_iter()
-        .map(|m| m.mount_point)
-        .filter(|p| p.starts_with(dir))
-        .collect();
+    let mut points: Vec<PathBuf> = all.into_iter().map(|m| m.mount_point).filter(|p| p.starts_with(dir)).collect();
     points.reverse();
     for point in points {
         // Already gone with a parent, or busy and then detached by the end of the namespace.
@@ -24,25 +20,13 @@ pub(crate) fn detach_below(dir: &Path) {
 
 pub(crate) fn tmpfs(target: &Path, data: &str) -> Result<()> {
     std::fs::create_dir_all(target)?;
-    mount(
-        Some("tmpfs"),
-        target,
-        Some("tmpfs"),
-        MsFlags::empty(),
-        Some(data),
-    )
-    .with_context(|| format!("mount a tmpfs at {}", target.display()))
+    mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some(data))
+        .with_context(|| format!("mount a tmpfs at {}", target.display()))
 }
 
 pub(crate) fn bind(source: &Path, target: &Path) -> Result<()> {
-    mount(
-        Some(source),
-        target,
-        None::<&str>,
-        MsFlags::MS_BIND,
-        None::<&str>,
-    )
-    .with_context(|| format!("bind {} at {}", source.display(), target.display()))
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .with_context(|| format!("bind {} at {}", source.display(), target.display()))
 }
 
 /// Changes the propagation of one mount point, e.g. to `MS_SHARED`.

@@ -38,35 +38,18 @@ impl Output {
 
     /// The error if the operation failed.
     pub(crate) fn expect_success(self, operation: &str) -> Result<Self> {
-        ensure!(
-            self.succeeded(),
-            "{operation} failed with status {}: {}",
-            self.status,
-            self.words()
-        );
+        ensure!(self.succeeded(), "{operation} failed with status {}: {}", self.status, self.words());
         Ok(self)
     }
 
     pub(crate) fn expect_failure(self, operation: &str) -> Result<Self> {
-        ensure!(
-            !self.succeeded(),
-            "{operation} succeeded, but had to generate an error"
-        );
-        ensure!(
-            !self.died,
-            "{operation} did not generate an error but died: status {}: {}",
-            self.status,
-            self.words()
-        );
+        ensure!(!self.succeeded(), "{operation} succeeded, but had to generate an error");
+        ensure!(!self.died, "{operation} did not generate an error but died: status {}: {}", self.status, self.words());
         Ok(self)
     }
 
     pub(crate) fn words(&self) -> String {
-        let text = if self.stderr.trim().is_empty() {
-            &self.stdout
-        } else {
-            &self.stderr
-        };
+        let text = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
         let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(3)..].join(" | ")
     }
@@ -74,14 +57,8 @@ impl Output {
 
 impl Runtime {
     pub(crate) fn new(path: PathBuf, options: Vec<OsString>, scratch: &Path) -> Result<Self> {
-        let mut runtime = Runtime {
-            path,
-            options,
-            features: None,
-        };
-        let output = runtime
-            .call(&["features"], scratch)
-            .context("ask the runtime for its features")?;
+        let mut runtime = Runtime { path, options, features: None };
+        let output = runtime.call(&["features"], scratch).context("ask the runtime for its features")?;
         if output.succeeded() {
             runtime.features = serde_json::from_str(&output.stdout).ok();
         }
@@ -90,11 +67,7 @@ impl Runtime {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
-        command
-            .args(&self.options)
-            .args(args)
-            .stdin(Stdio::null())
-            .process_group(0);
+        command.args(&self.options).args(args).stdin(Stdio::null()).process_group(0);
         command
     }
 
@@ -102,40 +75,20 @@ impl Runtime {
     /// nobody.
     pub(crate) fn call(&self, args: &[&str], scratch: &Path) -> Result<Output> {
         let name = format!("{}.{}", args.first().unwrap_or(&""), unique());
-        let (out, err) = (
-            scratch.join(format!("{name}.out")),
-            scratch.join(format!("{name}.err")),
-        );
+        let (out, err) = (scratch.join(format!("{name}.out")), scratch.join(format!("{name}.err")));
         let mut command = self.command(args);
         self.finish(&mut command, &out, &err, &args.join(" "))
     }
 
     /// Runs a prepared command with its output in the given files.
-    pub(crate) fn finish(
-        &self,
-        command: &mut Command,
-        out: &Path,
-        err: &Path,
-        what: &str,
-    ) -> Result<Output> {
-        let file =
-            |path: &Path| File::create(path).with_context(|| format!("create {}", path.display()));
+    pub(crate) fn finish(&self, command: &mut Command, out: &Path, err: &Path, what: &str) -> Result<Output> {
+        let file = |path: &Path| File::create(path).with_context(|| format!("create {}", path.display()));
         command.stdout(file(out)?).stderr(file(err)?);
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("run {}", self.path.display()))?;
+        let mut child = command.spawn().with_context(|| format!("run {}", self.path.display()))?;
         let end = wait(&mut child).with_context(|| format!("`{what}`"))?;
-        let text =
-            |path| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let status = end
-            .code()
-            .unwrap_or_else(|| 128 + end.signal().unwrap_or(0));
-        Ok(Output {
-            status,
-            died: end.code().is_none(),
-            stdout: text(out)?,
-            stderr: text(err)?,
-        })
+        let text = |path| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let status = end.code().unwrap_or_else(|| 128 + end.signal().unwrap_or(0));
+        Ok(Output { status, died: end.code().is_none(), stdout: text(out)?, stderr: text(err)? })
     }
 }
 

@@ -15,15 +15,8 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn parse(text: String, status: Option<i32>) -> Self {
-        let answers = text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        Seen {
-            answers,
-            status,
-            text,
-        }
+        let answers = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Seen { answers, status, text }
     }
 
     fn find(&self, action: &str) -> Result<&Value> {
@@ -46,20 +39,13 @@ impl Seen {
     pub(crate) fn value(&self, action: &str) -> Result<&Value> {
         match self.answer(action)? {
             Ok(value) => Ok(value),
-            Err(errno) => bail!(
-                "{action:?} failed inside: {}",
-                std::io::Error::from_raw_os_error(errno)
-            ),
+            Err(errno) => bail!("{action:?} failed inside: {}", std::io::Error::from_raw_os_error(errno)),
         }
     }
 
     pub(crate) fn text_of(&self, action: &str) -> Result<String> {
         let value = self.value(action)?;
-        Ok(value
-            .as_str()
-            .with_context(|| format!("{action:?} gave {value}"))?
-            .trim_end()
-            .to_owned())
+        Ok(value.as_str().with_context(|| format!("{action:?} gave {value}"))?.trim_end().to_owned())
     }
 
     /// The action must have failed with one of these errors.
@@ -78,31 +64,23 @@ impl Seen {
     /// Part of the report, e.g. `/uid/0`.
     pub(crate) fn report(&self, pointer: &str) -> Result<&Value> {
         let report = self.value("report")?;
-        report
-            .pointer(pointer)
-            .with_context(|| format!("the report has no {pointer}"))
+        report.pointer(pointer).with_context(|| format!("the report has no {pointer}"))
     }
 
     pub(crate) fn report_text(&self, pointer: &str) -> Result<&str> {
         let value = self.report(pointer)?;
-        value
-            .as_str()
-            .with_context(|| format!("{pointer} in the report is {value}"))
+        value.as_str().with_context(|| format!("{pointer} in the report is {value}"))
     }
 
     /// The mounts seen from inside.
     pub(crate) fn mounts(&self) -> Result<Vec<MountInfo>> {
         let lines = self.report_text("/mountinfo")?.lines();
-        lines
-            .map(|line| MountInfo::from_line(line).with_context(|| format!("mountinfo: {line}")))
-            .collect()
+        lines.map(|line| MountInfo::from_line(line).with_context(|| format!("mountinfo: {line}"))).collect()
     }
 
     /// The mount that is visible at `point`.
     pub(crate) fn mount(&self, point: &str) -> Result<MountInfo> {
         let all = self.mounts()?;
-        super::mounts::at(&all, point)
-            .cloned()
-            .with_context(|| format!("nothing is mounted at {point}"))
+        super::mounts::at(&all, point).cloned().with_context(|| format!("nothing is mounted at {point}"))
     }
 }

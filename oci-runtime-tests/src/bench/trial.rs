@@ -37,11 +37,7 @@ impl Trial {
     pub(crate) fn new(bench: &Arc<Bench>) -> Result<Self> {
         let dir = bench.work.join(format!("trial-{}", unique()));
         std::fs::create_dir(&dir).with_context(|| format!("create {}", dir.display()))?;
-        Ok(Trial {
-            bench: bench.clone(),
-            dir,
-            cleanups: RefCell::default(),
-        })
+        Ok(Trial { bench: bench.clone(), dir, cleanups: RefCell::default() })
     }
 
     /// A new bundle with a root filesystem and a plain config.
@@ -68,67 +64,35 @@ impl Trial {
     }
 
     pub(crate) fn needs_root(&self) -> Result<()> {
-        if self.machine().root && !self.bench.rootless {
-            Ok(())
-        } else {
-            skip("needs a runtime that runs as root")
-        }
+        if self.machine().root && !self.bench.rootless { Ok(()) } else { skip("needs a runtime that runs as root") }
     }
 
     pub(crate) fn needs_capability(&self, number: u32, name: &str) -> Result<()> {
-        if self.machine().has_capability(number) {
-            Ok(())
-        } else {
-            skip(format!("this machine does not grant {name}"))
-        }
+        if self.machine().has_capability(number) { Ok(()) } else { skip(format!("this machine does not grant {name}")) }
     }
 
     pub(crate) fn needs_file(&self, path: &str) -> Result<()> {
-        if Path::new(path).exists() {
-            Ok(())
-        } else {
-            skip(format!("this kernel has no {path}"))
-        }
+        if Path::new(path).exists() { Ok(()) } else { skip(format!("this kernel has no {path}")) }
     }
 
     /// Skips when the runtime says that it knows no specification as new as `1.minor`, where a property began.
     pub(crate) fn needs_version(&self, minor: u32) -> Result<()> {
-        let known = self
-            .bench
-            .version
-            .split('.')
-            .nth(1)
-            .and_then(|part| part.parse::<u32>().ok());
+        let known = self.bench.version.split('.').nth(1).and_then(|part| part.parse::<u32>().ok());
         match (&self.bench.runtime.features, known) {
-            (Some(_), Some(known)) if known < minor => skip(format!(
-                "the runtime knows the specification up to {} only",
-                self.bench.version
-            )),
+            (Some(_), Some(known)) if known < minor => {
+                skip(format!("the runtime knows the specification up to {} only", self.bench.version))
+            }
             _ => Ok(()),
         }
     }
 
     /// Skips when the runtime's `features` say that `value` is not in the list at `pointer`.
     pub(crate) fn needs_listed(&self, pointer: &str, value: &str) -> Result<()> {
-        let Some(list) = self
-            .bench
-            .runtime
-            .features
-            .as_ref()
-            .and_then(|f| f.pointer(pointer))
-        else {
+        let Some(list) = self.bench.runtime.features.as_ref().and_then(|f| f.pointer(pointer)) else {
             return Ok(());
         };
-        let listed = list
-            .as_array()
-            .is_some_and(|items| items.iter().any(|item| item == value));
-        if listed {
-            Ok(())
-        } else {
-            skip(format!(
-                "the runtime's features do not list {value} at {pointer}"
-            ))
-        }
+        let listed = list.as_array().is_some_and(|items| items.iter().any(|item| item == value));
+        if listed { Ok(()) } else { skip(format!("the runtime's features do not list {value} at {pointer}")) }
     }
 
     /// Skips when the runtime's `features` do not say `true` at `pointer`; also when they say nothing there.

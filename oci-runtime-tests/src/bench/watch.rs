@@ -17,10 +17,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn over(pid: i32) -> Self {
-        let watch = Watch {
-            pid,
-            end: Arc::default(),
-        };
+        let watch = Watch { pid, end: Arc::default() };
         let other = watch.clone();
         std::thread::spawn(move || {
             let end = reap(pid);
@@ -33,10 +30,7 @@ impl Watch {
     /// The exit status (128 + n for signal n), or `None` if the process still runs after the time.
     pub(crate) fn wait(&self, time: Duration) -> Option<End> {
         let guard = self.end.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .end
-            .1
-            .wait_timeout_while(guard, time, |end| end.is_none());
+        let waited = self.end.1.wait_timeout_while(guard, time, |end| end.is_none());
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 

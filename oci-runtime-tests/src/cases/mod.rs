@@ -39,8 +39,5 @@ pub(crate) fn selected(filters: &[String]) -> Vec<Case> {
             || case.sentence().contains(filter)
             || case.clauses.iter().any(|id| id.contains(filter))
     };
-    all()
-        .into_iter()
-        .filter(|case| filters.is_empty() || filters.iter().any(|filter| fits(case, filter)))
-        .collect()
+    all().into_iter().filter(|case| filters.is_empty() || filters.iter().any(|filter| fits(case, filter))).collect()
 }

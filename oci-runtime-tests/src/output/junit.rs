@@ -4,8 +4,7 @@ use crate::runner::{Outcome, Verdict};
 use std::path::Path;
 
 pub(super) fn body(runtime: &Path, outcomes: &[Outcome]) -> String {
-    let count =
-        |wanted: fn(&Verdict) -> bool| outcomes.iter().filter(|o| wanted(&o.verdict)).count();
+    let count = |wanted: fn(&Verdict) -> bool| outcomes.iter().filter(|o| wanted(&o.verdict)).count();
     let mut body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
         escaped(&runtime.display().to_string()),
@@ -47,9 +46,6 @@ fn escaped(text: &str) -> String {
 mod tests {
     #[test]
     fn markup_in_a_reason_is_escaped() {
-        assert_eq!(
-            super::escaped("a<b> & \"c\"\n"),
-            "a&lt;b&gt; &amp; &quot;c&quot;"
-        );
+        assert_eq!(super::escaped("a<b> & \"c\"\n"), "a&lt;b&gt; &amp; &quot;c&quot;");
     }
 }

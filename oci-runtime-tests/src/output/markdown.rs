@@ -11,11 +11,7 @@ pub(super) fn body(runtime: &Path, outcomes: &[Outcome]) -> String {
             Verdict::Failed(reason) => ("**failed**", reason.as_str()),
             Verdict::Skipped(reason) => ("skipped", reason.as_str()),
         };
-        body += &format!(
-            "| {} | {word} | {} |\n",
-            outcome.case.id(),
-            reason.replace('|', "\\|")
-        );
+        body += &format!("| {} | {word} | {} |\n", outcome.case.id(), reason.replace('|', "\\|"));
     }
     body + "\n"
 }

@@ -23,12 +23,7 @@ pub(crate) enum Format {
     Markdown,
 }
 
-pub(crate) fn write(
-    format: Format,
-    runtime: &Path,
-    outcomes: &[Outcome],
-    complaints: &[String],
-) -> Result<()> {
+pub(crate) fn write(format: Format, runtime: &Path, outcomes: &[Outcome], complaints: &[String]) -> Result<()> {
     let body = match format {
         Format::Text => text::body(outcomes),
         Format::Tap => tap::body(outcomes),
@@ -36,10 +31,7 @@ pub(crate) fn write(
         Format::Json => json::body(runtime, outcomes)?,
         Format::Markdown => markdown::body(runtime, outcomes),
     };
-    let mut tail: String = complaints
-        .iter()
-        .map(|complaint| format!("{complaint}\n"))
-        .collect();
+    let mut tail: String = complaints.iter().map(|complaint| format!("{complaint}\n")).collect();
     tail.push_str(&summary(outcomes));
     let mut stdout = std::io::stdout().lock();
     match format {
@@ -59,8 +51,7 @@ pub(crate) fn write(
 }
 
 fn summary(outcomes: &[Outcome]) -> String {
-    let count =
-        |wanted: fn(&Verdict) -> bool| outcomes.iter().filter(|o| wanted(&o.verdict)).count();
+    let count = |wanted: fn(&Verdict) -> bool| outcomes.iter().filter(|o| wanted(&o.verdict)).count();
     format!(
         "{} passed, {} failed, {} skipped",
         count(|v| matches!(v, Verdict::Passed)),

@@ -12,10 +12,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(format: Format) -> Self {
-        Progress {
-            enabled: format == Format::Text,
-            terminal: std::io::stderr().is_terminal(),
-        }
+        Progress { enabled: format == Format::Text, terminal: std::io::stderr().is_terminal() }
     }
 
     pub(crate) fn show(&self, outcome: &Outcome, done: usize, all: usize) {
@@ -29,11 +26,7 @@ impl Progress {
                 Verdict::Failed(_) => "FAIL",
                 Verdict::Skipped(_) => "skip",
             };
-            println!(
-                "{word} {} ({} ms)",
-                outcome.case.id(),
-                outcome.time.as_millis()
-            );
+            println!("{word} {} ({} ms)", outcome.case.id(), outcome.time.as_millis());
         }
     }
 
@@ -48,33 +41,21 @@ impl Progress {
 pub(super) fn body(outcomes: &[Outcome]) -> String {
     let colours = std::io::stdout().is_terminal();
     let paint = |colour: &str, word: &str| {
-        if colours {
-            format!("\x1b[{colour}m{word}\x1b[0m")
-        } else {
-            word.to_owned()
-        }
+        if colours { format!("\x1b[{colour}m{word}\x1b[0m") } else { word.to_owned() }
     };
     let mut body = String::from("\n");
     for outcome in outcomes {
         let Verdict::Skipped(reason) = &outcome.verdict else {
             continue;
         };
-        body += &format!(
-            "{} {}: {reason}\n",
-            paint("33", "skipped"),
-            outcome.case.id()
-        );
+        body += &format!("{} {}: {reason}\n", paint("33", "skipped"), outcome.case.id());
     }
     for outcome in outcomes {
         let Verdict::Failed(reason) = &outcome.verdict else {
             continue;
         };
         let clauses = outcome.case.clauses.join(", ");
-        body += &format!(
-            "{} {}\n    by {clauses}\n    {reason}\n",
-            paint("31", "failed"),
-            outcome.case.id()
-        );
+        body += &format!("{} {}\n    by {clauses}\n    {reason}\n", paint("31", "failed"), outcome.case.id());
     }
     body
 }

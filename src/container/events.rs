@@ -1,0 +1,166 @@
+//! `events`: what a container uses, and when its memory runs out, one line of JSON each.
+
+use super::request::EventsRequest;
+use crate::cgroups::{Cgroup, Oom, OomEvents, Stats};
+use crate::error::{Context, Error, IoContext, Result};
+use crate::sys::process::{Pid, pidfd_open, poll};
+use serde::Serialize;
+use std::fs;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// A line of statistics.
+#[derive(Serialize)]
+struct StatsLine<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    data: Data,
+}
+
+/// The cgroup's counters, and what is counted elsewhere.
+#[derive(Serialize)]
+struct Data {
+    #[serde(flatten)]
+    stats: Stats,
+    /// Nothing is known of a closID that the runtime did not make; callers expect the key.
+    intel_rdt: Empty,
+    /// `null` where the container shares the caller's network.
+    network_interfaces: Option<Vec<Interface>>,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+/// A line about the end of memory.
+#[derive(Serialize)]
+struct OomLine<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+}
+
+/// The counters of one network interface, named as callers know them.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase")]
+struct Interface {
+    name: String,
+    rx_bytes: u64,
+    rx_packets: u64,
+    rx_errors: u64,
+    rx_dropped: u64,
+    tx_bytes: u64,
+    tx_packets: u64,
+    tx_errors: u64,
+    tx_dropped: u64,
+}
+
+/// Writes events of the container with the first process `init` to `output`: once, or until the container ends.
+///
+/// # Errors
+/// The output cannot be written, or the wait fails.
+pub(super) fn follow(request: &EventsRequest, cgroup: &Cgroup, init: Pid, output: &mut dyn Write) -> Result<()> {
+    let id = request.id.as_str();
+    if request.stats {
+        return stats(id, cgroup, init, output);
+    }
+    let pidfd = pidfd_open(init).at("container not running")?;
+    // Without a memory controller there is no such event, but there are still statistics.
+    let mut memory = cgroup.oom_events().ok();
+    let mut next = Instant::now() + request.interval;
+    loop {
+        let watched = memory.as_ref().map(OomEvents::pollable);
+        let (oom_fd, oom_events) = watched.map_or((None, 0), |(fd, events)| (Some(fd), events));
+        let wait = next.saturating_duration_since(Instant::now());
+        let ready = poll([(Some(pidfd.as_fd()), libc::POLLIN), (oom_fd, oom_events)], milliseconds(wait))?;
+        if ready[1] != 0 {
+            match memory.as_mut().map(OomEvents::look).transpose()? {
+                Some(Oom::Happened) => line(&OomLine { kind: "oom", id }, output)?,
+                Some(Oom::Gone) => memory = None,
+                Some(Oom::Quiet) | None => (),
+            }
+        }
+        if ready[0] != 0 {
+            return Ok(());
+        }
+        if Instant::now() >= next {
+            stats(id, cgroup, init, output)?;
+            next += request.interval;
+        }
+    }
+}
+
+/// Rounded up, so that the wait does not end just before its time.
+fn milliseconds(wait: Duration) -> i32 {
+    i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+}
+
+fn stats(id: &str, cgroup: &Cgroup, init: Pid, output: &mut dyn Write) -> Result<()> {
+    let data = Data { stats: cgroup.stats(), intel_rdt: Empty {}, network_interfaces: interfaces(init) };
+    line(&StatsLine { kind: "stats", id, data }, output)
+}
+
+fn line(value: &impl Serialize, output: &mut dyn Write) -> Result<()> {
+    let mut text = serde_json::to_vec(value).map_err(|e| Error::internal(e.to_string()))?;
+    text.push(b'\n');
+    output.write_all(&text).and_then(|()| output.flush()).call(|| "write to standard output".into())
+}
+
+/// The interfaces that `pid` sees, if they are not those that we see.
+fn interfaces(pid: Pid) -> Option<Vec<Interface>> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let theirs = namespace(&pid.to_string())?;
+    if namespace("self").is_some_and(|ours| ours == theirs) {
+        return None;
+    }
+    let table = fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?;
+    Some(table.lines().filter_map(interface).collect())
+}
+
+/// One line of /proc/net/dev (proc(5)): eight counters of what was received, then eight of what was sent.
+fn interface(line: &str) -> Option<Interface> {
+    let (name, counters) = line.split_once(':')?;
+    let n: Vec<u64> = counters.split_ascii_whitespace().map_while(|n| n.parse().ok()).collect();
+    let [rx_bytes, rx_packets, rx_errors, rx_dropped, _, _, _, _, tx_bytes, tx_packets, tx_errors, tx_dropped, ..] =
+        n[..]
+    else {
+        return None;
+    };
+    let name = name.trim().to_owned();
+    Some(Interface { name, rx_bytes, rx_packets, rx_errors, rx_dropped, tx_bytes, tx_packets, tx_errors, tx_dropped })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_proc_net_dev_has_sixteen_counters() {
+        let found = interface("  eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16").unwrap();
+        let expected = r#"{"Name":"eth0","RxBytes":1,"RxPackets":2,"RxErrors":3,"RxDropped":4,"TxBytes":9,"TxPackets":10,"TxErrors":11,"TxDropped":12}"#;
+        assert_eq!(serde_json::to_string(&found).unwrap(), expected);
+        assert_eq!(interface("Inter-|   Receive  |  Transmit"), None);
+    }
+
+    #[test]
+    fn statistics_have_every_key_that_callers_read() {
+        let data = Data { stats: Stats::default(), intel_rdt: Empty {}, network_interfaces: None };
+        let mut text = Vec::new();
+        line(&StatsLine { kind: "stats", id: "x", data }, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.starts_with(r#"{"type":"stats","id":"x","data":{"cpu":{"usage":{"#), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for key in ["cpu", "cpuset", "memory", "pids", "blkio", "hugetlb", "intel_rdt", "network_interfaces"] {
+            assert!(value["data"].get(key).is_some(), "{key}");
+        }
+        assert!(text.ends_with("}\n"));
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_to_milliseconds() {
+        assert_eq!(milliseconds(Duration::from_micros(1)), 1);
+        assert_eq!(milliseconds(Duration::from_secs(1 << 40)), i32::MAX);
+        assert_eq!(milliseconds(Duration::ZERO), 0);
+    }
+}

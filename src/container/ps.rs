@@ -1,0 +1,73 @@
+//! `ps`: the processes of a container.
+
+use super::request::{Format, PsRequest};
+use crate::error::{Error, IoContext, Result};
+use std::process::Command;
+
+/// What `ps` prints about the processes `pids`, numbered as the caller sees them.
+///
+/// # Errors
+/// ps(1) cannot be run or fails, or its output has no column PID.
+pub(super) fn list(request: &PsRequest, pids: &[i32]) -> Result<String> {
+    match request.format {
+        Format::Json => {
+            let pids: Vec<String> = pids.iter().map(i32::to_string).collect();
+            Ok(format!("[{}]\n", pids.join(",")))
+        }
+        Format::Table => table(&run(&request.args)?, pids),
+    }
+}
+
+/// The output of ps(1).
+fn run(args: &[String]) -> Result<String> {
+    let everything = ["-ef".to_owned()];
+    let args = if args.is_empty() { &everything[..] } else { args };
+    let output = Command::new("ps").args(args).output().call(|| format!("run ps {}", args.join(" ")))?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        return Err(Error::system(format!("{}: {}", output.status, String::from_utf8_lossy(&said).trim())));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The header, and the lines whose column PID is one of ours.
+fn table(output: &str, pids: &[i32]) -> Result<String> {
+    let mut lines = output.lines();
+    let header = lines.next().unwrap_or_default();
+    let column = header
+        .split_ascii_whitespace()
+        .position(|name| name == "PID")
+        .ok_or_else(|| Error::system("couldn't find PID field in ps output"))?;
+    let is_ours = |line: &&str| {
+        let pid = line.split_ascii_whitespace().nth(column).and_then(|pid| pid.parse().ok());
+        pid.is_some_and(|pid| pids.contains(&pid))
+    };
+    Ok([header].into_iter().chain(lines.filter(is_ours)).map(|line| format!("{line}\n")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_of_the_containers_processes_are_shown() {
+        let output = "UID        PID  PPID CMD\nroot         1     0 init\nlp          17     1 sleep 1\n";
+        assert_eq!(table(output, &[17, 2]).unwrap(), "UID        PID  PPID CMD\nlp          17     1 sleep 1\n");
+        assert_eq!(table(output, &[]).unwrap(), "UID        PID  PPID CMD\n");
+    }
+
+    #[test]
+    fn output_without_process_ids_is_an_error() {
+        for output in ["", "CMD\nx\n"] {
+            assert_eq!(table(output, &[1]).unwrap_err().to_string(), "couldn't find PID field in ps output");
+        }
+    }
+
+    #[test]
+    fn json_is_a_list_of_numbers() {
+        let id = super::super::request::ContainerId::parse("x").unwrap();
+        let request = PsRequest { id, format: Format::Json, args: Vec::new() };
+        assert_eq!(list(&request, &[3, 4]).unwrap(), "[3,4]\n");
+        assert_eq!(list(&request, &[]).unwrap(), "[]\n");
+    }
+}

@@ -1,0 +1,101 @@
+//! `update`: new limits for a container.
+
+use super::request::{ResourceChanges, ResourceSource};
+use crate::cgroups::Limits;
+use crate::config::{self, BlockIo, Cpu, Memory, Pids, Resources};
+use crate::error::{Error, IoContext, Result};
+use crate::log;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+/// The limits that a request asks for, checked; what it does not name stays as it is.
+///
+/// # Errors
+/// The file cannot be read, or a value is wrong.
+pub(super) fn limits(source: &ResourceSource) -> Result<Limits> {
+    let text = match source {
+        ResourceSource::Changes(changes) => return Limits::parse(&resources(changes)?, ""),
+        ResourceSource::File(path) => file(path)?,
+        ResourceSource::Stdin => {
+            let mut text = Vec::new();
+            std::io::stdin().read_to_end(&mut text).call(|| "read standard input".into())?;
+            text
+        }
+    };
+    Limits::parse(&config::parse_resources(&text)?, "")
+}
+
+fn file(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).call(|| format!("open {}", path.display()))
+}
+
+/// The flags in the form of a document.
+fn resources(changes: &ResourceChanges) -> Result<Resources<'_>> {
+    if changes.l3_cache_schema.is_some() || changes.mem_bw_schema.is_some() {
+        return Err(Error::system("Intel RDT schemas of a running container cannot be changed")
+            .hint("set linux.intelRdt in config.json"));
+    }
+    if changes.kernel_memory.is_some() || changes.kernel_memory_tcp.is_some() {
+        log::warning("limits of kernel memory are deprecated, and new kernels ignore them");
+    }
+    Ok(Resources {
+        memory: Some(Memory {
+            limit: changes.memory,
+            reservation: changes.memory_reservation,
+            swap: changes.memory_swap,
+            kernel: changes.kernel_memory,
+            kernel_tcp: changes.kernel_memory_tcp,
+            ..Memory::default()
+        }),
+        cpu: Some(Cpu {
+            shares: changes.cpu_shares,
+            quota: changes.cpu_quota,
+            burst: changes.cpu_burst,
+            period: changes.cpu_period,
+            realtime_runtime: changes.cpu_rt_runtime,
+            realtime_period: changes.cpu_rt_period,
+            cpus: changes.cpuset_cpus.as_deref().map(Into::into),
+            mems: changes.cpuset_mems.as_deref().map(Into::into),
+            idle: changes.cpu_idle,
+        }),
+        pids: Some(Pids { limit: changes.pids_limit }),
+        block_io: Some(BlockIo { weight: changes.blkio_weight, ..BlockIo::default() }),
+        ..Resources::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(changes: ResourceChanges) -> Limits {
+        limits(&ResourceSource::Changes(Box::new(changes))).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_given_is_left_alone() {
+        assert_eq!(changed(ResourceChanges::default()), Limits::default());
+    }
+
+    #[test]
+    fn flags_and_a_document_ask_for_the_same() {
+        let flags = changed(ResourceChanges {
+            memory: Some(1 << 20),
+            memory_swap: Some(-1),
+            cpu_quota: Some(5000),
+            cpuset_cpus: Some("0-1".into()),
+            pids_limit: Some(7),
+            blkio_weight: Some(100),
+            ..ResourceChanges::default()
+        });
+        let json = r#"{"memory":{"limit":1048576,"swap":-1},"cpu":{"quota":5000,"cpus":"0-1"},"pids":{"limit":7},"blockIO":{"weight":100}}"#;
+        assert_eq!(flags, Limits::parse(&config::parse_resources(json).unwrap(), "").unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = limits(&ResourceSource::File("/nonexistent".into())).unwrap_err();
+        assert_eq!(error.to_string(), "open /nonexistent: no such file or directory (ENOENT)");
+    }
+}
