@@ -61,9 +61,7 @@ impl New<'_> {
             Some(value) => mount::fsconfig_string(&context, key, value),
             None => mount::fsconfig_flag(&context, key),
         };
-        if !PSEUDO.contains(&self.kind) || self.source != self.kind {
-            mount::fsconfig_string(&context, "source", self.source)?;
-        }
+        mount::fsconfig_string(&context, "source", self.source)?;
         if self.read_only() {
             mount::fsconfig_flag(&context, "ro")?;
         }

@@ -85,7 +85,11 @@ impl Rootfs {
         let none = config::Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&none);
         let user_namespace = linux.namespaces.iter().flatten().any(|ns| ns.type_.as_deref() == Some("user"));
-        let around = Surroundings { bundle, user_namespace };
+        let ids = IdMappings {
+            uids: idmap::mappings(linux.uid_mappings.as_deref(), "linux.uidMappings")?,
+            gids: idmap::mappings(linux.gid_mappings.as_deref(), "linux.gidMappings")?,
+        };
+        let around = Surroundings { bundle, user_namespace, ids };
         let root = spec.root.as_ref().ok_or_else(|| Error::config("root", "missing"))?;
         let path = root.path.as_deref().filter(|path| !path.is_empty());
         let path = path.ok_or_else(|| Error::config("root.path", "missing"))?;

@@ -1,5 +1,6 @@
 //! One entry of `mounts`, checked.
 
+use super::idmap;
 use super::options::{Bind, Idmap, Options};
 use crate::config;
 use crate::error::{Error, Result};
@@ -39,7 +40,7 @@ pub enum IdmapOf {
 }
 
 /// Mappings of user and group ids, each as first id inside, first id on the filesystem, and how many.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMappings {
     pub uids: Vec<[u32; 3]>,
     pub gids: Vec<[u32; 3]>,
@@ -50,6 +51,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) bundle: &'a Path,
     /// Whether the container has a user namespace other than the runtime's.
     pub(crate) user_namespace: bool,
+    /// Of that namespace.
+    pub(crate) ids: IdMappings,
 }
 
 impl Mount {
@@ -111,7 +114,7 @@ fn kind(mount: &config::Mount<'_>, options: &Options, at: &str, around: &Surroun
     }
     if options.bind != Bind::No || kind == "bind" {
         checked(source, format!("{at}.source"))?;
-        let idmap = idmap(mount, options, at, around)?;
+        let idmap = id_mapping(mount, options, at, around)?;
         return Ok(Kind::Bind { source: around.bundle.join(source), idmap });
     }
     checked(kind, format!("{at}.type"))?;
@@ -128,12 +131,18 @@ fn kind(mount: &config::Mount<'_>, options: &Options, at: &str, around: &Surroun
     }
 }
 
-fn idmap(mount: &config::Mount<'_>, options: &Options, at: &str, around: &Surroundings<'_>) -> Result<Option<IdmapOf>> {
-    let list = |ids: &Option<Vec<config::IdMapping>>, name: &str| -> Result<Vec<[u32; 3]>> {
-        ids.iter().flatten().enumerate().map(|(n, id)| mapping(id, format!("{at}.{name}[{n}]"))).collect()
-    };
-    let uids = list(&mount.uid_mappings, "uidMappings")?;
-    let gids = list(&mount.gid_mappings, "gidMappings")?;
+fn id_mapping(
+    mount: &config::Mount<'_>,
+    options: &Options,
+    at: &str,
+    around: &Surroundings<'_>,
+) -> Result<Option<IdmapOf>> {
+    if let Some((ranges, n)) = &options.id_ranges {
+        let own = idmap::ranges(ranges, &around.ids);
+        return own.map(|ids| Some(IdmapOf::Own(ids))).map_err(|why| Error::config(format!("{at}.options[{n}]"), why));
+    }
+    let uids = idmap::mappings(mount.uid_mappings.as_deref(), &format!("{at}.uidMappings"))?;
+    let gids = idmap::mappings(mount.gid_mappings.as_deref(), &format!("{at}.gidMappings"))?;
     match (uids.is_empty(), gids.is_empty(), options.idmap) {
         (true, true, Idmap::No) => Ok(None),
         (true, true, _) if around.user_namespace => Ok(Some(IdmapOf::Container)),
@@ -143,19 +152,6 @@ fn idmap(mount: &config::Mount<'_>, options: &Options, at: &str, around: &Surrou
         (false, true, _) => Err(Error::config(format!("{at}.gidMappings"), "missing beside uidMappings")),
         (true, false, _) => Err(Error::config(format!("{at}.uidMappings"), "missing beside gidMappings")),
         (false, false, _) => Ok(Some(IdmapOf::Own(IdMappings { uids, gids }))),
-    }
-}
-
-fn mapping(id: &config::IdMapping, at: String) -> Result<[u32; 3]> {
-    let size = id.size.unwrap_or_default();
-    let inside = id.container_id.unwrap_or_default();
-    let outside = id.host_id.unwrap_or_default();
-    match size {
-        0 => Err(Error::config(format!("{at}.size"), "must be at least 1")),
-        _ if inside.checked_add(size - 1).is_none() || outside.checked_add(size - 1).is_none() => {
-            Err(Error::config(at, "the range goes beyond the last id"))
-        }
-        _ => Ok([inside, outside, size]),
     }
 }
 

@@ -125,6 +125,8 @@ pub(crate) struct Options {
     pub(crate) recursive: Attributes,
     pub(crate) propagation: Vec<Propagation>,
     pub(crate) idmap: Idmap,
+    /// What stands behind `idmap=` or `ridmap=` (an extension, crun's), and the number of the option.
+    pub(crate) id_ranges: Option<(String, usize)>,
     /// Flags of the filesystem itself that are on, as parameters of `fsconfig(2)`: sync, dirsync, lazytime, mand; and off.
     pub(crate) superblock: Vec<&'static str>,
     /// Flags that only `mount(2)` can pass: MS_I_VERSION, MS_SILENT.
@@ -177,6 +179,11 @@ impl Options {
             "idmap" if self.idmap == Idmap::No => self.idmap = Idmap::Mount,
             "idmap" => {}
             "ridmap" => self.idmap = Idmap::Tree,
+            _ if option.starts_with("idmap=") || option.starts_with("ridmap=") => {
+                let (name, ranges) = option.split_once('=').unwrap_or_default();
+                self.idmap = if name == "idmap" { Idmap::Mount } else { Idmap::Tree };
+                self.id_ranges = Some((ranges.to_string(), n));
+            }
             "tmpcopyup" => self.copy_up = true,
             "copy-symlink" => self.copy_symlink = true,
             "src-nofollow" => self.source_no_follow = true,

@@ -222,3 +222,28 @@ fn missing_directories_are_made_through_dangling_links_in_the_root() {
         assert_eq!(built(&rootfs).unwrap_err().errno(), libc::ELOOP);
     });
 }
+
+/// The same race for devices, links and the console in a /dev that the image brings.
+#[test]
+fn a_racing_exchange_of_dev_makes_no_node_outside() {
+    in_namespace(|| {
+        plant("link", "/mnt/outside/dir");
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let dir = fs::File::open(ROOT).unwrap();
+        std::thread::scope(|scope| {
+            let swapper = scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    crate::sys::fs::exchange_at(&dir, "dev", "link").unwrap();
+                }
+            });
+            let rootfs = parsed("", "").unwrap();
+            for _ in 0..500 {
+                let _ = built(&rootfs);
+                crate::sys::fs::change_dir("/").unwrap();
+                let _ = calls::detach(ROOT, 0);
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            swapper.join().unwrap();
+        });
+    });
+}
