@@ -91,3 +91,9 @@ impl Drop for SharedPage {
         unsafe { libc::munmap(self.0.as_ptr().cast(), WORDS * 4) };
     }
 }
+
+/// The size of a page in bytes (`sysconf(3)`).
+pub fn page_size() -> usize {
+    // SAFETY: takes no pointer.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}

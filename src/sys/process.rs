@@ -201,13 +201,20 @@ pub fn has_ended(pid: Pid) -> bool {
     }
 }
 
+fn pointers(list: &[&CStr]) -> Vec<*const libc::c_char> {
+    list.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// `execve(2)`; comes back only on failure.
+pub fn execute(path: &CStr, argv: &[&CStr], envp: &[&CStr]) -> Failure {
+    let (argv, envp) = (pointers(argv), pointers(envp));
+    // SAFETY: both lists are null-terminated arrays of C strings that outlive the call.
+    unsafe { libc::syscall(libc::SYS_execve, path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    failed(|| format!("execve({path:?})"))
+}
+
 /// `execveat(2)` of an open program file; comes back only on failure.
-///
-/// `argv` and `envp` end with a null pointer.
 pub fn execute_fd(fd: impl AsFd, argv: &[&CStr], envp: &[&CStr]) -> Failure {
-    let pointers = |list: &[&CStr]| -> Vec<*const libc::c_char> {
-        list.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
-    };
     let (argv, envp) = (pointers(argv), pointers(envp));
     let fd = fd.as_fd();
     // SAFETY: both lists are null-terminated arrays of C strings that outlive the call; the path is empty.

@@ -1,0 +1,241 @@
+//! Hooks: programs of the bundle that run at points of the lifecycle (config.md, "POSIX-platform Hooks").
+
+use crate::config::{Hook as Written, Spec};
+use crate::error::{Context, Error, Result};
+use crate::sys::memory::{self, MemoryFile};
+use crate::sys::process::{self, Clone, Cloned, Ended, SingleThreaded};
+use crate::sys::{self, Failure};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// A checked hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// An absolute path, where the hook's kind says it resolves.
+    pub path: CString,
+    /// The arguments, the name first; never empty.
+    pub args: Vec<CString>,
+    /// All of its environment.
+    pub env: Vec<CString>,
+    /// How long it may run.
+    pub timeout: Option<Duration>,
+}
+
+/// When a hook runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The spec's own words.
+pub enum Moment {
+    Prestart,
+    CreateRuntime,
+    CreateContainer,
+    StartContainer,
+    Poststart,
+    Poststop,
+}
+
+impl Moment {
+    const ALL: [Moment; 6] = [
+        Moment::Prestart,
+        Moment::CreateRuntime,
+        Moment::CreateContainer,
+        Moment::StartContainer,
+        Moment::Poststart,
+        Moment::Poststop,
+    ];
+
+    /// The word in a config.json.
+    pub fn word(self) -> &'static str {
+        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"][self as usize]
+    }
+}
+
+/// The hooks of a container, by moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hooks([Vec<Hook>; 6]);
+
+impl Hooks {
+    /// Checks `hooks`.
+    ///
+    /// # Errors
+    /// Of the kind `Config`, with the field's JSON path.
+    pub fn parse(spec: &Spec<'_>) -> Result<Hooks> {
+        let mut all = Hooks::default();
+        let Some(hooks) = &spec.hooks else { return Ok(all) };
+        let lists = [
+            &hooks.prestart,
+            &hooks.create_runtime,
+            &hooks.create_container,
+            &hooks.start_container,
+            &hooks.poststart,
+            &hooks.poststop,
+        ];
+        for (moment, list) in Moment::ALL.into_iter().zip(lists) {
+            for (n, written) in list.iter().flatten().enumerate() {
+                let hook = check(written).map_err(|(field, problem)| {
+                    Error::config(format_args!("hooks.{}[{n}].{field}", moment.word()), problem)
+                })?;
+                all.0[moment as usize].push(hook);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Those of one moment, in their order.
+    pub fn at(&self, moment: Moment) -> &[Hook] {
+        &self.0[moment as usize]
+    }
+}
+
+fn check(written: &Written<'_>) -> std::result::Result<Hook, (String, String)> {
+    let path = written.path.as_deref().unwrap_or_default();
+    if !path.starts_with('/') {
+        return Err(("path".into(), format!("{path:?} is not an absolute path")));
+    }
+    let c_string = |field: String, text: &str| CString::new(text).map_err(|_| (field, "holds a NUL byte".to_owned()));
+    let list = |name: &str, texts: &Option<Vec<std::borrow::Cow<'_, str>>>| {
+        let texts = texts.as_deref().unwrap_or_default().iter().enumerate();
+        texts.map(|(n, text)| c_string(format!("{name}[{n}]"), text)).collect::<std::result::Result<Vec<_>, _>>()
+    };
+    let path = c_string("path".into(), path)?;
+    let mut args = list("args", &written.args)?;
+    if args.is_empty() {
+        args.push(path.clone());
+    }
+    let timeout = match written.timeout {
+        None => None,
+        Some(seconds @ 1..) => Some(Duration::from_secs(seconds as u64)),
+        Some(seconds) => return Err(("timeout".into(), format!("{seconds} must be greater than zero"))),
+    };
+    Ok(Hook { path, args, env: list("env", &written.env)?, timeout })
+}
+
+/// Runs the hooks of `moment` in the namespaces of this process, each with `state` (JSON) on standard input, until one fails.
+///
+/// # Errors
+/// The text names the hook, how it ended and what it wrote.
+pub fn run(proof: &SingleThreaded, moment: Moment, hooks: &[Hook], state: &[u8]) -> Result<()> {
+    for (n, hook) in hooks.iter().enumerate() {
+        run_one(proof, hook, state).with(|| format!("error running {} hook #{n} ({:?})", moment.word(), hook.path))?;
+    }
+    Ok(())
+}
+
+fn run_one(proof: &SingleThreaded, hook: &Hook, state: &[u8]) -> Result<()> {
+    let stdin = memory::memfd("orlop-state", MemoryFile::Data)?;
+    sys::file::write_all(&stdin, state)?;
+    // A hook gets the state as a file of its own that begins at the start, whatever it reads with.
+    let stdin = sys::file::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&stdin)), libc::O_RDONLY)?;
+    let output = memory::memfd("orlop-hook-output", MemoryFile::Data)?;
+    let how = Clone::default();
+    let (pid, pidfd) = match process::clone3(proof, &how)? {
+        Cloned::Child => execute(hook, &stdin, &output),
+        Cloned::Parent(pid, pidfd) => (pid, pidfd),
+    };
+    let ended = wait(pid, &pidfd, hook.timeout)?;
+    match ended {
+        Some(Ended::Exited(0)) => Ok(()),
+        Some(ended) => Err(Error::system(format!("{}{}", describe(ended), said(&output)))),
+        None => Err(Error::system(format!(
+            "did not end within its timeout of {} s and was killed{}",
+            hook.timeout.unwrap_or_default().as_secs(),
+            said(&output)
+        ))),
+    }
+}
+
+/// The status with which a child that could not execute the hook ends; 127 is the shell's.
+const NOT_EXECUTED: i32 = 127;
+
+fn execute(hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
+    let failure = match redirect(stdin, output) {
+        Err(failure) => failure,
+        Ok(()) => {
+            process::reset_signals();
+            let list = |strings: &[CString]| strings.iter().map(|s| s.as_c_str().to_owned()).collect::<Vec<_>>();
+            let (args, env) = (list(&hook.args), list(&hook.env));
+            let args: Vec<&CStr> = args.iter().map(|s| s.as_c_str()).collect();
+            let env: Vec<&CStr> = env.iter().map(|s| s.as_c_str()).collect();
+            process::execute(&hook.path, &args, &env)
+        }
+    };
+    let _ = sys::file::write_all(output.as_fd(), failure.to_string().as_bytes());
+    process::exit_now(NOT_EXECUTED)
+}
+
+fn redirect(stdin: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), Failure> {
+    sys::file::duplicate_to(stdin, 0, false)?;
+    sys::file::duplicate_to(output, 1, false)?;
+    sys::file::duplicate_to(output, 2, false)?;
+    sys::file::close_range(3, i32::MAX, true)
+}
+
+/// Waits for the hook; None if its time was over and it was killed.
+fn wait(pid: process::Pid, pidfd: &OwnedFd, timeout: Option<Duration>) -> Result<Option<Ended>> {
+    let deadline = timeout.map(|time| std::time::Instant::now() + time);
+    loop {
+        let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
+        // A millisecond more, so that a rounded-down wait does not become a busy one.
+        let milliseconds = left.map_or(-1, |left| i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX));
+        let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], milliseconds)?;
+        if ready != 0 {
+            return Ok(Some(process::wait(pid)?));
+        }
+        if left.is_some_and(|left| left.is_zero()) {
+            process::pidfd_send_signal(pidfd, libc::SIGKILL)?;
+            process::wait(pid)?;
+            return Ok(None);
+        }
+    }
+}
+
+fn describe(ended: Ended) -> String {
+    match ended {
+        Ended::Exited(status) => format!("exit status {status}"),
+        Ended::Signaled(signal) => format!("killed by signal {signal}"),
+    }
+}
+
+/// What the hook wrote, for the error: the last kilobyte of it.
+fn said(output: &OwnedFd) -> String {
+    const MOST: usize = 1024;
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(output));
+    let bytes = sys::file::open(path, libc::O_RDONLY).and_then(|fd| sys::file::read_to_end(fd, 16 << 20));
+    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MOST)..]).trim().to_owned());
+    text.ok().filter(|text| !text.is_empty()).map(|text| format!(", output: {text}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Hooks> {
+        Hooks::parse(&crate::config::parse(json.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn every_wrong_thing_about_hooks_names_its_field() {
+        for (json, text) in [
+            (r#"{"hooks":{"prestart":[{"path":"x"}]}}"#, "hooks.prestart[0].path: \"x\" is not an absolute path"),
+            (r#"{"hooks":{"poststop":[{}]}}"#, "hooks.poststop[0].path: \"\" is not an absolute path"),
+            (
+                r#"{"hooks":{"createRuntime":[{"path":"/x"},{"path":"/x","timeout":0}]}}"#,
+                "hooks.createRuntime[1].timeout: 0 must be greater than zero",
+            ),
+            (
+                r#"{"hooks":{"startContainer":[{"path":"/x","args":["a","\u0000"]}]}}"#,
+                "hooks.startContainer[0].args[1]: holds a NUL byte",
+            ),
+        ] {
+            assert_eq!(parse(json).expect_err(json).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_hook_without_args_gets_its_path_as_its_name() {
+        let hooks = parse(r#"{"hooks":{"poststart":[{"path":"/bin/x","timeout":3}]}}"#).unwrap();
+        let hook = &hooks.at(Moment::Poststart)[0];
+        assert_eq!(hook.args, [c"/bin/x".to_owned()]);
+        assert_eq!(hook.timeout, Some(Duration::from_secs(3)));
+    }
+}

@@ -1,0 +1,184 @@
+//! Capabilities by name (`capabilities(7)`; config.md, "Linux Process", `capabilities`).
+
+use crate::config::Capabilities as Written;
+use crate::error::{Error, Result};
+use crate::log;
+use crate::sys;
+use std::borrow::Cow;
+
+/// The names in the order of their numbers, without `CAP_`.
+pub const NAMES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// The number of the capability `CAP_NAME`.
+pub fn number(name: &str) -> Option<u32> {
+    let name = name.strip_prefix("CAP_")?;
+    NAMES.iter().position(|known| *known == name).map(|n| n as u32)
+}
+
+/// The five sets, a bit for each capability.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sets {
+    /// What an `execve` may ever give.
+    pub bounding: u64,
+    /// What is checked.
+    pub effective: u64,
+    /// What can be made effective.
+    pub permitted: u64,
+    /// What stays over an `execve` of a file that inherits it.
+    pub inheritable: u64,
+    /// What stays over an `execve` of any file.
+    pub ambient: u64,
+}
+
+impl Sets {
+    /// Checks the five lists.
+    ///
+    /// What the kernel or this program does not know, or the runtime does not have, cannot be given: a warning, and the rest
+    /// is (config.md: "runtime SHOULD ... log a warning").
+    pub fn parse(field: &str, written: &Written<'_>, last: u32) -> Result<Sets> {
+        let mut unknown: Vec<String> = Vec::new();
+        let mut set = |list: &Option<Vec<Cow<'_, str>>>| {
+            let mut bits = 0u64;
+            for name in list.iter().flatten() {
+                match number(name).filter(|n| *n <= last) {
+                    Some(n) => bits |= 1 << n,
+                    None if unknown.iter().any(|known| known == name) => {}
+                    None => unknown.push(name.to_string()),
+                }
+            }
+            bits
+        };
+        let mut sets = Sets {
+            bounding: set(&written.bounding),
+            effective: set(&written.effective),
+            permitted: set(&written.permitted),
+            inheritable: set(&written.inheritable),
+            ambient: set(&written.ambient),
+        };
+        if !unknown.is_empty() {
+            log::warning(format!("{field}: ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")));
+        }
+        if sets.effective & !sets.permitted != 0 {
+            let name = NAMES[(sets.effective & !sets.permitted).trailing_zeros() as usize];
+            return Err(Error::config(format_args!("{field}.effective"), format_args!("CAP_{name} is not permitted")));
+        }
+        // The kernel raises into the ambient set only what is both permitted and inheritable.
+        let raised = sets.ambient & sets.permitted & sets.inheritable;
+        if raised != sets.ambient {
+            log::warning(format!(
+                "{field}.ambient: capabilities that are not permitted and inheritable cannot be ambient: [{}]",
+                names(sets.ambient & !raised).join(" ")
+            ));
+            sets.ambient = raised;
+        }
+        Ok(sets)
+    }
+
+    /// Only what `held` has of each set: what the runtime lacks it cannot give.
+    pub fn within(self, held: u64) -> Sets {
+        Sets {
+            bounding: self.bounding,
+            effective: self.effective & held,
+            permitted: self.permitted & held,
+            inheritable: self.inheritable & held,
+            ambient: self.ambient & held,
+        }
+    }
+}
+
+/// The names of a set, with `CAP_`.
+pub fn names(set: u64) -> Vec<String> {
+    (0..64).filter(|n| set & 1 << n != 0).map(name).collect()
+}
+
+/// The name of a capability, with `CAP_`.
+pub fn name(number: u32) -> String {
+    NAMES.get(number as usize).map_or_else(|| format!("capability {number}"), |name| format!("CAP_{name}"))
+}
+
+/// The last capability that the running kernel knows, asked by reading the bounding set (`prctl(2)`, PR_CAPBSET_READ).
+pub fn last_known() -> u32 {
+    let known = |n: u32| sys::process::prctl(libc::PR_CAPBSET_READ, n.into(), 0, 0, 0).is_ok();
+    let mut last = NAMES.len() as u32 - 1;
+    // Kernels differ by a few at most: up from the newest known, or down to it.
+    if known(last) {
+        while last < 63 && known(last + 1) {
+            last += 1;
+        }
+    } else {
+        while last > 0 && !known(last) {
+            last -= 1;
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_its_kernel_number() {
+        assert_eq!(number("CAP_SYS_ADMIN"), Some(21));
+        assert_eq!(number("CAP_CHECKPOINT_RESTORE"), Some(40));
+        assert_eq!(number("SYS_ADMIN"), None);
+        assert_eq!(name(5), "CAP_KILL");
+    }
+
+    #[test]
+    fn an_effective_capability_must_be_permitted() {
+        let written = Written { effective: Some(vec!["CAP_KILL".into()]), ..Written::default() };
+        let error = Sets::parse("process.capabilities", &written, 40).unwrap_err();
+        assert_eq!(error.to_string(), "process.capabilities.effective: CAP_KILL is not permitted");
+    }
+
+    #[test]
+    fn ambient_needs_inheritable() {
+        let both = Some(vec!["CAP_KILL".into(), "CAP_CHOWN".into()]);
+        let one = Some(vec!["CAP_CHOWN".into()]);
+        let written = Written { permitted: both.clone(), ambient: both, inheritable: one, ..Written::default() };
+        assert_eq!(Sets::parse("x", &written, 40).unwrap().ambient, 1);
+    }
+}

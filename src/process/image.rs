@@ -1,0 +1,217 @@
+//! The init image as a file: its code (`src/init/`), and the plan laid out as the segment that it reads.
+//!
+//! See `src/init/main.rs` for why there is such a program. The file is a memory file, sealed before it is executed.
+
+use crate::error::{Context, Result};
+use crate::sys::memory::{self, MemoryFile};
+use crate::sys::{self, Failure};
+use std::os::fd::OwnedFd;
+
+#[path = "../init/plan.rs"]
+pub mod plan;
+
+use plan::{Hook, PLAN_AT, Plan, Span};
+
+/// The code: what stands at [`CODE_AT`].
+static CODE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init.bin"));
+/// The address of the first instruction, in decimal.
+static ENTRY: &str = include_str!(concat!(env!("OUT_DIR"), "/init.entry"));
+/// Where the linker script puts the code: behind the header of the file.
+const CODE_AT: u64 = BASE + HEADER as u64;
+const BASE: u64 = 0x10000;
+const HEADER: usize = 0x100;
+
+/// Lays the plan's segment out: what is added has its final address at once.
+pub struct Layout {
+    bytes: Vec<u8>,
+}
+
+impl Layout {
+    /// An empty one, with room for the plan itself at its start.
+    pub fn new() -> Layout {
+        let mut bytes = Vec::with_capacity(8192);
+        bytes.resize(size_of::<Plan>(), 0);
+        Layout { bytes }
+    }
+
+    fn align(&mut self) -> u64 {
+        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
+        PLAN_AT + self.bytes.len() as u64
+    }
+
+    /// A C string.
+    pub fn string(&mut self, text: impl AsRef<[u8]>) -> u64 {
+        let at = PLAN_AT + self.bytes.len() as u64;
+        self.bytes.extend_from_slice(text.as_ref());
+        self.bytes.push(0);
+        at
+    }
+
+    /// Bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Span {
+        let at = self.align();
+        self.bytes.extend_from_slice(bytes);
+        Span { at, count: bytes.len() as u64 }
+    }
+
+    /// Words of 32 bits.
+    pub fn words(&mut self, words: &[u32]) -> Span {
+        let at = self.align();
+        self.bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+        Span { at, count: words.len() as u64 }
+    }
+
+    /// C strings and a list of their addresses.
+    pub fn strings<S: AsRef<[u8]>>(&mut self, texts: impl IntoIterator<Item = S>) -> Span {
+        let addresses: Vec<u64> = texts.into_iter().map(|text| self.string(text)).collect();
+        let at = self.align();
+        // The null at the end makes the same list one for execve.
+        self.bytes.extend(addresses.iter().chain(&[0]).flat_map(|address| address.to_ne_bytes()));
+        Span { at, count: addresses.len() as u64 }
+    }
+
+    /// Hooks.
+    pub fn hooks(&mut self, hooks: &[Hook]) -> Span {
+        let at = self.align();
+        for hook in hooks {
+            for word in [hook.path, hook.argv, hook.envp, hook.timeout] {
+                self.bytes.extend(word.to_ne_bytes());
+            }
+        }
+        Span { at, count: hooks.len() as u64 }
+    }
+
+    /// A filter program (`struct sock_fprog`) of `count` instructions.
+    pub fn program(&mut self, instructions: &[u8], count: u16) -> u64 {
+        let code = self.bytes(instructions).at;
+        let at = self.align();
+        let mut head = [0u8; 16];
+        head[..2].copy_from_slice(&count.to_ne_bytes());
+        head[8..].copy_from_slice(&code.to_ne_bytes());
+        self.bytes.extend(head);
+        at
+    }
+
+    /// The segment with the plan at its start.
+    fn finish(mut self, plan: &Plan) -> Vec<u8> {
+        let mut head = Vec::with_capacity(size_of::<Plan>());
+        write_plan(plan, &mut head);
+        self.bytes[..head.len()].copy_from_slice(&head);
+        self.bytes
+    }
+}
+
+/// The plan's bytes, field by field in the order of their declaration; the structure has no padding (a test compares).
+fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
+    out.extend(plan.waiting_name);
+    out.extend(plan.flags.to_ne_bytes());
+    for number in [plan.sync, plan.gate, plan.page, plan.first_closed, plan.procfs] {
+        out.extend(number.to_ne_bytes());
+    }
+    for number in [plan.uid, plan.gid, plan.umask, plan.last_capability] {
+        out.extend(number.to_ne_bytes());
+    }
+    let longs: [&[u64]; 6] = [
+        &[plan.bounding, plan.effective],
+        &[plan.permitted, plan.inheritable, plan.ambient],
+        &[plan.groups.at, plan.groups.count, plan.cwd],
+        &[plan.candidates.at, plan.candidates.count, plan.argv, plan.envp],
+        &[plan.hooks.at, plan.hooks.count, plan.state.at, plan.state.count],
+        &[plan.label_file, plan.label.at, plan.label.count, plan.filter],
+    ];
+    out.extend(longs.into_iter().flatten().flat_map(|number| number.to_ne_bytes()));
+    out.extend(plan.filter_flags.to_ne_bytes());
+    out.extend(plan.grace.to_ne_bytes());
+}
+
+/// Makes the image: an executable memory file that nobody can change any more.
+///
+/// # Errors
+/// EACCES where the sysctl `vm.memfd_noexec` is 2; the error says so.
+pub fn make(plan: &Plan, layout: Layout) -> Result<OwnedFd> {
+    let file = memory::memfd("orlop-init", MemoryFile::Program).map_err(refused)?;
+    sys::file::write_all(&file, &elf(plan, layout)).at("write the init image")?;
+    memory::seal(&file).at("seal the init image")?;
+    Ok(file)
+}
+
+fn refused(failure: Failure) -> crate::error::Error {
+    let noexec = failure.is(libc::EACCES);
+    let error = crate::error::Error::from(failure).at("make the init image");
+    if noexec {
+        error.hint("the sysctl vm.memfd_noexec is 2; 1 is enough to keep other programs from it")
+    } else {
+        error
+    }
+}
+
+/// The ELF file: a header, the code, and the plan in a segment of its own.
+fn elf(plan: &Plan, layout: Layout) -> Vec<u8> {
+    let segment = layout.finish(plan);
+    let page = memory::page_size();
+    let segment_from = (HEADER + CODE.len()).next_multiple_of(page);
+    let mut file = Vec::with_capacity(segment_from + segment.len());
+    write_header(&mut file, page as u64, segment_from as u64, segment.len() as u64);
+    file.resize(HEADER, 0);
+    file.extend_from_slice(CODE);
+    file.resize(segment_from, 0);
+    file.extend_from_slice(&segment);
+    file
+}
+
+/// `elf(5)`: the file header and three program headers.
+fn write_header(out: &mut Vec<u8>, page: u64, segment_from: u64, segment_length: u64) {
+    const EXECUTABLE: u16 = 2;
+    const MACHINE: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
+    const LOAD: u32 = 1;
+    const STACK: u32 = 0x6474_e551;
+    let (read, read_execute, read_write) = (4u32, 5u32, 6u32);
+    out.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    out.extend(EXECUTABLE.to_le_bytes());
+    out.extend(MACHINE.to_le_bytes());
+    out.extend(1u32.to_le_bytes());
+    out.extend(ENTRY.trim().parse::<u64>().unwrap_or(CODE_AT).to_le_bytes());
+    out.extend(64u64.to_le_bytes());
+    out.extend(0u64.to_le_bytes());
+    out.extend(0u32.to_le_bytes());
+    for half in [64u16, 56, 3, 0, 0, 0] {
+        out.extend(half.to_le_bytes());
+    }
+    let code_length = (HEADER + CODE.len()) as u64;
+    for (kind, flags, from, at, length) in [
+        (LOAD, read_execute, 0, BASE, code_length),
+        (LOAD, read, segment_from, PLAN_AT, segment_length),
+        (STACK, read_write, 0, 0, 0),
+    ] {
+        out.extend(kind.to_le_bytes());
+        out.extend(flags.to_le_bytes());
+        for word in [from, at, at, length, length, page] {
+            out.extend(word.to_le_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_is_written_as_it_lies_in_memory() {
+        let mut bytes = Vec::new();
+        write_plan(&Plan::default(), &mut bytes);
+        assert_eq!(bytes.len(), size_of::<Plan>());
+        let plan = Plan { grace: 7, filter: 9, argv: 3, label: Span { at: 5, count: 6 }, ..Plan::default() };
+        let mut bytes = Vec::new();
+        write_plan(&plan, &mut bytes);
+        let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+        assert_eq!(word(std::mem::offset_of!(Plan, argv)), 3);
+        assert_eq!(word(std::mem::offset_of!(Plan, label)), 5);
+        assert_eq!(word(std::mem::offset_of!(Plan, filter)), 9);
+        assert_eq!(bytes[std::mem::offset_of!(Plan, grace)], 7);
+    }
+
+    #[test]
+    fn the_image_is_small() {
+        assert!(CODE.len() < 12 << 10, "{} bytes", CODE.len());
+    }
+}

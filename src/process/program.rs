@@ -1,0 +1,200 @@
+//! The user's program: who runs it, with what, where (config.md, "Process").
+
+use super::attributes::Attributes;
+use super::capability::{self, Sets};
+use crate::config::{Linux, Process};
+use crate::error::{Error, Result};
+use crate::sys::terminal::Size;
+use std::borrow::Cow;
+use std::ffi::CString;
+
+/// The checked `process`.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// The size that the terminal begins with, if there is a terminal.
+    pub terminal: Option<Size>,
+    /// Arguments, the program's name first; never empty.
+    pub args: Vec<CString>,
+    /// The environment, without doubles. `HOME` is added where the container's /etc/passwd is known.
+    pub env: Vec<String>,
+    /// An absolute path inside.
+    pub cwd: String,
+    /// As the container's user namespace numbers it.
+    pub uid: u32,
+    /// As the container's user namespace numbers it.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// The mask of file modes, if it is to be set.
+    pub umask: Option<u32>,
+    /// The capability sets.
+    pub capabilities: Sets,
+    /// no_new_privs.
+    pub no_new_privs: bool,
+    /// The profile for AppArmor.
+    pub apparmor: Option<String>,
+    /// The label for SELinux.
+    pub selinux: Option<String>,
+    /// What is set by the pid.
+    pub attributes: Attributes,
+}
+
+impl Program {
+    /// Checks a `process`; `field` is its JSON path (`process`), for the errors.
+    pub fn parse(field: &str, written: &Process<'_>, linux: Option<&Linux<'_>>) -> Result<Program> {
+        let problem = |name: &str, text: &str| Err(Error::config(format_args!("{field}.{name}"), text));
+        let args = c_strings(&format!("{field}.args"), written.args.as_deref().unwrap_or_default())?;
+        if args.first().is_none_or(|name| name.is_empty()) {
+            return problem("args", "args must not be empty");
+        }
+        let cwd = written.cwd.as_deref().unwrap_or_default();
+        if cwd.is_empty() {
+            return problem("cwd", "Cwd property must not be empty");
+        }
+        if !cwd.starts_with('/') {
+            return problem("cwd", "Cwd must be an absolute path");
+        }
+        if cwd.contains('\0') {
+            return problem("cwd", "holds a NUL byte");
+        }
+        let user = written.user.clone().unwrap_or_default();
+        if user.umask.is_some_and(|mask| mask > 0o777) {
+            return problem("user.umask", "is not from 0 to 0777");
+        }
+        let last = capability::last_known();
+        let written_sets = written.capabilities.clone().unwrap_or_default();
+        Ok(Program {
+            terminal: written.terminal.unwrap_or(false).then(|| size(written)).transpose()?,
+            args,
+            env: environment(&format!("{field}.env"), written.env.as_deref().unwrap_or_default())?,
+            cwd: cwd.into(),
+            uid: id(&format!("{field}.user.uid"), user.uid)?,
+            gid: id(&format!("{field}.user.gid"), user.gid)?,
+            groups: user.additional_gids.unwrap_or_default(),
+            umask: user.umask,
+            capabilities: Sets::parse(&format!("{field}.capabilities"), &written_sets, last)?,
+            no_new_privs: written.no_new_privileges.unwrap_or(false),
+            apparmor: label(&format!("{field}.apparmorProfile"), &written.apparmor_profile)?,
+            selinux: label(&format!("{field}.selinuxLabel"), &written.selinux_label)?,
+            attributes: Attributes::parse(field, written, linux)?,
+        })
+    }
+
+    /// The program's name as it was given.
+    pub fn name(&self) -> Cow<'_, str> {
+        self.args.first().map_or(Cow::Borrowed(""), |name| name.to_string_lossy())
+    }
+
+    /// Where to look for it: its own path, or its name in each directory of `PATH`.
+    pub fn candidates(&self) -> Vec<Vec<u8>> {
+        let Some(name) = self.args.first().map(|name| name.as_bytes()) else { return Vec::new() };
+        if name.contains(&b'/') {
+            return vec![name.to_vec()];
+        }
+        let path = self.env.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
+        let directories = path.split(':').filter(|_| !path.is_empty());
+        let join =
+            |directory: &str| [if directory.is_empty() { "." } else { directory }.as_bytes(), b"/", name].concat();
+        directories.map(join).collect()
+    }
+}
+
+fn size(written: &Process<'_>) -> Result<Size> {
+    let asked = written.console_size.clone().unwrap_or_default();
+    let side = |name: &str, value: Option<u64>| {
+        u16::try_from(value.unwrap_or(0))
+            .map_err(|_| Error::config(format_args!("process.consoleSize.{name}"), "is above 65535"))
+    };
+    Ok(Size { height: side("height", asked.height)?, width: side("width", asked.width)? })
+}
+
+fn id(field: &str, id: Option<u32>) -> Result<u32> {
+    match id.unwrap_or(0) {
+        u32::MAX => Err(Error::config(field, "4294967295 is no id: the kernel takes it for \"unchanged\"")),
+        id => Ok(id),
+    }
+}
+
+fn label(field: &str, label: &Option<Cow<'_, str>>) -> Result<Option<String>> {
+    match label.as_deref().filter(|label| !label.is_empty()) {
+        Some(label) if label.contains(['\0', '\n']) => Err(Error::config(field, "holds a NUL byte or a line break")),
+        label => Ok(label.map(str::to_owned)),
+    }
+}
+
+fn c_strings(field: &str, texts: &[Cow<'_, str>]) -> Result<Vec<CString>> {
+    let c_string = |(n, text): (usize, &Cow<'_, str>)| {
+        CString::new(text.as_bytes()).map_err(|_| Error::config(format_args!("{field}[{n}]"), "holds a NUL byte"))
+    };
+    texts.iter().enumerate().map(c_string).collect()
+}
+
+/// `NAME=VALUE` each; of equal names the last one's value, as a shell would see it.
+fn environment(field: &str, texts: &[Cow<'_, str>]) -> Result<Vec<String>> {
+    let mut list: Vec<String> = Vec::with_capacity(texts.len() + 1);
+    for (n, text) in texts.iter().enumerate() {
+        let problem = |problem: &str| Err(Error::config(format_args!("{field}[{n}]"), problem));
+        if text.contains('\0') {
+            return problem("holds a NUL byte");
+        }
+        let Some((name, _)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return problem("invalid environment variable: it has no NAME=");
+        };
+        let same = |entry: &&mut String| entry.split_once('=').is_some_and(|(other, _)| other == name);
+        match list.iter_mut().find(same) {
+            Some(entry) => entry.replace_range(.., text),
+            None => list.push(text.clone().into_owned()),
+        }
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Program> {
+        let json = format!(r#"{{"process":{json}}}"#);
+        let spec = crate::config::parse(json.as_bytes()).unwrap();
+        Program::parse("process", &spec.process.unwrap(), None)
+    }
+
+    #[test]
+    fn every_wrong_thing_about_the_process_names_its_field() {
+        for (json, text) in [
+            (r#"{"cwd":"/"}"#, "process.args: args must not be empty"),
+            (r#"{"cwd":"/","args":[""]}"#, "process.args: args must not be empty"),
+            (r#"{"cwd":"/","args":["a","\u0000"]}"#, "process.args[1]: holds a NUL byte"),
+            (r#"{"args":["x"]}"#, "process.cwd: Cwd property must not be empty"),
+            (r#"{"cwd":"x","args":["x"]}"#, "process.cwd: Cwd must be an absolute path"),
+            (
+                r#"{"cwd":"/","args":["x"],"env":["A"]}"#,
+                "process.env[0]: invalid environment variable: it has no NAME=",
+            ),
+            (r#"{"cwd":"/","args":["x"],"user":{"umask":512}}"#, "process.user.umask: is not from 0 to 0777"),
+            (
+                r#"{"cwd":"/","args":["x"],"user":{"uid":4294967295}}"#,
+                "process.user.uid: 4294967295 is no id: the kernel takes it for \"unchanged\"",
+            ),
+            (
+                r#"{"cwd":"/","args":["x"],"terminal":true,"consoleSize":{"height":65536}}"#,
+                "process.consoleSize.height: is above 65535",
+            ),
+        ] {
+            assert_eq!(parse(json).expect_err(json).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_last_of_equal_variables_counts() {
+        let program = parse(r#"{"cwd":"/","args":["x"],"env":["A=1","PATH=/a:/b","A=2"]}"#).unwrap();
+        assert_eq!(program.env, ["A=2", "PATH=/a:/b"]);
+        assert_eq!(program.candidates(), [b"/a/x".to_vec(), b"/b/x".to_vec()]);
+    }
+
+    #[test]
+    fn a_name_with_a_slash_is_not_looked_for() {
+        assert_eq!(parse(r#"{"cwd":"/","args":["./x"],"env":["PATH=/a"]}"#).unwrap().candidates(), [b"./x".to_vec()]);
+        assert!(parse(r#"{"cwd":"/","args":["x"]}"#).unwrap().candidates().is_empty());
+    }
+}
