@@ -3,6 +3,7 @@
 use crate::plan::{Step, flag};
 use crate::{Init, raw};
 
+const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
 const PR_SET_KEEPCAPS: usize = 8;
 const PR_CAPBSET_DROP: usize = 24;
@@ -59,6 +60,9 @@ pub(crate) fn confine(init: &Init) -> u64 {
     }
     if init.has(flag::NO_NEW_PRIVS) {
         init.step(Step::NoNewPrivs, || raw::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
+    }
+    if init.has(flag::NO_PROGRAM) {
+        return 0;
     }
     init.step(Step::Find, || find(init))
 }
@@ -122,4 +126,9 @@ fn find(init: &Init) -> raw::Result<u64> {
         }
     }
     Err(error)
+}
+
+/// From here on the process outlives the runtime.
+pub(crate) fn let_go() {
+    let _ = raw::prctl(PR_SET_PDEATHSIG, 0, 0);
 }

@@ -78,12 +78,16 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
         fork_into_namespace(&init);
     }
     wait_for_parent(&init);
+    confine::let_go();
     confine::session(&init);
     if init.has(flag::READY) {
         init.step(Step::Sync, || raw::send(plan.sync, b"R", None));
     }
     if init.has(flag::GATE) {
         gate(&mut init);
+    }
+    if init.has(flag::NO_PROGRAM) {
+        raw::exit(1);
     }
     hooks::run(&init);
     if init.has(flag::SHIM) {

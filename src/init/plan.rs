@@ -114,6 +114,8 @@ pub mod flag {
     pub const SUBREAPER: u32 = 2048;
     /// Become leader of a new session.
     pub const SESSION: u32 = 4096;
+    /// There is no program: the container can only be looked at and deleted.
+    pub const NO_PROGRAM: u32 = 8192;
 }
 
 /// What the image writes into the report page: word by word, as an error leaves no other way behind a filter.

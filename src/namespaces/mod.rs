@@ -5,6 +5,7 @@
 pub mod enter;
 mod idmap;
 mod offsets;
+pub mod map;
 pub mod recipe;
 mod sysctl;
 

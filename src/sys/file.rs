@@ -139,6 +139,13 @@ pub fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
     Ok(())
 }
 
+/// Clears FD_CLOEXEC of the descriptor `number`, which somebody else owns.
+pub fn keep_over_exec(number: RawFd) -> Result<()> {
+    // SAFETY: takes no pointer, and changes a flag of the number alone.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }, || format!("fcntl({number}, F_SETFD, 0)"))?;
+    Ok(())
+}
+
 /// A duplicate with a number of at least `least` (`fcntl(2)`, F_DUPFD_CLOEXEC).
 pub fn duplicate_above(fd: impl AsFd, least: RawFd) -> Result<OwnedFd> {
     let fd = fd.as_fd();

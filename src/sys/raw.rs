@@ -10,8 +10,8 @@ use core::sync::atomic::AtomicU32;
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 mod number {
-    pub(super) const READ: usize = 0; pub(super) const CLOSE: usize = 3; pub(super) const MMAP: usize = 9;
-    pub(super) const SIGACTION: usize = 13; pub(super) const SIGPROCMASK: usize = 14; pub(super) const IOCTL: usize = 16; pub(super) const DUP3: usize = 292;
+    pub(super) const CLOSE: usize = 3; pub(super) const MMAP: usize = 9;
+    pub(super) const SIGPROCMASK: usize = 14; pub(super) const IOCTL: usize = 16; pub(super) const DUP3: usize = 292;
     pub(super) const SENDMSG: usize = 46; pub(super) const RECVMSG: usize = 47; pub(super) const SOCKETPAIR: usize = 53;
     pub(super) const EXECVE: usize = 59; pub(super) const WAIT4: usize = 61; pub(super) const KILL: usize = 62;
     pub(super) const GETCWD: usize = 79; pub(super) const CHDIR: usize = 80; pub(super) const UMASK: usize = 95;
@@ -26,8 +26,8 @@ mod number {
 #[cfg(target_arch = "aarch64")]
 #[rustfmt::skip]
 mod number {
-    pub(super) const READ: usize = 63; pub(super) const CLOSE: usize = 57; pub(super) const MMAP: usize = 222;
-    pub(super) const SIGACTION: usize = 134; pub(super) const SIGPROCMASK: usize = 135; pub(super) const IOCTL: usize = 29; pub(super) const DUP3: usize = 24;
+    pub(super) const CLOSE: usize = 57; pub(super) const MMAP: usize = 222;
+    pub(super) const SIGPROCMASK: usize = 135; pub(super) const IOCTL: usize = 29; pub(super) const DUP3: usize = 24;
     pub(super) const SENDMSG: usize = 211; pub(super) const RECVMSG: usize = 212; pub(super) const SOCKETPAIR: usize = 199;
     pub(super) const EXECVE: usize = 221; pub(super) const WAIT4: usize = 260; pub(super) const KILL: usize = 129;
     pub(super) const GETCWD: usize = 17; pub(super) const CHDIR: usize = 49; pub(super) const UMASK: usize = 166;
@@ -47,7 +47,6 @@ pub(crate) type Result<T> = core::result::Result<T, Errno>;
 
 pub(crate) const ENOENT: Errno = 2;
 pub(crate) const EINTR: Errno = 4;
-pub(crate) const ENOEXEC: Errno = 8;
 pub(crate) const EAGAIN: Errno = 11;
 pub(crate) const EACCES: Errno = 13;
 pub(crate) const ENOTDIR: Errno = 20;
@@ -476,13 +475,6 @@ pub(crate) fn block_signals(block: bool) {
     let mask: u64 = if block { !0 } else { 0 };
     // SAFETY: reads eight live bytes; no old mask is asked for.
     let _ = unsafe { call(number::SIGPROCMASK, [SET, &raw const mask as usize, 0, 8, 0, 0]) };
-}
-
-/// Gives `signal` its default disposition, or ignores it.
-pub(crate) fn ignore_signal(signal: i32, ignore: bool) {
-    let action: [usize; 4] = [usize::from(ignore), 0, 0, 0];
-    // SAFETY: SIG_DFL or SIG_IGN, no code of ours; the kernel's sigaction is four words with an eight-byte mask.
-    let _ = unsafe { call(number::SIGACTION, [signal as usize, action.as_ptr() as usize, 0, 8, 0, 0]) };
 }
 
 /// The next blocked signal (`rt_sigtimedwait(2)`), waiting at most `milliseconds` (None: without an end).

@@ -1,0 +1,57 @@
+//! Writes the id maps of a user namespace (`user_namespaces(7)`), itself or by the helpers of shadow.
+
+use super::idmap::{IdMap, IdMaps};
+use crate::error::{Context, Error, Result};
+use crate::sys::process::Pid;
+use crate::sys::{credentials, file};
+use std::process::Command;
+
+/// Writes both maps for the process `pid`, which waits in its new user namespace.
+///
+/// With the rights over the parent namespace they are written; without, a single own id still can be (`setgroups` denied
+/// first), and more ids take newuidmap(1) and newgidmap(1), which know what /etc/subuid and /etc/subgid grant.
+pub fn write(pid: Pid, maps: &IdMaps) -> Result<()> {
+    const CAP_SETUID: u64 = 1 << 7;
+    const CAP_SETGID: u64 = 1 << 6;
+    let held = credentials::capabilities()?.effective;
+    if held & (CAP_SETUID | CAP_SETGID) == CAP_SETUID | CAP_SETGID {
+        write_file(pid, "uid_map", &IdMaps::text(&maps.uids)).at("linux.uidMappings")?;
+        return write_file(pid, "gid_map", &IdMaps::text(&maps.gids)).at("linux.gidMappings");
+    }
+    if is_own(&maps.uids, credentials::effective_uid()) {
+        write_file(pid, "uid_map", &IdMaps::text(&maps.uids)).at("linux.uidMappings")?;
+    } else {
+        helper("newuidmap", pid, &maps.uids).at("linux.uidMappings")?;
+    }
+    if is_own(&maps.gids, credentials::effective_gid()) {
+        write_file(pid, "setgroups", "deny").at("linux.gidMappings")?;
+        return write_file(pid, "gid_map", &IdMaps::text(&maps.gids)).at("linux.gidMappings");
+    }
+    helper("newgidmap", pid, &maps.gids).at("linux.gidMappings")
+}
+
+fn is_own(map: &IdMap, id: u32) -> bool {
+    matches!(map.as_slice(), [(_, outside, 1)] if *outside == id)
+}
+
+fn write_file(pid: Pid, name: &str, text: &str) -> Result<()> {
+    let fd = file::open(format!("/proc/{pid}/{name}"), libc::O_WRONLY)?;
+    file::write(fd, text.as_bytes())?;
+    Ok(())
+}
+
+fn helper(program: &str, pid: Pid, map: &IdMap) -> Result<()> {
+    let numbers = map.iter().flat_map(|(inside, outside, count)| [inside, outside, count].map(u32::to_string));
+    // Engines call without PATH at times; the helpers are set-uid programs of the system and nowhere else.
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin".into());
+    let output = Command::new(program).arg(pid.to_string()).args(numbers).env_clear().env("PATH", path).output();
+    match output {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            Err(Error::system(format!("{program} failed: {said}"))
+                .hint("/etc/subuid and /etc/subgid must grant the user these ids"))
+        }
+        Err(e) => Err(Error::system(format!("{program}: {e}")).hint("the package uidmap has it")),
+    }
+}

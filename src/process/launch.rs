@@ -1,0 +1,330 @@
+//! The runtime's side of a launch: makes the child, answers it, and finds out how it went.
+
+use super::plan::Plan;
+use super::protocol::{self, ChildEnd, FromChild, ParentEnd};
+use super::report::Report;
+use super::stage::{self, Stage, Step};
+use crate::cgroups;
+use crate::error::{Context, Error, Kind, Result};
+use crate::namespaces::recipe::User;
+use crate::rootfs::Prepared;
+use crate::sys::process::{self, Clone, Cloned, Ended, Pid, SingleThreaded};
+use crate::sys::{self, file};
+use crate::{log, namespaces};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What the runtime does at the points of a launch where the child waits for it, or goes on beside it.
+pub trait Watch {
+    /// The process is born: its pid may change by a late fork until [`Watch::confined`].
+    fn born(&mut self, pid: Pid) -> Result<()>;
+    /// The root filesystem stands at its host path in the namespaces of `pid`.
+    fn built(&mut self, pid: Pid) -> Result<()>;
+    /// The process waits for the last word before the gate or the program; `pid` is final.
+    fn confined(&mut self, pid: Pid) -> Result<()>;
+    /// Gives the listener of the process's seccomp filter to whoever serves it.
+    fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()>;
+}
+
+/// What is open for the child alone.
+pub struct Inputs<'a> {
+    /// Proof for `clone3`.
+    pub proof: &'a SingleThreaded,
+    /// The steps of the child.
+    pub steps: Steps,
+    /// Its cgroups.
+    pub cgroup: Option<&'a cgroups::Entry>,
+    /// Host descriptors for the root filesystem.
+    pub prepared: Option<Prepared>,
+    /// Where the terminal's master goes.
+    pub console: Option<OwnedFd>,
+    /// The listening gate.
+    pub gate: Option<OwnedFd>,
+    /// The state that hooks read, for a pid.
+    pub state: &'a dyn Fn(Pid) -> Vec<u8>,
+}
+
+/// Which table of steps the child walks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steps {
+    /// A new container's init.
+    Create,
+    /// One more process in a container.
+    Exec,
+}
+
+impl Steps {
+    fn table(self) -> &'static [Step] {
+        match self {
+            Steps::Create => super::sequence::CREATE,
+            Steps::Exec => super::sequence::EXEC,
+        }
+    }
+}
+
+/// A process that is ready, or runs the program.
+pub struct Launched {
+    /// Its pid.
+    pub pid: Pid,
+    /// A descriptor of it.
+    pub pidfd: OwnedFd,
+}
+
+/// Launches the process of `plan`: comes back when it waits at the gate, or, without a gate, runs the program.
+///
+/// # Errors
+/// The first failure of either side; no process is left then.
+pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
+    let (parent, child) = protocol::pair()?;
+    let report = Report::new()?;
+    let home = inputs.prepared.as_ref().map(|prepared| stand_in(prepared)).transpose()?;
+    let how = Clone { flags: plan.recipe.clone as u64, into_cgroup: inputs.cgroup.and_then(|entry| entry.clone_into()) };
+    let (pid, pidfd) = match process::clone3(inputs.proof, &how).map_err(explain_clone)? {
+        Cloned::Parent(pid, pidfd) => (pid, pidfd),
+        Cloned::Child => stage::walk(
+            Stage {
+                plan,
+                proof: inputs.proof,
+                channel: child,
+                report: report.file(),
+                cgroup: inputs.cgroup,
+                prepared: inputs.prepared,
+                built: None,
+                console: inputs.console.as_ref(),
+                gate: inputs.gate.as_ref(),
+                terminal: None,
+                procfs: None,
+                state: inputs.state,
+            },
+            inputs.steps.table(),
+        ),
+    };
+    drop::<ChildEnd>(child);
+    drop((inputs.gate, inputs.console));
+    if let Some(home) = home {
+        sys::fs::change_dir_to(&home)?;
+    }
+    let mut launch = Launch { plan, parent, report, pid, pidfd, prepared: inputs.prepared, forked: false };
+    match launch.follow(watch) {
+        Ok(()) => Ok(Launched { pid: launch.pid, pidfd: launch.pidfd }),
+        Err(error) => {
+            launch.end();
+            Err(error)
+        }
+    }
+}
+
+/// Stands in the root directory, so that the mount namespace that the clone makes has it as the current one; gives the way
+/// back.
+fn stand_in(prepared: &Prepared) -> Result<OwnedFd> {
+    let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
+    sys::fs::change_dir_to(prepared.directory()).at("root.path")?;
+    Ok(home)
+}
+
+fn explain_clone(failure: sys::Failure) -> Error {
+    let errno = failure.errno().0;
+    let error = Error::from(failure).at("make the container's first process");
+    match errno {
+        libc::EPERM => error.hint("new namespaces need root, or a user namespace in linux.namespaces"),
+        libc::ENOSPC => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
+        libc::EAGAIN => error.hint("a limit of processes is reached (RLIMIT_NPROC or pids.max)"),
+        _ => error,
+    }
+}
+
+struct Launch<'a> {
+    plan: &'a Plan,
+    parent: ParentEnd,
+    report: Report,
+    pid: Pid,
+    pidfd: OwnedFd,
+    prepared: Option<Prepared>,
+    forked: bool,
+}
+
+impl Launch<'_> {
+    /// Answers the child until it is where it should be.
+    fn follow(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        watch.born(self.pid)?;
+        let mut waits_for_ids = self.plan.maps_ids();
+        let mut waits_for_hooks = self.plan.runtime_acts_on_built();
+        let mut released = false;
+        loop {
+            let waits_for_fork = self.plan.forks() && !self.forked;
+            if !released && !waits_for_ids && !waits_for_hooks && !waits_for_fork {
+                self.release(watch)?;
+                released = true;
+            }
+            match self.next(released, watch)? {
+                FromChild::UserReady => {
+                    self.map_ids()?;
+                    waits_for_ids = false;
+                }
+                FromChild::Forked(pidfd) => {
+                    self.take_over(pidfd)?;
+                    watch.born(self.pid)?;
+                }
+                FromChild::Built => {
+                    watch.built(self.pid)?;
+                    waits_for_hooks = false;
+                    self.parent.go(&[])?;
+                }
+                FromChild::Warning(text) => log::warning(text),
+                FromChild::Failed(error) => return Err(error),
+                FromChild::Ready => return Ok(()),
+                FromChild::End => return self.ended(released),
+            }
+        }
+    }
+
+    /// The child's next message; meanwhile, the filter's listener is fetched as soon as it is there.
+    fn next(&mut self, released: bool, watch: &mut dyn Watch) -> Result<FromChild> {
+        let awaits_listener = released && self.plan.filter.as_ref().is_some_and(|filter| filter.notify.is_some());
+        let mut fetched = !awaits_listener || self.plan.waits_at_gate;
+        while !fetched {
+            // The image can make no system call while it waits for this, so there is nothing to be woken by.
+            const MILLISECONDS: i32 = 1;
+            let [ready] = process::poll([(Some(self.parent.0.as_fd()), libc::POLLIN)], MILLISECONDS)?;
+            fetched = fetch_listener(&self.report, &self.pidfd, self.pid, watch)? || ready != 0;
+        }
+        self.parent.receive()
+    }
+
+    /// Everything that the runtime does for the process is done: lets it go on.
+    fn release(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.user != User::Stays) {
+            let attributes = &program.attributes;
+            if let Some(score) = attributes.oom_score_adj {
+                let path = format!("/proc/{}/oom_score_adj", self.pid);
+                let file = file::open(path, libc::O_WRONLY).at("process.oomScoreAdj")?;
+                file::write(file, score.to_string().as_bytes()).at("process.oomScoreAdj")?;
+            }
+            attributes.apply_scheduling(self.pid)?;
+            attributes.apply_rlimits(self.pid)?;
+        } else if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.fork == namespaces::recipe::Fork::Late) {
+            program.attributes.apply_scheduling(self.pid)?;
+        }
+        watch.confined(self.pid)?;
+        match self.parent.go(&[]) {
+            // The child is gone; what it said before says why.
+            Err(e) if matches!(e.errno(), libc::EPIPE | libc::ECONNRESET) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Writes the id maps, and makes the mounts that are mapped as the container is.
+    fn map_ids(&mut self) -> Result<()> {
+        if let Some(maps) = &self.plan.namespaces.ids {
+            namespaces::map::write(self.pid, maps)?;
+        }
+        let mut trees = Vec::new();
+        if let Some(rootfs) = &self.plan.rootfs {
+            let mapped: Vec<usize> = rootfs.mapped_by_container().collect();
+            if !mapped.is_empty() {
+                let userns = file::open(format!("/proc/{}/ns/user", self.pid), libc::O_RDONLY)?;
+                for index in mapped {
+                    trees.push(rootfs.map_ids(index, &userns).with(|| format!("mounts[{index}]"))?);
+                }
+            }
+        }
+        self.parent.go(&trees)
+    }
+
+    /// The process that was followed has forked and ends; its child is ours.
+    fn take_over(&mut self, pidfd: OwnedFd) -> Result<()> {
+        let pid = pid_of(&pidfd)?;
+        let old = std::mem::replace(&mut self.pid, pid);
+        self.pidfd = pidfd;
+        self.forked = true;
+        process::wait(old)?;
+        Ok(())
+    }
+
+    /// The socket's end: the program runs, or something went wrong that the report page or the process's end tells.
+    fn ended(&mut self, released: bool) -> Result<()> {
+        if let Some(program) = &self.plan.program
+            && let Some(error) = self.report.error(program)
+        {
+            return Err(error);
+        }
+        let executed = released && !self.plan.waits_at_gate && self.report.reached_execute();
+        if executed && !self.still_waits() {
+            return Ok(());
+        }
+        let ended = process::wait(self.pid)?;
+        Err(self.explain_end(ended))
+    }
+
+    /// Whether the process, dead or alive, has not executed the program: it still has the name that only we know.
+    fn still_waits(&self) -> bool {
+        name_of(self.pid).is_some_and(|name| name == waiting_name(self.plan))
+    }
+
+    fn explain_end(&self, ended: Ended) -> Error {
+        let step = self.report.step();
+        let text = match ended {
+            Ended::Exited(status) => format!("the container's process ended with status {status} before its program ran"),
+            Ended::Signaled(signal) => format!("the container's process was killed by signal {signal} before its program ran"),
+        };
+        let error = Error::new(Kind::Execute, text);
+        let filtered = self.plan.filter.is_some() && step >= super::image::plan::Step::Filter as u32;
+        match ended {
+            Ended::Signaled(libc::SIGKILL) => {
+                error.hint("if nobody killed it, linux.resources.memory.limit may be too small to start the program")
+            }
+            Ended::Signaled(libc::SIGSYS) | Ended::Signaled(libc::SIGILL) if filtered => {
+                error.hint("linux.seccomp refuses execve, or a system call that is needed to execute the program")
+            }
+            _ => error,
+        }
+    }
+
+    /// Nothing of the process is left.
+    fn end(&mut self) {
+        let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
+        let _ = process::wait(self.pid);
+        self.prepared = None;
+    }
+}
+
+/// Fetches the listener from the process if it is there: whether it was.
+pub(crate) fn fetch_listener(report: &Report, pidfd: &OwnedFd, pid: Pid, watch: &mut dyn Watch) -> Result<bool> {
+    let Some(number) = report.listener() else { return Ok(false) };
+    let listener = process::pidfd_getfd(pidfd, number).at("linux.seccomp: fetch the filter's listener")?;
+    watch.listener(pid, listener)?;
+    report.set_fetched();
+    Ok(true)
+}
+
+/// The waiting name as /proc/PID/stat shows it.
+fn waiting_name(plan: &Plan) -> String {
+    String::from_utf8_lossy(&plan.waiting_name).trim_end_matches('\0').to_owned()
+}
+
+/// The name of a process, also of one that has ended and was not reaped (`proc_pid_stat(5)`, comm).
+pub fn name_of(pid: Pid) -> Option<String> {
+    let fd = file::open(format!("/proc/{pid}/stat"), libc::O_RDONLY).ok()?;
+    let mut buffer = [0u8; 512];
+    let length = file::read(fd, &mut buffer).ok()?;
+    let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    Some(text[text.find('(')? + 1..text.rfind(')')?].to_owned())
+}
+
+/// The pid of the process that a pidfd refers to, in our pid namespace (`pidfd_open(2)`, fdinfo).
+pub fn pid_of(pidfd: &OwnedFd) -> Result<Pid> {
+    use std::os::fd::AsRawFd;
+    let fd = file::open(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()), libc::O_RDONLY)?;
+    let text = String::from_utf8_lossy(&file::read_to_end(fd, 4096)?).into_owned();
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.filter(|pid| *pid > 0).ok_or_else(|| Error::internal("a child process forked and its child is gone"))
+}
+
+/// A random waiting name of 15 bytes.
+pub fn new_waiting_name() -> Result<[u8; 16]> {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut name = *b"orlop:---------\0";
+    for (letter, random) in name[6..15].iter_mut().zip(process::random::<9>()?) {
+        *letter = LETTERS[(random & 31) as usize];
+    }
+    Ok(name)
+}

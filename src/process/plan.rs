@@ -1,0 +1,169 @@
+//! The plan of a launch: everything that is decided before a process exists.
+
+use super::capability;
+use super::image::Layout;
+use super::image::plan::{self as init, flag};
+use super::program::Program;
+use super::seccomp::Filter;
+use crate::config;
+use crate::error::{Error, Result};
+use crate::hooks::{Hooks, Moment};
+use crate::namespaces::recipe::{Fork, User};
+use crate::namespaces::{Joined, Kind, Namespaces, Place, Recipe};
+use crate::rootfs::{CgroupView, Enter, Rootfs};
+use std::ffi::CString;
+
+/// Everything that is decided about a container's process before it exists.
+pub struct Plan {
+    /// Its namespaces.
+    pub namespaces: Namespaces,
+    /// Those of them that are joined, open.
+    pub joined: Joined,
+    /// How to get into them.
+    pub recipe: Recipe,
+    /// The root filesystem; none for a process that enters a container.
+    pub rootfs: Option<Rootfs>,
+    /// What a mount of the type `cgroup` shows.
+    pub cgroup_view: Option<CgroupView>,
+    /// The hooks.
+    pub hooks: Hooks,
+    /// The program; a container can be created without one.
+    pub program: Option<Program>,
+    /// The seccomp filter.
+    pub filter: Option<Filter>,
+    /// The reaping init, if asked for, and the grace time in milliseconds that it leaves.
+    pub shim: Option<u32>,
+    /// The name of the session keyring to make.
+    pub keyring: Option<CString>,
+    /// Whether the root is entered without `pivot_root`.
+    pub no_pivot: bool,
+    /// How many descriptors after standard error the program keeps.
+    pub kept_fds: i32,
+    /// A name for the process until it executes the program: unknown to anybody else, so that seeing it proves the wait.
+    pub waiting_name: [u8; 16],
+    /// Whether the image reports that it is ready.
+    pub reports_ready: bool,
+    /// Whether it waits at the gate.
+    pub waits_at_gate: bool,
+}
+
+/// What the security module is asked for.
+pub(super) struct Label {
+    /// Below a procfs.
+    pub(super) file: &'static str,
+    pub(super) text: String,
+}
+
+impl Plan {
+    /// The first descriptor that the program does not keep.
+    pub(super) fn first_fd(&self) -> i32 {
+        3 + self.kept_fds
+    }
+
+    /// Whether the runtime does something once the root filesystem stands.
+    pub(super) fn runtime_acts_on_built(&self) -> bool {
+        [Moment::Prestart, Moment::CreateRuntime].into_iter().any(|moment| !self.hooks.at(moment).is_empty())
+    }
+
+    /// Whether the child waits for its ids to be mapped.
+    pub(super) fn maps_ids(&self) -> bool {
+        matches!(self.recipe.user, User::Cloned | User::Unshared)
+    }
+
+    /// Whether the process is forked once more, and the runtime learns of its pid only then.
+    pub(super) fn forks(&self) -> bool {
+        self.recipe.fork != Fork::None
+    }
+
+    /// How the root is entered.
+    pub(super) fn enter_root(&self) -> Enter {
+        match (self.namespaces.has(Kind::Mount), self.no_pivot) {
+            (false, _) => Enter::Chroot,
+            (true, true) => Enter::Move,
+            (true, false) => Enter::Pivot,
+        }
+    }
+
+    /// The label for `attr/exec`.
+    pub(super) fn label(&self) -> Option<Label> {
+        let program = self.program.as_ref()?;
+        if let Some(profile) = &program.apparmor {
+            let newer = std::path::Path::new("/proc/self/attr/apparmor/exec").exists();
+            let file = if newer { "self/attr/apparmor/exec" } else { "self/attr/exec" };
+            return Some(Label { file, text: format!("exec {profile}") });
+        }
+        program.selinux.as_ref().map(|label| Label { file: "self/attr/exec", text: label.clone() })
+    }
+
+    /// The init image's plan, but for what only the child knows.
+    pub(super) fn image_plan(&self, layout: &mut Layout) -> Result<init::Plan> {
+        let mut plan = init::Plan {
+            waiting_name: self.waiting_name,
+            flags: self.flags(),
+            first_closed: self.first_fd(),
+            procfs: -1,
+            last_capability: capability::last_known(),
+            ..init::Plan::default()
+        };
+        let Some(program) = &self.program else {
+            plan.cwd = layout.string("/");
+            return Ok(plan);
+        };
+        let sets = program.capabilities;
+        (plan.uid, plan.gid, plan.umask) = (program.uid, program.gid, program.umask.unwrap_or(0));
+        (plan.bounding, plan.effective, plan.permitted) = (sets.bounding, sets.effective, sets.permitted);
+        (plan.inheritable, plan.ambient) = (sets.inheritable, sets.ambient);
+        plan.groups = layout.words(&program.groups);
+        plan.cwd = layout.string(&program.cwd);
+        plan.candidates = layout.strings(program.candidates());
+        plan.argv = layout.strings(program.args.iter().map(|arg| arg.as_bytes())).at;
+        if let Some(filter) = &self.filter {
+            let count = u16::try_from(filter.program.len())
+                .map_err(|_| Error::config("linux.seccomp", "the filter has more than 65535 instructions"))?;
+            plan.filter = layout.program(&filter.bytes(), count);
+            plan.filter_flags = filter.flags;
+        }
+        plan.grace = self.shim.unwrap_or(0);
+        Ok(plan)
+    }
+
+    fn flags(&self) -> u32 {
+        let program = self.program.as_ref();
+        let own_pids = *self.namespaces.place(Kind::Pid) == Place::New;
+        [
+            (flag::WAIT | flag::SESSION | flag::CAPABILITIES, true),
+            (flag::NO_PROGRAM, program.is_none()),
+            (flag::FORK, self.recipe.fork == Fork::Late),
+            (flag::READY, self.reports_ready),
+            (flag::GATE, self.waits_at_gate),
+            (flag::SHIM, self.shim.is_some()),
+            (flag::SUBREAPER, self.shim.is_some() && !own_pids),
+            (flag::GROUPS, program.is_some()),
+            (flag::NO_NEW_PRIVS, program.is_some_and(|program| program.no_new_privs)),
+            (flag::UMASK, program.is_some_and(|program| program.umask.is_some())),
+            (flag::LISTENER, self.filter.as_ref().is_some_and(|filter| filter.notify.is_some())),
+        ]
+        .into_iter()
+        .filter(|(_, on)| *on)
+        .fold(0, |flags, (flag, _)| flags | flag)
+    }
+}
+
+/// Checks `ociVersion`: SemVer 2.0.0, of the major version 1 (config.md, "Specification version").
+pub fn check_version(spec: &config::Spec<'_>) -> Result<()> {
+    let version = spec.oci_version.as_deref().unwrap_or_default();
+    let problem = |text: &str| Err(Error::config("ociVersion", format_args!("{version:?} {text}")));
+    if version.is_empty() {
+        return Err(Error::config("ociVersion", "missing"));
+    }
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<&str> = core.split('.').collect();
+    let is_number = |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+    if numbers.len() != 3 || !numbers.iter().all(is_number) {
+        return problem("is not of the form MAJOR.MINOR.PATCH (SemVer 2.0.0)");
+    }
+    if numbers[0] != "1" {
+        return problem("is not supported; this runtime knows 1.0.0 to 1.3.0");
+    }
+    Ok(())
+}

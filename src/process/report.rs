@@ -1,0 +1,158 @@
+//! The report page: what the init image says once nothing but memory can be trusted, turned into an error.
+
+use super::image::plan::{Step, word};
+use super::program::Program;
+use crate::error::{Error, Kind, Result};
+use crate::sys::memory::{self, MemoryFile, SharedPage};
+use crate::sys::{Errno, Failure};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+
+/// A report page and the memory file that the image maps it from.
+pub struct Report {
+    page: SharedPage,
+    file: OwnedFd,
+}
+
+impl Report {
+    /// A new, empty one.
+    pub fn new() -> Result<Report> {
+        let file = memory::memfd("orlop-report", MemoryFile::Data)?;
+        memory::truncate(&file, 4096)?;
+        Ok(Report { page: SharedPage::map(&file)?, file })
+    }
+
+    /// The memory file, for the image.
+    pub fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+
+    fn word(&self, n: usize) -> u32 {
+        self.page.words()[n].load(Ordering::Acquire)
+    }
+
+    /// The number of the filter's listener in the image's process, once it is there.
+    pub fn listener(&self) -> Option<i32> {
+        self.word(word::LISTENER).checked_sub(1).map(|n| n as i32)
+    }
+
+    /// Tells the image that its listener has been fetched.
+    pub fn set_fetched(&self) {
+        self.page.words()[word::FETCHED].store(1, Ordering::Release);
+    }
+
+    /// Whether the image got as far as executing the program and noted no failure.
+    pub fn reached_execute(&self) -> bool {
+        self.word(word::STEP) == Step::Execute as u32 && self.word(word::ERRNO) == 0
+    }
+
+    /// Whether a failure is noted.
+    pub fn has_failed(&self) -> bool {
+        self.word(word::ERRNO) != 0
+    }
+
+    /// The step that began last.
+    pub fn step(&self) -> u32 {
+        self.word(word::STEP)
+    }
+
+    /// The failure that the image noted, as an error; None if it noted none.
+    pub fn error(&self, program: &Program) -> Option<Error> {
+        let errno = Errno(i32::try_from(self.word(word::ERRNO)).ok()?);
+        if errno.0 == 0 {
+            return None;
+        }
+        Some(self.describe(self.word(word::STEP), errno, program))
+    }
+
+    fn describe(&self, step: u32, errno: Errno, program: &Program) -> Error {
+        let is = |known: Step| step == known as u32;
+        let call = |call: String| Error::from(Failure::new(call, errno));
+        let (uid, gid) = (program.uid, program.gid);
+        if is(Step::Find) || is(Step::Execute) {
+            return not_executable(program, errno, is(Step::Execute));
+        }
+        if is(Step::Cwd) {
+            let error = call(format!("chdir({:?})", program.cwd));
+            return error.at(format!("chdir to cwd ({:?}) set in config.json failed", program.cwd));
+        }
+        if is(Step::CwdOutside) {
+            return Error::new(
+                Kind::Config,
+                format!("process.cwd: {:?} is outside of the container's root -- possible container breakout detected", program.cwd),
+            );
+        }
+        if is(Step::Hook) || is(Step::HookTimeout) || is(Step::HookStatus) {
+            return self.hook(step, errno);
+        }
+        if is(Step::Label) {
+            let what = if program.apparmor.is_some() { "apply apparmor profile" } else { "apply selinux label" };
+            let name = program.apparmor.as_ref().or(program.selinux.as_ref()).cloned().unwrap_or_default();
+            return call("write(\"/proc/thread-self/attr/exec\")".into()).at(format!("{what} {name:?}"));
+        }
+        let text = match () {
+            () if is(Step::Groups) => format!("setgroups({:?})", program.groups),
+            () if is(Step::Gid) => format!("setresgid({gid}, {gid}, {gid})"),
+            () if is(Step::Uid) => format!("setresuid({uid}, {uid}, {uid})"),
+            () if is(Step::Bounding) => "prctl(PR_CAPBSET_DROP)".into(),
+            () if is(Step::Capabilities) => format!("capset({:x?})", program.capabilities),
+            () if is(Step::Ambient) => format!("prctl(PR_CAP_AMBIENT_RAISE, {:#x})", program.capabilities.ambient),
+            () if is(Step::Filter) => "seccomp(SECCOMP_SET_MODE_FILTER)".into(),
+            () if is(Step::Session) => "setsid()".into(),
+            () if is(Step::Terminal) => "ioctl(0, TIOCSCTTY)".into(),
+            () if is(Step::NoNewPrivs) => "prctl(PR_SET_NO_NEW_PRIVS, 1)".into(),
+            () if is(Step::Fork) => "clone3()".into(),
+            () => format!("step {step} of the init image"),
+        };
+        let field = match () {
+            () if is(Step::Groups) => "process.user.additionalGids",
+            () if is(Step::Gid) => "process.user.gid",
+            () if is(Step::Uid) => "process.user.uid",
+            () if is(Step::Bounding) || is(Step::Capabilities) || is(Step::Ambient) => "process.capabilities",
+            () if is(Step::Filter) => "linux.seccomp",
+            () if is(Step::Terminal) => "process.terminal",
+            () if is(Step::NoNewPrivs) => "process.noNewPrivileges",
+            () => "confine the process",
+        };
+        let error = call(text).at(field);
+        if errno.0 == libc::EINVAL && (is(Step::Gid) || is(Step::Uid) || is(Step::Groups)) {
+            return error.hint("the id is not mapped in the user namespace");
+        }
+        error
+    }
+
+    fn hook(&self, step: u32, errno: Errno) -> Error {
+        let n = self.word(word::DETAIL);
+        let status = self.word(word::STATUS);
+        let text = match step {
+            s if s == Step::HookTimeout as u32 => "did not end within its timeout and was killed".into(),
+            s if s == Step::HookStatus as u32 && status & 0x7f != 0 => format!("killed by signal {}", status & 0x7f),
+            s if s == Step::HookStatus as u32 && status >> 8 == 127 => "exit status 127 (not found, or not executable, in the container)".into(),
+            s if s == Step::HookStatus as u32 => format!("exit status {}", status >> 8),
+            _ => errno.to_string(),
+        };
+        Error::system(format!("error running startContainer hook #{n}: {text}"))
+    }
+}
+
+/// The words that engines know for a program that cannot be executed.
+fn not_executable(program: &Program, errno: Errno, executing: bool) -> Error {
+    let name = program.name();
+    let is_path = name.contains('/');
+    let text = match errno.0 {
+        libc::ENOENT if !is_path && !executing => format!("exec: {name:?}: executable file not found in $PATH"),
+        libc::ENOENT if !executing => format!("exec: {name:?}: stat {name}: no such file or directory"),
+        libc::ENOENT => format!("exec {name}: no such file or directory"),
+        libc::EISDIR => format!("exec: {name:?}: is a directory"),
+        _ if executing => format!("exec {name}: {}", errno.words()),
+        _ => format!("exec: {name:?}: {}", errno.words()),
+    };
+    let error = Error::new(Kind::Execute, text);
+    if executing && errno.0 == libc::ENOENT {
+        return error.hint("the file is there: its interpreter (the first line of a script, or the ELF loader) is not");
+    }
+    if errno.0 == libc::ENOEXEC {
+        return error.hint("the file is for another architecture, or a script without a #! line");
+    }
+    error
+}

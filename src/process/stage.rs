@@ -1,0 +1,371 @@
+//! The child: from `clone3` to the init image. What it does, in which order, stands in `sequence.rs`.
+
+use super::image::plan::flag;
+use super::image::{self, Layout};
+use super::plan::Plan;
+use super::protocol::{ChildEnd, FromChild};
+use crate::error::{Context, Error, Result};
+use crate::hooks::{self, Moment};
+use crate::namespaces::recipe::{Fork, User};
+use crate::namespaces::{Kind, enter};
+use crate::path::InRoot;
+use crate::procfs::ProcFd;
+use crate::rootfs::{self, Built, Prepared};
+use crate::sys::process::{self, Clone, Cloned, SingleThreaded};
+use crate::sys::{self, credentials, file, terminal};
+use crate::{cgroups, log};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// All that the child has, by way of the memory and the descriptors that it shares with the runtime at its birth.
+pub(super) struct Stage<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) proof: &'a SingleThreaded,
+    pub(super) channel: ChildEnd,
+    pub(super) report: &'a OwnedFd,
+    pub(super) cgroup: Option<&'a cgroups::Entry>,
+    pub(super) prepared: Option<Prepared>,
+    pub(super) built: Option<Built<'a>>,
+    /// Where the terminal's master goes.
+    pub(super) console: Option<&'a OwnedFd>,
+    pub(super) gate: Option<&'a OwnedFd>,
+    /// The terminal's slave, once there is one.
+    pub(super) terminal: Option<OwnedFd>,
+    pub(super) procfs: Option<OwnedFd>,
+    /// What hooks read, with the pid as the container sees it (for startContainer) and as the runtime does.
+    pub(super) state: &'a dyn Fn(i32) -> Vec<u8>,
+}
+
+/// A step: a name for errors and traces, and what it does.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) run: for<'a, 'b> fn(&'b mut Stage<'a>) -> Result<()>,
+}
+
+/// Walks the steps; comes to an end only by a failure, which it tells the runtime.
+pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
+    let error = match steps.iter().find_map(|step| (step.run)(&mut stage).err().map(|e| (step.name, e))) {
+        Some((name, error)) if error.kind() == crate::error::Kind::System => error.at(name),
+        Some((_, error)) => error,
+        None => Error::internal("the steps came to an end without a program"),
+    };
+    let _ = stage.channel.say(&FromChild::Failed(error));
+    process::exit_now(1)
+}
+
+/// Makes the process one that dies with the runtime and can be traced by nobody but root.
+pub(super) fn begin(stage: &mut Stage<'_>) -> Result<()> {
+    report_panics(&stage.channel);
+    log::divert();
+    process::reset_signals();
+    process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0)?;
+    Ok(())
+}
+
+/// A panic in the child must not reach libc's abort, whose idea of the thread id is stale: it is reported, and that is all.
+fn report_panics(channel: &ChildEnd) {
+    let Ok(copy) = file::duplicate_above(channel, 3) else { return };
+    let channel = ChildEnd(copy);
+    std::panic::set_hook(Box::new(move |info| {
+        let _ = channel.say(&FromChild::Failed(Error::internal(format!("panic: {info}"))));
+        process::exit_now(101)
+    }));
+}
+
+/// Namespaces, but for the cgroup namespace and a late fork.
+pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
+    let (recipe, joined) = (&stage.plan.recipe, &stage.plan.joined);
+    enter::join(joined, &recipe.join_first)?;
+    match recipe.user {
+        User::Stays => {}
+        User::Cloned => map_ids(stage)?,
+        User::Unshared => {
+            enter::unshare(Kind::User.flag() | recipe.unshare & !Kind::Time.flag())?;
+            map_ids(stage)?;
+        }
+        User::Joined => enter::join(joined, &[Kind::User])?,
+    }
+    if recipe.user != User::Stays {
+        become_root()?;
+    }
+    enter::join(joined, &recipe.join_then)?;
+    match recipe.user {
+        User::Unshared => enter::unshare(recipe.unshare & Kind::Time.flag())?,
+        _ => enter::unshare(recipe.unshare)?,
+    }
+    if recipe.offsets {
+        enter::write_offsets(&stage.plan.namespaces)?;
+    }
+    if let Fork::Early(flags) = recipe.fork {
+        fork(stage, flags)?;
+    }
+    process::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)?;
+    Ok(())
+}
+
+/// Has the runtime map the ids of the new user namespace; takes the id-mapped trees that only it can make.
+fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
+    // The maps of a process that is not dumpable belong to root: a runtime that is not root could not write them.
+    process::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0)?;
+    stage.channel.say(&FromChild::UserReady)?;
+    let trees = stage.channel.wait()?;
+    if let (Some(prepared), Some(rootfs)) = (&mut stage.prepared, &stage.plan.rootfs) {
+        let waiting: Vec<usize> = rootfs.mapped_by_container().collect();
+        for (index, tree) in waiting.into_iter().zip(trees) {
+            prepared.set_tree(index, tree);
+        }
+    }
+    Ok(())
+}
+
+/// Root of the user namespace, if it has one. Nobody else's rights reach further than the namespace anyway.
+fn become_root() -> Result<()> {
+    for (what, result) in [("gid", credentials::set_gid(0)), ("uid", credentials::set_uid(0))] {
+        match result {
+            Err(e) if e.is(libc::EINVAL) => {
+                return Err(Error::from(e).hint(format!("linux.{what}Mappings must map the container's id 0")));
+            }
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// The early fork: the child goes on here; this process tells the runtime of it and ends.
+fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
+    let flags = flags as u64 | libc::CLONE_PARENT as u64;
+    match process::clone3(stage.proof, &Clone { flags, into_cgroup: None })? {
+        Cloned::Parent(_, pidfd) => {
+            stage.channel.say(&FromChild::Forked(pidfd))?;
+            process::exit_now(0)
+        }
+        Cloned::Child => {
+            process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0)?;
+            Ok(())
+        }
+    }
+}
+
+/// Joins the v1 cgroups, and only then makes the cgroup namespace.
+pub(super) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
+    if let Some(entry) = stage.cgroup {
+        entry.join_self()?;
+    }
+    if stage.plan.recipe.late_cgroup {
+        enter::unshare(Kind::Cgroup.flag())?;
+    }
+    Ok(())
+}
+
+/// A session keyring of the container's own (`keyrings(7)`), which its user may search.
+pub(super) fn join_keyring(stage: &mut Stage<'_>) -> Result<()> {
+    const USER_SEARCH: u32 = 0x0008_0000;
+    let Some(name) = &stage.plan.keyring else { return Ok(()) };
+    match process::join_session_keyring(name) {
+        Ok(key) => Ok(process::add_key_permissions(key, USER_SEARCH)?),
+        // A kernel without keyrings has nothing to separate.
+        Err(e) if e.is(libc::ENOSYS) => Ok(()),
+        Err(e) => Err(Error::from(e).hint("--no-new-keyring keeps the caller's")),
+    }
+}
+
+/// What is set inside the namespaces: names, the loopback interface, sysctls.
+pub(super) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()> {
+    let all = &stage.plan.namespaces;
+    enter::set_names(all)?;
+    if *all.place(Kind::Network) == crate::namespaces::Place::New {
+        sys::namespace::loopback_up().at("bring the loopback interface up")?;
+    }
+    if !all.sysctls.is_empty() {
+        let procfs = ProcFd::open_full()?;
+        for (path, value) in all.sysctls.iter() {
+            procfs.write_sysctl(path, value).with(|| format!("linux.sysctl[{path:?}]"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The root filesystem with all its mounts, at its host path.
+pub(super) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
+    let (Some(rootfs), Some(prepared)) = (&stage.plan.rootfs, stage.prepared.take()) else { return Ok(()) };
+    rootfs.propagate()?;
+    stage.built = Some(rootfs.build(prepared, stage.plan.cgroup_view.as_ref())?);
+    Ok(())
+}
+
+/// The hooks before the pivot: the runtime's in its own namespaces, then createContainer's here.
+pub(super) fn run_hooks(stage: &mut Stage<'_>) -> Result<()> {
+    if stage.plan.runtime_acts_on_built() {
+        stage.channel.say(&FromChild::Built)?;
+        stage.channel.wait()?;
+    }
+    let list = stage.plan.hooks.at(Moment::CreateContainer);
+    if list.is_empty() {
+        return Ok(());
+    }
+    let pid = process::pid();
+    hooks::run(stage.proof, Moment::CreateContainer, list, &(stage.state)(pid))
+}
+
+/// The root becomes the container's.
+pub(super) fn pivot(stage: &mut Stage<'_>) -> Result<()> {
+    match &stage.built {
+        Some(built) => built.pivot(stage.plan.enter_root()),
+        None => Ok(()),
+    }
+}
+
+/// The container's own terminal; its master goes to whoever shows it.
+pub(super) fn make_console(stage: &mut Stage<'_>) -> Result<()> {
+    let (Some(program), Some(built)) = (&stage.plan.program, &stage.built) else { return Ok(()) };
+    let Some(size) = program.terminal else { return Ok(()) };
+    let console = built.console()?;
+    give_terminal(stage, console, size)
+}
+
+/// Sends the master away and keeps the slave.
+pub(super) fn give_terminal(stage: &mut Stage<'_>, console: rootfs::Console, size: terminal::Size) -> Result<()> {
+    if size.height != 0 || size.width != 0 {
+        terminal::set_size(&console.slave, size).at("process.consoleSize")?;
+    }
+    let socket = stage.console.ok_or_else(|| Error::internal("a terminal without anybody to show it"))?;
+    let name = format!("/dev/pts/{}", console.index);
+    sys::socket::send(socket, name.as_bytes(), &[console.master.as_raw_fd()]).at("send the terminal to the console socket")?;
+    stage.terminal = Some(console.slave);
+    Ok(())
+}
+
+/// Masks, read-only paths, read-only root.
+pub(super) fn protect(stage: &mut Stage<'_>) -> Result<()> {
+    match &stage.built {
+        Some(built) => built.protect(),
+        None => Ok(()),
+    }
+}
+
+/// Standard input, output and error: the terminal, or the caller's, owned by the user so that they can be opened again.
+pub(super) fn set_up_stdio(stage: &mut Stage<'_>) -> Result<()> {
+    let Some(program) = &stage.plan.program else { return Ok(()) };
+    if let Some(slave) = stage.terminal.take() {
+        for number in 0..3 {
+            file::duplicate_to(&slave, number, false)?;
+        }
+    }
+    if program.uid == 0 && stage.plan.recipe.user == User::Stays {
+        return Ok(());
+    }
+    for fd in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
+        give_to_user(fd, program.uid)?;
+    }
+    Ok(())
+}
+
+/// Changes the owner of what was passed on to the container, but for devices like /dev/null, which are everybody's.
+fn give_to_user(fd: std::os::fd::BorrowedFd<'_>, uid: u32) -> Result<()> {
+    let stat = sys::fs::stat(fd)?;
+    let is_null = stat.kind() == libc::S_IFCHR && stat.rdev == sys::fs::device_number(1, 3);
+    if is_null || stat.uid == uid {
+        return Ok(());
+    }
+    match sys::fs::chown(fd, uid, u32::MAX) {
+        // The caller's file may be on a read-only or a foreign file system, or not ours to give away; it works without.
+        Err(e) if [libc::EINVAL, libc::EPERM, libc::EROFS].contains(&e.errno().0) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// What the process sets for itself, where it has the right: without a user namespace of its own.
+pub(super) fn set_attributes(stage: &mut Stage<'_>) -> Result<()> {
+    let Some(program) = &stage.plan.program else { return Ok(()) };
+    program.attributes.apply_own()?;
+    if stage.plan.recipe.user != User::Stays {
+        return Ok(());
+    }
+    if stage.plan.recipe.fork != Fork::Late {
+        // SCHED_FLAG_RESET_ON_FORK would undo it at the late fork: then the runtime does it.
+        program.attributes.apply_scheduling(0)?;
+    }
+    program.attributes.apply_rlimits(0)
+}
+
+/// The OOM score, while /proc is the host's.
+pub(super) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
+    let score = stage.plan.program.as_ref().and_then(|program| program.attributes.oom_score_adj);
+    let Some(score) = score.filter(|_| stage.plan.recipe.user == User::Stays) else { return Ok(()) };
+    let file = file::open("/proc/self/oom_score_adj", libc::O_WRONLY).at("process.oomScoreAdj")?;
+    file::write(file, score.to_string().as_bytes()).at("process.oomScoreAdj").map(drop)
+}
+
+/// Lays the init image's plan out and executes it.
+pub(super) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
+    let mut layout = Layout::new();
+    for record in log::take() {
+        stage.channel.say(&FromChild::Warning(record.text))?;
+    }
+    let plan = image_plan(stage, &mut layout)?;
+    let image = image::make(&plan, layout)?;
+    // Everything from here on is closed by the exec, whoever left it open; the image keeps what it is told of.
+    file::close_range(stage.plan.first_fd(), i32::MAX, true)?;
+    for fd in [plan.sync, plan.gate, plan.page, plan.procfs].into_iter().filter(|fd| *fd >= 0) {
+        file::keep_over_exec(fd)?;
+    }
+    Err(process::execute_fd(&image, &[c"orlop", c"init"], &[]).into())
+}
+
+fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan::Plan> {
+    let plan = stage.plan;
+    let mut out = plan.image_plan(layout)?;
+    if let Some(program) = &plan.program {
+        let mut env = program.env.clone();
+        if !env.iter().any(|entry| entry.starts_with("HOME=") && entry.len() > 5) {
+            env.retain(|entry| !entry.starts_with("HOME="));
+            env.push(format!("HOME={}", home_of(stage, program.uid)?));
+        }
+        out.envp = layout.strings(&env).at;
+        if let Some(label) = plan.label() {
+            let procfs = ProcFd::open()?;
+            out.label_file = layout.string(label.file);
+            out.label = layout.bytes(label.text.as_bytes());
+            let fd: OwnedFd = procfs.into();
+            out.procfs = fd.as_raw_fd();
+            stage.procfs = Some(fd);
+        }
+        if program.terminal.is_some() {
+            out.flags |= flag::TERMINAL;
+        }
+    }
+    let start = plan.hooks.at(Moment::StartContainer);
+    if !start.is_empty() {
+        let hooks: Vec<_> = start.iter().map(|hook| lay_hook(layout, hook)).collect();
+        out.hooks = layout.hooks(&hooks);
+        out.state = layout.bytes(&(stage.state)(process::pid()));
+    }
+    out.sync = stage.channel.as_fd().as_raw_fd();
+    out.gate = stage.gate.map_or(-1, |gate| gate.as_raw_fd());
+    out.page = stage.report.as_raw_fd();
+    Ok(out)
+}
+
+fn lay_hook(layout: &mut Layout, hook: &hooks::Hook) -> image::plan::Hook {
+    let bytes = |list: &[CString]| list.iter().map(|s| s.as_bytes().to_vec()).collect::<Vec<_>>();
+    image::plan::Hook {
+        path: layout.string(hook.path.as_bytes()),
+        argv: layout.strings(bytes(&hook.args)).at,
+        envp: layout.strings(bytes(&hook.env)).at,
+        timeout: hook.timeout.map_or(0, |time| time.as_millis() as u64),
+    }
+}
+
+/// The home directory of `uid` by the container's /etc/passwd, `/` without one.
+fn home_of(stage: &Stage<'_>, uid: u32) -> Result<String> {
+    let root = crate::path::Root::of_process()?;
+    let _ = stage;
+    let Some(passwd) = root.read(&InRoot::new("/etc/passwd")).at("find HOME")? else { return Ok("/".into()) };
+    let text = String::from_utf8_lossy(&passwd);
+    let home = text.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let of_uid = fields.len() >= 6 && fields[2].parse() == Ok(uid);
+        of_uid.then(|| fields[5].to_owned())
+    });
+    Ok(home.filter(|home| !home.is_empty()).unwrap_or_else(|| "/".into()))
+}

@@ -1,0 +1,421 @@
+//! What is kept of a container between two commands: a directory below the state root.
+//!
+//! `state.json` holds facts, never the status, which is computed. It is replaced atomically. Beside it lie the copy of
+//! config.json that `create` took, and the gate. `state` and `list` take no lock; whoever changes or removes a container holds
+//! its [`Entry`], an open and locked directory, and never while a hook or the container's code runs.
+
+use crate::cgroups;
+use crate::error::{Context, Error, IoContext, Kind, Result};
+use crate::sys::process::{self, Pid};
+use crate::sys::{self, file, socket};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The largest state.json that is read, in bytes: annotations may be long.
+const LARGEST: usize = 16 << 20;
+
+/// A process: its pid, and the time of its start in clock ticks since boot, without which a pid means nothing later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// In the pid namespace of the runtime.
+    pub pid: Pid,
+    /// Field 22 of /proc/PID/stat.
+    pub start: u64,
+}
+
+/// The facts about a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Of the config.
+    pub oci_version: String,
+    /// The container's id.
+    pub id: String,
+    /// The container's first process; none until it is born.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<ProcessId>,
+    /// The runtime that is about to make it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator: Option<ProcessId>,
+    /// The random part of the name that init has until it executes the program.
+    pub waiting_name: String,
+    /// Absolute.
+    pub bundle: String,
+    /// The root filesystem's path on the host.
+    pub rootfs: String,
+    /// RFC 3339, with nanoseconds.
+    pub created: String,
+    /// The user id of who made it.
+    pub owner: u32,
+    /// The config's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Where its cgroups are.
+    #[serde(default)]
+    pub cgroup: cgroups::Record,
+    /// What a newer version wrote and this one does not know.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, serde_json::Value>,
+}
+
+/// What a container is doing (runtime.md, "State").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The spec's own words, and `paused`, which runc has too.
+pub enum Status {
+    Creating,
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+impl Status {
+    /// The word in outputs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+
+/// What /proc/PID/stat says.
+struct Stat {
+    name: String,
+    dead: bool,
+    start: u64,
+}
+
+fn stat_of(pid: Pid) -> Option<Stat> {
+    let fd = file::open(format!("/proc/{pid}/stat"), libc::O_RDONLY).ok()?;
+    let mut buffer = [0u8; 1024];
+    let length = file::read(fd, &mut buffer).ok()?;
+    let text = &buffer[..length];
+    let (open, close) = (text.iter().position(|b| *b == b'(')?, text.iter().rposition(|b| *b == b')')?);
+    let mut fields = text.get(close + 2..)?.split(|b| *b == b' ');
+    let dead = matches!(fields.next()?, b"Z" | b"X" | b"x");
+    // The state is field 3, the start time field 22.
+    let start = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
+    Some(Stat { name: String::from_utf8_lossy(&text[open + 1..close]).into_owned(), dead, start })
+}
+
+impl ProcessId {
+    /// The process that has this pid now.
+    pub fn of(pid: Pid) -> Option<ProcessId> {
+        stat_of(pid).map(|stat| ProcessId { pid, start: stat.start })
+    }
+
+    /// Whether it is still there and not a zombie.
+    pub fn lives(self) -> bool {
+        stat_of(self.pid).is_some_and(|stat| stat.start == self.start && !stat.dead)
+    }
+
+    /// A descriptor of this very process; None if it has ended.
+    pub fn open(self) -> Result<Option<OwnedFd>> {
+        let pidfd = match process::pidfd_open(self.pid) {
+            Err(e) if e.is(libc::ESRCH) || e.is(libc::EINVAL) => return Ok(None),
+            other => other?,
+        };
+        // The descriptor was opened before the look: if the start time agrees now, it did then.
+        Ok(self.lives().then_some(pidfd))
+    }
+}
+
+/// The name that init has while it builds the container.
+pub fn building_name(random: &str) -> String {
+    format!("orlop;{random}")
+}
+
+/// The name that init has while it waits for the program to be executed.
+pub fn waiting_name(random: &str) -> String {
+    format!("orlop:{random}")
+}
+
+impl Record {
+    /// What the container is doing now, but for `paused`, which only the freezer knows.
+    fn status_of_process(&self) -> Status {
+        let Some(init) = self.init else {
+            let creating = self.creator.is_some_and(ProcessId::lives);
+            return if creating { Status::Creating } else { Status::Stopped };
+        };
+        match stat_of(init.pid) {
+            Some(stat) if stat.start == init.start && !stat.dead => match stat.name {
+                name if name == building_name(&self.waiting_name) => Status::Creating,
+                name if name == waiting_name(&self.waiting_name) => Status::Created,
+                _ => Status::Running,
+            },
+            _ => Status::Stopped,
+        }
+    }
+
+    /// What the container is doing now.
+    ///
+    /// # Errors
+    /// The freezer cannot be read.
+    pub fn status(&self) -> Result<Status> {
+        match self.status_of_process() {
+            Status::Running if self.cgroup().frozen()? => Ok(Status::Paused),
+            Status::Created if self.cgroup().frozen()? => Ok(Status::Paused),
+            status => Ok(status),
+        }
+    }
+
+    /// Its cgroup.
+    pub fn cgroup(&self) -> cgroups::Cgroup {
+        cgroups::Cgroup::open(self.cgroup.clone())
+    }
+}
+
+/// The state root: where the containers of one kind of caller are kept.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store at `root`, which need not exist yet.
+    pub fn at(root: impl Into<PathBuf>) -> Store {
+        Store { root: root.into() }
+    }
+
+    /// The directory of a container.
+    pub fn directory(&self, id: &str) -> PathBuf {
+        self.root.join(id)
+    }
+
+    /// Makes the directory of a new container, locked.
+    ///
+    /// # Errors
+    /// `container with given ID already exists`.
+    pub fn create(&self, id: &str) -> Result<Entry> {
+        let path = self.directory(id);
+        let make = |path: &Path, recursive: bool| {
+            std::fs::DirBuilder::new().mode(0o711).recursive(recursive).create(path)
+        };
+        let mut made = make(&path, false);
+        if made.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+            std::fs::DirBuilder::new()
+                .mode(0o700)
+                .recursive(true)
+                .create(&self.root)
+                .call(|| format!("mkdir({:?})", self.root))
+                .map_err(|e| e.hint("--root names the state directory"))?;
+            made = make(&path, false);
+        }
+        match made {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::state("container with given ID already exists").at(format!("{id:?}")));
+            }
+            other => other.call(|| format!("mkdir({path:?})"))?,
+        }
+        Entry::open(path, id)
+    }
+
+    /// The directory of a container, locked; `container does not exist` if there is none.
+    pub fn open(&self, id: &str) -> Result<Entry> {
+        Entry::open(self.directory(id), id)
+    }
+
+    /// What is known of a container.
+    ///
+    /// # Errors
+    /// `container does not exist`; a state.json that cannot be read.
+    pub fn read(&self, id: &str) -> Result<Record> {
+        let path = self.directory(id).join("state.json");
+        match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY) {
+            Ok(fd) => parse(&file::read_to_end(fd, LARGEST)?).with(|| format!("{path:?}")),
+            Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent(id)),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The copy of config.json that `create` took.
+    pub fn config(&self, id: &str) -> Result<Vec<u8>> {
+        let path = self.directory(id).join("config.json");
+        let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY)?;
+        Ok(file::read_to_end(fd, crate::container::LARGEST_CONFIG)?)
+    }
+
+    /// The names of all directories in it, in order.
+    ///
+    /// # Errors
+    /// The directory cannot be read; NotFound if there is none.
+    pub fn ids(&self) -> std::io::Result<Vec<String>> {
+        let entries = std::fs::read_dir(&self.root)?;
+        let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let mut ids: Vec<String> = directories.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}
+
+fn absent(id: &str) -> Error {
+    Error::new(Kind::NotFound, "container does not exist").at(format!("{id:?}"))
+}
+
+fn parse(bytes: &[u8]) -> Result<Record> {
+    serde_json::from_slice(bytes).map_err(|e| Error::system(format!("state.json is damaged: {e}")))
+}
+
+/// The directory of a container, open and locked.
+#[derive(Debug)]
+pub struct Entry {
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+impl Entry {
+    fn open(path: PathBuf, id: &str) -> Result<Entry> {
+        let open = || file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW);
+        let directory = match open() {
+            Err(e) if e.is(libc::ENOENT) => return Err(absent(id)),
+            other => other?,
+        };
+        let entry = Entry { path, directory };
+        entry.lock()?;
+        Ok(entry)
+    }
+
+    /// Takes the lock again, after [`Entry::unlock`]. Others hold it for moments only.
+    pub fn lock(&self) -> Result<()> {
+        Ok(file::flock(&self.directory, libc::LOCK_EX)?)
+    }
+
+    /// Lets others at it while a hook or the container's code runs. It is the lock of every copy of the descriptor that goes.
+    pub fn unlock(&self) -> Result<()> {
+        Ok(file::flock(&self.directory, libc::LOCK_UN)?)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps the record, replacing the one before at once.
+    ///
+    /// # Errors
+    /// Also when the directory was removed meanwhile: the container was deleted.
+    pub fn save(&self, record: &Record) -> Result<()> {
+        let bytes = serde_json::to_vec(record).map_err(|e| Error::internal(e.to_string()))?;
+        self.replace("state.json", &bytes)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let new = format!(".{name}");
+        self.write(&new, bytes)?;
+        Ok(file::rename_at(&self.directory, &new, name)?)
+    }
+
+    /// Makes a file with these bytes.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
+        let fd = file::open_at(&self.directory, name, flags, 0o600)?;
+        Ok(file::write_all(fd, bytes)?)
+    }
+
+    /// The record, None where none was kept.
+    pub fn record(&self) -> Result<Option<Record>> {
+        match file::open_at(&self.directory, "state.json", libc::O_RDONLY | libc::O_NOFOLLOW, 0) {
+            Ok(fd) => parse(&file::read_to_end(fd, LARGEST)?).map(Some),
+            Err(e) if e.is(libc::ENOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// A name in it that fits a socket's address, however long the path is.
+    fn socket_path(&self, name: &str) -> String {
+        format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd())
+    }
+
+    /// Makes the gate: a listening socket.
+    pub fn make_gate(&self) -> Result<OwnedFd> {
+        let gate = socket::unix(libc::SOCK_SEQPACKET)?;
+        socket::bind(&gate, self.socket_path("gate"))?;
+        socket::listen(&gate, 8)?;
+        Ok(gate)
+    }
+
+    /// Connects to the gate; ECONNREFUSED or ENOENT where nobody waits.
+    pub fn knock(&self) -> sys::Result<OwnedFd> {
+        let connection = socket::unix(libc::SOCK_SEQPACKET)?;
+        socket::connect(&connection, self.socket_path("gate"))?;
+        Ok(connection)
+    }
+
+    /// Removes the directory and all in it, unless it is not the one at its path any more.
+    pub fn remove(&self) -> Result<()> {
+        let here = sys::namespace::identity(&self.directory)?;
+        let there = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW);
+        if there.and_then(sys::namespace::identity).is_ok_and(|there| there == here) {
+            for name in ["state.json", ".state.json", "config.json", "gate"] {
+                let _ = file::unlink_at(&self.directory, name, 0);
+            }
+            match std::fs::remove_dir(&self.path) {
+                Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                    std::fs::remove_dir_all(&self.path).call(|| format!("remove {:?}", self.path))?;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                other => other.call(|| format!("rmdir({:?})", self.path))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The time now, RFC 3339 in UTC with nanoseconds, as Go prints it.
+pub fn now() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let (seconds, nanoseconds) = (since.as_secs(), since.subsec_nanos());
+    let (year, month, day) = date_of((seconds / 86400) as i64);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanoseconds:09}Z")
+}
+
+/// The date of a number of days since 1970-01-01, in the Gregorian calendar.
+fn date_of(days: i64) -> (i64, i64, i64) {
+    // Years that begin in March put the leap day last; eras of 400 years all have the same length.
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_dates() {
+        assert_eq!(date_of(0), (1970, 1, 1));
+        assert_eq!(date_of(19_782), (2024, 2, 29));
+        assert_eq!(date_of(20_777), (2026, 11, 20));
+    }
+
+    #[test]
+    fn a_record_keeps_what_it_does_not_know() {
+        let json = r#"{"ociVersion":"1.3.0","id":"x","waitingName":"w","bundle":"/b","rootfs":"/r","created":"t","owner":0,"cgroup":{"branches":[]},"newer":[1]}"#;
+        let record = parse(json.as_bytes()).unwrap();
+        assert_eq!(record.unknown["newer"], serde_json::json!([1]));
+        assert_eq!(parse(&serde_json::to_vec(&record).unwrap()).unwrap(), record);
+    }
+
+    #[test]
+    fn a_process_is_itself_and_not_another_with_its_pid() {
+        let me = ProcessId::of(process::pid()).unwrap();
+        assert!(me.lives());
+        assert!(!ProcessId { start: me.start + 1, ..me }.lives());
+        assert!(me.open().unwrap().is_some());
+    }
+}
