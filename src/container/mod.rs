@@ -1,11 +1,35 @@
 //! The operations on containers: one short function each.
 
+mod console;
 mod context;
 mod events;
 mod ps;
+mod create;
+mod delete;
+mod files;
+mod idmap;
+mod inherited;
+mod kill;
+mod listener;
+mod query;
 pub mod request;
+mod rootless;
+mod run;
+mod security;
+mod shim;
 mod spec;
 mod update;
+mod start;
+mod terminal;
 
 pub use context::Context;
+pub use create::create;
+pub use delete::delete;
+pub use kill::kill;
+pub use query::{list, state};
+pub use run::run;
 pub use spec::spec;
+pub use start::start;
+
+/// The largest config.json that is read, in bytes.
+pub(crate) const LARGEST_CONFIG: usize = 64 << 20;

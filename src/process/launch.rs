@@ -32,7 +32,7 @@ pub struct Inputs<'a> {
     /// The steps of the child.
     pub steps: Steps,
     /// Its cgroups.
-    pub cgroup: Option<&'a cgroups::Entry>,
+    pub cgroup: Option<&'a cgroups::Joiner>,
     /// Host descriptors for the root filesystem.
     pub prepared: Option<Prepared>,
     /// Where the terminal's master goes.

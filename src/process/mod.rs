@@ -3,4 +3,11 @@
 pub mod attributes;
 pub mod capability;
 pub mod image;
+pub mod launch;
+pub mod plan;
 pub mod program;
+pub mod protocol;
+pub mod report;
+pub mod seccomp;
+mod sequence;
+mod stage;

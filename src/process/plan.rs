@@ -45,6 +45,8 @@ pub struct Plan {
     pub reports_ready: bool,
     /// Whether it waits at the gate.
     pub waits_at_gate: bool,
+    /// The soft and hard limit of open files that the runtime raised for itself.
+    pub raised_files: Option<(u64, u64)>,
 }
 
 /// What the security module is asked for.

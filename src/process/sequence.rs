@@ -24,6 +24,18 @@ pub(super) static CREATE: &[Step] = &[
     Step { name: "make the console", run: stage::make_console },
     Step { name: "mask and protect paths", run: stage::protect },
     Step { name: "set up standard input and output", run: stage::set_up_stdio },
+    Step { name: "restore the limit of open files", run: stage::restore_files },
+    Step { name: "set process attributes", run: stage::set_attributes },
+    Step { name: "execute the init image", run: stage::execute_image },
+];
+
+/// One more process in a container.
+pub(super) static EXEC: &[Step] = &[
+    Step { name: "begin", run: stage::begin },
+    Step { name: "set the OOM score", run: stage::set_oom_score },
+    Step { name: "enter cgroups", run: stage::enter_cgroups },
+    Step { name: "enter namespaces", run: stage::enter_namespaces },
+    Step { name: "set up standard input and output", run: stage::set_up_stdio },
     Step { name: "set process attributes", run: stage::set_attributes },
     Step { name: "execute the init image", run: stage::execute_image },
 ];

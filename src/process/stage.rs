@@ -14,7 +14,7 @@ use crate::rootfs::{self, Built, Prepared};
 use crate::sys::process::{self, Clone, Cloned, SingleThreaded};
 use crate::sys::{self, credentials, file, terminal};
 use crate::{cgroups, log};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// All that the child has, by way of the memory and the descriptors that it shares with the runtime at its birth.
@@ -23,7 +23,7 @@ pub(super) struct Stage<'a> {
     pub(super) proof: &'a SingleThreaded,
     pub(super) channel: ChildEnd,
     pub(super) report: &'a OwnedFd,
-    pub(super) cgroup: Option<&'a cgroups::Entry>,
+    pub(super) cgroup: Option<&'a cgroups::Joiner>,
     pub(super) prepared: Option<Prepared>,
     pub(super) built: Option<Built<'a>>,
     /// Where the terminal's master goes.
@@ -58,7 +58,23 @@ pub(super) fn begin(stage: &mut Stage<'_>) -> Result<()> {
     report_panics(&stage.channel);
     log::divert();
     process::reset_signals();
+    die_with_runtime(stage)?;
+    // The name says to others that the container is being built, see `state.rs`.
+    let mut name = stage.plan.waiting_name;
+    name[5] = b';';
+    if let Ok(name) = CStr::from_bytes_until_nul(&name) {
+        process::set_name(name)?;
+    }
+    Ok(())
+}
+
+/// Has the kernel kill this process when the runtime ends, also if it ended before this call.
+fn die_with_runtime(stage: &Stage<'_>) -> Result<()> {
     process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0)?;
+    let [ready] = process::poll([(Some(stage.channel.as_fd()), 0)], 0)?;
+    if ready & libc::POLLHUP != 0 {
+        process::exit_now(1);
+    }
     Ok(())
 }
 
@@ -139,10 +155,7 @@ fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
             stage.channel.say(&FromChild::Forked(pidfd))?;
             process::exit_now(0)
         }
-        Cloned::Child => {
-            process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0)?;
-            Ok(())
-        }
+        Cloned::Child => die_with_runtime(stage),
     }
 }
 
@@ -189,7 +202,8 @@ pub(super) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()> {
 pub(super) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
     let (Some(rootfs), Some(prepared)) = (&stage.plan.rootfs, stage.prepared.take()) else { return Ok(()) };
     rootfs.propagate()?;
-    stage.built = Some(rootfs.build(prepared, stage.plan.cgroup_view.as_ref())?);
+    let view = stage.plan.cgroup_view.as_ref().ok_or_else(|| Error::internal("a root filesystem without cgroups"))?;
+    stage.built = Some(rootfs.build(prepared, view)?);
     Ok(())
 }
 
@@ -237,7 +251,7 @@ pub(super) fn give_terminal(stage: &mut Stage<'_>, console: rootfs::Console, siz
 
 /// Masks, read-only paths, read-only root.
 pub(super) fn protect(stage: &mut Stage<'_>) -> Result<()> {
-    match &stage.built {
+    match stage.built.take() {
         Some(built) => built.protect(),
         None => Ok(()),
     }
@@ -288,6 +302,14 @@ pub(super) fn set_attributes(stage: &mut Stage<'_>) -> Result<()> {
     program.attributes.apply_rlimits(0)
 }
 
+/// Gives the limit of open files back that the runtime raised for its own work.
+pub(super) fn restore_files(stage: &mut Stage<'_>) -> Result<()> {
+    match stage.plan.raised_files {
+        Some((soft, hard)) => Ok(process::set_rlimit(0, libc::RLIMIT_NOFILE as u32, soft, hard)?),
+        None => Ok(()),
+    }
+}
+
 /// The OOM score, while /proc is the host's.
 pub(super) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
     let score = stage.plan.program.as_ref().and_then(|program| program.attributes.oom_score_adj);
@@ -319,7 +341,7 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
         let mut env = program.env.clone();
         if !env.iter().any(|entry| entry.starts_with("HOME=") && entry.len() > 5) {
             env.retain(|entry| !entry.starts_with("HOME="));
-            env.push(format!("HOME={}", home_of(stage, program.uid)?));
+            env.push(format!("HOME={}", home_of(program.uid)?));
         }
         out.envp = layout.strings(&env).at;
         if let Some(label) = plan.label() {
@@ -357,9 +379,8 @@ fn lay_hook(layout: &mut Layout, hook: &hooks::Hook) -> image::plan::Hook {
 }
 
 /// The home directory of `uid` by the container's /etc/passwd, `/` without one.
-fn home_of(stage: &Stage<'_>, uid: u32) -> Result<String> {
-    let root = crate::path::Root::of_process()?;
-    let _ = stage;
+fn home_of(uid: u32) -> Result<String> {
+    let root = crate::path::Root::from(file::open("/", libc::O_PATH | libc::O_DIRECTORY)?);
     let Some(passwd) = root.read(&InRoot::new("/etc/passwd")).at("find HOME")? else { return Ok("/".into()) };
     let text = String::from_utf8_lossy(&passwd);
     let home = text.lines().find_map(|line| {

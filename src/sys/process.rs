@@ -191,14 +191,22 @@ pub fn reap_any() -> Option<(Pid, Ended)> {
     }
 }
 
-/// Whether a child that has ended is waiting to be reaped, leaving it (`waitid(2)`, WNOWAIT).
-pub fn has_ended(pid: Pid) -> bool {
+/// A child that has ended and waits to be reaped, left as it is (`waitid(2)`, WNOWAIT).
+pub fn ended_child() -> Option<Pid> {
     // SAFETY: all zeroes is a valid siginfo_t, and the kernel writes a whole one.
-    unsafe {
+    let pid = unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        libc::waitid(libc::P_PID, pid as u32, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) == 0
-            && info.si_pid() == pid
-    }
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        if libc::waitid(libc::P_ALL, 0, &mut info, flags) == 0 { info.si_pid() } else { 0 }
+    };
+    Some(pid).filter(|pid| *pid > 0)
+}
+
+/// Sets the name of this process (`prctl(2)`, PR_SET_NAME), at most 15 bytes.
+pub fn set_name(name: &CStr) -> Result<()> {
+    // SAFETY: a C string that outlives the call.
+    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, || format!("prctl(PR_SET_NAME, {name:?})"))?;
+    Ok(())
 }
 
 fn pointers(list: &[&CStr]) -> Vec<*const libc::c_char> {

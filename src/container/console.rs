@@ -1,0 +1,61 @@
+//! Who gets the master of the container's terminal.
+
+use super::request::CreateRequest;
+use crate::error::{Context, Error, Kind, Result};
+use crate::sys::{file, socket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Where the master goes, before it is known whether there is one.
+pub(super) enum Give {
+    /// To the listener of this socket.
+    To(std::path::PathBuf),
+    /// To this end of a pair, which we show.
+    Ours(OwnedFd),
+    /// Nowhere: a detached container without a socket must have no terminal.
+    Nowhere,
+}
+
+/// For `create` and a detached `run`.
+pub(super) fn detached(request: &CreateRequest) -> Result<Give> {
+    Ok(match &request.console_socket {
+        Some(path) => Give::To(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+        None => Give::Nowhere,
+    })
+}
+
+impl Give {
+    /// The socket for the child.
+    ///
+    /// # Errors
+    /// A terminal without anybody to show it, or the other way round; in runc's words.
+    pub(super) fn check(self, has_terminal: bool) -> Result<Option<OwnedFd>> {
+        let problem = |text: &str| Err(Error::new(Kind::Config, text));
+        match (self, has_terminal) {
+            (Give::Nowhere, true) => problem("cannot allocate tty if runc will detach without setting console socket"),
+            (Give::To(_), false) => problem("cannot use console socket if runc will not detach or allocate tty"),
+            (Give::To(path), true) => connect(&path).at("--console-socket").map(Some),
+            (Give::Ours(end), true) => Ok(Some(end)),
+            (Give::Ours(_) | Give::Nowhere, false) => Ok(None),
+        }
+    }
+}
+
+/// Connects to a stream socket, however long its path is.
+fn connect(path: &Path) -> Result<OwnedFd> {
+    let connection = socket::unix(libc::SOCK_STREAM)?;
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.len() < 108 {
+        socket::connect(&connection, bytes)?;
+        return Ok(connection);
+    }
+    let target = file::open(bytes, libc::O_PATH)?;
+    socket::connect(&connection, format!("/proc/self/fd/{}", target.as_raw_fd()))?;
+    Ok(connection)
+}
+
+/// Sends a descriptor to the listener of a socket.
+pub(super) fn send_fd(path: &Path, fd: &OwnedFd, text: &[u8]) -> Result<()> {
+    Ok(socket::send(connect(path)?, text, &[fd.as_raw_fd()])?)
+}

@@ -1,0 +1,339 @@
+//! `create`: from a bundle to a process that waits at the gate. `run` shares all of it.
+
+use super::Context;
+use super::inherited::Inherited;
+use super::request::{CgroupManager, CreateRequest};
+use crate::cgroups::{self, Cgroup, Layout};
+use crate::config::{self, Spec};
+use crate::error::{Context as _, Error, IoContext, Kind, Result};
+use crate::hooks::{self, Hooks, Moment};
+use crate::namespaces::{self, Kind as Ns, Namespaces};
+use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
+use crate::process::plan::{self, Plan};
+use crate::process::program::Program;
+use crate::process::seccomp::Filter;
+use crate::rootfs::{self, CgroupView, Rootfs, Sources};
+use crate::state::{self, Entry, ProcessId, Record, Status, Store};
+use crate::sys::process::{self, Pid, SingleThreaded};
+use crate::sys::{self, credentials, file};
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What becomes of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// It waits at the gate.
+    Gate,
+    /// It runs the program.
+    Program,
+}
+
+/// A container that was made.
+pub(super) struct Made {
+    pub(super) launched: Launched,
+    pub(super) entry: Entry,
+    pub(super) record: Record,
+    pub(super) hooks: Hooks,
+}
+
+/// `create`.
+///
+/// # Errors
+/// Whatever is wrong with the request, the config or the machine; nothing is left then.
+pub fn create(context: &Context, request: &CreateRequest, proof: &SingleThreaded) -> Result<()> {
+    let console = super::console::detached(request)?;
+    make(context, request, proof, Until::Gate, console).map(drop)
+}
+
+/// Makes a container and brings its process to where it is wanted.
+pub(super) fn make(
+    context: &Context,
+    request: &CreateRequest,
+    proof: &SingleThreaded,
+    until: Until,
+    console: super::console::Give,
+) -> Result<Made> {
+    let bundle = Bundle::open(request)?;
+    let spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
+    let inherited = Inherited::take(request.preserve_fds)?;
+    let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited)?;
+    let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
+    let console = console.check(has_terminal)?;
+    parts.plan.reports_ready = until == Until::Gate;
+    parts.plan.waits_at_gate = until == Until::Gate;
+
+    let store = Store::at(&context.root);
+    let entry = store.create(request.id.as_str())?;
+    let mut record = first_record(request, &spec, &bundle, &parts);
+    let built = build(&entry, &mut record, &mut parts, &bundle, proof, console, until);
+    let launched = match built {
+        Ok(launched) => launched,
+        Err(error) => {
+            clean_up(&entry, &record, &parts.plan.hooks, proof);
+            return Err(error);
+        }
+    };
+    let made = Made { launched, entry, record, hooks: parts.plan.hooks };
+    match hand_over(request, &made.launched) {
+        Ok(()) => Ok(made),
+        Err(error) => {
+            let _ = process::pidfd_send_signal(&made.launched.pidfd, libc::SIGKILL);
+            let _ = process::wait(made.launched.pid);
+            clean_up(&made.entry, &made.record, &made.hooks, proof);
+            Err(error)
+        }
+    }
+}
+
+/// The bundle as it is at the time of the call.
+struct Bundle {
+    /// Absolute, without links.
+    path: PathBuf,
+    config: PathBuf,
+    json: Vec<u8>,
+}
+
+impl Bundle {
+    fn open(request: &CreateRequest) -> Result<Bundle> {
+        let problem = |e: sys::Failure| {
+            Error::from(e).at("bundle").hint("-b names the directory that holds config.json and the root filesystem")
+        };
+        let directory = file::open(request.bundle.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY).map_err(problem)?;
+        let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        let path = std::fs::read_link(&link).call(|| format!("readlink({link:?})"))?;
+        let config = match &request.config {
+            Some(file) => std::path::absolute(file).call(|| format!("absolute path of {file:?}"))?,
+            None => path.join("config.json"),
+        };
+        let fd = file::open(config.as_os_str().as_bytes(), libc::O_RDONLY).map_err(|e| {
+            if e.is(libc::ENOENT) {
+                Error::system(format!("JSON specification file {config:?} not found")).hint("`orlop spec` writes one")
+            } else {
+                e.into()
+            }
+        })?;
+        let json = file::read_to_end(fd, super::LARGEST_CONFIG).with(|| format!("{config:?}"))?;
+        sys::fs::change_dir_to(&directory)?;
+        Ok(Bundle { path, config, json })
+    }
+}
+
+/// The checked parts of a container.
+struct Parts {
+    plan: Plan,
+    cgroup: Cgroup,
+}
+
+impl Parts {
+    fn parse(
+        context: &Context,
+        request: &CreateRequest,
+        spec: &Spec<'_>,
+        bundle: &Bundle,
+        inherited: &Inherited,
+    ) -> Result<Parts> {
+        plan::check_version(spec)?;
+        let namespaces = Namespaces::parse(spec)?;
+        let hooks = Hooks::parse(spec)?;
+        let linux = spec.linux.as_ref();
+        let mut program = spec.process.as_ref().map(|p| Program::parse("process", p, linux)).transpose()?;
+        if let Some(program) = &mut program {
+            inherited.announce(&mut program.env);
+            super::security::check(program)?;
+        }
+        let filter = linux.and_then(|linux| linux.seccomp.as_ref()).map(Filter::parse).transpose()?;
+        let rootfs = Rootfs::parse(spec, &bundle.path, super::security::facts())?;
+        if !namespaces.has(Ns::Mount) {
+            return Err(Error::config("linux.namespaces", "a container needs a mount namespace of its own")
+                .hint("add {\"type\": \"mount\"}"));
+        }
+        let rootless = super::rootless::forgives(context.rootless);
+        let driver = match context.cgroup_manager {
+            CgroupManager::Cgroupfs => cgroups::Driver::Files,
+            CgroupManager::Systemd => cgroups::Driver::Systemd,
+            CgroupManager::Disabled => cgroups::Driver::None,
+        };
+        let asked = cgroups::Plan::parse(spec, request.id.as_str(), driver, rootless)?;
+        let layout = Layout::read()?;
+        let cgroup = Cgroup::prepare(&asked, &layout)?;
+        let shim = super::shim::asked(request.init, spec)?;
+        let joined = namespaces.open()?;
+        let keyring = CString::new(format!("_ses.{}", request.id)).map_err(|_| Error::internal("an id with a NUL byte"))?;
+        let plan = Plan {
+            recipe: namespaces::Recipe::default(),
+            namespaces,
+            joined,
+            rootfs: Some(rootfs),
+            cgroup_view: None,
+            hooks,
+            program,
+            filter,
+            shim,
+            keyring: (!request.no_new_keyring).then_some(keyring),
+            no_pivot: request.no_pivot,
+            kept_fds: inherited.count(),
+            waiting_name: launch::new_waiting_name()?,
+            reports_ready: false,
+            waits_at_gate: false,
+            raised_files: None,
+        };
+        Ok(Parts { plan, cgroup })
+    }
+}
+
+fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts: &Parts) -> Record {
+    let annotations = spec.annotations.iter().flatten().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let name = String::from_utf8_lossy(&parts.plan.waiting_name[6..15]).into_owned();
+    let rootfs = parts.plan.rootfs.as_ref().map_or(Path::new(""), |rootfs| rootfs.path());
+    Record {
+        oci_version: spec.oci_version.clone().unwrap_or_default().into_owned(),
+        id: request.id.to_string(),
+        init: None,
+        creator: ProcessId::of(process::pid()),
+        waiting_name: name,
+        bundle: bundle.path.to_string_lossy().into_owned(),
+        rootfs: rootfs.to_string_lossy().into_owned(),
+        created: state::now(),
+        owner: credentials::uid(),
+        annotations,
+        cgroup: parts.cgroup.record(),
+        unknown: Default::default(),
+    }
+}
+
+/// Everything that leaves a trace on the machine; what it leaves when it fails, [`clean_up`] removes.
+fn build(
+    entry: &Entry,
+    record: &mut Record,
+    parts: &mut Parts,
+    bundle: &Bundle,
+    proof: &SingleThreaded,
+    console: Option<OwnedFd>,
+    until: Until,
+) -> Result<Launched> {
+    entry.write("config.json", &bundle.json)?;
+    entry.save(record)?;
+    let joiner = parts.cgroup.create()?;
+    record.cgroup = parts.cgroup.record();
+    parts.cgroup.apply_early()?;
+    let gate = if until == Until::Gate { Some(entry.make_gate()?) } else { None };
+    let born_in_cgroup = joiner.clone_into().is_some() && joiner.tasks().is_empty();
+    let plan = &mut parts.plan;
+    plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), born_in_cgroup);
+    plan.cgroup_view = Some(view(&parts.cgroup, plan.namespaces.has(Ns::Cgroup))?);
+    let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
+    plan.raised_files = super::files::raise(rootfs.number_of_mounts())?;
+    let privileged = credentials::effective_uid() == 0;
+    let mut prepared = rootfs.prepare(if privileged { Sources::ByParent } else { Sources::ByChild })?;
+    super::idmap::prepare(rootfs, &plan.joined, &mut prepared, proof)?;
+    entry.unlock()?;
+    let template = record.clone();
+    let state = |pid: Pid| hook_state(&template, Status::Creating, pid);
+    let mut watcher = Watcher { entry, record, cgroup: &parts.cgroup, plan, proof, joiner: &joiner };
+    let inputs = Inputs {
+        proof,
+        steps: Steps::Create,
+        cgroup: Some(&joiner),
+        prepared: Some(prepared),
+        console,
+        gate,
+        state: &state,
+    };
+    launch::launch(plan, inputs, &mut watcher).map_err(|e| match e.kind() {
+        Kind::Config => e,
+        Kind::Execute => e.at("error during container init").at("unable to start container process"),
+        _ => e.at("unable to start container process"),
+    })
+}
+
+fn view(cgroup: &Cgroup, namespace: bool) -> Result<CgroupView> {
+    Ok(match cgroup.view()? {
+        cgroups::View::Unified(path) => CgroupView { unified: Some(path.into()), namespace, ..CgroupView::default() },
+        cgroups::View::Legacy(list) => CgroupView {
+            hierarchies: list
+                .into_iter()
+                .map(|seen| rootfs::Hierarchy {
+                    name: seen.name,
+                    links: seen.aliases,
+                    directory: seen.path.into(),
+                    parameters: seen.options.split(',').filter(|o| *o != "none").map(str::to_owned).collect(),
+                })
+                .collect(),
+            unified: None,
+            namespace,
+        },
+    })
+}
+
+/// What the runtime does while the child is at work.
+struct Watcher<'a> {
+    entry: &'a Entry,
+    record: &'a mut Record,
+    cgroup: &'a Cgroup,
+    plan: &'a Plan,
+    proof: &'a SingleThreaded,
+    joiner: &'a cgroups::Joiner,
+}
+
+impl Watch for Watcher<'_> {
+    fn born(&mut self, pid: Pid) -> Result<()> {
+        self.record.creator = None;
+        self.record.init = ProcessId::of(pid);
+        let _ = self.joiner;
+        self.entry.save(self.record).at("the container was deleted meanwhile")
+    }
+
+    fn built(&mut self, pid: Pid) -> Result<()> {
+        let state = hook_state(self.record, Status::Creating, pid);
+        for moment in [Moment::Prestart, Moment::CreateRuntime] {
+            hooks::run(self.proof, moment, self.plan.hooks.at(moment), &state)?;
+        }
+        Ok(())
+    }
+
+    fn confined(&mut self, pid: Pid) -> Result<()> {
+        if self.record.init.is_none_or(|init| init.pid != pid) {
+            self.born(pid)?;
+        }
+        self.cgroup.apply_late()
+    }
+
+    fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
+        super::listener::give(self.plan.filter.as_ref(), self.record, pid, listener)
+    }
+}
+
+/// The state as hooks read it (runtime.md, "State").
+pub(super) fn hook_state(record: &Record, status: Status, pid: Pid) -> Vec<u8> {
+    super::query::document(record, status, Some(pid)).into_bytes()
+}
+
+/// Tells the caller who the process is.
+fn hand_over(request: &CreateRequest, launched: &Launched) -> Result<()> {
+    if let Some(path) = &request.pidfd_socket {
+        super::console::send_fd(path, &launched.pidfd, b"pidfd").at("--pidfd-socket")?;
+    }
+    if let Some(path) = &request.pid_file {
+        write_pid_file(path, launched.pid)?;
+    }
+    Ok(())
+}
+
+/// Writes the pid in decimal without a line break, to a file that is there only when it is whole.
+pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
+    let name = path.file_name().ok_or_else(|| Error::new(Kind::Config, format!("--pid-file {path:?} names no file")))?;
+    let hidden = path.with_file_name(format!(".{}", name.to_string_lossy()));
+    std::fs::write(&hidden, pid.to_string()).call(|| format!("write {hidden:?}")).at("--pid-file")?;
+    std::fs::rename(&hidden, path).call(|| format!("rename({hidden:?}, {path:?})")).at("--pid-file")
+}
+
+/// Undoes what [`build`] did, and, as the lifecycle has it (runtime.md, steps 12 and 13), runs the poststop hooks.
+fn clean_up(entry: &Entry, record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
+    let removed = record.cgroup().remove().and_then(|()| entry.lock()).and_then(|()| entry.remove());
+    if let Err(error) = removed {
+        crate::log::warning(error.to_string());
+    }
+    super::delete::run_poststop(record, hooks, proof);
+}

@@ -1,0 +1,85 @@
+//! `delete`: what `create` made is undone.
+
+use super::Context;
+use super::request::{ContainerId, DeleteRequest};
+use crate::config;
+use crate::error::{Error, Kind, Result};
+use crate::hooks::{self, Hooks, Moment};
+use crate::log;
+use crate::state::{Entry, Record, Status, Store};
+use crate::sys::process::{self, SingleThreaded};
+use std::os::fd::AsFd;
+
+/// How long a killed process may take to be gone, in milliseconds.
+const PATIENCE: i32 = 10_000;
+
+/// `delete`.
+///
+/// # Errors
+/// The container is not stopped (unless by force), or something of it cannot be removed.
+pub fn delete(context: &Context, request: &DeleteRequest, proof: &SingleThreaded) -> Result<()> {
+    let store = Store::at(&context.root);
+    let entry = match store.open(request.id.as_str()) {
+        Err(e) if request.force && e.kind() == Kind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let record = match entry.record() {
+        Ok(Some(record)) => record,
+        // `create` was killed before it wrote anything, or the file is damaged.
+        Ok(None) if !request.force => return Err(Error::new(Kind::NotFound, "container does not exist")),
+        Err(error) if !request.force => return Err(error),
+        _ => return entry.remove(),
+    };
+    let status = record.status().unwrap_or(Status::Running);
+    if status != Status::Stopped {
+        if !request.force {
+            let text = format!("cannot delete container {} that is not stopped: {}", request.id, status.word());
+            return Err(Error::state(text));
+        }
+        end(&record)?;
+    }
+    let hooks = hooks_of(&store, &request.id);
+    destroy(&entry, &record)?;
+    entry.unlock()?;
+    run_poststop(&record, &hooks, proof);
+    Ok(())
+}
+
+/// Kills the container's processes and waits for the first one to be gone.
+fn end(record: &Record) -> Result<()> {
+    let Some(pidfd) = record.init.map(|init| init.open()).transpose()?.flatten() else { return Ok(()) };
+    match process::pidfd_send_signal(&pidfd, libc::SIGKILL) {
+        Err(e) if e.is(libc::ESRCH) => return Ok(()),
+        other => other?,
+    }
+    if record.cgroup().frozen().unwrap_or(false) {
+        record.cgroup().thaw()?;
+    }
+    let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
+    if ready == 0 {
+        return Err(Error::system(format!("process {} did not end within 10 s of SIGKILL", record.init.map_or(0, |i| i.pid)))
+            .hint("it waits for a device or a file system (state D)"));
+    }
+    Ok(())
+}
+
+/// Removes cgroups and state.
+pub(super) fn destroy(entry: &Entry, record: &Record) -> Result<()> {
+    record.cgroup().remove()?;
+    entry.remove()
+}
+
+fn hooks_of(store: &Store, id: &ContainerId) -> Hooks {
+    let hooks = store.config(id.as_str()).and_then(|json| config::parse(&json).and_then(|spec| Hooks::parse(&spec)));
+    hooks.unwrap_or_default()
+}
+
+/// The poststop hooks; one that fails is a warning, and the others run (runtime.md, step 13).
+pub(super) fn run_poststop(record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
+    let state = super::query::document(record, Status::Stopped, None).into_bytes();
+    for hook in hooks.at(Moment::Poststop) {
+        if let Err(error) = hooks::run(proof, Moment::Poststop, std::slice::from_ref(hook), &state) {
+            log::warning(error.to_string());
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Descriptors that the caller passes on: `$LISTEN_FDS` and `--preserve-fds` (`sd_listen_fds(3)`).
+
+use crate::error::{Error, Result};
+use crate::sys;
+use std::env;
+
+/// How many descriptors after standard error go to the container.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inherited {
+    listening: u32,
+    count: i32,
+}
+
+impl Inherited {
+    /// Looks at the environment, and that every promised descriptor is open.
+    pub(super) fn take(preserved: u32) -> Result<Inherited> {
+        let listening = listening();
+        let count = listening.checked_add(preserved).and_then(|n| i32::try_from(n).ok()).filter(|n| *n < 1 << 20);
+        let count = count.ok_or_else(|| Error::system(format!("--preserve-fds {preserved} is too many")))?;
+        for number in 3..3 + count {
+            if !sys::file::is_open(number) {
+                return Err(Error::system(format!("unable to stat preserved-fd {} (of {count})", number - 3))
+                    .hint(format!("descriptor {number} is not open")));
+            }
+        }
+        Ok(Inherited { listening, count })
+    }
+
+    /// How many there are.
+    pub(super) fn count(self) -> i32 {
+        self.count
+    }
+
+    /// Tells the program of its sockets.
+    pub(super) fn announce(self, environment: &mut Vec<String>) {
+        if self.listening > 0 {
+            environment.retain(|entry| !entry.starts_with("LISTEN_FDS=") && !entry.starts_with("LISTEN_PID="));
+            environment.extend([format!("LISTEN_FDS={}", self.listening), "LISTEN_PID=1".into()]);
+            if let Ok(names) = env::var("LISTEN_FDNAMES") {
+                environment.push(format!("LISTEN_FDNAMES={names}"));
+            }
+        }
+    }
+}
+
+/// `$LISTEN_FDS`, if `$LISTEN_PID` says that it is for this process.
+fn listening() -> u32 {
+    let number = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    match number("LISTEN_PID") {
+        Some(pid) if pid as i32 == sys::process::pid() => number("LISTEN_FDS").unwrap_or(0),
+        _ => 0,
+    }
+}

@@ -1,0 +1,63 @@
+//! `run`: create and start in one, and, in the foreground, wait and delete.
+
+use super::console::{self, Give};
+use super::create::{self, Made, Until};
+use super::terminal::Relay;
+use super::{Context, delete};
+use super::request::RunRequest;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::hooks::{self, Moment};
+use crate::state::Status;
+use crate::sys::process::{self, SingleThreaded};
+use crate::sys::socket;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// `run`: the exit code, 0 when detached.
+///
+/// # Errors
+/// As `create` and `start`; nothing is left then.
+pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> Result<u8> {
+    if request.detach {
+        let made = create::make(context, &request.create, proof, Until::Program, console::detached(&request.create)?)?;
+        return after_start(&made, proof).map(|()| 0);
+    }
+    if request.create.console_socket.is_some() {
+        let text = "cannot use console socket if runc will not detach or allocate tty";
+        return Err(Error::new(Kind::Config, text));
+    }
+    if !request.no_subreaper {
+        process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
+    }
+    let (ours, theirs) = socket::pair(libc::SOCK_STREAM)?;
+    // Signals wait from before the container is there, so that none is lost.
+    let signals = process::all_signals_as_fd()?;
+    let made = create::make(context, &request.create, proof, Until::Program, Give::Ours(theirs))?;
+    let relay = master(&ours)?.map(Relay::new).transpose()?;
+    let ended = after_start(&made, proof).and_then(|()| super::terminal::serve(&made.launched, &signals, relay));
+    if !request.keep {
+        made.entry.lock()?;
+        delete::destroy(&made.entry, &made.record)?;
+        made.entry.unlock()?;
+        delete::run_poststop(&made.record, &made.hooks, proof);
+    }
+    ended.map(|ended| ended.status() as u8)
+}
+
+/// The terminal's master, if the container has a terminal: the child has sent it long before its program runs.
+fn master(socket: &OwnedFd) -> Result<Option<OwnedFd>> {
+    let [ready] = process::poll([(Some(socket.as_fd()), libc::POLLIN)], 0)?;
+    if ready == 0 {
+        return Ok(None);
+    }
+    let mut name = [0u8; 64];
+    Ok(socket::receive(socket, &mut name).at("receive the container's terminal")?.fds.pop())
+}
+
+/// The poststart hooks; one that fails stops the container (runtime.md, step 9).
+fn after_start(made: &Made, proof: &SingleThreaded) -> Result<()> {
+    let state = create::hook_state(&made.record, Status::Running, made.launched.pid);
+    hooks::run(proof, Moment::Poststart, made.hooks.at(Moment::Poststart), &state).inspect_err(|_| {
+        let _ = process::pidfd_send_signal(&made.launched.pidfd, libc::SIGKILL);
+        let _ = process::wait(made.launched.pid);
+    })
+}

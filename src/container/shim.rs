@@ -1,0 +1,32 @@
+//! Whether a container gets the reaping init.
+
+use crate::config::Spec;
+use crate::error::{Error, Result};
+
+/// The grace time in milliseconds if it is asked for, by `--init` or by the annotation `orlop.init`.
+///
+/// # Errors
+/// An annotation that says neither true nor false, or no duration.
+pub(super) fn asked(flag: bool, spec: &Spec<'_>) -> Result<Option<u32>> {
+    let annotation = |name: &str| {
+        let found = spec.annotations.iter().flatten().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_ref())
+    };
+    let wanted = match annotation("orlop.init") {
+        None | Some("false") => flag,
+        Some("true") => true,
+        Some(other) => {
+            return Err(Error::config("annotations[\"orlop.init\"]", format_args!("{other:?} is neither true nor false")));
+        }
+    };
+    let grace = match annotation("orlop.init.grace") {
+        None => 0,
+        Some(text) => super::request::size::duration(text)
+            .ok()
+            .and_then(|time| u32::try_from(time.as_millis()).ok())
+            .ok_or_else(|| {
+                Error::config("annotations[\"orlop.init.grace\"]", format_args!("{text:?} is no duration such as 5s"))
+            })?,
+    };
+    Ok(wanted.then_some(grace))
+}

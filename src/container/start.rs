@@ -1,0 +1,133 @@
+//! `start`: through the gate.
+
+use super::Context;
+use super::request::ContainerId;
+use crate::config;
+use crate::error::{Error, Result};
+use crate::hooks::{self, Hooks, Moment};
+use crate::process::launch::{self, Watch};
+use crate::process::plan::check_version;
+use crate::process::program::Program;
+use crate::process::report::Report;
+use crate::process::seccomp::Filter;
+use crate::state::{Record, Status, Store};
+use crate::sys::process::{self, Pid, SingleThreaded};
+use crate::sys::{file, socket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// `start`: comes back when the program runs, and the poststart hooks have.
+///
+/// # Errors
+/// The container is not `created`, its program cannot be executed, a hook failed.
+pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Result<()> {
+    let store = Store::at(&context.root);
+    let entry = store.open(id.as_str())?;
+    let record = store.read(id.as_str())?;
+    refuse_unless_created(record.status()?)?;
+    let json = store.config(id.as_str())?;
+    let spec = config::parse(&json)?;
+    check_version(&spec)?;
+    let Some(process) = &spec.process else {
+        return Err(Error::config("process", "missing, so there is nothing to start").hint("it must be there at create"));
+    };
+    let program = Program::parse("process", process, spec.linux.as_ref())?;
+    let hooks = Hooks::parse(&spec)?;
+    let filter = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()).map(Filter::parse).transpose()?;
+    let init = record.init.ok_or_else(|| Error::state("the container has no process"))?;
+    let pidfd = init.open()?.ok_or_else(stopped)?;
+
+    let report = Report::new()?;
+    let connection = entry.knock().map_err(|e| match e.errno().0 {
+        libc::ECONNREFUSED | libc::ENOENT => match record.status() {
+            Ok(status) if status != Status::Created => refuse_unless_created(status).err().unwrap_or_else(stopped),
+            _ => Error::state("cannot start an already running container"),
+        },
+        _ => e.into(),
+    })?;
+    socket::send(&connection, b"S", &[report.file().as_raw_fd()])?;
+    entry.unlock()?;
+    let gate = Gate { connection, report: &report, pidfd: &pidfd, record: &record, pid: init.pid };
+    gate.wait(&program, filter.as_ref())?;
+    let state = super::create::hook_state(&record, Status::Running, init.pid);
+    hooks::run(proof, Moment::Poststart, hooks.at(Moment::Poststart), &state).inspect_err(|_| {
+        // runtime.md, step 9: the container is stopped.
+        let _ = process::pidfd_send_signal(&pidfd, libc::SIGKILL);
+    })
+}
+
+fn stopped() -> Error {
+    Error::state("cannot start a container that has stopped")
+}
+
+fn refuse_unless_created(status: Status) -> Result<()> {
+    match status {
+        Status::Created => Ok(()),
+        Status::Stopped => Err(stopped()),
+        Status::Running => Err(Error::state("cannot start an already running container")),
+        other => Err(Error::state(format!("cannot start a container in the {} state", other.word()))),
+    }
+}
+
+/// The way through the gate, seen from outside.
+struct Gate<'a> {
+    connection: OwnedFd,
+    report: &'a Report,
+    pidfd: &'a OwnedFd,
+    record: &'a Record,
+    pid: Pid,
+}
+
+impl Gate<'_> {
+    /// Waits until the program runs, or it is known why not.
+    fn wait(&self, program: &Program, filter: Option<&Filter>) -> Result<()> {
+        let mut fetched = filter.is_none_or(|filter| filter.notify.is_none());
+        loop {
+            let time = if fetched { -1 } else { 1 };
+            let [ready] = process::poll([(Some(self.connection.as_fd()), libc::POLLIN)], time)?;
+            if !fetched {
+                let mut watch = Listener { record: self.record, filter };
+                fetched = launch::fetch_listener(self.report, self.pidfd, self.pid, &mut watch)?;
+            }
+            if ready != 0 {
+                break;
+            }
+        }
+        let mut byte = [0u8; 8];
+        let _ = file::read(&self.connection, &mut byte);
+        if let Some(error) = self.report.error(program) {
+            return Err(error.at("unable to start container process"));
+        }
+        if self.report.reached_execute() && !self.still_waits() {
+            return Ok(());
+        }
+        Err(Error::system("the container's process ended before its program ran").hint(
+            "it was killed, by the memory limit perhaps, or linux.seccomp refuses execve",
+        ))
+    }
+
+    /// Whether the process, dead or alive, never executed the program.
+    fn still_waits(&self) -> bool {
+        let waiting = crate::state::waiting_name(&self.record.waiting_name);
+        launch::name_of(self.pid).is_some_and(|name| name == waiting)
+    }
+}
+
+struct Listener<'a> {
+    record: &'a Record,
+    filter: Option<&'a Filter>,
+}
+
+impl Watch for Listener<'_> {
+    fn born(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
+    fn built(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
+    fn confined(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
+    fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
+        super::listener::give(self.filter, self.record, pid, listener)
+    }
+}

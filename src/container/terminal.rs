@@ -1,0 +1,187 @@
+//! The foreground of `run` and `exec`: signals go in, the terminal is shown, the status comes out.
+
+use crate::error::Result;
+use crate::process::launch::Launched;
+use crate::sys::process::{self, Ended};
+use crate::sys::terminal::{self, Modes};
+use crate::sys::file;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How much of either direction is held, in bytes.
+const HELD: usize = 8192;
+
+/// The container's terminal, shown on ours.
+pub(super) struct Relay {
+    master: OwnedFd,
+    restore: Option<Modes>,
+    /// From our standard input to the master.
+    inward: Pipe,
+    /// From the master to our standard output.
+    outward: Pipe,
+}
+
+/// Bytes on their way.
+#[derive(Default)]
+struct Pipe {
+    held: Vec<u8>,
+    ended: bool,
+}
+
+impl Relay {
+    /// Takes the master; our own terminal becomes raw until the relay is dropped.
+    pub(super) fn new(master: OwnedFd) -> Result<Relay> {
+        // Scripts expect line feeds as the program writes them.
+        terminal::set_modes(&master, &terminal::modes(&master)?.without_carriage_returns())?;
+        let stdin = std::io::stdin();
+        let mut restore = None;
+        if terminal::is_terminal(&stdin) {
+            let modes = terminal::modes(&stdin)?;
+            terminal::set_modes(&stdin, &modes.raw())?;
+            restore = Some(modes);
+        }
+        let relay = Relay { master, restore, inward: Pipe::default(), outward: Pipe::default() };
+        relay.resize();
+        Ok(relay)
+    }
+
+    /// Gives the container's terminal the size of ours.
+    fn resize(&self) {
+        for ours in [std::io::stdin().as_fd(), std::io::stdout().as_fd()] {
+            if let Ok(size) = terminal::size(ours) {
+                let _ = terminal::set_size(&self.master, size);
+                return;
+            }
+        }
+    }
+
+    /// Moves what can be moved, given what is ready.
+    fn move_bytes(&mut self, stdin: i16, master: i16, stdout: i16) {
+        const READABLE: i16 = libc::POLLIN | libc::POLLHUP | libc::POLLERR;
+        if stdin & READABLE != 0 {
+            self.inward.fill(std::io::stdin().as_fd());
+            if self.inward.ended && self.inward.held.is_empty() && self.restore.is_none() {
+                // End of a piped input is what Ctrl-D is at a terminal.
+                self.inward.held.push(4);
+            }
+        }
+        if master & READABLE != 0 && self.outward.held.is_empty() {
+            self.outward.fill(self.master.as_fd());
+        }
+        if master & libc::POLLOUT != 0 {
+            self.inward.drain(self.master.as_fd());
+        }
+        if stdout & (libc::POLLOUT | libc::POLLERR) != 0 {
+            self.outward.drain(std::io::stdout().as_fd());
+        }
+    }
+
+    fn wants(&self) -> (i16, i16, i16) {
+        let on = |condition: bool, events: i16| if condition { events } else { 0 };
+        let stdin = on(!self.inward.ended && self.inward.held.is_empty(), libc::POLLIN);
+        let master = on(!self.outward.ended && self.outward.held.is_empty(), libc::POLLIN)
+            | on(!self.inward.held.is_empty(), libc::POLLOUT);
+        (stdin, master, on(!self.outward.held.is_empty(), libc::POLLOUT))
+    }
+
+    /// Shows what the container wrote before it ended.
+    fn finish(&mut self) {
+        loop {
+            self.outward.drain(std::io::stdout().as_fd());
+            let ready = process::poll([(Some(self.master.as_fd()), libc::POLLIN)], 0);
+            if !self.outward.held.is_empty() || self.outward.ended || !matches!(ready, Ok([events]) if events & libc::POLLIN != 0) {
+                return;
+            }
+            self.outward.fill(self.master.as_fd());
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(modes) = &self.restore {
+            let _ = terminal::set_modes(std::io::stdin(), modes);
+        }
+    }
+}
+
+impl Pipe {
+    fn fill(&mut self, from: BorrowedFd<'_>) {
+        let mut buffer = [0u8; HELD];
+        match file::read(from, &mut buffer) {
+            Ok(0) => self.ended = true,
+            Ok(n) => self.held.extend_from_slice(&buffer[..n]),
+            Err(e) if e.is(libc::EAGAIN) => {}
+            // EIO is how a terminal says that nobody has its other side open.
+            Err(_) => self.ended = true,
+        }
+    }
+
+    fn drain(&mut self, to: BorrowedFd<'_>) {
+        if self.held.is_empty() {
+            return;
+        }
+        match file::write(to, &self.held) {
+            Ok(n) => drop(self.held.drain(..n)),
+            Err(e) if e.is(libc::EAGAIN) => {}
+            Err(_) => self.held.clear(),
+        }
+    }
+}
+
+/// Serves the process until it ends: how it did.
+pub(super) fn serve(launched: &Launched, signals: &OwnedFd, mut relay: Option<Relay>) -> Result<Ended> {
+    loop {
+        let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+        let wants = relay.as_ref().map_or((0, 0, 0), Relay::wants);
+        let master = relay.as_ref().map(|relay| relay.master.as_fd()).filter(|_| wants.1 != 0);
+        let ready = process::poll(
+            [
+                (Some(signals.as_fd()), libc::POLLIN),
+                (Some(launched.pidfd.as_fd()), libc::POLLIN),
+                (Some(stdin.as_fd()).filter(|_| wants.0 != 0), wants.0),
+                (master, wants.1),
+                (Some(stdout.as_fd()).filter(|_| wants.2 != 0), wants.2),
+            ],
+            -1,
+        )?;
+        if ready[0] != 0 {
+            forward(launched, signals, relay.as_ref())?;
+        }
+        if let Some(relay) = &mut relay {
+            relay.move_bytes(ready[2], ready[3], ready[4]);
+        }
+        if ready[1] != 0 {
+            if let Some(relay) = &mut relay {
+                relay.finish();
+            }
+            let ended = process::wait(launched.pid)?;
+            while process::reap_any().is_some() {}
+            return Ok(ended);
+        }
+    }
+}
+
+/// Passes signals on: our own children's ends are reaped, a changed window is measured, the rest is the container's.
+fn forward(launched: &Launched, signals: &OwnedFd, relay: Option<&Relay>) -> Result<()> {
+    while let Some(signal) = process::next_signal(signals)? {
+        match signal {
+            libc::SIGCHLD => reap_others(launched),
+            libc::SIGWINCH if relay.is_some() => relay.into_iter().for_each(Relay::resize),
+            libc::SIGPIPE | libc::SIGURG => {}
+            signal => match process::pidfd_send_signal(&launched.pidfd, signal) {
+                Err(e) if e.is(libc::ESRCH) => {}
+                other => other?,
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Reaps what was left to us as a subreaper, but not the container's own process: its end is waited for by its pidfd.
+fn reap_others(launched: &Launched) {
+    while let Some(pid) = process::ended_child() {
+        if pid == launched.pid || process::wait(pid).is_err() {
+            return;
+        }
+    }
+}
