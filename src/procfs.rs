@@ -22,6 +22,12 @@ const PROC_ROOT_INO: u64 = 1;
 /// The largest file of procfs that is read, in bytes.
 const LIMIT: usize = 16 << 20;
 
+impl From<ProcFd> for OwnedFd {
+    fn from(procfs: ProcFd) -> OwnedFd {
+        procfs.0
+    }
+}
+
 impl ProcFd {
     /// Processes only (`subset=pid`), of the caller's pid namespace.
     ///

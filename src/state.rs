@@ -196,9 +196,8 @@ impl Store {
     /// `container with given ID already exists`.
     pub fn create(&self, id: &str) -> Result<Entry> {
         let path = self.directory(id);
-        let make = |path: &Path, recursive: bool| {
-            std::fs::DirBuilder::new().mode(0o711).recursive(recursive).create(path)
-        };
+        let make =
+            |path: &Path, recursive: bool| std::fs::DirBuilder::new().mode(0o711).recursive(recursive).create(path);
         let mut made = make(&path, false);
         if made.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
             std::fs::DirBuilder::new()

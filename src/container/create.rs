@@ -7,6 +7,7 @@ use crate::cgroups::{self, Cgroup, Layout};
 use crate::config::{self, Spec};
 use crate::error::{Context as _, Error, IoContext, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
+use crate::namespaces::recipe::User;
 use crate::namespaces::{self, Kind as Ns, Namespaces};
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{self, Plan};
@@ -100,7 +101,8 @@ impl Bundle {
         let problem = |e: sys::Failure| {
             Error::from(e).at("bundle").hint("-b names the directory that holds config.json and the root filesystem")
         };
-        let directory = file::open(request.bundle.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY).map_err(problem)?;
+        let directory =
+            file::open(request.bundle.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY).map_err(problem)?;
         let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
         let path = std::fs::read_link(&link).call(|| format!("readlink({link:?})"))?;
         let config = match &request.config {
@@ -160,7 +162,8 @@ impl Parts {
         let cgroup = Cgroup::prepare(&asked, &layout)?;
         let shim = super::shim::asked(request.init, spec)?;
         let joined = namespaces.open()?;
-        let keyring = CString::new(format!("_ses.{}", request.id)).map_err(|_| Error::internal("an id with a NUL byte"))?;
+        let keyring =
+            CString::new(format!("_ses.{}", request.id)).map_err(|_| Error::internal("an id with a NUL byte"))?;
         let plan = Plan {
             recipe: namespaces::Recipe::default(),
             namespaces,
@@ -225,8 +228,9 @@ fn build(
     plan.cgroup_view = Some(view(&parts.cgroup, plan.namespaces.has(Ns::Cgroup))?);
     let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
     plan.raised_files = super::files::raise(rootfs.number_of_mounts())?;
-    let privileged = credentials::effective_uid() == 0;
-    let mut prepared = rootfs.prepare(if privileged { Sources::ByParent } else { Sources::ByChild })?;
+    // A child in a user namespace may find the ways to the sources closed; only root can open them for it.
+    let by_parent = plan.recipe.user != User::Stays && credentials::effective_uid() == 0;
+    let mut prepared = rootfs.prepare(if by_parent { Sources::ByParent } else { Sources::ByChild })?;
     super::idmap::prepare(rootfs, &plan.joined, &mut prepared, proof)?;
     entry.unlock()?;
     let template = record.clone();
@@ -254,6 +258,8 @@ fn view(cgroup: &Cgroup, namespace: bool) -> Result<CgroupView> {
         cgroups::View::Legacy(list) => CgroupView {
             hierarchies: list
                 .into_iter()
+                // Beside v1 the unified hierarchy has no controllers; containers look for v1 alone there.
+                .filter(|seen| !seen.options.is_empty())
                 .map(|seen| rootfs::Hierarchy {
                     name: seen.name,
                     links: seen.aliases,
@@ -323,7 +329,8 @@ fn hand_over(request: &CreateRequest, launched: &Launched) -> Result<()> {
 
 /// Writes the pid in decimal without a line break, to a file that is there only when it is whole.
 pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
-    let name = path.file_name().ok_or_else(|| Error::new(Kind::Config, format!("--pid-file {path:?} names no file")))?;
+    let name =
+        path.file_name().ok_or_else(|| Error::new(Kind::Config, format!("--pid-file {path:?} names no file")))?;
     let hidden = path.with_file_name(format!(".{}", name.to_string_lossy()));
     std::fs::write(&hidden, pid.to_string()).call(|| format!("write {hidden:?}")).at("--pid-file")?;
     std::fs::rename(&hidden, path).call(|| format!("rename({hidden:?}, {path:?})")).at("--pid-file")

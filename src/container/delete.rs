@@ -57,8 +57,11 @@ fn end(record: &Record) -> Result<()> {
     }
     let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
     if ready == 0 {
-        return Err(Error::system(format!("process {} did not end within 10 s of SIGKILL", record.init.map_or(0, |i| i.pid)))
-            .hint("it waits for a device or a file system (state D)"));
+        return Err(Error::system(format!(
+            "process {} did not end within 10 s of SIGKILL",
+            record.init.map_or(0, |i| i.pid)
+        ))
+        .hint("it waits for a device or a file system (state D)"));
     }
     Ok(())
 }

@@ -14,7 +14,10 @@ pub(super) fn prepare(rootfs: &Rootfs, joined: &Joined, prepared: &mut Prepared,
             (IdmapOf::Container, None) => continue,
             (IdmapOf::Container, Some(userns)) => rootfs.map_ids(index, userns)?,
             (IdmapOf::Own(mappings), _) => {
-                let maps = IdMaps { uids: mappings.uids.clone(), gids: mappings.gids.clone() };
+                let map = |list: &[[u32; 3]]| {
+                    list.iter().map(|[inside, outside, count]| (*inside, *outside, *count)).collect()
+                };
+                let maps = IdMaps { uids: map(&mappings.uids), gids: map(&mappings.gids) };
                 let userns = user_namespace(&maps, proof).with(|| format!("mounts[{index}].uidMappings"))?;
                 rootfs.map_ids(index, &userns)?
             }

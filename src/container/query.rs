@@ -91,7 +91,8 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
 }
 
 fn as_json(rows: &[(Record, Status, String)]) -> Result<String> {
-    let documents: Vec<_> = rows.iter().map(|(record, status, owner)| Document::new(record, *status, None, owner)).collect();
+    let documents: Vec<_> =
+        rows.iter().map(|(record, status, owner)| Document::new(record, *status, None, owner)).collect();
     if documents.is_empty() {
         return Ok("null\n".into());
     }

@@ -2,9 +2,9 @@
 
 use super::console::{self, Give};
 use super::create::{self, Made, Until};
+use super::request::RunRequest;
 use super::terminal::Relay;
 use super::{Context, delete};
-use super::request::RunRequest;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::hooks::{self, Moment};
 use crate::state::Status;

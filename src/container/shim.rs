@@ -16,7 +16,10 @@ pub(super) fn asked(flag: bool, spec: &Spec<'_>) -> Result<Option<u32>> {
         None | Some("false") => flag,
         Some("true") => true,
         Some(other) => {
-            return Err(Error::config("annotations[\"orlop.init\"]", format_args!("{other:?} is neither true nor false")));
+            return Err(Error::config(
+                "annotations[\"orlop.init\"]",
+                format_args!("{other:?} is neither true nor false"),
+            ));
         }
     };
     let grace = match annotation("orlop.init.grace") {
@@ -25,8 +28,8 @@ pub(super) fn asked(flag: bool, spec: &Spec<'_>) -> Result<Option<u32>> {
             .ok()
             .and_then(|time| u32::try_from(time.as_millis()).ok())
             .ok_or_else(|| {
-                Error::config("annotations[\"orlop.init.grace\"]", format_args!("{text:?} is no duration such as 5s"))
-            })?,
+            Error::config("annotations[\"orlop.init.grace\"]", format_args!("{text:?} is no duration such as 5s"))
+        })?,
     };
     Ok(wanted.then_some(grace))
 }

@@ -28,7 +28,9 @@ pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Res
     let spec = config::parse(&json)?;
     check_version(&spec)?;
     let Some(process) = &spec.process else {
-        return Err(Error::config("process", "missing, so there is nothing to start").hint("it must be there at create"));
+        return Err(
+            Error::config("process", "missing, so there is nothing to start").hint("it must be there at create")
+        );
     };
     let program = Program::parse("process", process, spec.linux.as_ref())?;
     let hooks = Hooks::parse(&spec)?;
@@ -100,9 +102,8 @@ impl Gate<'_> {
         if self.report.reached_execute() && !self.still_waits() {
             return Ok(());
         }
-        Err(Error::system("the container's process ended before its program ran").hint(
-            "it was killed, by the memory limit perhaps, or linux.seccomp refuses execve",
-        ))
+        Err(Error::system("the container's process ended before its program ran")
+            .hint("it was killed, by the memory limit perhaps, or linux.seccomp refuses execve"))
     }
 
     /// Whether the process, dead or alive, never executed the program.

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::process::launch::Launched;
+use crate::sys::file;
 use crate::sys::process::{self, Ended};
 use crate::sys::terminal::{self, Modes};
-use crate::sys::file;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How much of either direction is held, in bytes.
@@ -88,7 +88,10 @@ impl Relay {
         loop {
             self.outward.drain(std::io::stdout().as_fd());
             let ready = process::poll([(Some(self.master.as_fd()), libc::POLLIN)], 0);
-            if !self.outward.held.is_empty() || self.outward.ended || !matches!(ready, Ok([events]) if events & libc::POLLIN != 0) {
+            if !self.outward.held.is_empty()
+                || self.outward.ended
+                || !matches!(ready, Ok([events]) if events & libc::POLLIN != 0)
+            {
                 return;
             }
             self.outward.fill(self.master.as_fd());

@@ -4,8 +4,8 @@
 
 pub mod enter;
 mod idmap;
-mod offsets;
 pub mod map;
+mod offsets;
 pub mod recipe;
 mod sysctl;
 

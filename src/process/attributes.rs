@@ -79,6 +79,8 @@ impl Attributes {
     }
 }
 
+// musl's constants are of another integer type than glibc's.
+#[allow(clippy::unnecessary_cast)]
 const RLIMITS: [(&str, u32); 16] = [
     ("RLIMIT_CPU", libc::RLIMIT_CPU as u32),
     ("RLIMIT_FSIZE", libc::RLIMIT_FSIZE as u32),

@@ -26,6 +26,12 @@ pub struct Layout {
     bytes: Vec<u8>,
 }
 
+impl Default for Layout {
+    fn default() -> Layout {
+        Layout::new()
+    }
+}
+
 impl Layout {
     /// An empty one, with room for the plan itself at its start.
     pub fn new() -> Layout {

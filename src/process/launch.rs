@@ -76,8 +76,9 @@ pub struct Launched {
 pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
     let (parent, child) = protocol::pair()?;
     let report = Report::new()?;
-    let home = inputs.prepared.as_ref().map(|prepared| stand_in(prepared)).transpose()?;
-    let how = Clone { flags: plan.recipe.clone as u64, into_cgroup: inputs.cgroup.and_then(|entry| entry.clone_into()) };
+    let home = inputs.prepared.as_ref().map(stand_in).transpose()?;
+    let how =
+        Clone { flags: plan.recipe.clone as u64, into_cgroup: inputs.cgroup.and_then(|entry| entry.clone_into()) };
     let (pid, pidfd) = match process::clone3(inputs.proof, &how).map_err(explain_clone)? {
         Cloned::Parent(pid, pidfd) => (pid, pidfd),
         Cloned::Child => stage::walk(
@@ -201,7 +202,9 @@ impl Launch<'_> {
             }
             attributes.apply_scheduling(self.pid)?;
             attributes.apply_rlimits(self.pid)?;
-        } else if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.fork == namespaces::recipe::Fork::Late) {
+        } else if let Some(program) =
+            self.plan.program.as_ref().filter(|_| self.plan.recipe.fork == namespaces::recipe::Fork::Late)
+        {
             program.attributes.apply_scheduling(self.pid)?;
         }
         watch.confined(self.pid)?;
@@ -263,8 +266,12 @@ impl Launch<'_> {
     fn explain_end(&self, ended: Ended) -> Error {
         let step = self.report.step();
         let text = match ended {
-            Ended::Exited(status) => format!("the container's process ended with status {status} before its program ran"),
-            Ended::Signaled(signal) => format!("the container's process was killed by signal {signal} before its program ran"),
+            Ended::Exited(status) => {
+                format!("the container's process ended with status {status} before its program ran")
+            }
+            Ended::Signaled(signal) => {
+                format!("the container's process was killed by signal {signal} before its program ran")
+            }
         };
         let error = Error::new(Kind::Execute, text);
         let filtered = self.plan.filter.is_some() && step >= super::image::plan::Step::Filter as u32;

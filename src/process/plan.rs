@@ -79,11 +79,7 @@ impl Plan {
 
     /// How the root is entered.
     pub(super) fn enter_root(&self) -> Enter {
-        match (self.namespaces.has(Kind::Mount), self.no_pivot) {
-            (false, _) => Enter::Chroot,
-            (true, true) => Enter::Move,
-            (true, false) => Enter::Pivot,
-        }
+        if self.no_pivot { Enter::Move } else { Enter::Pivot }
     }
 
     /// The label for `attr/exec`.

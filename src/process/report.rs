@@ -79,7 +79,10 @@ impl Report {
         if is(Step::CwdOutside) {
             return Error::new(
                 Kind::Config,
-                format!("process.cwd: {:?} is outside of the container's root -- possible container breakout detected", program.cwd),
+                format!(
+                    "process.cwd: {:?} is outside of the container's root -- possible container breakout detected",
+                    program.cwd
+                ),
             );
         }
         if is(Step::Hook) || is(Step::HookTimeout) || is(Step::HookStatus) {
@@ -127,7 +130,9 @@ impl Report {
         let text = match step {
             s if s == Step::HookTimeout as u32 => "did not end within its timeout and was killed".into(),
             s if s == Step::HookStatus as u32 && status & 0x7f != 0 => format!("killed by signal {}", status & 0x7f),
-            s if s == Step::HookStatus as u32 && status >> 8 == 127 => "exit status 127 (not found, or not executable, in the container)".into(),
+            s if s == Step::HookStatus as u32 && status >> 8 == 127 => {
+                "exit status 127 (not found, or not executable, in the container)".into()
+            }
             s if s == Step::HookStatus as u32 => format!("exit status {}", status >> 8),
             _ => errno.to_string(),
         };

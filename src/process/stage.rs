@@ -244,7 +244,8 @@ pub(super) fn give_terminal(stage: &mut Stage<'_>, console: rootfs::Console, siz
     }
     let socket = stage.console.ok_or_else(|| Error::internal("a terminal without anybody to show it"))?;
     let name = format!("/dev/pts/{}", console.index);
-    sys::socket::send(socket, name.as_bytes(), &[console.master.as_raw_fd()]).at("send the terminal to the console socket")?;
+    sys::socket::send(socket, name.as_bytes(), &[console.master.as_raw_fd()])
+        .at("send the terminal to the console socket")?;
     stage.terminal = Some(console.slave);
     Ok(())
 }
@@ -305,6 +306,8 @@ pub(super) fn set_attributes(stage: &mut Stage<'_>) -> Result<()> {
 /// Gives the limit of open files back that the runtime raised for its own work.
 pub(super) fn restore_files(stage: &mut Stage<'_>) -> Result<()> {
     match stage.plan.raised_files {
+        // musl's constant is of another integer type than glibc's.
+        #[allow(clippy::unnecessary_cast)]
         Some((soft, hard)) => Ok(process::set_rlimit(0, libc::RLIMIT_NOFILE as u32, soft, hard)?),
         None => Ok(()),
     }

@@ -110,6 +110,11 @@ impl Rootfs {
         })
     }
 
+    /// How many mounts the config asks for.
+    pub fn number_of_mounts(&self) -> usize {
+        self.mounts.len()
+    }
+
     /// Where the root directory is on the host.
     pub fn path(&self) -> &Path {
         &self.path

@@ -66,6 +66,11 @@ impl Rootfs {
         })
     }
 
+    /// The numbers of the mounts whose ids are those of the container's own user namespace.
+    pub fn mapped_by_container(&self) -> impl Iterator<Item = usize> {
+        self.id_mapped().filter(|(_, of)| matches!(of, IdmapOf::Container)).map(|(index, _)| index)
+    }
+
     /// Opens the source of mount number `index` as a detached tree that shows its owners through the id mapping of a user
     /// namespace. For the process that has CAP_SYS_ADMIN over the source's filesystem: the parent.
     ///

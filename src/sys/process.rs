@@ -266,8 +266,8 @@ pub fn pid() -> Pid {
 /// `prlimit(2)`: sets a limit of `pid` (0: this process), values in the resource's own unit.
 pub fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
     let new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    // SAFETY: `new` is live; no old value is asked for.
     check(
+        // SAFETY: `new` is live; no old value is asked for.
         unsafe {
             libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const new, std::ptr::null_mut::<libc::rlimit64>())
         },
@@ -279,8 +279,8 @@ pub fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
 /// `prlimit(2)`: this process's soft and hard limit.
 pub fn rlimit(resource: u32) -> Result<(u64, u64)> {
     let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `old` is live and writable; nothing is set.
     check(
+        // SAFETY: `old` is live and writable; nothing is set.
         unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::null::<libc::rlimit64>(), &raw mut old) },
         || format!("prlimit(0, {resource})"),
     )?;

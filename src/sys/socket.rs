@@ -63,8 +63,8 @@ pub fn listen(fd: impl AsFd, backlog: i32) -> Result<()> {
 pub fn connect(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
     let (fd, path) = (fd.as_fd(), path.as_ref());
     let (address, length) = address(path)?;
-    // SAFETY: the address is live and `length` long.
     check_again(
+        // SAFETY: the address is live and `length` long.
         || unsafe { libc::connect(fd.as_raw_fd(), (&raw const address).cast(), length) },
         || format!("connect({})", super::quote(path)),
     )?;
@@ -155,6 +155,8 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
         let mut header = libc::CMSG_FIRSTHDR(&message);
         while let Some(h) = header.as_ref() {
             if h.cmsg_level == libc::SOL_SOCKET && h.cmsg_type == libc::SCM_RIGHTS {
+                // musl's length is of another integer type than glibc's.
+                #[allow(clippy::unnecessary_cast)]
                 let count = (h.cmsg_len as usize - libc::CMSG_LEN(0) as usize) / size_of::<RawFd>();
                 for n in 0..count {
                     let fd = libc::CMSG_DATA(header).cast::<RawFd>().add(n).read_unaligned();
@@ -168,24 +170,4 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
         }
         Ok(Packet { length, fds })
     }
-}
-
-/// Sets how long a receive may wait (`SO_RCVTIMEO`); it fails with EAGAIN when the time is over.
-pub fn set_receive_timeout(socket: impl AsFd, milliseconds: u32) -> Result<()> {
-    let socket = socket.as_fd();
-    let time = libc::timeval { tv_sec: (milliseconds / 1000).into(), tv_usec: (milliseconds % 1000 * 1000).into() };
-    // SAFETY: the value is live and its size is told.
-    check(
-        unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_RCVTIMEO,
-                (&raw const time).cast(),
-                size_of::<libc::timeval>() as libc::socklen_t,
-            )
-        },
-        || format!("setsockopt({}, SO_RCVTIMEO)", show(socket)),
-    )?;
-    Ok(())
 }

@@ -9,6 +9,7 @@ use orlop::container::request::{CgroupManager, Rootless};
 use orlop::container::{self, Context};
 use orlop::error::{Error, IoContext, Kind, Result};
 use orlop::features::Features;
+use orlop::sys::process::SingleThreaded;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -16,20 +17,23 @@ use std::path::Path;
 pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8> {
     let criu = given.last("criu").unwrap_or(OsStr::new("criu"));
     let context = context(caller, given)?;
+    let proof = SingleThreaded::at_start();
     match line.command.name {
         Name::Checkpoint => drop(line.checkpoint(criu)?),
-        Name::Create => drop(line.create()?),
-        Name::Delete => drop(line.delete(line.id()?)),
+        Name::Create => return container::create(&context, &line.create()?, &proof).map(|()| 0),
+        Name::Delete => return container::delete(&context, &line.delete(line.id()?), &proof).map(|()| 0),
         Name::Events => drop(line.events()?),
         Name::Exec => drop(line.exec()?),
-        Name::Kill => drop(line.kill(line.id()?)?),
-        Name::List => drop(line.list()?),
+        Name::Kill => return container::kill(&context, &line.kill(line.id()?)?).map(|()| 0),
+        Name::List => return print(&container::list(&context, &line.list()?)?).map(|()| 0),
         Name::Ps => drop(line.ps()?),
         Name::Restore => drop(line.restore(criu)?),
-        Name::Run => drop(line.run()?),
+        Name::Run => return container::run(&context, &line.run()?, &proof),
         Name::Spec => return container::spec(&line.spec()).map(|()| 0),
         Name::Update => drop(line.update()?),
-        Name::Pause | Name::Resume | Name::Start | Name::State => drop(line.id()?),
+        Name::Start => return container::start(&context, &line.id()?, &proof).map(|()| 0),
+        Name::State => return print(&container::state(&context, &line.id()?)?).map(|()| 0),
+        Name::Pause | Name::Resume => drop(line.id()?),
         Name::Features => return print(&(Features::new().to_json()? + "\n")).map(|()| 0),
     }
     drop(context);
