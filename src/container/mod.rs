@@ -2,15 +2,15 @@
 
 mod console;
 mod context;
-mod events;
-mod ps;
 mod create;
 mod delete;
+mod events;
 mod files;
 mod idmap;
 mod inherited;
 mod kill;
 mod listener;
+mod ps;
 mod query;
 pub mod request;
 mod rootless;
@@ -18,9 +18,9 @@ mod run;
 mod security;
 mod shim;
 mod spec;
-mod update;
 mod start;
 mod terminal;
+mod update;
 
 pub use context::Context;
 pub use create::create;

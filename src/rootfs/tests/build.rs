@@ -73,7 +73,7 @@ fn paths_are_masked_and_protected_and_the_root_is_read_only_last() {
         assert_eq!(fs::read("/proc/keys").unwrap(), b"");
         assert_eq!(fs::metadata("/proc/keys").unwrap().rdev(), 0x103);
         fs::write("/proc/keys", "writing to the mask goes nowhere").unwrap();
-        let chmod = fs::set_permissions("/proc/keys", std::os::unix::fs::PermissionsExt::from_mode(0));
+        let chmod = fs::set_permissions("/proc/keys", std::os::unix::fs::PermissionsExt::from_mode(0o0));
         assert_eq!(chmod.unwrap_err().raw_os_error(), Some(libc::EROFS), "the host's node is out of reach");
         for dir in ["/secret/dir", "/other"] {
             assert_eq!(fs::read_dir(dir).unwrap().count(), 0);
