@@ -1,0 +1,122 @@
+//! The operations of each engine, with runc first: what it prints is what the others must print.
+
+use crate::Request;
+use crate::work::Work;
+use anyhow::Result;
+use integration::leaks;
+use integration::operation::{self, Operation};
+use integration::report::{Outcome, Report, difference};
+use integration::runtime::{self, Runtime};
+use integration::scene::{Scene, here};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const ENGINES: &[&str] = &["containerd", "docker", "podman"];
+const REFERENCE: &str = "runc";
+
+/// Runs all; true when nothing failed with orlop.
+pub(crate) fn run(request: &Request) -> Result<bool> {
+    let work = Work::make()?;
+    let mut report = Report::default();
+    report.reference = vec![REFERENCE.into(), "crun".into()];
+    let names = names(&request.runtimes, &["runc", "orlop", "crun"]);
+    for engine in names_of(&request.engines) {
+        let operations: Vec<Operation> = operation::read(&here().join(format!("operations/{engine}.sh")))?
+            .into_iter()
+            .filter(|o| request.only.as_ref().is_none_or(|text| o.name.contains(text)))
+            .collect();
+        let mut seen_with_runc = BTreeMap::new();
+        for name in &names {
+            let runtime = runtime::find(name, &work.0)?;
+            scene(&engine, &runtime, &operations, &work.0, &mut seen_with_runc, &mut report)?;
+        }
+    }
+    let table = report.table(&names);
+    println!("{table}");
+    if let Some(path) = &request.table {
+        std::fs::write(path, &table)?;
+    }
+    Ok(report.close())
+}
+
+fn names(asked: &[String], all: &[&str]) -> Vec<String> {
+    if asked.is_empty() { all.iter().map(ToString::to_string).collect() } else { asked.to_vec() }
+}
+
+fn names_of(asked: &[String]) -> Vec<String> {
+    names(asked, ENGINES)
+}
+
+fn scene(
+    engine: &str,
+    runtime: &Runtime,
+    operations: &[Operation],
+    work: &Path,
+    seen_with_runc: &mut BTreeMap<String, Result<String, String>>,
+    report: &mut Report,
+) -> Result<()> {
+    let before = leaks::lists();
+    let scene = match Scene::start(engine, runtime, work) {
+        Ok(scene) => scene,
+        Err(error) => {
+            report.add(engine, "the engine starts", &runtime.name, Outcome::Failed(format!("{error:#}")));
+            return Ok(());
+        }
+    };
+    for operation in operations {
+        let without = operation.without.iter().find(|(name, _)| *name == runtime.name);
+        let outcome = if let Some((_, reason)) = without {
+            Outcome::Skipped(reason.clone())
+        } else {
+            let seen = scene.run(operation)?;
+            let outcome = judge(operation, &seen, runtime, seen_with_runc);
+            if runtime.name == REFERENCE {
+                let kept = match &outcome {
+                    Outcome::Passed => Ok(seen),
+                    _ => Err(seen),
+                };
+                seen_with_runc.insert(operation.name.clone(), kept);
+            }
+            outcome
+        };
+        report.add(engine, &operation.name, &runtime.name, outcome);
+    }
+    scene.stop()?;
+    let left = leaks::since(&before);
+    let outcome = if left.is_empty() {
+        Outcome::Passed
+    } else {
+        Outcome::Failed(left.iter().map(|l| format!("     left: {l}\n")).collect())
+    };
+    report.add(engine, "nothing is left behind", &runtime.name, outcome);
+    Ok(())
+}
+
+/// A test passes when its texts are there, and everything is as with runc. What runc cannot do here is nobody's failure.
+fn judge(
+    operation: &Operation,
+    seen: &str,
+    runtime: &Runtime,
+    seen_with_runc: &BTreeMap<String, Result<String, String>>,
+) -> Outcome {
+    let missing: String = operation
+        .expected
+        .iter()
+        .filter(|text| !seen.contains(text.as_str()))
+        .map(|text| format!("     missing: {text}\n"))
+        .collect();
+    match seen_with_runc.get(&operation.name) {
+        Some(Err(reference)) if runtime.name != REFERENCE && !missing.is_empty() => {
+            let line = reference.lines().last().unwrap_or("nothing printed");
+            Outcome::Skipped(format!("runc cannot do it here either: {line}"))
+        }
+        Some(Ok(reference)) if !operation.loose && reference != seen => {
+            Outcome::Failed(missing + &difference(reference, seen))
+        }
+        _ if missing.is_empty() => Outcome::Passed,
+        _ => {
+            let printed: String = seen.lines().take(12).map(|l| format!("     | {l}\n")).collect();
+            Outcome::Failed(missing + &printed)
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `integration GROUP [--runtime NAME]... [--engine NAME]... [--only TEXT] [--table FILE]`
+
+mod captures;
+mod engines;
+mod work;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+/// What the command line asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    group: String,
+    runtimes: Vec<String>,
+    engines: Vec<String>,
+    only: Option<String>,
+    table: Option<String>,
+}
+
+fn main() -> Result<ExitCode> {
+    let request = request()?;
+    let fine = match request.group.as_str() {
+        "engines" => engines::run(&request)?,
+        "captures" => captures::run(&request)?,
+        other => bail!("no such group of tests: {other:?}; there are engines and captures"),
+    };
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn request() -> Result<Request> {
+    let mut request = Request::default();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| anyhow::anyhow!("{word} needs a value"));
+        match word.as_str() {
+            "--runtime" => request.runtimes.push(value()?),
+            "--engine" => request.engines.push(value()?),
+            "--only" => request.only = Some(value()?),
+            "--table" => request.table = Some(value()?),
+            _ if word.starts_with('-') || !request.group.is_empty() => bail!("what is {word:?}?"),
+            _ => request.group = word,
+        }
+    }
+    Ok(request)
+}
