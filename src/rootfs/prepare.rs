@@ -46,12 +46,13 @@ impl Rootfs {
             })
             .at("root.path")?;
         let stat = fs::stat(&directory)?;
+        // A source that is to stay a peer of the host's mount must be opened before `propagate` makes the mount private that
+        // the root is on: it may be the same one.
+        let now = sources == Sources::ByParent || self.keeps_peers();
         let mut trees: Vec<Option<OwnedFd>> = Vec::new();
         for mount in &self.mounts {
-            trees.push(match (&mount.kind, sources) {
-                (Kind::Bind { source, idmap: None }, Sources::ByParent) => {
-                    Some(open_source(mount, source).with(|| mount.name())?)
-                }
+            trees.push(match &mount.kind {
+                Kind::Bind { source, idmap: None } if now => Some(open_source(mount, source).with(|| mount.name())?),
                 _ => None,
             });
         }

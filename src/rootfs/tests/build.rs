@@ -392,3 +392,43 @@ fn options_of_a_filesystem_on_a_bind_mount_are_warned_of() {
     let rootfs = parsed(r#"{"destination":"/a","source":"/b","options":["bind","sync"]}"#, "").unwrap();
     assert!(rootfs.warnings()[0].starts_with("mounts[0].options: "));
 }
+
+/// What an engine asks for with a volume of `shared` or `slave` propagation.
+#[test]
+fn mounts_pass_between_a_volume_and_the_host_as_its_propagation_says() {
+    for (root, volume, to_host, to_container) in [
+        ("rshared", "rshared", true, true),
+        ("rslave", "rslave", false, true),
+        ("rslave", "rprivate", false, false),
+        ("rprivate", "rslave", false, false),
+    ] {
+        in_namespace(move || {
+            for dir in ["host", "container"] {
+                fs::create_dir_all(format!("/mnt/bundle/vol/{dir}")).unwrap();
+            }
+            let shared = calls::Mount { flags: libc::MS_REC | libc::MS_SHARED, ..Default::default() };
+            calls::mount("/", &shared).unwrap();
+            let tmpfs = calls::Mount { source: Some("x"), kind: Some("tmpfs"), ..Default::default() };
+            let (built_tell, built_wait) = std::sync::mpsc::channel();
+            let (mounted_tell, mounted_wait) = std::sync::mpsc::channel();
+            let container = std::thread::spawn(move || {
+                namespace::unshare(libc::CLONE_NEWNS | libc::CLONE_FS).unwrap();
+                let mounts =
+                    format!(r#"{USUAL},{{"destination":"/vol","source":"vol","options":["rbind","{volume}"]}}"#);
+                let rootfs = parsed(&mounts, &format!(r#""rootfsPropagation":"{root}""#)).unwrap();
+                let built = built(&rootfs).unwrap();
+                built.pivot(Enter::Pivot).unwrap();
+                calls::mount("/vol/container", &tmpfs).unwrap();
+                built_tell.send(()).unwrap();
+                mounted_wait.recv().unwrap();
+                mount_at("/vol/host").is_some()
+            });
+            built_wait.recv().unwrap();
+            let reached_host = mount_at("/mnt/bundle/vol/container").is_some();
+            calls::mount("/mnt/bundle/vol/host", &tmpfs).unwrap();
+            mounted_tell.send(()).unwrap();
+            let reached_container = container.join().unwrap();
+            assert_eq!((reached_host, reached_container), (to_host, to_container), "{root} {volume}");
+        });
+    }
+}
