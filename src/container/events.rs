@@ -1,13 +1,15 @@
 //! `events`: what a container uses, and when its memory runs out, one line of JSON each.
 
+use super::Context;
 use super::request::EventsRequest;
 use crate::cgroups::{Cgroup, Oom, OomEvents, Stats};
-use crate::error::{Context, Error, IoContext, Result};
-use crate::sys::process::{Pid, pidfd_open, poll};
+use crate::error::{Error, IoContext, Result};
+use crate::state::{Status, Store};
+use crate::sys::process::{Pid, poll};
 use serde::Serialize;
 use std::fs;
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// A line of statistics.
@@ -56,16 +58,29 @@ struct Interface {
     tx_dropped: u64,
 }
 
-/// Writes events of the container with the first process `init` to `output`: once, or until the container ends.
+/// `events`: writes statistics to `output` once, or, with every end of the memory, until the container ends.
 ///
 /// # Errors
-/// The output cannot be written, or the wait fails.
-pub(super) fn follow(request: &EventsRequest, cgroup: &Cgroup, init: Pid, output: &mut dyn Write) -> Result<()> {
+/// The container is not running, or the output cannot be written.
+pub fn events(context: &Context, request: &EventsRequest, output: &mut dyn Write) -> Result<()> {
     let id = request.id.as_str();
-    if request.stats {
-        return stats(id, cgroup, init, output);
+    let record = Store::at(&context.root).read(id)?;
+    let stopped = || Error::state(format!("container with id {id} is not running"));
+    let init = record.init.ok_or_else(stopped)?;
+    if record.status()? == Status::Stopped {
+        return Err(stopped());
     }
-    let pidfd = pidfd_open(init).at("container not running")?;
+    if request.stats {
+        return stats(id, &record.cgroup(), init.pid, output);
+    }
+    let pidfd = init.open()?.ok_or_else(stopped)?;
+    follow(request, &record.cgroup(), (init.pid, pidfd), output)
+}
+
+/// Writes events until the process `init` ends.
+fn follow(request: &EventsRequest, cgroup: &Cgroup, init: (Pid, OwnedFd), output: &mut dyn Write) -> Result<()> {
+    let id = request.id.as_str();
+    let (init, pidfd) = init;
     // Without a memory controller there is no such event, but there are still statistics.
     let mut memory = cgroup.oom_events().ok();
     let mut next = Instant::now() + request.interval;

@@ -1,15 +1,31 @@
 //! `ps`: the processes of a container.
 
+use super::Context;
 use super::request::{Format, PsRequest};
 use crate::error::{Error, IoContext, Result};
+use crate::state::{Status, Store};
 use std::process::Command;
 
-/// What `ps` prints about the processes `pids`, numbered as the caller sees them.
+/// `ps`: the text to print.
 ///
 /// # Errors
-/// ps(1) cannot be run or fails, or its output has no column PID.
-pub(super) fn list(request: &PsRequest, pids: &[i32]) -> Result<String> {
+/// `container does not exist`; ps(1) cannot be run or fails, or its output has no column PID.
+pub fn ps(context: &Context, request: &PsRequest) -> Result<String> {
+    let record = Store::at(&context.root).read(request.id.as_str())?;
+    let cgroup = record.cgroup();
+    let pids = match record.status()? {
+        Status::Stopped if cgroup.branches().is_empty() => Vec::new(),
+        // Without a cgroup nobody knows whose child is whose, but for the first process.
+        _ if cgroup.branches().is_empty() => record.init.iter().map(|init| init.pid).collect(),
+        _ => cgroup.processes()?,
+    };
+    list(request, &pids)
+}
+
+/// What `ps` prints about the processes `pids`, numbered as the caller sees them.
+fn list(request: &PsRequest, pids: &[i32]) -> Result<String> {
     match request.format {
+        Format::Json if pids.is_empty() => Ok("null\n".into()),
         Format::Json => {
             let pids: Vec<String> = pids.iter().map(i32::to_string).collect();
             Ok(format!("[{}]\n", pids.join(",")))
@@ -68,6 +84,6 @@ mod tests {
         let id = super::super::request::ContainerId::parse("x").unwrap();
         let request = PsRequest { id, format: Format::Json, args: Vec::new() };
         assert_eq!(list(&request, &[3, 4]).unwrap(), "[3,4]\n");
-        assert_eq!(list(&request, &[]).unwrap(), "[]\n");
+        assert_eq!(list(&request, &[]).unwrap(), "null\n");
     }
 }

@@ -1,19 +1,38 @@
 //! `update`: new limits for a container.
 
-use super::request::{ResourceChanges, ResourceSource};
+use super::Context;
+use super::request::{ResourceChanges, ResourceSource, UpdateRequest};
 use crate::cgroups::Limits;
 use crate::config::{self, BlockIo, Cpu, Memory, Pids, Resources};
 use crate::error::{Error, IoContext, Result};
 use crate::log;
+use crate::state::{Status, Store};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+
+/// `update`: all of the new limits, or none of them.
+///
+/// # Errors
+/// `container not running`; the first value that is wrong or that the kernel refuses.
+pub fn update(context: &Context, request: &UpdateRequest) -> Result<()> {
+    let record = Store::at(&context.root).read(request.id.as_str())?;
+    if record.status()? == Status::Stopped {
+        return Err(Error::state("container not running"));
+    }
+    let limits = limits(&request.resources)?;
+    let cgroup = record.cgroup();
+    if cgroup.branches().is_empty() && limits != Limits::default() {
+        return Err(Error::state("the container has no cgroup of its own, which could be limited"));
+    }
+    cgroup.update(&limits)
+}
 
 /// The limits that a request asks for, checked; what it does not name stays as it is.
 ///
 /// # Errors
 /// The file cannot be read, or a value is wrong.
-pub(super) fn limits(source: &ResourceSource) -> Result<Limits> {
+fn limits(source: &ResourceSource) -> Result<Limits> {
     let text = match source {
         ResourceSource::Changes(changes) => return Limits::parse(&resources(changes)?, ""),
         ResourceSource::File(path) => file(path)?,
