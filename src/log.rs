@@ -10,9 +10,10 @@
 mod line;
 mod target;
 
-pub use target::Target;
+pub use target::{Target, append};
 
 use crate::error::{Error, Kind, Result};
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -90,6 +91,7 @@ struct Log {
     level: Level,
     diverted: bool,
     held: Vec<Record>,
+    trace: Option<File>,
 }
 
 static LOG: Mutex<Log> = Mutex::new(Log {
@@ -99,6 +101,7 @@ static LOG: Mutex<Log> = Mutex::new(Log {
     level: Level::Warning,
     diverted: false,
     held: Vec::new(),
+    trace: None,
 });
 
 fn log() -> MutexGuard<'static, Log> {
@@ -112,6 +115,18 @@ pub fn open(name: &str, target: Target, form: Form, level: Level) {
     name.clone_into(&mut log.name);
 }
 
+/// Has every record and step written to the end of `file` at once, with its time and process, whatever the log shows.
+///
+/// A child writes there itself for as long as it has the descriptor; its process id is the one that it sees.
+pub fn trace(file: File) {
+    log().trace = Some(file);
+}
+
+/// A step of a launch begins: for the trace, and for the log with `--debug`.
+pub fn step(name: &str) {
+    debug(|| name.to_owned());
+}
+
 /// Something that a person may want to change; the command goes on.
 pub fn warning(text: impl Into<String>) {
     log().say(Record { level: Level::Warning, text: text.into() });
@@ -120,14 +135,15 @@ pub fn warning(text: impl Into<String>) {
 /// What happens, for those who look for a fault. The text is made only when somebody reads it.
 pub fn debug(text: impl FnOnce() -> String) {
     let mut log = log();
-    if log.level >= Level::Debug {
+    if log.level >= Level::Debug || log.trace.is_some() {
         log.say(Record { level: Level::Debug, text: text() });
     }
 }
 
 /// Whether somebody reads records of `level`.
 pub fn reads(level: Level) -> bool {
-    log().level >= level
+    let log = log();
+    log.level >= level || log.trace.is_some()
 }
 
 /// From now on this process only collects records: another one writes.
@@ -145,9 +161,12 @@ pub fn take() -> Vec<Record> {
 /// Says again what a process that is diverted has said.
 pub fn replay(records: Vec<Record>) {
     let mut log = log();
+    // The other process has written its trace itself.
+    let trace = log.trace.take();
     for record in records {
         log.say(record);
     }
+    log.trace = trace;
 }
 
 /// The command has succeeded: writes the warnings that waited for it.
@@ -162,7 +181,11 @@ pub fn succeed() {
 pub fn fail(text: &str) {
     let mut log = log();
     log.held.clear();
-    log.write(&Record { level: Level::Error, text: text.to_owned() });
+    let record = Record { level: Level::Error, text: text.to_owned() };
+    if let Some(file) = &mut log.trace {
+        let _ = file.write_all(line::traced(&record).as_bytes());
+    }
+    log.write(&record);
     if !matches!(log.target, Target::Stderr) {
         to_stderr(&format!("{text}\n"));
     }
@@ -170,6 +193,9 @@ pub fn fail(text: &str) {
 
 impl Log {
     fn say(&mut self, record: Record) {
+        if let Some(file) = &mut self.trace {
+            let _ = file.write_all(line::traced(&record).as_bytes());
+        }
         if record.level > self.level {
             return;
         }

@@ -210,16 +210,16 @@ impl Store {
         }
         match made {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(Error::state("container with given ID already exists").at(format!("{id:?}")));
+                return Err(Error::state("container with given ID already exists"));
             }
             other => other.call(|| format!("mkdir({path:?})"))?,
         }
-        Entry::open(path, id)
+        Entry::open(path)
     }
 
     /// The directory of a container, locked; `container does not exist` if there is none.
     pub fn open(&self, id: &str) -> Result<Entry> {
-        Entry::open(self.directory(id), id)
+        Entry::open(self.directory(id))
     }
 
     /// What is known of a container.
@@ -230,7 +230,7 @@ impl Store {
         let path = self.directory(id).join("state.json");
         match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY) {
             Ok(fd) => parse(&file::read_to_end(fd, LARGEST)?).with(|| format!("{path:?}")),
-            Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent(id)),
+            Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent()),
             Err(e) => Err(e.into()),
         }
     }
@@ -255,8 +255,8 @@ impl Store {
     }
 }
 
-fn absent(id: &str) -> Error {
-    Error::new(Kind::NotFound, "container does not exist").at(format!("{id:?}"))
+fn absent() -> Error {
+    Error::new(Kind::NotFound, "container does not exist")
 }
 
 fn parse(bytes: &[u8]) -> Result<Record> {
@@ -271,10 +271,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn open(path: PathBuf, id: &str) -> Result<Entry> {
+    fn open(path: PathBuf) -> Result<Entry> {
         let open = || file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW);
         let directory = match open() {
-            Err(e) if e.is(libc::ENOENT) => return Err(absent(id)),
+            Err(e) if e.is(libc::ENOENT) => return Err(absent()),
             other => other?,
         };
         let entry = Entry { path, directory };

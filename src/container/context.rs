@@ -12,6 +12,4 @@ pub struct Context {
     pub cgroup_manager: CgroupManager,
     /// Whether missing rights over cgroups are forgiven.
     pub rootless: Rootless,
-    /// A file to which every step is written with its time.
-    pub trace: Option<PathBuf>,
 }

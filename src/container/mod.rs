@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod events;
 mod files;
+mod freeze;
 mod idmap;
 mod inherited;
 mod kill;
@@ -25,11 +26,15 @@ mod update;
 pub use context::Context;
 pub use create::create;
 pub use delete::delete;
+pub use events::events;
+pub use freeze::{pause, resume};
 pub use kill::kill;
+pub use ps::ps;
 pub use query::{list, state};
 pub use run::run;
 pub use spec::spec;
 pub use start::start;
+pub use update::update;
 
 /// The largest config.json that is read, in bytes.
 pub(crate) const LARGEST_CONFIG: usize = 64 << 20;

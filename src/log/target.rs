@@ -62,7 +62,11 @@ impl Target {
     }
 }
 
-fn append(path: &Path) -> Result<File> {
+/// Opens a file to be written at its end, made with mode 0644 if it is missing.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn append(path: &Path) -> Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o644).open(path).call(|| format!("open {}", path.display()))
 }
 

@@ -44,7 +44,11 @@ pub(super) struct Step {
 
 /// Walks the steps; comes to an end only by a failure, which it tells the runtime.
 pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
-    let error = match steps.iter().find_map(|step| (step.run)(&mut stage).err().map(|e| (step.name, e))) {
+    let mut failure = steps.iter().filter_map(|step| {
+        log::step(step.name);
+        (step.run)(&mut stage).err().map(|e| (step.name, e))
+    });
+    let error = match failure.next() {
         Some((name, error)) if error.kind() == crate::error::Kind::System => error.at(name),
         Some((_, error)) => error,
         None => Error::internal("the steps came to an end without a program"),

@@ -55,6 +55,9 @@ fn open_log(caller: &Caller, given: &Given) -> Result<()> {
     if let Some(target) = given.last("log") {
         log::open(&caller.name, Target::open(target, &caller.name)?, form, level);
     }
+    if let Some(file) = given.last("trace").filter(|file| !file.is_empty()) {
+        log::trace(log::append(file.as_ref())?);
+    }
     Ok(())
 }
 

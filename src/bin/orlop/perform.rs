@@ -5,11 +5,13 @@ use crate::dispatch::print;
 use crate::parse::{Given, Line};
 use crate::requests::text;
 use crate::table::Name;
-use orlop::container::request::{CgroupManager, Rootless};
+use orlop::container::request::{CgroupManager, ContainerId, Rootless};
 use orlop::container::{self, Context};
-use orlop::error::{Error, IoContext, Kind, Result};
+use orlop::error::{Context as _, Error, IoContext, Kind, Result};
 use orlop::features::Features;
+use orlop::state::Store;
 use orlop::sys::process::SingleThreaded;
+use orlop::sys::regex::Pattern;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -19,25 +21,60 @@ pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8>
     let context = context(caller, given)?;
     let proof = SingleThreaded::at_start();
     match line.command.name {
-        Name::Checkpoint => drop(line.checkpoint(criu)?),
-        Name::Create => return container::create(&context, &line.create()?, &proof).map(|()| 0),
-        Name::Delete => return container::delete(&context, &line.delete(line.id()?), &proof).map(|()| 0),
-        Name::Events => drop(line.events()?),
-        Name::Exec => drop(line.exec()?),
-        Name::Kill => return container::kill(&context, &line.kill(line.id()?)?).map(|()| 0),
-        Name::List => return print(&container::list(&context, &line.list()?)?).map(|()| 0),
-        Name::Ps => drop(line.ps()?),
-        Name::Restore => drop(line.restore(criu)?),
+        Name::Checkpoint => return Err(not_yet(line.checkpoint(criu).map(drop))),
+        Name::Create => container::create(&context, &line.create()?, &proof)?,
+        Name::Delete => each(&context, line, |id| container::delete(&context, &line.delete(id), &proof))?,
+        Name::Events => container::events(&context, &line.events()?, &mut std::io::stdout())?,
+        Name::Exec => return Err(not_yet(line.exec().map(drop))),
+        Name::Features => print(&(Features::new().to_json()? + "\n"))?,
+        Name::Kill => {
+            let signal = line.signal()?;
+            each(&context, line, |id| container::kill(&context, &line.kill(id, signal)))?;
+        }
+        Name::List => {
+            check_root(given)?;
+            print(&container::list(&context, &line.list()?)?)?;
+        }
+        Name::Pause => container::pause(&context, &line.id()?)?,
+        Name::Ps => print(&container::ps(&context, &line.ps()?)?)?,
+        Name::Restore => return Err(not_yet(line.restore(criu).map(drop))),
+        Name::Resume => container::resume(&context, &line.id()?)?,
         Name::Run => return container::run(&context, &line.run()?, &proof),
-        Name::Spec => return container::spec(&line.spec()).map(|()| 0),
-        Name::Update => drop(line.update()?),
-        Name::Start => return container::start(&context, &line.id()?, &proof).map(|()| 0),
-        Name::State => return print(&container::state(&context, &line.id()?)?).map(|()| 0),
-        Name::Pause | Name::Resume => drop(line.id()?),
-        Name::Features => return print(&(Features::new().to_json()? + "\n")).map(|()| 0),
+        Name::Spec => container::spec(&line.spec())?,
+        Name::Start => container::start(&context, &line.id()?, &proof)?,
+        Name::State => print(&container::state(&context, &line.id()?)?)?,
+        Name::Update => container::update(&context, &line.update()?)?,
     }
-    drop(context);
-    Err(Error::internal(format!("{} is not in this build", line.command.word)))
+    Ok(0)
+}
+
+/// What is understood and cannot be done.
+fn not_yet(request: Result<()>) -> Error {
+    request.err().unwrap_or_else(|| Error::internal("this command is not in this build"))
+}
+
+/// Does something with the container that is named, or with each one whose id matches.
+fn each(context: &Context, line: &Line, mut act: impl FnMut(ContainerId) -> Result<()>) -> Result<()> {
+    if line.given.switch("regex") != Some(true) {
+        return act(line.id()?);
+    }
+    let expression = line.operands.first().map(|id| id.to_string_lossy()).unwrap_or_default();
+    let pattern = Pattern::new(&expression)?;
+    let mut outcome = Ok(());
+    for id in Store::at(&context.root).ids().unwrap_or_default().iter().filter(|id| pattern.matches(id)) {
+        // The others must not suffer for one that fails.
+        let done = ContainerId::parse(id).and_then(&mut act).with(|| format!("container {id}"));
+        outcome = outcome.and(done);
+    }
+    outcome
+}
+
+/// A root that somebody names must be there: a slip in it would look like no containers.
+fn check_root(given: &Given) -> Result<()> {
+    match given.last("root").filter(|root| !root.is_empty()) {
+        Some(root) => std::fs::metadata(root).map(drop).call(|| format!("open {}", root.display())),
+        None => Ok(()),
+    }
 }
 
 /// The global options, as the library takes them.
@@ -49,12 +86,7 @@ fn context(caller: &Caller, given: &Given) -> Result<Context> {
     if root == Path::new("/") {
         return Err(Error::new(Kind::Config, "Option --root argument should not be set to /"));
     }
-    Ok(Context {
-        root,
-        cgroup_manager: cgroup_manager(given)?,
-        rootless: rootless(given)?,
-        trace: given.last("trace").filter(|file| !file.is_empty()).map(Into::into),
-    })
+    Ok(Context { root, cgroup_manager: cgroup_manager(given)?, rootless: rootless(given)? })
 }
 
 fn cgroup_manager(given: &Given) -> Result<CgroupManager> {

@@ -106,8 +106,8 @@ impl Line {
     }
 
     /// `kill` of the container `id`.
-    pub(crate) fn kill(&self, id: ContainerId) -> Result<KillRequest> {
-        Ok(KillRequest { id, signal: self.signal()?, all: self.given.on("all") })
+    pub(crate) fn kill(&self, id: ContainerId, signal: Signal) -> KillRequest {
+        KillRequest { id, signal, all: self.given.on("all") }
     }
 
     /// `delete` of the container `id`.

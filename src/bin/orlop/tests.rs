@@ -100,13 +100,13 @@ fn a_switch_can_be_off_on_or_not_given() {
 
 #[test]
 fn kill_takes_its_flags_anywhere_and_term_by_default() {
-    let id = || line("state x").unwrap().id().unwrap();
-    assert_eq!(line("kill x").unwrap().kill(id()).unwrap().signal, Signal::TERM);
+    assert_eq!(line("kill x").unwrap().signal().unwrap(), Signal::TERM);
     for arguments in ["kill -a x 9", "kill x -a 9", "kill x 9 --all", "kill x --all KILL"] {
-        let request = line(arguments).unwrap().kill(id()).unwrap();
-        assert!(request.all && request.signal == Signal::KILL, "{arguments}");
+        let line = line(arguments).unwrap();
+        assert!(line.kill(line.id().unwrap(), Signal::KILL).all, "{arguments}");
+        assert_eq!(line.signal().unwrap(), Signal::KILL, "{arguments}");
     }
-    let error = line("kill x -9").unwrap().kill(id()).unwrap_err();
+    let error = line("kill x -9").unwrap().signal().unwrap_err();
     assert_eq!(error.to_string(), "unknown signal \"-9\"");
 }
 
