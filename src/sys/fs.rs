@@ -76,8 +76,10 @@ pub fn is_mount_root(fd: impl AsFd) -> Result<bool> {
     let fd = fd.as_fd();
     // SAFETY: all zeroes is a valid `struct statx`.
     let mut raw: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: the empty path is a static C string, and `raw` is a writable `struct statx`.
-    check(unsafe { libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, 0, &mut raw) }, || {
+    let (number, path, at) = (fd.as_raw_fd(), c"".as_ptr(), &raw mut raw);
+    // SAFETY: the empty path is a static C string, and `raw` is a writable `struct statx`. Raw, since musl has no wrapper
+    // before 1.2.4.
+    check(unsafe { libc::syscall(libc::SYS_statx, number, path, libc::AT_EMPTY_PATH, 0, at) }, || {
         format!("statx({})", show(fd))
     })?;
     if raw.stx_attributes_mask & MOUNT_ROOT == 0 {
@@ -209,7 +211,7 @@ pub fn chmod(fd: impl AsFd, mode: u32) -> Result<()> {
 pub fn set_times_at(dir: impl AsFd, name: impl AsRef<[u8]>, atime: (i64, i64), mtime: (i64, i64)) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     let time = |(seconds, nanoseconds): (i64, i64)| libc::timespec {
-        tv_sec: seconds as libc::time_t,
+        tv_sec: seconds as _,
         tv_nsec: nanoseconds as libc::c_long,
     };
     let times = [time(atime), time(mtime)];
