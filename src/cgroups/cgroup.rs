@@ -8,7 +8,9 @@ use super::limits::Limits;
 use super::oom::OomEvents;
 use super::place::Place;
 use super::plan::Plan;
+use super::scope::{self, Pending};
 use super::stats::{self, Stats};
+use super::systemd::Unit;
 use super::write::{Moment, Write};
 use super::{apply, freezer, kill, owner, remove, unified, update, v1, v2};
 use crate::error::{Context, Error, Result};
@@ -20,12 +22,18 @@ use serde::{Deserialize, Serialize};
 pub struct Record {
     /// One for each hierarchy; none where the container has no cgroup of its own.
     pub branches: Vec<Branch>,
+    /// The unit, where systemd has made the cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
 }
 
 /// A container's cgroup. Without branches the container has none, and there is nothing to do.
 #[derive(Clone, Debug)]
 pub struct Cgroup {
     branches: Vec<Branch>,
+    unit: Option<Unit>,
+    /// The scope, until it is made.
+    pending: Option<Pending>,
     writes: Vec<Write>,
     /// Rules for a filter: only where there is no v1 controller of devices.
     devices: Option<Vec<Rule>>,
@@ -44,18 +52,17 @@ impl Cgroup {
         if layout.mode() == Mode::None && !plan.rootless {
             return Err(Error::system("no cgroup file system is mounted").hint("mount cgroup2 on /sys/fs/cgroup"));
         }
-        let mut branches = Vec::with_capacity(layout.hierarchies.len());
-        for hierarchy in &layout.hierarchies {
-            branches.push(Branch::plan(hierarchy, path_in(hierarchy, place, layout.mode())?));
-        }
-        for branch in &branches {
-            if branch.exists() {
-                check_unused(branch)?;
+        let (pending, branches) = match place {
+            Place::Scope(scope) => {
+                let (pending, branches) = scope::plan(plan, scope, layout)?;
+                (Some(pending), branches)
             }
-        }
+            place => (None, branches_at(place, layout)?),
+        };
         let writes = writes(&branches, &plan.limits)?;
         let (rootless, named) = (plan.rootless, plan.named);
-        let mut cgroup = Cgroup { branches, writes, devices: None, owner: None, rootless, named };
+        let unit = pending.as_ref().map(|p| p.unit().clone());
+        let mut cgroup = Cgroup { branches, unit, pending, writes, devices: None, owner: None, rootless, named };
         if cgroup.unified_only() {
             cgroup.devices = plan.limits.devices.clone();
             cgroup.owner = plan.owner;
@@ -67,6 +74,8 @@ impl Cgroup {
     pub fn open(record: Record) -> Cgroup {
         Cgroup {
             branches: record.branches,
+            unit: record.unit,
+            pending: None,
             writes: Vec::new(),
             devices: None,
             owner: None,
@@ -77,7 +86,7 @@ impl Cgroup {
 
     /// What a later process needs; also true before [`Cgroup::create`], so that it can be kept before anything is made.
     pub fn record(&self) -> Record {
-        Record { branches: self.branches.clone() }
+        Record { branches: self.branches.clone(), unit: self.unit.clone() }
     }
 
     /// The cgroup in each hierarchy.
@@ -90,6 +99,9 @@ impl Cgroup {
     /// # Errors
     /// A directory cannot be made; without rights that is forgiven if the plan says so and the config names no place.
     pub fn create(&mut self) -> Result<Joiner> {
+        if self.pending.is_some() {
+            return Ok(Joiner::default());
+        }
         let mut made = Vec::new();
         let mut absent = Vec::new();
         let unified_only = self.unified_only();
@@ -112,6 +124,39 @@ impl Cgroup {
             false => Ok(()),
         };
         ready.and_then(|()| self.joiner()).inspect_err(|_| drop(remove::all(&made)))
+    }
+
+    /// With systemd: makes the scope around the process, which must wait for it, and writes the early limits. Without,
+    /// the process has already joined and there is nothing to do.
+    ///
+    /// # Errors
+    /// systemd refuses or does not answer, a hierarchy cannot be joined, a limit is refused. The scope is then stopped.
+    pub fn enter(&mut self, pid: i32) -> Result<()> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        let unified = self.unified_only();
+        pending.start(pid, unified)?;
+        let done = self.settle(pending.unit(), pid).and_then(|()| self.apply_early());
+        if done.is_err() {
+            let _ = self.remove();
+        }
+        done
+    }
+
+    /// Finds what systemd has made, and does what it leaves to us.
+    fn settle(&mut self, unit: &Unit, pid: i32) -> Result<()> {
+        if self.branches.iter().any(|b| b.is_unified() && !b.exists()) {
+            let path = unit.cgroup()?;
+            self.branches.iter_mut().for_each(|b| b.path.clone_from(&path));
+        }
+        if self.unified_only() {
+            self.branches.iter().try_for_each(|b| unified::enable(b, &self.writes))?;
+            return self.give();
+        }
+        for branch in self.branches.iter().filter(|b| !b.is_unified()) {
+            branch.make()?;
+            branch.write("cgroup.procs", &pid.to_string())?;
+        }
+        Ok(())
     }
 
     fn give(&self) -> Result<()> {
@@ -147,6 +192,9 @@ impl Cgroup {
     /// # Errors
     /// The first value that the kernel refuses, with its field.
     pub fn apply_early(&self) -> Result<()> {
+        if self.pending.is_some() {
+            return Ok(());
+        }
         match self.enforce_devices() {
             Err(e) if self.rootless && is_refusal(&e) => {}
             done => done?,
@@ -232,7 +280,9 @@ impl Cgroup {
     /// # Errors
     /// A directory that the kernel does not let go within ten seconds.
     pub fn remove(&self) -> Result<()> {
-        remove::all(&self.branches).at("remove the cgroup")
+        let stopped = self.unit.as_ref().map_or(Ok(()), Unit::stop);
+        let removed = remove::all(&self.branches).at("remove the cgroup");
+        stopped.and(removed)
     }
 
     /// Opens the ways into cgroups below it: for each hierarchy the first of `below` that names one of its controllers,
@@ -273,6 +323,9 @@ impl Cgroup {
     /// # Errors
     /// The first value that cannot be applied, with its field.
     pub fn update(&self, limits: &Limits) -> Result<()> {
+        if let Some(unit) = &self.unit {
+            unit.set(&scope::limits(limits, self.unified_only(), unit.user)?)?;
+        }
         update::update(&self.branches, limits)
     }
 
@@ -293,6 +346,18 @@ impl Cgroup {
     fn unified_only(&self) -> bool {
         matches!(&self.branches[..], [only] if only.is_unified())
     }
+}
+
+fn branches_at(place: &Place, layout: &Layout) -> Result<Vec<Branch>> {
+    let mut branches = Vec::with_capacity(layout.hierarchies.len());
+    for hierarchy in &layout.hierarchies {
+        let branch = Branch::plan(hierarchy, path_in(hierarchy, place, layout.mode())?);
+        if branch.exists() {
+            check_unused(&branch)?;
+        }
+        branches.push(branch);
+    }
+    Ok(branches)
 }
 
 fn writes(branches: &[Branch], limits: &Limits) -> Result<Vec<Write>> {

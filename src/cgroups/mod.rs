@@ -8,6 +8,7 @@
 //! create()        makes a directory in each hierarchy, and opens the ways in
 //! apply_early()   limits that the first process must find
 //!                 the child joins: v2 by clone3 with clone_into(), v1 by join_self()
+//! enter(pid)      with systemd: it makes the scope around the child, which waits for it
 //! apply_late()    limits that building the container would meet
 //! ...             freeze, thaw, kill_all, update, stats
 //! remove()
@@ -29,7 +30,9 @@ mod owner;
 pub mod place;
 mod plan;
 mod remove;
+mod scope;
 pub mod stats;
+pub mod systemd;
 mod unified;
 mod update;
 pub mod v1;

@@ -4,6 +4,7 @@ use super::devices;
 use super::limits::Limits;
 use super::owner;
 use super::place::Place;
+use super::systemd::{self, Property};
 use crate::config::Spec;
 use crate::error::Result;
 
@@ -20,7 +21,7 @@ pub enum Driver {
 }
 
 /// The cgroup of a container, before it is known which hierarchies there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Where it is to be; nowhere without a driver.
     pub place: Option<Place>,
@@ -28,6 +29,8 @@ pub struct Plan {
     pub named: bool,
     /// What the container may use; always with device rules.
     pub limits: Limits,
+    /// Further properties of systemd's scope, from annotations.
+    pub properties: Vec<Property>,
     /// v2: the host's id of the user who is to own the cgroup, if it is not ours.
     pub owner: Option<u32>,
     /// Whether missing rights over cgroups are forgiven as far as no limit needs them.
@@ -53,6 +56,17 @@ impl Plan {
             Driver::Systemd => Some(Place::parse_scope(path, id)?),
             Driver::None => None,
         };
-        Ok(Plan { place, named: path.is_some_and(|p| !p.is_empty()), limits, owner: owner::parse(spec), rootless })
+        let properties = match driver {
+            Driver::Systemd => systemd::parse_annotations(spec.annotations.as_deref().unwrap_or_default())?,
+            _ => Vec::new(),
+        };
+        Ok(Plan {
+            place,
+            named: path.is_some_and(|p| !p.is_empty()),
+            limits,
+            properties,
+            owner: owner::parse(spec),
+            rootless,
+        })
     }
 }

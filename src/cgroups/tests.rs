@@ -386,3 +386,113 @@ fn a_device_filter_holds_and_is_replaced_at_once() {
     assert!(marks.join("null").exists() && !marks.join("full").exists());
     std::fs::remove_dir_all(&marks).unwrap();
 }
+
+/// A process of the test's own that waits, for a scope to be made around it.
+fn waiting() -> Child {
+    Command::new("/bin/sleep").arg("1000").spawn().unwrap()
+}
+
+#[test]
+fn systemd_makes_a_scope_with_the_limits_and_takes_it_away() {
+    if !Path::new("/run/systemd/system").exists() {
+        eprintln!("skipped: systemd does not run here");
+        return;
+    }
+    let json = r#"{"annotations":{"org.systemd.property.TimeoutStopSec":"7"},
+        "linux":{"resources":{"memory":{"limit":67108864},"pids":{"limit":11},
+        "cpu":{"shares":512,"quota":20000,"period":50000,"cpus":"0"}}}}"#;
+    let spec = config::parse(json).unwrap();
+    let id = name("scope");
+    let rootless = crate::sys::credentials::effective_uid() != 0;
+    let plan = Plan::parse(&spec, &id, Driver::Systemd, rootless).unwrap();
+    let mut cgroup = Cgroup::prepare(&plan, &Layout::read().unwrap()).unwrap();
+    cgroup.create().unwrap();
+    let child = waiting();
+    let pid = child.id() as i32;
+    cgroup.enter(pid).unwrap();
+    cgroup.apply_late().unwrap();
+    let mut fixture = Fixture { cgroup: cgroup.clone(), children: vec![child] };
+    assert_eq!(cgroup.processes().unwrap(), [pid]);
+    let mut show = Command::new("systemctl");
+    if rootless {
+        show.arg("--user");
+    }
+    let unit = cgroup.record().unit.unwrap().name;
+    let properties =
+        "MemoryMax,TasksMax,CPUWeight,CPUQuotaPerSecUSec,TimeoutStopUSec,Delegate,AllowedCPUs,DevicePolicy";
+    let out = show.args(["show", &unit, "-p", properties]).output().unwrap().stdout;
+    let out = String::from_utf8(out).unwrap();
+    for line in [
+        "TasksMax=11",
+        "CPUQuotaPerSecUSec=400ms",
+        "TimeoutStopUSec=7s",
+        "Delegate=yes",
+        "AllowedCPUs=0",
+        "DevicePolicy=strict",
+    ] {
+        assert!(out.lines().any(|l| l == line), "{line}\n{out}");
+    }
+    if Layout::read().unwrap().mode() == Mode::Unified {
+        assert!(out.contains("MemoryMax=67108864") && out.contains("CPUWeight=59"), "{out}");
+        assert_eq!(cgroup.branches()[0].read("memory.max").unwrap(), "67108864");
+    }
+    let again = Limits::parse(&config::parse_resources(r#"{"pids":{"limit":22}}"#).unwrap(), "").unwrap();
+    cgroup.update(&again).unwrap();
+    assert_eq!(cgroup.stats().pids.limit, 22);
+    // Another container of the same name is refused, and does not get this one's cgroup.
+    let mut second = Cgroup::prepare(&plan, &Layout::read().unwrap()).unwrap();
+    second.create().unwrap();
+    let other = waiting();
+    let error = second.enter(other.id() as i32).unwrap_err().to_string();
+    fixture.children.push(other);
+    assert!(error.contains(&unit) && error.contains("UnitExists"), "{error}");
+    assert_eq!(cgroup.processes().unwrap(), [pid]);
+    cgroup.remove().unwrap();
+    assert!(!cgroup.branches()[0].exists());
+    eventually("ended with its scope", || matches!(&*state_of(pid), "Z" | "gone"));
+}
+
+#[test]
+fn limits_are_seen_in_the_files_of_v2() {
+    if !may_make_cgroups() || Layout::read().unwrap().mode() != Mode::Unified {
+        return;
+    }
+    let resources = r#"{"memory":{"limit":67108864,"swap":134217728,"reservation":1048576},"pids":{"limit":11},
+        "cpu":{"shares":512,"quota":20000,"period":50000,"burst":1000,"cpus":"0","mems":"0"},"unified":{"memory.high":"33554432"}}"#;
+    let fixture = Fixture::new("limits2", resources);
+    fixture.cgroup.apply_early().unwrap();
+    fixture.cgroup.apply_late().unwrap();
+    let branch = &fixture.cgroup.branches()[0];
+    for (file, value) in [
+        ("memory.max", "67108864"),
+        ("memory.swap.max", "67108864"),
+        ("memory.low", "1048576"),
+        ("memory.high", "33554432"),
+        ("pids.max", "11"),
+        ("cpu.weight", "59"),
+        ("cpu.max", "20000 50000"),
+        ("cpu.max.burst", "1000"),
+        ("cpuset.cpus", "0"),
+    ] {
+        assert_eq!(branch.read(file).unwrap(), value, "{file}");
+    }
+    let limits = |json: &str| Limits::parse(&config::parse_resources(json).unwrap(), "").unwrap();
+    fixture.cgroup.update(&limits(r#"{"cpu":{"quota":10000}}"#)).unwrap();
+    assert_eq!(branch.read("cpu.max").unwrap(), "10000 50000");
+    let error = fixture.cgroup.update(&limits(r#"{"cpu":{"shares":1024},"unified":{"nosuch.max":"1"}}"#)).unwrap_err();
+    assert!(error.to_string().contains("controller \"nosuch\" not available"), "{error}");
+    assert_eq!(branch.read("cpu.weight").unwrap(), "59");
+}
+
+#[test]
+fn an_existing_parent_without_controllers_is_made_fit() {
+    if !may_make_cgroups() || Layout::read().unwrap().mode() != Mode::Unified {
+        return;
+    }
+    let mut fixture = Fixture::at(&format!("/{}/a/b", name("parents")), r#"{"memory":{"limit":67108864}}"#);
+    fixture.cgroup.apply_late().unwrap();
+    let pid = fixture.shell("sleep 1000");
+    assert!(fixture.cgroup.processes().unwrap().contains(&pid));
+    fixture.cgroup.kill_all(libc::SIGKILL).unwrap();
+    eventually("killed at once", || fixture.cgroup.processes().unwrap().is_empty());
+}

@@ -1,0 +1,81 @@
+//! A cgroup that systemd makes: a scope around the container's first process.
+
+use super::branch::Branch;
+use super::layout::Layout;
+use super::limits::Limits;
+use super::place::{Scope, expand_slice};
+use super::plan::Plan;
+use super::systemd::{self, Property, Unit, Value};
+use crate::error::{Context, Result};
+use crate::sys::credentials::effective_uid;
+
+/// A scope that is to be made.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    unit: Unit,
+    slice: String,
+    description: String,
+    properties: Vec<Property>,
+}
+
+/// Decides about the unit, and where systemd will put it in each hierarchy.
+pub(super) fn plan(plan: &Plan, scope: &Scope, layout: &Layout) -> Result<(Pending, Vec<Branch>)> {
+    let user = plan.rootless || effective_uid() != 0;
+    let root = if user { systemd::user_root().at("systemd cgroup driver")? } else { String::new() };
+    let slice = scope.slice.clone().unwrap_or_else(|| if user { "user.slice" } else { "system.slice" }.to_owned());
+    let unit = Unit::of(scope, user);
+    let directory = format!("{root}{}/{}", expand_slice(&slice)?.trim_end_matches('/'), unit.name);
+    let branch = |h: &super::layout::Hierarchy| Branch {
+        controllers: h.controllers.clone(),
+        mount: h.mount.clone(),
+        path: directory.clone(),
+        // Slices are systemd's.
+        parents: 0,
+    };
+    let branches: Vec<Branch> = layout.hierarchies.iter().map(branch).collect();
+    let unified = branches.iter().all(Branch::is_unified);
+    let mut properties = limits(&plan.limits, unified, user)?;
+    properties.extend(plan.properties.iter().cloned());
+    let description = format!("libcontainer container {}", scope.name);
+    Ok((Pending { unit, slice, description, properties }, branches))
+}
+
+/// The limits as properties; systemd's version is asked for only where it matters.
+pub(super) fn limits(limits: &Limits, unified: bool, user: bool) -> Result<Vec<Property>> {
+    let cpu = &limits.cpu;
+    let matters = cpu.cpus.is_some() || cpu.mems.is_some() || cpu.period.is_some() || cpu.idle.is_some();
+    let matters = matters || limits.unified.iter().any(|(file, _)| file.starts_with("cpu"));
+    let version = if matters { systemd::version(user) } else { 0 };
+    systemd::properties(limits, unified, version)
+}
+
+impl Pending {
+    /// The unit.
+    pub(super) fn unit(&self) -> &Unit {
+        &self.unit
+    }
+
+    /// Makes the scope around a process.
+    ///
+    /// # Errors
+    /// As [`Unit::start`].
+    pub(super) fn start(&self, pid: i32, unified: bool) -> Result<()> {
+        let mut list: Vec<Property> = Vec::new();
+        let mut add = |name: &str, value: Value| list.push((name.to_owned(), value));
+        add("Description", Value::str(&self.description));
+        if self.unit.name.ends_with(".slice") {
+            add("Wants", Value::strings(&[&self.slice]));
+        } else {
+            add("Slice", Value::str(&self.slice));
+            add("Delegate", Value::Bool(true));
+            add("PIDs", Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())]));
+        }
+        let io = if unified { "IOAccounting" } else { "BlockIOAccounting" };
+        for name in ["MemoryAccounting", "CPUAccounting", io, "TasksAccounting"] {
+            add(name, Value::Bool(true));
+        }
+        add("DefaultDependencies", Value::Bool(false));
+        list.extend(self.properties.iter().cloned());
+        self.unit.start(&list)
+    }
+}

@@ -1,0 +1,237 @@
+//! Messages of D-Bus (the D-Bus specification, "Message Protocol").
+
+use super::value::{Value, align, write_signature};
+use crate::error::{Error, Result};
+
+/// A call of a method.
+#[derive(Clone, Debug)]
+pub(super) struct Call<'a> {
+    /// Who is called; systemd's private socket needs no name.
+    pub(super) destination: &'a str,
+    /// The object.
+    pub(super) path: &'a str,
+    /// The interface.
+    pub(super) interface: &'a str,
+    /// The method.
+    pub(super) member: &'a str,
+    /// The arguments.
+    pub(super) body: Vec<Value>,
+}
+
+impl Call<'_> {
+    /// The bytes of the message with its serial number.
+    pub(super) fn encode(&self, serial: u32, wants_reply: bool) -> Vec<u8> {
+        let mut body = Vec::new();
+        self.body.iter().for_each(|value| value.write(&mut body));
+        let signature: String = self.body.iter().map(Value::signature).collect();
+
+        let mut message = vec![b'l', 1, u8::from(!wants_reply), 1];
+        message.extend((body.len() as u32).to_le_bytes());
+        message.extend(serial.to_le_bytes());
+        message.extend([0; 4]);
+        for (code, value) in [
+            (1, Value::Path(self.path.to_owned())),
+            (2, Value::str(self.interface)),
+            (3, Value::str(self.member)),
+            (6, Value::str(self.destination)),
+        ] {
+            align(&mut message, 8);
+            message.push(code);
+            Value::Variant(Box::new(value)).write(&mut message);
+        }
+        if !signature.is_empty() {
+            align(&mut message, 8);
+            message.push(8);
+            write_signature(&mut message, "g");
+            write_signature(&mut message, &signature);
+        }
+        let fields = (message.len() - 16) as u32;
+        message[12..16].copy_from_slice(&fields.to_le_bytes());
+        align(&mut message, 8);
+        message.extend(body);
+        message
+    }
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The answer to a call.
+    Reply,
+    /// A refusal of a call.
+    Error,
+    /// A signal.
+    Signal,
+    /// Something else.
+    Other,
+}
+
+/// A message that has come.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// The serial number of the call that it answers.
+    pub(super) answers: u32,
+    /// A signal's member, or an error's name.
+    pub(super) name: String,
+    body: Vec<u8>,
+}
+
+/// The bytes before the header's fields.
+pub(super) const HEAD: usize = 16;
+/// The most that a message may have, in bytes.
+const MOST: usize = 16 << 20;
+
+/// How many bytes follow the first [`HEAD`].
+pub(super) fn rest_of(head: &[u8; HEAD]) -> Result<usize> {
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize;
+    let (body, fields) = (word(4), word(12));
+    if head[0] != b'l' || body > MOST || fields > MOST {
+        return Err(Error::system("D-Bus: a message that cannot be read"));
+    }
+    Ok(fields.next_multiple_of(8) + body)
+}
+
+/// A message from its first bytes and the rest.
+pub(super) fn decode(head: &[u8; HEAD], rest: &[u8]) -> Result<Message> {
+    let fields_length = u32::from_le_bytes([head[12], head[13], head[14], head[15]]) as usize;
+    let body = rest.get(fields_length.next_multiple_of(8)..).unwrap_or_default().to_vec();
+    let kind = match head[1] {
+        2 => Kind::Reply,
+        3 => Kind::Error,
+        4 => Kind::Signal,
+        _ => Kind::Other,
+    };
+    let mut message = Message { kind, answers: 0, name: String::new(), body };
+    let mut reader = Reader { bytes: rest.get(..fields_length).unwrap_or_default(), at: 0 };
+    while reader.at < reader.bytes.len() {
+        reader.align(8);
+        let code = reader.byte()?;
+        match reader.signature()?.as_str() {
+            "u" => {
+                let number = reader.number()?;
+                if code == 5 {
+                    message.answers = number;
+                }
+            }
+            "g" => drop(reader.signature()?),
+            "s" | "o" => {
+                let text = reader.string()?;
+                if matches!((kind, code), (Kind::Error, 4) | (Kind::Signal, 3)) {
+                    message.name = text;
+                }
+            }
+            _ => return Err(broken()),
+        }
+    }
+    Ok(message)
+}
+
+fn broken() -> Error {
+    Error::system("D-Bus: a message that ends too early")
+}
+
+impl Message {
+    /// Reads the body from its beginning.
+    pub(super) fn body(&self) -> Reader<'_> {
+        Reader { bytes: &self.body, at: 0 }
+    }
+}
+
+/// Reads values one after the other.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn align(&mut self, alignment: usize) {
+        self.at = self.at.next_multiple_of(alignment);
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        let byte = *self.bytes.get(self.at).ok_or_else(broken)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    /// A number (`u`).
+    pub(super) fn number(&mut self) -> Result<u32> {
+        self.align(4);
+        let bytes = self.bytes.get(self.at..self.at + 4).ok_or_else(broken)?;
+        self.at += 4;
+        Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+
+    /// A string or an object's path (`s`, `o`).
+    pub(super) fn string(&mut self) -> Result<String> {
+        let length = self.number()? as usize;
+        self.text(length)
+    }
+
+    fn text(&mut self, length: usize) -> Result<String> {
+        let end = self.at.checked_add(length).ok_or_else(broken)?;
+        let bytes = self.bytes.get(self.at..end).ok_or_else(broken)?;
+        self.at = end + 1;
+        Ok(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    fn signature(&mut self) -> Result<String> {
+        let length = self.byte()?.into();
+        self.text(length)
+    }
+
+    /// A string within a variant.
+    ///
+    /// # Errors
+    /// It is of another type.
+    pub(super) fn variant_string(&mut self) -> Result<String> {
+        match self.signature()?.as_str() {
+            "s" | "o" => self.string(),
+            other => Err(Error::system(format!("D-Bus: a value of type {other:?} where a string was expected"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_as_it_was_written() {
+        let call = Call {
+            destination: "a.b",
+            path: "/x",
+            interface: "i.j",
+            member: "Do",
+            body: vec![Value::U32(7), Value::str("hello"), Value::Variant(Box::new(Value::str("in")))],
+        };
+        let mut bytes = call.encode(3, true);
+        // Seen as a signal, its member is its name.
+        bytes[1] = 4;
+        let head: [u8; HEAD] = bytes[..HEAD].try_into().unwrap();
+        assert_eq!(rest_of(&head).unwrap(), bytes.len() - HEAD);
+        let message = decode(&head, &bytes[HEAD..]).unwrap();
+        assert_eq!((message.kind, message.name.as_str()), (Kind::Signal, "Do"));
+        let mut body = message.body();
+        assert_eq!(body.number().unwrap(), 7);
+        assert_eq!(body.string().unwrap(), "hello");
+        assert_eq!(body.variant_string().unwrap(), "in");
+        assert!(body.string().is_err());
+    }
+
+    #[test]
+    fn a_cut_or_foreign_message_is_an_error_and_no_panic() {
+        let call = Call { destination: "a", path: "/", interface: "i", member: "M", body: vec![Value::str("abc")] };
+        let bytes = call.encode(1, false);
+        let head: [u8; HEAD] = bytes[..HEAD].try_into().unwrap();
+        for cut in HEAD..bytes.len() {
+            if let Ok(message) = decode(&head, &bytes[HEAD..cut]) {
+                let _ = message.body().string();
+            }
+        }
+        assert!(rest_of(&[b'B'; HEAD]).is_err());
+    }
+}

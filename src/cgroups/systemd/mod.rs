@@ -1,0 +1,206 @@
+//! systemd as the maker of cgroups: transient scopes (systemd.scope(5), org.freedesktop.systemd1(5)).
+
+mod annotation;
+mod bus;
+mod message;
+mod properties;
+mod value;
+
+pub use annotation::parse as parse_annotations;
+pub use properties::properties;
+pub use value::Value;
+
+use super::place::Scope;
+use crate::error::{Context, Error, Result};
+use bus::Bus;
+use message::{Call, Message};
+use serde::{Deserialize, Serialize};
+
+const DESTINATION: &str = "org.freedesktop.systemd1";
+const MANAGER: &str = "/org/freedesktop/systemd1";
+
+/// A property of a unit.
+pub type Property = (String, Value);
+
+/// A unit that is the container's, as its state keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// Its name: `docker-ID.scope`.
+    pub name: String,
+    /// Whether it belongs to the user's systemd and not to the system's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub user: bool,
+}
+
+fn manager_call<'a>(member: &'a str, body: Vec<Value>) -> Call<'a> {
+    let interface = "org.freedesktop.systemd1.Manager";
+    Call { destination: DESTINATION, path: MANAGER, interface, member, body }
+}
+
+/// The cgroup of the user's systemd, below which its slices are: `/user.slice/user-1000.slice/user@1000.service`.
+///
+/// # Errors
+/// systemd cannot be asked.
+pub fn user_root() -> Result<String> {
+    let mut bus = Bus::connect(true)?;
+    let root = property(&mut bus, MANAGER, "org.freedesktop.systemd1.Manager", "ControlGroup")?;
+    Ok(root.trim_end_matches('/').trim_end_matches("/init.scope").to_owned())
+}
+
+/// The major version of systemd, 0 if it cannot be told.
+pub(super) fn version(user: bool) -> u32 {
+    let ask = || {
+        let mut bus = Bus::connect(user)?;
+        property(&mut bus, MANAGER, "org.freedesktop.systemd1.Manager", "Version")
+    };
+    ask().map(|text| major(&text)).unwrap_or(0)
+}
+
+fn major(text: &str) -> u32 {
+    let digits: String = text.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
+
+fn property(bus: &mut Bus, path: &str, interface: &str, name: &str) -> Result<String> {
+    let call = Call {
+        destination: DESTINATION,
+        path,
+        interface: "org.freedesktop.DBus.Properties",
+        member: "Get",
+        body: vec![Value::str(interface), Value::str(name)],
+    };
+    bus.call(&call).with(|| format!("property {name}"))?.body().variant_string()
+}
+
+impl Unit {
+    /// The unit of a scope.
+    pub fn of(scope: &Scope, user: bool) -> Unit {
+        Unit { name: scope.unit(), user }
+    }
+
+    /// Makes the unit with these properties and waits until it is there.
+    ///
+    /// # Errors
+    /// A unit of that name exists and is in use; a property is refused; the job does not end in `done`, or not in time.
+    pub fn start(&self, properties: &[Property]) -> Result<()> {
+        let context = || format!("unable to start unit {:?}", self.name);
+        let mut bus = Bus::connect(self.user).with(context)?;
+        bus.subscribe().with(context)?;
+        let body = vec![
+            Value::str(&self.name),
+            Value::str("replace"),
+            list(properties),
+            Value::Array("(sa(sv))".into(), Vec::new()),
+        ];
+        let call = manager_call("StartTransientUnit", body);
+        let started = match bus.call(&call) {
+            // What is left of a unit that has failed only takes the name away.
+            Err(e) if e.to_string().contains("org.freedesktop.systemd1.UnitExists") => {
+                self.reset(&mut bus);
+                bus.call(&call)
+            }
+            started => started,
+        };
+        self.wait(&mut bus, &started.with(context)?).with(context)
+    }
+
+    /// Stops the unit, which ends what is still in it, and takes its name back; a unit that is gone is fine.
+    ///
+    /// # Errors
+    /// systemd refuses, or does not answer in time.
+    pub fn stop(&self) -> Result<()> {
+        let context = || format!("unable to stop unit {:?}", self.name);
+        let mut bus = Bus::connect(self.user).with(context)?;
+        bus.subscribe().with(context)?;
+        let stopped = bus.call(&manager_call("StopUnit", vec![Value::str(&self.name), Value::str("replace")]));
+        let done = match stopped {
+            Err(e) if e.to_string().contains("org.freedesktop.systemd1.NoSuchUnit") => Ok(()),
+            stopped => stopped.and_then(|reply| self.wait(&mut bus, &reply)),
+        };
+        self.reset(&mut bus);
+        done.with(context)
+    }
+
+    /// Changes properties for as long as the unit is there.
+    ///
+    /// # Errors
+    /// A property is refused.
+    pub fn set(&self, properties: &[Property]) -> Result<()> {
+        let context = || format!("unable to set properties of unit {:?}", self.name);
+        let mut bus = Bus::connect(self.user).with(context)?;
+        let body = vec![Value::str(&self.name), Value::Bool(true), list(properties)];
+        bus.call(&manager_call("SetUnitProperties", body)).with(context).map(drop)
+    }
+
+    /// The cgroup that systemd has made for it.
+    ///
+    /// # Errors
+    /// There is no such unit.
+    pub fn cgroup(&self) -> Result<String> {
+        let mut bus = Bus::connect(self.user)?;
+        let interface = match self.name.rsplit_once('.') {
+            Some((_, "slice")) => "org.freedesktop.systemd1.Slice",
+            _ => "org.freedesktop.systemd1.Scope",
+        };
+        property(&mut bus, &self.object(), interface, "ControlGroup")
+    }
+
+    /// The unit's object: what is no letter or digit is escaped.
+    fn object(&self) -> String {
+        let mut path = format!("{MANAGER}/unit/");
+        for (n, byte) in self.name.bytes().enumerate() {
+            match byte {
+                b'0'..=b'9' if n == 0 => path.push_str(&format!("_{byte:02x}")),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => path.push(byte.into()),
+                _ => path.push_str(&format!("_{byte:02x}")),
+            }
+        }
+        path
+    }
+
+    fn reset(&self, bus: &mut Bus) {
+        let _ = bus.call(&manager_call("ResetFailedUnit", vec![Value::str(&self.name)]));
+    }
+
+    /// Waits for the end of the job that a reply names.
+    fn wait(&self, bus: &mut Bus, reply: &Message) -> Result<()> {
+        let job = reply.body().string()?;
+        loop {
+            let signal = bus.signal().with(|| format!("job {job}"))?;
+            if signal.name != "JobRemoved" {
+                continue;
+            }
+            let mut body = signal.body();
+            body.number()?;
+            if body.string()? != job {
+                continue;
+            }
+            body.string()?;
+            return match body.string()?.as_str() {
+                "done" => Ok(()),
+                result => Err(Error::system(format!("the job's result is {result:?}"))),
+            };
+        }
+    }
+}
+
+fn list(properties: &[Property]) -> Value {
+    let one = |(name, value): &Property| Value::Struct(vec![Value::str(name), Value::Variant(Box::new(value.clone()))]);
+    Value::Array("(sv)".into(), properties.iter().map(one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_named_by_the_escaped_unit() {
+        let unit = Unit { name: "1-a.scope".into(), user: false };
+        assert_eq!(unit.object(), "/org/freedesktop/systemd1/unit/_31_2da_2escope");
+    }
+
+    #[test]
+    fn the_version_is_the_first_number() {
+        assert_eq!((major("252.38-1~deb12u1"), major("v255"), major("")), (252, 255, 0));
+    }
+}
