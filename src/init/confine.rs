@@ -39,7 +39,12 @@ pub(crate) fn confine(init: &Init) -> u64 {
         init.step(Step::Bounding, || drop_bounding(init));
     }
     if init.has(flag::GROUPS) {
-        init.step(Step::Groups, || raw::setgroups(raw::list(plan.groups)));
+        let groups = raw::list(plan.groups);
+        init.step(Step::Groups, || match raw::setgroups(groups) {
+            // A user namespace of an unprivileged user's keeps the groups that its maker has (user_namespaces(7)).
+            Err(raw::EPERM) if groups.is_empty() => Ok(()),
+            other => other,
+        });
     }
     init.step(Step::Gid, || raw::setgid(plan.gid));
     let _ = raw::prctl(PR_SET_KEEPCAPS, 1, 0);

@@ -23,6 +23,9 @@ pub enum Sources {
     ByParent,
 }
 
+/// Descriptors left to the rest of the launch where the limit of open files is reached.
+const SPARE: usize = 64;
+
 /// Descriptors of the host for [`Rootfs::build`]; a child made by `clone3` has them as they are.
 #[derive(Debug)]
 pub struct Prepared {
@@ -52,9 +55,17 @@ impl Rootfs {
         let mut trees: Vec<Option<OwnedFd>> = Vec::new();
         for mount in &self.mounts {
             trees.push(match &mount.kind {
-                Kind::Bind { source, idmap: None } if now => Some(open_source(mount, source).with(|| mount.name())?),
+                Kind::Bind { source, idmap: None } if now => match open_source(mount, source) {
+                    Err(e) if e.errno() == libc::EMFILE => break,
+                    other => Some(other.with(|| mount.name())?),
+                },
                 _ => None,
             });
+        }
+        if trees.len() < self.mounts.len() {
+            // The limit of open files is too low for all; the child opens the rest itself, if it can.
+            trees.truncate(trees.len().saturating_sub(SPARE));
+            trees.resize_with(self.mounts.len(), || None);
         }
         Ok(Prepared { directory, stat, trees })
     }
