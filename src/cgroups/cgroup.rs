@@ -100,7 +100,7 @@ impl Cgroup {
     /// A directory cannot be made; without rights that is forgiven if the plan says so and the config names no place.
     pub fn create(&mut self) -> Result<Joiner> {
         if self.pending.is_some() {
-            return Ok(Joiner::default());
+            return Ok(Joiner { scope: true, ..Joiner::default() });
         }
         let mut made = Vec::new();
         let mut absent = Vec::new();
@@ -134,7 +134,12 @@ impl Cgroup {
     pub fn enter(&mut self, pid: i32) -> Result<()> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let unified = self.unified_only();
-        pending.start(pid, unified)?;
+        if let Err(e) = pending.start(pid, unified) {
+            // Whatever there is of that name is not ours to stop.
+            self.unit = None;
+            self.branches.clear();
+            return Err(e);
+        }
         let done = self.settle(pending.unit(), pid).and_then(|()| self.apply_early());
         if done.is_err() {
             let _ = self.remove();
@@ -175,7 +180,7 @@ impl Cgroup {
     /// # Errors
     /// A directory is gone, or may not be entered.
     pub fn joiner(&self) -> Result<Joiner> {
-        let mut joiner = Joiner { unified: None, tasks: Vec::with_capacity(self.branches.len()) };
+        let mut joiner = Joiner { tasks: Vec::with_capacity(self.branches.len()), ..Joiner::default() };
         for branch in &self.branches {
             if branch.is_unified() {
                 let flags = libc::O_PATH | libc::O_DIRECTORY;

@@ -13,12 +13,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub struct Joiner {
     pub(super) unified: Option<OwnedFd>,
     pub(super) tasks: Vec<OwnedFd>,
+    pub(super) scope: bool,
 }
 
 impl Joiner {
     /// The directory for CLONE_INTO_CGROUP, where there is a unified hierarchy.
     pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether the process is to wait until systemd has made a scope around it, see [`super::Cgroup::enter`].
+    pub fn awaits_scope(&self) -> bool {
+        self.scope
     }
 
     /// The `tasks` files of the v1 hierarchies, for a child that cannot call [`Joiner::join_self`].

@@ -6,7 +6,7 @@ use super::limits::Limits;
 use super::place::{Scope, expand_slice};
 use super::plan::Plan;
 use super::systemd::{self, Property, Unit, Value};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::sys::credentials::effective_uid;
 
 /// A scope that is to be made.
@@ -33,6 +33,10 @@ pub(super) fn plan(plan: &Plan, scope: &Scope, layout: &Layout) -> Result<(Pendi
         parents: 0,
     };
     let branches: Vec<Branch> = layout.hierarchies.iter().map(branch).collect();
+    if let Some(busy) = branches.iter().find(|b| b.read("cgroup.procs").is_ok_and(|text| !text.is_empty())) {
+        let problem = format!("unable to start unit {:?}: unit already exists and has processes", unit.name);
+        return Err(Error::state(problem).at(busy.directory()));
+    }
     let unified = branches.iter().all(Branch::is_unified);
     let mut properties = limits(&plan.limits, unified, user)?;
     properties.extend(plan.properties.iter().cloned());

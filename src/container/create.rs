@@ -235,7 +235,7 @@ fn build(
     entry.unlock()?;
     let template = record.clone();
     let state = |pid: Pid| hook_state(&template, Status::Creating, pid);
-    let mut watcher = Watcher { entry, record, cgroup: &parts.cgroup, plan, proof, joiner: &joiner };
+    let mut watcher = Watcher { entry, record, cgroup: &mut parts.cgroup, plan, proof, joiner: &joiner };
     let inputs = Inputs {
         proof,
         steps: Steps::Create,
@@ -277,7 +277,7 @@ fn view(cgroup: &Cgroup, namespace: bool) -> Result<CgroupView> {
 struct Watcher<'a> {
     entry: &'a Entry,
     record: &'a mut Record,
-    cgroup: &'a Cgroup,
+    cgroup: &'a mut Cgroup,
     plan: &'a Plan,
     proof: &'a SingleThreaded,
     joiner: &'a cgroups::Joiner,
@@ -289,6 +289,13 @@ impl Watch for Watcher<'_> {
         self.record.init = ProcessId::of(pid);
         let _ = self.joiner;
         self.entry.save(self.record).at("the container was deleted meanwhile")
+    }
+
+    fn scope(&mut self, pid: Pid) -> Result<()> {
+        let entered = self.cgroup.enter(pid);
+        self.record.cgroup = self.cgroup.record();
+        self.entry.save(self.record)?;
+        entered
     }
 
     fn built(&mut self, pid: Pid) -> Result<()> {

@@ -122,6 +122,10 @@ impl Watch for Listener<'_> {
     fn born(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }
+    fn scope(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
+
     fn built(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }

@@ -17,6 +17,8 @@ use std::os::fd::{AsFd, OwnedFd};
 pub trait Watch {
     /// The process is born: its pid may change by a late fork until [`Watch::confined`].
     fn born(&mut self, pid: Pid) -> Result<()>;
+    /// The process waits for systemd to make a scope around it.
+    fn scope(&mut self, pid: Pid) -> Result<()>;
     /// The root filesystem stands at its host path in the namespaces of `pid`.
     fn built(&mut self, pid: Pid) -> Result<()>;
     /// The process waits for the last word before the gate or the program; `pid` is final.
@@ -104,7 +106,9 @@ pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<
     if let Some(home) = home {
         sys::fs::change_dir_to(&home)?;
     }
-    let mut launch = Launch { plan, parent, report, pid, pidfd, prepared: inputs.prepared, forked: false };
+    let awaits_scope = inputs.cgroup.is_some_and(|entry| entry.awaits_scope());
+    let mut launch =
+        Launch { plan, parent, report, pid, pidfd, prepared: inputs.prepared, forked: false, awaits_scope };
     match launch.follow(watch) {
         Ok(()) => Ok(Launched { pid: launch.pid, pidfd: launch.pidfd }),
         Err(error) => {
@@ -141,6 +145,7 @@ struct Launch<'a> {
     pidfd: OwnedFd,
     prepared: Option<Prepared>,
     forked: bool,
+    awaits_scope: bool,
 }
 
 impl Launch<'_> {
@@ -148,11 +153,12 @@ impl Launch<'_> {
     fn follow(&mut self, watch: &mut dyn Watch) -> Result<()> {
         watch.born(self.pid)?;
         let mut waits_for_ids = self.plan.maps_ids();
+        let mut waits_for_scope = self.awaits_scope;
         let mut waits_for_hooks = self.plan.runtime_acts_on_built();
         let mut released = false;
         loop {
             let waits_for_fork = self.plan.forks() && !self.forked;
-            if !released && !waits_for_ids && !waits_for_hooks && !waits_for_fork {
+            if !released && !waits_for_ids && !waits_for_scope && !waits_for_hooks && !waits_for_fork {
                 self.release(watch)?;
                 released = true;
             }
@@ -164,6 +170,11 @@ impl Launch<'_> {
                 FromChild::Forked(pidfd) => {
                     self.take_over(pidfd)?;
                     watch.born(self.pid)?;
+                }
+                FromChild::Scope => {
+                    watch.scope(self.pid)?;
+                    waits_for_scope = false;
+                    self.parent.go(&[])?;
                 }
                 FromChild::Built => {
                     watch.built(self.pid)?;

@@ -9,6 +9,8 @@
 //!     UserReady      ids must be mapped      ->    writes uid_map, gid_map
 //!                                            <-    Go {id-mapped trees}
 //!     Forked {pidfd of B}  A ends            ->    reaps A; B is the child from now on
+//!     Scope          with systemd           ->    has a scope made around it
+//!                                            <-    Go
 //!     Built          rootfs stands           ->    prestart and createRuntime hooks, network devices
 //!                                            <-    Go
 //!     Warning {text}                         ->    kept for the log
@@ -36,6 +38,8 @@ pub enum FromChild {
     UserReady,
     /// It has forked; the descriptor is the new child's pidfd.
     Forked(OwnedFd),
+    /// It waits for a scope around it.
+    Scope,
     /// The root filesystem stands, before the pivot.
     Built,
     /// Everything is done that can be done before the program.
@@ -76,6 +80,7 @@ impl ParentEnd {
         Ok(match tag {
             b'U' => FromChild::UserReady,
             b'F' => FromChild::Forked(packet.fds.pop().ok_or_else(garbled)?),
+            b'S' => FromChild::Scope,
             b'B' => FromChild::Built,
             b'R' => FromChild::Ready,
             b'W' => FromChild::Warning(String::from_utf8_lossy(rest).into_owned()),
@@ -106,6 +111,7 @@ impl ChildEnd {
         let (tag, text) = match message {
             FromChild::UserReady => (b'U', Vec::new()),
             FromChild::Forked(pidfd) => return Ok(socket::send(&self.0, b"F", &[pidfd.as_raw_fd()])?),
+            FromChild::Scope => (b'S', Vec::new()),
             FromChild::Built => (b'B', Vec::new()),
             FromChild::Ready => (b'R', Vec::new()),
             FromChild::Warning(text) => (b'W', text.clone().into_bytes()),

@@ -166,6 +166,10 @@ fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
 /// Joins the v1 cgroups, and only then makes the cgroup namespace.
 pub(super) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
     if let Some(entry) = stage.cgroup {
+        if entry.awaits_scope() {
+            stage.channel.say(&FromChild::Scope)?;
+            stage.channel.wait()?;
+        }
         entry.join_self()?;
     }
     if stage.plan.recipe.late_cgroup {
