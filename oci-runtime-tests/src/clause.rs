@@ -48,9 +48,28 @@ pub(crate) fn table() -> Result<Vec<Clause>> {
     Ok(clauses)
 }
 
+/// The id in the table that equals this text.
+pub(crate) fn id(text: &str) -> Option<&'static str> {
+    let lines = TABLES.iter().flat_map(|(_, table)| table.lines());
+    lines.filter_map(|line| line.split(" | ").next()).find(|id| *id == text)
+}
+
 #[cfg(test)]
 mod tests {
     use crate::cases;
+
+    #[test]
+    fn every_clause_has_a_case_or_a_reason() {
+        let all = cases::selected(&[]);
+        let mut wrong = Vec::new();
+        for clause in super::table().unwrap() {
+            let tested = all.iter().any(|case| case.clauses.contains(&clause.id));
+            if tested == clause.untested.is_some() {
+                wrong.push(clause.id);
+            }
+        }
+        assert!(wrong.is_empty(), "with neither a case nor a reason, or with both: {wrong:#?}");
+    }
 
     #[test]
     fn every_case_names_clauses_that_exist() {

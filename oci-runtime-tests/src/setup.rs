@@ -1,4 +1,4 @@
-//! What happens before the first thread: the suite leaves the host's mount namespace, and becomes the parent of orphans.
+//! What happens before the first thread: the suite leaves the host's mount and network namespaces, and becomes the parent of orphans.
 
 use crate::bench::machine::Machine;
 use crate::bench::runtime::Runtime;
@@ -27,7 +27,8 @@ pub(crate) fn isolate(common: &Common) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace")?;
+    // The network namespace is for cases that make devices.
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).context("make a mount and a network namespace")?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("make all mounts private")?;
     if common.v1_only {

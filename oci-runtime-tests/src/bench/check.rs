@@ -22,7 +22,8 @@ pub(crate) fn holds(what: &str, condition: bool) -> Result<()> {
 }
 
 pub(crate) fn contains(what: &str, text: &str, part: &str) -> Result<()> {
-    ensure!(text.contains(part), "{what}: expected {part:?} in {text:?}");
+    let shown: String = text.chars().take(400).collect();
+    ensure!(text.contains(part), "{what}: expected {part:?} in {shown:?}");
     Ok(())
 }
 

@@ -36,15 +36,6 @@ impl Machine {
         Ok(machine)
     }
 
-    pub(crate) fn layout(&self) -> &'static str {
-        match (self.v1.is_empty(), &self.unified) {
-            (true, None) => "none",
-            (true, Some(_)) => "v2",
-            (false, None) => "v1",
-            (false, Some(_)) => "hybrid",
-        }
-    }
-
     pub(crate) fn has_capability(&self, number: u32) -> bool {
         self.capabilities >> number & 1 == 1
     }

@@ -30,6 +30,22 @@ groups! {
     root
     descriptors
     namespaces
+    mounts
+    mount_options
+    idmap
+    devices
+    device_access
+    cgroups
+    limits
+    seccomp
+    seccomp_notify
+    paths
+    sysctl
+    propagation
+    kernel
+    netdevices
+    annotations
+    features
 }
 
 /// The cases whose id, sentence or clauses contain one of the filters; all without a filter.

@@ -1,0 +1,372 @@
+//! Each option string of the table in config.md.
+
+use crate::bench::mounts::{propagation, tmpfs};
+use crate::bench::prelude::*;
+use nix::mount::{MsFlags, mount};
+use procfs::process::{MountInfo, MountOptFields};
+use std::path::{Path, PathBuf};
+
+/// Where an option shows in the mount table.
+#[derive(Clone, Copy)]
+enum Shows {
+    /// The option's word is among those of the mount.
+    Mount(&'static str),
+    /// A word is not among those of the mount.
+    NotMount(&'static str),
+    /// The word is among those of the filesystem.
+    Super(&'static str),
+    NotSuper(&'static str),
+    /// Nowhere: that the option is recognised shows in that tmpfs, which would refuse it as its own, is mounted.
+    Nowhere,
+}
+
+/// Clause, options in order, effect.
+const FLAGS: [(&str, &[&str], Shows); 32] = [
+    ("async", &["sync", "async"], Shows::NotSuper("sync")),
+    ("atime", &["noatime", "atime"], Shows::NotMount("noatime")),
+    ("defaults", &["defaults"], Shows::Mount("rw")),
+    ("dev", &["nodev", "dev"], Shows::NotMount("nodev")),
+    ("diratime", &["nodiratime", "diratime"], Shows::NotMount("nodiratime")),
+    ("dirsync", &["dirsync"], Shows::Super("dirsync")),
+    ("exec", &["noexec", "exec"], Shows::NotMount("noexec")),
+    ("iversion", &["iversion"], Shows::Nowhere),
+    ("lazytime", &["lazytime"], Shows::Super("lazytime")),
+    ("loud", &["silent", "loud"], Shows::Nowhere),
+    ("noatime", &["noatime"], Shows::Mount("noatime")),
+    ("nodev", &["nodev"], Shows::Mount("nodev")),
+    ("nodiratime", &["nodiratime"], Shows::Mount("nodiratime")),
+    ("noexec", &["noexec"], Shows::Mount("noexec")),
+    ("noiversion", &["iversion", "noiversion"], Shows::Nowhere),
+    ("nolazytime", &["lazytime", "nolazytime"], Shows::NotSuper("lazytime")),
+    ("norelatime", &["relatime", "norelatime"], Shows::Nowhere),
+    ("nostrictatime", &["strictatime", "nostrictatime"], Shows::Mount("relatime")),
+    ("nosuid", &["nosuid"], Shows::Mount("nosuid")),
+    ("nosymfollow", &["nosymfollow"], Shows::Mount("nosymfollow")),
+    ("relatime", &["noatime", "atime", "relatime"], Shows::Mount("relatime")),
+    ("ro", &["ro"], Shows::Mount("ro")),
+    ("rw", &["ro", "rw"], Shows::Mount("rw")),
+    ("silent", &["silent"], Shows::Nowhere),
+    ("strictatime", &["strictatime"], Shows::NotMount("relatime")),
+    ("suid", &["nosuid", "suid"], Shows::NotMount("nosuid")),
+    ("symfollow", &["nosymfollow", "symfollow"], Shows::NotMount("nosymfollow")),
+    ("sync", &["sync"], Shows::Super("sync")),
+    ("private", &["private"], Shows::Nowhere),
+    ("slave", &["slave"], Shows::Nowhere),
+    ("rprivate", &["rprivate"], Shows::Nowhere),
+    ("rslave", &["rslave"], Shows::Nowhere),
+];
+
+/// Flags that a bind mount takes too, by a second step that a runtime must not forget.
+const BIND_FLAGS: [(&str, Shows); 9] = [
+    ("ro", Shows::Mount("ro")),
+    ("nosuid", Shows::Mount("nosuid")),
+    ("nodev", Shows::Mount("nodev")),
+    ("noexec", Shows::Mount("noexec")),
+    ("noatime", Shows::Mount("noatime")),
+    ("nodiratime", Shows::Mount("nodiratime")),
+    ("relatime", Shows::Mount("relatime")),
+    ("strictatime", Shows::NotMount("relatime")),
+    ("nosymfollow", Shows::Mount("nosymfollow")),
+];
+
+/// Recursive options: what the inner mount of the source has, and what it must show.
+const RECURSIVE: [(&str, MsFlags, Shows); 20] = [
+    ("rro", MsFlags::empty(), Shows::Mount("ro")),
+    ("rrw", MsFlags::MS_RDONLY, Shows::Mount("rw")),
+    ("rnosuid", MsFlags::empty(), Shows::Mount("nosuid")),
+    ("rsuid", MsFlags::MS_NOSUID, Shows::NotMount("nosuid")),
+    ("rnodev", MsFlags::empty(), Shows::Mount("nodev")),
+    ("rdev", MsFlags::MS_NODEV, Shows::NotMount("nodev")),
+    ("rnoexec", MsFlags::empty(), Shows::Mount("noexec")),
+    ("rexec", MsFlags::MS_NOEXEC, Shows::NotMount("noexec")),
+    ("rnoatime", MsFlags::empty(), Shows::Mount("noatime")),
+    ("ratime", MsFlags::MS_NOATIME, Shows::NotMount("noatime")),
+    ("rnodiratime", MsFlags::empty(), Shows::Mount("nodiratime")),
+    ("rdiratime", MsFlags::MS_NODIRATIME, Shows::NotMount("nodiratime")),
+    ("rrelatime", MsFlags::MS_NOATIME, Shows::Mount("relatime")),
+    ("rnorelatime", MsFlags::empty(), Shows::Nowhere),
+    ("rstrictatime", MsFlags::empty(), Shows::NotMount("relatime")),
+    ("rnostrictatime", MsFlags::MS_STRICTATIME, Shows::Nowhere),
+    ("rnosymfollow", MsFlags::empty(), Shows::Mount("nosymfollow")),
+    ("rsymfollow", MsFlags::empty(), Shows::NotMount("nosymfollow")),
+    ("rro", MsFlags::MS_NOSUID, Shows::Mount("nosuid")),
+    ("rnosuid", MsFlags::MS_RDONLY, Shows::Mount("ro")),
+];
+
+fn check(mount: &MountInfo, shows: Shows) -> Result<()> {
+    let all = format!("the options of {} are {:?} and {:?}", mount.mount_point.display(), mount.mount_options, mount.super_options);
+    let right = match shows {
+        Shows::Mount(word) => mount.mount_options.contains_key(word),
+        Shows::NotMount(word) => !mount.mount_options.contains_key(word),
+        Shows::Super(word) => mount.super_options.contains_key(word),
+        Shows::NotSuper(word) => !mount.super_options.contains_key(word),
+        Shows::Nowhere => true,
+    };
+    ensure!(right, "{all}");
+    Ok(())
+}
+
+fn clause(option: &str) -> &'static str {
+    let id = format!("mounts.options.{option}");
+    crate::clause::id(&id).unwrap_or("mounts.options.bind")
+}
+
+/// SHOULD options may be missing, and `features` may say so.
+fn may_lack(t: &Trial, option: &str) -> Result<()> {
+    let optional = option.contains("symfollow") || RECURSIVE.iter().any(|(name, _, _)| *name == option);
+    if optional { t.needs_listed("/mountOptions", option) } else { Ok(()) }
+}
+
+/// A tmpfs of the suite's with another one in it, at `inner`.
+fn nested(t: &Trial, inner: MsFlags) -> Result<PathBuf> {
+    t.needs_root()?;
+    let outer = t.dir.join("source");
+    tmpfs(&outer, "size=64k")?;
+    let place = outer.join("inner");
+    std::fs::create_dir(&place)?;
+    mount(Some("tmpfs"), &place, Some("tmpfs"), inner, Some("size=64k"))?;
+    Ok(outer)
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut all = Vec::new();
+    for (option, options, shows) in FLAGS {
+        all.push(Case::new(
+            format!("the_option_{option}_is_applied_to_a_filesystem"),
+            &[clause(option)],
+            "A tmpfs is mounted with the option, where it has an opposite after that; the mount table inside tells.",
+            move |t| {
+                may_lack(t, option)?;
+                check(&t.bundle()?.mount("/data", "tmpfs", "tmpfs", options).observe()?.mount("/data")?, shows)
+            },
+        ));
+    }
+    for (option, shows) in BIND_FLAGS {
+        all.push(Case::new(
+            format!("the_option_{option}_is_applied_to_a_bind_mount"),
+            &[clause(option), "mounts.bind"],
+            "A directory is bound with the option; the mount table inside tells.",
+            move |t| {
+                may_lack(t, option)?;
+                let source = t.path("source");
+                std::fs::create_dir(&source)?;
+                check(&t.bundle()?.bind(&source, "/data", &[option]).observe()?.mount("/data")?, shows)
+            },
+        ));
+    }
+    for (index, (option, inner, shows)) in RECURSIVE.into_iter().enumerate() {
+        // The last two see that a recursive option keeps the others of the inner mount.
+        let name = if index < RECURSIVE.len() - 2 {
+            format!("the_recursive_option_{option}_reaches_an_inner_mount")
+        } else {
+            format!("the_recursive_option_{option}_keeps_the_other_options_of_an_inner_mount")
+        };
+        all.push(Case::new(
+            name,
+            &[clause(option)],
+            "A tmpfs with another one in it is bound recursively with the option; the mount table tells of the inner one.",
+            move |t| {
+                may_lack(t, option)?;
+                let source = nested(t, inner)?;
+                let b = t.bundle()?.mount("/data", "none", &text(&source), &["rbind", option]);
+                check(&b.observe()?.mount("/data/inner")?, shows)
+            },
+        ));
+    }
+    all.extend(propagations());
+    all.extend(single::cases());
+    all
+}
+
+/// Option, what the mount itself must show, and what an inner mount must show.
+fn propagations() -> Vec<Case> {
+    let shared: fn(&MountInfo) -> bool = |m| m.opt_fields.iter().any(|f| matches!(f, MountOptFields::Shared(_)));
+    let slave: fn(&MountInfo) -> bool =
+        |m| m.opt_fields.iter().any(|f| matches!(f, MountOptFields::Master(_))) && !m.opt_fields.iter().any(|f| matches!(f, MountOptFields::Shared(_)));
+    let private: fn(&MountInfo) -> bool = |m| m.opt_fields.is_empty();
+    let unbindable: fn(&MountInfo) -> bool = |m| m.opt_fields.iter().any(|f| matches!(f, MountOptFields::Unbindable));
+    let table = [
+        ("shared", "rshared", shared),
+        ("slave", "rslave", slave),
+        ("private", "rprivate", private),
+        ("unbindable", "runbindable", unbindable),
+    ];
+    let mut all = Vec::new();
+    for (plain, recursive, right) in table {
+        all.push(Case::new(
+            format!("a_bind_mount_is_made_{plain}"),
+            &[clause(plain)],
+            "A shared tmpfs of the suite's is bound with the option; the mount table inside tells its propagation.",
+            move |t| {
+                let source = nested(t, MsFlags::empty())?;
+                propagation(&source, MsFlags::MS_SHARED)?;
+                let seen = t.bundle()?.bind(&text(&source), "/data", &[plain]).observe()?;
+                let mount = seen.mount("/data")?;
+                ensure!(right(&mount), "the propagation of /data is {:?}", mount.opt_fields);
+                Ok(())
+            },
+        ));
+        all.push(Case::new(
+            format!("a_recursive_bind_mount_is_made_{recursive}"),
+            &[clause(recursive)],
+            "A shared tmpfs with another one in it is bound recursively; both must have the propagation.",
+            move |t| {
+                let source = nested(t, MsFlags::empty())?;
+                propagation(&source, MsFlags::MS_SHARED | MsFlags::MS_REC)?;
+                let seen = t.bundle()?.mount("/data", "none", &text(&source), &["rbind", recursive]).observe()?;
+                for point in ["/data", "/data/inner"] {
+                    let mount = seen.mount(point)?;
+                    ensure!(right(&mount), "the propagation of {point} is {:?}", mount.opt_fields);
+                }
+                Ok(())
+            },
+        ));
+    }
+    all
+}
+
+mod single {
+    use super::*;
+
+    cases! {
+        /// An inner mount of the source is not in a plain bind.
+        ["mounts.options.bind"]
+        fn bind_leaves_inner_mounts_out(t) {
+            let source = nested(t, MsFlags::empty())?;
+            let seen = t.bundle()?.bind(&text(&source), "/data", &[]).observe()?;
+            ensure!(seen.mount("/data/inner").is_err(), "the inner mount is there");
+        }
+
+        /// An inner mount of the source is in a recursive bind.
+        ["mounts.options.rbind"]
+        fn rbind_takes_inner_mounts_along(t) {
+            let source = nested(t, MsFlags::empty())?;
+            t.bundle()?.mount("/data", "none", &text(&source), &["rbind"]).observe()?.mount("/data/inner")?;
+        }
+
+        /// `ro` on a recursive bind makes the outer mount alone read-only.
+        ["mounts.options.ro", "mounts.options.rbind"]
+        fn ro_on_a_recursive_bind_is_for_the_outer_mount(t) {
+            let source = nested(t, MsFlags::empty())?;
+            let seen = t.bundle()?.mount("/data", "none", &text(&source), &["rbind", "ro"]).observe()?;
+            check(&seen.mount("/data")?, Shows::Mount("ro"))?;
+        }
+
+        /// An option that the source's mount has stays when another is added.
+        ["mounts.options.ro", "mounts.bind"]
+        fn a_bind_mount_keeps_the_options_of_its_source(t) {
+            t.needs_root()?;
+            let dir = t.dir.join("source");
+            std::fs::create_dir(&dir)?;
+            mount(Some("tmpfs"), &dir, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("size=64k"))?;
+            let mount = t.bundle()?.bind(&text(&dir), "/data", &["ro"]).observe()?.mount("/data")?;
+            check(&mount, Shows::Mount("ro"))?;
+        }
+
+        /// The source of a read-only bind stays writable outside.
+        ["mounts.options.ro"]
+        fn a_readonly_bind_leaves_its_source_writable(t) {
+            let source = t.path("source");
+            std::fs::create_dir(&source)?;
+            let b = t.bundle()?.bind(&source, "/data", &["ro"]).does(&["create /data/new", "wait"]);
+            let c = b.live()?;
+            c.seen_so_far()?.fails("create /data/new", &[errno::EROFS])?;
+            std::fs::write(format!("{source}/outside"), "")?;
+        }
+
+        /// A program on a mount with `noexec`.
+        ["mounts.options.noexec"]
+        fn a_program_on_a_noexec_mount_does_not_run(t) {
+            let source = t.path("source");
+            std::fs::create_dir(&source)?;
+            std::fs::copy(&t.bench.probe, format!("{source}/program"))?;
+            let b = t.bundle()?.bind(&source, "/data", &["noexec"]).does(&["run /data/program exit"]);
+            b.observe()?.fails("run /data/program exit", &[errno::EACCES])?;
+        }
+
+        /// A device on a mount with `nodev`.
+        ["mounts.options.nodev"]
+        fn a_device_on_a_nodev_mount_does_not_open(t) {
+            t.needs_root()?;
+            let b = t.bundle()?.mount("/data", "tmpfs", "tmpfs", &["nodev"]).capabilities(&["bounding", "effective", "permitted"], &["CAP_MKNOD"]);
+            let seen = b.does(&["mknod c 1 3 /data/null", "open rw /data/null"]).observe()?;
+            seen.value("mknod c 1 3 /data/null")?;
+            seen.fails("open rw /data/null", &[errno::EACCES])?;
+        }
+
+        /// A link on a mount with `nosymfollow`.
+        ["mounts.options.nosymfollow"]
+        fn a_link_on_a_nosymfollow_mount_is_not_followed(t) {
+            t.needs_listed("/mountOptions", "nosymfollow")?;
+            let b = t.bundle()?.mount("/data", "tmpfs", "tmpfs", &["nosymfollow"]);
+            let seen = b.does(&["symlink /etc/passwd /data/link", "open r /data/link"]).observe()?;
+            seen.fails("open r /data/link", &[libc::ELOOP])?;
+        }
+
+        /// A program of root's with the set-user-id bit, on a mount with `nosuid`.
+        ["mounts.options.nosuid"]
+        fn a_setuid_program_on_a_nosuid_mount_gives_nothing(t) {
+            t.needs_root()?;
+            let source = t.path("source");
+            std::fs::create_dir(&source)?;
+            std::fs::copy(&t.bench.probe, format!("{source}/program"))?;
+            std::fs::set_permissions(format!("{source}/program"), std::os::unix::fs::PermissionsExt::from_mode(0o4755))?;
+            let b = t.bundle()?.bind(&source, "/data", &["nosuid"]).set("/process/user", json!({"uid": 1000, "gid": 1000}));
+            same("effective uid", b.does(&["exec /data/program report"]).observe()?.report("/uid/1")?, 1000)?;
+        }
+
+        /// A mount is changed by a later entry with `remount`.
+        ["mounts.options.remount"]
+        fn remount_changes_an_earlier_mount(t) {
+            let b = t.bundle()?.mount("/data", "tmpfs", "tmpfs", &["rw"]);
+            let seen = b.mount("/data", "tmpfs", "tmpfs", &["remount", "ro", "nosuid"]).observe()?;
+            let points = seen.mounts()?.iter().filter(|m| m.mount_point == Path::new("/data")).count();
+            equal("mounts at /data", points, 1)?;
+            check(&seen.mount("/data")?, Shows::Mount("ro"))?;
+            check(&seen.mount("/data")?, Shows::Mount("nosuid"))?;
+        }
+
+        /// What the host mounts in a shared source later is seen through a slave.
+        ["mounts.options.rslave"]
+        fn later_mounts_of_the_host_are_seen_through_a_slave(t) {
+            let source = nested(t, MsFlags::empty())?;
+            propagation(&source, MsFlags::MS_SHARED)?;
+            std::fs::create_dir(source.join("later"))?;
+            let c = t.bundle()?.mount("/data", "none", &text(&source), &["rbind", "rslave"]).does(&["wait"]).live()?;
+            tmpfs(&source.join("later"), "size=64k")?;
+            contains("mounts inside", &std::fs::read_to_string(c.proc("mountinfo")?)?, " /data/later ")?;
+        }
+
+        /// What the host mounts in the source later is not seen through a private bind.
+        ["mounts.options.rprivate"]
+        fn later_mounts_of_the_host_are_not_seen_through_a_private_bind(t) {
+            let source = nested(t, MsFlags::empty())?;
+            propagation(&source, MsFlags::MS_SHARED)?;
+            std::fs::create_dir(source.join("later"))?;
+            let c = t.bundle()?.mount("/data", "none", &text(&source), &["rbind", "rprivate"]).does(&["wait"]).live()?;
+            tmpfs(&source.join("later"), "size=64k")?;
+            let mounts = std::fs::read_to_string(c.proc("mountinfo")?)?;
+            ensure!(!mounts.contains(" /data/later "), "the later mount is seen inside");
+        }
+
+        /// What the container mounts in a shared bind is seen by the host.
+        ["mounts.options.rshared", "mounts.options.shared"]
+        fn mounts_of_the_container_are_seen_through_a_shared_bind(t) {
+            let source = nested(t, MsFlags::empty())?;
+            propagation(&source, MsFlags::MS_SHARED)?;
+            std::fs::create_dir(source.join("later"))?;
+            // Without it the container's mounts are slaves of the host's, and nothing goes back.
+            let b = t.bundle()?.set("/linux/rootfsPropagation", "shared");
+            let b = b.mount("/data", "none", &text(&source), &["rbind", "rshared"]);
+            let b = b.capabilities(&["bounding", "effective", "permitted"], &["CAP_SYS_ADMIN"]);
+            let c = b.does(&["mount tmpfs 0 tmpfs /data/later", "wait"]).live()?;
+            c.seen_so_far()?.value("mount tmpfs 0 tmpfs /data/later")?;
+            let point = format!(" {} ", text(&source.join("later")));
+            contains("mounts outside", &std::fs::read_to_string("/proc/self/mountinfo")?, &point)?;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `listenerPath` and the container process state. The suite is the seccomp agent.
+
+use crate::bench::bundle::Bundle;
+use crate::bench::console::{Message, Receiver};
+use crate::bench::container::Container;
+use crate::bench::prelude::*;
+
+fn filter(path: &str) -> Value {
+    let arch = if cfg!(target_arch = "aarch64") { "SCMP_ARCH_AARCH64" } else { "SCMP_ARCH_X86_64" };
+    json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": [arch],
+        "listenerPath": path,
+        "syscalls": [{"names": ["sched_get_priority_max"], "action": "SCMP_ACT_NOTIFY"}],
+    })
+}
+
+/// Creates and starts a container with a listener; what the listener got.
+fn run<'t>(t: &'t Trial, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Result<(Container<'t>, Message)> {
+    t.needs_listed("/linux/seccomp/actions", "SCMP_ACT_NOTIFY")?;
+    let receiver = Receiver::new(t, "agent")?;
+    let b = change(t.bundle()?.does(&["wait"]).set("/linux/seccomp", filter(&receiver.path)));
+    let message = std::thread::spawn(move || receiver.receive());
+    let c = b.start()?;
+    let message = message.join().map_err(|_| anyhow::anyhow!("the receiver panicked"))??;
+    Ok((c, message))
+}
+
+fn state(message: &Message) -> Result<Value> {
+    serde_json::from_str(&message.text).with_context(|| format!("the container process state: {:?}", message.text))
+}
+
+cases! {
+    /// JSON arrives as the payload.
+    ["seccomp.listener", "seccomp.state.payload", "seccomp.listener.socket"]
+    fn the_listener_gets_the_container_process_state_as_json(t) {
+        let (_c, message) = run(t, |b| b)?;
+        holds("the state is an object", state(&message)?.is_object())?;
+    }
+
+    /// One descriptor, which is one of seccomp's.
+    ["seccomp.listener.fd", "seccomp.state.payload"]
+    fn the_listener_gets_the_seccomp_descriptor(t) {
+        let (_c, message) = run(t, |b| b)?;
+        equal("descriptors", message.files.len(), 1)?;
+        let number = std::os::fd::AsRawFd::as_raw_fd(&message.files[0]);
+        let link = std::fs::read_link(format!("/proc/self/fd/{number}"))?;
+        contains("descriptor", &link.display().to_string(), "seccomp notify")?;
+    }
+
+    /// The names of the descriptors.
+    ["seccomp.state.fds"]
+    fn the_state_names_the_seccomp_descriptor(t) {
+        let (_c, message) = run(t, |b| b)?;
+        same("fds", &state(&message)?["fds"], json!(["seccompFd"]))?;
+    }
+
+    /// Several messages may carry the state, but the descriptor comes with the first.
+    ["seccomp.state.first"]
+    fn the_descriptor_comes_first(t) {
+        // The receiver refuses descriptors after the first message.
+        let (_c, message) = run(t, |b| b)?;
+        equal("descriptors", message.files.len(), 1)?;
+    }
+
+    /// The version.
+    ["seccomp.state.version"]
+    fn the_state_has_a_version(t) {
+        let (_c, message) = run(t, |b| b)?;
+        holds("ociVersion is a string", state(&message)?["ociVersion"].is_string())?;
+    }
+
+    /// The pid as the host sees it.
+    ["seccomp.state.pid"]
+    fn the_state_has_the_pid_as_the_runtime_sees_it(t) {
+        let (c, message) = run(t, |b| b)?;
+        same("pid", &state(&message)?["pid"], c.pid()?)?;
+    }
+
+    /// The state of the container inside.
+    ["seccomp.state.state"]
+    fn the_state_of_the_container_is_in_it(t) {
+        let (c, message) = run(t, |b| b)?;
+        let state = state(&message)?["state"].clone();
+        same("id", &state["id"], c.id.clone())?;
+        same("bundle", &state["bundle"], c.bundle.display().to_string())?;
+        holds("status is a string", state["status"].is_string())?;
+    }
+
+    /// The metadata of the config.
+    ["seccomp.metadata", "seccomp.state.metadata"]
+    fn the_metadata_of_the_config_is_in_it(t) {
+        let (_c, message) = run(t, |b| b.set("/linux/seccomp/listenerMetadata", "opaque, {data}"))?;
+        same("metadata", &state(&message)?["metadata"], "opaque, {data}")?;
+    }
+
+    /// One state, and then the end of the connection.
+    ["seccomp.listener.one", "seccomp.listener.closed"]
+    fn the_connection_is_closed_after_one_state(t) {
+        let (_c, message) = run(t, |b| b)?;
+        state(&message)?;
+        holds("the connection was closed", message.closed)?;
+    }
+
+    /// Nobody listens at the path.
+    ["seccomp.listener.fails"]
+    fn a_listener_that_is_not_there_is_an_error(t) {
+        t.needs_listed("/linux/seccomp/actions", "SCMP_ACT_NOTIFY")?;
+        t.bundle()?.set("/linux/seccomp", filter("/there/is/no/such/socket")).never_runs()?;
+    }
+
+    /// Without the action nobody is told, and the path may lead nowhere.
+    ["seccomp.listener.ignored"]
+    fn a_listener_is_ignored_without_the_action(t) {
+        let mut filter = filter("/there/is/no/such/socket");
+        filter["syscalls"][0]["action"] = json!("SCMP_ACT_ERRNO");
+        t.bundle()?.set("/linux/seccomp", filter).observe()?.value("report")?;
+    }
+
+    /// Metadata without a path.
+    ["seccomp.metadata.alone"]
+    fn metadata_without_a_listener_is_refused(t) {
+        let mut filter = filter("");
+        filter.as_object_mut().context("filter")?.remove("listenerPath");
+        filter["syscalls"][0]["action"] = json!("SCMP_ACT_ERRNO");
+        filter["listenerMetadata"] = json!("data");
+        t.bundle()?.set("/linux/seccomp", filter).never_runs()?;
+    }
+
+    /// The action without a path.
+    ["seccomp.listener", "valid-values"]
+    fn the_action_notify_without_a_listener_is_refused(t) {
+        t.needs_listed("/linux/seccomp/actions", "SCMP_ACT_NOTIFY")?;
+        let mut filter = filter("");
+        filter.as_object_mut().context("filter")?.remove("listenerPath");
+        t.bundle()?.set("/linux/seccomp", filter).never_runs()?;
+    }
+}
