@@ -40,7 +40,7 @@ build-debian:
 	@echo '/* nothing calls the unwinder */' > out/debian/libunwind.a
 	RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
 	CARGO_TARGET_$(call upper,$(MUSL))_LINKER=cc \
-	CARGO_TARGET_$(call upper,$(MUSL))_RUSTFLAGS="-Lnative=/usr/lib/$(ARCH)-linux-musl -Lnative=$$(dirname $$(cc -print-file-name=crtbeginS.o)) -Lnative=$(CURDIR)/out/debian" \
+	CARGO_TARGET_$(call upper,$(MUSL))_RUSTFLAGS="-Lnative=/usr/lib/$(ARCH)-linux-musl -Lnative=$$(dirname $$(cc -print-file-name=crtbeginS.o)) -Lnative=$(CURDIR)/out/debian -Cforce-unwind-tables=no" \
 	/usr/bin/cargo build --locked --release --bin orlop --target $(MUSL) --target-dir target/debian \
 	    -Zbuild-std=std,panic_abort -Zbuild-std-features=
 	@integration/place target/debian/$(MUSL)/release/orlop "static musl, Debian's packages ($$(/usr/bin/rustc --version | cut -d' ' -f1,2))"
