@@ -90,7 +90,7 @@ run --shm-size 8m $IMAGE grep /dev/shm /proc/mounts
 
 ### all mounts of a default container
 #= proc /proc proc
-run $IMAGE sh -c 'sed "s,^overlay .*,overlay,; s,^/dev/vd[^ ]*,DISK," /proc/mounts'
+run $IMAGE cat /proc/mounts | mounts
 
 ### default capabilities, and added and dropped ones
 #= CapEff
@@ -215,7 +215,7 @@ until_true 10 docker exec box test -s /made; docker exec box cat /made
 ### top
 #= sleep 100
 docker run -d --name box $IMAGE sleep 100 >/dev/null
-docker top box -o pid,comm,args | sed 's/^ *[0-9]*/PID/'
+docker top box -o pid,comm,args | sed -E 's/^ *[0-9]+ */PID /; s/ +/ /g'
 
 ### stats
 #= / 64MiB

@@ -20,9 +20,10 @@ pub(crate) struct Request {
 fn main() -> Result<ExitCode> {
     let request = request()?;
     let fine = match request.group.as_str() {
-        "engines" => engines::run(&request)?,
+        "engines" => engines::run(&request, engines::ENGINES, &["runc", "orlop", "crun"])?,
+        "hand" => engines::run(&request, &["hand"], &["runc", "orlop"])?,
         "captures" => captures::run(&request)?,
-        other => bail!("no such group of tests: {other:?}; there are engines and captures"),
+        other => bail!("no such group of tests: {other:?}; there are engines, captures and hand"),
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -88,11 +88,24 @@ impl Scene {
             .replace(&self.runtime.path.display().to_string(), "RUNTIME");
         let mut seen = String::new();
         for line in output.lines() {
-            seen.push_str(&without_ids(line));
+            seen.push_str(&without_ids(&without_time(line)));
             seen.push('\n');
         }
         seen
     }
+}
+
+/// Times in logs, as in `time="2026-01-01T00:00:00Z"`.
+fn without_time(line: &str) -> String {
+    for mark in ["time=\"20", "\"time\":\"20"] {
+        if let Some(start) = line.find(mark)
+            && let Some(length) = line[start + mark.len()..].find('"')
+        {
+            let end = start + mark.len() + length;
+            return format!("{}TIME{}", &line[..start], &line[end + 1..]);
+        }
+    }
+    line.to_string()
 }
 
 /// Words of 12 or 64 hexadecimal digits are ids.

@@ -1,0 +1,345 @@
+# What a person does with a bundle and no engine.  The format is that of docker.sh.
+
+### a bundle of spec runs unchanged
+#= pid 1
+#= status 0
+mkdir -p $DIR/bundles/own; cd $DIR/bundles/own; $RUNTIME_PATH spec; ln -s $ROOTFS rootfs 2>/dev/null; rm rootfs; cp -a $ROOTFS rootfs
+$HERE/terminal run 'wait # |type echo pid $$; exit\n' $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/own own | grep -E '^(pid|status)' | tr -d '<CR>'
+cd $DIR; nothing_left
+
+### the lifecycle: create, start, kill, delete
+#= created
+#= running
+#= stopped
+#= nothing left
+bundle box '.process.args = ["sleep", "100"]'
+rt_create box; echo "create $?"; status_of box; rt start box; echo "start $?"; status_of box
+rt kill box KILL; until_stopped box; status_of box; rt delete box; echo "delete $?"
+message state box; nothing_left
+
+### what state and list say
+#= ociVersion
+bundle box '.process.args = ["sleep", "100"] | .annotations = {"a.b": "c"}'
+rt_create box
+rt state box | jq -S 'keys, .annotations, .status, (.pid > 0), .bundle, .rootfs, .owner'
+rt list | sed -E 's/ +/ /g; s/ [0-9]+ / PID /; s/ 20[^ ]*Z/ TIME/'
+rt list -q; rt list -f json | jq -S '.[0] | keys'
+rt start box; rt kill box 9; until_stopped box; rt state box | jq .pid; rt delete box; rt list -f json
+
+### messages and statuses of what cannot be done
+#= container does not exist
+#= container with given ID already exists
+#= invalid container ID format
+#= cannot delete container box that is not stopped: running
+#= cannot start an already running container
+#= container not running
+#= cannot start a container that has stopped
+bundle box '.process.args = ["sleep", "100"]'
+message start nobody; message kill nobody; message delete nobody; message exec nobody true; message pause nobody
+rt delete --force nobody; echo "delete --force $?"
+message create -b $DIR/bundles/box 'a/b'; message create -b $DIR/bundles/box ..
+rt_create box; message create -b $DIR/bundles/box box
+rt start box; message start box; message delete box; message resume box
+rt kill box 9; until_stopped box
+message kill box; message start box; message exec box true
+
+### exit statuses of run and exec
+#= status 7
+#= status 137
+#= status 255
+box seven 'exit 7'; says rt_run seven
+box killed 'kill -9 $(sh -c "echo \$PPID") & sleep 5' '.linux.namespaces |= map(select(.type != "pid")) | .mounts |= map(select(.type != "proc"))'; says rt_run killed
+bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box
+says rt exec box sh -c 'exit 3'
+says rt exec box sh -c 'kill -9 $$'
+rt exec box nosuch >/dev/null 2>&1; echo "status $?"
+bundle none '.process.args = ["nosuch"]'; rt_run none >/dev/null 2>&1; echo "status $?"
+
+### what cannot be executed
+#= executable file not found in $PATH
+#= no such file or directory
+#= permission denied
+#~ loose
+for program in nosuch /no/such /etc /data/text /bin/garbage; do bundle box ".process.args = [\"$program\"]"; message run -b $DIR/bundles/box box; done
+nothing_left
+
+### a terminal has the size of the person's, follows it, and has no carriage returns added
+#= 30 100
+#= 40 120
+#= status 3
+box box 'stty size; echo ready; read x; stty size; printf "one\ntwo\n"; exit 3' '.process.terminal = true'
+$HERE/terminal run 'wait ready|resize 40 120|type \n' $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/box box
+
+### Ctrl-C and Ctrl-Z reach the program
+#= got INT
+#= got TSTP
+box box 'trap "echo got INT" INT; trap "echo got TSTP" TSTP; echo ready; n=0; while [ $n -lt 2 ]; do n=$((n + 1)); read x; done; exit 4' '.process.terminal = true'
+$HERE/terminal run 'wait ready|type \x03|wait INT|type \x1a|wait TSTP|type \n\n' $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/box box | grep -oE 'got INT|got TSTP|status .*'
+
+### signals to run reach the program
+#= got TERM
+#= status 9
+box box 'trap "echo got TERM; exit 9" TERM; echo ready; while :; do sleep 0.1; done'
+rt_run box > $DIR/bundles/box/log 2>&1 & job=$!
+until_true 10 grep -q ready $DIR/bundles/box/log; kill -TERM $(pgrep -f "^$RUNTIME_PATH --root $DIR/state run" | head -1); wait $job; echo "status $?"; cat $DIR/bundles/box/log
+
+### a console socket is sent the terminal
+#= received 1 descriptor, a terminal
+#= 30 100
+box box 'read x; stty size; tty' '.process.terminal = true'
+$HERE/terminal receive $DIR/bundles/box/console 'type \n' > $DIR/bundles/box/log & job=$!
+until_true 10 test -S $DIR/bundles/box/console
+rt create --console-socket $DIR/bundles/box/console -b $DIR/bundles/box box; rt start box; wait $job; cat $DIR/bundles/box/log
+
+### a console socket and a state root longer than a socket address
+#= received 1 descriptor, a terminal
+long=$DIR/bundles/$(printf 'x%.0s' $(seq 60))/$(printf 'y%.0s' $(seq 60))/$(printf 'z%.0s' $(seq 60)); mkdir -p $long
+box box 'read x; echo long' '.process.terminal = true'
+$HERE/terminal receive $long/console 'type \n' > $DIR/bundles/box/log & job=$!
+until_true 10 test -S $long/console
+$RUNTIME_PATH --root $long/state create --console-socket $long/console -b $DIR/bundles/box box; echo "create $?"
+$RUNTIME_PATH --root $long/state start box; echo "start $?"; wait $job; cat $DIR/bundles/box/log
+until_true 10 $RUNTIME_PATH --root $long/state delete box
+#~ not runc: its console socket path may not be longer than a socket address
+
+### the rules of terminals and sockets
+#= status 1
+bundle box '.process.args = ["true"] | .process.terminal = true'; message create -b $DIR/bundles/box box
+bundle box '.process.args = ["true"]'; message create --console-socket /nowhere -b $DIR/bundles/box box
+
+### pid file, preserved descriptors, activation sockets
+#= from outside
+#= LISTEN_FDS=1
+bundle box '.process.args = ["sleep", "100"]'; rt_create box --pid-file $DIR/bundles/box/pid; [ "$(cat $DIR/bundles/box/pid)" = "$(pid_of box)" ] && echo same pid; wc -l < $DIR/bundles/box/pid
+box fds 'cat <&3; ls /proc/self/fd | wc -l'; echo from outside > $DIR/bundles/fds/file
+rt_run fds --preserve-fds 1 3< $DIR/bundles/fds/file
+box listen 'env | grep ^LISTEN | sort; cat <&3'; echo from systemd > $DIR/bundles/listen/file
+bash -c 'export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"' listen $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/listen listen 3< $DIR/bundles/listen/file
+
+### detach and keep
+#= kept stopped
+bundle box '.process.args = ["sleep", "100"]'; rt run -d -b $DIR/bundles/box box >/dev/null 2>&1 </dev/null; status_of box
+box kept 'exit 2' ; rt run --keep -b $DIR/bundles/kept kept; echo "status $?"; echo "kept $(status_of kept)"
+
+### signals by name and number
+#= 143
+for signal in TERM SIGTERM term 15; do
+    bundle box '.process.args = ["sleep", "100"] | .linux.namespaces |= map(select(.type != "pid"))'; rt_create box; rt start box
+    rt kill box $signal; until_stopped box; echo "$signal $?"; rt delete box; done
+bundle box '.process.args = ["sleep", "100"]'; rt_create box; message kill box NOSUCH; echo 143
+
+### config.json removed after create changes nothing
+#= as created
+box box 'echo as created'; rt_create box; rm $DIR/bundles/box/config.json; rt start box; until_stopped box; output box; rt delete box; nothing_left
+
+### hooks run in order with the state on standard input
+#= poststop stopped
+#~ loose
+hooks=
+for hook in prestart createRuntime createContainer startContainer poststart poststop; do
+    hooks="$hooks | .hooks.$hook = [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"read -r -d X s; echo $hook \$(echo \$s | grep -o '\\\"status\\\": *\\\"[a-z]*' | cut -d'\\\"' -f4) >> $DIR/bundles/box/hooks\"]}]"; done
+box box true ".${hooks# | .}"
+rt_create box; rt start box; until_stopped box; rt delete box; cat $DIR/bundles/box/hooks
+
+### a hook that fails
+#= status 1
+for hook in prestart createRuntime; do
+    box box true ".hooks.$hook = [{path: \"/bin/false\"}]"; rt_create box; echo "$hook status $?"; rt delete --force box; done
+box box 'echo ran' '.hooks.poststart = [{path: "/bin/false"}]'; rt_run box >/dev/null 2>&1; nothing_left
+
+### a hook that hangs is ended by its timeout
+#= status 1
+box box true '.hooks.createRuntime = [{path: "/bin/sleep", args: ["sleep", "100"], timeout: 1}]'; rt_create box; echo "status $?"; rt delete --force box; nothing_left
+
+### while create hangs in a hook, state answers and delete --force works
+#= nothing left
+#~ not runc: it leaves the hook running
+box box true '.hooks.createRuntime = [{path: "/bin/sleep", args: ["sleep", "100"]}]'
+rt_create box & job=$!
+until_true 10 pgrep -f '^sleep 100'; rt state box | jq -r .status; timeout 5 "$RUNTIME_PATH" --root $DIR/state delete --force box; echo "delete $?"; wait $job; nothing_left
+
+### start of a container whose program cannot be executed is an error, and so is a second start
+#~ loose
+#= start 1
+#= second 1
+box box true '.process.args = ["/data/text"]'; rt_create box; created=$?
+rt start box >/dev/null 2>&1; echo "start $?"; rt start box >/dev/null 2>&1; echo "second $?"; rt delete --force box; nothing_left
+
+### start when init is dead or stopped is an error
+#= dead 1
+#= stopped 1
+#~ not runc: start hangs or succeeds on a stopped init
+bundle box '.process.args = ["sleep", "100"]'; rt_create box; kill -9 $(pid_of box); sleep 0.2; rt start box >/dev/null 2>&1; echo "dead $?"; rt delete --force box
+rt_create box; kill -STOP $(pid_of box); timeout 40 "$RUNTIME_PATH" --root $DIR/state start box 2>&1; echo "stopped $?"; rt delete --force box; nothing_left
+
+### a FIFO as /etc/passwd hangs nothing
+#= ran
+#~ not runc: it waits for somebody to write
+cp -a $ROOTFS $DIR/bundles/fifo; rm $DIR/bundles/fifo/etc/passwd; mkfifo $DIR/bundles/fifo/etc/passwd
+bundle box ".root.path = \"$DIR/bundles/fifo\" | .process.args = [\"echo\", \"ran\"]"; rt_run box; rt_run box 2>&1 | grep -q ran && echo ran
+
+### 1,500 bind mounts with 1,024 open files
+#= 1500
+box box 'grep -c " /m/" /proc/mounts' ".root.path = \"$DIR/bundles/many\" | .mounts += [range(1500) | {destination: \"/m/\\(.)\", type: \"bind\", source: \"/etc/hostname\", options: [\"bind\"]}]"
+cp -a $ROOTFS $DIR/bundles/many; jq '.root.readonly = false' $DIR/bundles/box/config.json > $DIR/new && mv $DIR/new $DIR/bundles/box/config.json
+(ulimit -S -n 1024; rt_run box; echo "status $?")
+
+### exec: environment, directory, user, groups, process file
+#= uid=1000
+bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box
+rt exec -e A=1 --cwd /tmp -u 1000:1000 -g 29 box sh -c 'echo $A; pwd; id; grep ^Cap /proc/self/status'
+rt exec --cap CAP_NET_ADMIN --no-new-privs box grep -E '^(Cap|NoNew)' /proc/self/status
+echo '{"args":["sh","-c","id; pwd; echo $X; exit 6"],"cwd":"/etc","env":["PATH=/bin","X=y"],"user":{"uid":7,"gid":8}}' > $DIR/bundles/box/process.json
+says rt exec --process $DIR/bundles/box/process.json box
+says rt exec -d --pid-file $DIR/bundles/box/pid box sleep 50; [ "$(cat /proc/$(cat $DIR/bundles/box/pid)/comm)" = sleep ] && echo detached
+echo piped | rt exec box cat
+
+### exec with a terminal
+#= 30 100
+#= status 5
+bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box
+$HERE/terminal run 'wait ready|type \n' $RUNTIME_PATH --root $DIR/state exec -t box sh -c 'stty size; tty; echo ready; read x; exit 5'
+
+### ps
+#= [
+bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box
+[ "$(rt ps -f json box)" = "[$(pid_of box)]" ] && echo "[ as state says ]"; rt ps box | awk '{print $NF, $(NF-1)}'; rt ps box -o pid,comm | awk '{print $2}'
+
+### pause and resume
+#= paused
+bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box
+rt pause box; status_of box; message exec box true; message resume nobody; rt resume box; status_of box; message resume box; rt exec box echo awake
+rt pause box; rt delete --force box; echo "delete $?"; nothing_left
+
+### update
+#= 33554432
+bundle box '.process.args = ["sleep", "100"] | .linux.resources.memory = {limit: 67108864, swap: 67108864}'; rt_create box; rt start box
+values() { (cd /sys/fs/cgroup; cat memory/$MARK/box/memory.{limit,memsw.limit}_in_bytes cpu/$MARK/box/cpu.{shares,cfs_quota_us,cfs_period_us} pids/$MARK/box/pids.max cpuset/$MARK/box/cpuset.cpus); }
+rt update --memory 32M --memory-swap 32M --cpu-share 300 --cpu-period 50000 --cpu-quota 25000 --pids-limit 20 --cpuset-cpus 0 box; values
+echo '{"memory":{"limit":50331648,"swap":50331648},"pids":{"limit":30}}' | rt update -r - box; values
+message update --cpuset-cpus 999 box | tail -1; values
+
+### events --stats has everything of the schema
+#= cpu.usage.total
+#= memory.usage.limit
+#= pids.current
+#= cpuset.cpus.N
+#~ loose
+bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box
+rt events --stats box | jq -r '.type, .id, ([.data | paths(scalars) | map(if type == "number" then "N" else . end) | join(".")] | unique | .[])' | grep -vE 'raw|blkio|percpu|hugetlb|intel_rdt|psi'
+
+### kill --all and delete --force without a pid namespace of its own end every process of the cgroup
+#= nothing left
+box box 'sleep 1000 & sleep 1001 & echo ready; wait' '.linux.namespaces |= map(select(.type != "pid"))'
+rt_create box; rt start box; until_true 10 grep -q ready $DIR/bundles/box/out; rt kill --all box KILL; until_stopped box; marked | wc -l; rt delete box; echo "delete $?"
+box two 'sleep 1000 & sleep 1001 & echo ready; wait' '.linux.namespaces |= map(select(.type != "pid"))'
+rt_create two; rt start two; until_true 10 grep -q ready $DIR/bundles/two/out; rt delete --force two; echo "delete $?"; nothing_left
+
+### rounds of create, start, kill and delete leave nothing
+#= nothing left
+#~ seconds 600
+bundle box '.process.args = ["sleep", "100"]'; failed=0
+for round in $(seq ${SOAK_ROUNDS:-50}); do rt_create box && rt start box && rt kill box KILL && until_stopped box && rt delete box || failed=$((failed + 1)); done; echo "failed $failed"; nothing_left
+
+### many containers in parallel leave nothing
+#= nothing left
+#~ seconds 600
+n=${SOAK_PARALLEL:-40}; for i in $(seq $n); do bundle box$i '.process.args = ["sleep", "100"]'; done
+one() { rt_create box$1 && rt start box$1 && rt kill box$1 KILL && until_stopped box$1 && rt delete box$1 || echo "box$1 failed"; }
+for i in $(seq $n); do one $i & [ $((i % 50)) -ne 0 ] || wait; done; wait; nothing_left
+
+### the same id in parallel: one wins
+#= 1 created
+#~ not runc: several win
+bundle box '.process.args = ["sleep", "100"]'; for i in 1 2 3 4 5 6; do { rt create -b $DIR/bundles/box box >/dev/null 2>&1 </dev/null && echo won >> $DIR/bundles/box/won; } & done; wait
+echo "$(wc -l < $DIR/bundles/box/won) created"; rt delete --force box; nothing_left
+
+### exec while another process pauses and resumes
+#= both happened
+#= awake
+#~ seconds 300
+#~ not runc: it can be left frozen
+bundle box '.process.args = ["sleep", "1000"]'; rt_create box; rt start box; : > $DIR/bundles/box/ran; : > $DIR/bundles/box/paused
+(while [ ! -e $DIR/bundles/box/over ]; do rt pause box; sleep 0.02; rt resume box; sleep 0.05; done >/dev/null 2>&1) & pauser=$!
+one() { for i in $(seq ${SOAK_EXECS:-15}); do message=$(timeout 10 $RUNTIME_PATH --root $DIR/state exec box true 2>&1 </dev/null); case "$?:$message" in
+    0:*) echo . >> $DIR/bundles/box/ran ;; *paused*) echo . >> $DIR/bundles/box/paused ;; *) echo "neither: $message" ;; esac; done; }
+for worker in 1 2 3 4 5 6 7 8; do one & workers="$workers $!"; done; wait $workers; : > $DIR/bundles/box/over; wait $pauser
+rt resume box >/dev/null 2>&1; [ -s $DIR/bundles/box/ran ] && [ -s $DIR/bundles/box/paused ] && echo both happened; rt exec box echo awake
+
+### SIGKILL at the system calls of create: delete --force cleans up
+#= nothing left
+#= all deleted
+#~ seconds 900
+#~ not runc: it leaves a cgroup in each hierarchy
+kill_points create
+
+### SIGKILL at the system calls of start and delete
+#= nothing left
+#= all deleted
+#~ seconds 900
+#~ not runc: it leaves a cgroup in each hierarchy
+kill_points start; kill_points delete
+
+### the program does not reach the host's binary through /proc
+#= not the binary
+#~ not runc: its copy is of another kind
+bundle box '.process.args = ["/proc/self/exe", "--version"]'; rt_run box 2>&1 | grep -c "orlop version"
+box two 'sleep 100' ; rt_create two; pid=$(pid_of two)
+[ "$(stat -Lc %d:%i /proc/$pid/exe)" = "$(stat -Lc %d:%i $RUNTIME_PATH)" ] && echo "the gate shows the binary" || echo not the binary
+nsenter -t $pid -m -p -U sh -c : 2>/dev/null; rt delete --force two
+
+### called by the name runc
+#= runc version
+ln -sf $RUNTIME_PATH $DIR/runc; $DIR/runc --version | head -1 | cut -d' ' -f1,2; rm $DIR/runc; $RUNTIME_PATH --version | sed 1d | grep -c version
+
+### --init reaps orphans, forwards signals and keeps the exit status
+#= status 7
+#= reaped
+#= got TERM
+#~ not runc: it has no shim
+box box 'exit 7'; says rt run --init -b $DIR/bundles/box box
+box box 'for i in $(seq 300); do (sleep 0.01 &); done; sleep 1; ps | grep -c Z; echo reaped'; says rt run --init -b $DIR/bundles/box box
+box box 'kill -9 $$'; says rt run --init -b $DIR/bundles/box box
+box box 'trap "echo got TERM; exit 9" TERM; echo ready; while :; do sleep 0.1; done'; rt_create box --init; rt start box
+until_true 10 grep -q ready $DIR/bundles/box/out; rt kill box TERM; until_stopped box; output box; rt delete box; nothing_left
+
+### a config without process can be created, and start says so
+#= status 1
+#~ not runc: it refuses to create
+bundle box 'del(.process)'; rt_create box; echo "create $?"; message start box; rt delete --force box; nothing_left
+
+### every wrong thing in a config is named, and nothing is created
+#= nothing left
+#~ not runc: its messages do not name the field
+#~ loose
+wrong() { bundle box "$2"; said=$(message create -b $DIR/bundles/box box); case $said in *"$1"*"status 1"*) ;; *) echo "$1: $said" ;; esac; case $said in *$'\n'*$'\n'*) echo "$1: more than one line: $said" ;; esac; rt delete --force box; }
+wrong ociVersion '.ociVersion = 1'
+wrong root 'del(.root)'
+wrong root.path '.root.path = "/no/such"'
+wrong process.cwd '.process.cwd = "relative"'
+wrong process.args '.process.args = []'
+wrong process.args '.process.args = "sh"'
+wrong process.user.uid '.process.user.uid = -1'
+wrong process.user.uid '.process.user.uid = "root"'
+wrong process.rlimits '.process.rlimits = [{"type": "RLIMIT_NOSUCH", "soft": 1, "hard": 1}]'
+wrong process.rlimits '.process.rlimits = [{"type": "RLIMIT_CORE", "soft": 1, "hard": 1}, {"type": "RLIMIT_CORE", "soft": 1, "hard": 1}]'
+wrong linux.namespaces '.linux.namespaces += [{"type": "nosuch"}]'
+wrong linux.namespaces '.linux.namespaces += [{"type": "pid"}]'
+wrong linux.namespaces '.linux.namespaces |= map(if .type == "pid" then .path = "/no/such" else . end)'
+wrong mounts '.mounts += [{"type": "tmpfs"}]'
+wrong mounts '.mounts += [{"destination": "/x", "type": "bind", "source": "/no/such", "options": ["bind"]}]'
+wrong linux.resources.memory.limit '.linux.resources.memory.limit = "much"'
+wrong linux.resources.cpu.cpus '.linux.resources.cpu.cpus = "a-b"'
+wrong linux.seccomp.defaultAction '.linux.seccomp = {"defaultAction": "SCMP_ACT_NOSUCH"}'
+wrong linux.seccomp.syscalls '.linux.seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_X"}]}'
+wrong linux.seccomp.flags '.linux.seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_X"]}'
+wrong linux.sysctl '.linux.sysctl = {"vm.swappiness": "1"}'
+wrong hooks '.hooks = {"poststart": [{"path": "relative"}]}'
+wrong linux.devices '.linux.devices = [{"path": "/dev/x", "type": "z"}]'
+wrong linux.rootfsPropagation '.linux.rootfsPropagation = "sideways"'
+wrong hostname '.hostname = "x" | .linux.namespaces |= map(select(.type != "uts"))'
+wrong linux.uidMappings '.linux.uidMappings = [{"containerID": 0, "hostID": 0, "size": 1}]'
+wrong process.consoleSize '.process.consoleSize = {"height": "x", "width": 1}'
+wrong process.oomScoreAdj '.process.oomScoreAdj = 5000'
+printf '{"ociVersion": ' > $DIR/bundles/box/config.json; message create -b $DIR/bundles/box box
+nothing_left
