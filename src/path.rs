@@ -6,7 +6,9 @@
 
 use crate::error::{Context, Error, Result};
 use crate::sys::fs::{self, Stat};
-use crate::sys::mount::{RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2};
+use crate::sys::mount::{
+    RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2, openat2_if_there,
+};
 use crate::sys::{self, file};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -146,14 +148,26 @@ impl Root {
         openat2(&self.0, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
     }
 
+    fn find_raw(&self, path: &str) -> sys::Result<Option<Handle>> {
+        let found = openat2_if_there(&self.0, path, libc::O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+        Ok(found?.map(Handle))
+    }
+
+    /// Like [`Root::find`], but `None` where nothing is.
+    pub fn find_if_there(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
+        self.find_raw(path.relative())
+    }
+
     /// A handle of what is there.
     pub fn find(&self, path: &InRoot) -> sys::Result<Handle> {
         self.open(path, libc::O_PATH).map(Handle)
     }
 
-    /// Like [`Root::find`], but a symbolic link at the end is found itself.
-    pub fn find_no_follow(&self, path: &InRoot) -> sys::Result<Handle> {
-        self.open(path, libc::O_PATH | libc::O_NOFOLLOW).map(Handle)
+    /// Like [`Root::find_if_there`], but a symbolic link at the end is found itself.
+    pub fn find_no_follow(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
+        let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+        let found = openat2_if_there(&self.0, path.relative(), libc::O_PATH | libc::O_NOFOLLOW, 0, resolve);
+        Ok(found?.map(Handle))
     }
 
     /// Like [`Root::find`], but a symbolic link anywhere on the way is an error (ELOOP).
@@ -174,16 +188,22 @@ impl Root {
     /// # Errors
     /// Where a component is no directory (ENOTDIR), or the tree changes too often meanwhile.
     pub fn create(&self, path: &InRoot, kind: Create) -> Result<Handle> {
-        match self.find(path) {
-            Err(e) if e.is(libc::ENOENT) => self.create_missing(path, kind).with(|| format!("create {path}")),
-            other => Ok(other?),
+        Ok(self.find_or_create(path, kind)?.0)
+    }
+
+    /// Like [`Root::create`], and whether it was there already.
+    pub fn find_or_create(&self, path: &InRoot, kind: Create) -> Result<(Handle, bool)> {
+        match self.find_if_there(path)? {
+            Some(handle) => Ok((handle, true)),
+            None => Ok((self.create_missing(path, kind).with(|| format!("create {path}"))?, false)),
         }
     }
 
     fn create_missing(&self, path: &InRoot, kind: Create) -> Result<Handle> {
         let mut parts: Vec<String> = path.relative().split('/').map(String::from).collect();
+        let mut known = parts.len() - 1;
         for _ in 0..MAX_LINKS {
-            let (mut dir, mut depth) = self.deepest(&parts)?;
+            let (mut dir, mut depth) = self.deepest(&parts[..known])?;
             loop {
                 if depth == parts.len() {
                     return Ok(dir);
@@ -193,6 +213,7 @@ impl Root {
                     Step::Into(next) => (dir, depth) = (next, depth + 1),
                     Step::Link(target) => {
                         parts = through_link(&target, &parts, depth);
+                        known = parts.len();
                         break;
                     }
                 }
@@ -204,10 +225,8 @@ impl Root {
     /// The longest beginning of `parts` that exists, and how many parts that is.
     fn deepest(&self, parts: &[String]) -> Result<(Handle, usize)> {
         for depth in (1..=parts.len()).rev() {
-            match self.open_raw(&parts[..depth].join("/"), libc::O_PATH) {
-                Ok(fd) => return Ok((Handle(fd), depth)),
-                Err(e) if e.is(libc::ENOENT) => {}
-                Err(e) => return Err(e.into()),
+            if let Some(handle) = self.find_raw(&parts[..depth].join("/"))? {
+                return Ok((handle, depth));
             }
         }
         Ok((Handle(self.open_raw(".", libc::O_PATH)?), 0))
@@ -241,9 +260,11 @@ impl Root {
     /// # Errors
     /// When it is not a regular file, or longer than 1 MiB.
     pub fn read(&self, path: &InRoot) -> Result<Option<Vec<u8>>> {
-        let handle = match self.find(path) {
-            Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => return Ok(None),
-            other => other?,
+        let handle = match self.find_if_there(path) {
+            Ok(Some(handle)) => handle,
+            Ok(None) => return Ok(None),
+            Err(e) if e.is(libc::ENOTDIR) => return Ok(None),
+            Err(e) => return Err(e.into()),
         };
         let seen = handle.stat()?;
         let refuse = |why: &str| Err(Error::system(format!("{path} in the root filesystem {why}")));

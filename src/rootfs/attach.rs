@@ -57,7 +57,6 @@ impl Rootfs {
             device::create(&built.root, &self.devices, self.user_namespace)?;
             device::link(&built.root)?;
         }
-        fs::change_dir_to(&built.root)?;
         Ok(built)
     }
 
@@ -91,7 +90,7 @@ impl Built<'_> {
             Kind::Bind { source, .. } => self.bind(mount, source, prepared),
             Kind::Filesystem { kind, source } => self.filesystem(mount, kind, source),
             Kind::Cgroup => {
-                let place = self.place(mount, Create::Directory)?;
+                let (place, _) = self.place(mount, Create::Directory)?;
                 cgroup::mount(mount, &place, cgroups, self.rootfs.label.as_deref())
             }
             Kind::Remount => {
@@ -121,7 +120,7 @@ impl Built<'_> {
             ProcFd::checked(tree.as_fd().try_clone_to_owned().map_err(|e| Error::system(e.to_string()))?)?;
         }
         let kind = if fs::stat(&tree)?.is_dir() { Create::Directory } else { Create::File };
-        let place = self.place(mount, kind)?;
+        let (place, _) = self.place(mount, kind)?;
         put(&tree, &place, changes)
     }
 
@@ -141,10 +140,11 @@ impl Built<'_> {
 
     fn filesystem(&mut self, mount: &Mount, kind: &str, source: &str) -> Result<()> {
         let of_kernel = kind == "proc" || kind == "sysfs";
-        let existed = kind == "tmpfs" && self.root.find(&mount.destination).is_ok();
-        let place =
-            if of_kernel { self.ordinary_directory(mount, kind)? } else { self.place(mount, Create::Directory)? };
-        let extra = if existed { mode_of_covered(mount, &place)? } else { None };
+        let (place, existed) = match of_kernel {
+            true => (self.ordinary_directory(mount, kind)?, true),
+            false => self.place(mount, Create::Directory)?,
+        };
+        let extra = if existed && kind == "tmpfs" { mode_of_covered(mount, &place)? } else { None };
         let new = New { kind, source, options: &mount.options, label: self.rootfs.label.as_deref(), extra };
         let late = self.is_filled_later(mount);
         if new.needs_old_call() {
@@ -196,18 +196,18 @@ impl Built<'_> {
         if place.stat()?.is_dir() { Ok(place) } else { Err(ordinary(Error::system("it is not a directory"))) }
     }
 
-    /// The destination of a mount, made if it is missing.
-    fn place(&self, mount: &Mount, kind: Create) -> Result<Handle> {
-        let place = if mount.options.destination_no_follow {
-            match self.root.find_no_follow(&mount.destination) {
-                Err(e) if e.is(libc::ENOENT) => self.root.create(&mount.destination, kind)?,
-                other => other?,
-            }
-        } else {
-            self.root.create(&mount.destination, kind)?
+    /// The destination of a mount, made if it is missing, and whether it was there.
+    fn place(&self, mount: &Mount, kind: Create) -> Result<(Handle, bool)> {
+        let found = match mount.options.destination_no_follow {
+            true => self.root.find_no_follow(&mount.destination)?,
+            false => None,
+        };
+        let (place, existed) = match found {
+            Some(place) => (place, true),
+            None => self.root.find_or_create(&mount.destination, kind)?,
         };
         self.refuse_inside_proc(mount, &place)?;
-        Ok(place)
+        Ok((place, existed))
     }
 
     /// Whatever way the destination led into a procfs: there, only a few files may be covered.

@@ -7,11 +7,11 @@
 use super::options::{Attributes, Options, Propagation};
 use crate::error::{Context, Error, Result};
 use crate::procfs::ProcFd;
-use crate::sys::fs;
 use crate::sys::mount::{
     self, MOUNT_ATTR_ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME, MountAttr,
 };
+use crate::sys::{file, fs};
 use libc::{
     MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_REC, MS_REMOUNT,
     MS_STRICTATIME, c_ulong,
@@ -62,7 +62,7 @@ pub(crate) fn of(options: &Options) -> Vec<Change> {
 /// Makes the changes to a mount that may still be detached; gives back those that must wait until it is attached, as this
 /// kernel has no `mount_setattr`.
 pub(crate) fn apply(tree: impl AsFd, changes: Vec<Change>) -> Result<Vec<Change>> {
-    for change in &changes {
+    for change in changes.iter().filter(|change| **change != Change::default()) {
         let attr = MountAttr {
             set: change.attributes.set,
             clear: change.attributes.clear,
@@ -107,12 +107,15 @@ fn apply_old(tree: impl AsFd, change: &Change) -> Result<()> {
     Ok(())
 }
 
-/// `mount(2)` on what a descriptor names, through a procfs of our own. Changes the current directory.
+/// `mount(2)` on what a descriptor names, through a procfs of our own.
 pub(crate) fn mount_by_number(target: impl AsFd, how: &mount::Mount<'_>) -> Result<()> {
     let target = target.as_fd();
+    let here = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
     let proc = ProcFd::open()?;
     fs::change_dir_to(&proc)?;
-    mount::mount(format!("self/fd/{}", target.as_raw_fd()), how).with(|| format!("fd {}", target.as_raw_fd()))
+    let mounted = mount::mount(format!("self/fd/{}", target.as_raw_fd()), how);
+    fs::change_dir_to(&here)?;
+    mounted.with(|| format!("fd {}", target.as_raw_fd()))
 }
 
 const FLAGS: [(u64, c_ulong); 8] = [

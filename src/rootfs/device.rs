@@ -182,7 +182,8 @@ pub(crate) fn link(root: &Root) -> Result<()> {
         ("/proc/self/fd/2", "stderr"),
     ];
     let dir = root.mkdir_all(&InRoot::new("/dev"))?;
-    let kcore = root.find(&InRoot::new("/proc/kcore")).is_ok().then_some(("/proc/kcore", "core"));
+    let kcore = matches!(root.find_if_there(&InRoot::new("/proc/kcore")), Ok(Some(_)));
+    let kcore = kcore.then_some(("/proc/kcore", "core"));
     for (target, name) in LINKS.into_iter().chain(kcore) {
         unless_there(fs::symlink_at(target, &dir, name)).with(|| format!("link /dev/{name}"))?;
     }

@@ -124,9 +124,8 @@ fn protect_one(place: &Handle) -> Result<()> {
 }
 
 fn existing(root: &Root, path: &InRoot) -> sys::Result<Option<Handle>> {
-    match root.find(path) {
-        Ok(handle) => Ok(Some(handle)),
-        Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Ok(None),
-        Err(e) => Err(e),
+    match root.find_if_there(path) {
+        Err(e) if e.is(libc::ENOTDIR) => Ok(None),
+        other => other,
     }
 }

@@ -1,9 +1,9 @@
 //! Mounts: the calls by descriptor of Linux 5.2 and later, and what is left of `mount(2)`.
 #![allow(unsafe_code)]
 
-use super::{Errno, Failure, Result, check, check_again, file, quote, show, with_c_str};
+use super::{Errno, Failure, Result, check, file, quote, show, with_c_str};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Of `open_tree`: a copy of the mount instead of a reference to it.
 pub const OPEN_TREE_CLONE: u32 = 1;
@@ -60,23 +60,56 @@ struct OpenHow {
 /// EAGAIN (something was renamed or mounted meanwhile, so that the kernel cannot be sure) is tried again, a bounded number
 /// of times.
 pub fn openat2(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
-    const ATTEMPTS: u32 = 128;
     let (dir, path) = (dir.as_fd(), path.as_ref());
+    try_openat2(dir, path, flags, mode, resolve)?.map_err(|errno| openat2_failed(dir, path, flags, resolve, errno))
+}
+
+/// Like [`openat2`], but `None` where nothing is (ENOENT), which is not rendered, as it may well be expected.
+pub fn openat2_if_there(
+    dir: impl AsFd,
+    path: impl AsRef<[u8]>,
+    flags: i32,
+    mode: u32,
+    resolve: u64,
+) -> Result<Option<OwnedFd>> {
+    let (dir, path) = (dir.as_fd(), path.as_ref());
+    match try_openat2(dir, path, flags, mode, resolve)? {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno(libc::ENOENT)) => Ok(None),
+        Err(errno) => Err(openat2_failed(dir, path, flags, resolve, errno)),
+    }
+}
+
+fn try_openat2(
+    dir: BorrowedFd<'_>,
+    path: &[u8],
+    flags: i32,
+    mode: u32,
+    resolve: u64,
+) -> Result<std::result::Result<OwnedFd, Errno>> {
+    const ATTEMPTS: u32 = 128;
     let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: mode.into(), resolve };
     let mut attempts = 0;
     with_c_str(path, |c| {
         loop {
-            let opened = check_again(
+            let fd =
                 // SAFETY: `c` is a C string and `how` of the size given; both outlive the call, which writes to neither.
-                || unsafe { libc::syscall(libc::SYS_openat2, dir.as_raw_fd(), c.as_ptr(), &how, size_of::<OpenHow>()) },
-                || format!("openat2({}, {}, {flags:#x}, resolve {resolve:#x})", show(dir), quote(path)),
-            );
-            match opened {
-                Err(e) if e.is(libc::EAGAIN) && attempts < ATTEMPTS => attempts += 1,
-                other => return Ok(file::own(other?)),
+                unsafe { libc::syscall(libc::SYS_openat2, dir.as_raw_fd(), c.as_ptr(), &how, size_of::<OpenHow>()) };
+            if fd >= 0 {
+                return Ok(Ok(file::own(fd)));
+            }
+            match Errno::last() {
+                Errno(libc::EINTR) => {}
+                Errno(libc::EAGAIN) if attempts < ATTEMPTS => attempts += 1,
+                errno => return Ok(Err(errno)),
             }
         }
     })
+}
+
+#[cold]
+fn openat2_failed(dir: BorrowedFd<'_>, path: &[u8], flags: i32, resolve: u64, errno: Errno) -> Failure {
+    Failure::new(format!("openat2({}, {}, {flags:#x}, resolve {resolve:#x})", show(dir), quote(path)), errno)
 }
 
 /// `open_tree(2)`, since Linux 5.2. An empty path means `dir` itself. O_CLOEXEC is always set.
