@@ -1,7 +1,7 @@
 //! What a caller asks of a container, parsed: one plain struct for each command that takes more than an id.
 //!
-//! A field that is `None`, `false` or empty was not given on the command line. Paths are as the caller wrote them and mean
-//! something relative to the working directory of the call.
+//! A field that is `None`, `false` or empty was not given on the command line. Paths other than `bundle` must be absolute where
+//! a container is made: that changes the working directory to the bundle's.
 
 mod cgroup;
 mod id;

@@ -7,7 +7,7 @@ use orlop::container::request::{
     KillRequest, ListRequest, ManageCgroups, NetworkLock, ProcessChanges, PsRequest, ResourceChanges, ResourceSource,
     RestoreRequest, RunRequest, Signal, SpecRequest, SubCgroup, UpdateRequest, User, size,
 };
-use orlop::error::{Context, Error, Kind, Result};
+use orlop::error::{Context, Error, IoContext, Kind, Result};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -28,6 +28,12 @@ impl Given {
 
     fn path(&self, flag: &str) -> Option<PathBuf> {
         self.last(flag).filter(|v| !v.is_empty()).map(PathBuf::from)
+    }
+
+    /// A path that still means the same when the library has gone into the bundle.
+    fn absolute(&self, flag: &str) -> Result<Option<PathBuf>> {
+        let absolute = |p: PathBuf| std::path::absolute(&p).call(|| format!("absolute path of {}", p.display()));
+        self.path(flag).map(absolute).transpose()
     }
 
     fn text(&self, flag: &str) -> Result<Option<String>> {
@@ -77,10 +83,10 @@ impl Line {
         Ok(CreateRequest {
             id: self.id()?,
             bundle: given.path("bundle").unwrap_or_else(|| ".".into()),
-            config: given.path("config"),
-            console_socket: given.path("console-socket"),
-            pidfd_socket: given.path("pidfd-socket"),
-            pid_file: given.path("pid-file"),
+            config: given.absolute("config")?,
+            console_socket: given.absolute("console-socket")?,
+            pidfd_socket: given.absolute("pidfd-socket")?,
+            pid_file: given.absolute("pid-file")?,
             no_pivot: given.on("no-pivot"),
             no_new_keyring: given.on("no-new-keyring"),
             preserve_fds: descriptors(preserve_fds)?,
@@ -143,9 +149,9 @@ impl Line {
             id: self.id()?,
             process,
             detach: given.on("detach"),
-            pid_file: given.path("pid-file"),
-            console_socket: given.path("console-socket"),
-            pidfd_socket: given.path("pidfd-socket"),
+            pid_file: given.absolute("pid-file")?,
+            console_socket: given.absolute("console-socket")?,
+            pidfd_socket: given.absolute("pidfd-socket")?,
             preserve_fds: descriptors(given.number("preserve-fds")?.unwrap_or(0))?,
             cgroups: cgroups.iter().filter(|c| !c.is_empty()).map(|c| SubCgroup::parse(c)).collect::<Result<_>>()?,
             ignore_paused: given.on("ignore-paused"),
@@ -219,8 +225,10 @@ impl Line {
         let given = &self.given;
         Ok(CriuOptions {
             criu: criu.into(),
-            image_path: given.path("image-path").unwrap_or_else(|| "checkpoint".into()),
-            work_path: given.path("work-path"),
+            image_path: given
+                .absolute("image-path")?
+                .unwrap_or(std::path::absolute("checkpoint").call(|| "getcwd".into())?),
+            work_path: given.absolute("work-path")?,
             tcp_established: given.on("tcp-established"),
             ext_unix_sk: given.on("ext-unix-sk"),
             shell_job: given.on("shell-job"),
