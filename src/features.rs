@@ -3,9 +3,11 @@
 //! It says what this build recognises, whatever the machine has; only `supportedFlags` asks the kernel. Each list is that
 //! of the code that carries it out, so that the document cannot promise more.
 
+mod annotations;
 mod lists;
 
 use crate::error::{Error, Result};
+use crate::process::capability::NAMES;
 use crate::sys::filter;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ pub struct Features {
     pub mount_options: &'static [&'static str],
     pub linux: Linux,
     pub annotations: BTreeMap<&'static str, &'static str>,
-    pub potentially_unsafe_config_annotations: &'static [&'static str],
+    pub potentially_unsafe_config_annotations: Vec<&'static str>,
 }
 
 /// Its part for Linux.
@@ -34,7 +36,7 @@ pub struct Features {
 #[allow(missing_docs)] // The fields are those of features-linux.md.
 pub struct Linux {
     pub namespaces: &'static [&'static str],
-    pub capabilities: &'static [&'static str],
+    pub capabilities: Vec<String>,
     pub cgroup: Cgroup,
     pub seccomp: Seccomp,
     pub apparmor: Enabled,
@@ -111,7 +113,7 @@ impl Features {
             mount_options: lists::MOUNT_OPTIONS,
             linux: Linux {
                 namespaces: lists::NAMESPACES,
-                capabilities: lists::CAPABILITIES,
+                capabilities: NAMES.iter().map(|name| format!("CAP_{name}")).collect(),
                 cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
                 seccomp: Seccomp {
                     enabled: true,
@@ -129,7 +131,7 @@ impl Features {
                 net_devices: Enabled { enabled: true },
             },
             annotations: BTreeMap::from([("orlop.version", env!("CARGO_PKG_VERSION"))]),
-            potentially_unsafe_config_annotations: lists::UNSAFE_ANNOTATIONS,
+            potentially_unsafe_config_annotations: unsafe_annotations(),
         }
     }
 
@@ -141,6 +143,14 @@ impl Features {
         let written = self.serialize(&mut writer).map_err(|e| Error::internal(e.to_string()));
         written.and_then(|()| String::from_utf8(text).map_err(|e| Error::internal(e.to_string())))
     }
+}
+
+fn unsafe_annotations() -> Vec<&'static str> {
+    annotations::ANNOTATIONS
+        .iter()
+        .filter(|annotation| annotation.is_unsafe)
+        .map(|annotation| annotation.name)
+        .collect()
 }
 
 /// Those filter flags that this kernel knows.
@@ -196,8 +206,7 @@ mod tests {
 
     #[test]
     fn lists_have_no_entry_twice() {
-        for list in [lists::MOUNT_OPTIONS, lists::CAPABILITIES, lists::ARCHITECTURES, lists::ACTIONS, lists::NAMESPACES]
-        {
+        for list in [lists::MOUNT_OPTIONS, lists::ARCHITECTURES, lists::ACTIONS, lists::NAMESPACES] {
             let mut seen = list.to_vec();
             seen.sort_unstable();
             seen.dedup();

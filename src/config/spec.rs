@@ -66,3 +66,10 @@ records! {
         timeout: i64 = "timeout",
     }
 }
+
+impl Spec<'_> {
+    /// The value of an annotation.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.annotations.iter().flatten().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
+    }
+}

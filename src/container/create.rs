@@ -58,6 +58,7 @@ pub(super) fn make(
 ) -> Result<Made> {
     let bundle = Bundle::open(request)?;
     let spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
+    let receiver = super::annotations::pidfd_receiver(&spec)?;
     let inherited = Inherited::take(request.preserve_fds)?;
     let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited)?;
     let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
@@ -77,7 +78,7 @@ pub(super) fn make(
         }
     };
     let made = Made { launched, entry, record, hooks: parts.plan.hooks };
-    match hand_over(request, &made.launched) {
+    match hand_over(request, receiver, &made.launched) {
         Ok(()) => Ok(made),
         Err(error) => {
             let _ = process::pidfd_send_signal(&made.launched.pidfd, libc::SIGKILL);
@@ -143,6 +144,7 @@ impl Parts {
         let mut program = spec.process.as_ref().map(|p| Program::parse("process", p, linux)).transpose()?;
         if let Some(program) = &mut program {
             inherited.announce(&mut program.env);
+            program.keep_groups = super::annotations::keep_groups(spec)?;
             super::security::check(program)?;
         }
         let filter = linux.and_then(|linux| linux.seccomp.as_ref()).map(Filter::parse).transpose()?;
@@ -324,9 +326,12 @@ pub(super) fn hook_state(record: &Record, status: Status, pid: Pid) -> Vec<u8> {
 }
 
 /// Tells the caller who the process is.
-fn hand_over(request: &CreateRequest, launched: &Launched) -> Result<()> {
+fn hand_over(request: &CreateRequest, receiver: Option<&Path>, launched: &Launched) -> Result<()> {
     if let Some(path) = &request.pidfd_socket {
         super::console::send_fd(path, &launched.pidfd, b"pidfd").at("--pidfd-socket")?;
+    }
+    if let Some(path) = receiver {
+        super::console::send_fd(path, &launched.pidfd, b"pidfd").at("run.oci.pidfd_receiver")?;
     }
     if let Some(path) = &request.pid_file {
         write_pid_file(path, launched.pid)?;

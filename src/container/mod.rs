@@ -1,5 +1,6 @@
 //! The operations on containers: one short function each.
 
+mod annotations;
 mod console;
 mod context;
 mod create;

@@ -8,11 +8,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// An annotation that says neither true nor false, or no duration.
 pub(super) fn asked(flag: bool, spec: &Spec<'_>) -> Result<Option<u32>> {
-    let annotation = |name: &str| {
-        let found = spec.annotations.iter().flatten().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_ref())
-    };
-    let wanted = match annotation("orlop.init") {
+    let wanted = match spec.annotation("orlop.init") {
         None | Some("false") => flag,
         Some("true") => true,
         Some(other) => {
@@ -22,7 +18,7 @@ pub(super) fn asked(flag: bool, spec: &Spec<'_>) -> Result<Option<u32>> {
             ));
         }
     };
-    let grace = match annotation("orlop.init.grace") {
+    let grace = match spec.annotation("orlop.init.grace") {
         None => 0,
         Some(text) => super::request::size::duration(text)
             .ok()

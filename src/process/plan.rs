@@ -136,7 +136,7 @@ impl Plan {
             (flag::GATE, self.waits_at_gate),
             (flag::SHIM, self.shim.is_some()),
             (flag::SUBREAPER, self.shim.is_some() && !own_pids),
-            (flag::GROUPS, program.is_some()),
+            (flag::GROUPS, program.is_some_and(|program| !program.keep_groups)),
             (flag::NO_NEW_PRIVS, program.is_some_and(|program| program.no_new_privs)),
             (flag::UMASK, program.is_some_and(|program| program.umask.is_some())),
             (flag::LISTENER, self.filter.as_ref().is_some_and(|filter| filter.notify.is_some())),

@@ -25,6 +25,8 @@ pub struct Program {
     pub gid: u32,
     /// Supplementary groups.
     pub groups: Vec<u32>,
+    /// Keep the caller's groups instead.
+    pub keep_groups: bool,
     /// The mask of file modes, if it is to be set.
     pub umask: Option<u32>,
     /// The capability sets.
@@ -71,6 +73,7 @@ impl Program {
             uid: id(&format!("{field}.user.uid"), user.uid)?,
             gid: id(&format!("{field}.user.gid"), user.gid)?,
             groups: user.additional_gids.unwrap_or_default(),
+            keep_groups: false,
             umask: user.umask,
             capabilities: Sets::parse(&format!("{field}.capabilities"), &written_sets, last)?,
             no_new_privs: written.no_new_privileges.unwrap_or(false),
