@@ -12,7 +12,7 @@ use crate::namespaces::{self, Kind as Ns, Namespaces};
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{self, Plan};
 use crate::process::program::Program;
-use crate::process::seccomp::Filter;
+use crate::process::seccomp::{Filter, Kernel};
 use crate::rootfs::{self, CgroupView, Rootfs, Sources};
 use crate::state::{self, Entry, ProcessId, Record, Status, Store};
 use crate::sys::process::{self, Pid, SingleThreaded};
@@ -147,7 +147,8 @@ impl Parts {
             program.keep_groups = super::annotations::keep_groups(spec)?;
             super::security::check(program)?;
         }
-        let filter = linux.and_then(|linux| linux.seccomp.as_ref()).map(Filter::parse).transpose()?;
+        let filter = linux.and_then(|linux| linux.seccomp.as_ref());
+        let filter = filter.map(|seccomp| Filter::parse(seccomp, &Kernel::default())).transpose()?.flatten();
         let rootfs = Rootfs::parse(spec, &bundle.path, super::security::facts())?;
         if !namespaces.has(Ns::Mount) {
             return Err(Error::config("linux.namespaces", "a container needs a mount namespace of its own")

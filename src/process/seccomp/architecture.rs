@@ -1,0 +1,141 @@
+//! Architectures: what the kernel reports for a call (`AUDIT_ARCH_*` in linux/audit.h), and how its numbers are found.
+
+use super::multiplex;
+use super::tables::Row;
+
+/// An architecture whose calls the kernel of this build can report.
+pub(super) struct Architecture {
+    /// As the config spells it.
+    pub(super) name: &'static str,
+    /// `seccomp_data.arch`.
+    pub(super) audit: u32,
+    /// Whether registers, so arguments, have 64 bits.
+    pub(super) wide: bool,
+    /// Whether `socket` and its like, and `semget` and its like, can also be called through `socketcall` and `ipc`.
+    pub(super) multiplexed: bool,
+    column: usize,
+    /// What is added to the numbers of the table.
+    offset: u32,
+}
+
+/// The bit that x32 has in its numbers; it shares all else with x86_64.
+pub(super) const X32_BIT: u32 = 0x4000_0000;
+/// Numbers from here on are private calls of 32-bit ARM (arch/arm/include/uapi/asm/unistd.h), not newer ones.
+pub(super) const ARM_PRIVATE: u32 = 0x000f_0000;
+/// Where the table has them, so that its numbers fit 16 bits.
+const ARM_PRIVATE_ROWS: u32 = 0xf000;
+
+const fn architecture(name: &'static str, audit: u32, column: usize) -> Architecture {
+    const WIDE: u32 = 0x8000_0000;
+    Architecture { name, audit, wide: audit & WIDE != 0, multiplexed: false, column, offset: 0 }
+}
+
+/// The native architecture first. libseccomp always filters it, so a config need not list it.
+#[cfg(target_arch = "x86_64")]
+pub(super) static FAMILY: [Architecture; 3] = [
+    architecture("SCMP_ARCH_X86_64", 0xc000_003e, 0),
+    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_X86", 0x4000_0003, 1) },
+    Architecture { wide: false, offset: X32_BIT, ..architecture("SCMP_ARCH_X32", 0xc000_003e, 2) },
+];
+#[cfg(target_arch = "x86")]
+pub(super) static FAMILY: [Architecture; 1] =
+    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_X86", 0x4000_0003, 1) }];
+#[cfg(target_arch = "aarch64")]
+pub(super) static FAMILY: [Architecture; 2] =
+    [architecture("SCMP_ARCH_AARCH64", 0xc000_00b7, 0), architecture("SCMP_ARCH_ARM", 0x4000_0028, 1)];
+#[cfg(target_arch = "arm")]
+pub(super) static FAMILY: [Architecture; 1] = [architecture("SCMP_ARCH_ARM", 0x4000_0028, 1)];
+#[cfg(all(target_arch = "mips64", target_endian = "little"))]
+pub(super) static FAMILY: [Architecture; 3] = [
+    architecture("SCMP_ARCH_MIPSEL64", 0xc000_0008, 0),
+    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_MIPSEL", 0x4000_0008, 1) },
+    Architecture { wide: false, ..architecture("SCMP_ARCH_MIPSEL64N32", 0xe000_0008, 2) },
+];
+#[cfg(all(target_arch = "mips64", target_endian = "big"))]
+pub(super) static FAMILY: [Architecture; 3] = [
+    architecture("SCMP_ARCH_MIPS64", 0x8000_0008, 0),
+    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_MIPS", 0x0000_0008, 1) },
+    Architecture { wide: false, ..architecture("SCMP_ARCH_MIPS64N32", 0xa000_0008, 2) },
+];
+#[cfg(all(target_arch = "mips", target_endian = "little"))]
+pub(super) static FAMILY: [Architecture; 1] =
+    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_MIPSEL", 0x4000_0008, 1) }];
+#[cfg(all(target_arch = "mips", target_endian = "big"))]
+pub(super) static FAMILY: [Architecture; 1] =
+    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_MIPS", 0x0000_0008, 1) }];
+#[cfg(all(target_arch = "powerpc64", target_endian = "little"))]
+pub(super) static FAMILY: [Architecture; 1] =
+    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_PPC64LE", 0xc000_0015, 0) }];
+#[cfg(all(target_arch = "powerpc64", target_endian = "big"))]
+pub(super) static FAMILY: [Architecture; 2] = [
+    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_PPC64", 0x8000_0015, 0) },
+    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_PPC", 0x0000_0014, 1) },
+];
+#[cfg(target_arch = "powerpc")]
+pub(super) static FAMILY: [Architecture; 1] =
+    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_PPC", 0x0000_0014, 1) }];
+#[cfg(target_arch = "s390x")]
+pub(super) static FAMILY: [Architecture; 2] = [
+    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_S390X", 0x8000_0016, 0) },
+    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_S390", 0x0000_0016, 1) },
+];
+#[cfg(target_arch = "riscv64")]
+pub(super) static FAMILY: [Architecture; 1] = [architecture("SCMP_ARCH_RISCV64", 0xc000_00f3, 0)];
+#[cfg(target_arch = "loongarch64")]
+pub(super) static FAMILY: [Architecture; 1] = [architecture("SCMP_ARCH_LOONGARCH64", 0xc000_0102, 0)];
+#[cfg(target_arch = "m68k")]
+pub(super) static FAMILY: [Architecture; 1] =
+    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_M68K", 0x0000_0004, 0) }];
+
+/// Every architecture that a config may name (config-linux.md, "Seccomp").
+pub const ARCHITECTURES: [&str; 23] = [
+    "SCMP_ARCH_X86",
+    "SCMP_ARCH_X86_64",
+    "SCMP_ARCH_X32",
+    "SCMP_ARCH_ARM",
+    "SCMP_ARCH_AARCH64",
+    "SCMP_ARCH_MIPS",
+    "SCMP_ARCH_MIPS64",
+    "SCMP_ARCH_MIPS64N32",
+    "SCMP_ARCH_MIPSEL",
+    "SCMP_ARCH_MIPSEL64",
+    "SCMP_ARCH_MIPSEL64N32",
+    "SCMP_ARCH_PPC",
+    "SCMP_ARCH_PPC64",
+    "SCMP_ARCH_PPC64LE",
+    "SCMP_ARCH_S390",
+    "SCMP_ARCH_S390X",
+    "SCMP_ARCH_PARISC",
+    "SCMP_ARCH_PARISC64",
+    "SCMP_ARCH_RISCV64",
+    "SCMP_ARCH_LOONGARCH64",
+    "SCMP_ARCH_M68K",
+    "SCMP_ARCH_SH",
+    "SCMP_ARCH_SHEB",
+];
+
+/// A way to make one system call: its number, and for a multiplexer what its first argument must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) number: u32,
+    pub(super) selector: Option<u32>,
+}
+
+impl Architecture {
+    /// The ways to make the call `name`, whose row in the table is `row`.
+    pub(super) fn entries(&self, name: &str, row: Option<Row>) -> impl Iterator<Item = Entry> {
+        let direct = row.and_then(|row| self.number(row)).map(|number| Entry { number, selector: None });
+        let selected = if self.multiplexed { multiplex::selector(name) } else { None };
+        let through = selected.and_then(|(multiplexer, selector)| {
+            let number = self.number(Row::find(multiplexer, Row::default())?)?;
+            Some(Entry { number, selector: Some(selector) })
+        });
+        direct.into_iter().chain(through)
+    }
+
+    pub(super) fn number(&self, row: Row) -> Option<u32> {
+        let number = u32::from(row.number(self.column)?);
+        let private = cfg!(any(target_arch = "aarch64", target_arch = "arm")) && number >= ARM_PRIVATE_ROWS;
+        Some(if private { number - ARM_PRIVATE_ROWS + ARM_PRIVATE } else { number + self.offset })
+    }
+}

@@ -1,0 +1,90 @@
+//! Conditions on the arguments of a call.
+
+use std::borrow::Cow;
+
+use crate::config::SyscallArg;
+use crate::error::{Error, Result};
+
+/// Every operator that a config may name.
+pub const OPERATORS: [&str; 7] =
+    ["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"];
+
+/// A comparison of unsigned numbers. The others are these with yes and no exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Test {
+    Equal,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// `(argument & mask) test value`, or its contrary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// From 0 to 5.
+    pub(super) argument: u8,
+    pub(super) test: Test,
+    pub(super) contrary: bool,
+    pub(super) value: u64,
+    pub(super) mask: u64,
+}
+
+impl Condition {
+    pub(super) fn equal(argument: u8, value: u64) -> Condition {
+        Condition { argument, test: Test::Equal, contrary: false, value, mask: u64::MAX }
+    }
+
+    fn parse(arg: &SyscallArg<'_>, path: impl Fn(&str) -> String) -> Result<Condition> {
+        let index = arg.index.unwrap_or(0);
+        let argument = match u8::try_from(index) {
+            Ok(argument) if argument < 6 => argument,
+            _ => return Err(Error::config(path("index"), format!("{index} is more than 5: calls have six arguments"))),
+        };
+        let value = arg.value.unwrap_or(0);
+        let op = arg.op.as_deref().unwrap_or("");
+        let (test, contrary) = match op {
+            "SCMP_CMP_EQ" | "SCMP_CMP_MASKED_EQ" => (Test::Equal, false),
+            "SCMP_CMP_NE" => (Test::Equal, true),
+            "SCMP_CMP_GT" => (Test::Greater, false),
+            "SCMP_CMP_LE" => (Test::Greater, true),
+            "SCMP_CMP_GE" => (Test::GreaterOrEqual, false),
+            "SCMP_CMP_LT" => (Test::GreaterOrEqual, true),
+            "" => return Err(Error::config(path("op"), "missing")),
+            _ => return Err(Error::config(path("op"), format!("unknown operator {op}"))),
+        };
+        let condition = Condition { argument, test, contrary, value, mask: u64::MAX };
+        Ok(match op {
+            // As libseccomp does it, bits that the mask hides are not compared either.
+            "SCMP_CMP_MASKED_EQ" => Condition { mask: value, value: arg.value_two.unwrap_or(0) & value, ..condition },
+            _ => condition,
+        })
+    }
+}
+
+/// The conditions of `syscalls[index]`: alternatives, in each of which all must hold. One empty alternative always holds.
+///
+/// Conditions on different arguments must hold together. Where two are on the same argument, each condition is an
+/// alternative of its own: libseccomp takes no two in one rule, runc has always added them one by one, and profiles
+/// rely on it (`personality` is one of five values).
+pub(super) fn alternatives(args: &[SyscallArg<'_>], index: usize) -> Result<Vec<Vec<Condition>>> {
+    let mut conditions = Vec::with_capacity(args.len());
+    for (number, arg) in args.iter().enumerate() {
+        let path = |field: &str| format!("linux.seccomp.syscalls[{index}].args[{number}].{field}");
+        conditions.push(Condition::parse(arg, path)?);
+    }
+    let repeated = conditions
+        .iter()
+        .enumerate()
+        .any(|(number, condition)| conditions[..number].iter().any(|earlier| earlier.argument == condition.argument));
+    Ok(match repeated {
+        true => conditions.into_iter().map(|condition| vec![condition]).collect(),
+        false => vec![conditions],
+    })
+}
+
+/// The conditions for a call made through a multiplexer, whose first argument selects it. What the call's own first
+/// argument is lies in memory, out of a filter's sight; that condition falls away, as in libseccomp.
+pub(super) fn selected(conditions: &[Condition], selector: Option<u32>) -> Cow<'_, [Condition]> {
+    let Some(selector) = selector else { return Cow::Borrowed(conditions) };
+    let others = conditions.iter().filter(|condition| condition.argument != 0).copied();
+    Cow::Owned(std::iter::once(Condition::equal(0, selector.into())).chain(others).collect())
+}

@@ -1,0 +1,144 @@
+//! From the rules of a profile to what becomes of each number of one architecture.
+
+use std::borrow::Cow;
+
+use super::action::Action;
+use super::architecture::{ARM_PRIVATE, Architecture, Entry, X32_BIT};
+use super::condition::{self, Condition};
+use super::profile::{Profile, Rule};
+
+/// Numbers beyond this are no newer calls: they are those of x32, or private ones of 32-bit ARM.
+const NEWER_END: u32 = if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { ARM_PRIVATE } else { X32_BIT };
+/// Numbers that a profile can name and that say nothing of its age.
+const PRIVATE: std::ops::Range<u32> = NEWER_END..X32_BIT;
+
+/// What becomes of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Outcome<'p> {
+    Always(Action),
+    /// The action of the first alternative that holds, else the default.
+    FirstOf(Vec<Alternative<'p>>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Alternative<'p> {
+    pub(super) conditions: Cow<'p, [Condition]>,
+    pub(super) action: Action,
+    /// Whether arguments have 64 bits.
+    pub(super) wide: bool,
+}
+
+/// The numbers from `start` up to the next range's start.
+#[derive(Debug, PartialEq)]
+pub(super) struct Range<'p> {
+    pub(super) start: u32,
+    pub(super) outcome: Outcome<'p>,
+}
+
+/// Ranges that cover every number; neighbours differ.
+pub(super) struct Ranges<'p> {
+    list: Vec<Range<'p>>,
+    default: Action,
+}
+
+impl<'p> Ranges<'p> {
+    pub(super) fn new(default: Action) -> Self {
+        Self { list: vec![Range { start: 0, outcome: Outcome::Always(default) }], default }
+    }
+
+    pub(super) fn into_list(self) -> Vec<Range<'p>> {
+        self.list
+    }
+
+    /// Adds the rules for `architecture`, whose numbers all lie above those added before.
+    pub(super) fn add(&mut self, profile: &'p Profile<'_>, architecture: &Architecture) {
+        let mut calls = calls(profile, architecture);
+        calls.sort_by_key(|(number, _)| *number);
+        let mut newest = None;
+        let mut rest = &calls[..];
+        while let [(number, _), ..] = *rest {
+            let (same, others) = rest.split_at(rest.partition_point(|(other, _)| *other == number));
+            let alternatives = same.iter().filter_map(|(_, alternative)| alternative.as_ref());
+            if let Some(outcome) = outcome(alternatives) {
+                self.set(number, number, outcome);
+            }
+            newest = Some(number).filter(|number| !PRIVATE.contains(number)).or(newest);
+            rest = others;
+        }
+        if let Some(newest) = newest.filter(|_| profile.unknown_is_enosys()) {
+            self.newer(newest);
+        }
+    }
+
+    /// Calls that came after the newest that the profile names do not exist for it, so a program that tries one and has
+    /// an older way falls back. It is runc's rule (since 1.0.0-rc93), and what keeps old profiles and new libcs together.
+    fn newer(&mut self, newest: u32) {
+        let end = if newest < NEWER_END { NEWER_END } else { u32::MAX };
+        self.set(newest + 1, end - 1, Outcome::Always(Action::ENOSYS));
+    }
+
+    /// Gives the numbers from `first` to `last`, all above those set before, an outcome; those after get the default.
+    pub(super) fn set(&mut self, first: u32, last: u32, outcome: Outcome<'p>) {
+        self.push(first, outcome);
+        if let Some(next) = last.checked_add(1) {
+            self.push(next, Outcome::Always(self.default));
+        }
+    }
+
+    fn push(&mut self, start: u32, outcome: Outcome<'p>) {
+        if self.list.last().is_some_and(|last| last.start == start) {
+            self.list.pop();
+        }
+        if self.list.last().is_none_or(|last| last.outcome != outcome) {
+            self.list.push(Range { start, outcome });
+        }
+    }
+}
+
+/// The numbers that the profile names, each with its alternative; without one where the rule says no more than the default.
+fn calls<'p>(profile: &'p Profile<'_>, architecture: &Architecture) -> Vec<(u32, Option<Alternative<'p>>)> {
+    let mut calls = Vec::with_capacity(profile.names.len() * 5 / 4);
+    for name in &profile.names {
+        let rule = &profile.rules[name.rule];
+        for entry in architecture.entries(name.name, name.row) {
+            push_alternatives(&mut calls, rule, entry, profile.default, architecture.wide);
+        }
+    }
+    calls
+}
+
+fn push_alternatives<'p>(
+    calls: &mut Vec<(u32, Option<Alternative<'p>>)>,
+    rule: &'p Rule,
+    entry: Entry,
+    default: Action,
+    wide: bool,
+) {
+    // libseccomp refuses a rule that says what the default says, and runc leaves it out.
+    if rule.action == default {
+        calls.push((entry.number, None));
+        return;
+    }
+    for conditions in &rule.alternatives {
+        let conditions = condition::selected(conditions, entry.selector);
+        calls.push((entry.number, Some(Alternative { conditions, action: rule.action, wide })));
+    }
+}
+
+/// What the alternatives for one number come to.
+///
+/// The first without conditions decides alone, before or after others, as in libseccomp. Of several whose conditions
+/// hold at once libseccomp chooses by the numbers of their arguments, or refuses to add the second; here the strictest
+/// is chosen, so that no order of the rules makes a profile weaker than one of them says.
+fn outcome<'p, 'x>(alternatives: impl Iterator<Item = &'x Alternative<'p>> + Clone) -> Option<Outcome<'p>>
+where
+    'p: 'x,
+{
+    if let Some(always) = alternatives.clone().find(|alternative| alternative.conditions.is_empty()) {
+        return Some(Outcome::Always(always.action));
+    }
+    let mut list: Vec<Alternative<'p>> = alternatives.cloned().collect();
+    list.sort_by_key(|alternative| alternative.action.strictness());
+    list.dedup();
+    (!list.is_empty()).then_some(Outcome::FirstOf(list))
+}

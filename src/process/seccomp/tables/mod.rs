@@ -1,0 +1,129 @@
+//! The numbers of system calls by name, for the architectures that one kernel can report.
+//!
+//! The rows come from the kernel's headers by `generate.py`. They are laid out anew when compiled: all names in one
+//! piece of text, which needs no relocation at start, and the numbers beside it.
+
+#[cfg(any(test, target_arch = "aarch64", target_arch = "arm"))]
+pub(super) mod arm;
+#[cfg(any(test, target_arch = "loongarch64"))]
+pub(super) mod loongarch;
+#[cfg(any(test, target_arch = "m68k"))]
+pub(super) mod m68k;
+#[cfg(any(test, target_arch = "mips", target_arch = "mips64"))]
+pub(super) mod mips;
+#[cfg(any(test, target_arch = "powerpc", target_arch = "powerpc64"))]
+pub(super) mod powerpc;
+#[cfg(any(test, target_arch = "riscv64"))]
+pub(super) mod riscv;
+#[cfg(any(test, target_arch = "s390x"))]
+pub(super) mod s390;
+#[cfg(any(test, target_arch = "x86_64", target_arch = "x86"))]
+pub(super) mod x86;
+
+#[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
+use arm::ROWS;
+#[cfg(target_arch = "loongarch64")]
+use loongarch::ROWS;
+#[cfg(target_arch = "m68k")]
+use m68k::ROWS;
+#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
+use mips::ROWS;
+#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
+use powerpc::ROWS;
+#[cfg(target_arch = "riscv64")]
+use riscv::ROWS;
+#[cfg(target_arch = "s390x")]
+use s390::ROWS;
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+use x86::ROWS;
+
+/// An architecture does not have the call.
+pub(super) const NONE: u16 = u16::MAX;
+
+const ROW_COUNT: usize = ROWS.len();
+const COLUMN_COUNT: usize = ROWS[0].1.len();
+
+static NAMES: [u8; names_length()] = names();
+/// Where each name starts in `NAMES`; one more than there are names.
+static STARTS: [u16; ROW_COUNT + 1] = starts();
+static NUMBERS: [[u16; COLUMN_COUNT]; ROW_COUNT] = numbers();
+
+/// Where in the tables a name is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Row(usize);
+
+impl Row {
+    /// The row of `name`. Profiles list their names in order, so those that follow `previous` are looked at first.
+    pub(super) fn find(name: &str, previous: Row) -> Option<Row> {
+        let near = (previous.0..ROW_COUNT.min(previous.0 + 8)).find(|&row| name_of(row) == name.as_bytes());
+        let found = near.or_else(|| search(name.as_bytes()));
+        found.map(Row)
+    }
+
+    /// The call's number on the architecture of `column`, as the header counts it.
+    pub(super) fn number(self, column: usize) -> Option<u16> {
+        Some(NUMBERS[self.0][column]).filter(|&number| number != NONE)
+    }
+}
+
+fn name_of(row: usize) -> &'static [u8] {
+    &NAMES[usize::from(STARTS[row])..usize::from(STARTS[row + 1])]
+}
+
+fn search(name: &[u8]) -> Option<usize> {
+    let (mut low, mut high) = (0, ROW_COUNT);
+    while low < high {
+        let middle = low.midpoint(high);
+        match name_of(middle).cmp(name) {
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Equal => return Some(middle),
+            std::cmp::Ordering::Greater => high = middle,
+        }
+    }
+    None
+}
+
+const fn names_length() -> usize {
+    let (mut length, mut row) = (0, 0);
+    while row < ROW_COUNT {
+        length += ROWS[row].0.len();
+        row += 1;
+    }
+    length
+}
+
+const fn names() -> [u8; names_length()] {
+    let mut names = [0; names_length()];
+    let (mut at, mut row) = (0, 0);
+    while row < ROW_COUNT {
+        let name = ROWS[row].0.as_bytes();
+        let mut letter = 0;
+        while letter < name.len() {
+            names[at] = name[letter];
+            at += 1;
+            letter += 1;
+        }
+        row += 1;
+    }
+    names
+}
+
+const fn starts() -> [u16; ROW_COUNT + 1] {
+    let mut starts = [0; ROW_COUNT + 1];
+    let mut row = 0;
+    while row < ROW_COUNT {
+        starts[row + 1] = starts[row] + ROWS[row].0.len() as u16;
+        row += 1;
+    }
+    starts
+}
+
+const fn numbers() -> [[u16; COLUMN_COUNT]; ROW_COUNT] {
+    let mut numbers = [[NONE; COLUMN_COUNT]; ROW_COUNT];
+    let mut row = 0;
+    while row < ROW_COUNT {
+        numbers[row] = ROWS[row].1;
+        row += 1;
+    }
+    numbers
+}
