@@ -7,7 +7,6 @@ use crate::output::{self, Progress};
 use crate::setup::Workplace;
 use crate::{cases, skips};
 use anyhow::{Context, Result, bail};
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -78,13 +77,12 @@ fn try_case(case: &Arc<Case>, bench: &Arc<Bench>) -> Outcome {
         let trial = Trial::new(bench)?;
         (case.check)(&trial)
     };
-    let verdict = match std::panic::catch_unwind(AssertUnwindSafe(attempt)) {
-        Ok(Ok(())) => Verdict::Passed,
-        Ok(Err(error)) => match error.downcast_ref::<Skip>() {
+    let verdict = match attempt() {
+        Ok(()) => Verdict::Passed,
+        Err(error) => match error.downcast_ref::<Skip>() {
             Some(Skip(reason)) => Verdict::Skipped(reason.clone()),
             None => Verdict::Failed(format!("{error:#}").replace('\n', " ")),
         },
-        Err(_) => Verdict::Failed("the case itself panicked".to_owned()),
     };
     Outcome { case: case.clone(), verdict, time: start.elapsed() }
 }

@@ -75,7 +75,9 @@ impl Workplace {
             probe,
             version,
         };
-        Ok(Workplace { bench: Arc::new(bench) })
+        let workplace = Workplace { bench: Arc::new(bench) };
+        clear_on_interruption(&workplace.bench)?;
+        Ok(workplace)
     }
 }
 
@@ -100,15 +102,56 @@ fn claimed_version(features: Option<&Value>) -> String {
 
 impl Drop for Workplace {
     fn drop(&mut self) {
-        end_descendants();
-        let bench = &self.bench;
-        for hierarchy in bench.machine.hierarchies() {
-            crate::bench::cgroup::remove_tree(&hierarchy.join(bench.cgroup.trim_start_matches('/')));
-        }
-        crate::bench::mounts::detach_below(&bench.work);
-        // Nothing more can be done about a file that stays.
-        let _ = std::fs::remove_dir_all(&bench.work);
+        clear(&self.bench);
     }
+}
+
+/// Removes all that a run made: processes, cgroups, mounts, files.
+fn clear(bench: &Bench) {
+    end_descendants();
+    for hierarchy in bench.machine.hierarchies() {
+        crate::bench::cgroup::remove_tree(&hierarchy.join(bench.cgroup.trim_start_matches('/')));
+    }
+    crate::bench::mounts::detach_below(&bench.work);
+    // Nothing more can be done about a file that stays.
+    let _ = std::fs::remove_dir_all(&bench.work);
+}
+
+/// Clears up while other threads are in the middle of their cases.
+fn clear_for_good(bench: &Bench) {
+    crate::bench::runtime::start_nothing_more();
+    // What was about to be started by then is there after a moment; a case that was about to write makes its directory again.
+    for _ in 0..3 {
+        clear(bench);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    clear(bench);
+}
+
+/// Signals that ask for the end are waited for by a thread of their own, which clears up first; a panic does so too.
+/// Programs that the suite starts get an empty mask, as the standard library sees to.
+fn clear_on_interruption(bench: &Arc<Bench>) -> Result<()> {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut asked = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        asked.add(signal);
+    }
+    asked.thread_block().context("block signals")?;
+    let interrupted = bench.clone();
+    std::thread::spawn(move || {
+        if let Ok(signal) = asked.wait() {
+            clear_for_good(&interrupted);
+            std::process::exit(128 + signal as i32);
+        }
+    });
+    let panicked = bench.clone();
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        clear_for_good(&panicked);
+        std::process::exit(2);
+    }));
+    Ok(())
 }
 
 /// Kills what runtimes left running: as a subreaper the suite is the ancestor of all of it.

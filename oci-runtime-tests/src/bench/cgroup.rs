@@ -39,6 +39,23 @@ impl Trial {
     }
 }
 
+impl Trial {
+    /// Gives the group above the run's containers a share of realtime, where the kernel deals it out by groups. Gives what
+    /// the container's own group then needs in `linux.resources.cpu`.
+    pub(crate) fn realtime_share(&self) -> Result<Option<serde_json::Value>> {
+        let Some(dir) = self.machine().v1.get("cpu").filter(|dir| dir.join("cpu.rt_runtime_us").exists()) else {
+            return Ok(None);
+        };
+        if self.bench.systemd {
+            return skip("realtime needs a share in every group above the container's, which systemd does not give");
+        }
+        let parent = dir.join(self.bench.cgroup.trim_start_matches('/'));
+        std::fs::create_dir_all(&parent)?;
+        std::fs::write(parent.join("cpu.rt_runtime_us"), "100000").context("give a share of realtime")?;
+        Ok(Some(serde_json::json!({"realtimeRuntime": 10_000, "realtimePeriod": 500_000})))
+    }
+}
+
 fn v2_or_skip(present: bool, controller: &str) -> Result<bool> {
     if present { Ok(false) } else { skip(format!("this machine has no {controller} controller")) }
 }

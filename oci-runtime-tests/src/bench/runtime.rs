@@ -9,6 +9,7 @@ use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long one operation may take before the runtime counts as hung.
@@ -83,6 +84,7 @@ impl Runtime {
     /// Runs a prepared command with its output in the given files.
     pub(crate) fn finish(&self, command: &mut Command, out: &Path, err: &Path, what: &str) -> Result<Output> {
         let file = |path: &Path| File::create(path).with_context(|| format!("create {}", path.display()));
+        wait_for_ever_when_ending();
         command.stdout(file(out)?).stderr(file(err)?);
         let mut child = command.spawn().with_context(|| format!("run {}", self.path.display()))?;
         let end = wait(&mut child).with_context(|| format!("`{what}`"))?;
@@ -92,8 +94,20 @@ impl Runtime {
     }
 }
 
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// From now on no thread starts a process: whoever wants to waits for ever.
+pub(crate) fn start_nothing_more() {
+    ENDING.store(true, Ordering::SeqCst);
+}
+
+fn wait_for_ever_when_ending() {
+    while ENDING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
 pub(crate) fn unique() -> usize {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

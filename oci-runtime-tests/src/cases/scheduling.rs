@@ -12,10 +12,11 @@ fn needs_scheduler(t: &Trial) -> Result<()> {
 fn realtime<'t>(t: &'t Trial, scheduler: Value) -> Result<crate::bench::bundle::Bundle<'t>> {
     t.needs_root()?;
     needs_scheduler(t)?;
-    if t.machine().v1.get("cpu").is_some_and(|dir| dir.join("cpu.rt_runtime_us").exists()) {
-        return skip("realtime needs a share in every cgroup above the container on this kernel");
-    }
-    Ok(t.bundle()?.set("/process/scheduler", scheduler))
+    let b = t.bundle()?.set("/process/scheduler", scheduler);
+    Ok(match t.realtime_share()? {
+        Some(cpu) => b.set("/linux/resources/cpu", cpu),
+        None => b,
+    })
 }
 
 cases! {
