@@ -86,6 +86,9 @@ pub(crate) struct Common {
     /// Hide the unified hierarchy of a hybrid layout from the runtime, for those that refuse such a layout
     #[arg(long)]
     pub(crate) v1_only: bool,
+    /// Make every deadline this many times longer, for slow machines
+    #[arg(long, default_value_t = 1)]
+    pub(crate) patience: u32,
     /// One more global option for the runtime; may be given several times
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) runtime_option: Vec<String>,

@@ -34,6 +34,7 @@ fn results(runtime: &Path, common: &Common) -> Result<RuntimeResult> {
     for (flag, set) in [("--systemd", common.systemd), ("--rootless", common.rootless), ("--v1-only", common.v1_only)] {
         run.args(set.then_some(flag));
     }
+    run.args(["--patience", &common.patience.to_string()]);
     for option in &common.runtime_option {
         run.arg(format!("--runtime-option={option}"));
     }

@@ -22,6 +22,7 @@ const NEWEST_CLAIMED: &str = "1.3.0";
 
 /// As root, everything that is mounted from here on goes with the suite.
 pub(crate) fn isolate(common: &Common) -> Result<()> {
+    crate::bench::runtime::stretch_deadlines(common.patience);
     nix::sys::prctl::set_child_subreaper(true).context("become a subreaper")?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o22));
     if !nix::unistd::geteuid().is_root() {

@@ -21,6 +21,9 @@ impl Trial {
     /// Is the controller on a v1 hierarchy? Skips when this machine has it nowhere.
     pub(crate) fn controller_is_v1(&self, controller: &str) -> Result<bool> {
         let machine = self.machine();
+        if self.bench.rootless && !self.bench.systemd {
+            return skip("without root and systemd the runtime has no groups of its own");
+        }
         if machine.v1.contains_key(controller) {
             return Ok(true);
         }

@@ -31,7 +31,7 @@ impl Receiver {
 
     /// The first connection and what it sends.
     pub(crate) fn receive(&self) -> Result<Message> {
-        let deadline = Instant::now() + super::container::PATIENCE;
+        let deadline = Instant::now() + super::container::patience();
         let stream = loop {
             match self.listener.accept() {
                 Ok((stream, _)) => break stream,

@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long anything that must happen may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) fn patience() -> Duration {
+    super::runtime::stretched(Duration::from_secs(10))
+}
 
 pub(crate) struct Container<'t> {
     pub(crate) trial: &'t Trial,
@@ -96,7 +98,7 @@ impl<'t> Container<'t> {
 
     /// Until `enough` is true of what the program said.
     pub(crate) fn until(&self, what: &str, enough: impl Fn(&Seen) -> bool) -> Result<Seen> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             let ended = self.init.as_ref().is_some_and(Watch::ended);
             let seen = self.seen_so_far()?;
@@ -117,8 +119,8 @@ impl<'t> Container<'t> {
     /// Waits for the end of the program; everything that it said.
     pub(crate) fn finish(&self) -> Result<Seen> {
         let init = self.init.as_ref().context("create wrote no pid file")?;
-        let Some(status) = init.wait(PATIENCE) else {
-            bail!("the program did not end within {} s; it wrote {:?}", PATIENCE.as_secs(), self.seen_so_far()?.text)
+        let Some(status) = init.wait(patience()) else {
+            bail!("the program did not end within {} s; it wrote {:?}", patience().as_secs(), self.seen_so_far()?.text)
         };
         Ok(Seen { status, ..self.seen_so_far()? })
     }

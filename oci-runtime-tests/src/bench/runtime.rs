@@ -9,11 +9,24 @@ use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long one operation may take before the runtime counts as hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+fn patience() -> Duration {
+    stretched(Duration::from_secs(20))
+}
+
+static FACTOR: AtomicU32 = AtomicU32::new(1);
+
+/// Makes every deadline longer, for slow machines.
+pub(crate) fn stretch_deadlines(factor: u32) {
+    FACTOR.store(factor.max(1), Ordering::Relaxed);
+}
+
+pub(crate) fn stretched(time: Duration) -> Duration {
+    time * FACTOR.load(Ordering::Relaxed)
+}
 
 pub(crate) struct Runtime {
     pub(crate) path: PathBuf,
@@ -114,7 +127,7 @@ pub(crate) fn unique() -> usize {
 
 /// Waits for the end of a process; kills its group when it takes too long.
 fn wait(child: &mut Child) -> Result<ExitStatus> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
@@ -124,7 +137,7 @@ fn wait(child: &mut Child) -> Result<ExitStatus> {
             let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
             let _ = child.kill();
             child.wait()?;
-            bail!("hung: did not end within {} s", PATIENCE.as_secs());
+            bail!("hung: did not end within {} s", patience().as_secs());
         }
         std::thread::sleep(Duration::from_millis(2));
     }

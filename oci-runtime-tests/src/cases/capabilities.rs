@@ -72,6 +72,7 @@ cases! {
     /// A root without CAP_CHOWN cannot give files away.
     ["process.capabilities.bounding"]
     fn an_operation_without_its_capability_fails(t) {
+        t.needs_root()?;
         let b = t.bundle()?.capabilities(&ALL, &[]).does(&["create /tmp/f", "chown 5 5 /tmp/f"]);
         b.observe()?.fails("chown 5 5 /tmp/f", &[errno::EPERM])?;
     }

@@ -84,7 +84,7 @@ cases! {
         });
         c.delete()?;
         let Some(child) = child else { bail!("the child of the program was gone before delete") };
-        let deadline = std::time::Instant::now() + crate::bench::container::PATIENCE;
+        let deadline = std::time::Instant::now() + crate::bench::container::patience();
         let runs = || std::fs::read_to_string(child.join("stat")).is_ok_and(|stat| !stat.contains(") Z"));
         while runs() {
             ensure!(std::time::Instant::now() < deadline, "{} still runs", child.display());

@@ -71,7 +71,7 @@ fn with_descriptor(t: &Trial, more: &[&str]) -> Result<crate::bench::seen::Seen>
     t.bench.runtime.finish(&mut command, &out, &b.dir.join("err"), "create")?.expect_success("create")?;
     let id = b.id.clone();
     let started = t.runtime(&["start", &id])?.expect_success("start");
-    let deadline = std::time::Instant::now() + crate::bench::container::PATIENCE;
+    let deadline = std::time::Instant::now() + crate::bench::container::patience();
     let mut text = String::new();
     while started.is_ok() && std::time::Instant::now() < deadline && !text.ends_with('\n') {
         std::thread::sleep(std::time::Duration::from_millis(5));

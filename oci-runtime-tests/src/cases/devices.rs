@@ -114,6 +114,7 @@ mod single {
         /// A character device.
         ["devices", "devices.type", "devices.numbers"]
         fn a_character_device_is_made(t) {
+            t.needs_root()?;
             let b = t.bundle()?.set("/linux/devices", json!([device("/dev/mine", "c", 1, 5)])).does(&["stat /dev/mine"]);
             let seen = b.observe()?;
             let facts = seen.value("stat /dev/mine")?;
@@ -125,6 +126,7 @@ mod single {
         /// `u` is an unbuffered character device, which Linux does not tell from `c`.
         ["devices.type"]
         fn an_unbuffered_character_device_is_made(t) {
+            t.needs_root()?;
             let b = t.bundle()?.set("/linux/devices", json!([device("/dev/mine", "u", 1, 5)])).does(&["stat /dev/mine"]);
             same("kind", &b.observe()?.value("stat /dev/mine")?["kind"], "char")?;
         }
@@ -154,6 +156,7 @@ mod single {
         /// A FIFO needs no numbers.
         ["devices.type", "devices.numbers"]
         fn a_fifo_is_made(t) {
+            t.needs_root()?;
             let devices = json!([{"path": "/dev/fifo", "type": "p", "fileMode": 0o600}]);
             let b = t.bundle()?.set("/linux/devices", devices).does(&["stat /dev/fifo"]);
             same("kind", &b.observe()?.value("stat /dev/fifo")?["kind"], "fifo")?;
@@ -162,6 +165,7 @@ mod single {
         /// The permissions, which a umask does not touch.
         ["devices.mode"]
         fn a_device_has_the_mode_of_the_config(t) {
+            t.needs_root()?;
             let mut entry = device("/dev/mine", "c", 1, 5);
             entry["fileMode"] = json!(0o627);
             let b = t.bundle()?.set("/linux/devices", json!([entry])).does(&["stat /dev/mine"]);
@@ -191,6 +195,7 @@ mod single {
         /// A device outside of /dev, in a directory that does not exist.
         ["devices.path.anywhere"]
         fn a_device_may_be_outside_of_dev(t) {
+            t.needs_root()?;
             let b = t.bundle()?.set("/linux/devices", json!([device("/some/where/zero", "c", 1, 5)]));
             same("kind", &b.does(&["stat /some/where/zero"]).observe()?.value("stat /some/where/zero")?["kind"], "char")?;
         }

@@ -252,7 +252,7 @@ fn failing_hook(t: &Trial, kind: &str) -> Result<()> {
     ensure!(!succeeded, "{} did not fail", operation(kind));
     equal("hooks that were called", c.hook_names()?, ["h"])?;
     if let Some(init) = &c.init {
-        ensure!(init.wait(crate::bench::container::PATIENCE).is_some(), "the container process still runs");
+        ensure!(init.wait(crate::bench::container::patience()).is_some(), "the container process still runs");
     }
     if operation(kind) == "create" {
         c.must_not_exist()?;

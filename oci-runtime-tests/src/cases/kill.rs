@@ -44,7 +44,7 @@ cases! {
         let c = t.bundle()?.does(&["signals"]).live()?;
         let state = || -> Result<char> { Ok(procfs::process::Process::new(c.pid()?)?.stat()?.state) };
         c.kill("STOP")?;
-        let deadline = std::time::Instant::now() + crate::bench::container::PATIENCE;
+        let deadline = std::time::Instant::now() + crate::bench::container::patience();
         while state()? != 'T' {
             ensure!(std::time::Instant::now() < deadline, "the program did not stop");
             std::thread::sleep(std::time::Duration::from_millis(5));

@@ -124,8 +124,9 @@ cases! {
     /// /proc/sys, as engines ask for it.
     ["readonly"]
     fn proc_sys_is_readonly(t) {
-        let seen = t.bundle()?.set("/linux/readonlyPaths", json!(["/proc/sys"])).does(&["open w /proc/sys/kernel/domainname"]).observe()?;
-        seen.fails("open w /proc/sys/kernel/domainname", &[errno::EROFS])?;
+        let seen = t.bundle()?.set("/linux/readonlyPaths", json!(["/proc/sys"])).does(&["report", "open w /proc/sys/kernel/domainname"]).observe()?;
+        seen.fails("open w /proc/sys/kernel/domainname", &[errno::EROFS, errno::EACCES])?;
+        holds("the mount at /proc/sys is read-only", seen.mount("/proc/sys")?.mount_options.contains_key("ro"))?;
     }
 
     /// The root around a read-only path can be written.
