@@ -12,13 +12,14 @@ pub struct Runtime {
     pub path: PathBuf,
 }
 
-/// Finds a runtime: orlop is this tree's `out/orlop`, others are looked up in the system's directories.
+/// Finds a runtime: orlop is what `ORLOP` names or this tree's `out/orlop`, others are looked up in the system's directories.
 ///
 /// # Errors
 /// There is no such program.
 pub fn find(name: &str, work: &Path) -> Result<Runtime> {
     let path = match name {
-        "orlop" => Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/orlop"),
+        "orlop" => std::env::var_os("ORLOP")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/orlop"), PathBuf::from),
         "crun" => crun(work)?,
         other => installed(other)?,
     };

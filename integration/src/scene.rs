@@ -85,7 +85,9 @@ impl Scene {
     fn comparable(&self, output: &str) -> String {
         let output = output
             .replace(&self.dir.display().to_string(), "DIR")
-            .replace(&self.runtime.path.display().to_string(), "RUNTIME");
+            .replace(&self.runtime.path.display().to_string(), "RUNTIME")
+            .replace("orlop create failed: ", "runc create failed: ")
+            .replace("orlop run failed: ", "runc run failed: ");
         let mut seen = String::new();
         for line in output.lines() {
             seen.push_str(&without_ids(&without_time(line)));
