@@ -73,7 +73,7 @@ captures: ## configurations captured from engines, compared with runc
 	@$(PART) captures $(CARGO) run --locked -q -p integration -- captures
 
 engines: ## containerd, Docker and Podman on orlop, runc and crun
-	@$(PART) engines $(CARGO) run --locked -q -p integration -- engines
+	@$(PART) engines $(CARGO) run --locked -q -p integration -- engines --table out/results/engines.md
 
 conformance: ## the conformance suite on RUNTIME=PATH
 	@$(PART) conformance $(CARGO) run --locked -q -p oci-runtime-tests -- run --runtime $(RUNTIME)
@@ -81,8 +81,10 @@ conformance: ## the conformance suite on RUNTIME=PATH
 soak: ## the long form of the tests that repeat
 	@integration/prerequisites build engines
 	@$(MAKE) --no-print-directory build
-	@ORLOP_SOAK=1 $(PART) soak $(CARGO) run --locked -q -p integration -- soak
-	@integration/summary soak
+	@status=0; \
+	SOAK_ROUNDS=1000 SOAK_PARALLEL=200 SOAK_EXECS=125 $(PART) soak-hand $(CARGO) run --locked -q -p integration -- hand || status=1; \
+	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
+	integration/summary soak-hand soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/prerequisites build vm

@@ -142,3 +142,11 @@ ctr_run -d $IMAGE c sleep 1000
 pid=$(cat $DIR/containerd.pid); kill -9 $pid; until_gone $pid; engine_daemon
 ctr task exec --exec-id e c echo still here; ctr task ls | awk 'NR > 1 {print $3}'
 ctr task kill -s 9 c; until_true 10 sh -c 'ctr task ls | grep -q STOPPED'; ctr task rm c; echo "status $?"
+
+### soak: many runs, four at a time, leave nothing behind
+#= failed 0
+#~ seconds 1500
+one() { run $IMAGE soak$1 true >/dev/null 2>>$DIR/failures || echo "run $1" >> $DIR/failures; }
+: > $DIR/failures
+for i in $(seq ${SOAK_RUNS:-12}); do one $i & [ $((i % 4)) -ne 0 ] || wait; done; wait
+echo "failed $(grep -c ^run $DIR/failures)"; head -5 $DIR/failures

@@ -345,3 +345,11 @@ sed -i 's/^{/{"live-restore":true,/' $DIR/daemon.json
 inner=$(cat $DIR/exec/containerd/containerd.pid); kill $inner; until_gone $inner; rm -f $DIR/exec/containerd/containerd.pid
 engine_daemon
 docker start box >/dev/null; docker exec box echo still here; docker stop -t 0 box; docker rm box
+
+### soak: many runs, four at a time, leave nothing behind
+#= failed 0
+#~ seconds 1500
+one() { docker run --rm $IMAGE true >/dev/null 2>>$DIR/failures || echo "run $1" >> $DIR/failures; }
+: > $DIR/failures
+for i in $(seq ${SOAK_RUNS:-12}); do one $i & [ $((i % 4)) -ne 0 ] || wait; done; wait
+echo "failed $(grep -c ^run $DIR/failures)"; head -5 $DIR/failures

@@ -135,7 +135,7 @@ box box 'echo as created'; rt_create box; rm $DIR/bundles/box/config.json; rt st
 ### hooks run in order with the state on standard input
 #= createRuntime creat
 #= createContainer creat
-#= poststart running
+#= poststart
 #= poststop stopped
 #~ loose
 hooks=

@@ -271,3 +271,11 @@ umount $DIR/volume/below; rm -r $DIR/volume
 #= removed
 podman run -d --name c $IMAGE sleep 1000 >/dev/null
 kill -9 $(podman inspect -f '{{.State.ConmonPid}}' c); podman rm -f -t 0 c >/dev/null 2>&1; podman ps -aq | wc -l; echo removed
+
+### soak: many runs, four at a time, leave nothing behind
+#= failed 0
+#~ seconds 1500
+one() { podman run --rm --net none $IMAGE true >/dev/null 2>>$DIR/failures || echo "run $1" >> $DIR/failures; }
+: > $DIR/failures
+for i in $(seq ${SOAK_RUNS:-12}); do one $i & [ $((i % 4)) -ne 0 ] || wait; done; wait
+echo "failed $(grep -c ^run $DIR/failures)"; head -5 $DIR/failures
