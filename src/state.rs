@@ -57,6 +57,9 @@ pub struct Record {
     /// Where its cgroups are.
     #[serde(default)]
     pub cgroup: cgroups::Record,
+    /// Whether it has a session keyring of its own.
+    #[serde(default)]
+    pub keyring: bool,
     /// What a newer version wrote and this one does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,

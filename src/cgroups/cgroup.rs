@@ -13,7 +13,7 @@ use super::stats::{self, Stats};
 use super::systemd::Unit;
 use super::write::{Moment, Write};
 use super::{apply, freezer, kill, owner, remove, unified, update, v1, v2};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::sys::file;
 use serde::{Deserialize, Serialize};
 
@@ -173,6 +173,27 @@ impl Cgroup {
             },
             _ => Ok(()),
         }
+    }
+
+    /// The same cgroup, but with those below it in the hierarchies of the named controllers (none: in all), which must be
+    /// there.
+    ///
+    /// # Errors
+    /// A controller that no hierarchy has.
+    pub fn below(&self, asked: &[(&[String], &str)]) -> Result<Cgroup> {
+        let mut below = self.clone();
+        for (controllers, path) in asked {
+            for name in *controllers {
+                if !self.branches.iter().any(|branch| branch.has(name)) {
+                    return Err(Error::new(Kind::Config, format!("--cgroup: unknown controller {name}")));
+                }
+            }
+            let meant = |branch: &Branch| controllers.is_empty() || controllers.iter().any(|name| branch.has(name));
+            for branch in below.branches.iter_mut().filter(|branch| meant(branch) && !path.is_empty()) {
+                branch.path = format!("{}/{path}", branch.path.trim_end_matches('/'));
+            }
+        }
+        Ok(below)
     }
 
     /// Opens the ways into the cgroup as it is.

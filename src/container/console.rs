@@ -2,8 +2,8 @@
 
 use super::request::CreateRequest;
 use crate::error::{Context, Error, Kind, Result};
-use crate::sys::{file, socket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use crate::sys::{file, process, socket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -58,4 +58,14 @@ fn connect(path: &Path) -> Result<OwnedFd> {
 /// Sends a descriptor to the listener of a socket.
 pub(super) fn send_fd(path: &Path, fd: &OwnedFd, text: &[u8]) -> Result<()> {
     Ok(socket::send(connect(path)?, text, &[fd.as_raw_fd()])?)
+}
+
+/// The terminal's master, if the container has a terminal: the child has sent it long before its program runs.
+pub(super) fn master(socket: &OwnedFd) -> Result<Option<OwnedFd>> {
+    let [ready] = process::poll([(Some(socket.as_fd()), libc::POLLIN)], 0)?;
+    if ready == 0 {
+        return Ok(None);
+    }
+    let mut name = [0u8; 64];
+    Ok(socket::receive(socket, &mut name).at("receive the container's terminal")?.fds.pop())
 }

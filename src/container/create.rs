@@ -10,7 +10,7 @@ use crate::hooks::{self, Hooks, Moment};
 use crate::namespaces::recipe::User;
 use crate::namespaces::{self, Kind as Ns, Namespaces};
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
-use crate::process::plan::{self, Plan};
+use crate::process::plan::{self, Label, Plan};
 use crate::process::program::Program;
 use crate::process::seccomp::{Filter, Kernel};
 use crate::rootfs::{self, CgroupView, Rootfs, Sources};
@@ -171,9 +171,12 @@ impl Parts {
             recipe: namespaces::Recipe::default(),
             namespaces,
             joined,
+            entered: None,
+            affinity: [None, None],
             rootfs: Some(rootfs),
             cgroup_view: None,
             hooks,
+            label: program.as_ref().and_then(Label::of),
             program,
             filter,
             shim,
@@ -205,6 +208,7 @@ fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts
         owner: credentials::uid(),
         annotations,
         cgroup: parts.cgroup.record(),
+        keyring: parts.plan.keyring.is_some(),
         unknown: Default::default(),
     }
 }

@@ -5,12 +5,11 @@ use super::create::{self, Made, Until};
 use super::request::RunRequest;
 use super::terminal::Relay;
 use super::{Context, delete};
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::hooks::{self, Moment};
 use crate::state::Status;
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::socket;
-use std::os::fd::{AsFd, OwnedFd};
 
 /// `run`: the exit code, 0 when detached.
 ///
@@ -32,7 +31,7 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
     // Signals wait from before the container is there, so that none is lost.
     let signals = process::all_signals_as_fd()?;
     let made = create::make(context, &request.create, proof, Until::Program, Give::Ours(theirs))?;
-    let relay = master(&ours)?.map(Relay::new).transpose()?;
+    let relay = console::master(&ours)?.map(Relay::new).transpose()?;
     let ended = after_start(&made, proof).and_then(|()| super::terminal::serve(&made.launched, &signals, relay));
     if !request.keep {
         made.entry.lock()?;
@@ -41,16 +40,6 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
         delete::run_poststop(&made.record, &made.hooks, proof);
     }
     ended.map(|ended| ended.status() as u8)
-}
-
-/// The terminal's master, if the container has a terminal: the child has sent it long before its program runs.
-fn master(socket: &OwnedFd) -> Result<Option<OwnedFd>> {
-    let [ready] = process::poll([(Some(socket.as_fd()), libc::POLLIN)], 0)?;
-    if ready == 0 {
-        return Ok(None);
-    }
-    let mut name = [0u8; 64];
-    Ok(socket::receive(socket, &mut name).at("receive the container's terminal")?.fds.pop())
 }
 
 /// The poststart hooks; one that fails stops the container (runtime.md, step 9).

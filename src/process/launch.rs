@@ -13,6 +13,9 @@ use crate::sys::{self, file};
 use crate::{log, namespaces};
 use std::os::fd::{AsFd, OwnedFd};
 
+/// How long the child may be silent before its watcher is asked, in milliseconds.
+const PATIENCE: i32 = 200;
+
 /// What the runtime does at the points of a launch where the child waits for it, or goes on beside it.
 pub trait Watch {
     /// The process is born: its pid may change by a late fork until [`Watch::confined`].
@@ -23,6 +26,10 @@ pub trait Watch {
     fn built(&mut self, pid: Pid) -> Result<()>;
     /// The process waits for the last word before the gate or the program; `pid` is final.
     fn confined(&mut self, pid: Pid) -> Result<()>;
+    /// The process has not said anything for a while: an error ends the launch.
+    fn waiting(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Gives the listener of the process's seccomp filter to whoever serves it.
     fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()>;
 }
@@ -199,7 +206,13 @@ impl Launch<'_> {
             let [ready] = process::poll([(Some(self.parent.0.as_fd()), libc::POLLIN)], MILLISECONDS)?;
             fetched = fetch_listener(&self.report, &self.pidfd, self.pid, watch)? || ready != 0;
         }
-        self.parent.receive()
+        loop {
+            let [ready] = process::poll([(Some(self.parent.0.as_fd()), libc::POLLIN)], PATIENCE)?;
+            if ready != 0 {
+                return self.parent.receive();
+            }
+            watch.waiting()?;
+        }
     }
 
     /// Everything that the runtime does for the process is done: lets it go on.
@@ -297,10 +310,14 @@ impl Launch<'_> {
         }
     }
 
-    /// Nothing of the process is left.
+    /// Nothing of the process is left; one that is frozen dies when it is thawed, and is not waited for.
     fn end(&mut self) {
         let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
-        let _ = process::wait(self.pid);
+        let patience = if self.plan.entered.is_some() { 500 } else { 10_000 };
+        let [dead] = process::poll([(Some(self.pidfd.as_fd()), libc::POLLIN)], patience).unwrap_or([0]);
+        if dead != 0 {
+            let _ = process::wait(self.pid);
+        }
         self.prepared = None;
     }
 }

@@ -12,6 +12,7 @@ use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{Joined, Kind, Namespaces, Place, Recipe};
 use crate::rootfs::{CgroupView, Enter, Rootfs};
 use std::ffi::CString;
+use std::os::fd::OwnedFd;
 
 /// Everything that is decided about a container's process before it exists.
 pub struct Plan {
@@ -21,6 +22,10 @@ pub struct Plan {
     pub joined: Joined,
     /// How to get into them.
     pub recipe: Recipe,
+    /// The container that the process enters, instead of all that makes one.
+    pub entered: Option<Entered>,
+    /// The CPUs that the process may use before and after it has joined its cgroups, as bits of 64 a word.
+    pub affinity: [Option<Vec<u64>>; 2],
     /// The root filesystem; none for a process that enters a container.
     pub rootfs: Option<Rootfs>,
     /// What a mount of the type `cgroup` shows.
@@ -29,6 +34,8 @@ pub struct Plan {
     pub hooks: Hooks,
     /// The program; a container can be created without one.
     pub program: Option<Program>,
+    /// The label that the security module gives the program.
+    pub label: Option<Label>,
     /// The seccomp filter.
     pub filter: Option<Filter>,
     /// The reaping init, if asked for, and the grace time in milliseconds that it leaves.
@@ -49,11 +56,33 @@ pub struct Plan {
     pub raised_files: Option<(u64, u64)>,
 }
 
-/// What the security module is asked for.
-pub(super) struct Label {
+/// A running container, as `exec` enters it.
+#[derive(Debug)]
+pub struct Entered {
+    /// A descriptor of its init.
+    pub init: OwnedFd,
+    /// CLONE_NEW* flags of the namespaces that it has of its own.
+    pub flags: i32,
+}
+
+/// What the security module is asked for: decided while /proc is the host's.
+#[derive(Debug)]
+pub struct Label {
     /// Below a procfs.
     pub(super) file: &'static str,
     pub(super) text: String,
+}
+
+impl Label {
+    /// The label for the program, if it asks for one.
+    pub fn of(program: &Program) -> Option<Label> {
+        if let Some(profile) = &program.apparmor {
+            let newer = std::path::Path::new("/proc/self/attr/apparmor/exec").exists();
+            let file = if newer { "self/attr/apparmor/exec" } else { "self/attr/exec" };
+            return Some(Label { file, text: format!("exec {profile}") });
+        }
+        program.selinux.as_ref().map(|label| Label { file: "self/attr/exec", text: label.clone() })
+    }
 }
 
 impl Plan {
@@ -80,17 +109,6 @@ impl Plan {
     /// How the root is entered.
     pub(super) fn enter_root(&self) -> Enter {
         if self.no_pivot { Enter::Move } else { Enter::Pivot }
-    }
-
-    /// The label for `attr/exec`.
-    pub(super) fn label(&self) -> Option<Label> {
-        let program = self.program.as_ref()?;
-        if let Some(profile) = &program.apparmor {
-            let newer = std::path::Path::new("/proc/self/attr/apparmor/exec").exists();
-            let file = if newer { "self/attr/apparmor/exec" } else { "self/attr/exec" };
-            return Some(Label { file, text: format!("exec {profile}") });
-        }
-        program.selinux.as_ref().map(|label| Label { file: "self/attr/exec", text: label.clone() })
     }
 
     /// The init image's plan, but for what only the child knows.

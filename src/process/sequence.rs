@@ -33,8 +33,12 @@ pub(super) static CREATE: &[Step] = &[
 pub(super) static EXEC: &[Step] = &[
     Step { name: "begin", run: stage::begin },
     Step { name: "set the OOM score", run: stage::set_oom_score },
+    Step { name: "set the initial CPU affinity", run: stage::set_initial_affinity },
     Step { name: "enter cgroups", run: stage::enter_cgroups },
-    Step { name: "enter namespaces", run: stage::enter_namespaces },
+    Step { name: "set the final CPU affinity", run: stage::set_final_affinity },
+    Step { name: "enter namespaces", run: stage::enter_container },
+    Step { name: "join the session keyring", run: stage::join_keyring },
+    Step { name: "open a terminal", run: stage::open_console },
     Step { name: "set up standard input and output", run: stage::set_up_stdio },
     Step { name: "set process attributes", run: stage::set_attributes },
     Step { name: "execute the init image", run: stage::execute_image },

@@ -123,6 +123,43 @@ pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The namespaces of a running container, all at once; its pid namespace is entered by the late fork.
+pub(super) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
+    let Some(container) = &stage.plan.entered else { return Ok(()) };
+    sys::namespace::setns(&container.init, container.flags)
+        .with(|| format!("join the container's namespaces ({})", enter::words(container.flags)))?;
+    if container.flags & Kind::User.flag() != 0 {
+        become_root()?;
+    }
+    process::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)?;
+    Ok(())
+}
+
+/// The CPUs before the cgroups are joined: those of the host that the process may use until then.
+pub(super) fn set_initial_affinity(stage: &mut Stage<'_>) -> Result<()> {
+    set_affinity(stage.plan.affinity[0].as_deref(), "initial")
+}
+
+/// The CPUs after the cgroups are joined, which would undo it.
+pub(super) fn set_final_affinity(stage: &mut Stage<'_>) -> Result<()> {
+    set_affinity(stage.plan.affinity[1].as_deref(), "final")
+}
+
+fn set_affinity(mask: Option<&[u64]>, which: &str) -> Result<()> {
+    match mask {
+        Some(mask) => process::sched_setaffinity(0, mask).with(|| format!("process.execCPUAffinity.{which}")),
+        None => Ok(()),
+    }
+}
+
+/// A terminal of the running container, for one more process.
+pub(super) fn open_console(stage: &mut Stage<'_>) -> Result<()> {
+    let Some(size) = stage.plan.program.as_ref().and_then(|program| program.terminal) else { return Ok(()) };
+    let root = crate::path::Root::from(file::open("/", libc::O_PATH | libc::O_DIRECTORY)?);
+    let console = rootfs::Console::open(&root)?;
+    give_terminal(stage, console, size)
+}
+
 /// Has the runtime map the ids of the new user namespace; takes the id-mapped trees that only it can make.
 fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
     // The maps of a process that is not dumpable belong to root: a runtime that is not root could not write them.
@@ -355,7 +392,7 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
             env.push(format!("HOME={}", home_of(program.uid)?));
         }
         out.envp = layout.strings(&env).at;
-        if let Some(label) = plan.label() {
+        if let Some(label) = &plan.label {
             let procfs = ProcFd::open()?;
             out.label_file = layout.string(label.file);
             out.label = layout.bytes(label.text.as_bytes());

@@ -2,7 +2,7 @@
 
 use super::Built;
 use crate::error::{Context, Error, Result};
-use crate::path::{Create, InRoot};
+use crate::path::{Create, InRoot, Root};
 use crate::sys::mount::{self, OPEN_TREE_CLONE, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV};
 use crate::sys::{Failure, fs};
 use std::os::fd::OwnedFd;
@@ -20,19 +20,16 @@ pub struct Console {
     pub index: u32,
 }
 
-impl Built<'_> {
-    /// Makes a pseudo-terminal in the container's devpts and mounts it as /dev/console. After [`Built::pivot`], before
-    /// [`Built::protect`].
+impl Console {
+    /// A new pseudo-terminal of the devpts at /dev/pts of `root`, which is not trusted.
     ///
     /// The slave side is opened through the master, never by the name that devpts gave it (CVE-2025-52565).
-    pub fn console(&self) -> Result<Console> {
-        let console = self.pseudo_terminal().at("make a pseudo-terminal")?;
-        self.mount_console(&console).at("mount /dev/console")?;
-        Ok(console)
+    pub fn open(root: &Root) -> Result<Console> {
+        Console::pseudo_terminal(root).at("make a pseudo-terminal")
     }
 
-    fn pseudo_terminal(&self) -> Result<Console> {
-        let devpts = self.root.find(&InRoot::new("/dev/pts")).map_err(no_devpts)?;
+    fn pseudo_terminal(root: &Root) -> Result<Console> {
+        let devpts = root.find(&InRoot::new("/dev/pts")).map_err(no_devpts)?;
         if fs::filesystem_magic(&devpts)? != DEVPTS_SUPER_MAGIC {
             return Err(Error::system("/dev/pts in the container is not a devpts"));
         }
@@ -45,6 +42,16 @@ impl Built<'_> {
         }
         let index = fs::pty_index(&master)?;
         Ok(Console { master, slave, index })
+    }
+}
+
+impl Built<'_> {
+    /// Makes a pseudo-terminal in the container's devpts and mounts it as /dev/console. After [`Built::pivot`], before
+    /// [`Built::protect`].
+    pub fn console(&self) -> Result<Console> {
+        let console = Console::open(&self.root)?;
+        self.mount_console(&console).at("mount /dev/console")?;
+        Ok(console)
     }
 
     fn mount_console(&self, console: &Console) -> Result<()> {

@@ -25,7 +25,7 @@ pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8>
         Name::Create => container::create(&context, &line.create()?, &proof)?,
         Name::Delete => each(&context, line, |id| container::delete(&context, &line.delete(id), &proof))?,
         Name::Events => container::events(&context, &line.events()?, &mut std::io::stdout())?,
-        Name::Exec => return Err(not_yet(line.exec().map(drop))),
+        Name::Exec => return container::exec(&context, &line.exec()?, &proof),
         Name::Features => print(&(Features::new().to_json()? + "\n"))?,
         Name::Kill => {
             let signal = line.signal()?;

@@ -1,0 +1,248 @@
+//! `exec`: one more process in a running container. It shares all of `create` but the building.
+
+use super::Context;
+use super::console::{self, Give};
+use super::inherited::Inherited;
+use super::request::{ExecProcess, ExecRequest, ProcessChanges};
+use super::terminal::Relay;
+use crate::cgroups::{Cgroup, Joiner};
+use crate::config::{self, Process, Spec};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::hooks::Hooks;
+use crate::namespaces::recipe::{Fork, User};
+use crate::namespaces::{Joined, Kind as Ns, Namespaces, Recipe};
+use crate::process::attributes::bit_list;
+use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
+use crate::process::plan::{Entered, Label, Plan};
+use crate::process::program::Program;
+use crate::process::seccomp::Filter;
+use crate::state::{ProcessId, Record, Status, Store};
+use crate::sys::process::{self, Pid, SingleThreaded};
+use crate::sys::{file, socket};
+use std::borrow::Cow;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+/// `exec`: the exit code, 0 when detached.
+///
+/// # Errors
+/// The container does not run, or the process cannot be made; nothing is left then.
+pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) -> Result<u8> {
+    let store = Store::at(&context.root);
+    let record = store.read(request.id.as_str())?;
+    let init = enterable(&record, request.ignore_paused)?;
+    let json = store.config(request.id.as_str())?;
+    let spec = config::parse(&json)?;
+    let from_file = match &request.process {
+        ExecProcess::File(path) => {
+            let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY).at("--process")?;
+            Some(file::read_to_end(fd, super::LARGEST_CONFIG).at("--process")?)
+        }
+        ExecProcess::Changes(_) => None,
+    };
+    let written = match (&from_file, &request.process) {
+        (Some(json), _) => config::parse_process(json).map_err(|e| e.at("--process"))?,
+        (None, ExecProcess::Changes(changes)) => changed(&spec, changes)?,
+        (None, ExecProcess::File(_)) => return Err(Error::internal("a process without its file")),
+    };
+    let inherited = Inherited::take(request.preserve_fds)?;
+    let plan = plan(&spec, &written, &record, init, inherited)?;
+    let (console, ours, signals) = console_of(request, &plan)?;
+    let cgroup = record.cgroup();
+    let joiner = joiner(&cgroup, request)?;
+    let mut watcher = Watcher { record: &record, plan: &plan, cgroup: &cgroup, ignore_paused: request.ignore_paused };
+    let inputs = Inputs {
+        proof,
+        steps: Steps::Exec,
+        cgroup: Some(&joiner),
+        prepared: None,
+        console,
+        gate: None,
+        state: &|_| Vec::new(),
+    };
+    let launched = launch::launch(&plan, inputs, &mut watcher).map_err(|e| match e.kind() {
+        Kind::Config | Kind::State => e,
+        _ => e.at("unable to start container process"),
+    })?;
+    hand_over(request, &launched).inspect_err(|_| {
+        let _ = process::pidfd_send_signal(&launched.pidfd, libc::SIGKILL);
+        let _ = process::wait(launched.pid);
+    })?;
+    let Some(signals) = signals else { return Ok(0) };
+    let relay = ours.map(|ours| console::master(&ours)).transpose()?.flatten().map(Relay::new).transpose()?;
+    super::terminal::serve(&launched, &signals, relay).map(|ended| ended.status() as u8)
+}
+
+/// The container's init, if a process can be put beside it.
+fn enterable(record: &Record, ignore_paused: bool) -> Result<(ProcessId, OwnedFd)> {
+    let stopped = || Error::state("cannot exec in a stopped container");
+    match record.status()? {
+        Status::Stopped => return Err(stopped()),
+        Status::Paused if !ignore_paused => return Err(paused()),
+        Status::Creating => return Err(Error::state("cannot exec in a container that is being created")),
+        _ => {}
+    }
+    let init = record.init.ok_or_else(stopped)?;
+    Ok((init, init.open()?.ok_or_else(stopped)?))
+}
+
+fn paused() -> Error {
+    Error::state("cannot exec in a paused container (use --ignore-paused to override)")
+}
+
+/// The container's own process with what the command line changes.
+fn changed<'a>(spec: &Spec<'a>, changes: &'a ProcessChanges) -> Result<Process<'a>> {
+    let mut process = spec.process.clone().unwrap_or_default();
+    if changes.args.is_empty() {
+        return Err(Error::new(Kind::Config, "process args cannot be empty"));
+    }
+    process.args = Some(changes.args.iter().map(|arg| Cow::from(arg.as_str())).collect());
+    process.terminal = Some(changes.tty);
+    process.console_size = None;
+    if let Some(cwd) = &changes.cwd {
+        process.cwd = Some(cwd.as_str().into());
+    }
+    process.env.get_or_insert_default().extend(changes.env.iter().map(|entry| Cow::from(entry.as_str())));
+    let user = process.user.get_or_insert_default();
+    if let Some(asked) = changes.user {
+        user.uid = Some(asked.uid);
+        if asked.gid.is_some() {
+            user.gid = asked.gid;
+        }
+    }
+    user.additional_gids.get_or_insert_default().extend(&changes.additional_gids);
+    if let Some(label) = &changes.process_label {
+        process.selinux_label = Some(label.as_str().into());
+    }
+    if let Some(profile) = &changes.apparmor {
+        process.apparmor_profile = Some(profile.as_str().into());
+    }
+    if changes.no_new_privs.is_some() {
+        process.no_new_privileges = changes.no_new_privs;
+    }
+    // Never the inheritable set: what is inheritable comes back by file capabilities (CVE-2022-29162).
+    let sets = process.capabilities.get_or_insert_default();
+    for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+        set.get_or_insert_default().extend(changes.capabilities.iter().map(|name| Cow::from(name.as_str())));
+    }
+    Ok(process)
+}
+
+fn plan(
+    spec: &Spec<'_>,
+    written: &Process<'_>,
+    record: &Record,
+    (_, init): (ProcessId, OwnedFd),
+    inherited: Inherited,
+) -> Result<Plan> {
+    let linux = spec.linux.as_ref();
+    let mut program = Program::parse("process", written, linux)?;
+    inherited.announce(&mut program.env);
+    super::security::check(&program)?;
+    let all = Namespaces::parse(spec)?;
+    let flags = Ns::ALL.into_iter().filter(|kind| all.has(*kind)).fold(0, |flags, kind| flags | kind.flag());
+    let affinity = |list: Option<&Cow<'_, str>>, which: &str| {
+        let list = list.filter(|list| !list.is_empty());
+        list.map(|list| bit_list(&format!("process.execCPUAffinity.{which}"), list, 8192)).transpose()
+    };
+    let asked = written.exec_cpu_affinity.as_ref();
+    let keyring = CString::new(format!("_ses.{}", record.id)).ok().filter(|_| record.keyring);
+    Ok(Plan {
+        namespaces: Namespaces::default(),
+        joined: Joined::default(),
+        recipe: Recipe {
+            user: if all.has(Ns::User) { User::Joined } else { User::Stays },
+            fork: if all.has(Ns::Pid) { Fork::Late } else { Fork::None },
+            ..Recipe::default()
+        },
+        entered: Some(Entered { init, flags }),
+        affinity: [
+            affinity(asked.and_then(|asked| asked.initial.as_ref()), "initial")?,
+            affinity(asked.and_then(|asked| asked.final_.as_ref()), "final")?,
+        ],
+        rootfs: None,
+        cgroup_view: None,
+        hooks: Hooks::default(),
+        label: Label::of(&program),
+        filter: linux.and_then(|linux| linux.seccomp.as_ref()).map(Filter::parse).transpose()?,
+        program: Some(program),
+        shim: None,
+        keyring,
+        no_pivot: false,
+        kept_fds: inherited.count(),
+        waiting_name: launch::new_waiting_name()?,
+        reports_ready: false,
+        waits_at_gate: false,
+        raised_files: None,
+    })
+}
+
+/// Where the terminal goes, the end that we show, and the signals of a foreground process.
+type Console = (Option<OwnedFd>, Option<OwnedFd>, Option<OwnedFd>);
+
+fn console_of(request: &ExecRequest, plan: &Plan) -> Result<Console> {
+    let has_terminal = plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
+    if request.detach {
+        let give = match &request.console_socket {
+            Some(path) => Give::To(path.clone()),
+            None => Give::Nowhere,
+        };
+        return Ok((give.check(has_terminal)?, None, None));
+    }
+    if request.console_socket.is_some() {
+        let text = "cannot use console socket if runc will not detach or allocate tty";
+        return Err(Error::new(Kind::Config, text));
+    }
+    let signals = process::all_signals_as_fd()?;
+    let (ours, theirs) = socket::pair(libc::SOCK_STREAM)?;
+    Ok((Give::Ours(theirs).check(has_terminal)?, Some(ours), Some(signals)))
+}
+
+/// The ways into the container's cgroups, or into those below them that were asked for.
+fn joiner(cgroup: &Cgroup, request: &ExecRequest) -> Result<Joiner> {
+    if request.cgroups.is_empty() {
+        return cgroup.joiner();
+    }
+    let asked: Vec<_> = request.cgroups.iter().map(|sub| (sub.controllers.as_slice(), sub.path.as_str())).collect();
+    cgroup.below(&asked)?.joiner()
+}
+
+fn hand_over(request: &ExecRequest, launched: &Launched) -> Result<()> {
+    if let Some(path) = &request.pidfd_socket {
+        console::send_fd(path, &launched.pidfd, b"pidfd").at("--pidfd-socket")?;
+    }
+    match &request.pid_file {
+        Some(path) => super::create::write_pid_file(path, launched.pid),
+        None => Ok(()),
+    }
+}
+
+struct Watcher<'a> {
+    record: &'a Record,
+    plan: &'a Plan,
+    cgroup: &'a Cgroup,
+    ignore_paused: bool,
+}
+
+impl Watch for Watcher<'_> {
+    fn born(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
+    fn scope(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
+    fn built(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
+    fn confined(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
+    fn waiting(&mut self) -> Result<()> {
+        // It was paused after the look at its status, and the child stands still with it.
+        if !self.ignore_paused && self.cgroup.frozen()? { Err(paused()) } else { Ok(()) }
+    }
+    fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
+        super::listener::give(self.plan.filter.as_ref(), self.record, pid, listener)
+    }
+}
