@@ -8,7 +8,7 @@ use crate::config::{self, Spec};
 use crate::error::{Context as _, Error, IoContext, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::namespaces::recipe::User;
-use crate::namespaces::{self, Kind as Ns, Namespaces};
+use crate::namespaces::{self, Joined, Kind as Ns, Namespaces};
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{self, Label, Plan};
 use crate::process::program::Program;
@@ -126,7 +126,7 @@ impl Bundle {
 /// The checked parts of a container.
 struct Parts {
     plan: Plan,
-    cgroup: Cgroup,
+    asked: cgroups::Plan,
 }
 
 impl Parts {
@@ -138,6 +138,9 @@ impl Parts {
         inherited: &Inherited,
     ) -> Result<Parts> {
         plan::check_version(spec)?;
+        if spec.annotations.iter().flatten().any(|(key, _)| key.is_empty()) {
+            return Err(Error::config("annotations", "a key must not be empty"));
+        }
         let namespaces = Namespaces::parse(spec)?;
         let hooks = Hooks::parse(spec)?;
         let linux = spec.linux.as_ref();
@@ -146,6 +149,9 @@ impl Parts {
             inherited.announce(&mut program.env);
             program.keep_groups = super::annotations::keep_groups(spec)?;
             super::security::check(program)?;
+            if !namespaces.has(Ns::User) {
+                program.limit_capabilities()?;
+            }
         }
         let filter = linux.and_then(|linux| linux.seccomp.as_ref());
         let filter = filter.map(|seccomp| Filter::parse(seccomp, &Kernel::default())).transpose()?.flatten();
@@ -161,16 +167,13 @@ impl Parts {
             CgroupManager::Disabled => cgroups::Driver::None,
         };
         let asked = cgroups::Plan::parse(spec, request.id.as_str(), driver, rootless)?;
-        let layout = Layout::read()?;
-        let cgroup = Cgroup::prepare(&asked, &layout)?;
         let shim = super::shim::asked(request.init, spec)?;
-        let joined = namespaces.open()?;
         let keyring =
             CString::new(format!("_ses.{}", request.id)).map_err(|_| Error::internal("an id with a NUL byte"))?;
         let plan = Plan {
             recipe: namespaces::Recipe::default(),
             namespaces,
-            joined,
+            joined: Joined::default(),
             entered: None,
             affinity: [None, None],
             rootfs: Some(rootfs),
@@ -188,7 +191,7 @@ impl Parts {
             waits_at_gate: false,
             raised_files: None,
         };
-        Ok(Parts { plan, cgroup })
+        Ok(Parts { plan, asked })
     }
 }
 
@@ -207,7 +210,7 @@ fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts
         created: state::now(),
         owner: credentials::uid(),
         annotations,
-        cgroup: parts.cgroup.record(),
+        cgroup: cgroups::Record::default(),
         keyring: parts.plan.keyring.is_some(),
         unknown: Default::default(),
     }
@@ -223,16 +226,19 @@ fn build(
     console: Option<OwnedFd>,
     until: Until,
 ) -> Result<Launched> {
+    parts.plan.joined = parts.plan.namespaces.open()?;
+    let mut cgroup = Cgroup::prepare(&parts.asked, &Layout::read()?)?;
+    record.cgroup = cgroup.record();
     entry.write("config.json", &bundle.json)?;
     entry.save(record)?;
-    let joiner = parts.cgroup.create()?;
-    record.cgroup = parts.cgroup.record();
-    parts.cgroup.apply_early()?;
+    let joiner = cgroup.create()?;
+    record.cgroup = cgroup.record();
+    cgroup.apply_early()?;
     let gate = if until == Until::Gate { Some(entry.make_gate()?) } else { None };
     let born_in_cgroup = joiner.clone_into().is_some() && joiner.tasks().is_empty();
     let plan = &mut parts.plan;
     plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), born_in_cgroup);
-    plan.cgroup_view = Some(view(&parts.cgroup, plan.namespaces.has(Ns::Cgroup))?);
+    plan.cgroup_view = Some(view(&cgroup, plan.namespaces.has(Ns::Cgroup))?);
     let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
     plan.raised_files = super::files::raise(rootfs.number_of_mounts())?;
     // A child in a user namespace may find the ways to the sources closed; only root can open them for it.
@@ -241,8 +247,11 @@ fn build(
     super::idmap::prepare(rootfs, &plan.joined, &mut prepared, proof)?;
     entry.unlock()?;
     let template = record.clone();
-    let state = |pid: Pid| hook_state(&template, Status::Creating, pid);
-    let mut watcher = Watcher { entry, record, cgroup: &mut parts.cgroup, plan, proof, joiner: &joiner };
+    let state = |moment: Moment, pid: Pid| {
+        let created = moment == Moment::StartContainer;
+        hook_state(&template, if created { Status::Created } else { Status::Creating }, pid)
+    };
+    let mut watcher = Watcher { entry, record, cgroup: &mut cgroup, plan, proof, joiner: &joiner };
     let inputs = Inputs {
         proof,
         steps: Steps::Create,
@@ -359,5 +368,7 @@ fn clean_up(entry: &Entry, record: &Record, hooks: &Hooks, proof: &SingleThreade
     if let Err(error) = removed {
         crate::log::warning(error.to_string());
     }
-    super::delete::run_poststop(record, hooks, proof);
+    if record.init.is_some() {
+        super::delete::run_poststop(record, hooks, proof);
+    }
 }

@@ -15,7 +15,7 @@ use crate::process::attributes::bit_list;
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{Entered, Label, Plan};
 use crate::process::program::Program;
-use crate::process::seccomp::Filter;
+use crate::process::seccomp::{Filter, Kernel};
 use crate::state::{ProcessId, Record, Status, Store};
 use crate::sys::process::{self, Pid, SingleThreaded};
 use crate::sys::{file, socket};
@@ -59,7 +59,7 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
         prepared: None,
         console,
         gate: None,
-        state: &|_| Vec::new(),
+        state: &|_, _| Vec::new(),
     };
     let launched = launch::launch(&plan, inputs, &mut watcher).map_err(|e| match e.kind() {
         Kind::Config | Kind::State => e,
@@ -148,6 +148,11 @@ fn plan(
     };
     let asked = written.exec_cpu_affinity.as_ref();
     let keyring = CString::new(format!("_ses.{}", record.id)).ok().filter(|_| record.keyring);
+    let filter = linux.and_then(|linux| linux.seccomp.as_ref());
+    let filter = filter.map(|seccomp| Filter::parse(seccomp, &Kernel::default())).transpose()?.flatten();
+    if !all.has(Ns::User) {
+        program.limit_capabilities()?;
+    }
     Ok(Plan {
         namespaces: Namespaces::default(),
         joined: Joined::default(),
@@ -165,7 +170,7 @@ fn plan(
         cgroup_view: None,
         hooks: Hooks::default(),
         label: Label::of(&program),
-        filter: linux.and_then(|linux| linux.seccomp.as_ref()).map(Filter::parse).transpose()?,
+        filter,
         program: Some(program),
         shim: None,
         keyring,

@@ -107,10 +107,12 @@ impl Sets {
         // The kernel raises into the ambient set only what is both permitted and inheritable.
         let raised = sets.ambient & sets.permitted & sets.inheritable;
         if raised != sets.ambient {
-            log::warning(format!(
-                "{field}.ambient: capabilities that are not permitted and inheritable cannot be ambient: [{}]",
-                names(sets.ambient & !raised).join(" ")
-            ));
+            log::debug(|| {
+                format!(
+                    "{field}.ambient: capabilities that are not permitted and inheritable cannot be ambient: [{}]",
+                    names(sets.ambient & !raised).join(" ")
+                )
+            });
             sets.ambient = raised;
         }
         Ok(sets)

@@ -6,6 +6,7 @@ use super::report::Report;
 use super::stage::{self, Stage, Step};
 use crate::cgroups;
 use crate::error::{Context, Error, Kind, Result};
+use crate::hooks::Moment;
 use crate::namespaces::recipe::User;
 use crate::rootfs::Prepared;
 use crate::sys::process::{self, Clone, Cloned, Ended, Pid, SingleThreaded};
@@ -48,8 +49,8 @@ pub struct Inputs<'a> {
     pub console: Option<OwnedFd>,
     /// The listening gate.
     pub gate: Option<OwnedFd>,
-    /// The state that hooks read, for a pid.
-    pub state: &'a dyn Fn(Pid) -> Vec<u8>,
+    /// The state that the hooks of a moment read, for a pid.
+    pub state: &'a dyn Fn(Moment, Pid) -> Vec<u8>,
 }
 
 /// Which table of steps the child walks.

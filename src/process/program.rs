@@ -83,6 +83,18 @@ impl Program {
         })
     }
 
+    /// Leaves out of the capability sets what the runtime itself does not have and cannot give: a warning (config.md, "Linux
+    /// Process"). For a program without a user namespace of its own, in which it would have all.
+    pub fn limit_capabilities(&mut self) -> Result<()> {
+        let limited = self.capabilities.within(crate::sys::credentials::capabilities()?.permitted);
+        if limited != self.capabilities {
+            let lost = capability::names(self.capabilities.permitted & !limited.permitted);
+            crate::log::warning(format!("process.capabilities: the runtime cannot grant: [{}]", lost.join(" ")));
+            self.capabilities = limited;
+        }
+        Ok(())
+    }
+
     /// The program's name as it was given.
     pub fn name(&self) -> Cow<'_, str> {
         self.args.first().map_or(Cow::Borrowed(""), |name| name.to_string_lossy())

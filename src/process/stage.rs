@@ -33,7 +33,7 @@ pub(super) struct Stage<'a> {
     pub(super) terminal: Option<OwnedFd>,
     pub(super) procfs: Option<OwnedFd>,
     /// What hooks read, with the pid as the container sees it (for startContainer) and as the runtime does.
-    pub(super) state: &'a dyn Fn(i32) -> Vec<u8>,
+    pub(super) state: &'a dyn Fn(Moment, process::Pid) -> Vec<u8>,
 }
 
 /// A step: a name for errors and traces, and what it does.
@@ -263,7 +263,7 @@ pub(super) fn run_hooks(stage: &mut Stage<'_>) -> Result<()> {
         return Ok(());
     }
     let pid = process::pid();
-    hooks::run(stage.proof, Moment::CreateContainer, list, &(stage.state)(pid))
+    hooks::run(stage.proof, Moment::CreateContainer, list, &(stage.state)(Moment::CreateContainer, pid))
 }
 
 /// The root becomes the container's.
@@ -408,7 +408,7 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
     if !start.is_empty() {
         let hooks: Vec<_> = start.iter().map(|hook| lay_hook(layout, hook)).collect();
         out.hooks = layout.hooks(&hooks);
-        out.state = layout.bytes(&(stage.state)(process::pid()));
+        out.state = layout.bytes(&(stage.state)(Moment::StartContainer, process::pid()));
     }
     out.sync = stage.channel.as_fd().as_raw_fd();
     out.gate = stage.gate.map_or(-1, |gate| gate.as_raw_fd());
@@ -429,7 +429,8 @@ fn lay_hook(layout: &mut Layout, hook: &hooks::Hook) -> image::plan::Hook {
 /// The home directory of `uid` by the container's /etc/passwd, `/` without one.
 fn home_of(uid: u32) -> Result<String> {
     let root = crate::path::Root::from(file::open("/", libc::O_PATH | libc::O_DIRECTORY)?);
-    let Some(passwd) = root.read(&InRoot::new("/etc/passwd")).at("find HOME")? else { return Ok("/".into()) };
+    // What is no ordinary file there says nothing of homes; the program can run without one.
+    let Ok(Some(passwd)) = root.read(&InRoot::new("/etc/passwd")) else { return Ok("/".into()) };
     let text = String::from_utf8_lossy(&passwd);
     let home = text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();

@@ -65,10 +65,12 @@ pub fn set_modes(fd: impl AsFd, modes: &Modes) -> Result<()> {
 }
 
 impl Modes {
-    /// The same with nothing interpreted, echoed or translated (`cfmakeraw(3)`).
+    /// The same with nothing of the input interpreted or echoed (`cfmakeraw(3)`); output is still translated, as the person's
+    /// terminal wants a carriage return before each line feed.
     pub fn raw(mut self) -> Modes {
         // SAFETY: libc changes a live termios.
         unsafe { libc::cfmakeraw(&mut self.0) };
+        self.0.c_oflag |= libc::OPOST;
         self
     }
 
