@@ -8,6 +8,7 @@ mod lists;
 
 use crate::error::{Error, Result};
 use crate::process::capability::NAMES;
+use crate::process::seccomp;
 use crate::sys::filter;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -117,10 +118,10 @@ impl Features {
                 cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
                 seccomp: Seccomp {
                     enabled: true,
-                    actions: lists::ACTIONS,
-                    operators: lists::OPERATORS,
-                    archs: lists::ARCHITECTURES,
-                    known_flags: lists::FILTER_FLAGS.iter().map(|(name, _)| *name).collect(),
+                    actions: &seccomp::ACTIONS,
+                    operators: &seccomp::OPERATORS,
+                    archs: &seccomp::ARCHITECTURES,
+                    known_flags: seccomp::FLAGS.iter().map(|(name, _)| *name).collect(),
                     supported_flags: supported_flags(),
                 },
                 apparmor: Enabled { enabled: true },
@@ -155,7 +156,7 @@ fn unsafe_annotations() -> Vec<&'static str> {
 
 /// Those filter flags that this kernel knows.
 fn supported_flags() -> Vec<&'static str> {
-    lists::FILTER_FLAGS.iter().filter(|(_, bit)| filter::knows_flag(*bit)).map(|(name, _)| *name).collect()
+    seccomp::FLAGS.iter().filter(|(_, bit)| filter::knows_flag(*bit)).map(|(name, _)| *name).collect()
 }
 
 impl Default for Features {
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn lists_have_no_entry_twice() {
-        for list in [lists::MOUNT_OPTIONS, lists::ARCHITECTURES, lists::ACTIONS, lists::NAMESPACES] {
+        for list in [lists::MOUNT_OPTIONS, &seccomp::ARCHITECTURES, &seccomp::ACTIONS, lists::NAMESPACES] {
             let mut seen = list.to_vec();
             seen.sort_unstable();
             seen.dedup();

@@ -2,11 +2,11 @@
 
 use super::{Form, Level, Record, line};
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::sys::{Failure, file};
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
@@ -67,7 +67,11 @@ impl Target {
 /// # Errors
 /// It cannot be opened.
 pub fn append(path: &Path) -> Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o644).open(path).call(|| format!("open {}", path.display()))
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
+    match file::open_at(file::CWD, path.as_os_str().as_bytes(), flags, 0o644) {
+        Ok(fd) => Ok(fd.into()),
+        Err(e) => Err(Failure::new(format!("open {}", path.display()), e.errno()).into()),
+    }
 }
 
 fn socket(path: &str) -> Result<UnixDatagram> {

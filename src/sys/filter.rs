@@ -6,7 +6,8 @@ use super::Errno;
 /// Whether the kernel knows a flag for loading filters.
 ///
 /// It looks at flags before it reads the program: with no program, EFAULT means that it would go on, and nothing is loaded.
-pub fn knows_flag(flag: libc::c_ulong) -> bool {
+pub fn knows_flag(flag: u32) -> bool {
+    let flag = libc::c_ulong::from(flag);
     // This one is refused without the listener that it is about.
     let listener =
         if flag == libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
@@ -23,7 +24,7 @@ mod tests {
 
     #[test]
     fn old_flags_are_known_and_invented_ones_are_not() {
-        assert!(knows_flag(libc::SECCOMP_FILTER_FLAG_TSYNC));
+        assert!(knows_flag(1));
         assert!(!knows_flag(1 << 30));
     }
 }

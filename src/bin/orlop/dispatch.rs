@@ -6,10 +6,10 @@ use crate::parse::{self, Given, Line};
 use crate::perform;
 use crate::table::{Command, Name};
 use lexopt::Parser;
-use orlop::error::{Error, IoContext, Result};
+use orlop::error::{Error, Result};
 use orlop::log::{self, Form, Level, Target};
+use orlop::sys::{Failure, file};
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::process::ExitCode;
 
 /// The exit code of a command that failed.
@@ -107,7 +107,8 @@ fn perform(caller: &Caller, given: &Given, line: &Line) -> Outcome {
     })
 }
 
-/// Writes `text` to standard output, all of it.
+/// Writes `text` to standard output, all of it, past the buffer that would split it at its last line break.
 pub(crate) fn print(text: &str) -> Result<()> {
-    std::io::stdout().lock().write_all(text.as_bytes()).call(|| "write to standard output".into())
+    let written = file::write_all(std::io::stdout(), text.as_bytes());
+    written.map_err(|e| Failure::new("write to standard output", e.errno()).into())
 }
