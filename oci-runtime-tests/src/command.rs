@@ -1,9 +1,10 @@
 //! The command line.
 
 use crate::output::Format;
-use crate::{cases, clause, compare, coverage, runner, setup};
+use crate::{cases, clause, compare, coverage, mutant, runner, setup};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,6 +27,14 @@ enum Command {
     Run(RunOptions),
     /// Try several runtimes and put the results side by side
     Compare(CompareOptions),
+    /// Give the runtime many defects, one after the other, and see which cases find them
+    Mutate(MutateOptions),
+    /// A runtime with a defect
+    #[command(hide = true)]
+    Mutant {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// What a case checks, how, and by which clause
     Explain {
         /// The case, or a part of its name
@@ -66,6 +75,18 @@ pub(crate) struct CompareOptions {
     pub(crate) common: Common,
 }
 
+#[derive(Args)]
+pub(crate) struct MutateOptions {
+    /// The runtime's executable
+    #[arg(long)]
+    pub(crate) runtime: PathBuf,
+    /// Another runtime, without defects of the suite's making: a case that fails there has been seen to fail
+    #[arg(long)]
+    pub(crate) also: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
 #[derive(Args, Clone)]
 pub(crate) struct Common {
     /// Only cases whose name or clause contains this; may be given several times
@@ -86,6 +107,9 @@ pub(crate) struct Common {
     /// Hide the unified hierarchy of a hybrid layout from the runtime, for those that refuse such a layout
     #[arg(long)]
     pub(crate) v1_only: bool,
+    /// Put a defect before the runtime
+    #[arg(long, hide = true)]
+    pub(crate) defect: Option<String>,
     /// Make every deadline this many times longer, for slow machines
     #[arg(long, default_value_t = 1)]
     pub(crate) patience: u32,
@@ -102,6 +126,8 @@ pub(crate) fn run() -> Result<ExitCode> {
             runner::command(&options)
         }
         Command::Compare(options) => compare::command(&options),
+        Command::Mutate(options) => mutant::command(&options),
+        Command::Mutant { words } => mutant::stand_in(&words),
         Command::Explain { case } => explain(&case),
         Command::Coverage { spec, markdown } => coverage::command(spec.as_deref(), markdown),
     }

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 pub(crate) fn command(options: &CompareOptions) -> Result<ExitCode> {
     let results: Vec<RuntimeResult> =
-        options.runtimes.iter().map(|runtime| results(runtime, &options.common)).collect::<Result<_>>()?;
+        options.runtimes.iter().map(|runtime| results(runtime, &options.common, None)).collect::<Result<_>>()?;
     print!("{}", table(&options.runtimes.iter().map(|p| name(p)).collect::<Vec<_>>(), &results));
     Ok(ExitCode::SUCCESS)
 }
@@ -18,8 +18,9 @@ fn name(runtime: &Path) -> String {
     runtime.file_name().unwrap_or(runtime.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn results(runtime: &Path, common: &Common) -> Result<RuntimeResult> {
-    eprintln!("trying {}", runtime.display());
+/// What a run of its own says of the runtime, or of a defect of it.
+pub(crate) fn results(runtime: &Path, common: &Common, defect: Option<&str>) -> Result<RuntimeResult> {
+    eprintln!("trying {} {}", runtime.display(), defect.unwrap_or_default());
     let mut run = Command::new(std::env::current_exe()?);
     run.arg("run").arg("--runtime").arg(runtime).args(["--output", "json"]).stderr(Stdio::inherit());
     for filter in &common.filter {
@@ -35,6 +36,9 @@ fn results(runtime: &Path, common: &Common) -> Result<RuntimeResult> {
         run.args(set.then_some(flag));
     }
     run.args(["--patience", &common.patience.to_string()]);
+    if let Some(defect) = defect {
+        run.args(["--defect", defect]);
+    }
     for option in &common.runtime_option {
         run.arg(format!("--runtime-option={option}"));
     }

@@ -7,6 +7,7 @@ mod clause;
 mod command;
 mod compare;
 mod coverage;
+mod mutant;
 mod output;
 mod runner;
 mod setup;

@@ -52,6 +52,11 @@ impl Workplace {
         let work = std::env::temp_dir().join(format!("oci-runtime-tests.{me}"));
         std::fs::create_dir(&work).with_context(|| format!("create {}", work.display()))?;
         std::fs::set_permissions(&work, std::fs::Permissions::from_mode(0o755))?;
+        if nix::unistd::geteuid().is_root() {
+            // The place for temporary files is often mounted with nosuid and nodev, which would spoil root filesystems.
+            crate::bench::mounts::bind(&work, &work)?;
+            crate::bench::mounts::propagation(&work, MsFlags::MS_BIND | MsFlags::MS_REMOUNT)?;
+        }
         let probe = work.join("probe");
         std::fs::write(&probe, PROBE).context("write the probe")?;
         std::fs::set_permissions(&probe, std::fs::Permissions::from_mode(0o755))?;
@@ -63,7 +68,12 @@ impl Workplace {
             options.extend(["--cgroup-manager".into(), manager.into()]);
         }
         options.extend(common.runtime_option.iter().map(OsString::from));
-        let runtime = Runtime::new(program(runtime)?, options, &work)?;
+        let mut path = program(runtime)?;
+        if let Some(defect) = &common.defect {
+            options.splice(0..0, ["mutant".into(), defect.into(), path.into()]);
+            path = std::env::current_exe().context("find the suite's own executable")?;
+        }
+        let runtime = Runtime::new(path, options, &work)?;
         let version = claimed_version(runtime.features.as_ref());
         let machine = Machine::survey()?;
         let bench = Bench {

@@ -29,7 +29,7 @@ pub(crate) fn bind(source: &Path, target: &Path) -> Result<()> {
         .with_context(|| format!("bind {} at {}", source.display(), target.display()))
 }
 
-/// Changes the propagation of one mount point, e.g. to `MS_SHARED`.
+/// Changes one mount point by flags alone, e.g. its propagation to `MS_SHARED`.
 pub(crate) fn propagation(target: &Path, flags: MsFlags) -> Result<()> {
     mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
         .with_context(|| format!("change the propagation of {}", target.display()))

@@ -81,6 +81,9 @@ fn as_case(limit: Limit, minor: u32) -> Case {
             t.needs_version(minor)?;
             let controller = limit.control.v1.map_or("", |(controller, _)| controller);
             let v1 = t.controller_is_v1(controller)?;
+            if !v1 && limit.control.v2.is_none() {
+                return skip("there is no such setting in cgroup v2");
+            }
             // The root group has no pids.max, but every other has.
             if let (true, Some((_, file))) = (v1 && controller != "pids", limit.control.v1) {
                 let mount = &t.machine().v1[controller];
@@ -242,6 +245,16 @@ mod single {
                 return skip("cgroup v2 has no such setting");
             }
             t.bundle()?.set("/linux/resources/memory", json!({"swappiness": 201})).refused()?;
+        }
+
+        /// What cgroup v2 has not, and what cannot be converted.
+        ["unified.conversion", "memory.swappiness"]
+        fn a_setting_that_cgroup_v2_does_not_have_is_refused(t) {
+            t.needs_root()?;
+            if t.controller_is_v1("memory")? {
+                return skip("this machine has cgroup v1");
+            }
+            t.bundle()?.set("/linux/resources/memory", json!({"swappiness": 42})).refused()?;
         }
 
         /// A limit that is a string.

@@ -1,0 +1,494 @@
+//! Runtimes that overlook or confuse a property.
+
+use super::{Act, Defect, Real, Spoil};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// `create` sees the changed config; afterwards the bundle is as it was.
+pub(super) fn create(real: &Real<'_>, spoil: Spoil) -> Result<i32> {
+    let words = real.words();
+    let bundle = words.iter().rposition(|word| word == "--bundle").and_then(|at| words.get(at + 1));
+    let path = bundle.map_or_else(|| PathBuf::from("."), PathBuf::from).join("config.json");
+    let Ok(text) = std::fs::read_to_string(&path) else { return real.run() };
+    let Ok(mut config) = serde_json::from_str(&text) else { return real.run() };
+    spoil(&mut config);
+    std::fs::write(&path, config.to_string())?;
+    let status = real.run();
+    std::fs::write(&path, text)?;
+    status
+}
+
+fn drop(config: &mut Value, pointer: &str) {
+    if let Some((parent, key)) = pointer.rsplit_once('/')
+        && let Some(Value::Object(map)) = config.pointer_mut(parent)
+    {
+        map.remove(key);
+    }
+}
+
+fn each_mount(config: &mut Value, change: impl Fn(&mut Value)) {
+    for mount in config["mounts"].as_array_mut().into_iter().flatten() {
+        change(mount);
+    }
+}
+
+fn without_options(config: &mut Value, unwanted: impl Fn(&str) -> bool) {
+    each_mount(config, |mount| {
+        if let Some(options) = mount["options"].as_array_mut() {
+            options.retain(|option| !option.as_str().is_some_and(&unwanted));
+        }
+    });
+}
+
+fn each_hook(config: &mut Value, change: impl Fn(&mut Value)) {
+    for hooks in config["hooks"].as_object_mut().into_iter().flat_map(|kinds| kinds.values_mut()) {
+        for hook in hooks.as_array_mut().into_iter().flatten() {
+            change(hook);
+        }
+    }
+}
+
+fn each_rule(config: &mut Value, change: impl Fn(&mut Value)) {
+    for rule in config["linux"]["seccomp"]["syscalls"].as_array_mut().into_iter().flatten() {
+        change(rule);
+    }
+}
+
+macro_rules! defects {
+    ($($name:ident [$($group:literal)*] |$config:ident| $change:block)*) => {
+        pub(super) fn defects() -> Vec<Defect> {
+            vec![$(Defect {
+                name: stringify!($name),
+                groups: &[$($group),*],
+                act: Act::Config(|$config: &mut Value| $change),
+            }),*]
+        }
+    };
+}
+
+defects! {
+    the_cwd_is_always_the_root ["process"] |c| { c["process"]["cwd"] = json!("/"); }
+    the_environment_is_empty ["process"] |c| { c["process"]["env"] = json!([]); }
+    the_environment_has_one_more ["process"] |c| {
+        if let Some(env) = c["process"]["env"].as_array_mut() { env.push(json!("SHELL=/bin/sh")); }
+    }
+    only_the_first_two_arguments_are_passed ["process" "start"] |c| {
+        if let Some(args) = c["process"]["args"].as_array_mut() { args.truncate(2); }
+    }
+    the_program_is_always_the_probe ["process" "start" "annotations" "seccomp"] |c| { c["process"]["args"] = json!(["/probe", "report"]); }
+    the_uid_is_ignored ["user" "process" "devices" "masked" "terminal" "mount_options"] |c| { c["process"]["user"]["uid"] = json!(0); }
+    the_gid_is_ignored ["user"] |c| { c["process"]["user"]["gid"] = json!(0); }
+    the_umask_is_ignored ["user"] |c| { drop(c, "/process/user/umask"); }
+    the_umask_is_always_set ["user"] |c| { c["process"]["user"]["umask"] = json!(0o77); }
+    additional_groups_are_ignored ["user"] |c| { drop(c, "/process/user/additionalGids"); }
+    the_group_0_is_added ["user"] |c| { c["process"]["user"]["additionalGids"] = json!([0, 4]); }
+    all_capabilities_are_granted ["capabilities" "seccomp" "user"] |c| {
+        for set in ["bounding", "effective", "permitted", "inheritable"] {
+            c["process"]["capabilities"][set] = json!(["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW", "CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]);
+        }
+    }
+    no_capability_is_granted ["capabilities" "devices" "mount_options" "propagation"] |c| { drop(c, "/process/capabilities"); }
+    effective_capabilities_are_ambient_too ["capabilities"] |c| {
+        let sets = c["process"]["capabilities"]["bounding"].clone();
+        for set in ["inheritable", "ambient", "permitted"] { c["process"]["capabilities"][set] = sets.clone(); }
+    }
+    ambient_capabilities_are_ignored ["capabilities"] |c| { drop(c, "/process/capabilities/ambient"); }
+    inheritable_capabilities_are_ignored ["capabilities"] |c| { drop(c, "/process/capabilities/inheritable"); }
+    the_bounding_set_is_ignored ["capabilities" "features"] |c| { c["process"]["capabilities"]["bounding"] = json!([]); }
+    rlimits_are_ignored ["rlimits"] |c| { drop(c, "/process/rlimits"); }
+    soft_limits_are_hard_limits ["rlimits"] |c| {
+        for limit in c["process"]["rlimits"].as_array_mut().into_iter().flatten() { limit["soft"] = limit["hard"].clone(); }
+    }
+    hard_limits_are_soft_limits ["rlimits"] |c| {
+        for limit in c["process"]["rlimits"].as_array_mut().into_iter().flatten() { limit["hard"] = limit["soft"].clone(); }
+    }
+    a_limit_is_always_set ["rlimits"] |c| {
+        if c["process"]["rlimits"].is_null() {
+            c["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 99}, {"type": "RLIMIT_CORE", "soft": 5, "hard": 5}]);
+        }
+    }
+    no_new_privileges_is_ignored ["process" "seccomp"] |c| { drop(c, "/process/noNewPrivileges"); }
+    no_new_privileges_is_always_set ["process" "seccomp"] |c| { c["process"]["noNewPrivileges"] = json!(true); }
+    the_oom_score_is_ignored ["process"] |c| { drop(c, "/process/oomScoreAdj"); }
+    the_oom_score_is_always_set ["process"] |c| { c["process"]["oomScoreAdj"] = json!(99); }
+    the_scheduler_is_ignored ["scheduling"] |c| { drop(c, "/process/scheduler"); }
+    scheduler_flags_are_ignored ["scheduling"] |c| { drop(c, "/process/scheduler/flags"); }
+    the_nice_value_is_one_more ["scheduling"] |c| {
+        if let Some(nice) = c["process"]["scheduler"].get("policy").map(|_| c["process"]["scheduler"]["nice"].as_i64().unwrap_or(0)) {
+            c["process"]["scheduler"]["nice"] = json!(nice + 1);
+        }
+    }
+    the_io_priority_is_ignored ["scheduling"] |c| { drop(c, "/process/ioPriority"); }
+    security_labels_are_ignored ["process"] |c| { drop(c, "/process/apparmorProfile"); drop(c, "/process/selinuxLabel"); }
+    the_affinity_is_that_of_one_cpu ["process" "limits"] |c| { c["linux"]["resources"]["cpu"]["cpus"] = json!("1"); }
+    the_terminal_is_ignored ["terminal"] |c| { c["process"]["terminal"] = json!(false); }
+    the_console_size_is_ignored ["terminal"] |c| { drop(c, "/process/consoleSize"); }
+    the_root_is_never_readonly ["root"] |c| { drop(c, "/root/readonly"); }
+    the_root_is_always_readonly ["root" "capabilities" "mounts" "paths"] |c| { c["root"]["readonly"] = json!(true); }
+    a_missing_root_is_the_usual_one ["root"] |c| { c["root"] = json!({"path": "rootfs"}); }
+    the_hostname_is_ignored ["namespaces"] |c| { drop(c, "/hostname"); }
+    the_hostname_is_always_set ["namespaces"] |c| { c["hostname"] = json!("mutant"); }
+    the_domainname_is_ignored ["namespaces"] |c| { drop(c, "/domainname"); }
+    annotations_are_ignored ["annotations" "state" "hooks" "create"] |c| { drop(c, "/annotations"); }
+    annotations_are_invented ["state"] |c| { c["annotations"]["com.example.invented"] = json!("x"); }
+    unknown_properties_are_refused ["annotations"] |c| {
+        let text = c.to_string();
+        if text.contains("ortUnknown") || text.contains("solaris") { c["ociVersion"] = json!(7); c["process"] = json!(7); }
+    }
+    unknown_annotations_are_refused ["annotations"] |c| {
+        if c["annotations"].is_object() { c["process"] = json!(7); }
+    }
+    the_version_is_not_looked_at ["annotations" "features"] |c| { c["ociVersion"] = json!("1.0.2"); }
+    old_versions_are_refused ["annotations" "features"] |c| { c["ociVersion"] = json!("0.0.1-mutant"); c["process"] = json!(1); }
+    mounts_are_made_in_reverse ["mounts" "create"] |c| {
+        if let Some(mounts) = c["mounts"].as_array_mut() && mounts.len() > 5 { mounts[5..].reverse(); }
+    }
+    mounts_of_the_config_are_ignored ["mounts" "mount_options" "idmap" "create" "root" "delete" "hooks" "features"] |c| {
+        if let Some(mounts) = c["mounts"].as_array_mut() { mounts.truncate(5); }
+    }
+    default_mounts_are_ignored ["mounts" "namespaces" "devices" "root"] |c| {
+        if let Some(mounts) = c["mounts"].as_array_mut() { mounts.retain(|m| m["destination"] == "/proc"); }
+    }
+    one_more_mount_is_made ["root" "mounts"] |c| {
+        if let Some(mounts) = c["mounts"].as_array_mut() { mounts.push(json!({"destination": "/etc", "type": "tmpfs", "source": "tmpfs"})); }
+    }
+    mount_options_are_ignored ["mounts" "mount_options" "idmap"] |c| { without_options(c, |o| o != "bind" && o != "rbind"); }
+    the_last_mount_option_is_ignored ["mount_options"] |c| {
+        each_mount(c, |m| { if let Some(o) = m["options"].as_array_mut() && o.len() > 1 { o.pop(); } });
+    }
+    the_first_mount_option_is_ignored ["mount_options"] |c| {
+        each_mount(c, |m| { if let Some(o) = m["options"].as_array_mut() && o.len() > 1 && o[0] != "bind" && o[0] != "rbind" { o.remove(0); } });
+    }
+    bind_mounts_are_always_recursive ["mount_options"] |c| {
+        each_mount(c, |m| for o in m["options"].as_array_mut().into_iter().flatten() { if o == "bind" { *o = json!("rbind"); } });
+    }
+    bind_mounts_are_never_recursive ["mount_options" "idmap"] |c| {
+        each_mount(c, |m| for o in m["options"].as_array_mut().into_iter().flatten() { if o == "rbind" { *o = json!("bind"); } });
+    }
+    bind_mounts_are_nosuid ["mount_options" "process"] |c| {
+        each_mount(c, |m| if let Some(o) = m["options"].as_array_mut() {
+            o.retain(|word| word != "suid" && word != "dev" && word != "exec" && word != "symfollow" && word != "atime" && word != "rw" && word != "async");
+            for word in ["nosuid", "nodev", "noexec", "noatime"] { o.push(json!(word)); }
+        });
+    }
+    option_words_are_passed_to_the_filesystem ["mount_options" "features"] |c| {
+        each_mount(c, |m| if let Some(o) = m["options"].as_array_mut() {
+            for word in o.iter_mut() {
+                if ["iversion", "noiversion", "silent", "loud", "norelatime", "private", "slave", "rprivate", "rslave", "rnorelatime", "rnostrictatime"]
+                    .iter().any(|known| word == known) { *word = json!("ort-data=1"); }
+            }
+        });
+    }
+    propagation_options_are_ignored ["mount_options"] |c| {
+        without_options(c, |o| ["shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable"].contains(&o));
+        each_mount(c, |m| if let Some(o) = m["options"].as_array_mut() { o.push(json!("shared")); });
+    }
+    filesystem_data_is_ignored ["mounts"] |c| { without_options(c, |o| o.contains('=')); }
+    filesystem_types_are_all_tmpfs ["mounts" "create"] |c| {
+        each_mount(c, |m| if m["destination"] != "/proc" && !m["type"].is_null() { m["type"] = json!("tmpfs"); });
+    }
+    mount_sources_are_confused ["mounts" "delete"] |c| {
+        each_mount(c, |m| if m["options"].to_string().contains("bind") { m["source"] = json!("/etc"); } else { m["source"] = json!("mutant"); });
+    }
+    bind_mounts_are_copies ["mounts" "mount_options" "root"] |c| {
+        each_mount(c, |m| if m["options"].to_string().contains("bind") {
+            m["type"] = json!("tmpfs"); m["source"] = json!("tmpfs"); m["options"] = json!([]);
+        });
+    }
+    wrong_mounts_are_left_out ["mounts" "create" "annotations"] |c| {
+        let right = |m: &Value| {
+            let source = m["source"].as_str().unwrap_or_default();
+            !source.starts_with("/there") && !source.starts_with("/no/such") && m["destination"] != "/etc/passwd" && m["destination"].is_string()
+                && m["type"] != "no-such-type" && m["options"].as_array().is_none_or(|o| o.iter().all(|w| !w.to_string().contains("ort-no")))
+                && (m["options"].is_array() || m["options"].is_null())
+        };
+        match c["mounts"].as_array_mut() {
+            Some(mounts) => mounts.retain(right),
+            None => drop(c, "/mounts"),
+        }
+    }
+    id_mappings_of_mounts_are_ignored ["idmap" "features"] |c| {
+        each_mount(c, |m| { m.as_object_mut().map(|m| (m.remove("uidMappings"), m.remove("gidMappings"))); });
+        without_options(c, |o| o == "idmap" || o == "ridmap");
+    }
+    id_mappings_of_mounts_are_always_recursive ["idmap"] |c| {
+        each_mount(c, |m| for o in m["options"].as_array_mut().into_iter().flatten() { if o == "idmap" { *o = json!("ridmap"); } });
+    }
+    id_mappings_of_mounts_are_never_recursive ["idmap"] |c| {
+        each_mount(c, |m| for o in m["options"].as_array_mut().into_iter().flatten() { if o == "ridmap" { *o = json!("idmap"); } });
+    }
+    hooks_are_ignored ["hooks" "state" "create" "netdevices" "features"] |c| { drop(c, "/hooks"); }
+    hooks_are_called_in_reverse ["hooks"] |c| {
+        for list in c["hooks"].as_object_mut().into_iter().flat_map(|kinds| kinds.values_mut()) {
+            if let Some(list) = list.as_array_mut() { list.reverse(); }
+        }
+    }
+    prestart_and_create_runtime_are_swapped ["hooks"] |c| {
+        let (a, b) = (c["hooks"]["prestart"].take(), c["hooks"]["createRuntime"].take());
+        if !a.is_null() { c["hooks"]["createRuntime"] = a; }
+        if !b.is_null() { c["hooks"]["prestart"] = b; }
+        for kind in ["prestart", "createRuntime"] { if c["hooks"][kind].is_null() { drop(c, &format!("/hooks/{kind}")); } }
+        if c["hooks"].as_object().is_some_and(serde_json::Map::is_empty) { drop(c, "/hooks"); }
+    }
+    create_container_hooks_run_in_the_runtime_namespace ["hooks"] |c| {
+        let hooks = c["hooks"]["createContainer"].take();
+        drop(c, "/hooks/createContainer");
+        if !hooks.is_null() { c["hooks"]["createRuntime"] = hooks; }
+    }
+    create_runtime_hooks_run_in_the_container_namespace ["hooks"] |c| {
+        for kind in ["prestart", "createRuntime"] {
+            let hooks = c["hooks"][kind].take();
+            drop(c, &format!("/hooks/{kind}"));
+            if !hooks.is_null() { c["hooks"]["createContainer"] = hooks; }
+        }
+    }
+    poststart_hooks_are_called_by_create ["hooks"] |c| {
+        let hooks = c["hooks"]["poststart"].take();
+        drop(c, "/hooks/poststart");
+        if !hooks.is_null() { c["hooks"]["createRuntime"] = hooks; }
+    }
+    poststop_hooks_are_called_by_create ["hooks"] |c| {
+        let hooks = c["hooks"]["poststop"].take();
+        drop(c, "/hooks/poststop");
+        if !hooks.is_null() { c["hooks"]["createRuntime"] = hooks; }
+    }
+    arguments_of_hooks_are_ignored ["hooks"] |c| { each_hook(c, |h| { if let Some(a) = h["args"].as_array_mut() { a.truncate(4); a[0] = json!("x"); } }); }
+    the_environment_of_hooks_is_ignored ["hooks"] |c| { each_hook(c, |h| h["env"] = json!(["HOME=/x"])); }
+    the_timeout_of_hooks_is_ignored ["hooks"] |c| { each_hook(c, |h| { h.as_object_mut().map(|h| h.remove("timeout")); }); }
+    the_timeout_of_hooks_is_a_moment ["hooks"] |c| { each_hook(c, |h| { h["timeout"] = json!(0); }); }
+    hooks_that_do_not_exist_are_left_out ["hooks"] |c| {
+        for list in c["hooks"].as_object_mut().into_iter().flat_map(|kinds| kinds.values_mut()) {
+            if let Some(list) = list.as_array_mut() {
+                list.retain(|h| h["path"].as_str().is_some_and(|p| p == "/probe" || std::path::Path::new(p).exists() && p.starts_with('/')));
+            }
+        }
+    }
+    failing_hooks_are_no_errors ["hooks" "netdevices"] |c| {
+        each_hook(c, |h| if let Some(a) = h["args"].as_array_mut() { for word in a.iter_mut() { if word == "fail" || word == "hang" { *word = json!("ok"); } } });
+    }
+    no_namespace_is_made_but_mount ["namespaces" "create" "state" "hooks" "sysctl" "process" "root"] |c| {
+        if let Some(list) = c["linux"]["namespaces"].as_array_mut() { list.retain(|n| n["type"] == "mount" || n["path"].is_string()); }
+        drop(c, "/hostname");
+    }
+    namespace_paths_are_ignored ["namespaces" "delete" "netdevices"] |c| {
+        for n in c["linux"]["namespaces"].as_array_mut().into_iter().flatten() { n.as_object_mut().map(|n| n.remove("path")); }
+    }
+    all_namespaces_are_always_made ["namespaces" "sysctl"] |c| {
+        if let Some(list) = c["linux"]["namespaces"].as_array_mut() {
+            for kind in ["pid", "network", "ipc", "uts", "mount", "cgroup", "time"] {
+                if !list.iter().any(|n| n["type"] == kind) { list.push(json!({"type": kind})); }
+            }
+        }
+    }
+    double_and_unknown_namespaces_are_left_out ["namespaces"] |c| {
+        if let Some(list) = c["linux"]["namespaces"].as_array_mut() {
+            let mut seen = Vec::new();
+            list.retain(|n| {
+                let kind = n["type"].as_str().unwrap_or("nosuch").to_owned();
+                let path = n["path"].as_str().unwrap_or("/");
+                let right = kind != "nosuch" && path.starts_with('/') && path.contains(&kind[..2]) | (path == "/") && std::path::Path::new(path).exists();
+                let new = !seen.contains(&kind);
+                seen.push(kind);
+                right && new
+            });
+        }
+    }
+    the_user_namespace_is_ignored ["namespaces" "user" "capabilities" "devices" "paths" "seccomp"] |c| {
+        if let Some(list) = c["linux"]["namespaces"].as_array_mut() { list.retain(|n| n["type"] != "user"); }
+        drop(c, "/linux/uidMappings"); drop(c, "/linux/gidMappings");
+    }
+    only_the_first_range_of_ids_is_mapped ["namespaces"] |c| {
+        for name in ["uidMappings", "gidMappings"] { if let Some(list) = c["linux"][name].as_array_mut() { list.truncate(1); } }
+    }
+    ids_are_mapped_elsewhere ["namespaces" "user" "idmap"] |c| {
+        for name in ["uidMappings", "gidMappings"] {
+            for range in c["linux"][name].as_array_mut().into_iter().flatten() { range["hostID"] = json!(range["hostID"].as_u64().unwrap_or(0) + 1); }
+        }
+    }
+    mappings_without_sense_are_left_out ["namespaces"] |c| {
+        let user = c["linux"]["namespaces"].as_array().is_some_and(|list| list.iter().any(|n| n["type"] == "user"));
+        for name in ["uidMappings", "gidMappings"] {
+            if user { c["linux"][name] = json!([{"containerID": 0, "hostID": 200_000, "size": 65536}]); } else { drop(c, &format!("/linux/{name}")); }
+        }
+    }
+    time_offsets_are_ignored ["namespaces"] |c| { drop(c, "/linux/timeOffsets"); }
+    the_hostname_is_cut ["namespaces"] |c| {
+        if let Some(name) = c["hostname"].as_str().map(str::to_owned) { c["hostname"] = json!(name.chars().take(63).collect::<String>()); }
+    }
+    devices_are_ignored ["devices"] |c| { drop(c, "/linux/devices"); }
+    the_owner_of_devices_is_ignored ["devices"] |c| {
+        for d in c["linux"]["devices"].as_array_mut().into_iter().flatten() { d.as_object_mut().map(|d| (d.remove("uid"), d.remove("gid"))); }
+    }
+    the_mode_of_devices_is_ignored ["devices"] |c| {
+        for d in c["linux"]["devices"].as_array_mut().into_iter().flatten() { d["fileMode"] = json!(0o600); }
+    }
+    devices_are_always_zero ["devices"] |c| {
+        for d in c["linux"]["devices"].as_array_mut().into_iter().flatten() { d["type"] = json!("c"); d["major"] = json!(1); d["minor"] = json!(9); }
+    }
+    one_more_device_is_made ["devices"] |c| {
+        let more = json!({"path": "/dev/mutant", "type": "c", "major": 1, "minor": 5});
+        match c["linux"]["devices"].as_array_mut() { Some(list) => list.push(more), None => c["linux"]["devices"] = json!([more]) }
+    }
+    default_devices_are_private_to_root ["devices"] |c| {
+        let more: Vec<Value> = [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)].iter()
+            .map(|(name, minor)| json!({"path": format!("/dev/{name}"), "type": "c", "major": 1, "minor": minor, "fileMode": 0o600, "uid": 5})).collect();
+        if c["linux"]["devices"].is_null() { c["linux"]["devices"] = json!(more); }
+    }
+    device_rules_are_ignored ["device_access"] |c| { drop(c, "/linux/resources/devices"); }
+    device_rules_are_applied_in_reverse ["device_access"] |c| {
+        if let Some(rules) = c["linux"]["resources"]["devices"].as_array_mut() { rules.reverse(); }
+    }
+    every_device_is_allowed ["device_access"] |c| { c["linux"]["resources"]["devices"] = json!([{"allow": true, "access": "rwm"}]); }
+    the_access_in_device_rules_is_ignored ["device_access"] |c| {
+        for rule in c["linux"]["resources"]["devices"].as_array_mut().into_iter().flatten() { rule["access"] = json!("rwm"); }
+    }
+    the_type_in_device_rules_is_ignored ["device_access"] |c| {
+        for rule in c["linux"]["resources"]["devices"].as_array_mut().into_iter().flatten() {
+            if rule["type"] == "b" || rule["type"] == "x" { rule["type"] = json!("c"); } else if rule["type"] == "a" { rule["type"] = json!("b"); }
+        }
+    }
+    the_minor_in_device_rules_is_ignored ["device_access"] |c| {
+        for rule in c["linux"]["resources"]["devices"].as_array_mut().into_iter().flatten() { rule.as_object_mut().map(|r| r.remove("minor")); }
+    }
+    the_major_in_device_rules_is_ignored ["device_access"] |c| {
+        for rule in c["linux"]["resources"]["devices"].as_array_mut().into_iter().flatten() { rule.as_object_mut().map(|r| r.remove("major")); }
+    }
+    the_cgroups_path_is_ignored ["cgroups" "delete"] |c| { drop(c, "/linux/cgroupsPath"); }
+    the_cgroups_path_changes_each_time ["cgroups"] |c| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.subsec_nanos());
+        if let Some(path) = c["linux"]["cgroupsPath"].as_str().map(str::to_owned) { c["linux"]["cgroupsPath"] = json!(format!("{path}-{now}")); }
+    }
+    limits_are_ignored ["limits" "create" "cgroups"] |c| { drop(c, "/linux/resources"); }
+    limits_are_one_less ["limits"] |c| {
+        fn less(value: &mut Value) {
+            match value {
+                Value::Number(n) if n.as_i64().is_some_and(|n| n > 2) => *value = json!(n.as_i64().unwrap_or(0) / 2),
+                Value::Array(items) => items.iter_mut().for_each(less),
+                Value::Object(map) => map.iter_mut().filter(|(key, _)| !["major", "minor"].contains(&key.as_str())).for_each(|(_, v)| less(v)),
+                _ => {}
+            }
+        }
+        less(&mut c["linux"]["resources"]);
+        if c["linux"]["resources"].is_null() { drop(c, "/linux/resources"); }
+    }
+    a_limit_of_processes_is_always_set ["limits"] |c| { c["linux"]["resources"]["pids"]["limit"] = json!(7); }
+    there_is_no_limit_of_processes ["limits" "create"] |c| { c["linux"]["resources"]["pids"]["limit"] = json!(-1); }
+    memory_is_always_scarce ["limits"] |c| { c["linux"]["resources"]["memory"] = json!({"limit": 16_777_216, "disableOOMKiller": false}); }
+    the_oom_killer_is_always_off ["limits"] |c| {
+        if c["linux"]["resources"]["memory"].is_object() { c["linux"]["resources"]["memory"]["disableOOMKiller"] = json!(true); }
+    }
+    sysctls_are_ignored ["sysctl"] |c| { drop(c, "/linux/sysctl"); }
+    only_one_sysctl_is_set ["sysctl"] |c| {
+        if let Some(map) = c["linux"]["sysctl"].as_object_mut() { let first = map.keys().next_back().cloned(); if let Some(first) = first { map.remove(&first); } }
+    }
+    masked_paths_are_ignored ["paths"] |c| { drop(c, "/linux/maskedPaths"); }
+    masked_paths_are_only_readonly ["paths"] |c| {
+        let paths = c["linux"]["maskedPaths"].take();
+        drop(c, "/linux/maskedPaths");
+        if !paths.is_null() { c["linux"]["readonlyPaths"] = paths; }
+    }
+    everything_beside_a_masked_path_is_masked ["paths"] |c| {
+        for path in c["linux"]["maskedPaths"].as_array_mut().into_iter().flatten() {
+            if let Some(parent) = path.as_str().and_then(|p| p.rsplit_once('/')).map(|(p, _)| p.to_owned()).filter(|p| p.len() > 1) { *path = json!(parent); }
+        }
+    }
+    paths_that_do_not_exist_are_errors ["paths"] |c| {
+        let text = c["linux"].to_string();
+        if text.contains("/no/such/path") { c["process"] = json!(1); }
+    }
+    readonly_paths_are_ignored ["paths" "sysctl"] |c| { drop(c, "/linux/readonlyPaths"); }
+    everything_above_a_readonly_path_is_readonly ["paths"] |c| {
+        if c["linux"]["readonlyPaths"].is_array() { c["root"]["readonly"] = json!(true); }
+    }
+    the_propagation_of_the_root_is_ignored ["propagation" "mount_options"] |c| { drop(c, "/linux/rootfsPropagation"); }
+    the_propagation_of_the_root_is_always_shared ["propagation"] |c| { c["linux"]["rootfsPropagation"] = json!("shared"); }
+    the_personality_is_ignored ["kernel"] |c| { drop(c, "/linux/personality"); }
+    the_personality_is_always_linux32 ["kernel"] |c| { c["linux"]["personality"] = json!({"domain": "LINUX32"}); }
+    the_memory_policy_is_ignored ["kernel" "features"] |c| { drop(c, "/linux/memoryPolicy"); }
+    the_memory_policy_is_always_bind ["kernel"] |c| { c["linux"]["memoryPolicy"] = json!({"mode": "MPOL_BIND", "nodes": "0"}); }
+    the_flags_of_the_memory_policy_are_ignored ["kernel"] |c| { drop(c, "/linux/memoryPolicy/flags"); }
+    intel_rdt_is_ignored ["kernel"] |c| { drop(c, "/linux/intelRdt"); }
+    network_devices_are_ignored ["netdevices"] |c| { drop(c, "/linux/netDevices"); }
+    network_devices_keep_their_names ["netdevices"] |c| {
+        for device in c["linux"]["netDevices"].as_object_mut().into_iter().flat_map(|map| map.values_mut()) { *device = json!({}); }
+    }
+    seccomp_is_ignored ["seccomp" "seccomp_notify"] |c| { drop(c, "/linux/seccomp"); }
+    seccomp_rules_are_ignored ["seccomp" "seccomp_notify"] |c| { drop(c, "/linux/seccomp/syscalls"); }
+    conditions_of_seccomp_rules_are_ignored ["seccomp"] |c| { each_rule(c, |r| { r.as_object_mut().map(|r| r.remove("args")); }); }
+    only_the_first_condition_of_a_seccomp_rule_counts ["seccomp"] |c| {
+        each_rule(c, |r| if let Some(args) = r["args"].as_array_mut() { args.truncate(1); });
+    }
+    seccomp_operators_are_all_equal ["seccomp"] |c| {
+        each_rule(c, |r| for a in r["args"].as_array_mut().into_iter().flatten() { a["op"] = json!("SCMP_CMP_EQ"); });
+    }
+    seccomp_operators_are_all_greater ["seccomp"] |c| {
+        each_rule(c, |r| for a in r["args"].as_array_mut().into_iter().flatten() { a["op"] = json!("SCMP_CMP_GT"); });
+    }
+    seccomp_compares_32_bits ["seccomp"] |c| {
+        each_rule(c, |r| for a in r["args"].as_array_mut().into_iter().flatten() { a["value"] = json!(a["value"].as_u64().unwrap_or(0) & 0xffff_ffff); });
+    }
+    seccomp_looks_at_the_first_argument ["seccomp"] |c| {
+        each_rule(c, |r| for a in r["args"].as_array_mut().into_iter().flatten() { a["index"] = json!(0); });
+    }
+    only_the_first_seccomp_rule_counts ["seccomp"] |c| {
+        if let Some(rules) = c["linux"]["seccomp"]["syscalls"].as_array_mut() { rules.truncate(1); }
+    }
+    only_the_first_name_of_a_seccomp_rule_counts ["seccomp"] |c| { each_rule(c, |r| if let Some(n) = r["names"].as_array_mut() { n.truncate(1); }); }
+    seccomp_errors_are_always_eperm ["seccomp"] |c| {
+        each_rule(c, |r| { r.as_object_mut().map(|r| r.remove("errnoRet")); });
+        drop(c, "/linux/seccomp/defaultErrnoRet");
+    }
+    seccomp_errors_are_always_enosys ["seccomp"] |c| {
+        each_rule(c, |r| if r["action"] == "SCMP_ACT_ERRNO" { r["errnoRet"] = json!(38); });
+        if c["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO" { c["linux"]["seccomp"]["defaultErrnoRet"] = json!(38); }
+    }
+    seccomp_kills_instead_of_refusing ["seccomp"] |c| {
+        each_rule(c, |r| if r["action"] != "SCMP_ACT_ALLOW" || r["args"].is_array() { r["action"] = json!("SCMP_ACT_KILL_PROCESS"); });
+    }
+    seccomp_refuses_instead_of_killing ["seccomp"] |c| { each_rule(c, |r| { r["action"] = json!("SCMP_ACT_ERRNO"); }); }
+    seccomp_allows_by_default ["seccomp"] |c| {
+        if c["linux"]["seccomp"].is_object() { c["linux"]["seccomp"]["defaultAction"] = json!("SCMP_ACT_ALLOW"); }
+    }
+    a_filter_is_always_loaded ["seccomp"] |c| {
+        if c["linux"]["seccomp"].is_null() {
+            c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]});
+        }
+    }
+    seccomp_flags_and_architectures_are_ignored ["seccomp"] |c| { drop(c, "/linux/seccomp/flags"); drop(c, "/linux/seccomp/architectures"); }
+    unknown_seccomp_words_are_left_out ["seccomp"] |c| {
+        if c["linux"]["seccomp"].is_object() && !c["linux"]["seccomp"]["defaultAction"].to_string().contains("ALLOW") { c["linux"]["seccomp"]["defaultAction"] = json!("SCMP_ACT_ALLOW"); }
+        if let Some(rules) = c["linux"]["seccomp"]["syscalls"].as_array_mut() {
+            rules.retain(|r| !r.to_string().contains("NO_SUCH") && !r.to_string().contains("\"index\":6") && r["names"] != json!([]));
+        }
+    }
+    the_seccomp_listener_is_ignored ["seccomp_notify"] |c| {
+        drop(c, "/linux/seccomp/listenerPath");
+        each_rule(c, |r| if r["action"] == "SCMP_ACT_NOTIFY" { r["action"] = json!("SCMP_ACT_ERRNO"); });
+    }
+    the_seccomp_metadata_are_ignored ["seccomp_notify"] |c| { drop(c, "/linux/seccomp/listenerMetadata"); }
+    properties_of_wrong_type_are_left_out ["annotations" "user" "capabilities" "rlimits" "limits" "root" "state" "mounts" "sysctl"] |c| {
+        if !c["process"].is_object() { drop(c, "/process"); }
+        for (pointer, right) in [
+            ("/process/args", c["process"]["args"].is_array()), ("/process/env", c["process"]["env"].is_array()),
+            ("/hooks", c["hooks"].is_object()), ("/hostname", c["hostname"].is_string()), ("/annotations", c["annotations"].is_object()),
+            ("/mounts", c["mounts"].is_array()), ("/root/readonly", c["root"]["readonly"].is_boolean()),
+            ("/process/user", c["process"]["user"]["uid"].as_u64().is_some_and(|uid| uid < 1 << 32)),
+            ("/linux/resources/memory/limit", c["linux"]["resources"]["memory"]["limit"].is_i64()),
+            ("/process/capabilities", c["process"]["capabilities"]["bounding"].is_array()),
+        ] { if !right { drop(c, pointer); } }
+        if c["process"]["args"].is_null() { c["process"]["args"] = json!(["/probe"]); }
+        if c["process"]["cwd"].is_null() { c["process"]["cwd"] = json!("/"); }
+        if c["process"]["user"].is_null() { c["process"]["user"] = json!({"uid": 0, "gid": 0}); }
+        for name in ["hooks", "annotations", "mounts"] { if c[name].is_null() { drop(c, &format!("/{name}")); } }
+        if let Some(map) = c["annotations"].as_object_mut() { map.retain(|key, value| !key.is_empty() && value.is_string()); }
+        if let Some(map) = c["linux"]["sysctl"].as_object_mut() { map.retain(|_, value| value.is_string()); }
+        if let Some(list) = c["linux"]["namespaces"].as_array_mut() { list.retain(Value::is_object); }
+        each_mount(c, |m| if !m["options"].is_array() { m["options"] = json!([]); });
+        for limit in c["process"]["rlimits"].as_array_mut().into_iter().flatten() { if limit["soft"].as_u64().is_none() { *limit = json!({"type": "RLIMIT_CORE", "soft": 1, "hard": 1}); } }
+        for name in ["rlimits", "env", "capabilities"] { if c["process"][name].is_null() { drop(c, &format!("/process/{name}")); } }
+        if c["linux"]["resources"]["memory"].is_null() { drop(c, "/linux/resources"); }
+        if c["linux"]["sysctl"].is_null() { drop(c, "/linux/sysctl"); }
+        for name in ["hostname"] { if c[name].is_null() { drop(c, &format!("/{name}")); } }
+    }
+}
