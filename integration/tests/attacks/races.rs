@@ -31,27 +31,13 @@ impl Drop for Swapper {
     }
 }
 
-/// Not a test: the attacker's program.
+/// Not a test: the attacker's program, which ends when it is killed or when the names are gone.
 #[test]
 #[ignore = "the attacker of the other tests"]
 fn swapper() {
     let (Ok(one), Ok(other)) = (std::env::var("SWAP_ONE"), std::env::var("SWAP_OTHER")) else { return };
-    let script = format!("while :; do mv --exchange -T '{one}' '{other}' 2>/dev/null || exit 1; done");
-    // Without an `mv` that can exchange (coreutils 9.5), a third name makes nearly the same race.
-    let fallback = format!(
-        "while :; do mv -T '{one}' '{one}.x'; mv -T '{other}' '{one}'; mv -T '{one}' '{other}'; mv -T '{one}.x' '{one}'; done"
-    );
-    let _ = Command::new("python3").args(["-c", EXCHANGE, &one, &other]).status();
-    let _ = Command::new("sh").args(["-c", &format!("{script}; {fallback}")]).status();
+    while orlop::sys::fs::exchange_at(orlop::sys::file::CWD, &one, &other).is_ok() {}
 }
-
-/// renameat2 with RENAME_EXCHANGE.
-const EXCHANGE: &str = "
-import ctypes, sys
-libc = ctypes.CDLL(None)
-one, other = sys.argv[1].encode(), sys.argv[2].encode()
-while libc.renameat2(-100, one, -100, other, 2) == 0: pass
-";
 
 fn raced(one: &str, other: &str, rounds: u32, change: impl Fn(&mut Scene)) {
     let Some(mut scene) = Scene::new() else { return };
@@ -63,8 +49,6 @@ fn raced(one: &str, other: &str, rounds: u32, change: impl Fn(&mut Scene)) {
         for _ in 0..2 {
             scope.spawn(|| {
                 for _ in 0..rounds / 2 {
-                    let mut command = scene.command("run", &[], &[]);
-                    command.arg("--bundle").arg(scene.dir.join("bundle"));
                     let _ = scene.run();
                 }
             });
