@@ -256,6 +256,7 @@ fn build(
         proof,
         steps: Steps::Create,
         cgroup: Some(&joiner),
+        elsewhere: None,
         prepared: Some(prepared),
         console,
         gate,

@@ -47,6 +47,7 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
         (None, ExecProcess::File(_)) => return Err(Error::internal("a process without its file")),
     };
     let inherited = Inherited::take(request.preserve_fds)?;
+    let init_pid = init.0.pid;
     let plan = plan(&spec, &written, &record, init, inherited)?;
     let (console, ours, signals) = console_of(request, &plan)?;
     let cgroup = record.cgroup();
@@ -56,6 +57,7 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
         proof,
         steps: Steps::Exec,
         cgroup: Some(&joiner),
+        elsewhere: if request.cgroups.is_empty() { Some(&|| cgroup.joiner_of(init_pid)) } else { None },
         prepared: None,
         console,
         gate: None,

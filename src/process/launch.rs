@@ -43,6 +43,9 @@ pub struct Inputs<'a> {
     pub steps: Steps,
     /// Its cgroups.
     pub cgroup: Option<&'a cgroups::Joiner>,
+    /// The cgroups to try where the kernel lets nobody into those (EBUSY): the container has enabled controllers for
+    /// cgroups of its own below, and then only those have processes.
+    pub elsewhere: Option<&'a dyn Fn() -> Result<cgroups::Joiner>>,
     /// Host descriptors for the root filesystem.
     pub prepared: Option<Prepared>,
     /// Where the terminal's master goes.
@@ -87,9 +90,19 @@ pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<
     let (parent, child) = protocol::pair()?;
     let report = Report::new()?;
     let home = inputs.prepared.as_ref().map(stand_in).transpose()?;
-    let how =
-        Clone { flags: plan.recipe.clone as u64, into_cgroup: inputs.cgroup.and_then(|entry| entry.clone_into()) };
-    let (pid, pidfd) = match process::clone3(inputs.proof, &how).map_err(explain_clone)? {
+    let clone_into = |cgroup: Option<&cgroups::Joiner>| {
+        let into_cgroup = cgroup.and_then(|entry| entry.clone_into());
+        process::clone3(inputs.proof, &Clone { flags: plan.recipe.clone as u64, into_cgroup })
+    };
+    let other;
+    let (cloned, cgroup) = match (clone_into(inputs.cgroup), inputs.elsewhere) {
+        (Err(e), Some(elsewhere)) if e.is(libc::EBUSY) => {
+            other = elsewhere()?;
+            (clone_into(Some(&other)), Some(&other))
+        }
+        (cloned, _) => (cloned, inputs.cgroup),
+    };
+    let (pid, pidfd) = match cloned.map_err(explain_clone)? {
         Cloned::Parent(pid, pidfd) => (pid, pidfd),
         Cloned::Child => stage::walk(
             Stage {
@@ -97,7 +110,7 @@ pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<
                 proof: inputs.proof,
                 channel: child,
                 report: report.file(),
-                cgroup: inputs.cgroup,
+                cgroup,
                 prepared: inputs.prepared,
                 built: None,
                 console: inputs.console.as_ref(),
@@ -140,6 +153,13 @@ fn explain_clone(failure: sys::Failure) -> Error {
     match errno {
         libc::EPERM => error.hint("new namespaces need root, or a user namespace in linux.namespaces"),
         libc::ENOSPC => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
+        libc::EACCES => error.hint(
+            "a process can move itself only within the part of the cgroup tree that is delegated to its user: \
+             start from a systemd user scope, such as systemd-run --user --scope",
+        ),
+        libc::EBUSY => {
+            error.hint("the container's cgroup has controllers enabled for cgroups below it, or is threaded")
+        }
         libc::EAGAIN => error.hint("a limit of processes is reached (RLIMIT_NPROC or pids.max)"),
         _ => error,
     }
