@@ -38,7 +38,8 @@ fn every_action_is_answered_as_the_kernel_spells_it() {
 fn every_operator_compares_all_64_bits() {
     const V: u64 = 0x1_0000_0005;
     let values = [0, 4, 5, 6, V - 1, V, V + 1, V | 1 << 63, 0x2_0000_0005, 0x2_0000_0000, 1 << 32, u64::MAX];
-    let operators: [(&str, fn(u64) -> bool); 7] = [
+    type Holds = fn(u64) -> bool;
+    let operators: [(&str, Holds); 7] = [
         ("EQ", |a| a == V),
         ("NE", |a| a != V),
         ("LT", |a| a < V),
