@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::action::Action;
 use super::architecture::{ARM_PRIVATE, Architecture, Entry, X32_BIT};
 use super::condition::{self, Condition};
-use super::profile::{Profile, Rule};
+use super::profile::Profile;
 
 /// Numbers beyond this are no newer calls: they are those of x32, or private ones of 32-bit ARM.
 const NEWER_END: u32 = if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { ARM_PRIVATE } else { X32_BIT };
@@ -52,18 +52,14 @@ impl<'p> Ranges<'p> {
 
     /// Adds the rules for `architecture`, whose numbers all lie above those added before.
     pub(super) fn add(&mut self, profile: &'p Profile<'_>, architecture: &Architecture) {
-        let mut calls = calls(profile, architecture);
-        calls.sort_by_key(|(number, _)| *number);
+        let mentions = mentions(profile, architecture);
         let mut newest = None;
-        let mut rest = &calls[..];
-        while let [(number, _), ..] = *rest {
-            let (same, others) = rest.split_at(rest.partition_point(|(other, _)| *other == number));
-            let alternatives = same.iter().filter_map(|(_, alternative)| alternative.as_ref());
-            if let Some(outcome) = outcome(alternatives) {
+        for same in mentions.chunk_by(|one, other| one.number == other.number) {
+            let number = same[0].number;
+            if let Some(outcome) = outcome(profile, same, architecture.wide) {
                 self.set(number, number, outcome);
             }
             newest = Some(number).filter(|number| !PRIVATE.contains(number)).or(newest);
-            rest = others;
         }
         if let Some(newest) = newest.filter(|_| profile.unknown_is_enosys()) {
             self.newer(newest);
@@ -95,50 +91,48 @@ impl<'p> Ranges<'p> {
     }
 }
 
-/// The numbers that the profile names, each with its alternative; without one where the rule says no more than the default.
-fn calls<'p>(profile: &'p Profile<'_>, architecture: &Architecture) -> Vec<(u32, Option<Alternative<'p>>)> {
-    let mut calls = Vec::with_capacity(profile.names.len() * 5 / 4);
-    for name in &profile.names {
-        let rule = &profile.rules[name.rule];
-        for entry in architecture.entries(name.name, name.row) {
-            push_alternatives(&mut calls, rule, entry, profile.default, architecture.wide);
-        }
-    }
-    calls
+/// That a name of the profile means a number; in the order of numbers, then of the profile.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Mention {
+    number: u32,
+    /// Where in the profile's names.
+    name: u32,
+    /// What the first argument must be for it.
+    selector: Option<u32>,
 }
 
-fn push_alternatives<'p>(
-    calls: &mut Vec<(u32, Option<Alternative<'p>>)>,
-    rule: &'p Rule,
-    entry: Entry,
-    default: Action,
-    wide: bool,
-) {
-    // libseccomp refuses a rule that says what the default says, and runc leaves it out.
-    if rule.action == default {
-        calls.push((entry.number, None));
-        return;
+fn mentions(profile: &Profile<'_>, architecture: &Architecture) -> Vec<Mention> {
+    let mut mentions = Vec::with_capacity(profile.names.len() * 5 / 4);
+    for (name, entry) in (0..).zip(&profile.names) {
+        let entries = architecture.entries(entry.name, entry.row);
+        mentions.extend(entries.map(|Entry { number, selector }| Mention { number, name, selector }));
     }
-    for conditions in &rule.alternatives {
-        let conditions = condition::selected(conditions, entry.selector);
-        calls.push((entry.number, Some(Alternative { conditions, action: rule.action, wide })));
-    }
+    mentions.sort_unstable();
+    mentions
 }
 
-/// What the alternatives for one number come to.
+/// What the mentions of one number come to; nothing where their rules say no more than the default.
 ///
 /// The first without conditions decides alone, before or after others, as in libseccomp. Of several whose conditions
 /// hold at once libseccomp chooses by the numbers of their arguments, or refuses to add the second; here the strictest
 /// is chosen, so that no order of the rules makes a profile weaker than one of them says.
-fn outcome<'p, 'x>(alternatives: impl Iterator<Item = &'x Alternative<'p>> + Clone) -> Option<Outcome<'p>>
-where
-    'p: 'x,
-{
-    if let Some(always) = alternatives.clone().find(|alternative| alternative.conditions.is_empty()) {
-        return Some(Outcome::Always(always.action));
+fn outcome<'p>(profile: &'p Profile<'_>, mentions: &[Mention], wide: bool) -> Option<Outcome<'p>> {
+    let mut list = Vec::new();
+    for mention in mentions {
+        let rule = &profile.rules[profile.names[mention.name as usize].rule];
+        // libseccomp refuses a rule that says what the default says, and runc leaves it out.
+        if rule.action == profile.default {
+            continue;
+        }
+        for conditions in &rule.alternatives {
+            let conditions = condition::selected(conditions, mention.selector);
+            if conditions.is_empty() {
+                return Some(Outcome::Always(rule.action));
+            }
+            list.push(Alternative { conditions, action: rule.action, wide });
+        }
     }
-    let mut list: Vec<Alternative<'p>> = alternatives.cloned().collect();
-    list.sort_by_key(|alternative| alternative.action.strictness());
+    list.sort_by_key(|alternative: &Alternative<'_>| alternative.action.strictness());
     list.dedup();
     (!list.is_empty()).then_some(Outcome::FirstOf(list))
 }

@@ -38,7 +38,7 @@ fn the_profiles_of_engines_are_answered_as_by_libseccomp() {
 fn random_profiles_are_answered_as_they_say() {
     let known: Vec<&str> = ROWS.iter().map(|row| row.0).collect();
     let mut random = Random(0xf00d);
-    for round in 0..100 {
+    for round in 0..50 {
         let seccomp = profile(&mut random, &known, round % 2 == 1, false);
         let ours = Filter::parse(&seccomp, &Kernel::default()).unwrap().unwrap();
         for call in calls(&named(&seccomp), &arguments(&seccomp)) {
@@ -60,7 +60,7 @@ fn random_profiles_are_answered_as_by_libseccomp() {
     let known: Vec<&str> = known.map(|row| row.0).collect();
     let mut random = Random(0x5eed);
     let (mut compared, mut refused, mut different) = (0, 0, 0);
-    for round in 0..2000 {
+    for round in 0..1000 {
         // Of several rules for one call libseccomp follows one or, now and then, none; then what the rules say decides.
         let overlapping = round % 2 == 1;
         let seccomp = profile(&mut random, &known, overlapping, true);
@@ -76,14 +76,14 @@ fn random_profiles_are_answered_as_by_libseccomp() {
         compared += 1;
     }
     eprintln!("{compared} profiles compared, {refused} refused by libseccomp, {different} answers differ");
-    assert!(compared > 1500);
+    assert!(compared > 900);
 }
 
 #[test]
 fn random_profiles_are_answered_as_by_seccompiler() {
     let known: Vec<&str> = ROWS.iter().filter(|row| row.1[0] != u16::MAX).map(|row| row.0).collect();
     let mut random = Random(0xb0a7);
-    for _ in 0..2000 {
+    for _ in 0..1000 {
         let mut seccomp = profile(&mut random, &known, false, true);
         seccomp.architectures = None;
         // It has one action for all rules.
