@@ -48,6 +48,7 @@ pub(crate) struct Workplace {
 
 impl Workplace {
     pub(crate) fn new(runtime: &Path, common: &Common) -> Result<Self> {
+        let mut path = program(runtime)?;
         let me = std::process::id();
         let work = std::env::temp_dir().join(format!("oci-runtime-tests.{me}"));
         std::fs::create_dir(&work).with_context(|| format!("create {}", work.display()))?;
@@ -68,7 +69,6 @@ impl Workplace {
             options.extend(["--cgroup-manager".into(), manager.into()]);
         }
         options.extend(common.runtime_option.iter().map(OsString::from));
-        let mut path = program(runtime)?;
         if let Some(defect) = &common.defect {
             options.splice(0..0, ["mutant".into(), defect.into(), path.into()]);
             path = std::env::current_exe().context("find the suite's own executable")?;
