@@ -4,6 +4,7 @@ use super::membership::{Membership, Mount, locate, read_text};
 use crate::error::{Error, Result};
 use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC, magic_of};
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 /// Where distributions mount cgroup file systems.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -133,9 +134,18 @@ impl Hierarchy {
 
     /// Whether the mount shows the hierarchy from its real root (inode 1), and procfs speaks from there too.
     fn shows_the_whole_tree(&self) -> bool {
-        let inode = |path: &str| std::fs::metadata(path).map(|m| m.ino()).ok();
-        inode(&self.mount) == Some(1) && inode("/proc/self/ns/cgroup") == Some(FIRST_CGROUP_NAMESPACE)
+        inode(&self.mount) == Some(1) && in_first_cgroup_namespace()
     }
+}
+
+fn inode(path: &str) -> Option<u64> {
+    std::fs::metadata(path).map(|m| m.ino()).ok()
+}
+
+/// Asked once: a runtime does not change its cgroup namespace.
+fn in_first_cgroup_namespace() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| inode("/proc/self/ns/cgroup") == Some(FIRST_CGROUP_NAMESPACE))
 }
 
 fn directory_name(controllers: &[String]) -> String {
