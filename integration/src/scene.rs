@@ -86,6 +86,7 @@ impl Scene {
         let output = output
             .replace(&self.dir.display().to_string(), "DIR")
             .replace(&self.runtime.path.display().to_string(), "RUNTIME")
+            .replace("error during container init: exec: ", "exec: ")
             .replace("orlop create failed: ", "runc create failed: ")
             .replace("orlop run failed: ", "runc run failed: ");
         let mut seen = String::new();
