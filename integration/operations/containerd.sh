@@ -11,11 +11,13 @@ says run $IMAGE c sh -c 'exit 7'
 ### what cannot be executed
 #= executable file not found in $PATH
 #= permission denied
-#= exec format error
 says run $IMAGE c nosuch
 says run $IMAGE c /no/such
-says run $IMAGE c /etc
 says run $IMAGE c /data/text
+
+### a file of no known format is an exec format error
+#= exec format error
+#~ loose
 says run $IMAGE c /bin/garbage
 
 ### a terminal
@@ -24,7 +26,8 @@ pty ctr run --runc-binary $RUNTIME_PATH --rm -t $IMAGE c sh -c 'sleep 0.5; tty; 
 
 ### standard input
 #= from outside
-echo from outside | run $IMAGE c cat
+# ctr loses the end of its input when that comes before the task has started.
+(echo from outside; sleep 2) | run $IMAGE c cat
 
 ### detach, list, kill, delete
 #= RUNNING
@@ -36,7 +39,7 @@ until_true 10 sh -c 'ctr task ls | grep -q STOPPED'; ctr task rm c; echo "status
 ctr_run -d $IMAGE c sleep 100
 says ctr task exec --exec-id e c sh -c 'exit 5'
 ctr task exec --exec-id e --cwd /tmp --user 1000 c sh -c 'pwd; id'
-echo piped | ctr task exec --exec-id e c cat
+(echo piped; sleep 2) | ctr task exec --exec-id e c cat
 says ctr task exec --exec-id e c sh -c 'kill -9 $$'
 ctr task exec --exec-id e c grep -E '^(Cap|NoNewPrivs|Seccomp)' /proc/self/status
 
@@ -103,6 +106,7 @@ run --cap-add CAP_NET_ADMIN --cap-drop CAP_CHOWN --seccomp $IMAGE c grep -E '^(C
 run --privileged-without-host-devices $IMAGE c true 2>/dev/null; true
 
 ### privileged
+#~ loose
 #= status
 says run --privileged $IMAGE c grep ^CapEff /proc/self/status
 

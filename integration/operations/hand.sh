@@ -233,10 +233,18 @@ rt events --stats box | jq -r '.type, .id, ([.data | paths(scalars) | map(if typ
 
 ### kill --all and delete --force without a pid namespace of its own end every process of the cgroup
 #= nothing left
+#~ loose
 box box 'sleep 1000 & sleep 1001 & echo ready; wait' '.linux.namespaces |= map(select(.type != "pid"))'
 rt_create box; rt start box; until_true 10 grep -q ready $DIR/bundles/box/out; rt kill --all box KILL; until_stopped box; marked | wc -l; rt delete box; echo "delete $?"
 box two 'sleep 1000 & sleep 1001 & echo ready; wait' '.linux.namespaces |= map(select(.type != "pid"))'
 rt_create two; rt start two; until_true 10 grep -q ready $DIR/bundles/two/out; rt delete --force two; echo "delete $?"; nothing_left
+
+### a joined pid namespace shows its own processes alone
+#= pid ns same
+#= 2 sleeps
+bundle one '.process.args = ["sleep", "1000"]'; rt_create one; rt start one; pid=$(pid_of one)
+box two 'sleep 1000 & readlink /proc/self/ns/pid; echo $(ps | grep -c "[s]leep 1000") sleeps' ".linux.namespaces |= map(if .type == \"pid\" then .path = \"/proc/$pid/ns/pid\" else . end)"
+[ "$(rt_run two | tee $DIR/bundles/two/seen | head -1)" = "$(readlink /proc/$pid/ns/pid)" ] && echo pid ns same; tail -1 $DIR/bundles/two/seen
 
 ### rounds of create, start, kill and delete leave nothing
 #= nothing left

@@ -90,7 +90,8 @@ impl Scene {
             .replace("orlop create failed: ", "runc create failed: ")
             .replace("orlop run failed: ", "runc run failed: ");
         let mut seen = String::new();
-        for line in output.lines() {
+        // Docker's client says this or not, as its calls happen to end.
+        for line in output.lines().filter(|l| !l.contains("error waiting for container: context canceled")) {
             seen.push_str(&without_ids(&without_time(line)));
             seen.push('\n');
         }
