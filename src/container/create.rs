@@ -8,7 +8,7 @@ use crate::config::{self, Spec};
 use crate::error::{Context as _, Error, IoContext, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::namespaces::recipe::User;
-use crate::namespaces::{self, Joined, Kind as Ns, Namespaces};
+use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices};
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{self, Label, Plan};
 use crate::process::program::Program;
@@ -73,6 +73,7 @@ pub(super) fn make(
     let launched = match built {
         Ok(launched) => launched,
         Err(error) => {
+            parts.moved.give_back();
             clean_up(&entry, &record, &parts.plan.hooks, proof);
             return Err(error);
         }
@@ -81,6 +82,7 @@ pub(super) fn make(
     match hand_over(request, receiver, &made.launched) {
         Ok(()) => Ok(made),
         Err(error) => {
+            parts.moved.give_back();
             let _ = process::pidfd_send_signal(&made.launched.pidfd, libc::SIGKILL);
             let _ = process::wait(made.launched.pid);
             clean_up(&made.entry, &made.record, &made.hooks, proof);
@@ -127,6 +129,9 @@ impl Bundle {
 struct Parts {
     plan: Plan,
     asked: cgroups::Plan,
+    devices: NetDevices,
+    /// Those that are in the container.
+    moved: Moved,
 }
 
 impl Parts {
@@ -142,6 +147,7 @@ impl Parts {
             return Err(Error::config("annotations", "a key must not be empty"));
         }
         let namespaces = Namespaces::parse(spec)?;
+        let devices = NetDevices::parse(spec, &namespaces)?;
         let hooks = Hooks::parse(spec)?;
         let linux = spec.linux.as_ref();
         let mut program = spec.process.as_ref().map(|p| Program::parse("process", p, linux)).transpose()?;
@@ -191,7 +197,7 @@ impl Parts {
             waits_at_gate: false,
             raised_files: None,
         };
-        Ok(Parts { plan, asked })
+        Ok(Parts { plan, asked, devices, moved: Moved::default() })
     }
 }
 
@@ -251,7 +257,8 @@ fn build(
         let created = moment == Moment::StartContainer;
         hook_state(&template, if created { Status::Created } else { Status::Creating }, pid)
     };
-    let mut watcher = Watcher { entry, record, cgroup: &mut cgroup, plan, proof, joiner: &joiner };
+    let (devices, moved) = (&parts.devices, &mut parts.moved);
+    let mut watcher = Watcher { entry, record, cgroup: &mut cgroup, plan, proof, joiner: &joiner, devices, moved };
     let inputs = Inputs {
         proof,
         steps: Steps::Create,
@@ -298,6 +305,18 @@ struct Watcher<'a> {
     plan: &'a Plan,
     proof: &'a SingleThreaded,
     joiner: &'a cgroups::Joiner,
+    devices: &'a NetDevices,
+    moved: &'a mut Moved,
+}
+
+impl Watcher<'_> {
+    /// Once, before the first hook could look for them.
+    fn move_devices(&mut self, pid: Pid) -> Result<()> {
+        if self.moved.is_empty() {
+            *self.moved = self.devices.move_to(pid)?;
+        }
+        Ok(())
+    }
 }
 
 impl Watch for Watcher<'_> {
@@ -316,6 +335,7 @@ impl Watch for Watcher<'_> {
     }
 
     fn built(&mut self, pid: Pid) -> Result<()> {
+        self.move_devices(pid)?;
         let state = hook_state(self.record, Status::Creating, pid);
         for moment in [Moment::Prestart, Moment::CreateRuntime] {
             hooks::run(self.proof, moment, self.plan.hooks.at(moment), &state)?;
@@ -327,6 +347,7 @@ impl Watch for Watcher<'_> {
         if self.record.init.is_none_or(|init| init.pid != pid) {
             self.born(pid)?;
         }
+        self.move_devices(pid)?;
         self.cgroup.apply_late()
     }
 

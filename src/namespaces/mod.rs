@@ -5,11 +5,14 @@
 pub mod enter;
 mod idmap;
 pub mod map;
+mod netdevice;
+mod netlink;
 mod offsets;
 pub mod recipe;
 mod sysctl;
 
 pub use idmap::{IdMap, IdMaps};
+pub use netdevice::{Moved, NetDevices};
 pub use offsets::Offsets;
 pub use recipe::{Owner, Recipe};
 pub use sysctl::Sysctls;

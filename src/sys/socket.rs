@@ -26,6 +26,17 @@ pub fn unix(kind: i32) -> Result<OwnedFd> {
         .map(own)
 }
 
+/// A socket to the kernel's routing tables and network devices (`rtnetlink(7)`), closed on exec. It stays in the network
+/// namespace in which it was made.
+pub fn route() -> Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) }, || {
+        "socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)".into()
+    })
+    .map(own)
+}
+
 /// The address of `path`, ENAMETOOLONG past 107 bytes.
 fn address(path: &[u8]) -> Result<(libc::sockaddr_un, libc::socklen_t)> {
     // SAFETY: all zeroes is a valid sockaddr_un.

@@ -1,0 +1,289 @@
+//! Network devices of the host that move into the container (config-linux.md, "Network Devices").
+//!
+//! The runtime moves them: the container's process may not take anything out of the host's namespace. What the kernel loses on
+//! the way, addresses and the state "up", is given back. When the container cannot be made the devices return to the host.
+
+use super::netlink::{Message, Netlink};
+use super::{Kind, Namespaces, Place};
+use crate::config::Spec;
+use crate::error::{Context, Error, Result};
+use crate::sys::{file, namespace};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// The longest name of a device (IFNAMSIZ, with the NUL).
+const LONGEST: usize = 15;
+
+const UP: u32 = libc::IFF_UP as u32;
+
+/// The devices that a config asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetDevices(Vec<Wish>);
+
+/// One of them: its name on the host, and inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wish {
+    host: String,
+    inside: String,
+}
+
+impl NetDevices {
+    /// Checks `linux.netDevices`.
+    ///
+    /// # Errors
+    /// A name that no device can have, or one that two devices would get; no network namespace of the container's own.
+    pub fn parse(spec: &Spec<'_>, namespaces: &Namespaces) -> Result<NetDevices> {
+        let list = spec.linux.as_ref().and_then(|linux| linux.net_devices.as_deref()).unwrap_or_default();
+        let mut wishes: Vec<Wish> = Vec::with_capacity(list.len());
+        for (host, device) in list {
+            let field = format!("linux.netDevices[{host:?}]");
+            if *namespaces.place(Kind::Network) == Place::Runtime {
+                return Err(Error::config(field, "unable to move network devices without a private NET namespace"));
+            }
+            let inside = device.name.as_deref().filter(|name| !name.is_empty()).unwrap_or(host);
+            if !is_name(host) || host.contains('%') {
+                return Err(Error::config(field, "invalid network device name"));
+            }
+            let template = inside.strip_suffix("%d");
+            if !is_name(inside) || template.unwrap_or(inside).contains('%') {
+                return Err(Error::config(format!("{field}.name"), format_args!("{inside:?} is no name for a device")));
+            }
+            if template.is_none() && wishes.iter().any(|wish| wish.inside == inside) {
+                let problem = format_args!("two devices would be called {inside:?}");
+                return Err(Error::config(format!("{field}.name"), problem));
+            }
+            wishes.push(Wish { host: host.to_string(), inside: inside.into() });
+        }
+        Ok(NetDevices(wishes))
+    }
+
+    /// Moves the devices into the network namespace of the process `pid`; when one cannot be moved, none is.
+    ///
+    /// # Errors
+    /// A device is not there, its name is taken inside, or the kernel refuses.
+    pub fn move_to(&self, pid: i32) -> Result<Moved> {
+        if self.0.is_empty() {
+            return Ok(Moved::default());
+        }
+        let open = |path: String| file::open(path, libc::O_RDONLY);
+        let (ours, theirs) = (open("/proc/self/ns/net".into())?, open(format!("/proc/{pid}/ns/net"))?);
+        let host = Netlink::open()?;
+        namespace::setns(&theirs, libc::CLONE_NEWNET)?;
+        let inside = Netlink::open();
+        namespace::setns(&ours, libc::CLONE_NEWNET)?;
+        let mut sides = Sides { host, inside: inside?, ours, theirs };
+        let mut moved = Vec::new();
+        for wish in &self.0 {
+            let field = || format!("linux.netDevices[{:?}]", wish.host);
+            match sides.take(wish).with(field) {
+                Ok(device) => moved.push(device),
+                Err(error) => {
+                    Moved(Some((sides, moved))).give_back();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Moved(Some((sides, moved))))
+    }
+}
+
+/// Whether a device can be called so (dev_valid_name of the kernel).
+fn is_name(name: &str) -> bool {
+    let clean = |b: u8| b != b'/' && b != b':' && b != 0 && !b.is_ascii_whitespace();
+    (1..=LONGEST).contains(&name.len()) && name != "." && name != ".." && name.bytes().all(clean)
+}
+
+/// Devices that were moved. It holds the namespace, without which they would be destroyed with the container.
+#[derive(Debug, Default)]
+pub struct Moved(Option<(Sides, Vec<Device>)>);
+
+impl Moved {
+    /// Whether nothing was moved.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Moves them back, in the state that they had. What fails is left: the error that led here matters more.
+    pub fn give_back(self) {
+        let Some((mut sides, devices)) = self.0 else { return };
+        for device in devices.iter().rev() {
+            let _ = sides.give_back(device);
+        }
+    }
+}
+
+/// A device that was moved.
+#[derive(Clone, Debug)]
+struct Device {
+    host_name: String,
+    /// Inside.
+    index: u32,
+    was_up: bool,
+    addresses: Vec<Message>,
+}
+
+#[derive(Debug)]
+struct Sides {
+    host: Netlink,
+    inside: Netlink,
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Sides {
+    fn take(&mut self, wish: &Wish) -> Result<Device> {
+        let found = link(&mut self.host, &wish.host)?;
+        let index = found.word(4);
+        let addresses = addresses(&mut self.host, index)?;
+        let template = wish.inside.ends_with("%d");
+        if !template && link(&mut self.inside, &wish.inside).is_ok() {
+            let text = format!("a network device called {:?} is in the container already", wish.inside);
+            return Err(Error::system(text));
+        }
+        let before = indices(&mut self.inside)?;
+        let mut device = Device { host_name: wish.host.clone(), index, was_up: found.word(8) & UP != 0, addresses };
+        let sent = send(&mut self.host, index, self.theirs.as_fd(), &wish.inside);
+        // The kernel moves first and renames then: a failure may leave the device on either side.
+        let arrived = indices(&mut self.inside)?.into_iter().find(|index| !before.contains(index));
+        device.index = match (arrived, &sent) {
+            (Some(index), _) => index,
+            (None, Err(_)) => return Err(sent.err().unwrap_or_else(|| Error::internal("no error"))),
+            (None, Ok(())) => return Err(Error::system("the device did not arrive in the container")),
+        };
+        let ready = sent.and_then(|()| restore(&mut self.inside, device.index, true, &device.addresses));
+        if let Err(error) = ready {
+            let _ = self.give_back(&device);
+            return Err(error);
+        }
+        Ok(device)
+    }
+
+    fn give_back(&mut self, device: &Device) -> Result<()> {
+        send(&mut self.inside, device.index, self.ours.as_fd(), &device.host_name)?;
+        let index = link(&mut self.host, &device.host_name)?.word(4);
+        restore(&mut self.host, index, device.was_up, &device.addresses)
+    }
+}
+
+/// The device of this name.
+fn link(side: &mut Netlink, name: &str) -> Result<Message> {
+    let message =
+        Message { kind: libc::RTM_GETLINK, fixed: vec![0; 16], attributes: vec![(libc::IFLA_IFNAME, c_string(name))] };
+    let found = side.get(&message, &format!("rtnetlink(RTM_GETLINK, {name:?})"))?;
+    found.into_iter().next().ok_or_else(|| Error::system(format!("there is no network device {name:?}")))
+}
+
+/// The numbers of all devices.
+fn indices(side: &mut Netlink) -> Result<Vec<u32>> {
+    let message = Message { kind: libc::RTM_GETLINK, fixed: vec![0; 16], attributes: Vec::new() };
+    Ok(side.dump(&message, "rtnetlink(RTM_GETLINK)")?.iter().map(|link| link.word(4)).collect())
+}
+
+/// The addresses of a device that are to last and mean something everywhere.
+fn addresses(side: &mut Netlink, index: u32) -> Result<Vec<Message>> {
+    let message = Message { kind: libc::RTM_GETADDR, fixed: vec![0; 8], attributes: Vec::new() };
+    let all = side.dump(&message, "rtnetlink(RTM_GETADDR)")?;
+    Ok(all.into_iter().filter(|address| address.word(4) == index && lasts(address)).collect())
+}
+
+/// Whether an address has IFA_F_PERMANENT and RT_SCOPE_UNIVERSE; ifaddrmsg is family, prefix length, flags, scope, index.
+fn lasts(address: &Message) -> bool {
+    let short = address.fixed.get(2).map_or(0, |flags| u32::from(*flags));
+    let long = address.attribute(libc::IFA_FLAGS).and_then(|b| b.try_into().ok()).map_or(short, u32::from_ne_bytes);
+    long & libc::IFA_F_PERMANENT != 0 && address.fixed.get(3) == Some(&libc::RT_SCOPE_UNIVERSE)
+}
+
+/// Moves the device `index` of this side to another namespace, where it gets `name`.
+fn send(side: &mut Netlink, index: u32, to: impl AsFd, name: &str) -> Result<()> {
+    let fd = (to.as_fd().as_raw_fd() as u32).to_ne_bytes().to_vec();
+    let attributes = vec![(libc::IFLA_NET_NS_FD, fd), (libc::IFLA_IFNAME, c_string(name))];
+    let message = Message { kind: libc::RTM_NEWLINK, fixed: link_part(index, 0), attributes };
+    side.change(&message, 0, &format!("rtnetlink(RTM_NEWLINK, IFLA_NET_NS_FD, {name:?})"))
+}
+
+/// Sets a device up, if it is to be, and gives it its addresses.
+fn restore(side: &mut Netlink, index: u32, up: bool, addresses: &[Message]) -> Result<()> {
+    if up {
+        let message = Message { kind: libc::RTM_NEWLINK, fixed: link_part(index, UP), attributes: Vec::new() };
+        side.change(&message, 0, "rtnetlink(RTM_NEWLINK, IFF_UP)")?;
+    }
+    const KEPT: [u16; 6] = [
+        libc::IFA_ADDRESS,
+        libc::IFA_LOCAL,
+        libc::IFA_BROADCAST,
+        libc::IFA_ANYCAST,
+        libc::IFA_FLAGS,
+        libc::IFA_CACHEINFO,
+    ];
+    for address in addresses {
+        let mut address = address.clone();
+        address.kind = libc::RTM_NEWADDR;
+        address.fixed[4..8].copy_from_slice(&index.to_ne_bytes());
+        // Labels carry the device's old name.
+        address.attributes.retain(|(kind, _)| KEPT.contains(kind));
+        let flags = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
+        side.change(&address, flags, "rtnetlink(RTM_NEWADDR)")?;
+    }
+    Ok(())
+}
+
+/// `struct ifinfomsg` of rtnetlink(7), which sets those of `flags` that are given.
+fn link_part(index: u32, flags: u32) -> Vec<u8> {
+    [0, index, flags, flags].iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+fn c_string(text: &str) -> Vec<u8> {
+    [text.as_bytes(), b"\0"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn parsed(devices: &str, namespaces: &str) -> Result<NetDevices> {
+        let json = format!(r#"{{"linux":{{"namespaces":[{namespaces}],"netDevices":{{{devices}}}}}}}"#);
+        let spec = config::parse(&json).unwrap();
+        NetDevices::parse(&spec, &Namespaces::parse(&spec).unwrap())
+    }
+
+    const OWN: &str = r#"{"type":"network"}"#;
+
+    #[test]
+    fn a_device_keeps_its_name_unless_it_gets_another() {
+        let wishes = parsed(r#""eth0":{},"eth1":{"name":"net0"},"eth2":{"name":"x%d"}"#, OWN).unwrap().0;
+        let names: Vec<(&str, &str)> = wishes.iter().map(|w| (&w.host[..], &w.inside[..])).collect();
+        assert_eq!(names, [("eth0", "eth0"), ("eth1", "net0"), ("eth2", "x%d")]);
+    }
+
+    #[test]
+    fn the_hosts_network_is_no_place_to_move_to() {
+        let error = parsed(r#""eth0":{}"#, "").unwrap_err().to_string();
+        assert_eq!(error, "linux.netDevices[\"eth0\"]: unable to move network devices without a private NET namespace");
+        assert!(parsed("", "").unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn names_that_no_device_can_have_are_refused() {
+        for device in
+            [r#""":{}"#, r#""a/b":{}"#, r#""..":{}"#, r#""a b":{}"#, r#""aaaaaaaaaaaaaaaa":{}"#, r#""a%d":{}"#]
+        {
+            assert!(parsed(device, OWN).unwrap_err().to_string().contains("invalid network device name"), "{device}");
+        }
+        for name in ["a%d%d", "%dx", "a:b", "aaaaaaaaaaaaaaaa"] {
+            let error = parsed(&format!(r#""a":{{"name":"{name}"}}"#), OWN).unwrap_err().to_string();
+            assert!(error.starts_with("linux.netDevices[\"a\"].name: "), "{error}");
+        }
+        assert!(parsed(r#""a":{},"b":{"name":"a"}"#, OWN).unwrap_err().to_string().contains("two devices"));
+    }
+
+    #[test]
+    fn only_addresses_that_last_and_mean_something_everywhere_are_kept() {
+        let address = |flags: u8, scope: u8, long: Option<u32>| Message {
+            kind: libc::RTM_NEWADDR,
+            fixed: vec![2, 24, flags, scope, 0, 0, 0, 0],
+            attributes: long.map(|l| (libc::IFA_FLAGS, l.to_ne_bytes().to_vec())).into_iter().collect(),
+        };
+        assert!(lasts(&address(0x80, 0, None)) && lasts(&address(0, 0, Some(0x280))));
+        assert!(!lasts(&address(0, 0, None)) && !lasts(&address(0x80, 253, None)));
+    }
+}
