@@ -12,7 +12,7 @@ use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices}
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{self, Label, Plan};
 use crate::process::program::Program;
-use crate::process::seccomp::{Filter, Kernel};
+
 use crate::rootfs::{self, CgroupView, Rootfs, Sources};
 use crate::state::{self, Entry, ProcessId, Record, Status, Store};
 use crate::sys::process::{self, Pid, SingleThreaded};
@@ -159,8 +159,7 @@ impl Parts {
                 program.limit_capabilities()?;
             }
         }
-        let filter = linux.and_then(|linux| linux.seccomp.as_ref());
-        let filter = filter.map(|seccomp| Filter::parse(seccomp, &Kernel::default())).transpose()?.flatten();
+        let filter = super::filter::of(spec)?;
         let rootfs = Rootfs::parse(spec, &bundle.path, super::security::facts())?;
         if !namespaces.has(Ns::Mount) {
             return Err(Error::config("linux.namespaces", "a container needs a mount namespace of its own")
@@ -174,6 +173,9 @@ impl Parts {
         };
         let asked = cgroups::Plan::parse(spec, request.id.as_str(), driver, rootless)?;
         let shim = super::shim::asked(request.init, spec)?;
+        if let Some(filter) = filter.as_ref().filter(|_| shim.is_some()) {
+            super::filter::check_init(filter)?;
+        }
         let keyring =
             CString::new(format!("_ses.{}", request.id)).map_err(|_| Error::internal("an id with a NUL byte"))?;
         let plan = Plan {

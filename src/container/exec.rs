@@ -15,7 +15,7 @@ use crate::process::attributes::bit_list;
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{Entered, Label, Plan};
 use crate::process::program::Program;
-use crate::process::seccomp::{Filter, Kernel};
+
 use crate::state::{ProcessId, Record, Status, Store};
 use crate::sys::process::{self, Pid, SingleThreaded};
 use crate::sys::{file, socket};
@@ -150,8 +150,7 @@ fn plan(
     };
     let asked = written.exec_cpu_affinity.as_ref();
     let keyring = CString::new(format!("_ses.{}", record.id)).ok().filter(|_| record.keyring);
-    let filter = linux.and_then(|linux| linux.seccomp.as_ref());
-    let filter = filter.map(|seccomp| Filter::parse(seccomp, &Kernel::default())).transpose()?.flatten();
+    let filter = super::filter::of(spec)?;
     if !all.has(Ns::User) {
         program.limit_capabilities()?;
     }

@@ -8,6 +8,7 @@ mod delete;
 mod events;
 mod exec;
 mod files;
+mod filter;
 mod freeze;
 mod idmap;
 mod inherited;

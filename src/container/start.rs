@@ -9,7 +9,7 @@ use crate::process::launch::{self, Watch};
 use crate::process::plan::check_version;
 use crate::process::program::Program;
 use crate::process::report::Report;
-use crate::process::seccomp::{Filter, Kernel};
+use crate::process::seccomp::Filter;
 use crate::state::{Record, Status, Store};
 use crate::sys::process::{self, Pid, SingleThreaded};
 use crate::sys::{file, socket};
@@ -34,8 +34,7 @@ pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Res
     };
     let program = Program::parse("process", process, spec.linux.as_ref())?;
     let hooks = Hooks::parse(&spec)?;
-    let filter = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
-    let filter = filter.map(|seccomp| Filter::parse(seccomp, &Kernel::default())).transpose()?.flatten();
+    let filter = super::filter::with_listener(&spec)?;
     let init = record.init.ok_or_else(|| Error::state("the container has no process"))?;
     let pidfd = init.open()?.ok_or_else(stopped)?;
 

@@ -1,0 +1,87 @@
+//! The filter of system calls, for this kernel and for what of orlop's own runs under it.
+
+use crate::config::{Seccomp, Spec};
+use crate::error::{Error, Result};
+use crate::log;
+use crate::process::seccomp::{FLAGS, Filter, Kernel};
+use crate::sys::filter::knows_flag;
+
+/// The filter that `spec` asks for. What it says without effect is in the debug log.
+///
+/// # Errors
+/// Those of [`Filter::parse`].
+pub(super) fn of(spec: &Spec<'_>) -> Result<Option<Filter>> {
+    let Some(seccomp) = asked(spec) else { return Ok(None) };
+    let flags = FLAGS.iter().filter(|(_, flag)| knows_flag(*flag)).fold(0, |all, (_, flag)| all | flag);
+    let filter = Filter::parse(seccomp, &Kernel { flags })?;
+    for warning in filter.iter().flat_map(|filter| &filter.warnings) {
+        log::debug(|| warning.clone());
+    }
+    Ok(filter)
+}
+
+/// The filter that `spec` asks for, if it may have a listener: what `start` must know of it.
+///
+/// # Errors
+/// As [`of`].
+pub(super) fn with_listener(spec: &Spec<'_>) -> Result<Option<Filter>> {
+    let notifies = |seccomp: &Seccomp<'_>| {
+        let rules = seccomp.syscalls.iter().flatten().map(|syscall| &syscall.action);
+        rules.chain([&seccomp.default_action]).any(|action| action.as_deref() == Some("SCMP_ACT_NOTIFY"))
+    };
+    if asked(spec).is_some_and(notifies) { of(spec) } else { Ok(None) }
+}
+
+fn asked<'s, 'a>(spec: &'s Spec<'a>) -> Option<&'s Seccomp<'a>> {
+    spec.linux.as_ref()?.seccomp.as_ref()
+}
+
+/// The reaping init is filtered as the program is; it could not do its work without these (`src/init/shim.rs`).
+///
+/// # Errors
+/// A call that the filter does not just let pass.
+pub(super) fn check_init(filter: &Filter) -> Result<()> {
+    const ANY_CHILD: u64 = u64::MAX;
+    let needed = [
+        ("rt_sigtimedwait", libc::SYS_rt_sigtimedwait, [0, 0, 0, 8, 0, 0]),
+        ("wait4", libc::SYS_wait4, [ANY_CHILD, 0, libc::WNOHANG as u64, 0, 0, 0]),
+        ("kill", libc::SYS_kill, [2, libc::SIGTERM as u64, 0, 0, 0, 0]),
+        ("exit_group", libc::SYS_exit_group, [0; 6]),
+    ];
+    for (name, number, arguments) in needed {
+        if filter.check(&[(number as u32, arguments)]).is_err() {
+            return Err(Error::config("linux.seccomp", format!("refuses {name}, which the reaping init needs"))
+                .hint("allow it, or do without --init and orlop.init"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    fn document(default: &str, names: &str) -> String {
+        let rule = format!(r#"{{"names":[{names}],"action":"SCMP_ACT_ALLOW"}}"#);
+        format!(r#"{{"linux":{{"seccomp":{{"defaultAction":"{default}","syscalls":[{rule}]}}}}}}"#)
+    }
+
+    #[test]
+    fn a_filter_under_which_the_reaping_init_cannot_work_is_refused() {
+        let json = document("SCMP_ACT_ERRNO", r#""rt_sigtimedwait","wait4","exit_group""#);
+        let filter = of(&parse(&json).unwrap()).unwrap().unwrap();
+        let text = check_init(&filter).unwrap_err().to_string();
+        assert!(text.starts_with("linux.seccomp: refuses kill, which the reaping init needs"), "{text}");
+        let json = document("SCMP_ACT_LOG", "");
+        check_init(&of(&parse(&json).unwrap()).unwrap().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn only_a_filter_that_notifies_is_worked_out_again_at_start() {
+        let json = document("SCMP_ACT_ERRNO", r#""read""#);
+        assert_eq!(with_listener(&parse(&json).unwrap()).unwrap(), None);
+        let json = json.replace("SCMP_ACT_ALLOW", "SCMP_ACT_NOTIFY").replace(r#""def"#, r#""listenerPath":"/x","def"#);
+        assert!(with_listener(&parse(&json).unwrap()).unwrap().unwrap().notify.is_some());
+    }
+}
