@@ -147,6 +147,11 @@ pid=$(cat $DIR/containerd.pid); kill -9 $pid; until_gone $pid; engine_daemon
 ctr task exec --exec-id e c echo still here; ctr task ls | awk 'NR > 1 {print $3}'
 ctr task kill -s 9 c; until_true 10 sh -c 'ctr task ls | grep -q STOPPED'; ctr task rm c; echo "status $?"
 
+### the configuration for Kubernetes is understood
+#= BinaryName = "/usr/local/sbin/orlop"
+#= runtime_type = "io.containerd.runc.v2"
+containerd --config $HERE/../packaging/containerd/config.toml config dump | grep -A30 'runtimes.orlop\]' | sed 's/^ *//'
+
 ### soak: many runs, four at a time, leave nothing behind
 #= failed 0
 #~ seconds 1500

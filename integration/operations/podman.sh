@@ -59,6 +59,7 @@ run --mount type=image,source=$IMAGE,destination=/i $IMAGE ls /i/etc
 ls $DIR/volume; rm -r $DIR/volume
 
 ### a volume with ids mapped
+#~ loose
 #= status
 mkdir -p $DIR/volume; echo seen > $DIR/volume/file
 says run --uidmap 0:100000:65536 -v $DIR/volume:/v:idmap $IMAGE sh -c 'stat -c %u /v/file'
@@ -242,7 +243,7 @@ echo copied > $DIR/file; podman cp $DIR/file c:/tmp/file; podman exec c cat /tmp
 
 ### --systemd=always
 #= container=podman
-run --systemd always $IMAGE sh -c 'env | grep ^container; grep -c -E " (/run|/tmp|/var/log/journal) " /proc/mounts; grep " /sys/fs/cgroup/systemd " /proc/mounts | cut -d" " -f4 | cut -c1-2'
+run --systemd always $IMAGE sh -c 'env | grep ^container=; grep -c -E " (/run|/tmp|/var/log/journal) " /proc/mounts; grep " /sys/fs/cgroup/systemd " /proc/mounts | cut -d" " -f4 | cut -c1-2'
 
 ### privileged
 #~ loose
