@@ -28,8 +28,6 @@ pub struct Built<'a> {
     pub(crate) rootfs: &'a Rootfs,
     pub(crate) root: Root,
     null: Option<DevNull>,
-    /// The root of the procfs that was mounted at /proc.
-    proc: Option<OwnedFd>,
     /// Mounts to be made read-only once nothing more is put into them.
     late: Vec<OwnedFd>,
 }
@@ -48,7 +46,7 @@ impl Rootfs {
     fn build_unmasked(&self, mut prepared: Prepared, cgroups: &CgroupView) -> Result<Built<'_>> {
         let null = if self.masked.is_empty() { None } else { Some(DevNull::open()?) };
         let root = self.attach_root(&prepared).with(|| format!("mount the root filesystem {}", self.path.display()))?;
-        let mut built = Built { rootfs: self, root, null, proc: None, late: Vec::new() };
+        let mut built = Built { rootfs: self, root, null, late: Vec::new() };
         for mount in &self.mounts {
             let tree = prepared.trees.get_mut(mount.index).and_then(Option::take);
             built.attach(mount, tree, cgroups).with(|| mount.name())?;
@@ -161,9 +159,7 @@ impl Built<'_> {
         }
         let propagation = mount.options.propagation.iter().copied().map(Change::propagating).collect();
         put(&tree, &place, propagation)?;
-        if kind == "proc" && mount.options.attributes.set & MOUNT_ATTR_RDONLY == 0 {
-            self.proc = Some(tree);
-        } else if late {
+        if late {
             self.late.push(tree);
         }
         Ok(())
@@ -218,14 +214,6 @@ impl Built<'_> {
             return Ok(());
         }
         Err(Error::system(format!("{} cannot be mounted because it is inside /proc", mount.destination)))
-    }
-
-    /// The procfs that was mounted at the container's /proc, if it can be written to: what is written through it cannot be
-    /// led astray, while a mount inside it makes the lookup fail.
-    pub fn proc(&self) -> Result<Option<ProcFd>> {
-        let Some(proc) = &self.proc else { return Ok(None) };
-        let copy = proc.try_clone().map_err(|e| Error::system(e.to_string()))?;
-        ProcFd::checked(copy).map(Some)
     }
 
     /// The root directory, for lookups that cannot leave it.

@@ -130,7 +130,8 @@ fn a_write_to_procfs_is_never_led_astray() {
         let mounts = r#"{"destination":"/proc","type":"proc","source":"proc"}"#;
         let rootfs = parsed(mounts, "").unwrap();
         let built = built(&rootfs).unwrap();
-        let proc = built.proc().unwrap().unwrap();
+        let root = built.root().open(&InRoot::new("/proc"), libc::O_PATH).unwrap();
+        let proc = crate::procfs::ProcFd::checked(root).unwrap();
         assert!(proc.read("sys/kernel/ostype").is_ok());
         let bind = calls::Mount { source: Some("/mnt/outside/file"), flags: libc::MS_BIND, ..Default::default() };
         calls::mount("/mnt/bundle/rootfs/proc/sys/kernel/domainname", &bind).unwrap();
