@@ -132,6 +132,9 @@ pub mod word {
     pub const FETCHED: usize = 4;
     /// The hook's wait status.
     pub const STATUS: usize = 5;
+    /// With the reaping init, whose child has the listener: 1 until that child is there, then the descriptor number of a
+    /// pidfd of it plus two.
+    pub const CHILD: usize = 6;
 }
 
 /// The image's steps; the number is what stands in the report page.

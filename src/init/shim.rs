@@ -2,7 +2,7 @@
 //!
 //! Pid 1 may not give up: every error but the program's own end is passed over.
 
-use crate::plan::{Step, flag};
+use crate::plan::{Step, flag, word};
 use crate::{Init, execute, load_filter, raw};
 
 const SIGTERM: i32 = 15;
@@ -21,16 +21,32 @@ pub(crate) fn run(init: &Init, program: u64) -> ! {
         init.step(Step::Shim, || raw::prctl(PR_SET_CHILD_SUBREAPER, 1, 0));
     }
     raw::block_signals(true);
+    if init.has(flag::LISTENER) {
+        init.say(word::CHILD, 1);
+    }
     let child = init.step(Step::Shim, || raw::fork(0));
     if child.pid == 0 {
         foreground(init);
         raw::block_signals(false);
         execute(init, program);
     }
+    if init.has(flag::LISTENER) {
+        init.say(word::CHILD, child.pidfd as u32 + 2);
+        await_fetch(init, child.pidfd);
+    }
     confine(init);
     let status = serve(child.pid);
     end_the_rest(init);
     raw::exit(status)
+}
+
+/// The parent finds the child, which has the listener, through a descriptor of ours: it stays until that is done.
+fn await_fetch(init: &Init, child: i32) {
+    const MILLISECOND: u64 = 1;
+    while let Some(fetched) = init.page.word(word::FETCHED)
+        && fetched.load(core::sync::atomic::Ordering::Acquire) == 0
+        && !raw::wait_readable(child, MILLISECOND)
+    {}
 }
 
 /// A process group of its own, in the foreground of the terminal if there is one.

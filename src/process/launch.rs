@@ -345,8 +345,16 @@ impl Launch<'_> {
 
 /// Fetches the listener from the process if it is there: whether it was.
 pub(crate) fn fetch_listener(report: &Report, pidfd: &OwnedFd, pid: Pid, watch: &mut dyn Watch) -> Result<bool> {
+    const CONTEXT: &str = "linux.seccomp: fetch the filter's listener";
     let Some(number) = report.listener() else { return Ok(false) };
-    let listener = process::pidfd_getfd(pidfd, number).at("linux.seccomp: fetch the filter's listener")?;
+    let listener = match report.listening_child() {
+        None => process::pidfd_getfd(pidfd, number).at(CONTEXT)?,
+        Some(None) => return Ok(false),
+        Some(Some(child)) => {
+            let child = process::pidfd_getfd(pidfd, child).at(CONTEXT)?;
+            process::pidfd_getfd(&child, number).at(CONTEXT)?
+        }
+    };
     watch.listener(pid, listener)?;
     report.set_fetched();
     Ok(true)

@@ -36,6 +36,13 @@ impl Report {
         self.word(word::LISTENER).checked_sub(1).map(|n| n as i32)
     }
 
+    /// The number of a pidfd, in the image's process, of the child that has the listener: `None` where it is the image
+    /// itself that has it, `Some(None)` where the child is yet to come.
+    pub fn listening_child(&self) -> Option<Option<i32>> {
+        let word = self.word(word::CHILD).checked_sub(1)?;
+        Some(word.checked_sub(1).map(|n| n as i32))
+    }
+
     /// Tells the image that its listener has been fetched.
     pub fn set_fetched(&self) {
         self.page.words()[word::FETCHED].store(1, Ordering::Release);
