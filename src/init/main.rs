@@ -80,11 +80,15 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
     wait_for_parent(&init);
     confine::let_go();
     confine::session(&init);
+    if init.has(flag::GATE) {
+        raw::end_on_signals(true);
+    }
     if init.has(flag::READY) {
         init.step(Step::Sync, || raw::send(plan.sync, b"R", None));
     }
     if init.has(flag::GATE) {
         gate(&mut init);
+        raw::end_on_signals(false);
     }
     if init.has(flag::NO_PROGRAM) {
         raw::exit(1);
@@ -148,7 +152,7 @@ pub(crate) fn execute(init: &Init, program: u64) -> ! {
 }
 
 /// Loads the filter, if there is one; the parent fetches its listener from this process.
-pub(crate) fn load_filter(init: &Init) {
+fn load_filter(init: &Init) {
     let plan = init.plan;
     if plan.filter == 0 {
         return;

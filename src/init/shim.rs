@@ -3,7 +3,7 @@
 //! Pid 1 may not give up: every error but the program's own end is passed over.
 
 use crate::plan::{Step, flag, word};
-use crate::{Init, execute, load_filter, raw};
+use crate::{Init, execute, raw};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -74,7 +74,6 @@ fn confine(init: &Init) {
     if loads_privileged {
         let _ = raw::capset(kept, kept, 0);
     }
-    let _ = load_filter;
 }
 
 /// SECCOMP_FILTER_FLAG_NEW_LISTENER and WAIT_KILLABLE_RECV, which goes only with it.

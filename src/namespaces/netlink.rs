@@ -1,8 +1,8 @@
 //! Requests to the kernel about network devices (`netlink(7)`, `rtnetlink(7)`).
 
 use crate::error::Result;
-use crate::sys::{Errno, Failure, file, socket};
-use std::os::fd::OwnedFd;
+use crate::sys::{Errno, Failure, file, process, socket};
+use std::os::fd::{AsFd, OwnedFd};
 
 const HEADER: usize = 16;
 const ERROR: u16 = 2;
@@ -10,6 +10,9 @@ const DONE: u16 = 3;
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
 const DUMP: u16 = 0x300;
+
+/// How long the kernel may take for one packet of an answer, in milliseconds.
+const PATIENCE: i32 = 10_000;
 
 /// Numbers are padded to this many bytes.
 const ALIGN: usize = 4;
@@ -120,6 +123,10 @@ impl Netlink {
         // The kernel's largest packet; a longer one would be cut.
         let mut buffer = vec![0u8; 1 << 16];
         loop {
+            let [ready] = process::poll([(Some(self.socket.as_fd()), libc::POLLIN)], PATIENCE)?;
+            if ready == 0 {
+                return Err(Failure::new(what, Errno(libc::ETIMEDOUT)).into());
+            }
             let length = file::read(&self.socket, &mut buffer)?;
             let mut rest = &buffer[..length];
             while let Some((kind, sequence, body)) = split(&mut rest) {
