@@ -57,6 +57,9 @@ pub struct Record {
     /// Where its cgroups are.
     #[serde(default)]
     pub cgroup: cgroups::Record,
+    /// Where it is in the resctrl filesystem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<cgroups::resctrl::Record>,
     /// Whether it has a session keyring of its own.
     #[serde(default)]
     pub keyring: bool,

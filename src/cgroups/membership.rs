@@ -80,7 +80,7 @@ pub fn locate(root: &str, path: &str) -> Option<String> {
 }
 
 /// Undoes mountinfo's octal escapes of blanks and backslashes.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

@@ -30,6 +30,7 @@ mod owner;
 pub mod place;
 mod plan;
 mod remove;
+pub mod resctrl;
 mod scope;
 pub mod stats;
 pub mod systemd;

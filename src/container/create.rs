@@ -3,7 +3,7 @@
 use super::Context;
 use super::inherited::Inherited;
 use super::request::{CgroupManager, CreateRequest};
-use crate::cgroups::{self, Cgroup, Layout};
+use crate::cgroups::{self, Cgroup, Layout, resctrl};
 use crate::config::{self, Spec};
 use crate::error::{Context as _, Error, IoContext, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
@@ -129,6 +129,7 @@ impl Bundle {
 struct Parts {
     plan: Plan,
     asked: cgroups::Plan,
+    resctrl: Option<resctrl::Plan>,
     devices: NetDevices,
     /// Those that are in the container.
     moved: Moved,
@@ -148,6 +149,7 @@ impl Parts {
         }
         let namespaces = Namespaces::parse(spec)?;
         let devices = NetDevices::parse(spec, &namespaces)?;
+        let resctrl = resctrl::Plan::parse(spec, request.id.as_str())?;
         let hooks = Hooks::parse(spec)?;
         let linux = spec.linux.as_ref();
         let mut program = spec.process.as_ref().map(|p| Program::parse("process", p, linux)).transpose()?;
@@ -200,7 +202,7 @@ impl Parts {
             waits_at_gate: false,
             raised_files: None,
         };
-        Ok(Parts { plan, asked, devices, moved: Moved::default() })
+        Ok(Parts { plan, asked, resctrl, devices, moved: Moved::default() })
     }
 }
 
@@ -220,6 +222,7 @@ fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts
         owner: credentials::uid(),
         annotations,
         cgroup: cgroups::Record::default(),
+        resctrl: None,
         keyring: parts.plan.keyring.is_some(),
         unknown: Default::default(),
     }
@@ -238,8 +241,12 @@ fn build(
     parts.plan.joined = parts.plan.namespaces.open()?;
     let mut cgroup = Cgroup::prepare(&parts.asked, &Layout::read()?)?;
     record.cgroup = cgroup.record();
+    record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
     entry.write("config.json", &bundle.json)?;
     entry.save(record)?;
+    if let (Some(plan), Some(record)) = (&parts.resctrl, &record.resctrl) {
+        plan.make(record)?;
+    }
     let joiner = cgroup.create()?;
     record.cgroup = cgroup.record();
     cgroup.apply_early()?;
@@ -351,6 +358,9 @@ impl Watch for Watcher<'_> {
             self.born(pid)?;
         }
         self.move_devices(pid)?;
+        if let Some(group) = &self.record.resctrl {
+            group.join(pid)?;
+        }
         self.cgroup.apply_late()
     }
 
@@ -389,6 +399,7 @@ pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
 
 /// Undoes what [`build`] did, and, as the lifecycle has it (runtime.md, steps 12 and 13), runs the poststop hooks.
 fn clean_up(entry: &Entry, record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
+    record.resctrl.iter().for_each(|group| group.remove());
     let removed = record.cgroup().remove().and_then(|()| entry.lock()).and_then(|()| entry.remove());
     if let Err(error) = removed {
         crate::log::warning(error.to_string());

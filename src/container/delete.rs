@@ -69,6 +69,7 @@ fn end(record: &Record) -> Result<()> {
 /// Removes cgroups and state.
 pub(super) fn destroy(entry: &Entry, record: &Record) -> Result<()> {
     record.cgroup().remove()?;
+    record.resctrl.iter().for_each(|group| group.remove());
     entry.remove()
 }
 

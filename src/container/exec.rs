@@ -241,8 +241,8 @@ impl Watch for Watcher<'_> {
     fn built(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }
-    fn confined(&mut self, _: Pid) -> Result<()> {
-        Ok(())
+    fn confined(&mut self, pid: Pid) -> Result<()> {
+        self.record.resctrl.as_ref().map_or(Ok(()), |group| group.join(pid))
     }
     fn waiting(&mut self) -> Result<()> {
         // It was paused after the look at its status, and the child stands still with it.

@@ -6,7 +6,7 @@ use crate::cgroups::Limits;
 use crate::config::{self, BlockIo, Cpu, Memory, Pids, Resources};
 use crate::error::{Error, IoContext, Result};
 use crate::log;
-use crate::state::{Status, Store};
+use crate::state::{Record, Status, Store};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -25,7 +25,19 @@ pub fn update(context: &Context, request: &UpdateRequest) -> Result<()> {
     if cgroup.branches().is_empty() && limits != Limits::default() {
         return Err(Error::state("the container has no cgroup of its own, which could be limited"));
     }
-    cgroup.update(&limits)
+    cgroup.update(&limits)?;
+    let ResourceSource::Changes(changes) = &request.resources else { return Ok(()) };
+    update_resctrl(&record, changes)
+}
+
+fn update_resctrl(record: &Record, changes: &ResourceChanges) -> Result<()> {
+    let lines: Vec<&str> =
+        [&changes.l3_cache_schema, &changes.mem_bw_schema].into_iter().flatten().map(|s| &s[..]).collect();
+    match &record.resctrl {
+        _ if lines.is_empty() => Ok(()),
+        Some(group) => group.update(&lines),
+        None => Err(Error::state("the container has no group of Intel RDT").hint("set linux.intelRdt in config.json")),
+    }
 }
 
 /// The limits that a request asks for, checked; what it does not name stays as it is.
@@ -51,10 +63,6 @@ fn file(path: &Path) -> Result<Vec<u8>> {
 
 /// The flags in the form of a document.
 fn resources(changes: &ResourceChanges) -> Result<Resources<'_>> {
-    if changes.l3_cache_schema.is_some() || changes.mem_bw_schema.is_some() {
-        return Err(Error::system("Intel RDT schemas of a running container cannot be changed")
-            .hint("set linux.intelRdt in config.json"));
-    }
     if changes.kernel_memory.is_some() || changes.kernel_memory_tcp.is_some() {
         log::warning("limits of kernel memory are deprecated, and new kernels ignore them");
     }

@@ -1,0 +1,296 @@
+//! Cache and memory bandwidth: groups of the resctrl filesystem (config-linux.md, "IntelRdt"; Documentation/filesystems/
+//! resctrl.rst of the kernel).
+
+use super::membership::unescape;
+use crate::config::{IntelRdt, Spec};
+use crate::error::{Error, IoContext, Result};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FIELD: &str = "linux.intelRdt";
+
+/// What a config asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The group that the config names; `/` is the root of the filesystem.
+    named: Option<String>,
+    /// Lines to write, in their order.
+    schemata: Vec<String>,
+    monitor: bool,
+    id: String,
+}
+
+/// Where a container is, and what is to be removed with it: a part of its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The group's directory.
+    pub group: PathBuf,
+    /// The directory of the container's own counters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<PathBuf>,
+    /// Whether the group was made for this container alone.
+    #[serde(default)]
+    pub own: bool,
+}
+
+impl Plan {
+    /// Checks `linux.intelRdt`; none if there is none.
+    ///
+    /// # Errors
+    /// Of the kind `Config`, with the field's JSON path.
+    pub fn parse(spec: &Spec<'_>, id: &str) -> Result<Option<Plan>> {
+        let Some(rdt) = spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref()) else { return Ok(None) };
+        let named = rdt.clos_id.as_deref().filter(|name| !name.is_empty());
+        if named.is_some_and(|name| name != "/" && !is_group(name)) {
+            return Err(Error::config(format_args!("{FIELD}.closID"), "is no name for a group"));
+        }
+        let schemata = lines(rdt)?;
+        let monitor = rdt.enable_monitoring.unwrap_or(false);
+        Ok(Some(Plan { named: named.map(str::to_owned), schemata, monitor, id: id.to_owned() }))
+    }
+
+    /// Where the container is to be; nothing is made yet.
+    ///
+    /// # Errors
+    /// There is no resctrl filesystem, or no such group.
+    pub fn record(&self) -> Result<Record> {
+        self.record_below(&mounted()?)
+    }
+
+    fn record_below(&self, root: &Path) -> Result<Record> {
+        let group = match self.named.as_deref() {
+            Some("/") => root.to_owned(),
+            Some(name) => root.join(name),
+            None => root.join(&self.id),
+        };
+        let missing = !group.exists();
+        if missing && self.named.is_some() && self.schemata.is_empty() {
+            let problem = format!("there is no group {group:?}, and no schemata to make it with");
+            return Err(Error::config(format_args!("{FIELD}.closID"), problem));
+        }
+        let monitor = self.monitor.then(|| group.join("mon_groups").join(&self.id));
+        Ok(Record { own: missing && self.named.is_none(), group, monitor })
+    }
+
+    /// Makes or checks what the record tells of; nothing is left when that fails.
+    ///
+    /// # Errors
+    /// The group has other values than the config's; the kernel refuses.
+    pub fn make(&self, record: &Record) -> Result<()> {
+        let made = !record.group.exists();
+        let done = self.fill(record, made);
+        if done.is_err() {
+            Record { own: made, ..record.clone() }.remove();
+        }
+        done
+    }
+
+    fn fill(&self, record: &Record, made: bool) -> Result<()> {
+        if made {
+            make(&record.group)?;
+        }
+        if self.schemata.is_empty() {
+            // Without schemata none is written, and any group will do.
+        } else if !made && self.named.is_some() {
+            self.compare(&record.group)?;
+        } else {
+            write(&record.group.join("schemata"), &(self.schemata.join("\n") + "\n"))?;
+        }
+        record.monitor.as_deref().map_or(Ok(()), make)
+    }
+
+    /// A group that others use too must already be what the config wants.
+    fn compare(&self, group: &Path) -> Result<()> {
+        let file = group.join("schemata");
+        let current = fs::read_to_string(&file).call(|| format!("read {file:?}"))?;
+        for wanted in &self.schemata {
+            let there = current.lines().any(|line| covers(line, wanted));
+            if !there {
+                let problem = format!("the group {group:?} has other schemata than {wanted:?}");
+                return Err(Error::config(format_args!("{FIELD}.closID"), problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Record {
+    /// Puts a process with one thread into the group.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn join(&self, pid: i32) -> Result<()> {
+        for directory in [Some(&self.group), self.monitor.as_ref()].into_iter().flatten() {
+            write(&directory.join("tasks"), &pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Writes lines of schemata.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn update(&self, schemata: &[&str]) -> Result<()> {
+        write(&self.group.join("schemata"), &(schemata.join("\n") + "\n"))
+    }
+
+    /// Removes what was made for this container; its processes must have ended. What is gone already is no fault.
+    pub fn remove(&self) {
+        for directory in [self.monitor.as_ref(), self.own.then_some(&self.group)].into_iter().flatten() {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
+
+fn is_group(name: &str) -> bool {
+    !["", ".", "..", "info", "mon_groups", "mon_data"].contains(&name) && !name.contains(['/', '\0', '\n'])
+}
+
+/// The lines to write, in the order that the specification gives.
+fn lines(rdt: &IntelRdt<'_>) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    let mut add = |field: String, line: &str, start: &str| {
+        if line.contains('\n') || !line.starts_with(start) {
+            let problem = format!("{line:?} is not one line that starts with {start:?}");
+            return Err(Error::config(format_args!("{FIELD}.{field}"), problem));
+        }
+        lines.push(line.to_owned());
+        Ok(())
+    };
+    if let Some(line) = rdt.l3_cache_schema.as_deref().filter(|line| !line.is_empty()) {
+        add("l3CacheSchema".into(), line, "")?;
+    }
+    if let Some(line) = rdt.mem_bw_schema.as_deref().filter(|line| !line.is_empty()) {
+        add("memBwSchema".into(), line, "MB:")?;
+    }
+    for (n, line) in rdt.schemata.iter().flatten().enumerate() {
+        add(format!("schemata[{n}]"), line, "")?;
+    }
+    Ok(lines)
+}
+
+/// Whether a line of the kernel's, such as `    L3:0=000ff;1=000ff`, says of every domain what `wanted` says.
+fn covers(line: &str, wanted: &str) -> bool {
+    let (Some((kind, values)), Some((wanted_kind, wanted_values))) = (line.split_once(':'), wanted.split_once(':'))
+    else {
+        return false;
+    };
+    let plain = |pair: &str| {
+        let (domain, value) = pair.trim().split_once('=')?;
+        let value = value.trim().trim_start_matches('0').to_ascii_lowercase();
+        Some((domain.trim().to_owned(), value))
+    };
+    let values: Vec<_> = values.split(';').map(plain).collect();
+    kind.trim() == wanted_kind.trim() && wanted_values.split(';').map(plain).all(|pair| values.contains(&pair))
+}
+
+/// Where the filesystem is mounted.
+fn mounted() -> Result<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").call(|| "read \"/proc/self/mountinfo\"".into())?;
+    let mount = table.lines().filter_map(|line| line.split_once(" - ")).find(|(_, kind)| kind.starts_with("resctrl "));
+    let point = mount.and_then(|(before, _)| before.split(' ').nth(4));
+    point.map(|point| unescape(point).into()).ok_or_else(|| {
+        Error::config(FIELD, "no resctrl filesystem is mounted")
+            .hint("mount -t resctrl resctrl /sys/fs/resctrl, where processor and kernel have it")
+    })
+}
+
+fn make(directory: &Path) -> Result<()> {
+    match fs::create_dir(directory) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.call(|| format!("mkdir({directory:?})")),
+    }
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).call(|| format!("write({file:?}, {:?})", text.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn plan(json: &str) -> Result<Plan> {
+        let json = format!(r#"{{"linux":{{"intelRdt":{json}}}}}"#);
+        Ok(Plan::parse(&config::parse(&json).unwrap(), "web")?.unwrap())
+    }
+
+    /// A directory that looks like the filesystem with one group `shared`.
+    fn scene(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("orlop-resctrl-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(root.join("shared/mon_groups")).unwrap();
+        fs::write(root.join("shared/schemata"), "    MB:0=100;1=100\n    L3:0=000ff;1=0000f\n").unwrap();
+        root
+    }
+
+    fn prepared(plan: &Plan, root: &Path) -> Result<Record> {
+        let record = plan.record_below(root)?;
+        plan.make(&record).map(|()| record)
+    }
+
+    #[test]
+    fn a_container_without_a_named_group_gets_one_of_its_own() {
+        let root = scene("own");
+        let plan = plan(r#"{"memBwSchema":"MB:0=20","l3CacheSchema":"L3:0=f","schemata":["L2:0=3"]}"#).unwrap();
+        let record = prepared(&plan, &root).unwrap();
+        assert!(record.own && record.group == root.join("web"));
+        assert_eq!(fs::read_to_string(root.join("web/schemata")).unwrap(), "L3:0=f\nMB:0=20\nL2:0=3\n");
+        record.join(77).unwrap();
+        assert_eq!(fs::read_to_string(root.join("web/tasks")).unwrap(), "77");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_named_group_must_be_what_the_config_says() {
+        let root = scene("named");
+        for good in [r#"{"closID":"shared"}"#, r#"{"closID":"shared","schemata":["L3:0=FF;1=f","MB:1=100"]}"#] {
+            assert!(!prepared(&plan(good).unwrap(), &root).unwrap().own, "{good}");
+        }
+        let other = prepared(&plan(r#"{"closID":"shared","l3CacheSchema":"L3:0=7f"}"#).unwrap(), &root);
+        assert!(other.unwrap_err().to_string().starts_with("linux.intelRdt.closID: the group "));
+        let missing = prepared(&plan(r#"{"closID":"nosuch"}"#).unwrap(), &root);
+        assert!(missing.unwrap_err().to_string().starts_with("linux.intelRdt.closID: there is no group "));
+        assert!(!root.join("nosuch").exists());
+        let root_group = prepared(&plan(r#"{"closID":"/"}"#).unwrap(), &root).unwrap();
+        assert_eq!((root_group.group, root_group.own), (root.clone(), false));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn counters_are_the_containers_own_and_go_with_it() {
+        let root = scene("monitor");
+        let record = prepared(&plan(r#"{"closID":"shared","enableMonitoring":true}"#).unwrap(), &root).unwrap();
+        let monitor = root.join("shared/mon_groups/web");
+        assert_eq!(record.monitor.as_ref(), Some(&monitor));
+        record.remove();
+        assert!(!monitor.exists() && root.join("shared").exists());
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_its_field() {
+        for (json, field) in [
+            (r#"{"closID":".."}"#, "closID"),
+            (r#"{"closID":"a/b"}"#, "closID"),
+            (r#"{"memBwSchema":"L3:0=1"}"#, "memBwSchema"),
+            (r#"{"l3CacheSchema":"L3:0=1\nMB:0=1"}"#, "l3CacheSchema"),
+            (r#"{"schemata":["L3:0=1","a\nb"]}"#, "schemata[1]"),
+        ] {
+            let error = plan(json).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("linux.intelRdt.{field}: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_could_not_be_filled_is_not_left() {
+        let root = scene("undone");
+        let plan = plan(r#"{"enableMonitoring":true}"#).unwrap();
+        // There is no mon_groups in a directory that only looks like a group.
+        assert!(prepared(&plan, &root).is_err());
+        assert!(!root.join("web").exists());
+        fs::remove_dir_all(root).unwrap();
+    }
+}
