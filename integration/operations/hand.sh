@@ -355,3 +355,14 @@ wrong process.consoleSize '.process.consoleSize = {"height": "x", "width": 1}'
 wrong process.oomScoreAdj '.process.oomScoreAdj = 5000'
 printf '{"ociVersion": ' > $DIR/bundles/box/config.json; message create -b $DIR/bundles/box box
 nothing_left
+
+### orlop inside an orlop container
+#= inner pid 1
+#= nothing left
+#~ not runc: it needs libraries in the container
+caps=$(jq -n '["CHOWN","DAC_OVERRIDE","DAC_READ_SEARCH","FOWNER","FSETID","KILL","SETGID","SETUID","SETPCAP","NET_BIND_SERVICE","NET_ADMIN","NET_RAW","SYS_CHROOT","SYS_PTRACE","SYS_ADMIN","MKNOD","AUDIT_WRITE","SETFCAP"] | map("CAP_" + .)')
+cp -a $ROOTFS $DIR/bundles/outer-root; mkdir -p $DIR/bundles/outer-root/inner; cp -a $ROOTFS $DIR/bundles/outer-root/inner/rootfs
+cp "$RUNTIME_PATH" $DIR/bundles/outer-root/bin/orlop
+box inner 'echo inner pid $$'; jq '.root.path = "rootfs" | .linux.cgroupsPath = "/inner"' $DIR/bundles/inner/config.json > $DIR/bundles/outer-root/inner/config.json
+box outer 'orlop --root /tmp/state run -b /inner inner; echo "status $?"' ".root.path = \"$DIR/bundles/outer-root\" | .root.readonly = false | .process.capabilities |= map_values($caps) | .linux.maskedPaths = [] | .linux.readonlyPaths = [] | .linux.resources = {} | .mounts |= map(if .type == \"cgroup\" then .options -= [\"ro\"] else . end)"
+rt_run outer; nothing_left
