@@ -349,10 +349,11 @@ impl Cgroup {
     /// # Errors
     /// The first value that cannot be applied, with its field.
     pub fn update(&self, limits: &Limits) -> Result<()> {
+        let limits = update::complete(&self.branches, limits);
         if let Some(unit) = &self.unit {
-            unit.set(&scope::limits(limits, self.unified_only(), unit.user)?)?;
+            unit.set(&scope::limits(&limits, self.unified_only(), unit.user)?)?;
         }
-        update::update(&self.branches, limits)
+        update::update(&self.branches, &limits)
     }
 
     /// What is used in it.

@@ -15,14 +15,8 @@ use crate::error::{Error, Result};
 pub(super) fn update(branches: &[Branch], limits: &Limits) -> Result<()> {
     let only_unified = branches.iter().all(Branch::is_unified);
     let mut limits = limits.clone();
-    if only_unified {
-        complete_quota(branches, &mut limits);
-    }
     check_memory(branches, &limits)?;
-    let mut devices = limits.devices.take();
-    if let Some(rules) = &mut devices {
-        rules.extend(devices::defaults());
-    }
+    let devices = limits.devices.take();
     let mut writes = if only_unified { v2::writes(&limits)? } else { v1::writes(&limits)? };
     if let (Some(rules), false) = (&devices, only_unified) {
         writes.extend(device_changes(branches, rules)?);
@@ -42,7 +36,19 @@ pub(super) fn update(branches: &[Branch], limits: &Limits) -> Result<()> {
     done
 }
 
-/// v2 has one file for quota and period: what is not named stays as it is.
+/// The limits with what stays as it is: the default devices, and the other half of quota and period, for which v2 has one
+/// file and systemd one property.
+pub(super) fn complete(branches: &[Branch], limits: &Limits) -> Limits {
+    let mut limits = limits.clone();
+    if let Some(rules) = &mut limits.devices {
+        rules.extend(devices::defaults());
+    }
+    if branches.iter().all(Branch::is_unified) {
+        complete_quota(branches, &mut limits);
+    }
+    limits
+}
+
 fn complete_quota(branches: &[Branch], limits: &mut Limits) {
     let cpu = &mut limits.cpu;
     if cpu.quota.is_some() == cpu.period.is_some() {
