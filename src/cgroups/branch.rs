@@ -56,14 +56,6 @@ impl Branch {
         self.has(name) || self.has(&format!("name={name}")) || (name.is_empty() && self.is_unified())
     }
 
-    /// Goes to a cgroup below; parts `..` are passed over.
-    pub(super) fn descend(&mut self, path: &str) {
-        for part in path.split('/').filter(|part| !matches!(*part, "" | "." | "..")) {
-            self.path.push('/');
-            self.path.push_str(part);
-        }
-    }
-
     /// The directory on the host.
     pub fn directory(&self) -> String {
         format!("{}{}", self.mount, self.path)

@@ -3,17 +3,14 @@
 use super::branch::Branch;
 use super::devices::Rule;
 use super::join::Joiner;
-use super::layout::{Hierarchy, Layout, Mode};
-use super::limits::Limits;
-use super::oom::OomEvents;
+use super::layout::{Layout, Mode};
 use super::place::Place;
 use super::plan::Plan;
 use super::scope::{self, Pending};
-use super::stats::{self, Stats};
 use super::systemd::Unit;
 use super::write::{Moment, Write};
-use super::{apply, freezer, kill, owner, remove, unified, update, v1, v2};
-use crate::error::{Context, Error, Kind, Result};
+use super::{apply, decide, owner, remove, unified};
+use crate::error::{Error, Kind, Result};
 use crate::sys::file;
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +27,8 @@ pub struct Record {
 /// A container's cgroup. Without branches the container has none, and there is nothing to do.
 #[derive(Clone, Debug)]
 pub struct Cgroup {
-    branches: Vec<Branch>,
-    unit: Option<Unit>,
+    pub(super) branches: Vec<Branch>,
+    pub(super) unit: Option<Unit>,
     /// The scope, until it is made.
     pending: Option<Pending>,
     writes: Vec<Write>,
@@ -57,9 +54,9 @@ impl Cgroup {
                 let (pending, branches) = scope::plan(plan, scope, layout)?;
                 (Some(pending), branches)
             }
-            place => (None, branches_at(place, layout)?),
+            place => (None, decide::branches_at(place, layout)?),
         };
-        let writes = writes(&branches, &plan.limits)?;
+        let writes = decide::writes(&branches, &plan.limits)?;
         let (rootless, named) = (plan.rootless, plan.named);
         let unit = pending.as_ref().map(|p| p.unit().clone());
         let mut cgroup = Cgroup { branches, unit, pending, writes, devices: None, owner: None, rootless, named };
@@ -184,11 +181,11 @@ impl Cgroup {
         let mut below = self.clone();
         for (controllers, path) in asked {
             for name in *controllers {
-                if !self.branches.iter().any(|branch| branch.has(name)) {
+                if !self.branches.iter().any(|branch| branch.names(name)) {
                     return Err(Error::new(Kind::Config, format!("--cgroup: unknown controller {name}")));
                 }
             }
-            let meant = |branch: &Branch| controllers.is_empty() || controllers.iter().any(|name| branch.has(name));
+            let meant = |branch: &Branch| controllers.is_empty() || controllers.iter().any(|name| branch.names(name));
             for branch in below.branches.iter_mut().filter(|branch| meant(branch) && !path.is_empty()) {
                 branch.path = format!("{}/{path}", branch.path.trim_end_matches('/'));
             }
@@ -254,79 +251,6 @@ impl Cgroup {
         apply::all(&self.branches, &rest)
     }
 
-    /// The processes in it and in the cgroups within it; none when it is gone.
-    ///
-    /// # Errors
-    /// The list cannot be read.
-    pub fn processes(&self) -> Result<Vec<i32>> {
-        let Some(branch) = freezer::branch(&self.branches).or(self.branches.first()) else { return Ok(Vec::new()) };
-        match kill::processes(&branch.directory()) {
-            Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(Vec::new()),
-            done => done,
-        }
-    }
-
-    /// Sends every process in it a signal, also to those born meanwhile.
-    ///
-    /// # Errors
-    /// The container has no cgroup, or a signal is refused.
-    pub fn kill_all(&self, signal: i32) -> Result<()> {
-        kill::signal_all(&self.branches, signal)
-    }
-
-    /// Freezes it, and waits until every task stands still.
-    ///
-    /// # Errors
-    /// It does not freeze within ten seconds (then it is thawed again), or is gone, or there is no freezer.
-    pub fn freeze(&self) -> Result<()> {
-        freezer::freeze(&self.branches)
-    }
-
-    /// Thaws it.
-    ///
-    /// # Errors
-    /// The freezer refuses, or is gone.
-    pub fn thaw(&self) -> Result<()> {
-        freezer::thaw(&self.branches)
-    }
-
-    /// Whether it is frozen; a cgroup that is gone is not.
-    ///
-    /// # Errors
-    /// The freezer's state cannot be read.
-    pub fn frozen(&self) -> Result<bool> {
-        match freezer::frozen(&self.branches) {
-            Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(false),
-            done => done,
-        }
-    }
-
-    /// Removes it, the cgroups within it and the parents made for it; kills what is still in it.
-    ///
-    /// # Errors
-    /// A directory that the kernel does not let go within ten seconds.
-    pub fn remove(&self) -> Result<()> {
-        let stopped = self.unit.as_ref().map_or(Ok(()), Unit::stop);
-        let removed = remove::all(&self.branches).at("remove the cgroup");
-        stopped.and(removed)
-    }
-
-    /// Opens the ways into cgroups below it: for each hierarchy the first of `below` that names one of its controllers,
-    /// or names none and so means all.
-    ///
-    /// # Errors
-    /// A cgroup that is not there, or may not be entered.
-    pub fn joiner_below(&self, below: &[(&[String], &str)]) -> Result<Joiner> {
-        let mut inner = self.clone();
-        for branch in &mut inner.branches {
-            let means = |list: &[String]| list.is_empty() || list.iter().any(|c| branch.names(c));
-            if let Some((_, path)) = below.iter().find(|(list, _)| means(list)) {
-                branch.descend(path);
-            }
-        }
-        inner.joiner()
-    }
-
     /// Opens the ways into the cgroups that a process (of the container) is in now: its init may have moved into one
     /// below, and enabled controllers so that nobody can join above.
     ///
@@ -344,83 +268,10 @@ impl Cgroup {
         current.joiner()
     }
 
-    /// Applies new limits to a cgroup in use: all, or none when one is refused.
-    ///
-    /// # Errors
-    /// The first value that cannot be applied, with its field.
-    pub fn update(&self, limits: &Limits) -> Result<()> {
-        let limits = update::complete(&self.branches, limits);
-        if let Some(unit) = &self.unit {
-            unit.set(&scope::limits(&limits, self.unified_only(), unit.user)?)?;
-        }
-        update::update(&self.branches, &limits)
-    }
-
-    /// What is used in it.
-    pub fn stats(&self) -> Stats {
-        stats::read(&self.branches)
-    }
-
-    /// Begins to watch for the end of its memory.
-    ///
-    /// # Errors
-    /// There is no memory controller, or the cgroup is gone.
-    pub fn oom_events(&self) -> Result<OomEvents> {
-        OomEvents::watch(&self.branches)
-    }
-
     /// Whether there is only the unified hierarchy.
-    fn unified_only(&self) -> bool {
+    pub(super) fn unified_only(&self) -> bool {
         matches!(&self.branches[..], [only] if only.is_unified())
     }
-}
-
-fn branches_at(place: &Place, layout: &Layout) -> Result<Vec<Branch>> {
-    let mut branches = Vec::with_capacity(layout.hierarchies.len());
-    for hierarchy in &layout.hierarchies {
-        let branch = Branch::plan(hierarchy, path_in(hierarchy, place, layout.mode())?);
-        if branch.exists() {
-            check_unused(&branch)?;
-        }
-        branches.push(branch);
-    }
-    Ok(branches)
-}
-
-fn writes(branches: &[Branch], limits: &Limits) -> Result<Vec<Write>> {
-    match branches.iter().any(|b| !b.is_unified()) {
-        true => v1::writes(limits),
-        false => v2::writes(limits),
-    }
-}
-
-/// A relative place is below our own cgroup; on v2 beside it, since ours has processes and so no children with
-/// controllers.
-fn path_in(hierarchy: &Hierarchy, place: &Place, mode: Mode) -> Result<String> {
-    let path = match place {
-        Place::Absolute(path) => return Ok(path.clone()),
-        Place::Relative(path) => path,
-        Place::Scope(_) => return Err(Error::internal("a systemd scope has no place of ours")),
-    };
-    let own = hierarchy.own_directory()?;
-    let base = match mode {
-        Mode::Unified => own.rsplit_once('/').map_or("", |(parent, _)| parent),
-        _ => own.trim_end_matches('/'),
-    };
-    Ok(format!("{base}/{path}"))
-}
-
-/// An existing cgroup is taken over only when nobody is in it.
-fn check_unused(branch: &Branch) -> Result<()> {
-    let processes = branch.read("cgroup.procs").map(|text| text.lines().count()).unwrap_or(0);
-    if processes > 0 {
-        let problem = format!("container's cgroup is not empty: {processes} process(es) found");
-        return Err(Error::state(problem).at(branch.directory()));
-    }
-    if freezer::frozen(std::slice::from_ref(branch)).unwrap_or(false) {
-        return Err(Error::state("container's cgroup unexpectedly frozen").at(branch.directory()));
-    }
-    Ok(())
 }
 
 fn is_refusal(error: &Error) -> bool {

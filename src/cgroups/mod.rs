@@ -17,9 +17,11 @@
 mod apply;
 mod branch;
 mod cgroup;
+mod decide;
 pub mod devices;
 pub mod filter;
 mod freezer;
+mod in_use;
 mod join;
 mod kill;
 mod layout;

@@ -340,9 +340,9 @@ fn one_can_join_a_cgroup_that_the_container_has_made() {
         return;
     }
     let fixture = Fixture::new("below", "{}");
-    assert!(fixture.cgroup.joiner_below(&[(&[], "nested")]).is_err());
+    assert!(fixture.cgroup.below(&[(&[], "nested")]).unwrap().joiner().is_err());
     fixture.cgroup.branches().iter().for_each(branch_child);
-    let joiner = fixture.cgroup.joiner_below(&[(&["cpu".into()], "/nested")]).unwrap();
+    let joiner = fixture.cgroup.below(&[(&["cpu".into()], "nested")]).unwrap().joiner().unwrap();
     let moved = std::thread::spawn(move || {
         joiner.join_self().unwrap();
         std::fs::read_to_string("/proc/thread-self/cgroup").unwrap()

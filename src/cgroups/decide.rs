@@ -1,0 +1,57 @@
+//! Where a cgroup is to be in each hierarchy, and what is to be written to it.
+
+use super::branch::Branch;
+use super::layout::{Hierarchy, Layout, Mode};
+use super::limits::Limits;
+use super::place::Place;
+use super::write::Write;
+use super::{freezer, v1, v2};
+use crate::error::{Error, Result};
+
+pub(super) fn branches_at(place: &Place, layout: &Layout) -> Result<Vec<Branch>> {
+    let mut branches = Vec::with_capacity(layout.hierarchies.len());
+    for hierarchy in &layout.hierarchies {
+        let branch = Branch::plan(hierarchy, path_in(hierarchy, place, layout.mode())?);
+        if branch.exists() {
+            check_unused(&branch)?;
+        }
+        branches.push(branch);
+    }
+    Ok(branches)
+}
+
+pub(super) fn writes(branches: &[Branch], limits: &Limits) -> Result<Vec<Write>> {
+    match branches.iter().any(|b| !b.is_unified()) {
+        true => v1::writes(limits),
+        false => v2::writes(limits),
+    }
+}
+
+/// A relative place is below our own cgroup; on v2 beside it, since ours has processes and so no children with
+/// controllers.
+fn path_in(hierarchy: &Hierarchy, place: &Place, mode: Mode) -> Result<String> {
+    let path = match place {
+        Place::Absolute(path) => return Ok(path.clone()),
+        Place::Relative(path) => path,
+        Place::Scope(_) => return Err(Error::internal("a systemd scope has no place of ours")),
+    };
+    let own = hierarchy.own_directory()?;
+    let base = match mode {
+        Mode::Unified => own.rsplit_once('/').map_or("", |(parent, _)| parent),
+        _ => own.trim_end_matches('/'),
+    };
+    Ok(format!("{base}/{path}"))
+}
+
+/// An existing cgroup is taken over only when nobody is in it.
+fn check_unused(branch: &Branch) -> Result<()> {
+    let processes = branch.read("cgroup.procs").map(|text| text.lines().count()).unwrap_or(0);
+    if processes > 0 {
+        let problem = format!("container's cgroup is not empty: {processes} process(es) found");
+        return Err(Error::state(problem).at(branch.directory()));
+    }
+    if freezer::frozen(std::slice::from_ref(branch)).unwrap_or(false) {
+        return Err(Error::state("container's cgroup unexpectedly frozen").at(branch.directory()));
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! What is done with a cgroup that has processes: looked at, signalled, frozen, changed, and removed in the end.
+
+use super::cgroup::Cgroup;
+use super::limits::Limits;
+use super::oom::OomEvents;
+use super::stats::{self, Stats};
+use super::systemd::Unit;
+use super::{freezer, kill, remove, scope, update};
+use crate::error::{Context, Result};
+
+impl Cgroup {
+    /// The processes in it and in the cgroups within it; none when it is gone.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let Some(branch) = freezer::branch(&self.branches).or(self.branches.first()) else { return Ok(Vec::new()) };
+        match kill::processes(&branch.directory()) {
+            Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(Vec::new()),
+            done => done,
+        }
+    }
+
+    /// Sends every process in it a signal, also to those born meanwhile.
+    ///
+    /// # Errors
+    /// The container has no cgroup, or a signal is refused.
+    pub fn kill_all(&self, signal: i32) -> Result<()> {
+        kill::signal_all(&self.branches, signal)
+    }
+
+    /// Freezes it, and waits until every task stands still.
+    ///
+    /// # Errors
+    /// It does not freeze within ten seconds (then it is thawed again), or is gone, or there is no freezer.
+    pub fn freeze(&self) -> Result<()> {
+        freezer::freeze(&self.branches)
+    }
+
+    /// Thaws it.
+    ///
+    /// # Errors
+    /// The freezer refuses, or is gone.
+    pub fn thaw(&self) -> Result<()> {
+        freezer::thaw(&self.branches)
+    }
+
+    /// Whether it is frozen; a cgroup that is gone is not.
+    ///
+    /// # Errors
+    /// The freezer's state cannot be read.
+    pub fn frozen(&self) -> Result<bool> {
+        match freezer::frozen(&self.branches) {
+            Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(false),
+            done => done,
+        }
+    }
+
+    /// Removes it, the cgroups within it and the parents made for it; kills what is still in it.
+    ///
+    /// # Errors
+    /// A directory that the kernel does not let go within ten seconds.
+    pub fn remove(&self) -> Result<()> {
+        let stopped = self.unit.as_ref().map_or(Ok(()), Unit::stop);
+        let removed = remove::all(&self.branches).at("remove the cgroup");
+        stopped.and(removed)
+    }
+
+    /// Applies new limits to a cgroup in use: all, or none when one is refused.
+    ///
+    /// # Errors
+    /// The first value that cannot be applied, with its field.
+    pub fn update(&self, limits: &Limits) -> Result<()> {
+        let limits = update::complete(&self.branches, limits);
+        if let Some(unit) = &self.unit {
+            unit.set(&scope::limits(&limits, self.unified_only(), unit.user)?)?;
+        }
+        update::update(&self.branches, &limits)
+    }
+
+    /// What is used in it.
+    pub fn stats(&self) -> Stats {
+        stats::read(&self.branches)
+    }
+
+    /// Begins to watch for the end of its memory.
+    ///
+    /// # Errors
+    /// There is no memory controller, or the cgroup is gone.
+    pub fn oom_events(&self) -> Result<OomEvents> {
+        OomEvents::watch(&self.branches)
+    }
+}
