@@ -94,7 +94,8 @@ soak: ## the long form of the tests that repeat
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/prerequisites build vm
 	@$(MAKE) --no-print-directory build
-	@FULL=$(FULL) QUICK=$(QUICK) $(PART) vm integration/vm/test; integration/summary vm
+	@status=0; FULL=$(FULL) QUICK=$(QUICK) $(PART) vm integration/vm/test || status=1; \
+	integration/summary vm || status=1; exit $$status
 
 bench: ## compare orlop's speed with runc's and crun's
 	@integration/prerequisites build engines
