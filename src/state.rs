@@ -335,7 +335,7 @@ impl Entry {
     }
 
     /// A name in it that fits a socket's address, however long the path is.
-    fn socket_path(&self, name: &str) -> String {
+    pub fn socket_path(&self, name: &str) -> String {
         format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd())
     }
 

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::inherited::Inherited;
+use super::notify::Notice;
 use super::request::{CgroupManager, CreateRequest};
 use crate::cgroups::{self, Cgroup, Layout, resctrl};
 use crate::config::{self, Spec};
@@ -37,6 +38,8 @@ pub(super) struct Made {
     pub(super) entry: Entry,
     pub(super) record: Record,
     pub(super) hooks: Hooks,
+    /// What the running program says is passed on from here.
+    pub(super) notice: Option<Notice>,
 }
 
 /// `create`.
@@ -57,7 +60,12 @@ pub(super) fn make(
     console: super::console::Give,
 ) -> Result<Made> {
     let bundle = Bundle::open(request)?;
-    let spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
+    let mut spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
+    let store = Store::at(&context.root);
+    let notifies = super::notify::manager().is_some();
+    if notifies {
+        super::notify::offer(&mut spec, &store.directory(request.id.as_str()));
+    }
     let receiver = super::annotations::pidfd_receiver(&spec)?;
     let inherited = Inherited::take(request.preserve_fds)?;
     let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited)?;
@@ -65,8 +73,8 @@ pub(super) fn make(
     let console = console.check(has_terminal)?;
     parts.plan.reports_ready = until == Until::Gate;
     parts.plan.waits_at_gate = until == Until::Gate;
+    parts.notifies = notifies;
 
-    let store = Store::at(&context.root);
     let entry = store.create(request.id.as_str())?;
     let mut record = first_record(request, &spec, &bundle, &parts);
     let built = build(&entry, &mut record, &mut parts, &bundle, proof, console, until);
@@ -78,7 +86,7 @@ pub(super) fn make(
             return Err(error);
         }
     };
-    let made = Made { launched, entry, record, hooks: parts.plan.hooks };
+    let made = Made { launched, entry, record, hooks: parts.plan.hooks, notice: parts.notice };
     match hand_over(request, receiver, &made.launched) {
         Ok(()) => Ok(made),
         Err(error) => {
@@ -133,6 +141,10 @@ struct Parts {
     devices: NetDevices,
     /// Those that are in the container.
     moved: Moved,
+    /// Whether the program can say that it is ready.
+    notifies: bool,
+    /// Where it says so, if that is heard by this command.
+    notice: Option<Notice>,
 }
 
 impl Parts {
@@ -202,7 +214,7 @@ impl Parts {
             waits_at_gate: false,
             raised_files: None,
         };
-        Ok(Parts { plan, asked, resctrl, devices, moved: Moved::default() })
+        Ok(Parts { plan, asked, resctrl, devices, moved: Moved::default(), notifies: false, notice: None })
     }
 }
 
@@ -243,6 +255,12 @@ fn build(
     record.cgroup = cgroup.record();
     record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
     entry.write("config.json", &bundle.json)?;
+    if parts.notifies {
+        super::notify::make_directory(entry)?;
+        if until == Until::Program {
+            parts.notice = Notice::open(entry)?;
+        }
+    }
     entry.save(record)?;
     if let (Some(plan), Some(record)) = (&parts.resctrl, &record.resctrl) {
         plan.make(record)?;

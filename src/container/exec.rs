@@ -73,7 +73,7 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
     })?;
     let Some(signals) = signals else { return Ok(0) };
     let relay = ours.map(|ours| console::master(&ours)).transpose()?.flatten().map(Relay::new).transpose()?;
-    super::terminal::serve(&launched, &signals, relay).map(|ended| ended.status() as u8)
+    super::terminal::serve(&launched, &signals, relay, None).map(|ended| ended.status() as u8)
 }
 
 /// The container's init, if a process can be put beside it.

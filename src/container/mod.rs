@@ -14,6 +14,7 @@ mod idmap;
 mod inherited;
 mod kill;
 mod listener;
+mod notify;
 mod ps;
 mod query;
 pub mod request;

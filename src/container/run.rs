@@ -18,7 +18,11 @@ use crate::sys::socket;
 pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> Result<u8> {
     if request.detach {
         let made = create::make(context, &request.create, proof, Until::Program, console::detached(&request.create)?)?;
-        return after_start(&made, proof).map(|()| 0);
+        after_start(&made, proof)?;
+        if let Some(notice) = &made.notice {
+            notice.pass_on(made.launched.pid, &made.launched.pidfd);
+        }
+        return Ok(0);
     }
     if request.create.console_socket.is_some() {
         let text = "cannot use console socket if runc will not detach or allocate tty";
@@ -30,9 +34,11 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
     let (ours, theirs) = socket::pair(libc::SOCK_STREAM)?;
     // Signals wait from before the container is there, so that none is lost.
     let signals = process::all_signals_as_fd()?;
-    let made = create::make(context, &request.create, proof, Until::Program, Give::Ours(theirs))?;
+    let mut made = create::make(context, &request.create, proof, Until::Program, Give::Ours(theirs))?;
     let relay = console::master(&ours)?.map(Relay::new).transpose()?;
-    let ended = after_start(&made, proof).and_then(|()| super::terminal::serve(&made.launched, &signals, relay));
+    let notice = made.notice.take();
+    let ended =
+        after_start(&made, proof).and_then(|()| super::terminal::serve(&made.launched, &signals, relay, notice));
     if !request.keep {
         made.entry.lock()?;
         delete::destroy(&made.entry, &made.record)?;

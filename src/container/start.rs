@@ -1,6 +1,7 @@
 //! `start`: through the gate.
 
 use super::Context;
+use super::notify::Notice;
 use super::request::ContainerId;
 use crate::config;
 use crate::error::{Error, Result};
@@ -38,6 +39,7 @@ pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Res
     let init = record.init.ok_or_else(|| Error::state("the container has no process"))?;
     let pidfd = init.open()?.ok_or_else(stopped)?;
 
+    let notice = Notice::open(&entry)?;
     let report = Report::new()?;
     let connection = entry.knock().map_err(|e| match e.errno().0 {
         libc::ECONNREFUSED | libc::ENOENT => match record.status() {
@@ -54,7 +56,11 @@ pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Res
     hooks::run(proof, Moment::Poststart, hooks.at(Moment::Poststart), &state).inspect_err(|_| {
         // runtime.md, step 9: the container is stopped.
         let _ = process::pidfd_send_signal(&pidfd, libc::SIGKILL);
-    })
+    })?;
+    if let Some(notice) = notice {
+        notice.pass_on(init.pid, &pidfd);
+    }
+    Ok(())
 }
 
 fn stopped() -> Error {

@@ -1,5 +1,6 @@
 //! The foreground of `run` and `exec`: signals go in, the terminal is shown, the status comes out.
 
+use super::notify::Notice;
 use crate::error::Result;
 use crate::process::launch::Launched;
 use crate::sys::file;
@@ -131,8 +132,13 @@ impl Pipe {
     }
 }
 
-/// Serves the process until it ends: how it did.
-pub(super) fn serve(launched: &Launched, signals: &OwnedFd, mut relay: Option<Relay>) -> Result<Ended> {
+/// Serves the process until it ends: how it did. Meanwhile its `notice` is passed on.
+pub(super) fn serve(
+    launched: &Launched,
+    signals: &OwnedFd,
+    mut relay: Option<Relay>,
+    mut notice: Option<Notice>,
+) -> Result<Ended> {
     loop {
         let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
         let wants = relay.as_ref().map_or((0, 0, 0), Relay::wants);
@@ -144,6 +150,7 @@ pub(super) fn serve(launched: &Launched, signals: &OwnedFd, mut relay: Option<Re
                 (Some(stdin.as_fd()).filter(|_| wants.0 != 0), wants.0),
                 (master, wants.1),
                 (Some(stdout.as_fd()).filter(|_| wants.2 != 0), wants.2),
+                (notice.as_ref().map(AsFd::as_fd), libc::POLLIN),
             ],
             -1,
         )?;
@@ -152,6 +159,9 @@ pub(super) fn serve(launched: &Launched, signals: &OwnedFd, mut relay: Option<Re
         }
         if let Some(relay) = &mut relay {
             relay.move_bytes(ready[2], ready[3], ready[4]);
+        }
+        if ready[5] != 0 && notice.as_ref().is_none_or(Notice::pass_on_if_ready) {
+            notice = None;
         }
         if ready[1] != 0 {
             if let Some(relay) = &mut relay {

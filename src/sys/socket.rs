@@ -37,7 +37,7 @@ pub fn route() -> Result<OwnedFd> {
     .map(own)
 }
 
-/// The address of `path`, ENAMETOOLONG past 107 bytes.
+/// The address of `path`, or of the abstract name behind a leading NUL; ENAMETOOLONG past 107 bytes.
 fn address(path: &[u8]) -> Result<(libc::sockaddr_un, libc::socklen_t)> {
     // SAFETY: all zeroes is a valid sockaddr_un.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
@@ -48,7 +48,12 @@ fn address(path: &[u8]) -> Result<(libc::sockaddr_un, libc::socklen_t)> {
     for (to, from) in address.sun_path.iter_mut().zip(path) {
         *to = *from as libc::c_char;
     }
-    Ok((address, size_of::<libc::sockaddr_un>() as libc::socklen_t))
+    // An abstract name ends with its last byte, a path with its NUL (unix(7)).
+    let length = match path.first() {
+        Some(0) => std::mem::offset_of!(libc::sockaddr_un, sun_path) + path.len(),
+        _ => size_of::<libc::sockaddr_un>(),
+    };
+    Ok((address, length as libc::socklen_t))
 }
 
 /// Binds to `path` (`bind(2)`).

@@ -1,0 +1,239 @@
+//! `$NOTIFY_SOCKET` (`sd_notify(3)`): the container's program tells the caller's service manager that it is ready.
+//!
+//! ```text
+//!  create   a directory in the state, shown read-only at /run/notify; the program finds NOTIFY_SOCKET=/run/notify/notify.sock
+//!  start    binds the socket there, waits until the program says READY=1 (or ends), and says so to the manager, with the
+//!           program's MAINPID, and BARRIER=1, by which it knows that both were read before this process is gone
+//! ```
+//!
+//! Nothing else of what the program says is passed on: the manager would take it as said by the runtime.
+
+use crate::config::{Mount, Spec};
+use crate::error::{Context, Error, IoContext, Result};
+use crate::log;
+use crate::state::Entry;
+use crate::sys::process::{self, Pid};
+use crate::sys::{Errno, socket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::{env, fs};
+
+/// Where the container sees the directory.
+const INSIDE: &str = "/run/notify";
+/// In the state directory.
+const DIRECTORY: &str = "notify";
+const SOCKET: &str = "notify/notify.sock";
+/// How long the manager may take to read, in milliseconds.
+const PATIENCE: i32 = 30_000;
+/// The longest message that is looked at, in bytes.
+const LONGEST: usize = 4096;
+
+/// The address of the caller's manager as the kernel wants it, if there is one: a path, or after a NUL an abstract name.
+pub(super) fn manager() -> Option<Vec<u8>> {
+    let mut address = env::var_os("NOTIFY_SOCKET")?.into_vec();
+    match address.first()? {
+        b'/' => Some(address),
+        b'@' => {
+            address[0] = 0;
+            Some(address)
+        }
+        _ => {
+            let shown = String::from_utf8_lossy(&address);
+            log::warning(format!("NOTIFY_SOCKET {shown:?} is no unix socket; the container does not get it"));
+            None
+        }
+    }
+}
+
+/// Has the container see the directory of its socket, in the state directory `state`, and the program find it.
+pub(super) fn offer(spec: &mut Spec<'_>, state: &Path) {
+    let options = ["bind", "ro", "nosuid", "nodev", "noexec"].map(Into::into).to_vec();
+    spec.mounts.get_or_insert_default().push(Mount {
+        destination: Some(INSIDE.into()),
+        type_: Some("bind".into()),
+        source: Some(state.join(DIRECTORY).to_string_lossy().into_owned().into()),
+        options: Some(options),
+        ..Mount::default()
+    });
+    if let Some(process) = &mut spec.process {
+        let env = process.env.get_or_insert_default();
+        env.retain(|entry| !entry.starts_with("NOTIFY_SOCKET="));
+        env.push(format!("NOTIFY_SOCKET={INSIDE}/notify.sock").into());
+    }
+}
+
+/// Makes the directory that [`offer`] speaks of.
+pub(super) fn make_directory(entry: &Entry) -> Result<()> {
+    let path = entry.path().join(DIRECTORY);
+    fs::create_dir(&path).call(|| format!("mkdir({path:?})"))?;
+    // Whatever the umask: the program may be of any user.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).call(|| format!("chmod({path:?}, 0755)"))
+}
+
+/// The container's socket, and to whom its word goes.
+pub(super) struct Notice {
+    socket: OwnedFd,
+    manager: OwnedFd,
+}
+
+impl Notice {
+    /// Binds the container's socket and finds the manager, if the caller has one and the container was made with a place
+    /// for it.
+    ///
+    /// # Errors
+    /// The manager's socket is not there.
+    pub(super) fn open(entry: &Entry) -> Result<Option<Notice>> {
+        let directory = entry.path().join(DIRECTORY);
+        let Some(address) = manager().filter(|_| directory.is_dir()) else { return Ok(None) };
+        let manager = socket::unix(libc::SOCK_DGRAM)?;
+        socket::connect(&manager, &address).at("NOTIFY_SOCKET")?;
+        let path = entry.path().join(SOCKET);
+        let _ = fs::remove_file(&path);
+        let socket = socket::unix(libc::SOCK_DGRAM)?;
+        socket::bind(&socket, entry.socket_path(SOCKET))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).call(|| format!("chmod({path:?}, 0777)"))?;
+        Ok(Some(Notice { socket, manager }))
+    }
+
+    /// Waits until the program is ready, and tells the manager of it and of the process; or until the process has ended.
+    /// The container runs in any case: what fails is a warning.
+    pub(super) fn pass_on(&self, pid: Pid, pidfd: &OwnedFd) {
+        if let Err(error) = self.wait(pid, pidfd) {
+            log::warning(error.at("NOTIFY_SOCKET").to_string());
+        }
+    }
+
+    fn wait(&self, pid: Pid, pidfd: &OwnedFd) -> Result<()> {
+        loop {
+            let fds = [(Some(self.socket.as_fd()), libc::POLLIN), (Some(pidfd.as_fd()), libc::POLLIN)];
+            let [said, ended] = process::poll(fds, -1)?;
+            if said != 0 && self.hear()? {
+                self.say(b"READY=1", &[])?;
+                self.say(format!("MAINPID={pid}").as_bytes(), &[])?;
+                return self.barrier();
+            }
+            if said == 0 && ended != 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes one message off: whether it says that the program is ready.
+    ///
+    /// # Errors
+    /// The socket cannot be read.
+    fn hear(&self) -> Result<bool> {
+        let mut message = [0; LONGEST];
+        match socket::receive(&self.socket, &mut message) {
+            Ok(packet) => Ok(message[..packet.length].split(|b| *b == b'\n').any(|line| line == b"READY=1")),
+            // A longer one is not about being ready.
+            Err(e) if e.is(libc::EMSGSIZE) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The same for a program in the foreground: the runtime stays the manager's main process, and lives to see its word read.
+    /// Whether there is nothing more to hear.
+    pub(super) fn pass_on_if_ready(&self) -> bool {
+        match self.hear().and_then(|ready| if ready { self.say(b"READY=1", &[]).map(|()| true) } else { Ok(false) }) {
+            Ok(done) => done,
+            Err(error) => {
+                log::warning(error.at("NOTIFY_SOCKET").to_string());
+                true
+            }
+        }
+    }
+
+    fn say(&self, text: &[u8], fds: &[i32]) -> Result<()> {
+        let [ready] = process::poll([(Some(self.manager.as_fd()), libc::POLLOUT)], PATIENCE)?;
+        if ready == 0 {
+            return Err(late());
+        }
+        Ok(socket::send(&self.manager, text, fds)?)
+    }
+
+    /// Waits until the manager has read everything: it closes what comes with this.
+    fn barrier(&self) -> Result<()> {
+        let (ours, theirs) = std::io::pipe().call(|| "pipe2()".into())?;
+        self.say(b"BARRIER=1", &[theirs.as_raw_fd()])?;
+        drop(theirs);
+        let [closed] = process::poll([(Some(ours.as_fd()), 0)], PATIENCE)?;
+        if closed == 0 { Err(late()) } else { Ok(()) }
+    }
+}
+
+impl AsFd for Notice {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn late() -> Error {
+    let why = Errno(libc::ETIMEDOUT).words();
+    Error::system(format!("the service manager did not read within {} s: {why}", PATIENCE / 1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Notice, OwnedFd, OwnedFd) {
+        let (socket, program) = socket::pair(libc::SOCK_DGRAM).unwrap();
+        let (manager, heard) = socket::pair(libc::SOCK_DGRAM).unwrap();
+        (Notice { socket, manager }, program, heard)
+    }
+
+    fn next(heard: &OwnedFd) -> (String, usize) {
+        let mut buffer = [0; 64];
+        let packet = socket::receive(heard, &mut buffer).unwrap();
+        (String::from_utf8_lossy(&buffer[..packet.length]).into_owned(), packet.fds.len())
+    }
+
+    #[test]
+    fn only_the_word_of_being_ready_is_passed_on() {
+        let (notice, program, heard) = pair();
+        for text in ["STATUS=READY=1", "MAINPID=1", "READY=0", "XREADY=1"] {
+            socket::send(&program, text.as_bytes(), &[]).unwrap();
+            assert!(!notice.pass_on_if_ready(), "{text}");
+        }
+        socket::send(&program, &[b'x'; 2 * LONGEST], &[]).unwrap();
+        assert!(!notice.pass_on_if_ready());
+        socket::send(&program, b"STATUS=up\nREADY=1\nMAINPID=1", &[]).unwrap();
+        assert!(notice.pass_on_if_ready());
+        assert_eq!(next(&heard), ("READY=1".into(), 0));
+    }
+
+    #[test]
+    fn the_manager_learns_of_the_process_and_closes_the_barrier() {
+        let (notice, program, heard) = pair();
+        socket::send(&program, b"READY=1", &[]).unwrap();
+        let manager = std::thread::spawn(move || [next(&heard), next(&heard), next(&heard)]);
+        let living = process::pidfd_open(process::pid()).unwrap();
+        notice.wait(77, &living).unwrap();
+        let expected = [("READY=1".into(), 0), ("MAINPID=77".into(), 0), ("BARRIER=1".into(), 1)];
+        assert_eq!(manager.join().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_container_that_ends_is_not_waited_for() {
+        let (notice, _program, _heard) = pair();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pidfd = process::pidfd_open(child.id() as i32).unwrap();
+        notice.wait(child.id() as i32, &pidfd).unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_program_finds_its_own_socket_and_not_the_callers() {
+        let mut spec = crate::config::parse(br#"{"process":{"env":["A=b","NOTIFY_SOCKET=/host"]}}"#).unwrap();
+        offer(&mut spec, Path::new("/state/x"));
+        let env = spec.process.as_ref().and_then(|process| process.env.clone()).unwrap();
+        assert_eq!(env, ["A=b", "NOTIFY_SOCKET=/run/notify/notify.sock"]);
+        let mount = &spec.mounts.as_ref().unwrap()[0];
+        assert_eq!(mount.source.as_deref(), Some("/state/x/notify"));
+        assert_eq!(mount.destination.as_deref(), Some("/run/notify"));
+        assert!(mount.options.iter().flatten().any(|option| option == "ro"));
+    }
+}
