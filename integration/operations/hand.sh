@@ -320,6 +320,64 @@ until_true 10 grep -q ready $DIR/bundles/box/out; rt kill box TERM; until_stoppe
 #~ not runc: it refuses to create
 bundle box 'del(.process)'; rt_create box; echo "create $?"; message start box; rt delete --force box; nothing_left
 
+### a filter gives the error that the profile names, in the program and in exec
+#= No data available
+#= Seccomp:	2
+bundle box '.process.args = ["sleep", "100"] | .linux.seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 61}]}'
+rt_create box; rt start box; grep ^Seccomp: /proc/$(pid_of box)/status
+says rt exec box mkdir /dev/shm/x
+rt exec box grep ^Seccomp: /proc/self/status
+says rt exec box mkdir -p /dev/shm; rt delete --force box
+
+### a filter that refuses or kills on what starts a program, which is there or is not
+#= sendmsg ERRNO: there: status 0
+#= sendmsg ERRNO: missing: status 1
+#= write KILL_PROCESS: there: status 159
+#= execve KILL_PROCESS: there: status 1
+#= execve ERRNO: missing: status 1
+#= without a reason: 0
+#= nothing left
+#~ not runc: its own calls are filtered, and it may wait for ever
+: > $DIR/bundles/said
+for call in sendmsg write close exit_group execve; do for action in ERRNO KILL_PROCESS KILL_THREAD TRAP; do for program in echo nosuch; do
+    bundle box ".process.args = [\"$program\", \"hello\"] | .linux.seccomp = {defaultAction: \"SCMP_ACT_ALLOW\", syscalls: [{names: [\"$call\"], action: \"SCMP_ACT_$action\"}]}"
+    rt_run box >$DIR/bundles/box/out 2>&1 </dev/null; status=$?
+    case $program in echo) there=there ;; *) there=missing; grep -c 'executable file not found' $DIR/bundles/box/out | grep -q 1 || echo no reason >> $DIR/bundles/said ;; esac
+    echo "$call $action: $there: status $status"
+done; done; done
+echo "without a reason: $(grep -c reason $DIR/bundles/said)"; nothing_left
+
+### a profile may notify of every call, write included, and the agent lets them go on
+#= ['seccompFd'] MKNOD=/dev/null box 1 descriptor
+#= hello
+#= status 0
+#~ not runc: it refuses both
+for profile in '"defaultAction": "SCMP_ACT_NOTIFY"' '"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["write", "sendmsg", "execve"], "action": "SCMP_ACT_NOTIFY"}]'; do
+    box box 'echo hello' ".linux.seccomp = {$profile, listenerPath: \"$DIR/bundles/agent\", listenerMetadata: \"MKNOD=/dev/null\"}"
+    $HERE/agent $DIR/bundles/agent & job=$!
+    until_true 10 test -S $DIR/bundles/agent
+    says rt_run box; wait $job; rm $DIR/bundles/agent
+done
+
+### the reaping init's child has the listener
+#= ['seccompFd'] None box 1 descriptor
+#= made
+#~ not runc: it has no --init
+box box 'mkdir /dev/shm/x && echo made' ".linux.seccomp = {defaultAction: \"SCMP_ACT_ALLOW\", syscalls: [{names: [\"mkdir\", \"execve\"], action: \"SCMP_ACT_NOTIFY\"}], listenerPath: \"$DIR/bundles/agent\"}"
+$HERE/agent $DIR/bundles/agent & job=$!
+until_true 10 test -S $DIR/bundles/agent
+says rt_run box --init; wait $job
+
+### without noNewPrivileges a filter leaves no capability behind
+#= CapEff:	0000000000000020
+#= CapEff:	0000000000000000
+#= Seccomp:	2
+filter='.process.args = ["grep", "-E", "^(Cap|Seccomp:|NoNewPrivs)", "/proc/self/status"] | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["mkdir"], action: "SCMP_ACT_ERRNO"}]} | .process.noNewPrivileges = false'
+kill='.process.capabilities = {bounding: ["CAP_KILL"], effective: ["CAP_KILL"], permitted: ["CAP_KILL"]'
+bundle box "$filter | $kill}"; rt_run box
+bundle box "$filter | $kill} | .process.user = {uid: 1000, gid: 1000}"; rt_run box
+bundle box "$filter | $kill, inheritable: [\"CAP_KILL\"], ambient: [\"CAP_KILL\"]} | .process.user = {uid: 1000, gid: 1000}"; rt_run box
+
 ### every wrong thing in a config is named, and nothing is created
 #= nothing left
 #~ not runc: its messages do not name the field
