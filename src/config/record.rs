@@ -160,16 +160,23 @@ impl<'a, T: Value<'a> + Default> Value<'a> for Vec<(Cow<'a, str>, T)> {
     }
 }
 
-/// Of entries with equal keys only the last stays. By sorting, since a document may hold a hundred thousand of them.
+/// Of entries with equal keys only the last stays.
 fn keep_last<T>(entries: &mut Vec<(Cow<'_, str>, T)>) {
-    let mut order: Vec<usize> = (0..entries.len()).collect();
-    order.sort_by(|&one, &other| entries[one].0.cmp(&entries[other].0));
-    let mut kept = vec![true; entries.len()];
-    for pair in order.windows(2) {
-        kept[pair[0]] = entries[pair[0]].0 != entries[pair[1]].0;
-    }
-    let mut kept = kept.into_iter();
+    let keys: Vec<&str> = entries.iter().map(|(key, _)| &**key).collect();
+    let mut kept = last_of_equal(&keys).into_iter();
     entries.retain(|_| kept.next().unwrap_or(true));
+}
+
+/// Which keys have no equal one behind them. By sorting, since a document may hold a hundred thousand of them; and apart from
+/// the entries' type, since a sort is much code.
+fn last_of_equal(keys: &[&str]) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    order.sort_unstable_by(|&one, &other| keys[one].cmp(keys[other]).then(one.cmp(&other)));
+    let mut kept = vec![true; keys.len()];
+    for pair in order.windows(2) {
+        kept[pair[0]] = keys[pair[0]] != keys[pair[1]];
+    }
+    kept
 }
 
 impl<'a> Value<'a> for Cow<'a, str> {

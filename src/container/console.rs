@@ -2,6 +2,7 @@
 
 use super::request::CreateRequest;
 use crate::error::{Context, Error, Kind, Result};
+use crate::sys::terminal::Size;
 use crate::sys::{file, process, socket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -26,6 +27,11 @@ pub(super) fn detached(request: &CreateRequest) -> Result<Give> {
 }
 
 impl Give {
+    /// The size of our own terminal, if that shows the container's.
+    pub(super) fn size(&self) -> Option<Size> {
+        matches!(self, Give::Ours(_)).then(super::terminal::own_size)
+    }
+
     /// The socket for the child.
     ///
     /// # Errors

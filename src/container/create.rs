@@ -70,6 +70,7 @@ pub(super) fn make(
     let inherited = Inherited::take(request.preserve_fds)?;
     let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited)?;
     let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
+    parts.plan.shown_on = console.size();
     let console = console.check(has_terminal)?;
     parts.plan.reports_ready = until == Until::Gate;
     parts.plan.waits_at_gate = until == Until::Gate;
@@ -213,6 +214,7 @@ impl Parts {
             reports_ready: false,
             waits_at_gate: false,
             raised_files: None,
+            shown_on: None,
         };
         Ok(Parts { plan, asked, resctrl, devices, moved: Moved::default(), notifies: false, notice: None })
     }

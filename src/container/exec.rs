@@ -48,7 +48,10 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
     };
     let inherited = Inherited::take(request.preserve_fds)?;
     let init_pid = init.0.pid;
-    let plan = plan(&spec, &written, &record, init, inherited)?;
+    let mut plan = plan(&spec, &written, &record, init, inherited)?;
+    if !request.detach {
+        plan.shown_on = Some(super::terminal::own_size());
+    }
     let (console, ours, signals) = console_of(request, &plan)?;
     let cgroup = record.cgroup();
     let joiner = joiner(&cgroup, request)?;
@@ -181,6 +184,7 @@ fn plan(
         reports_ready: false,
         waits_at_gate: false,
         raised_files: None,
+        shown_on: None,
     })
 }
 

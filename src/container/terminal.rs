@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::process::launch::Launched;
 use crate::sys::file;
 use crate::sys::process::{self, Ended};
-use crate::sys::terminal::{self, Modes};
+use crate::sys::terminal::{self, Modes, Size};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How much of either direction is held, in bytes.
@@ -31,8 +31,6 @@ struct Pipe {
 impl Relay {
     /// Takes the master; our own terminal becomes raw until the relay is dropped.
     pub(super) fn new(master: OwnedFd) -> Result<Relay> {
-        // Scripts expect line feeds as the program writes them.
-        terminal::set_modes(&master, &terminal::modes(&master)?.without_carriage_returns())?;
         let stdin = std::io::stdin();
         let mut restore = None;
         if terminal::is_terminal(&stdin) {
@@ -40,18 +38,14 @@ impl Relay {
             terminal::set_modes(&stdin, &modes.raw())?;
             restore = Some(modes);
         }
-        let relay = Relay { master, restore, inward: Pipe::default(), outward: Pipe::default() };
-        relay.resize();
-        Ok(relay)
+        Ok(Relay { master, restore, inward: Pipe::default(), outward: Pipe::default() })
     }
 
     /// Gives the container's terminal the size of ours.
     fn resize(&self) {
-        for ours in [std::io::stdin().as_fd(), std::io::stdout().as_fd()] {
-            if let Ok(size) = terminal::size(ours) {
-                let _ = terminal::set_size(&self.master, size);
-                return;
-            }
+        let size = own_size();
+        if size != Size::default() {
+            let _ = terminal::set_size(&self.master, size);
         }
     }
 
@@ -130,6 +124,12 @@ impl Pipe {
             Err(_) => self.held.clear(),
         }
     }
+}
+
+/// The size of our own terminal, all zeroes without one.
+pub(super) fn own_size() -> Size {
+    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    [stdin.as_fd(), stdout.as_fd()].into_iter().find_map(|ours| terminal::size(ours).ok()).unwrap_or_default()
 }
 
 /// Serves the process until it ends: how it did. Meanwhile its `notice` is passed on.

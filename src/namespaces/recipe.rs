@@ -6,6 +6,8 @@
 //!   the joined user namespace after it: only there does the process have the rights for it.
 //! - So where others are joined and the user namespace is new, it is unshared after the joins, and everything new with it,
 //!   so that the new user namespace owns it.
+//! - A new ipc namespace beside a new user namespace is unshared once its user is root there: its message queues' file system
+//!   belongs to whoever makes it.
 //! - New clocks' offsets are written between the `unshare` of the time namespace and the first fork; a `clone3` with
 //!   CLONE_NEWTIME would freeze them at zero.
 //! - Only children are born into a joined or unshared pid namespace, and into a new time namespace: one more fork. With
@@ -74,6 +76,9 @@ pub struct Recipe {
     pub late_cgroup: bool,
 }
 
+/// What is unshared only as root of the user namespace: CLONE_NEWTIME and CLONE_NEWIPC.
+pub const LATE: i32 = 0x80 | libc::CLONE_NEWIPC;
+
 /// The recipe for these namespaces. `owner` tells who owns a joined one; `born_in_cgroup`, whether CLONE_INTO_CGROUP puts the
 /// child into all its cgroups.
 pub fn recipe(all: &Namespaces, owner: impl Fn(Kind) -> Owner, born_in_cgroup: bool) -> Recipe {
@@ -107,6 +112,10 @@ pub fn recipe(all: &Namespaces, owner: impl Fn(Kind) -> Owner, born_in_cgroup: b
     }
     recipe.late_cgroup &= flags & Kind::Cgroup.flag() == 0;
     *(if in_one_clone { &mut recipe.clone } else { &mut recipe.unshare }) = flags;
+    if recipe.user == User::Cloned && flags & libc::CLONE_NEWIPC != 0 {
+        recipe.clone &= !libc::CLONE_NEWIPC;
+        recipe.unshare |= libc::CLONE_NEWIPC;
+    }
     if is_new(Kind::Time) {
         recipe.unshare |= Kind::Time.flag();
         recipe.offsets = !all.offsets.text().is_empty();

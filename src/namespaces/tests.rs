@@ -37,6 +37,14 @@ fn everything_new_comes_in_one_clone() {
 }
 
 #[test]
+fn a_new_ipc_namespace_waits_for_root_of_a_new_user_namespace() {
+    let ipc = libc::CLONE_NEWIPC;
+    assert_eq!((of("+user +ipc +mount", false).clone, of("+user +ipc +mount", false).unshare), (U | M, ipc));
+    assert_eq!(of("+ipc +mount", false).clone, M | ipc);
+    assert_eq!(of("+user +ipc uts", false).unshare & recipe::LATE, ipc);
+}
+
+#[test]
 fn the_runtimes_namespaces_are_joined_before_a_new_user_namespace_owns_the_rest() {
     let r = of("+user network +pid +mount", false);
     assert_eq!(r.clone, 0);

@@ -11,6 +11,7 @@ use crate::hooks::{Hooks, Moment};
 use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{Joined, Kind, Namespaces, Place, Recipe};
 use crate::rootfs::{CgroupView, Enter, Rootfs};
+use crate::sys::terminal::Size;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
@@ -52,6 +53,8 @@ pub struct Plan {
     pub reports_ready: bool,
     /// Whether it waits at the gate.
     pub waits_at_gate: bool,
+    /// The size of our own terminal, if the program's is shown on it (a foreground `run` or `exec`).
+    pub shown_on: Option<Size>,
     /// The soft and hard limit of open files that the runtime raised for itself.
     pub raised_files: Option<(u64, u64)>,
 }

@@ -72,7 +72,7 @@ impl Program {
             cwd: cwd.into(),
             uid: id(&format!("{field}.user.uid"), user.uid)?,
             gid: id(&format!("{field}.user.gid"), user.gid)?,
-            groups: user.additional_gids.unwrap_or_default(),
+            groups: without_doubles(user.additional_gids.unwrap_or_default()),
             keep_groups: false,
             umask: user.umask,
             capabilities: Sets::parse(&format!("{field}.capabilities"), &written_sets, last)?,
@@ -112,6 +112,17 @@ impl Program {
             |directory: &str| [if directory.is_empty() { "." } else { directory }.as_bytes(), b"/", name].concat();
         directories.map(join).collect()
     }
+}
+
+fn without_doubles(mut groups: Vec<u32>) -> Vec<u32> {
+    let mut seen = Vec::with_capacity(groups.len());
+    groups.retain(|group| {
+        !seen.contains(group) && {
+            seen.push(*group);
+            true
+        }
+    });
+    groups
 }
 
 fn size(written: &Process<'_>) -> Result<Size> {

@@ -155,7 +155,8 @@ fn not_executable(program: &Program, errno: Errno, executing: bool) -> Error {
         libc::ENOENT if !is_path && !executing => format!("exec: {name:?}: executable file not found in $PATH"),
         libc::ENOENT if !executing => format!("exec: {name:?}: stat {name}: no such file or directory"),
         libc::ENOENT => format!("exec {name}: no such file or directory"),
-        libc::EISDIR => format!("exec: {name:?}: is a directory"),
+        // The words for which engines exit with 126.
+        libc::EISDIR => format!("exec: {name:?}: permission denied: it is a directory"),
         _ if executing => format!("exec {name}: {}", errno.words()),
         _ => format!("exec: {name:?}: {}", errno.words()),
     };

@@ -7,7 +7,7 @@ use super::protocol::{ChildEnd, FromChild};
 use crate::error::{Context, Error, Result};
 use crate::hooks::{self, Moment};
 use crate::namespaces::recipe::{Fork, User};
-use crate::namespaces::{Kind, enter};
+use crate::namespaces::{Kind, enter, recipe};
 use crate::path::InRoot;
 use crate::procfs::ProcFd;
 use crate::rootfs::{self, Built, Prepared};
@@ -100,7 +100,7 @@ pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
         User::Stays => {}
         User::Cloned => map_ids(stage)?,
         User::Unshared => {
-            enter::unshare(Kind::User.flag() | recipe.unshare & !Kind::Time.flag())?;
+            enter::unshare(Kind::User.flag() | recipe.unshare & !recipe::LATE)?;
             map_ids(stage)?;
         }
         User::Joined => enter::join(joined, &[Kind::User])?,
@@ -110,7 +110,7 @@ pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     }
     enter::join(joined, &recipe.join_then)?;
     match recipe.user {
-        User::Unshared => enter::unshare(recipe.unshare & Kind::Time.flag())?,
+        User::Unshared => enter::unshare(recipe.unshare & recipe::LATE)?,
         _ => enter::unshare(recipe.unshare)?,
     }
     if recipe.offsets {
@@ -245,11 +245,43 @@ pub(super) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()> {
 
 /// The root filesystem with all its mounts, at its host path.
 pub(super) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
-    let (Some(rootfs), Some(prepared)) = (&stage.plan.rootfs, stage.prepared.take()) else { return Ok(()) };
+    let (Some(rootfs), Some(mut prepared)) = (&stage.plan.rootfs, stage.prepared.take()) else { return Ok(()) };
     rootfs.propagate()?;
+    if stage.plan.joined.fd(Kind::Pid).is_some() {
+        for index in rootfs.procfs_mounts() {
+            prepared.set_tree(index, procfs_of_joined(stage).at("open a procfs of the joined pid namespace")?);
+        }
+    }
     let view = stage.plan.cgroup_view.as_ref().ok_or_else(|| Error::internal("a root filesystem without cgroups"))?;
     stage.built = Some(rootfs.build(prepared, view)?);
     Ok(())
+}
+
+/// A procfs shows the pid namespace of whoever opens its context, and this process only enters the joined one when it is
+/// confined. So the context is told the namespace (Linux 6.17), or a child is born there that opens it, hands it over and ends.
+fn procfs_of_joined(stage: &Stage<'_>) -> Result<OwnedFd> {
+    use sys::mount;
+    let context = mount::fsopen("proc")?;
+    match mount::fsconfig_string(&context, "pidns", "/proc/self/ns/pid_for_children") {
+        Ok(()) => return Ok(context),
+        Err(e) if !e.is(libc::EINVAL) => return Err(e.into()),
+        Err(_) => {}
+    }
+    let (ours, theirs) = sys::socket::pair(libc::SOCK_SEQPACKET)?;
+    match process::clone3(stage.proof, &Clone::default())? {
+        Cloned::Child => {
+            if let Ok(context) = mount::fsopen("proc") {
+                let _ = sys::socket::send(&theirs, b"p", &[context.as_raw_fd()]);
+            }
+            process::exit_now(0)
+        }
+        Cloned::Parent(pid, _) => {
+            drop(theirs);
+            let context = sys::socket::receive(&ours, &mut [0u8; 8])?.fds.pop();
+            process::wait(pid)?;
+            context.ok_or_else(|| Error::system("fsopen(\"proc\") in the joined pid namespace failed"))
+        }
+    }
 }
 
 /// The hooks before the pivot: the runtime's in its own namespaces, then createContainer's here.
@@ -284,6 +316,14 @@ pub(super) fn make_console(stage: &mut Stage<'_>) -> Result<()> {
 
 /// Sends the master away and keeps the slave.
 pub(super) fn give_terminal(stage: &mut Stage<'_>, console: rootfs::Console, size: terminal::Size) -> Result<()> {
+    let mut size = size;
+    if let Some(shown) = stage.plan.shown_on {
+        // Scripts expect line feeds as the program writes them.
+        terminal::set_modes(&console.slave, &terminal::modes(&console.slave)?.without_carriage_returns())?;
+        if (size.height, size.width) == (0, 0) {
+            size = shown;
+        }
+    }
     if size.height != 0 || size.width != 0 {
         terminal::set_size(&console.slave, size).at("process.consoleSize")?;
     }

@@ -86,7 +86,7 @@ impl Built<'_> {
     fn attach(&mut self, mount: &Mount, prepared: Option<OwnedFd>, cgroups: &CgroupView) -> Result<()> {
         match &mount.kind {
             Kind::Bind { source, .. } => self.bind(mount, source, prepared),
-            Kind::Filesystem { kind, source } => self.filesystem(mount, kind, source),
+            Kind::Filesystem { kind, source } => self.filesystem(mount, kind, source, prepared),
             Kind::Cgroup => {
                 let (place, _) = self.place(mount, Create::Directory)?;
                 cgroup::mount(mount, &place, cgroups, self.rootfs.label.as_deref())
@@ -136,14 +136,14 @@ impl Built<'_> {
         }
     }
 
-    fn filesystem(&mut self, mount: &Mount, kind: &str, source: &str) -> Result<()> {
+    fn filesystem(&mut self, mount: &Mount, kind: &str, source: &str, context: Option<OwnedFd>) -> Result<()> {
         let of_kernel = kind == "proc" || kind == "sysfs";
         let (place, existed) = match of_kernel {
             true => (self.ordinary_directory(mount, kind)?, true),
             false => self.place(mount, Create::Directory)?,
         };
         let extra = if existed && kind == "tmpfs" { mode_of_covered(mount, &place)? } else { None };
-        let new = New { kind, source, options: &mount.options, label: self.rootfs.label.as_deref(), extra };
+        let new = New { kind, source, options: &mount.options, label: self.rootfs.label.as_deref(), extra, context };
         let late = self.is_filled_later(mount);
         if new.needs_old_call() {
             new.make_by_old_call(&place)?;

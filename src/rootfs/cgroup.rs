@@ -55,7 +55,7 @@ pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Opt
 /// directory alone, as the rest is not the container's to change (CVE-2023-25809).
 fn unified(mount: &Mount, directory: &std::path::Path) -> Result<OwnedFd> {
     let options = Options { superblock: mount.options.superblock.clone(), ..Options::default() };
-    let new = New { kind: "cgroup2", source: "cgroup", options: &options, label: None, extra: None };
+    let new = New { kind: "cgroup2", source: "cgroup", options: &options, label: None, extra: None, context: None };
     match new.make(false) {
         Err(e) if e.errno() == libc::EPERM || e.errno() == libc::EBUSY => {
             Ok(mount::open_tree(file::CWD, directory.as_os_str().as_bytes(), OPEN_TREE_CLONE)?)
@@ -70,7 +70,8 @@ fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str
     let Attributes { set, clear } = mount.options.attributes;
     let writable = Attributes { set: set & !MOUNT_ATTR_RDONLY, clear: clear & !MOUNT_ATTR_RDONLY };
     let options = Options { data: vec![mode], attributes: writable, ..Options::default() };
-    let tmpfs = New { kind: "tmpfs", source: "tmpfs", options: &options, label, extra: None }.make(false)?;
+    let tmpfs =
+        New { kind: "tmpfs", source: "tmpfs", options: &options, label, extra: None, context: None }.make(false)?;
     let propagation = mount.options.propagation.iter().copied().map(Change::propagating).collect();
     put(&tmpfs, place, propagation)?;
     for hierarchy in &view.hierarchies {

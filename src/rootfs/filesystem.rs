@@ -17,6 +17,8 @@ pub(crate) struct New<'a> {
     pub(crate) label: Option<&'a str>,
     /// A parameter that is not in the options.
     pub(crate) extra: Option<(&'a str, String)>,
+    /// A context from `fsopen(2)` that somebody else has opened.
+    pub(crate) context: Option<OwnedFd>,
 }
 
 /// Filesystems of the kernel's own making: a read-only mount of them needs no read-only filesystem, which sysfs and others
@@ -56,30 +58,37 @@ impl New<'_> {
 
     /// Makes it, detached. `writable`: its mount is made read-only later, by the caller.
     pub(crate) fn make(&self, writable: bool) -> Result<OwnedFd> {
-        let context = mount::fsopen(self.kind)?;
-        let set = |key: &str, value: &Option<String>| match value {
-            Some(value) => mount::fsconfig_string(&context, key, value),
-            None => mount::fsconfig_flag(&context, key),
+        let opened;
+        let context = match &self.context {
+            Some(context) => context,
+            None => {
+                opened = mount::fsopen(self.kind)?;
+                &opened
+            }
         };
-        mount::fsconfig_string(&context, "source", self.source)?;
+        let set = |key: &str, value: &Option<String>| match value {
+            Some(value) => mount::fsconfig_string(context, key, value),
+            None => mount::fsconfig_flag(context, key),
+        };
+        mount::fsconfig_string(context, "source", self.source)?;
         if self.read_only() {
-            mount::fsconfig_flag(&context, "ro")?;
+            mount::fsconfig_flag(context, "ro")?;
         }
         for flag in &self.options.superblock {
-            mount::fsconfig_flag(&context, flag)?;
+            mount::fsconfig_flag(context, flag)?;
         }
         for parameter in &self.options.data {
             set(&parameter.key, &parameter.value).with(|| format!("options[{}]", parameter.option))?;
         }
         if let Some((key, value)) = &self.extra {
-            mount::fsconfig_string(&context, key, value)?;
+            mount::fsconfig_string(context, key, value)?;
         }
         if let Some(label) = self.label() {
-            mount::fsconfig_string(&context, "context", label)?;
+            mount::fsconfig_string(context, "context", label)?;
         }
-        mount::fsconfig_create(&context)?;
+        mount::fsconfig_create(context)?;
         let hidden = if writable { MOUNT_ATTR_RDONLY } else { 0 };
-        Ok(mount::fsmount(&context, self.attributes().set & !hidden)?)
+        Ok(mount::fsmount(context, self.attributes().set & !hidden)?)
     }
 
     /// Makes and attaches it with `mount(2)`, without attributes.

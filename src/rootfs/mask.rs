@@ -102,7 +102,8 @@ fn empty_directory(label: Option<&str>) -> Result<Cover> {
         attributes: super::options::Attributes::setting(attributes),
         ..Options::default()
     };
-    let mount = New { kind: "tmpfs", source: "tmpfs", options: &options, label, extra: None }.make(false)?;
+    let mount =
+        New { kind: "tmpfs", source: "tmpfs", options: &options, label, extra: None, context: None }.make(false)?;
     Ok(Cover { mount, change: Change::default(), attached: false })
 }
 

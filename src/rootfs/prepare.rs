@@ -83,6 +83,12 @@ impl Rootfs {
         self.id_mapped().filter(|(_, of)| matches!(of, IdmapOf::Container)).map(|(index, _)| index)
     }
 
+    /// The numbers of the mounts that are a procfs: of which pid namespace is decided where their context is opened.
+    pub fn procfs_mounts(&self) -> impl Iterator<Item = usize> {
+        let is_proc = |mount: &&Mount| matches!(&mount.kind, Kind::Filesystem { kind, .. } if kind == "proc");
+        self.mounts.iter().filter(is_proc).map(|mount| mount.index)
+    }
+
     /// Opens the source of mount number `index` as a detached tree that shows its owners through the id mapping of a user
     /// namespace. For the process that has CAP_SYS_ADMIN over the source's filesystem: the parent.
     ///
@@ -124,7 +130,7 @@ impl Prepared {
         self.directory.as_fd()
     }
 
-    /// Takes the tree that [`Rootfs::map_ids`] made for mount number `index`.
+    /// Takes the tree that [`Rootfs::map_ids`] made for mount number `index`, or the context for a procfs.
     pub fn set_tree(&mut self, index: usize, tree: OwnedFd) {
         if let Some(place) = self.trees.get_mut(index) {
             *place = Some(tree);
