@@ -350,6 +350,20 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_mounts_names_no_option_that_would_reach_the_filesystem() {
+        let page = include_str!("../../docs/mounts.md");
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        let options: Vec<&str> = rows
+            .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+            .filter(|option| !option.ends_with('='))
+            .collect();
+        assert!(options.len() > 70, "{}", options.len());
+        for option in options {
+            assert_eq!(parsed(&[option]).data, [], "{option}");
+        }
+    }
+
+    #[test]
     fn an_option_with_a_nul_byte_is_refused_by_its_place() {
         let error = Options::parse(&["ro", "a\0b"], "mounts[3].options").unwrap_err();
         assert_eq!(error.to_string(), "mounts[3].options[1]: holds a NUL byte");

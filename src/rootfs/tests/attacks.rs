@@ -164,7 +164,7 @@ fn a_racing_exchange_never_moves_a_mount_outside() {
             let mounts = r#"{"destination":"/vol/dir/made/deep","type":"tmpfs","source":"t"},
                 {"destination":"/vol/dir/file","source":"/mnt/outside/file","options":["bind"]}"#;
             let rootfs = parsed(mounts, "").unwrap();
-            for _ in 0..1500 {
+            for _ in 0..500 {
                 let result = built(&rootfs);
                 if let Err(error) = &result {
                     assert!(!error.to_string().contains("panicked"));
