@@ -2,6 +2,7 @@
 
 mod captures;
 mod engines;
+mod kills;
 mod work;
 
 use anyhow::{Result, bail};
@@ -22,8 +23,9 @@ fn main() -> Result<ExitCode> {
     let fine = match request.group.as_str() {
         "engines" => engines::run(&request, engines::ENGINES, &["runc", "orlop", "crun"])?,
         "hand" => engines::run(&request, &["hand"], &["runc", "orlop"])?,
+        "kills" => kills::run(&request)?,
         "captures" => captures::run(&request)?,
-        other => bail!("no such group of tests: {other:?}; there are engines, captures and hand"),
+        other => bail!("no such group of tests: {other:?}; there are engines, captures, hand and kills"),
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -104,23 +104,27 @@ pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<
     };
     let (pid, pidfd) = match cloned.map_err(explain_clone)? {
         Cloned::Parent(pid, pidfd) => (pid, pidfd),
-        Cloned::Child => stage::walk(
-            Stage {
-                plan,
-                proof: inputs.proof,
-                channel: child,
-                report: report.file(),
-                cgroup,
-                prepared: inputs.prepared,
-                built: None,
-                console: inputs.console.as_ref(),
-                gate: inputs.gate.as_ref(),
-                terminal: None,
-                procfs: None,
-                state: inputs.state,
-            },
-            inputs.steps.table(),
-        ),
+        Cloned::Child => {
+            // With a copy of the runtime's end open, the child would never see that the runtime is gone.
+            drop(parent);
+            stage::walk(
+                Stage {
+                    plan,
+                    proof: inputs.proof,
+                    channel: child,
+                    report: report.file(),
+                    cgroup,
+                    prepared: inputs.prepared,
+                    built: None,
+                    console: inputs.console.as_ref(),
+                    gate: inputs.gate.as_ref(),
+                    terminal: None,
+                    procfs: None,
+                    state: inputs.state,
+                },
+                inputs.steps.table(),
+            )
+        }
     };
     drop::<ChildEnd>(child);
     drop((inputs.gate, inputs.console));
@@ -228,9 +232,15 @@ impl Launch<'_> {
             fetched = fetch_listener(&self.report, &self.pidfd, self.pid, watch)? || ready != 0;
         }
         loop {
-            let [ready] = process::poll([(Some(self.parent.0.as_fd()), libc::POLLIN)], PATIENCE)?;
+            let channel = (Some(self.parent.0.as_fd()), libc::POLLIN);
+            let [ready, dead] = process::poll([channel, (Some(self.pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
             if ready != 0 {
                 return self.parent.receive();
+            }
+            if dead != 0 {
+                // What it said last came before its end. A child of its own may hold the channel open and wait for ever.
+                let [ready] = process::poll([channel], 0)?;
+                return if ready != 0 { self.parent.receive() } else { Ok(FromChild::End) };
             }
             watch.waiting()?;
         }

@@ -19,6 +19,7 @@ impl Report {
     pub fn new() -> Result<Report> {
         let file = memory::memfd("orlop-report", MemoryFile::Data)?;
         memory::truncate(&file, 4096)?;
+        memory::seal_size(&file)?;
         Ok(Report { page: SharedPage::map(&file)?, file })
     }
 

@@ -3,7 +3,7 @@
 
 use super::file::own;
 use super::{Errno, Failure, Result, check, failed, show, with_c_str};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
@@ -38,8 +38,15 @@ pub fn memfd(name: &str, kind: MemoryFile) -> Result<OwnedFd> {
 
 /// Seals a memory file against every further change (`fcntl(2)`, F_ADD_SEALS).
 pub fn seal(fd: impl AsFd) -> Result<()> {
-    let fd = fd.as_fd();
-    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    add_seals(fd.as_fd(), libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE)
+}
+
+/// Seals a memory file's size: whoever else holds it cannot have us killed by SIGBUS, by cutting off what we have mapped.
+pub fn seal_size(fd: impl AsFd) -> Result<()> {
+    add_seals(fd.as_fd(), libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW)
+}
+
+fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
     // SAFETY: takes no pointer.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }, || {
         format!("fcntl({}, F_ADD_SEALS, {seals:#x})", show(fd))
