@@ -16,12 +16,12 @@ GNU      := $(ARCH)-unknown-linux-gnu
 PART     := integration/part
 # What the conformance suite may skip where cgroup v1 is mounted with a unified tree beside it, for orlop.
 SKIPS    ?= $(if $(filter $(CURDIR)/out/orlop,$(RUNTIME)),$(if $(wildcard /sys/fs/cgroup/unified/cgroup.procs),--skips oci-runtime-tests/skips/hybrid.txt))
-PARTS    := unit hand captures engines conformance
+PARTS    := unit hand kills captures engines conformance
 
 # The environment names a target in capitals with underscores.
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
-.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand captures engines \
+.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand kills captures engines \
 	conformance soak vm-test bench lint pages reference install clean
 
 help: ## list the targets
@@ -73,6 +73,9 @@ unit: ## unit tests and the floors test
 hand: ## tests that drive orlop by hand: lifecycle, terminal, kills, leaks
 	@$(PART) hand $(CARGO) run --locked -q -p integration -- hand
 
+kills: ## SIGKILL at the system calls of every command
+	@$(PART) kills $(CARGO) run --locked -q -p integration -- kills
+
 captures: ## configurations captured from engines, compared with runc
 	@$(PART) captures $(CARGO) run --locked -q -p integration -- captures
 
@@ -88,8 +91,9 @@ soak: ## the long form of the tests that repeat
 	@$(MAKE) --no-print-directory build
 	@status=0; \
 	SOAK_ROUNDS=1000 SOAK_PARALLEL=200 SOAK_EXECS=125 $(PART) soak-hand $(CARGO) run --locked -q -p integration -- hand || status=1; \
+	KILLS=all $(PART) soak-kills $(CARGO) run --locked -q -p integration -- kills || status=1; \
 	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
-	integration/summary soak-hand soak-engines || status=1; exit $$status
+	integration/summary soak-hand soak-kills soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/prerequisites build vm

@@ -278,20 +278,6 @@ workers=
 for worker in 1 2 3 4 5 6 7 8; do one & workers="$workers $!"; done; wait $workers; : > $DIR/bundles/box/over; wait $pauser
 rt resume box >/dev/null 2>&1; [ -s $DIR/bundles/box/ran ] && [ -s $DIR/bundles/box/paused ] && echo both happened; rt exec box echo awake
 
-### SIGKILL at the system calls of create: delete --force cleans up
-#= nothing left
-#= all deleted
-#~ seconds 900
-#~ not runc: it leaves a cgroup in each hierarchy
-kill_points create
-
-### SIGKILL at the system calls of start and delete
-#= nothing left
-#= all deleted
-#~ seconds 900
-#~ not runc: it leaves a cgroup in each hierarchy
-kill_points start; kill_points delete
-
 ### the program does not reach the host's binary through /proc
 #= not the binary
 #~ not runc: its copy is of another kind

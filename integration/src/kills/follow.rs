@@ -16,7 +16,7 @@ pub(crate) enum Point {
     Never,
     /// A process at the entry of its n-th system call, counted from 0.
     Entry { process: usize, call: usize },
-    /// The command at the first entry after a process has appeared, which does nothing before the command is dead.
+    /// The command as soon as a process appears, which does nothing before the command is dead.
     Birth { process: usize },
 }
 
@@ -54,12 +54,11 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
 struct Follow {
     point: Point,
     seen: Seen,
-    held: Option<Pid>,
 }
 
 impl Follow {
     fn new(point: Point) -> Self {
-        Self { point, seen: Seen::default(), held: None }
+        Self { point, seen: Seen::default() }
     }
 
     fn run(mut self, command: &[String]) -> Result<Seen> {
@@ -117,8 +116,10 @@ impl Follow {
         };
         let process = self.number(pid);
         if self.point == (Point::Birth { process }) && !self.seen.killed {
-            self.held = Some(pid);
-            return Ok(());
+            self.seen.killed = true;
+            let command = Pid::from_raw(self.seen.processes[0].pid);
+            kill(command, Signal::SIGKILL)?;
+            wait_for_death(command);
         }
         go_on(pid, signal)
     }
@@ -134,18 +135,9 @@ impl Follow {
         let calls = &mut self.seen.processes[process].calls;
         calls.push(number);
         let call = calls.len() - 1;
-        let now = match self.point {
-            Point::Never => false,
-            Point::Entry { .. } => self.point == (Point::Entry { process, call }),
-            Point::Birth { .. } => process == 0 && self.held.is_some(),
-        };
-        if now && !self.seen.killed {
+        if self.point == (Point::Entry { process, call }) && !self.seen.killed {
             self.seen.killed = true;
             kill(pid, Signal::SIGKILL)?;
-            if let Some(held) = self.held.take() {
-                wait_for_death(pid);
-                go_on(held, None)?;
-            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod descriptors;
 mod identity;
 mod paths;
 mod races;
+mod sealed;
 mod table;
 
 use serde_json::{Value, json};
