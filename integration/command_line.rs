@@ -78,6 +78,7 @@ const REFUSED_AS_BY_RUNC: &[(&[&str], i32, &str)] = &[
     (&["ps", "nosuch"], 1, "container does not exist"),
     (&["update", "nosuch"], 1, "container does not exist"),
     (&["events", "nosuch"], 1, "container does not exist"),
+    (&["exec", "nosuch", "ls"], 255, "exec failed: container does not exist"),
     (&["state", ""], 1, "container id cannot be empty"),
     (&["state", "."], 1, "invalid container ID format"),
     (&["state", ".."], 1, "invalid container ID format"),
