@@ -213,6 +213,7 @@ impl Parts {
             waiting_name: launch::new_waiting_name()?,
             reports_ready: false,
             waits_at_gate: false,
+            moves_devices: !devices.is_empty(),
             raised_files: None,
             shown_on: None,
         };
@@ -339,16 +340,6 @@ struct Watcher<'a> {
     moved: &'a mut Moved,
 }
 
-impl Watcher<'_> {
-    /// Once, before the first hook could look for them.
-    fn move_devices(&mut self, pid: Pid) -> Result<()> {
-        if self.moved.is_empty() {
-            *self.moved = self.devices.move_to(pid)?;
-        }
-        Ok(())
-    }
-}
-
 impl Watch for Watcher<'_> {
     fn born(&mut self, pid: Pid) -> Result<()> {
         self.record.creator = None;
@@ -365,7 +356,7 @@ impl Watch for Watcher<'_> {
     }
 
     fn built(&mut self, pid: Pid) -> Result<()> {
-        self.move_devices(pid)?;
+        *self.moved = self.devices.move_to(pid)?;
         let state = hook_state(self.record, Status::Creating, pid);
         for moment in [Moment::Prestart, Moment::CreateRuntime] {
             hooks::run(self.proof, moment, self.plan.hooks.at(moment), &state)?;
@@ -377,7 +368,6 @@ impl Watch for Watcher<'_> {
         if self.record.init.is_none_or(|init| init.pid != pid) {
             self.born(pid)?;
         }
-        self.move_devices(pid)?;
         if let Some(group) = &self.record.resctrl {
             group.join(pid)?;
         }

@@ -183,6 +183,7 @@ fn plan(
         waiting_name: launch::new_waiting_name()?,
         reports_ready: false,
         waits_at_gate: false,
+        moves_devices: false,
         raised_files: None,
         shown_on: None,
     })

@@ -56,6 +56,11 @@ impl NetDevices {
         Ok(NetDevices(wishes))
     }
 
+    /// Whether none is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Moves the devices into the network namespace of the process `pid`; when one cannot be moved, none is.
     ///
     /// # Errors
@@ -97,11 +102,6 @@ fn is_name(name: &str) -> bool {
 pub struct Moved(Option<(Sides, Vec<Device>)>);
 
 impl Moved {
-    /// Whether nothing was moved.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
     /// Moves them back, in the state that they had. What fails is left: the error that led here matters more.
     pub fn give_back(self) {
         let Some((mut sides, devices)) = self.0 else { return };

@@ -55,6 +55,8 @@ pub struct Plan {
     pub waits_at_gate: bool,
     /// The size of our own terminal, if the program's is shown on it (a foreground `run` or `exec`).
     pub shown_on: Option<Size>,
+    /// Whether the runtime moves network devices into the container, once the process is in its namespaces.
+    pub moves_devices: bool,
     /// The soft and hard limit of open files that the runtime raised for itself.
     pub raised_files: Option<(u64, u64)>,
 }
@@ -96,7 +98,8 @@ impl Plan {
 
     /// Whether the runtime does something once the root filesystem stands.
     pub(super) fn runtime_acts_on_built(&self) -> bool {
-        [Moment::Prestart, Moment::CreateRuntime].into_iter().any(|moment| !self.hooks.at(moment).is_empty())
+        let hooks = [Moment::Prestart, Moment::CreateRuntime];
+        self.moves_devices || hooks.into_iter().any(|moment| !self.hooks.at(moment).is_empty())
     }
 
     /// Whether the child waits for its ids to be mapped.
