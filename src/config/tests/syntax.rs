@@ -151,3 +151,41 @@ fn a_hundred_thousand_annotations_are_read() {
     assert_eq!(annotations.len(), 50_000);
     assert_eq!(annotations[7], ("key7".into(), "50007".into()));
 }
+
+#[test]
+fn what_is_json_is_what_serde_json_takes_for_it() {
+    let json = include_bytes!("../testdata/spec/spec-example.json");
+    let mut state = 0x5eed_u64;
+    let mut random = |end: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % end
+    };
+    let letters = b"{}[]\",:0123456789-+.eEtfn \\\n\t\0x";
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..3000 {
+        let mut mutant = json.to_vec();
+        for _ in 0..=random(2) {
+            let at = random(mutant.len());
+            match random(3) {
+                0 => mutant[at] = letters[random(letters.len())],
+                1 => mutant.insert(at, letters[random(letters.len())]),
+                _ => drop(mutant.remove(at)),
+            }
+        }
+        let ours = parse(&mutant).map_err(|error| error.to_string());
+        let syntax = ours.as_ref().is_err_and(|text| text.starts_with("line "));
+        match serde_json::from_slice::<serde_json::Value>(&mutant) {
+            Ok(_) => {
+                assert!(!syntax, "{ours:?} {}", String::from_utf8_lossy(&mutant));
+                good += 1;
+            }
+            // Numbers of any size are JSON.
+            Err(error) if error.to_string().contains("out of range") => {}
+            Err(error) => {
+                assert!(ours.is_err(), "{error} {}", String::from_utf8_lossy(&mutant));
+                bad += 1;
+            }
+        }
+    }
+    assert!(good > 300 && bad > 1000, "{good} {bad}");
+}
