@@ -89,13 +89,5 @@ pub struct Rdma {
     pub objects: Option<u32>,
 }
 
-impl Limits {
-    /// Whether a limit other than device rules is asked for.
-    pub fn any_but_devices(&self) -> bool {
-        let rest = Limits { devices: None, ..self.clone() };
-        rest != Limits::default()
-    }
-}
-
 #[cfg(test)]
 mod tests;
