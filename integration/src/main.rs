@@ -23,9 +23,10 @@ fn main() -> Result<ExitCode> {
     let fine = match request.group.as_str() {
         "engines" => engines::run(&request, engines::ENGINES, &["runc", "orlop", "crun"])?,
         "hand" => engines::run(&request, &["hand"], &["runc", "orlop"])?,
+        "shim" => engines::run(&request, &["shim"], &["orlop"])?,
         "kills" => kills::run(&request)?,
         "captures" => captures::run(&request)?,
-        other => bail!("no such group of tests: {other:?}; there are engines, captures, hand and kills"),
+        other => bail!("no such group of tests: {other:?}; there are engines, captures, hand, kills and shim"),
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

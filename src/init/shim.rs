@@ -61,8 +61,9 @@ fn foreground(init: &Init) {
 /// Lets go of everything but what forwarding and reaping need.
 fn confine(init: &Init) {
     let plan = init.plan;
-    raw::close_from(0, false);
+    // The name first: `start` looks at it as soon as its connection is closed.
     raw::set_name(b"orlop-init\0\0\0\0\0\0");
+    raw::close_from(0, false);
     let kept = plan.permitted & CAP_KILL;
     let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
     let now = if loads_privileged { kept | CAP_SYS_ADMIN } else { kept };
@@ -125,7 +126,13 @@ fn end_the_rest(init: &Init) {
     if raw::kill(-1, SIGTERM).is_ok() {
         let mut left = u64::from(init.plan.grace);
         // Each wait is cut to a tenth of a second, so that the sum needs no clock.
-        while left > 0 && raw::wait(-1, WNOHANG).is_ok() {
+        while left > 0 {
+            // Many that end at once make one SIGCHLD.
+            while let Ok((1.., _)) = raw::wait(-1, WNOHANG) {}
+            // Those that `exec` put here are not children, but are given their time, too.
+            if raw::kill(-1, 0).is_err() {
+                return;
+            }
             let slice = left.min(100);
             if raw::next_signal(Some(slice)) == Err(raw::EAGAIN) {
                 left -= slice;
