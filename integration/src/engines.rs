@@ -51,7 +51,8 @@ fn scene(
     seen_with_runc: &mut BTreeMap<String, Result<String, String>>,
     report: &mut Report,
 ) -> Result<()> {
-    let before = leaks::lists();
+    let scope = leaks::Scope { cgroups: cgroups(engine), work: &work.display().to_string() };
+    let before = leaks::lists(&scope);
     let scene = match Scene::start(engine, runtime, work) {
         Ok(scene) => scene,
         Err(error) => {
@@ -78,7 +79,7 @@ fn scene(
         report.add(engine, &operation.name, &runtime.name, outcome);
     }
     scene.stop()?;
-    let left = leaks::since(&before);
+    let left = leaks::since(&before, &scope);
     let outcome = if left.is_empty() {
         Outcome::Passed
     } else {
@@ -86,6 +87,16 @@ fn scene(
     };
     report.add(engine, "nothing is left behind", &runtime.name, outcome);
     Ok(())
+}
+
+/// The parents that an engine puts its containers' cgroups below.
+fn cgroups(engine: &str) -> &'static [&'static str] {
+    match engine {
+        "containerd" => &["default"],
+        "docker" => &["docker", "orlop-parent"],
+        "podman" => &["libpod_parent"],
+        _ => &[],
+    }
 }
 
 /// A test passes when its texts are there, and everything is as with runc. What runc cannot do here is nobody's failure.
