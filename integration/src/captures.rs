@@ -112,8 +112,9 @@ fn seen(capture: &Capture, runtime: &Runtime, work: &Path) -> Result<String> {
     for hierarchy in fs::read_dir("/sys/fs/cgroup")?.flatten() {
         let _ = fs::remove_dir(hierarchy.path().join(&cgroup[1..]));
     }
-    let printed =
-        printed?.replace(&bundle.display().to_string(), "BUNDLE").replace(&call.id, "CONTAINER").replace('\r', "");
+    let printed = printed?.replace(&bundle.display().to_string(), "BUNDLE").replace(&call.id, "CONTAINER");
+    // What `script` types into the terminal at the end of its input, and the terminal's line ends.
+    let printed = printed.replace('\r', "").replace("^@", "").replace("^D\u{8}\u{8}", "");
     fs::remove_dir_all(&bundle)?;
     Ok(printed)
 }
@@ -186,6 +187,8 @@ impl Call<'_> {
         let mut command = Command::new("timeout");
         command
             .args(["-k", "5", "30"])
+            // Runtimes in Go raise the soft limit of open files; all begin with it raised.
+            .args(["sh", "-c", "ulimit -Sn $(ulimit -Hn); exec \"$@\"", "sh"])
             .arg(&self.runtime.path)
             .arg("--root")
             .arg(self.bundle.join("state"))

@@ -87,6 +87,7 @@ impl Scene {
             .replace(&self.dir.display().to_string(), "DIR")
             .replace(&self.runtime.path.display().to_string(), "RUNTIME")
             .replace("error during container init: exec: ", "exec: ")
+            .replace(": permission denied: it is a directory", ": permission denied")
             .replace("orlop create failed: ", "runc create failed: ")
             .replace("orlop run failed: ", "runc run failed: ");
         let mut seen = String::new();
