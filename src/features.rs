@@ -131,7 +131,11 @@ impl Features {
                 mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
                 net_devices: Enabled { enabled: true },
             },
-            annotations: BTreeMap::from([("orlop.version", env!("CARGO_PKG_VERSION"))]),
+            annotations: BTreeMap::from([
+                ("orlop.version", env!("CARGO_PKG_VERSION")),
+                // Engines know this name, and ask before they offer checkpoints.
+                ("org.opencontainers.runc.checkpoint.enabled", "false"),
+            ]),
             potentially_unsafe_config_annotations: unsafe_annotations(),
         }
     }

@@ -22,6 +22,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         about: &[
             "Saves the processes of a running container to image files with CRIU and ends them, unless they are to run on.",
+            "This version understands the command and refuses it.",
         ],
         examples: &[("checkpoint --image-path /var/tmp/web web", "save the container web")],
         flags: flags::CHECKPOINT,
@@ -108,7 +109,10 @@ pub(crate) const COMMANDS: &[Command] = &[
         ..command(Name::Ps, "ps", "list the processes of a container")
     },
     Command {
-        about: &["Makes a container from a bundle and the images that checkpoint wrote, with CRIU."],
+        about: &[
+            "Makes a container from a bundle and the images that checkpoint wrote, with CRIU.",
+            "This version understands the command and refuses it.",
+        ],
         examples: &[("restore --detach --image-path /var/tmp/web web", "bring the container web back")],
         flags: flags::RESTORE,
         ..command(Name::Restore, "restore", "bring a container back from image files")
