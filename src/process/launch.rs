@@ -246,14 +246,23 @@ impl Launch<'_> {
         }
     }
 
+    /// Sets the OOM score, unless the process could do so itself. A runtime without root may read the file of a process that is
+    /// not dumpable, but not open it for writing.
+    fn set_oom_score(&self, score: i32) -> Result<()> {
+        let path = format!("/proc/{}/oom_score_adj", self.pid);
+        let now = file::read_to_end(file::open(&path, libc::O_RDONLY)?, 64)?;
+        if String::from_utf8_lossy(&now).trim() != score.to_string() {
+            file::write(file::open(&path, libc::O_WRONLY)?, score.to_string().as_bytes())?;
+        }
+        Ok(())
+    }
+
     /// Everything that the runtime does for the process is done: lets it go on.
     fn release(&mut self, watch: &mut dyn Watch) -> Result<()> {
         if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.user != User::Stays) {
             let attributes = &program.attributes;
             if let Some(score) = attributes.oom_score_adj {
-                let path = format!("/proc/{}/oom_score_adj", self.pid);
-                let file = file::open(path, libc::O_WRONLY).at("process.oomScoreAdj")?;
-                file::write(file, score.to_string().as_bytes()).at("process.oomScoreAdj")?;
+                self.set_oom_score(score).at("process.oomScoreAdj")?;
             }
             attributes.apply_scheduling(self.pid)?;
             attributes.apply_rlimits(self.pid)?;

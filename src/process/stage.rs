@@ -398,12 +398,17 @@ pub(super) fn restore_files(stage: &mut Stage<'_>) -> Result<()> {
     }
 }
 
-/// The OOM score, while /proc is the host's.
+/// The OOM score, while /proc is the host's. In a user namespace a score may be raised but not lowered: there the runtime has
+/// the last word.
 pub(super) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
     let score = stage.plan.program.as_ref().and_then(|program| program.attributes.oom_score_adj);
-    let Some(score) = score.filter(|_| stage.plan.recipe.user == User::Stays) else { return Ok(()) };
-    let file = file::open("/proc/self/oom_score_adj", libc::O_WRONLY).at("process.oomScoreAdj")?;
-    file::write(file, score.to_string().as_bytes()).at("process.oomScoreAdj").map(drop)
+    let Some(score) = score else { return Ok(()) };
+    let text = score.to_string();
+    let set = file::open("/proc/self/oom_score_adj", libc::O_WRONLY).and_then(|fd| file::write(fd, text.as_bytes()));
+    match set {
+        Err(_) if stage.plan.recipe.user != User::Stays => Ok(()),
+        other => other.at("process.oomScoreAdj").map(drop),
+    }
 }
 
 /// Lays the init image's plan out and executes it.

@@ -45,6 +45,10 @@ impl<'a> Profile<'a> {
             let action = syscall.action.as_deref().unwrap_or("");
             let action = Action::parse(action, syscall.errno_ret, &Place::Syscall(index))?;
             let alternatives = condition::alternatives(syscall.args.as_deref().unwrap_or_default(), index)?;
+            if syscall.names.as_ref().is_none_or(Vec::is_empty) {
+                let field = format!("linux.seccomp.syscalls[{index}].names");
+                return Err(Error::config(field, "must contain at least one entry"));
+            }
             profile.rules.push(Rule { action, alternatives });
             for (number, name) in syscall.names.iter().flatten().enumerate() {
                 profile.add(name, &mut row, index, number);
