@@ -185,22 +185,22 @@ cases! {
         same("status", &c.hook_call("h")?.state()?["status"], "created")?;
     }
 
-    /// A timeout of zero.
+    /// A timeout of zero, of a hook that `create` itself does not call: the config is wrong already.
     ["hooks.timeout.positive"]
     fn a_hook_with_a_timeout_of_zero_is_refused(t) {
         let b = t.bundle()?;
-        let mut entry = b.hook_entry("createRuntime", "h", &[]);
+        let mut entry = b.hook_entry("poststop", "h", &[]);
         entry["timeout"] = json!(0);
-        b.set("/hooks/createRuntime/-", entry).refused()?;
+        b.set("/hooks/poststop/-", entry).refused()?;
     }
 
     /// A negative timeout.
     ["hooks.timeout.positive"]
     fn a_hook_with_a_negative_timeout_is_refused(t) {
         let b = t.bundle()?;
-        let mut entry = b.hook_entry("createRuntime", "h", &[]);
+        let mut entry = b.hook_entry("poststop", "h", &[]);
         entry["timeout"] = json!(-1);
-        b.set("/hooks/createRuntime/-", entry).refused()?;
+        b.set("/hooks/poststop/-", entry).refused()?;
     }
 
     /// A hook that ends before its timeout is no error.
