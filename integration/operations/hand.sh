@@ -301,6 +301,39 @@ box box 'kill -9 $$'; says rt run --init -b $DIR/bundles/box box
 box box 'trap "echo got TERM; exit 9" TERM; echo ready; while :; do sleep 0.1; done'; rt_create box --init; rt start box
 until_true 10 grep -q ready $DIR/bundles/box/out; rt kill box TERM; until_stopped box; output box; rt delete box; nothing_left
 
+### signals end a container that waits at the gate
+#= nothing left
+bundle box '.process.args = ["sleep", "100"]'
+for signal in TERM HUP INT; do rt_create box; rt kill box $signal; until_stopped box; status_of box; rt delete box; done; nothing_left
+
+### the word that the program is ready reaches the service manager
+#= NOTIFY_SOCKET=/run/notify/notify.sock
+#= Read-only file system
+#= READY=1
+#= MAINPID=the container
+#= start 0
+#= nothing left
+#~ loose
+box box 'env | grep NOTIFY; touch /run/notify/x; sleep 100'
+export NOTIFY_SOCKET=$DIR/manager
+python3 -u -c 'import os, socket, sys
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+manager.bind(sys.argv[1])
+while True:
+    text, control, _, _ = manager.recvmsg(4096, socket.CMSG_SPACE(4))
+    print(text.decode().strip())
+    for _, _, fd in control: os.close(int.from_bytes(fd[:4], sys.byteorder))' $NOTIFY_SOCKET >$DIR/heard & manager=$!
+until_true 10 test -S $NOTIFY_SOCKET
+rt_create box; pid=$(pid_of box); rt start box & start=$!
+inside=/proc/$pid/root/run/notify/notify.sock; until_true 10 test -S $inside
+python3 -c 'import socket, sys
+program = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+program.connect(sys.argv[1])
+program.send(b"STATUS=hidden")
+program.send(b"READY=1")' $inside
+wait $start; echo "start $?"; unset NOTIFY_SOCKET; kill $manager
+sed "s/=$pid\$/=the container/" $DIR/heard; output box; rt delete --force box; rm $DIR/manager; nothing_left
+
 ### a config without process can be created, and start says so
 #= status 1
 #~ not runc: it refuses to create

@@ -17,6 +17,8 @@ pub struct Plan {
     named: Option<String>,
     /// Lines to write, in their order.
     schemata: Vec<String>,
+    /// How many of them, from the first, are of `l3CacheSchema` and `memBwSchema`: a group that others use must have these.
+    compared: usize,
     monitor: bool,
     id: String,
 }
@@ -46,8 +48,9 @@ impl Plan {
             return Err(Error::config(format_args!("{FIELD}.closID"), "is no name for a group"));
         }
         let schemata = lines(rdt)?;
+        let compared = schemata.len() - rdt.schemata.as_ref().map_or(0, Vec::len);
         let monitor = rdt.enable_monitoring.unwrap_or(false);
-        Ok(Some(Plan { named: named.map(str::to_owned), schemata, monitor, id: id.to_owned() }))
+        Ok(Some(Plan { named: named.map(str::to_owned), schemata, compared, monitor, id: id.to_owned() }))
     }
 
     /// Where the container is to be; nothing is made yet.
@@ -90,21 +93,23 @@ impl Plan {
         if made {
             make(&record.group)?;
         }
-        if self.schemata.is_empty() {
-            // Without schemata none is written, and any group will do.
-        } else if !made && self.named.is_some() {
-            self.compare(&record.group)?;
-        } else {
-            write(&record.group.join("schemata"), &(self.schemata.join("\n") + "\n"))?;
+        let kept = if !made && self.named.is_some() { self.compared } else { 0 };
+        self.compare(&record.group, &self.schemata[..kept])?;
+        // Without schemata none is written, and any group will do.
+        if let lines @ [_, ..] = &self.schemata[kept..] {
+            write(&record.group.join("schemata"), &(lines.join("\n") + "\n"))?;
         }
         record.monitor.as_deref().map_or(Ok(()), make)
     }
 
     /// A group that others use too must already be what the config wants.
-    fn compare(&self, group: &Path) -> Result<()> {
+    fn compare(&self, group: &Path, lines: &[String]) -> Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
         let file = group.join("schemata");
         let current = fs::read_to_string(&file).call(|| format!("read {file:?}"))?;
-        for wanted in &self.schemata {
+        for wanted in lines {
             let there = current.lines().any(|line| covers(line, wanted));
             if !there {
                 let problem = format!("the group {group:?} has other schemata than {wanted:?}");
@@ -246,13 +251,16 @@ mod tests {
     #[test]
     fn a_named_group_must_be_what_the_config_says() {
         let root = scene("named");
-        for good in [r#"{"closID":"shared"}"#, r#"{"closID":"shared","schemata":["L3:0=FF;1=f","MB:1=100"]}"#] {
+        for good in [r#"{"closID":"shared"}"#, r#"{"closID":"shared","l3CacheSchema":"L3:0=FF;1=f","memBwSchema":"MB:1=100"}"#] {
             assert!(!prepared(&plan(good).unwrap(), &root).unwrap().own, "{good}");
         }
         let other = prepared(&plan(r#"{"closID":"shared","l3CacheSchema":"L3:0=7f"}"#).unwrap(), &root);
         assert!(other.unwrap_err().to_string().starts_with("linux.intelRdt.closID: the group "));
         let missing = prepared(&plan(r#"{"closID":"nosuch"}"#).unwrap(), &root);
         assert!(missing.unwrap_err().to_string().starts_with("linux.intelRdt.closID: there is no group "));
+        // What `schemata` says is written in any case, after those were compared.
+        prepared(&plan(r#"{"closID":"shared","memBwSchema":"MB:1=100","schemata":["L3:0=7"]}"#).unwrap(), &root).unwrap();
+        assert_eq!(fs::read_to_string(root.join("shared/schemata")).unwrap(), "L3:0=7\n");
         assert!(!root.join("nosuch").exists());
         let root_group = prepared(&plan(r#"{"closID":"/"}"#).unwrap(), &root).unwrap();
         assert_eq!((root_group.group, root_group.own), (root.clone(), false));
