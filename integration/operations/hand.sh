@@ -334,6 +334,14 @@ program.send(b"READY=1")' $inside
 wait $start; echo "start $?"; unset NOTIFY_SOCKET; kill $manager
 sed "s/=$pid\$/=the container/" $DIR/heard; output box; rt delete --force box; rm $DIR/manager; nothing_left
 
+### sysctls may be of a network device that comes into the container
+#= 1
+#= nothing left
+#~ not runc: not every version knows network devices
+device=hand$$; ip link add $device type veth peer name ${device}p
+box box 'cat /proc/sys/net/ipv4/conf/inner0/forwarding' ".linux.netDevices = {\"$device\": {\"name\": \"inner0\"}} | .linux.sysctl = {\"net.ipv4.conf.inner0.forwarding\": \"1\"}"
+rt_run box; ip link del $device 2>/dev/null; nothing_left
+
 ### a config without process can be created, and start says so
 #= status 1
 #~ not runc: it refuses to create

@@ -251,7 +251,9 @@ mod tests {
     #[test]
     fn a_named_group_must_be_what_the_config_says() {
         let root = scene("named");
-        for good in [r#"{"closID":"shared"}"#, r#"{"closID":"shared","l3CacheSchema":"L3:0=FF;1=f","memBwSchema":"MB:1=100"}"#] {
+        for good in
+            [r#"{"closID":"shared"}"#, r#"{"closID":"shared","l3CacheSchema":"L3:0=FF;1=f","memBwSchema":"MB:1=100"}"#]
+        {
             assert!(!prepared(&plan(good).unwrap(), &root).unwrap().own, "{good}");
         }
         let other = prepared(&plan(r#"{"closID":"shared","l3CacheSchema":"L3:0=7f"}"#).unwrap(), &root);
@@ -259,7 +261,8 @@ mod tests {
         let missing = prepared(&plan(r#"{"closID":"nosuch"}"#).unwrap(), &root);
         assert!(missing.unwrap_err().to_string().starts_with("linux.intelRdt.closID: there is no group "));
         // What `schemata` says is written in any case, after those were compared.
-        prepared(&plan(r#"{"closID":"shared","memBwSchema":"MB:1=100","schemata":["L3:0=7"]}"#).unwrap(), &root).unwrap();
+        prepared(&plan(r#"{"closID":"shared","memBwSchema":"MB:1=100","schemata":["L3:0=7"]}"#).unwrap(), &root)
+            .unwrap();
         assert_eq!(fs::read_to_string(root.join("shared/schemata")).unwrap(), "L3:0=7\n");
         assert!(!root.join("nosuch").exists());
         let root_group = prepared(&plan(r#"{"closID":"/"}"#).unwrap(), &root).unwrap();

@@ -355,8 +355,12 @@ impl Watch for Watcher<'_> {
         entered
     }
 
-    fn built(&mut self, pid: Pid) -> Result<()> {
+    fn isolated(&mut self, pid: Pid) -> Result<()> {
         *self.moved = self.devices.move_to(pid)?;
+        Ok(())
+    }
+
+    fn built(&mut self, pid: Pid) -> Result<()> {
         let state = hook_state(self.record, Status::Creating, pid);
         for moment in [Moment::Prestart, Moment::CreateRuntime] {
             hooks::run(self.proof, moment, self.plan.hooks.at(moment), &state)?;

@@ -23,6 +23,10 @@ pub trait Watch {
     fn born(&mut self, pid: Pid) -> Result<()>;
     /// The process waits for systemd to make a scope around it.
     fn scope(&mut self, pid: Pid) -> Result<()>;
+    /// The process is in all its namespaces and waits for its network devices.
+    fn isolated(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
     /// The root filesystem stands at its host path in the namespaces of `pid`.
     fn built(&mut self, pid: Pid) -> Result<()>;
     /// The process waits for the last word before the gate or the program; `pid` is final.
@@ -186,11 +190,13 @@ impl Launch<'_> {
         watch.born(self.pid)?;
         let mut waits_for_ids = self.plan.maps_ids();
         let mut waits_for_scope = self.awaits_scope;
+        let mut waits_for_devices = self.plan.moves_devices;
         let mut waits_for_hooks = self.plan.runtime_acts_on_built();
         let mut released = false;
         loop {
             let waits_for_fork = self.plan.forks() && !self.forked;
-            if !released && !waits_for_ids && !waits_for_scope && !waits_for_hooks && !waits_for_fork {
+            let waits = waits_for_ids || waits_for_scope || waits_for_devices || waits_for_hooks || waits_for_fork;
+            if !released && !waits {
                 self.release(watch)?;
                 released = true;
             }
@@ -206,6 +212,11 @@ impl Launch<'_> {
                 FromChild::Scope => {
                     watch.scope(self.pid)?;
                     waits_for_scope = false;
+                    self.parent.go(&[])?;
+                }
+                FromChild::Isolated => {
+                    watch.isolated(self.pid)?;
+                    waits_for_devices = false;
                     self.parent.go(&[])?;
                 }
                 FromChild::Built => {

@@ -99,7 +99,7 @@ impl Plan {
     /// Whether the runtime does something once the root filesystem stands.
     pub(super) fn runtime_acts_on_built(&self) -> bool {
         let hooks = [Moment::Prestart, Moment::CreateRuntime];
-        self.moves_devices || hooks.into_iter().any(|moment| !self.hooks.at(moment).is_empty())
+        hooks.into_iter().any(|moment| !self.hooks.at(moment).is_empty())
     }
 
     /// Whether the child waits for its ids to be mapped.

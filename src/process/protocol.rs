@@ -11,7 +11,9 @@
 //!     Forked {pidfd of B}  A ends            ->    reaps A; B is the child from now on
 //!     Scope          with systemd           ->    has a scope made around it
 //!                                            <-    Go
-//!     Built          rootfs stands           ->    prestart and createRuntime hooks, network devices
+//!     Isolated       namespaces stand        ->    moves network devices in
+//!                                            <-    Go
+//!     Built          rootfs stands           ->    prestart and createRuntime hooks
 //!                                            <-    Go
 //!     Warning {text}                         ->    kept for the log
 //!     Failed {error} and ends                ->    cleans up, returns the error
@@ -40,6 +42,8 @@ pub enum FromChild {
     Forked(OwnedFd),
     /// It waits for a scope around it.
     Scope,
+    /// It is in all its namespaces and waits for network devices.
+    Isolated,
     /// The root filesystem stands, before the pivot.
     Built,
     /// Everything is done that can be done before the program.
@@ -86,6 +90,7 @@ impl ParentEnd {
             b'U' => FromChild::UserReady,
             b'F' => FromChild::Forked(packet.fds.pop().ok_or_else(garbled)?),
             b'S' => FromChild::Scope,
+            b'I' => FromChild::Isolated,
             b'B' => FromChild::Built,
             b'R' => FromChild::Ready,
             b'W' => FromChild::Warning(String::from_utf8_lossy(rest).into_owned()),
@@ -117,6 +122,7 @@ impl ChildEnd {
             FromChild::UserReady => (b'U', Vec::new()),
             FromChild::Forked(pidfd) => return Ok(socket::send(&self.0, b"F", &[pidfd.as_raw_fd()])?),
             FromChild::Scope => (b'S', Vec::new()),
+            FromChild::Isolated => (b'I', Vec::new()),
             FromChild::Built => (b'B', Vec::new()),
             FromChild::Ready => (b'R', Vec::new()),
             FromChild::Warning(text) => (b'W', text.clone().into_bytes()),

@@ -227,12 +227,16 @@ pub(super) fn join_keyring(stage: &mut Stage<'_>) -> Result<()> {
     }
 }
 
-/// What is set inside the namespaces: names, the loopback interface, sysctls.
+/// What is set inside the namespaces: names, the loopback interface, network devices, sysctls, which may be of those devices.
 pub(super) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     let all = &stage.plan.namespaces;
     enter::set_names(all)?;
     if *all.place(Kind::Network) == crate::namespaces::Place::New {
         sys::namespace::loopback_up().at("bring the loopback interface up")?;
+    }
+    if stage.plan.moves_devices {
+        stage.channel.say(&FromChild::Isolated)?;
+        stage.channel.wait()?;
     }
     if !all.sysctls.is_empty() {
         let procfs = ProcFd::open_full()?;
