@@ -80,6 +80,9 @@ pub(crate) struct MutateOptions {
     /// The runtime's executable
     #[arg(long)]
     pub(crate) runtime: PathBuf,
+    /// Only defects whose name contains this; may be given several times
+    #[arg(long)]
+    pub(crate) only: Vec<String>,
     /// Another runtime, without defects of the suite's making: a case that fails there has been seen to fail
     #[arg(long)]
     pub(crate) also: Vec<PathBuf>,

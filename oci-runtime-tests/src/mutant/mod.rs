@@ -93,7 +93,10 @@ pub(crate) fn command(options: &MutateOptions) -> Result<ExitCode> {
         let result = compare::results(other, &options.common, None)?;
         silent.retain(|case| result.get(case).is_none_or(|(verdict, _)| verdict != "failed"));
     }
-    let (mut found, defects) = (0, all());
+    let chosen = |defect: &Defect| {
+        options.only.is_empty() || options.only.iter().any(|word| defect.name.contains(word.as_str()))
+    };
+    let (mut found, defects) = (0, all().into_iter().filter(chosen).collect::<Vec<_>>());
     println!("| defect | cases that find it | one of them |\n| --- | --- | --- |");
     for defect in &defects {
         let spoilt = with_defect(&options.runtime, &options.common, defect)?;
