@@ -29,7 +29,7 @@ pub(super) fn body(runtime: &Path, outcomes: &[Outcome]) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    let clean = text.chars().filter(|c| !c.is_control());
+    let clean = text.chars().filter(|c| !c.is_control() && !('\u{fffe}'..='\u{ffff}').contains(c));
     clean.fold(String::new(), |mut out, c| {
         match c {
             '&' => out.push_str("&amp;"),

@@ -10,7 +10,8 @@ pub(super) fn body(outcomes: &[Outcome]) -> String {
             Verdict::Passed => format!("ok {number} - {id}\n"),
             Verdict::Skipped(reason) => format!("ok {number} - {id} # SKIP {reason}\n"),
             Verdict::Failed(reason) => {
-                format!("not ok {number} - {id}\n  ---\n  message: {:?}\n  ...\n", reason)
+                // A string of JSON is one of YAML.
+                format!("not ok {number} - {id}\n  ---\n  message: {}\n  ...\n", serde_json::json!(reason))
             }
         };
     }

@@ -17,7 +17,8 @@ impl Progress {
 
     pub(crate) fn show(&self, outcome: &Outcome, done: usize, all: usize) {
         if self.terminal {
-            eprint!("\r\x1b[K[{done}/{all}] {}", outcome.case.id());
+            // Without wrapping, a long name leaves nothing behind on a narrow terminal.
+            eprint!("\r\x1b[K\x1b[?7l[{done}/{all}] {}\x1b[?7h", outcome.case.id());
             // Only decoration.
             let _ = std::io::stderr().flush();
         } else if self.enabled {
@@ -39,7 +40,7 @@ impl Progress {
 
 /// Skips and failures with their reasons.
 pub(super) fn body(outcomes: &[Outcome]) -> String {
-    let colours = std::io::stdout().is_terminal();
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let paint = |colour: &str, word: &str| {
         if colours { format!("\x1b[{colour}m{word}\x1b[0m") } else { word.to_owned() }
     };
