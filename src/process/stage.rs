@@ -44,8 +44,11 @@ pub(super) struct Step {
 
 /// Walks the steps; comes to an end only by a failure, which it tells the runtime.
 pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
+    report_panics(&stage.channel);
     let mut failure = steps.iter().filter_map(|step| {
         log::step(step.name);
+        #[cfg(debug_assertions)]
+        panic_if_asked(step.name);
         (step.run)(&mut stage).err().map(|e| (step.name, e))
     });
     let error = match failure.next() {
@@ -59,7 +62,6 @@ pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
 
 /// Makes the process one that dies with the runtime and can be traced by nobody but root.
 pub(super) fn begin(stage: &mut Stage<'_>) -> Result<()> {
-    report_panics(&stage.channel);
     log::divert();
     process::reset_signals();
     die_with_runtime(stage)?;
@@ -90,6 +92,12 @@ fn report_panics(channel: &ChildEnd) {
         let _ = channel.say(&FromChild::Failed(Error::internal(format!("panic: {info}"))));
         process::exit_now(101)
     }));
+}
+
+/// Builds with debug assertions panic at the step that ORLOP_PANIC_AT names, for `integration/panics.rs`.
+#[cfg(debug_assertions)]
+fn panic_if_asked(name: &str) {
+    assert!(std::env::var_os("ORLOP_PANIC_AT").is_none_or(|at| at != name), "asked for");
 }
 
 /// Namespaces, but for the cgroup namespace and a late fork.
