@@ -107,10 +107,11 @@ vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUIC
 	@status=0; FULL=$(FULL) QUICK=$(QUICK) $(PART) vm integration/vm/test || status=1; \
 	integration/summary vm || status=1; exit $$status
 
-bench: ## compare orlop's speed with runc's and crun's
+bench: ## compare orlop's speed with runc's, crun's and the kernel's floor (BENCH="--help" for what to choose)
 	@integration/prerequisites build engines
 	@$(MAKE) --no-print-directory build
-	@integration/bench out/orlop
+	@mkdir -p out/results
+	$(CARGO) run --locked -q -p bench -- --markdown out/results/bench.md --csv out/results/bench.csv --svg out/results/bench.svg $(BENCH)
 
 lint: ## formatting, clippy and the floors test
 	$(CARGO) fmt --all --check

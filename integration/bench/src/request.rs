@@ -1,0 +1,114 @@
+//! The command line.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+
+pub(crate) const HELP: &str = "\
+usage: bench [OPTION]...
+
+  --runtime NAME[=PATH]   a runtime to measure (repeated; default: orlop, runc and crun)
+  --only WORD,...         operations: run, busybox, lifecycle (create, start, delete), force (delete of what runs), exec,
+                          state, kill, list, version
+  --scenario WORD,...     plain, limits, seccomp, mounts (default: all; with --only: plain)
+  --rounds N              how often each is run (default: 30)
+  --csv FILE              write the figures as CSV
+  --svg FILE              draw the plain scenario's medians
+  --markdown FILE         write the tables there too";
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) runtimes: Vec<Runtime>,
+    only: Vec<String>,
+    scenarios: Vec<String>,
+    pub(crate) rounds: usize,
+    pub(crate) csv: Option<PathBuf>,
+    pub(crate) svg: Option<PathBuf>,
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+/// A runtime by its name and its program.
+#[derive(Clone, Debug)]
+pub(crate) struct Runtime {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+}
+
+const OPERATIONS: &[&str] = &["run", "busybox", "lifecycle", "force", "exec", "state", "kill", "list", "version"];
+const SCENARIOS: &[&str] = &["plain", "limits", "seccomp", "mounts"];
+
+impl Request {
+    /// Reads the words of the command line; None where help is asked for.
+    ///
+    /// # Errors
+    /// A word is unknown, or a runtime is not there.
+    pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Option<Self>> {
+        let mut request = Self {
+            runtimes: Vec::new(),
+            only: Vec::new(),
+            scenarios: Vec::new(),
+            rounds: 30,
+            csv: None,
+            svg: None,
+            markdown: None,
+        };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--runtime" => request.runtimes.push(runtime(&value()?)?),
+                "--only" => request.only.extend(chosen(&value()?, OPERATIONS)?),
+                "--scenario" => request.scenarios.extend(chosen(&value()?, SCENARIOS)?),
+                "--rounds" => request.rounds = value()?.parse().context("--rounds")?,
+                "--csv" => request.csv = Some(value()?.into()),
+                "--svg" => request.svg = Some(value()?.into()),
+                "--markdown" => request.markdown = Some(value()?.into()),
+                _ => bail!("what is {word:?}?\n{HELP}"),
+            }
+        }
+        if request.runtimes.is_empty() {
+            request.runtimes.push(runtime("orlop")?);
+            request.runtimes.extend(["runc", "crun"].iter().filter_map(|name| runtime(name).ok()));
+        }
+        if request.scenarios.is_empty() {
+            let all = if request.only.is_empty() { SCENARIOS } else { &["plain"] };
+            request.scenarios = all.iter().map(ToString::to_string).collect();
+        }
+        Ok(Some(request))
+    }
+
+    /// Whether an operation is asked for.
+    pub(crate) fn wants(&self, operation: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|o| o == operation)
+    }
+
+    /// Whether a scenario is asked for.
+    pub(crate) fn sets(&self, scenario: &str) -> bool {
+        self.scenarios.iter().any(|s| s == scenario)
+    }
+}
+
+fn chosen(words: &str, known: &[&str]) -> Result<Vec<String>> {
+    let words: Vec<String> = words.split(',').map(ToOwned::to_owned).collect();
+    match words.iter().find(|word| !known.contains(&word.as_str())) {
+        Some(word) => bail!("{word:?} is none of {}", known.join(", ")),
+        None => Ok(words),
+    }
+}
+
+fn runtime(word: &str) -> Result<Runtime> {
+    let (name, path) = word.split_once('=').unwrap_or((word, ""));
+    let found = match (name, path) {
+        ("orlop", "") => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../out/orlop"),
+        (_, "") => installed(name)?,
+        (_, path) => path.into(),
+    };
+    let path = found.canonicalize().with_context(|| format!("{}: is it there?", found.display()))?;
+    Ok(Runtime { name: name.into(), path })
+}
+
+fn installed(name: &str) -> Result<PathBuf> {
+    let dirs = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+    let found = dirs.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists());
+    found.with_context(|| format!("{name} is not installed"))
+}

@@ -1,0 +1,175 @@
+//! What is measured: each scenario's operations, the runtimes by turns.
+
+use crate::bundle::Scenario;
+use crate::figures::{FLOOR, Figures};
+use crate::gauge::{Gauge, Sample, WAIT};
+use crate::machine::Machine;
+use crate::native::Work;
+use crate::request::Request;
+use crate::subject::{BUSYBOX, Subject, TINY, WAITS, floor};
+use anyhow::Result;
+
+/// Everything that a measurement needs.
+#[derive(Debug)]
+pub(crate) struct Bench<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) machine: &'a Machine,
+    pub(crate) work: &'a Work,
+    pub(crate) gauge: Gauge,
+    pub(crate) subjects: Vec<Subject>,
+    pub(crate) figures: Figures,
+}
+
+impl<'a> Bench<'a> {
+    pub(crate) fn new(request: &'a Request, machine: &'a Machine, work: &'a Work) -> Result<Self> {
+        let subjects = request.runtimes.iter().map(|r| Subject::of(work, r)).collect::<Result<_>>()?;
+        let gauge = Gauge { program: work.dir.join("gauge"), dir: work.dir.clone() };
+        Ok(Self { request, machine, work, gauge, subjects, figures: Figures::default() })
+    }
+
+    /// The operations of a scenario.
+    pub(crate) fn scenario(&mut self, scenario: Scenario) -> Result<()> {
+        let lines = self.lines(scenario)?;
+        let resident = self.residents(scenario)?;
+        let outcome = self.rounds(scenario.title(), &lines);
+        for subject in resident {
+            subject.call(&["delete", "--force", "box"])?;
+        }
+        reap();
+        outcome
+    }
+
+    /// A running container of each runtime, where an operation needs one.
+    fn residents(&self, scenario: Scenario) -> Result<Vec<Subject>> {
+        if !["exec", "state", "kill", "list"].iter().any(|operation| self.request.wants(operation)) {
+            return Ok(Vec::new());
+        }
+        for subject in &self.subjects {
+            let bundle = subject.bundle(self.work, scenario, "box", WAITS)?;
+            subject.launch("box", &bundle)?;
+        }
+        Ok(self.subjects.clone())
+    }
+
+    fn lines(&self, scenario: Scenario) -> Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        let words = |cgroups, program| floor(self.work, self.machine, scenario, cgroups, program);
+        for (operation, label, program) in [("run", "run", TINY), ("busybox", "run busybox", BUSYBOX)] {
+            if self.request.wants(operation) && scenario != Scenario::Seccomp {
+                lines.push(Line::one(FLOOR, label, words(Some("floor"), program)));
+                lines.push(Line::one("floor without cgroups", label, words(None, program)));
+            }
+        }
+        for subject in &self.subjects {
+            self.of_subject(subject, scenario, &mut lines)?;
+        }
+        Ok(lines)
+    }
+
+    fn of_subject(&self, subject: &Subject, scenario: Scenario, lines: &mut Vec<Line>) -> Result<()> {
+        let wants = |operation| self.request.wants(operation);
+        let mut add = |labels: &'static [&'static str], commands: &[&[&str]]| {
+            lines.push(Line {
+                subject: subject.clone().name,
+                labels,
+                words: subject.sequence(commands),
+                clean: Some(subject.clone()),
+            });
+        };
+        let bundle = |name, program| subject.bundle(self.work, scenario, name, program);
+        if wants("run") {
+            add(&["run"], &[&["run", "-b", &bundle("run", TINY)?, "run"]]);
+        }
+        if wants("busybox") {
+            add(&["run busybox"], &[&["run", "-b", &bundle("busybox", BUSYBOX)?, "busybox"]]);
+        }
+        if wants("lifecycle") {
+            let dir = bundle("life", TINY)?;
+            add(
+                &["create", "start", "", "delete", "create + start + delete"],
+                &[&["create", "-b", &dir, "life"], &["start", "life"], &[WAIT], &["delete", "life"]],
+            );
+        }
+        if wants("force") {
+            let dir = bundle("force", WAITS)?;
+            add(
+                &["", "", "delete --force", "create + start + delete --force"],
+                &[&["create", "-b", &dir, "force"], &["start", "force"], &["delete", "--force", "force"]],
+            );
+        }
+        if wants("exec") {
+            add(&["exec"], &[&["exec", "box", "/tiny"]]);
+        }
+        if wants("state") {
+            add(&["state"], &[&["state", "box"]]);
+        }
+        if wants("kill") {
+            // A signal that changes nothing.
+            add(&["kill"], &[&["kill", "box", "WINCH"]]);
+        }
+        if wants("list") {
+            add(&["list of one"], &[&["list"]]);
+        }
+        if wants("version") && scenario == Scenario::Plain {
+            add(&["--version"], &[&["--version"]]);
+        }
+        Ok(())
+    }
+
+    /// Each line in each round; a round begins with another one each time. The first round warms up and is not counted.
+    pub(crate) fn rounds(&mut self, scenario: &str, lines: &[Line]) -> Result<()> {
+        for round in 0..=self.request.rounds {
+            for turn in 0..lines.len() {
+                let line = &lines[(turn + round) % lines.len()];
+                if let Some(subject) = &line.clean {
+                    subject.forget_filters();
+                }
+                let samples = self.gauge.measure(&line.words)?;
+                if round > 0 {
+                    line.count(&samples, scenario, &mut self.figures);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Commands that are measured together.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) subject: String,
+    /// An operation for each command, and one more for all together; an empty one is not counted.
+    pub(crate) labels: &'static [&'static str],
+    pub(crate) words: Vec<String>,
+    clean: Option<Subject>,
+}
+
+impl Line {
+    pub(crate) fn one(subject: &str, label: &'static str, words: Vec<String>) -> Self {
+        let labels: &'static [&'static str] = match label {
+            "run" => &["run"],
+            "run busybox" => &["run busybox"],
+            _ => &["list"],
+        };
+        Self { subject: subject.into(), labels, words, clean: None }
+    }
+
+    fn count(&self, samples: &[Sample], scenario: &str, figures: &mut Figures) {
+        let all = samples.iter().copied().fold(Sample::default(), Sample::and);
+        for (label, sample) in self.labels.iter().zip(samples.iter().copied().chain([all])) {
+            if !label.is_empty() {
+                figures.add(scenario, label, &self.subject, sample);
+            }
+        }
+    }
+}
+
+/// Takes leave of the containers that have ended.
+pub(crate) fn reap() {
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        if status == WaitStatus::StillAlive {
+            break;
+        }
+    }
+}
