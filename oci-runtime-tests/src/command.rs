@@ -71,6 +71,9 @@ pub(crate) struct CompareOptions {
     /// The runtimes' executables
     #[arg(required = true)]
     pub(crate) runtimes: Vec<PathBuf>,
+    /// Also the cases that all of them passed
+    #[arg(long)]
+    pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -86,6 +89,9 @@ pub(crate) struct MutateOptions {
     /// Another runtime, without defects of the suite's making: a case that fails there has been seen to fail
     #[arg(long)]
     pub(crate) also: Vec<PathBuf>,
+    /// File with the place where each case was seen to fail, to which this adds what is new
+    #[arg(long)]
+    pub(crate) record: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

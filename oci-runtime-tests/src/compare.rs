@@ -10,12 +10,17 @@ use std::process::{Command, ExitCode, Stdio};
 pub(crate) fn command(options: &CompareOptions) -> Result<ExitCode> {
     let results: Vec<RuntimeResult> =
         options.runtimes.iter().map(|runtime| results(runtime, &options.common, None)).collect::<Result<_>>()?;
-    print!("{}", table(&options.runtimes.iter().map(|p| name(p)).collect::<Vec<_>>(), &results));
+    let names: Vec<String> = options.runtimes.iter().map(|runtime| name(runtime)).collect();
+    print!("{}\n{}{}", groups(&names, &results), cases(&names, &results, options.all), reasons(&names, &results));
     Ok(ExitCode::SUCCESS)
 }
 
-fn name(runtime: &Path) -> String {
-    runtime.file_name().unwrap_or(runtime.as_os_str()).to_string_lossy().into_owned()
+/// `runc 1.1.5`: the first line of what `--version` says, or the file's name.
+pub(crate) fn name(runtime: &Path) -> String {
+    let file = runtime.file_name().unwrap_or(runtime.as_os_str()).to_string_lossy().into_owned();
+    let output = Command::new(runtime).arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    let text = String::from_utf8_lossy(&output);
+    text.lines().next().map_or(file, |line| line.replace(" version ", " "))
 }
 
 /// What a run of its own says of the runtime, or of a defect of it.
@@ -47,29 +52,51 @@ pub(crate) fn results(runtime: &Path, common: &Common, defect: Option<&str>) -> 
     parse(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// A Markdown table: a row for each case, then what failed and why.
-fn table(names: &[String], results: &[RuntimeResult]) -> String {
-    let cases: BTreeSet<&String> = results.iter().flat_map(RuntimeResult::keys).collect();
-    let mut text = format!("| case | {} |\n|{}\n", names.join(" | "), " --- |".repeat(names.len() + 1));
-    for case in &cases {
-        let cell = |result: &RuntimeResult| match result.get(*case).map(|(verdict, _)| verdict.as_str()) {
-            Some("failed") => "**failed**".to_owned(),
-            Some(verdict) => verdict.to_owned(),
-            None => "-".to_owned(),
-        };
-        text += &format!("| {case} | {} |\n", results.iter().map(cell).collect::<Vec<_>>().join(" | "));
+fn head(first: &str, names: &[String]) -> String {
+    format!("| {first} | {} |\n|{}\n", names.join(" | "), " --- |".repeat(names.len() + 1))
+}
+
+/// A Markdown table with a row of counts for each group of cases.
+fn groups(names: &[String], results: &[RuntimeResult]) -> String {
+    let group = |case: &str| case.split('/').next().unwrap_or_default().to_owned();
+    let all: BTreeSet<String> = results.iter().flat_map(RuntimeResult::keys).map(|case| group(case)).collect();
+    let cell = |result: &RuntimeResult, near: &dyn Fn(&str) -> bool| {
+        let count =
+            |word: &str| result.iter().filter(|(case, (verdict, _))| near(case) && verdict == word).count().to_string();
+        let rest = ["failed", "skipped"].map(|word| (count(word), word));
+        rest.iter().filter(|(n, _)| n != "0").fold(count("passed"), |text, (n, word)| format!("{text}, {n} {word}"))
+    };
+    let row = |title: &str, near: &dyn Fn(&str) -> bool| {
+        format!("| {title} | {} |\n", results.iter().map(|r| cell(r, near)).collect::<Vec<_>>().join(" | "))
+    };
+    let rows: String = all.iter().map(|name| row(name, &|case| group(case) == *name)).collect();
+    head("passed", names) + &rows + &row("**all**", &|_| true)
+}
+
+/// A Markdown table with a row for each case; without `all`, of those that somebody did not pass.
+fn cases(names: &[String], results: &[RuntimeResult], all: bool) -> String {
+    let every: BTreeSet<&String> = results.iter().flat_map(RuntimeResult::keys).collect();
+    let mut text = head("case", names);
+    for case in every {
+        let verdicts = results.iter().map(|result| result.get(case).map_or("-", |(verdict, _)| verdict.as_str()));
+        let cells: Vec<&str> = verdicts.map(|word| if word == "failed" { "**failed**" } else { word }).collect();
+        if all || cells.iter().any(|cell| *cell != "passed") {
+            text += &format!("| {case} | {} |\n", cells.join(" | "));
+        }
     }
-    let count = |result: &RuntimeResult, word: &str| result.values().filter(|(verdict, _)| verdict == word).count();
-    for word in ["passed", "failed", "skipped"] {
-        let counts: Vec<String> = results.iter().map(|r| count(r, word).to_string()).collect();
-        text += &format!("| **{word}** | {} |\n", counts.join(" | "));
-    }
+    text
+}
+
+/// What failed, and why.
+fn reasons(names: &[String], results: &[RuntimeResult]) -> String {
+    let mut text = String::new();
     for (name, result) in names.iter().zip(results) {
-        text += &format!("\n## {name}\n\n");
-        for (case, (verdict, reason)) in result {
-            if verdict == "failed" {
-                text += &format!("- `{case}`: {reason}\n");
-            }
+        let failed: Vec<_> = result.iter().filter(|(_, (verdict, _))| verdict == "failed").collect();
+        if !failed.is_empty() {
+            text += &format!("\n## {name}\n\n");
+        }
+        for (case, (_, reason)) in failed {
+            text += &format!("- `{case}`: {reason}\n");
         }
     }
     text

@@ -2,13 +2,15 @@
 
 mod config;
 mod operation;
+mod record;
 
 use crate::case::Case;
 use crate::command::{Common, MutateOptions};
 use crate::compare;
 use crate::{cases, output::RuntimeResult};
 use anyhow::{Context, Result, bail};
-use std::collections::{BTreeMap, BTreeSet};
+use record::Record;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -87,11 +89,15 @@ pub(crate) fn stand_in(words: &[OsString]) -> Result<ExitCode> {
 
 /// Runs the suite against the runtime with each defect; says what found it, and which cases never failed.
 pub(crate) fn command(options: &MutateOptions) -> Result<ExitCode> {
+    let mut record = match &options.record {
+        Some(path) => Record::read(path)?,
+        None => Record::default(),
+    };
     let good = compare::results(&options.runtime, &options.common, None)?;
-    let mut silent: BTreeSet<String> = passed(&good).map(str::to_owned).collect();
     for other in &options.also {
         let result = compare::results(other, &options.common, None)?;
-        silent.retain(|case| result.get(case).is_none_or(|(verdict, _)| verdict != "failed"));
+        let place = format!("runtime {}", compare::name(other));
+        failed(&result).filter(|case| good.contains_key(*case)).for_each(|case| record.add(case, &place));
     }
     let chosen = |defect: &Defect| {
         options.only.is_empty() || options.only.iter().any(|word| defect.name.contains(word.as_str()))
@@ -99,23 +105,45 @@ pub(crate) fn command(options: &MutateOptions) -> Result<ExitCode> {
     let (mut found, defects) = (0, all().into_iter().filter(chosen).collect::<Vec<_>>());
     println!("| defect | cases that find it | one of them |\n| --- | --- | --- |");
     for defect in &defects {
-        let spoilt = with_defect(&options.runtime, &options.common, defect)?;
-        let finders: Vec<&str> =
-            passed(&good).filter(|case| spoilt.get(*case).is_some_and(|(verdict, _)| verdict == "failed")).collect();
+        let finders = finders(options, &good, defect, &mut record)?;
         found += usize::from(!finders.is_empty());
-        println!(
-            "| {} | {} | {} |",
-            defect.name.replace('_', " "),
-            finders.len(),
-            finders.first().unwrap_or(&"**none**")
-        );
-        silent.retain(|case| !finders.contains(&case.as_str()));
+        let first = finders.first().map_or("**none**", String::as_str);
+        println!("| {} | {} | {first} |", defect.name.replace('_', " "), finders.len());
+        if let Some(path) = &options.record {
+            record.write(path)?;
+        }
     }
+    let silent: Vec<&str> = passed(&good).filter(|case| !record.has(case)).collect();
     println!("\n{found} of {} defects found; {} cases never failed:", defects.len(), silent.len());
     for case in &silent {
         println!("- {case}");
     }
     Ok(if found == defects.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The cases that fail with the defect and pass without it. What has never failed before is tried once more, so that a
+/// case that failed for want of time is not taken for one that can fail.
+fn finders(options: &MutateOptions, good: &RuntimeResult, defect: &Defect, record: &mut Record) -> Result<Vec<String>> {
+    let spoilt = with_defect(&options.runtime, &options.common, defect)?;
+    let of = |result: &RuntimeResult| -> Vec<String> {
+        failed(result).filter(|case| good.get(*case).is_some_and(|(v, _)| v == "passed")).map(str::to_owned).collect()
+    };
+    let finders = of(&spoilt);
+    let fresh: Vec<String> = finders.iter().filter(|case| !record.has(case)).cloned().collect();
+    if options.record.is_some() && !fresh.is_empty() {
+        let again = Common { filter: fresh, ..options.common.clone() };
+        let place = format!("defect {}", defect.name);
+        of(&compare::results(&options.runtime, &again, Some(defect.name))?)
+            .iter()
+            .for_each(|case| record.add(case, &place));
+    } else {
+        finders.iter().for_each(|case| record.add(case, defect.name));
+    }
+    Ok(finders)
+}
+
+fn failed(result: &RuntimeResult) -> impl Iterator<Item = &str> {
+    result.iter().filter(|(_, (verdict, _))| verdict == "failed").map(|(case, _)| case.as_str())
 }
 
 fn passed(result: &RuntimeResult) -> impl Iterator<Item = &str> {
