@@ -16,12 +16,12 @@ GNU      := $(ARCH)-unknown-linux-gnu
 PART     := integration/part
 # What the conformance suite may skip where cgroup v1 is mounted with a unified tree beside it, for orlop.
 SKIPS    ?= $(if $(filter $(CURDIR)/out/orlop,$(RUNTIME)),$(if $(wildcard /sys/fs/cgroup/unified/cgroup.procs),--skips oci-runtime-tests/skips/hybrid.txt))
-PARTS    := unit hand kills shim captures engines conformance
+PARTS    := unit hand kills budgets shim captures engines conformance
 
 # The environment names a target in capitals with underscores.
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
-.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand kills shim captures engines \
+.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand kills budgets shim captures engines \
 	conformance soak vm-test bench lint pages reference install clean
 
 help: ## list the targets
@@ -78,6 +78,9 @@ hand: ## tests that drive orlop by hand: lifecycle, terminal, kills, leaks
 
 kills: ## SIGKILL at the system calls of every command
 	@$(PART) kills $(CARGO) run --locked -q -p integration -- kills
+
+budgets: ## system calls and instructions of the commands against integration/budgets (UPDATE=1 writes it)
+	@$(PART) budgets $(CARGO) run --locked -q -p integration -- budgets $(if $(UPDATE),--update)
 
 shim: ## the reaping init beside tini and catatonit
 	@$(PART) shim $(CARGO) run --locked -q -p integration -- shim

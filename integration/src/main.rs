@@ -1,5 +1,6 @@
-//! `integration GROUP [--runtime NAME]... [--engine NAME]... [--only TEXT] [--table FILE]`
+//! `integration GROUP [--runtime NAME]... [--engine NAME]... [--only TEXT] [--table FILE] [--update]`
 
+mod budgets;
 mod captures;
 mod engines;
 mod kills;
@@ -16,6 +17,7 @@ pub(crate) struct Request {
     engines: Vec<String>,
     only: Option<String>,
     table: Option<String>,
+    update: bool,
 }
 
 fn main() -> Result<ExitCode> {
@@ -25,8 +27,9 @@ fn main() -> Result<ExitCode> {
         "hand" => engines::run(&request, &["hand"], &["runc", "orlop"])?,
         "shim" => engines::run(&request, &["shim"], &["orlop"])?,
         "kills" => kills::run(&request)?,
+        "budgets" => budgets::run(&request)?,
         "captures" => captures::run(&request)?,
-        other => bail!("no such group of tests: {other:?}; there are engines, captures, hand, kills and shim"),
+        other => bail!("no such group of tests: {other:?}; there are engines, captures, budgets, hand, kills and shim"),
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -40,6 +43,7 @@ fn request() -> Result<Request> {
             "--runtime" => request.runtimes.push(value()?),
             "--engine" => request.engines.push(value()?),
             "--only" => request.only = Some(value()?),
+            "--update" => request.update = true,
             "--table" => request.table = Some(value()?),
             _ if word.starts_with('-') || !request.group.is_empty() => bail!("what is {word:?}?"),
             _ => request.group = word,

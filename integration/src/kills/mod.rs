@@ -3,8 +3,8 @@
 //!
 //! By default about eighty points of each command are tried, evenly spread; `KILLS=all` tries every one.
 
-mod follow;
-mod scene;
+pub(crate) mod follow;
+pub(crate) mod scene;
 
 use crate::Request;
 use crate::work::Work;

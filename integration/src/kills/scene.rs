@@ -44,6 +44,16 @@ pub(crate) const COMMANDS: &[Tested] = &[
     Tested { name: "delete --force", from: From::Running, words: &["delete", "--force"], change: hooks },
 ];
 
+/// The commands as most callers give them, for counting what they cost.
+pub(crate) const ORDINARY: &[Tested] = &[
+    Tested { name: "run", from: From::Nothing, words: &["run"], change: ends_at_once },
+    Tested { name: "create", from: From::Nothing, words: &["create"], change: |_| {} },
+    Tested { name: "start", from: From::Created, words: &["start"], change: |_| {} },
+    Tested { name: "exec", from: From::Running, words: &["exec"], change: |_| {} },
+    Tested { name: "state", from: From::Running, words: &["state"], change: |_| {} },
+    Tested { name: "delete", from: From::Stopped, words: &["delete"], change: |_| {} },
+];
+
 fn hooks(config: &mut Value) {
     let outside = json!([{"path": "/bin/true"}]);
     let mut all = json!({"startContainer": [{"path": "/bin/true"}]});
@@ -140,6 +150,13 @@ impl<'a> Scene<'a> {
     /// The command that is killed.
     pub(crate) fn command(&self) -> Vec<String> {
         self.words(self.tested.words)
+    }
+
+    /// `list`, which has no id.
+    pub(crate) fn list(&self) -> Vec<String> {
+        let mut words = self.words(&["list"]);
+        words.pop();
+        words
     }
 
     /// Brings the container to where the command can be tried.
