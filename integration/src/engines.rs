@@ -11,7 +11,7 @@ use integration::scene::{Scene, here};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(crate) const ENGINES: &[&str] = &["containerd", "docker", "podman"];
+pub(crate) const ENGINES: &[&str] = &["containerd", "cri", "docker", "podman"];
 const REFERENCE: &str = "runc";
 
 /// Runs all; true when nothing failed with orlop.
@@ -93,6 +93,7 @@ fn scene(
 fn cgroups(engine: &str) -> &'static [&'static str] {
     match engine {
         "containerd" => &["default"],
+        "cri" => &["orlop-cri"],
         "docker" => &["docker", "orlop-parent"],
         "podman" => &["libpod_parent"],
         _ => &[],
