@@ -33,6 +33,18 @@ pub(super) fn frozen(branches: &[Branch]) -> Result<bool> {
     }
 }
 
+/// Whether what enters the cgroup stands still: it is frozen, or a cgroup above it is.
+///
+/// # Errors
+/// The state cannot be read; ENOENT where the cgroup is gone.
+pub(super) fn stands_still(branches: &[Branch]) -> Result<bool> {
+    let Some(branch) = branch(branches) else { return Ok(false) };
+    if branch.is_unified() {
+        return Ok(branch.read("cgroup.events")?.lines().any(|l| l == "frozen 1"));
+    }
+    Ok(branch.read("freezer.state")? != "THAWED")
+}
+
 /// Freezes the cgroup and waits until every task stands still; if that fails, it is thawed again.
 ///
 /// # Errors

@@ -50,10 +50,15 @@ impl Cgroup {
     /// # Errors
     /// The freezer's state cannot be read.
     pub fn frozen(&self) -> Result<bool> {
-        match freezer::frozen(&self.branches) {
-            Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(false),
-            done => done,
-        }
+        or_gone(freezer::frozen(&self.branches))
+    }
+
+    /// Whether what enters it stands still, since it is frozen or a cgroup above it is; a cgroup that is gone is not.
+    ///
+    /// # Errors
+    /// As [`Cgroup::frozen`].
+    pub fn stands_still(&self) -> Result<bool> {
+        or_gone(freezer::stands_still(&self.branches))
     }
 
     /// Removes it, the cgroups within it and the parents made for it; kills what is still in it.
@@ -89,5 +94,12 @@ impl Cgroup {
     /// There is no memory controller, or the cgroup is gone.
     pub fn oom_events(&self) -> Result<OomEvents> {
         OomEvents::watch(&self.branches)
+    }
+}
+
+fn or_gone(frozen: Result<bool>) -> Result<bool> {
+    match frozen {
+        Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(false),
+        done => done,
     }
 }

@@ -378,6 +378,13 @@ impl Watch for Watcher<'_> {
         self.cgroup.apply_late()
     }
 
+    fn waiting(&mut self) -> Result<()> {
+        match self.cgroup.stands_still()? {
+            true => Err(Error::state("the container's cgroup is frozen, by itself or with one above it")),
+            false => Ok(()),
+        }
+    }
+
     fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
         super::listener::give(self.plan.filter.as_ref(), self.record, pid, listener)
     }

@@ -250,8 +250,15 @@ impl Watch for Watcher<'_> {
         self.record.resctrl.as_ref().map_or(Ok(()), |group| group.join(pid))
     }
     fn waiting(&mut self) -> Result<()> {
-        // It was paused after the look at its status, and the child stands still with it.
-        if !self.ignore_paused && self.cgroup.frozen()? { Err(paused()) } else { Ok(()) }
+        // It was paused after the look at its status, or a cgroup above it was, and the child stands still with it.
+        if !self.cgroup.stands_still()? {
+            return Ok(());
+        }
+        match process::pending_end()? {
+            _ if !self.ignore_paused => Err(paused()),
+            Some(signal) => Err(Error::state(format!("ended by signal {signal} while the container is paused"))),
+            None => Ok(()),
+        }
     }
     fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
         super::listener::give(self.plan.filter.as_ref(), self.record, pid, listener)

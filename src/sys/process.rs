@@ -421,6 +421,19 @@ pub fn next_signal(fd: impl AsFd) -> Result<Option<i32>> {
     }
 }
 
+/// A blocked signal that asks this process to end and has not been read (`sigpending(2)`).
+pub fn pending_end() -> Result<Option<i32>> {
+    // SAFETY: sigset_t is plain data that sigpending fills; the pointer is to a live object.
+    let set = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        check(libc::sigpending(&mut set), || "sigpending".into())?;
+        set
+    };
+    let asks = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+    // SAFETY: the set is initialised, the numbers are those of signals.
+    Ok(asks.into_iter().find(|signal| unsafe { libc::sigismember(&set, *signal) } == 1))
+}
+
 /// Unblocks every signal and gives each the default disposition, as a new program expects them.
 ///
 /// Rust's own SIGPIPE ignore is undone with the rest.
