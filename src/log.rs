@@ -9,11 +9,12 @@
 
 mod line;
 mod target;
+mod trace;
 
-pub use target::{Target, append};
+pub use target::Target;
+pub use trace::Trace;
 
 use crate::error::{Error, Kind, Result};
-use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -91,7 +92,7 @@ struct Log {
     level: Level,
     diverted: bool,
     held: Vec<Record>,
-    trace: Option<File>,
+    trace: Option<Trace>,
 }
 
 static LOG: Mutex<Log> = Mutex::new(Log {
@@ -115,16 +116,20 @@ pub fn open(name: &str, target: Target, form: Form, level: Level) {
     name.clone_into(&mut log.name);
 }
 
-/// Has every record and step written to the end of `file` at once, with its time and process, whatever the log shows.
-///
-/// A child writes there itself for as long as it has the descriptor; its process id is the one that it sees.
-pub fn trace(file: File) {
-    log().trace = Some(file);
+/// Has every record and step written to `trace` at once, whatever the log shows.
+pub fn trace(trace: Trace) {
+    log().trace = Some(trace);
 }
 
-/// A step of a launch begins: for the trace, and for the log with `--debug`.
+/// A step begins, and this process's step before it ends: for the trace, and for the log with `--debug`.
 pub fn step(name: &str) {
-    debug(|| name.to_owned());
+    let mut log = log();
+    if let Some(trace) = &mut log.trace {
+        trace.step(name);
+    }
+    if log.level >= Level::Debug {
+        log.keep(Record { level: Level::Debug, text: name.to_owned() });
+    }
 }
 
 /// Something that a person may want to change; the command goes on.
@@ -175,6 +180,9 @@ pub fn succeed() {
     for record in std::mem::take(&mut log.held) {
         log.write(&record);
     }
+    if let Some(trace) = log.trace.take() {
+        trace.close();
+    }
 }
 
 /// The command has failed: forgets the warnings, writes `text` as the one line of the log, and on stderr.
@@ -182,8 +190,9 @@ pub fn fail(text: &str) {
     let mut log = log();
     log.held.clear();
     let record = Record { level: Level::Error, text: text.to_owned() };
-    if let Some(file) = &mut log.trace {
-        let _ = file.write_all(line::traced(&record).as_bytes());
+    if let Some(mut trace) = log.trace.take() {
+        trace.record(&record);
+        trace.close();
     }
     log.write(&record);
     if !matches!(log.target, Target::Stderr) {
@@ -193,9 +202,14 @@ pub fn fail(text: &str) {
 
 impl Log {
     fn say(&mut self, record: Record) {
-        if let Some(file) = &mut self.trace {
-            let _ = file.write_all(line::traced(&record).as_bytes());
+        if let Some(trace) = &mut self.trace {
+            trace.record(&record);
         }
+        self.keep(record);
+    }
+
+    /// Writes it, or holds it for later.
+    fn keep(&mut self, record: Record) {
         if record.level > self.level {
             return;
         }

@@ -451,3 +451,26 @@ cp "$RUNTIME_PATH" $DIR/bundles/outer-root/bin/orlop
 box inner 'echo inner pid $$'; jq '.root.path = "rootfs" | .linux.cgroupsPath = "/inner"' $DIR/bundles/inner/config.json > $DIR/bundles/outer-root/inner/config.json
 box outer 'orlop --root /tmp/state run -b /inner inner; echo "status $?"' ".root.path = \"$DIR/bundles/outer-root\" | .root.readonly = false | .process.capabilities |= map_values($caps) | .linux.maskedPaths = [] | .linux.readonlyPaths = [] | .linux.resources = {} | .mounts |= map(if .type == \"cgroup\" then .options -= [\"ro\"] else . end)"
 rt_run outer; nothing_left
+
+### a trace for a viewer has the steps of the runtime and of the container's process, in order
+#~ not runc: it has no trace
+#= the runtime: check the configuration, make the process, answer the process, remove the container
+#= the container's process 1: enter namespaces, build the root filesystem, change the root, execute the init image
+#= in order: true
+#= 2 commands
+#= 4 steps as text
+bundle box '.process.args = ["true"]'
+rm -f $DIR/trace.json $DIR/trace.txt
+rt --trace $DIR/trace.json run -b $DIR/bundles/box box; rt --trace $DIR/trace.json state nosuch 2>/dev/null
+# steps LINE PATTERN: those of one process that match.
+steps() {
+    local tid=$(jq --arg line "$1" '[.[] | select(.name == "thread_name" and .args.name == $line)][0].tid' $DIR/trace.json)
+    echo "$1: $(jq -r --argjson tid $tid '.[] | select(.tid == $tid and .ph == "B") | .name' $DIR/trace.json | grep -xE "$2" | paste -sd, | sed 's/,/, /g')"
+    echo "in order: $(jq --argjson tid $tid '[.[] | select(.tid == $tid) | .ts] | . == sort' $DIR/trace.json)"
+}
+steps "the runtime" 'check the configuration|make the process|answer the process|remove the container'
+steps "the container's process 1" 'enter namespaces|build the root filesystem|change the root|execute the init image'
+echo "$(jq '[.[] | select(.name == "process_name")] | length' $DIR/trace.json) commands"
+rt --trace $DIR/trace.txt run -b $DIR/bundles/box box
+echo "$(grep -cE '^[0-9.]+ 1 step (enter namespaces|build the root filesystem|change the root|execute the init image)$' $DIR/trace.txt) steps as text"
+rm -f $DIR/trace.json $DIR/trace.txt; nothing_left

@@ -8,6 +8,7 @@ use crate::cgroups::{self, Cgroup, Layout, resctrl};
 use crate::config::{self, Spec};
 use crate::error::{Context as _, Error, IoContext, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
+use crate::log;
 use crate::namespaces::recipe::User;
 use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices};
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
@@ -59,6 +60,7 @@ pub(super) fn make(
     until: Until,
     console: super::console::Give,
 ) -> Result<Made> {
+    log::step("read the configuration");
     let bundle = Bundle::open(request)?;
     let mut spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
     let store = Store::at(&context.root);
@@ -68,6 +70,7 @@ pub(super) fn make(
     }
     let receiver = super::annotations::pidfd_receiver(&spec)?;
     let inherited = Inherited::take(request.preserve_fds)?;
+    log::step("check the configuration");
     let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited)?;
     let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
     parts.plan.shown_on = console.size();
@@ -76,6 +79,7 @@ pub(super) fn make(
     parts.plan.waits_at_gate = until == Until::Gate;
     parts.notifies = notifies;
 
+    log::step("write the state");
     let entry = store.create(request.id.as_str())?;
     let mut record = first_record(request, &spec, &bundle, &parts);
     let built = build(&entry, &mut record, &mut parts, &bundle, proof, console, until);
@@ -268,11 +272,13 @@ fn build(
     if let (Some(plan), Some(record)) = (&parts.resctrl, &record.resctrl) {
         plan.make(record)?;
     }
+    log::step("make cgroups");
     let joiner = cgroup.create()?;
     record.cgroup = cgroup.record();
     cgroup.apply_early()?;
     let gate = if until == Until::Gate { Some(entry.make_gate()?) } else { None };
     let born_in_cgroup = joiner.clone_into().is_some() && joiner.tasks().is_empty();
+    log::step("open what is to be mounted");
     let plan = &mut parts.plan;
     plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), born_in_cgroup);
     plan.cgroup_view = Some(view(&cgroup, plan.namespaces.has(Ns::Cgroup))?);

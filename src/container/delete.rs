@@ -18,6 +18,7 @@ const PATIENCE: i32 = 10_000;
 /// # Errors
 /// The container is not stopped (unless by force), or something of it cannot be removed.
 pub fn delete(context: &Context, request: &DeleteRequest, proof: &SingleThreaded) -> Result<()> {
+    log::step("read the state");
     let store = Store::at(&context.root);
     let entry = match store.open(request.id.as_str()) {
         Err(e) if request.force && e.kind() == Kind::NotFound => return Ok(()),
@@ -39,6 +40,7 @@ pub fn delete(context: &Context, request: &DeleteRequest, proof: &SingleThreaded
         end(&record)?;
     }
     let hooks = hooks_of(&store, &request.id);
+    log::step("remove the container");
     destroy(&entry, &record)?;
     entry.unlock()?;
     run_poststop(&record, &hooks, proof);

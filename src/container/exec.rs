@@ -9,6 +9,7 @@ use crate::cgroups::{Cgroup, Joiner};
 use crate::config::{self, Process, Spec};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::hooks::Hooks;
+use crate::log;
 use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{Joined, Kind as Ns, Namespaces, Recipe};
 use crate::process::attributes::bit_list;
@@ -29,6 +30,7 @@ use std::os::unix::ffi::OsStrExt;
 /// # Errors
 /// The container does not run, or the process cannot be made; nothing is left then.
 pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) -> Result<u8> {
+    log::step("read the state and the configuration");
     let store = Store::at(&context.root);
     let record = store.read(request.id.as_str())?;
     let init = enterable(&record, request.ignore_paused)?;
@@ -75,6 +77,7 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
         let _ = process::wait(launched.pid);
     })?;
     let Some(signals) = signals else { return Ok(0) };
+    log::step("wait for the program");
     let relay = ours.map(|ours| console::master(&ours)).transpose()?.flatten().map(Relay::new).transpose()?;
     super::terminal::serve(&launched, &signals, relay, None).map(|ended| ended.status() as u8)
 }

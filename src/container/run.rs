@@ -7,6 +7,7 @@ use super::terminal::Relay;
 use super::{Context, delete};
 use crate::error::{Error, Kind, Result};
 use crate::hooks::{self, Moment};
+use crate::log;
 use crate::state::Status;
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::socket;
@@ -37,9 +38,11 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
     let mut made = create::make(context, &request.create, proof, Until::Program, Give::Ours(theirs))?;
     let relay = console::master(&ours)?.map(Relay::new).transpose()?;
     let notice = made.notice.take();
+    log::step("wait for the program");
     let ended =
         after_start(&made, proof).and_then(|()| super::terminal::serve(&made.launched, &signals, relay, notice));
     if !request.keep {
+        log::step("remove the container");
         made.entry.lock()?;
         delete::destroy(&made.entry, &made.record)?;
         made.entry.unlock()?;

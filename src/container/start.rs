@@ -6,6 +6,7 @@ use super::request::ContainerId;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::hooks::{self, Hooks, Moment};
+use crate::log;
 use crate::process::launch::{self, Watch};
 use crate::process::plan::check_version;
 use crate::process::program::Program;
@@ -21,6 +22,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 /// # Errors
 /// The container is not `created`, its program cannot be executed, a hook failed.
 pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Result<()> {
+    log::step("read the state and the configuration");
     let store = Store::at(&context.root);
     let entry = store.open(id.as_str())?;
     let record = store.read(id.as_str())?;
@@ -40,6 +42,7 @@ pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Res
     let pidfd = init.open()?.ok_or_else(stopped)?;
 
     let notice = Notice::open(&entry)?;
+    log::step("open the gate");
     let report = Report::new()?;
     let connection = entry.knock().map_err(|e| match e.errno().0 {
         libc::ECONNREFUSED | libc::ENOENT => match record.status() {

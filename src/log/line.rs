@@ -17,12 +17,6 @@ pub(super) fn formed(form: Form, record: &Record) -> String {
     }
 }
 
-/// `record` for the trace: microseconds since 1970, the process, the level and the text.
-pub(super) fn traced(record: &Record) -> String {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros());
-    format!("{time} {} {} {}\n", std::process::id(), record.level.word(), record.text.replace('\n', " "))
-}
-
 /// `record` as a program talks to the person who called it.
 pub(super) fn for_people(name: &str, record: &Record) -> String {
     match record.level {

@@ -66,7 +66,7 @@ impl Target {
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn append(path: &Path) -> Result<File> {
+fn append(path: &Path) -> Result<File> {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
     match file::open_at(file::CWD, path.as_os_str().as_bytes(), flags, 0o644) {
         Ok(fd) => Ok(fd.into()),

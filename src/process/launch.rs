@@ -91,6 +91,7 @@ pub struct Launched {
 /// # Errors
 /// The first failure of either side; no process is left then.
 pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
+    log::step("make the process");
     let (parent, child) = protocol::pair()?;
     let report = Report::new()?;
     let home = inputs.prepared.as_ref().map(stand_in).transpose()?;
@@ -187,6 +188,7 @@ struct Launch<'a> {
 impl Launch<'_> {
     /// Answers the child until it is where it should be.
     fn follow(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        log::step("answer the process");
         watch.born(self.pid)?;
         let mut waits_for_ids = self.plan.maps_ids();
         let mut waits_for_scope = self.awaits_scope;

@@ -56,7 +56,7 @@ fn open_log(caller: &Caller, given: &Given) -> Result<()> {
         log::open(&caller.name, Target::open(target, &caller.name)?, form, level);
     }
     if let Some(file) = given.last("trace").filter(|file| !file.is_empty()) {
-        log::trace(log::append(file.as_ref())?);
+        log::trace(log::Trace::open(file.as_ref())?);
     }
     Ok(())
 }

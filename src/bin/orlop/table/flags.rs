@@ -14,7 +14,7 @@ pub(crate) const GLOBAL: &[Flag] = &[
     Flag::new("log-format", Value::Text("FORMAT"), "form of the log: text or json (default: text)"),
     Flag::new("log-level", Value::Text("LEVEL"), "what is logged: error, warning or debug (default: warning)"),
     Flag::new("debug", SWITCH, "log what happens, step by step"),
-    Flag::new("trace", FILE, "write every step with its time to a file"),
+    Flag::new("trace", FILE, "write every step with its time to a file; for Perfetto if its name ends in .json"),
     Flag::new("systemd-cgroup", SWITCH, "let systemd make the cgroups; cgroupsPath has the form slice:prefix:name"),
     Flag::new("cgroup-manager", Value::Choice(&["cgroupfs", "systemd", "disabled"]), "who makes the cgroups"),
     Flag::new(

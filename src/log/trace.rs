@@ -1,0 +1,198 @@
+//! The trace: every step of every process with its time, for people who ask where the time goes.
+//!
+//! As text it is a line for each step and record. As JSON it is what Perfetto and Chrome's trace viewer read (the "JSON Array
+//! Format" of Chrome's "Trace Event Format"): each process on a line of its own, each step as long as it took. Events are
+//! written at once and whole, to the end of the file, so that a child writes beside the runtime for as long as it has the
+//! descriptor, and what a killed process has done is there.
+
+use super::Record;
+use crate::error::{IoContext, Result};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The end of a trace that is whole.
+const END: &str = "\n]\n";
+
+/// A file that is written to.
+#[derive(Debug)]
+pub struct Trace {
+    file: File,
+    json: bool,
+    /// Of the command; the processes that it makes are its threads in the viewer, as they see their own ids.
+    command: u32,
+    /// The process whose line has a name, 0 for none yet.
+    named: u32,
+    /// Whether a step of this process has begun and not ended.
+    open: bool,
+}
+
+impl Trace {
+    /// Opens a file to be written at its end, made with mode 0644 if it is missing; JSON if its name ends in `.json`. A trace
+    /// that is already there goes on.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(path: &Path) -> Result<Trace> {
+        let json = path.extension().is_some_and(|extension| extension == "json");
+        let mut options = OpenOptions::new();
+        let file = options.read(json).append(true).create(true).mode(0o644).open(path);
+        let mut file = file.call(|| format!("open {}", path.display()))?;
+        if json {
+            go_on(&mut file).call(|| format!("continue the trace {}", path.display()))?;
+        }
+        Ok(Trace { file, json, command: std::process::id(), named: 0, open: false })
+    }
+
+    /// A step of this process begins, and the one before it ends.
+    pub(super) fn step(&mut self, name: &str) {
+        let now = now();
+        if !self.json {
+            return self.write(&line(now, "step", name));
+        }
+        let mut text = self.introduction(now);
+        if std::mem::replace(&mut self.open, true) {
+            text += &self.event(now, 'E', None);
+        }
+        text += &self.event(now, 'B', Some(name));
+        self.write(&text);
+    }
+
+    /// Something was said.
+    pub(super) fn record(&mut self, record: &Record) {
+        let now = now();
+        if !self.json {
+            return self.write(&line(now, record.level.word(), &record.text));
+        }
+        let mut text = self.introduction(now);
+        text += &self.event(now, 'i', Some(&format!("{}: {}", record.level.word(), record.text)));
+        self.write(&text);
+    }
+
+    /// The command ends, and its last step.
+    pub(super) fn close(mut self) {
+        if !self.json {
+            return;
+        }
+        let now = now();
+        let mut text = self.introduction(now);
+        if self.open {
+            text += &self.event(now, 'E', None);
+        }
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let words = serde_json::Value::from(format!("orlop {}", words.join(" ")));
+        let id = self.command;
+        text += &format!("{{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":{id},\"args\":{{\"name\":{words}}}}}{END}");
+        self.write(&text);
+    }
+
+    /// The name of this process's line, before its first event. A child finds its parent's id there, and an open step that
+    /// is the parent's.
+    fn introduction(&mut self, now: Duration) -> String {
+        let id = std::process::id();
+        if self.named == id {
+            return String::new();
+        }
+        (self.named, self.open) = (id, false);
+        let name = if id == self.command { "the runtime".into() } else { format!("the container's process {id}") };
+        let args = format!("\"args\":{{\"name\":\"{name}\"}}");
+        format!(
+            "{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":{},\"tid\":{id},\"ts\":{},{args}}},\n",
+            self.command,
+            microseconds(now)
+        )
+    }
+
+    fn event(&self, now: Duration, phase: char, name: Option<&str>) -> String {
+        let name = name.map(|name| format!("\"name\":{},", serde_json::Value::from(name))).unwrap_or_default();
+        // A mark that stands on its process's line only.
+        let scope = if phase == 'i' { ",\"s\":\"t\"" } else { "" };
+        let (command, id) = (self.command, std::process::id());
+        format!("{{{name}\"ph\":\"{phase}\",\"pid\":{command},\"tid\":{id},\"ts\":{}{scope}}},\n", microseconds(now))
+    }
+
+    /// What cannot be written must not fail a container.
+    fn write(&mut self, text: &str) {
+        let _ = self.file.write_all(text.as_bytes());
+    }
+}
+
+/// Takes the end off a trace that is whole, or begins a new one.
+fn go_on(file: &mut File) -> std::io::Result<()> {
+    let length = file.metadata()?.len();
+    if length == 0 {
+        return file.write_all(b"[\n");
+    }
+    let mut end = Vec::new();
+    let kept = length.saturating_sub(END.len() as u64);
+    file.seek(SeekFrom::Start(kept))?;
+    file.read_to_end(&mut end)?;
+    if end == END.as_bytes() {
+        file.set_len(kept)?;
+        return file.write_all(b",\n");
+    }
+    Ok(())
+}
+
+/// Since 1970: a time namespace shifts the other clocks.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn microseconds(time: Duration) -> String {
+    format!("{}.{:03}", time.as_micros(), time.subsec_nanos() % 1000)
+}
+
+/// Microseconds since 1970, the process, what it is, and the text.
+fn line(now: Duration, word: &str, text: &str) -> String {
+    format!("{} {} {word} {}\n", microseconds(now), std::process::id(), text.replace('\n', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    fn at(name: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("orlop-trace-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        path
+    }
+
+    fn taken(path: &Path) -> String {
+        let text = std::fs::read_to_string(path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_trace_of_two_commands_is_one_array_with_every_step_closed() {
+        let path = at("two.json");
+        for command in ["a", "b"] {
+            let mut trace = Trace::open(&path).unwrap();
+            trace.step(command);
+            trace.record(&Record { level: Level::Warning, text: "say \"x\"\n".into() });
+            trace.step("last");
+            trace.close();
+        }
+        let events: Vec<serde_json::Value> = serde_json::from_str(&taken(&path)).unwrap();
+        let phases: Vec<&str> = events.iter().map(|event| event["ph"].as_str().unwrap()).collect();
+        assert_eq!(phases, ["M", "B", "i", "E", "B", "E", "M", "M", "B", "i", "E", "B", "E", "M"]);
+        assert_eq!(events[2]["name"], "warning: say \"x\"\n");
+        assert!(events[1]["ts"].as_f64().unwrap() <= events[5]["ts"].as_f64().unwrap());
+    }
+
+    #[test]
+    fn a_trace_as_text_has_a_line_for_each_step() {
+        let path = at("text");
+        let mut trace = Trace::open(&path).unwrap();
+        trace.step("a step");
+        trace.record(&Record { level: Level::Error, text: "no\nway".into() });
+        trace.close();
+        let text = taken(&path);
+        let rest: Vec<&str> = text.lines().filter_map(|line| line.splitn(3, ' ').nth(2)).collect();
+        assert_eq!(rest, ["step a step", "error no way"]);
+    }
+}
