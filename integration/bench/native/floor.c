@@ -7,8 +7,9 @@
  *       -w F=V     write V to the file F of the cgroup before it is joined; F with its hierarchy's directory (repeated)
  *       -b DIR     bind DIR below /mnt (repeated)
  *       -p         plain: no namespaces, no mounts; fork, join the cgroups late, execute
- *   floor list STATES FREEZERS
- *       for each container below STATES: read its state.json, see whether its process lives, read its freezer's state
+ *   floor list -n NAME STATES FREEZERS
+ *       for each container ID below STATES: read its state.json, see whether its process lives, read the state of the
+ *       freezer NAME-ID below FREEZERS
  *
  * What is mounted, masked and made read-only is what `runc spec` writes. */
 #define _GNU_SOURCE
@@ -106,6 +107,8 @@ static void join_cgroups(void) {
     char path[512];
     for (int i = 0; i < hierarchies_n; i++)
         must(put(in(path, hierarchies[i], "tasks"), "0"));
+    if (unified && plain)
+        must(put(in(path, unified, "cgroup.procs"), "0"));
 }
 
 static void remove_cgroups(void) {
@@ -251,7 +254,7 @@ static int run(char **words) {
     make_cgroups();
     if (!plain)
         clone.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET;
-    if (unified) {
+    if (unified && !plain) {
         int cgroup = open(in(path, unified, ""), O_DIRECTORY | O_CLOEXEC);
         must(cgroup);
         clone.flags |= CLONE_INTO_CGROUP | CLONE_NEWCGROUP;
@@ -301,7 +304,7 @@ static int list(const char *states, const char *freezers) {
         char *pid = strstr(text, "\"pid\":");
         snprintf(path, sizeof path, "/proc/%d/stat", pid ? atoi(pid + 6) : 0);
         int lives = whole(AT_FDCWD, path, stat, sizeof stat) > 0;
-        snprintf(path, sizeof path, "%s/%s", entry->d_name, unified ? "cgroup.freeze" : "freezer.state");
+        snprintf(path, sizeof path, "%s-%s/%s", name, entry->d_name, unified ? "cgroup.freeze" : "freezer.state");
         whole(freezer, path, stat, sizeof stat);
         printf("%s\t%s\t%s", entry->d_name, lives ? "running" : "stopped", stat);
     }

@@ -21,6 +21,8 @@ pub(crate) enum Scenario {
     Seccomp,
     /// Fifty bind mounts.
     Mounts,
+    /// Many of them are to exist at the same time: only new mount, pid and ipc namespaces, and /proc.
+    Small,
 }
 
 impl Scenario {
@@ -31,6 +33,7 @@ impl Scenario {
             Self::Limits => "limits",
             Self::Seccomp => "seccomp",
             Self::Mounts => "mounts",
+            Self::Small => "small",
         }
     }
 
@@ -41,6 +44,7 @@ impl Scenario {
             Self::Limits => "with limits",
             Self::Seccomp => "with Docker's seccomp profile",
             Self::Mounts => "with 50 bind mounts",
+            Self::Small => "small",
         }
     }
 }
@@ -55,9 +59,18 @@ pub(crate) fn write(work: &Work, scenario: Scenario, cgroup: &str, program: &[&s
         Scenario::Limits => config["linux"]["resources"] = limits(),
         Scenario::Seccomp => config["linux"]["seccomp"] = docker()?["linux"]["seccomp"].take(),
         Scenario::Mounts => bind(work, &mut config),
+        Scenario::Small => small(&mut config),
     }
     fs::write(dir.join("config.json"), config.to_string())?;
     Ok(dir)
+}
+
+/// Limits the memory of a bundle's container, in bytes.
+pub(crate) fn limit(dir: &str, bytes: u64) -> Result<()> {
+    let file = Path::new(dir).join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file)?)?;
+    config["linux"]["resources"]["memory"] = json!({"limit": bytes});
+    Ok(fs::write(file, config.to_string())?)
 }
 
 /// A configuration captured from Docker, with its default profile.
@@ -139,5 +152,15 @@ fn bind(work: &Work, config: &mut Value) {
     });
     if let Some(all) = config["mounts"].as_array_mut() {
         all.extend(mounts);
+    }
+}
+
+fn small(config: &mut Value) {
+    config["linux"]["namespaces"] = json!([{"type": "pid"}, {"type": "ipc"}, {"type": "mount"}]);
+    config["mounts"] = json!([{"destination": "/proc", "type": "proc", "source": "proc"}]);
+    config["linux"]["maskedPaths"] = json!([]);
+    config["linux"]["readonlyPaths"] = json!([]);
+    if let Some(config) = config.as_object_mut() {
+        config.remove("hostname");
     }
 }

@@ -1,12 +1,14 @@
 //! Compares orlop's speed with other runtimes' and with the kernel's floor: whole processes, by turns, in the same view.
 
 mod bundle;
+mod crowd;
 mod figures;
 mod gauge;
 mod machine;
 mod native;
 mod picture;
 mod request;
+mod smallest;
 mod subject;
 mod suite;
 mod table;
@@ -31,8 +33,17 @@ fn main() -> Result<()> {
             bench.scenario(scenario).with_context(|| scenario.title())?;
         }
     }
+    if request.sets("parallel") {
+        bench.parallel().context("several at a time")?;
+    }
+    if request.sets("existing") {
+        bench.existing().context("beside existing containers")?;
+    }
+    if request.sets("memory") {
+        bench.memory().context("the smallest limit of memory")?;
+    }
     let head = head(&request, &machine, &work);
-    let text = format!("{head}{}", table::markdown(&bench.figures));
+    let text = format!("{head}{}{}", table::markdown(&bench.figures), bench.notes);
     print!("{text}");
     write(request.markdown.as_deref(), &text)?;
     write(request.csv.as_deref(), &table::csv(&bench.figures))?;

@@ -9,8 +9,9 @@ usage: bench [OPTION]...
   --runtime NAME[=PATH]   a runtime to measure (repeated; default: orlop, runc and crun)
   --only WORD,...         operations: run, busybox, lifecycle (create, start, delete), force (delete of what runs), exec,
                           state, kill, list, version
-  --scenario WORD,...     plain, limits, seccomp, mounts (default: all; with --only: plain)
+  --scenario WORD,...     plain, limits, seccomp, mounts, parallel, existing, memory (default: all; with --only: plain)
   --rounds N              how often each is run (default: 30)
+  --existing N,...        how many containers there are in the scenario `existing` (default: 0,100,1000)
   --csv FILE              write the figures as CSV
   --svg FILE              draw the plain scenario's medians
   --markdown FILE         write the tables there too";
@@ -22,6 +23,7 @@ pub(crate) struct Request {
     only: Vec<String>,
     scenarios: Vec<String>,
     pub(crate) rounds: usize,
+    pub(crate) existing: Vec<usize>,
     pub(crate) csv: Option<PathBuf>,
     pub(crate) svg: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
@@ -35,7 +37,7 @@ pub(crate) struct Runtime {
 }
 
 const OPERATIONS: &[&str] = &["run", "busybox", "lifecycle", "force", "exec", "state", "kill", "list", "version"];
-const SCENARIOS: &[&str] = &["plain", "limits", "seccomp", "mounts"];
+const SCENARIOS: &[&str] = &["plain", "limits", "seccomp", "mounts", "parallel", "existing", "memory"];
 
 impl Request {
     /// Reads the words of the command line; None where help is asked for.
@@ -48,6 +50,7 @@ impl Request {
             only: Vec::new(),
             scenarios: Vec::new(),
             rounds: 30,
+            existing: vec![0, 100, 1000],
             csv: None,
             svg: None,
             markdown: None,
@@ -60,6 +63,7 @@ impl Request {
                 "--only" => request.only.extend(chosen(&value()?, OPERATIONS)?),
                 "--scenario" => request.scenarios.extend(chosen(&value()?, SCENARIOS)?),
                 "--rounds" => request.rounds = value()?.parse().context("--rounds")?,
+                "--existing" => request.existing = numbers(&value()?).context("--existing")?,
                 "--csv" => request.csv = Some(value()?.into()),
                 "--svg" => request.svg = Some(value()?.into()),
                 "--markdown" => request.markdown = Some(value()?.into()),
@@ -94,6 +98,10 @@ fn chosen(words: &str, known: &[&str]) -> Result<Vec<String>> {
         Some(word) => bail!("{word:?} is none of {}", known.join(", ")),
         None => Ok(words),
     }
+}
+
+fn numbers(words: &str) -> Result<Vec<usize>> {
+    words.split(',').map(|word| Ok(word.parse()?)).collect()
 }
 
 fn runtime(word: &str) -> Result<Runtime> {

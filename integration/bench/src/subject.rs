@@ -20,7 +20,7 @@ pub(crate) const BUSYBOX: &[&str] = &["/bin/true"];
 pub(crate) struct Subject {
     pub(crate) name: String,
     program: PathBuf,
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     said: PathBuf,
 }
 
@@ -30,6 +30,13 @@ impl Subject {
         fs::create_dir_all(&root)?;
         let said = work.dir.join("said-by-set-up");
         Ok(Self { name: runtime.name.clone(), program: runtime.path.clone(), root, said })
+    }
+
+    /// With an empty state root of its own, as if nothing else were there.
+    pub(crate) fn apart(&self, name: &str) -> Result<Self> {
+        let root = self.root.with_file_name(format!("{}-{name}", self.name));
+        fs::create_dir_all(&root)?;
+        Ok(Self { root, ..self.clone() })
     }
 
     /// A command line.

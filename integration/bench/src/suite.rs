@@ -18,13 +18,15 @@ pub(crate) struct Bench<'a> {
     pub(crate) gauge: Gauge,
     pub(crate) subjects: Vec<Subject>,
     pub(crate) figures: Figures,
+    /// What is no time: tables of its own.
+    pub(crate) notes: String,
 }
 
 impl<'a> Bench<'a> {
     pub(crate) fn new(request: &'a Request, machine: &'a Machine, work: &'a Work) -> Result<Self> {
         let subjects = request.runtimes.iter().map(|r| Subject::of(work, r)).collect::<Result<_>>()?;
         let gauge = Gauge { program: work.dir.join("gauge"), dir: work.dir.clone() };
-        Ok(Self { request, machine, work, gauge, subjects, figures: Figures::default() })
+        Ok(Self { request, machine, work, gauge, subjects, figures: Figures::default(), notes: String::new() })
     }
 
     /// The operations of a scenario.
@@ -141,7 +143,8 @@ pub(crate) struct Line {
     /// An operation for each command, and one more for all together; an empty one is not counted.
     pub(crate) labels: &'static [&'static str],
     pub(crate) words: Vec<String>,
-    clean: Option<Subject>,
+    /// Whose filters are forgotten before each run.
+    pub(crate) clean: Option<Subject>,
 }
 
 impl Line {
