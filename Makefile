@@ -22,7 +22,7 @@ PARTS    := unit hand kills budgets shim captures engines conformance
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
 .PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand kills budgets shim captures engines \
-	conformance soak vm-test bench lint pages reference install clean
+	conformance soak vm-test bench performance lint pages reference install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -115,6 +115,11 @@ bench: ## compare orlop's speed with runc's, crun's and the kernel's floor (BENC
 	@$(MAKE) --no-print-directory build
 	@mkdir -p out/results
 	$(CARGO) run --locked -q -p bench -- --markdown out/results/bench.md --csv out/results/bench.csv --svg out/results/bench.svg $(BENCH)
+	$(if $(BENCH),,$(CARGO) run --locked -q --release -p bench --bin bench-filter | tee -a out/results/bench.md)
+
+performance: ## measure everything and write docs/performance.md anew, on a machine that does nothing else
+	@$(MAKE) --no-print-directory bench BENCH=
+	@integration/performance
 
 lint: ## formatting, clippy and the floors test
 	$(CARGO) fmt --all --check

@@ -6,6 +6,7 @@
  *       -n NAME    of the cgroups, below the root
  *       -w F=V     write V to the file F of the cgroup before it is joined; F with its hierarchy's directory (repeated)
  *       -b DIR     bind DIR below /mnt (repeated)
+ *       -t         say on standard output how long each step took, in nanoseconds
  *       -p         plain: no namespaces, no mounts; fork, join the cgroups late, execute
  *   floor list -n NAME STATES FREEZERS
  *       for each container ID below STATES: read its state.json, see whether its process lives, read the state of the
@@ -24,12 +25,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* mount(2)'s, whose header cannot be had together with that of the new calls. */
@@ -47,6 +50,26 @@ static void fail(const char *what) {
 }
 
 #define must(call) ((call) < 0 ? fail(#call) : (void)0)
+
+/* The ends of the steps, in memory that both processes write. */
+static struct { long long end; const char *step; } *marks;
+
+static void mark(const char *step) {
+    struct timespec time;
+    if (!marks)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    int n = 0;
+    while (marks[n].step)
+        n++;
+    marks[n].end = time.tv_sec * 1000000000LL + time.tv_nsec;
+    marks[n].step = step;
+}
+
+static void say_marks(void) {
+    for (int n = 1; marks && marks[n].step; n++)
+        printf("%lld %s\n", marks[n].end - marks[n - 1].end, marks[n].step);
+}
 
 static int copy(const char *from, const char *to) {
     char text[4096];
@@ -251,7 +274,9 @@ static void confine(void) {
 static int run(char **words) {
     char path[512];
     struct clone_args clone = {.exit_signal = SIGCHLD};
+    mark("begin");
     make_cgroups();
+    mark("make cgroups");
     if (!plain)
         clone.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET;
     if (unified && !plain) {
@@ -263,11 +288,16 @@ static int run(char **words) {
     long child = syscall(SYS_clone3, &clone, sizeof clone);
     must(child);
     if (child == 0) {
+        mark("clone, until the child runs");
         if (!plain) {
             join_cgroups();
+            mark("join cgroups");
             build(words[0]);
+            mark("mount and change the root");
             protect();
+            mark("mask and protect paths");
             confine();
+            mark("confine");
         } else
             join_cgroups();
         execv(words[1], words + 1);
@@ -275,7 +305,10 @@ static int run(char **words) {
     }
     int status;
     must(wait4(child, &status, 0, NULL));
+    mark("execute the program, until it has ended");
     remove_cgroups();
+    mark("remove cgroups");
+    say_marks();
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -313,7 +346,7 @@ static int list(const char *states, const char *freezers) {
 
 int main(int count, char **words) {
     const char *command = count > 1 ? words[1] : "";
-    for (int option; (option = getopt(count - 1, words + 1, "+h:u:n:w:b:p")) != -1;)
+    for (int option; (option = getopt(count - 1, words + 1, "+h:u:n:w:b:pt")) != -1;)
         switch (option) {
         case 'h': hierarchies[hierarchies_n++ % MANY] = optarg; break;
         case 'u': unified = optarg; break;
@@ -321,6 +354,9 @@ int main(int count, char **words) {
         case 'w': writes[writes_n++ % MANY] = optarg; break;
         case 'b': binds[binds_n++ % MANY] = optarg; break;
         case 'p': plain = 1; break;
+        case 't':
+            marks = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+            break;
         default: return 125;
         }
     char **rest = words + 1 + optind;

@@ -21,17 +21,22 @@ pub(crate) struct Machine {
     /// The tree of a machine that has only v2.
     pub(crate) unified: Option<PathBuf>,
     hidden: bool,
+    states: PathBuf,
 }
 
 impl Machine {
-    /// Goes into a mount namespace of its own, in which no unified tree stands beside v1: crun refuses such a machine.
+    /// Goes into a mount namespace of its own, in which no unified tree stands beside v1 (crun refuses such a machine) and the
+    /// state roots are in memory, below `states`, as /run is.
     ///
     /// # Errors
     /// There are no rights for it, or no cgroups.
-    pub(crate) fn enter() -> Result<Self> {
+    pub(crate) fn enter(states: &Path) -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNS).context("a mount namespace (root is needed)")?;
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
         nix::sys::prctl::set_child_subreaper(true)?;
+        fs::create_dir_all(states)?;
+        mount(Some("tmpfs"), states, Some("tmpfs"), MsFlags::empty(), None::<&str>)
+            .context("a tmpfs for the states")?;
         let root = Path::new(CGROUPS);
         let unified = root.join("cgroup.controllers").exists().then(|| root.to_owned());
         let beside = root.join("unified");
@@ -48,7 +53,7 @@ impl Machine {
         if hierarchies.is_empty() && unified.is_none() {
             bail!("no cgroups are mounted below {CGROUPS}");
         }
-        let machine = Self { hierarchies, unified, hidden };
+        let machine = Self { hierarchies, unified, hidden, states: states.to_owned() };
         machine.make_parents()?;
         Ok(machine)
     }
@@ -107,6 +112,7 @@ impl Drop for Machine {
         for root in self.roots() {
             remove(&root.join(PARENT));
         }
+        let _ = umount2(&self.states, MntFlags::MNT_DETACH);
     }
 }
 

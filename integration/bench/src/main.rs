@@ -9,6 +9,7 @@ mod native;
 mod picture;
 mod request;
 mod smallest;
+mod steps;
 mod subject;
 mod suite;
 mod table;
@@ -26,7 +27,7 @@ fn main() -> Result<()> {
         return Ok(());
     };
     let work = native::Work::make()?;
-    let machine = machine::Machine::enter()?;
+    let machine = machine::Machine::enter(&work.dir.join("state"))?;
     let mut bench = suite::Bench::new(&request, &machine, &work)?;
     for scenario in [Scenario::Plain, Scenario::Limits, Scenario::Seccomp, Scenario::Mounts] {
         if request.sets(scenario.word()) {
@@ -41,6 +42,9 @@ fn main() -> Result<()> {
     }
     if request.sets("memory") {
         bench.memory().context("the smallest limit of memory")?;
+    }
+    if request.sets("steps") {
+        bench.steps().context("where the time goes")?;
     }
     let head = head(&request, &machine, &work);
     let text = format!("{head}{}{}", table::markdown(&bench.figures), bench.notes);
@@ -65,7 +69,7 @@ fn head(request: &Request, machine: &machine::Machine, work: &native::Work) -> S
     }
     text += &format!(
         "- floor: the kernel calls of the same container in a C program ({}, static); {} rounds, by turns\n\
-         - `run` is of a static program without a libc; every filter that crun keeps is removed before each run\n",
+         - `run` is of a static program without a libc; every filter that crun keeps is removed before each run; state roots are on tmpfs\n",
         work.libc, request.rounds
     );
     text

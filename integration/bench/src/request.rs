@@ -9,7 +9,7 @@ usage: bench [OPTION]...
   --runtime NAME[=PATH]   a runtime to measure (repeated; default: orlop, runc and crun)
   --only WORD,...         operations: run, busybox, lifecycle (create, start, delete), force (delete of what runs), exec,
                           state, kill, list, version
-  --scenario WORD,...     plain, limits, seccomp, mounts, parallel, existing, memory (default: all; with --only: plain)
+  --scenario WORD,...     plain, limits, seccomp, mounts, parallel, existing, memory, steps (default: all; with --only: plain)
   --rounds N              how often each is run (default: 30)
   --existing N,...        how many containers there are in the scenario `existing` (default: 0,100,1000)
   --csv FILE              write the figures as CSV
@@ -37,7 +37,7 @@ pub(crate) struct Runtime {
 }
 
 const OPERATIONS: &[&str] = &["run", "busybox", "lifecycle", "force", "exec", "state", "kill", "list", "version"];
-const SCENARIOS: &[&str] = &["plain", "limits", "seccomp", "mounts", "parallel", "existing", "memory"];
+const SCENARIOS: &[&str] = &["plain", "limits", "seccomp", "mounts", "parallel", "existing", "memory", "steps"];
 
 impl Request {
     /// Reads the words of the command line; None where help is asked for.
