@@ -1,6 +1,6 @@
 //! The bundles: what `runc spec` writes, and what the scenarios add to it.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,8 +75,7 @@ pub(crate) fn limit(dir: &str, bytes: u64) -> Result<()> {
 
 /// A configuration captured from Docker, with its default profile.
 pub(crate) fn docker() -> Result<Value> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src/config/testdata/engines/docker.json");
-    Ok(serde_json::from_slice(&fs::read(&file).with_context(|| file.display().to_string())?)?)
+    Ok(serde_json::from_str(include_str!("../../../src/config/testdata/engines/docker.json"))?)
 }
 
 fn plain(work: &Work, cgroup: &str, program: &[&str]) -> Value {

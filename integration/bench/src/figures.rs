@@ -41,16 +41,19 @@ impl Series {
 pub(crate) struct Figures(pub(crate) Vec<Series>);
 
 impl Figures {
-    pub(crate) fn add(&mut self, scenario: &str, operation: &str, subject: &str, sample: Sample) {
-        match self.0.iter_mut().find(|s| s.is(scenario, operation, subject)) {
-            Some(series) => series.samples.push(sample),
-            None => self.0.push(Series {
-                scenario: scenario.into(),
-                operation: operation.into(),
-                subject: subject.into(),
-                samples: vec![sample],
-            }),
+    /// Gives a series its place, before anything of it is measured.
+    pub(crate) fn begin(&mut self, scenario: &str, operation: &str, subject: &str) -> &mut Series {
+        let known = self.0.iter().position(|s| s.is(scenario, operation, subject));
+        let at = known.unwrap_or(self.0.len());
+        if known.is_none() {
+            let [scenario, operation, subject] = [scenario, operation, subject].map(ToOwned::to_owned);
+            self.0.push(Series { scenario, operation, subject, samples: Vec::new() });
         }
+        &mut self.0[at]
+    }
+
+    pub(crate) fn add(&mut self, scenario: &str, operation: &str, subject: &str, sample: Sample) {
+        self.begin(scenario, operation, subject).samples.push(sample);
     }
 
     pub(crate) fn get(&self, scenario: &str, operation: &str, subject: &str) -> Option<&Series> {

@@ -26,7 +26,7 @@ fn main() -> Result<()> {
         println!("{HELP}");
         return Ok(());
     };
-    let work = native::Work::make()?;
+    let work = native::Work::make(request.programs.as_deref())?;
     let machine = machine::Machine::enter(&work.dir.join("state"))?;
     let mut bench = suite::Bench::new(&request, &machine, &work)?;
     for scenario in [Scenario::Plain, Scenario::Limits, Scenario::Seccomp, Scenario::Mounts] {
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     if request.sets("steps") {
         bench.steps().context("where the time goes")?;
     }
-    let head = head(&request, &machine, &work);
+    let head = head(&request, &machine);
     let text = format!("{head}{}{}", table::markdown(&bench.figures), bench.notes);
     print!("{text}");
     write(request.markdown.as_deref(), &text)?;
@@ -60,7 +60,7 @@ fn write(file: Option<&Path>, text: &str) -> Result<()> {
 }
 
 /// The conditions, without which the figures mean nothing.
-fn head(request: &Request, machine: &machine::Machine, work: &native::Work) -> String {
+fn head(request: &Request, machine: &machine::Machine) -> String {
     let mut text = format!("{}\n\n", machine.conditions());
     for runtime in &request.runtimes {
         let said = Command::new(&runtime.path).arg("--version").output().map(|o| o.stdout).unwrap_or_default();
@@ -68,9 +68,9 @@ fn head(request: &Request, machine: &machine::Machine, work: &native::Work) -> S
         text += &format!("- {}: {first}\n", runtime.name);
     }
     text += &format!(
-        "- floor: the kernel calls of the same container in a C program ({}, static); {} rounds, by turns\n\
+        "- floor: the kernel calls of the same container in a static C program; {} rounds, by turns\n\
          - `run` is of a static program without a libc; every filter that crun keeps is removed before each run; state roots are on tmpfs\n",
-        work.libc, request.rounds
+        request.rounds
     );
     text
 }

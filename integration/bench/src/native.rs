@@ -11,23 +11,27 @@ use std::process::Command;
 pub(crate) struct Work {
     pub(crate) dir: PathBuf,
     pub(crate) rootfs: PathBuf,
-    /// Which C library the floor and the gauge have.
-    pub(crate) libc: &'static str,
 }
 
 impl Work {
-    /// Compiles the programs and makes a root filesystem: `/tiny` without a libc, and busybox.
-    pub(crate) fn make() -> Result<Self> {
+    /// Makes the programs, in `programs` if it is given, and a root filesystem: `/tiny` without a libc, and busybox.
+    pub(crate) fn make(programs: Option<&Path>) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("orlop-bench-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
         let rootfs = dir.join("rootfs");
-        let mut work = Self { dir, rootfs, libc: "musl" };
-        for name in ["gauge", "floor"] {
-            work.program(name)?;
+        let work = Self { dir, rootfs };
+        let programs = programs.unwrap_or(&work.dir);
+        fs::create_dir_all(programs)?;
+        for name in ["gauge", "floor", "payload"] {
+            if !programs.join(name).exists() {
+                program(name, programs)?;
+            }
+            if programs != work.dir {
+                fs::copy(programs.join(name), work.dir.join(name))?;
+            }
         }
         let tiny = work.dir.join("payload");
-        compile("cc", &source("payload"), &tiny, &["-nostdlib", "-nostartfiles", "-fno-stack-protector", "-s"])?;
         for name in ["bin", "proc", "sys", "dev", "mnt"] {
             fs::create_dir_all(work.rootfs.join(name))?;
         }
@@ -46,18 +50,17 @@ impl Work {
     pub(crate) fn bind(&self, number: usize) -> PathBuf {
         self.dir.join(format!("bind/{number}"))
     }
+}
 
-    /// Static, with musl where it is: glibc's own start would take longer than what is measured.
-    fn program(&mut self, name: &str) -> Result<()> {
-        let (source, to) = (source(name), self.dir.join(name));
-        let machine = std::env::consts::ARCH;
-        let headers = ["-idirafter", "/usr/include", "-idirafter", &format!("/usr/include/{machine}-linux-gnu")];
-        if compile("musl-gcc", &source, &to, &headers).is_err() {
-            self.libc = "glibc";
-            compile("cc", &source, &to, &[])?;
-        }
-        Ok(())
+/// Static, with musl where it is: glibc's own start would take longer than what is measured.
+fn program(name: &str, dir: &Path) -> Result<()> {
+    let (source, to) = (source(name), dir.join(name));
+    if name == "payload" {
+        return compile("cc", &source, &to, &["-nostdlib", "-nostartfiles", "-fno-stack-protector", "-s"]);
     }
+    let machine = std::env::consts::ARCH;
+    let headers = ["-idirafter", "/usr/include", "-idirafter", &format!("/usr/include/{machine}-linux-gnu")];
+    compile("musl-gcc", &source, &to, &headers).or_else(|_| compile("cc", &source, &to, &[]))
 }
 
 impl Drop for Work {

@@ -12,6 +12,7 @@ usage: bench [OPTION]...
   --scenario WORD,...     plain, limits, seccomp, mounts, parallel, existing, memory, steps (default: all; with --only: plain)
   --rounds N              how often each is run (default: 30)
   --existing N,...        how many containers there are in the scenario `existing` (default: 0,100,1000)
+  --programs DIR          where the compiled programs in C are; they are compiled into it if they are not there
   --csv FILE              write the figures as CSV
   --svg FILE              draw the plain scenario's medians
   --markdown FILE         write the tables there too";
@@ -24,6 +25,7 @@ pub(crate) struct Request {
     scenarios: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) existing: Vec<usize>,
+    pub(crate) programs: Option<PathBuf>,
     pub(crate) csv: Option<PathBuf>,
     pub(crate) svg: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
@@ -51,6 +53,7 @@ impl Request {
             scenarios: Vec::new(),
             rounds: 30,
             existing: vec![0, 100, 1000],
+            programs: None,
             csv: None,
             svg: None,
             markdown: None,
@@ -64,6 +67,7 @@ impl Request {
                 "--scenario" => request.scenarios.extend(chosen(&value()?, SCENARIOS)?),
                 "--rounds" => request.rounds = value()?.parse().context("--rounds")?,
                 "--existing" => request.existing = numbers(&value()?).context("--existing")?,
+                "--programs" => request.programs = Some(value()?.into()),
                 "--csv" => request.csv = Some(value()?.into()),
                 "--svg" => request.svg = Some(value()?.into()),
                 "--markdown" => request.markdown = Some(value()?.into()),

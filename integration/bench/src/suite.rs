@@ -43,7 +43,8 @@ impl<'a> Bench<'a> {
 
     /// A running container of each runtime, where an operation needs one.
     fn residents(&self, scenario: Scenario) -> Result<Vec<Subject>> {
-        if !["exec", "state", "kill", "list"].iter().any(|operation| self.request.wants(operation)) {
+        let others = if scenario == Scenario::Plain { &["exec", "state", "kill", "list"][..] } else { &["exec"] };
+        if !others.iter().any(|operation| self.request.wants(operation)) {
             return Ok(Vec::new());
         }
         for subject in &self.subjects {
@@ -102,6 +103,10 @@ impl<'a> Bench<'a> {
         if wants("exec") {
             add(&["exec"], &[&["exec", "box", "/tiny"]]);
         }
+        // The rest depends on the bundle in nothing.
+        if scenario != Scenario::Plain {
+            return Ok(());
+        }
         if wants("state") {
             add(&["state"], &[&["state", "box"]]);
         }
@@ -112,7 +117,7 @@ impl<'a> Bench<'a> {
         if wants("list") {
             add(&["list of one"], &[&["list"]]);
         }
-        if wants("version") && scenario == Scenario::Plain {
+        if wants("version") {
             add(&["--version"], &[&["--version"]]);
         }
         Ok(())
@@ -120,6 +125,11 @@ impl<'a> Bench<'a> {
 
     /// Each line in each round; a round begins with another one each time. The first round warms up and is not counted.
     pub(crate) fn rounds(&mut self, scenario: &str, lines: &[Line]) -> Result<()> {
+        for line in lines {
+            for label in line.labels.iter().filter(|label| !label.is_empty()) {
+                self.figures.begin(scenario, label, &line.subject);
+            }
+        }
         for round in 0..=self.request.rounds {
             for turn in 0..lines.len() {
                 let line = &lines[(turn + round) % lines.len()];
