@@ -115,10 +115,10 @@ bench: ## compare orlop's speed with runc's, crun's and the kernel's floor (BENC
 	@$(MAKE) --no-print-directory build
 	@mkdir -p out/results
 	$(CARGO) run --locked -q -p bench -- --markdown out/results/bench.md --csv out/results/bench.csv --svg out/results/bench.svg $(BENCH)
-	$(if $(BENCH),,$(CARGO) run --locked -q --release -p bench --bin bench-filter | tee -a out/results/bench.md)
+	$(if $(findstring --only,$(BENCH))$(findstring --scenario,$(BENCH)),,$(CARGO) run --locked -q --release -p bench --bin bench-filter | tee -a out/results/bench.md)
 
 performance: ## measure everything and write docs/performance.md anew, on a machine that does nothing else
-	@$(MAKE) --no-print-directory bench BENCH=
+	@$(MAKE) --no-print-directory bench BENCH="$(BENCH)"
 	@integration/performance
 
 lint: ## formatting, clippy and the floors test

@@ -1,6 +1,7 @@
 //! Compares orlop's speed with other runtimes' and with the kernel's floor: whole processes, by turns, in the same view.
 
 mod bundle;
+mod calls;
 mod crowd;
 mod figures;
 mod gauge;
@@ -45,6 +46,7 @@ fn main() -> Result<()> {
     }
     if request.sets("steps") {
         bench.steps().context("where the time goes")?;
+        bench.calls().context("the system calls")?;
     }
     let head = head(&request, &machine);
     let text = format!("{head}{}{}", table::markdown(&bench.figures), bench.notes);
