@@ -246,6 +246,17 @@ bundle one '.process.args = ["sleep", "1000"]'; rt_create one; rt start one; pid
 box two 'readlink /proc/self/ns/pid; echo $(ps | grep -c "[s]leep 1000") sleep; ps | wc -l' ".linux.namespaces |= map(if .type == \"pid\" then .path = \"/proc/$pid/ns/pid\" else . end)"
 rt_run two > $DIR/bundles/two/seen 2>&1; [ "$(head -1 $DIR/bundles/two/seen)" = "$(readlink /proc/$pid/ns/pid)" ] && echo pid ns same; sed 1d $DIR/bundles/two/seen
 
+### a startContainer hook in a joined pid namespace reads the pid that it sees there
+#= pid 0
+#= nothing left
+bundle one '.process.args = ["sleep", "1000"]'; rt_create one; rt start one; pid=$(pid_of one)
+bundle two ".process.args = [\"sleep\", \"1000\"] | .root.readonly = false | .linux.namespaces |= map(if .type == \"pid\" then .path = \"/proc/$pid/ns/pid\" else . end)
+    | .mounts += [{destination: \"/out\", type: \"bind\", source: \"$DIR/bundles/two\", options: [\"bind\"]}]
+    | .hooks.startContainer = [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"cat > /out/state\"]}]"
+rt_create two; rt start two; seen=$(jq .pid $DIR/bundles/two/state)
+inside=$(sed -n 's/^NSpid:.*\t//p' /proc/$(pid_of two)/status); echo "pid $((seen - inside))"
+rt delete --force two; rt delete --force one; nothing_left
+
 ### rounds of create, start, kill and delete leave nothing
 #= nothing left
 #~ seconds 600

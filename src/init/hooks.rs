@@ -22,7 +22,7 @@ fn run_one(init: &Init, hook: &Hook) -> raw::Result<()> {
         execute(hook, theirs);
     }
     raw::close(theirs);
-    let _ = raw::send(ours, raw::list(init.plan.state), None);
+    send_state(init, ours);
     raw::close(ours);
     let ended = raw::wait_readable(child.pidfd, hook.timeout);
     if !ended {
@@ -40,6 +40,26 @@ fn run_one(init: &Init, hook: &Hook) -> raw::Result<()> {
         return Err(raw::EINVAL);
     }
     Ok(())
+}
+
+/// Sends the state with this process's pid; a hook need not read it.
+fn send_state(init: &Init, socket: i32) {
+    let state = raw::list::<u8>(init.plan.state);
+    let Some((head, tail)) = state.split_at_checked(init.plan.pid_at as usize) else { return };
+    let mut digits = [b'0'; 10];
+    let mut from = digits.len();
+    let mut rest = raw::pid();
+    while let Some(digit) = digits[..from].last_mut() {
+        *digit = b'0' + (rest % 10) as u8;
+        from -= 1;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    for part in [head, &digits[from..], tail] {
+        let _ = raw::send(socket, part, None);
+    }
 }
 
 /// The hook's side: the state on standard input, then its program. The page has the error number of a failure before it

@@ -72,8 +72,10 @@ pub struct Plan {
     pub envp: u64,
     /// Of [`Hook`].
     pub hooks: Span,
-    /// Bytes: the state that hooks read.
+    /// Bytes: the state that hooks read, without the pid.
     pub state: Span,
+    /// Where in the state the pid belongs, which only this process knows: it may fork into another pid namespace.
+    pub pid_at: u64,
     /// A C string below the procfs: the file that takes the label; 0 for none.
     pub label_file: u64,
     /// Bytes.

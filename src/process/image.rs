@@ -60,6 +60,16 @@ impl Layout {
         Span { at, count: bytes.len() as u64 }
     }
 
+    /// The state that hooks read, and where in it the pid belongs, which is left out.
+    pub fn state(&mut self, document: &[u8]) -> (Span, u64) {
+        const FIELD: &[u8] = b"\n  \"pid\": ";
+        let found = document.windows(FIELD.len()).position(|window| window == FIELD);
+        let at = found.map_or(document.len(), |from| from + FIELD.len());
+        let digits = document[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let span = self.bytes(&[&document[..at], &document[at + digits..]].concat());
+        (span, at as u64)
+    }
+
     /// Words of 32 bits.
     pub fn words(&mut self, words: &[u32]) -> Span {
         let at = self.align();
@@ -122,7 +132,7 @@ fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
         &[plan.permitted, plan.inheritable, plan.ambient],
         &[plan.groups.at, plan.groups.count, plan.cwd],
         &[plan.candidates.at, plan.candidates.count, plan.argv, plan.envp],
-        &[plan.hooks.at, plan.hooks.count, plan.state.at, plan.state.count],
+        &[plan.hooks.at, plan.hooks.count, plan.state.at, plan.state.count, plan.pid_at],
         &[plan.label_file, plan.label.at, plan.label.count, plan.filter],
     ];
     out.extend(longs.into_iter().flatten().flat_map(|number| number.to_ne_bytes()));
@@ -214,6 +224,17 @@ mod tests {
         assert_eq!(word(std::mem::offset_of!(Plan, label)), 5);
         assert_eq!(word(std::mem::offset_of!(Plan, filter)), 9);
         assert_eq!(bytes[std::mem::offset_of!(Plan, grace)], 7);
+    }
+
+    #[test]
+    fn the_state_is_laid_out_without_its_pid() {
+        let mut layout = Layout::new();
+        let before = layout.bytes.len();
+        let (span, at) = layout.state(b"{\n  \"id\": \"\\\"pid\\\": 7\",\n  \"pid\": 4711,\n  \"bundle\": \"/\"\n}");
+        let written = &layout.bytes[layout.bytes.len() - span.count as usize..];
+        assert!(before < layout.bytes.len());
+        let (head, tail) = written.split_at(at as usize);
+        assert!(head.ends_with(b"\n  \"pid\": ") && tail.starts_with(b",\n  \"bundle\""), "{:?}", (head, tail));
     }
 
     #[test]

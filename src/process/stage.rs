@@ -465,7 +465,7 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
     if !start.is_empty() {
         let hooks: Vec<_> = start.iter().map(|hook| lay_hook(layout, hook)).collect();
         out.hooks = layout.hooks(&hooks);
-        out.state = layout.bytes(&(stage.state)(Moment::StartContainer, process::pid()));
+        (out.state, out.pid_at) = layout.state(&(stage.state)(Moment::StartContainer, process::pid()));
     }
     out.sync = stage.channel.as_fd().as_raw_fd();
     out.gate = stage.gate.map_or(-1, |gate| gate.as_raw_fd());

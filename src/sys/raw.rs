@@ -214,10 +214,15 @@ pub(crate) fn ioctl(fd: i32, request: usize, value: usize) -> Result<()> {
 /// Makes this process group the foreground one of the terminal `fd` (TIOCSPGRP).
 pub(crate) fn to_foreground(fd: i32) {
     const TIOCSPGRP: usize = 0x5410;
-    // SAFETY: takes nothing.
-    let pid = unsafe { call(number::GETPID, [0; 6]) }.unwrap_or(0) as i32;
+    let pid = pid();
     // SAFETY: the request reads one live int.
     let _ = unsafe { call(number::IOCTL, [fd as usize, TIOCSPGRP, &raw const pid as usize, 0, 0, 0]) };
+}
+
+/// `getpid(2)`: this process as its own pid namespace knows it.
+pub(crate) fn pid() -> u32 {
+    // SAFETY: takes nothing.
+    unsafe { call(number::GETPID, [0; 6]) }.unwrap_or(0) as u32
 }
 
 /// `umask(2)`.
