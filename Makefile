@@ -121,10 +121,12 @@ performance: ## measure everything and write docs/performance.md anew, on a mach
 	@$(MAKE) --no-print-directory bench BENCH="$(BENCH)"
 	@integration/performance
 
-lint: ## formatting, clippy and the floors test
+lint: ## formatting, clippy, the floors test, a check for aarch64
+	@integration/prerequisites --optional build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked -q -p integration --test floors
+	integration/aarch64
 
 pages: ## man pages and shell completions, below out/share
 	$(CARGO) run --locked -q -p pages -- out/share
