@@ -203,6 +203,22 @@ echo piped | rt exec box cat
 bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box
 $HERE/terminal run 'wait ready|type \n' $RUNTIME_PATH --root $DIR/state exec -t box sh -c 'stty size; tty; echo ready; read x; exit 5'
 
+### exec runs on the processors of execCPUAffinity
+#= final: 0
+#= initial alone: 0
+#= not in the program: yes
+#= a processor that does not exist: 255
+#= nothing left
+#~ not runc: not every version knows it
+allowed='sed -n s/^Cpus_allowed_list:.//p /proc/self/status'
+affinity() { bundle box ".process.args = [\"sleep\", \"100\"] | .process.execCPUAffinity = $1"; rt_run box -d >/dev/null </dev/null; }
+affinity '{"initial": "0-1", "final": "0"}'; echo "final: $(rt exec box $allowed)"
+[ "$(rt exec box sed -n s/^Cpus_allowed_list:.//p /proc/1/status)" = "$(sed -n s/^Cpus_allowed_list:.//p /proc/self/status)" ] && echo "not in the program: yes"
+rt delete --force box
+affinity '{"initial": "0"}'; echo "initial alone: $(rt exec box $allowed)"; rt delete --force box
+affinity '{"final": "4000"}'; rt exec box true 2>$DIR/said; echo "a processor that does not exist: $?"; grep -q execCPUAffinity $DIR/said || cat $DIR/said
+rt delete --force box; nothing_left
+
 ### ps
 #= [
 bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box

@@ -52,6 +52,16 @@ fn what_cannot_be_meant_is_refused_with_its_path() {
 }
 
 #[test]
+fn the_bad_example_of_the_specification_is_refused() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/testdata/spec/bad/linux-hugepage.json");
+    let text = std::fs::read_to_string(example).unwrap();
+    let spec = crate::config::parse(&text).unwrap();
+    let resources = spec.linux.unwrap().resources.unwrap();
+    let error = Limits::parse(&resources, "linux.resources").unwrap_err().to_string();
+    assert!(error.starts_with("linux.resources.hugepageLimits[0].pageSize: "), "{error}");
+}
+
+#[test]
 fn zeros_that_say_nothing_are_not_written() {
     let json = r#"{"memory":{"limit":0,"swap":0,"reservation":0},"blockIO":{"weight":0},
                    "cpu":{"shares":0,"quota":0,"period":0,"cpus":"","mems":""}}"#;
@@ -89,6 +99,20 @@ fn v1_writes_the_values_as_they_are() {
             r#"{"network":{"classID":1048577,"priorities":[{"name":"eth0","priority":500}]},"rdma":{"mlx5_1":{"hcaHandles":3,"hcaObjects":10000}}}"#
         ),
         ["net_cls.classid=1048577", "net_prio.ifpriomap=eth0 500", "rdma.max=mlx5_1 hca_handle=3 hca_object=10000"]
+    );
+}
+
+#[test]
+fn block_io_has_the_files_that_its_kernel_has() {
+    let json = r#"{"blockIO":{"weight":200,"leafWeight":300,"weightDevice":[{"major":8,"minor":0,"weight":20,"leafWeight":30}]}}"#;
+    assert_eq!(
+        on_v1(json),
+        ["blkio.weight=200", "blkio.leaf_weight=300", "blkio.weight_device=8:0 20", "blkio.leaf_weight_device=8:0 30"]
+    );
+    let elsewhere: Vec<_> = v1::writes(&limits(json)).unwrap().iter().filter_map(|w| w.instead.clone()).collect();
+    assert_eq!(
+        elsewhere.iter().map(|(file, _)| *file).collect::<Vec<_>>(),
+        ["blkio.bfq.weight", "blkio.bfq.weight_device"]
     );
 }
 

@@ -154,6 +154,19 @@ cases! {
         c.must_not_exist()?;
     }
 
+    /// The hook sleeps for two minutes with a timeout of one second: it is called, and `delete` succeeds long before.
+    ["hooks.timeout", "lifecycle.poststop-fails"]
+    fn a_poststop_hook_that_takes_longer_than_its_timeout_is_ended(t) {
+        let b = t.bundle()?;
+        let mut entry = b.hook_entry("poststop", "h", &["hang"]);
+        entry["timeout"] = serde_json::json!(1);
+        let c = b.set("/hooks/poststop/-", entry).start()?;
+        c.finish()?;
+        c.delete()?;
+        equal("hooks that were called", c.hook_names()?, ["h"])?;
+        c.must_not_exist()?;
+    }
+
     /// When a createRuntime hook fails, the lifecycle goes on at its step 12 and 13: poststop hooks are called.
     ["lifecycle.create-runtime-fails", "lifecycle.poststop"]
     fn poststop_hooks_are_called_after_a_failed_create_runtime_hook(t) {
