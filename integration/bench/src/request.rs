@@ -124,3 +124,29 @@ fn installed(name: &str) -> Result<PathBuf> {
     let found = dirs.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists());
     found.with_context(|| format!("{name} is not installed"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Result<Option<Request>> {
+        Request::read(words.iter().map(ToString::to_string))
+    }
+
+    #[test]
+    fn only_some_operations_are_measured_in_the_plain_scenario() {
+        let request = read(&["--runtime", "x=/bin/sh", "--only", "run,exec", "--rounds", "50"]).unwrap().unwrap();
+        assert_eq!((request.runtimes[0].name.as_str(), request.rounds), ("x", 50));
+        assert!(request.wants("run") && request.wants("exec") && !request.wants("list"));
+        assert!(request.sets("plain") && !request.sets("memory"));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_refused_with_what_there_is() {
+        let error = |words: &[&str]| read(words).unwrap_err().to_string();
+        assert!(error(&["--only", "runs"]).contains("\"runs\" is none of run, "));
+        assert!(error(&["--fast"]).contains("--rounds N"));
+        assert!(error(&["--rounds"]).contains("needs a value"));
+        assert!(read(&["--help"]).unwrap().is_none());
+    }
+}

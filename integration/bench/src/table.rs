@@ -91,3 +91,23 @@ fn in_order(figures: &Figures) -> Vec<&Series> {
 pub(crate) fn milliseconds(nanoseconds: u64) -> String {
     format!("{:.2}", nanoseconds as f64 / 1e6)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_an_operation_stand_together_with_the_floor_first() {
+        let mut figures = Figures::default();
+        for (operation, subject, wall) in
+            [("run", "crun", 4_000_000), ("exec", "orlop", 1), ("run", "orlop", 1_000_000), ("run", FLOOR, 500_000)]
+        {
+            figures.add("plain", operation, subject, Sample { wall, ..Sample::default() });
+        }
+        let rows: Vec<String> = csv(&figures).lines().skip(1).map(|l| l.split(",1,").next().unwrap().into()).collect();
+        assert_eq!(rows, ["plain,run,floor", "plain,run,orlop", "plain,run,crun", "plain,exec,orlop"]);
+        let text = markdown(&figures);
+        assert!(text.contains("### plain"));
+        assert!(text.contains("|  | orlop | 1.00 | 1.00 | 1.00 | 0.00 | 0 | 0 | 0.25 |  | 2.00 |  |"), "{text}");
+    }
+}
