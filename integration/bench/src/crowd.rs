@@ -37,6 +37,7 @@ impl Bench<'_> {
             for round in 0..=self.request.rounds {
                 for turn in 0..lines.len() {
                     let (who, slots) = &lines[(turn + round) % lines.len()];
+                    std::thread::sleep(self.request.gap);
                     let begun = slots.iter().enumerate().map(|(slot, words)| self.gauge.begin(words, slot));
                     for running in begun.collect::<Result<Vec<_>>>()? {
                         for sample in running.end()? {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(crate) const HELP: &str = "\
 usage: bench [OPTION]...
@@ -11,6 +12,7 @@ usage: bench [OPTION]...
                           state, kill, list, version
   --scenario WORD,...     plain, limits, seccomp, mounts, parallel, existing, memory, steps (default: all; with --only: plain)
   --rounds N              how often each is run (default: 30)
+  --gap MS                pause before each measurement, in which the kernel clears away the last container (default: 20)
   --existing N,...        how many containers there are in the scenario `existing` (default: 0,100,1000)
   --programs DIR          where the compiled programs in C are; they are compiled into it if they are not there
   --csv FILE              write the figures as CSV
@@ -24,6 +26,7 @@ pub(crate) struct Request {
     only: Vec<String>,
     scenarios: Vec<String>,
     pub(crate) rounds: usize,
+    pub(crate) gap: Duration,
     pub(crate) existing: Vec<usize>,
     pub(crate) programs: Option<PathBuf>,
     pub(crate) csv: Option<PathBuf>,
@@ -52,6 +55,7 @@ impl Request {
             only: Vec::new(),
             scenarios: Vec::new(),
             rounds: 30,
+            gap: Duration::from_millis(20),
             existing: vec![0, 100, 1000],
             programs: None,
             csv: None,
@@ -66,6 +70,7 @@ impl Request {
                 "--only" => request.only.extend(chosen(&value()?, OPERATIONS)?),
                 "--scenario" => request.scenarios.extend(chosen(&value()?, SCENARIOS)?),
                 "--rounds" => request.rounds = value()?.parse().context("--rounds")?,
+                "--gap" => request.gap = Duration::from_millis(value()?.parse().context("--gap")?),
                 "--existing" => request.existing = numbers(&value()?).context("--existing")?,
                 "--programs" => request.programs = Some(value()?.into()),
                 "--csv" => request.csv = Some(value()?.into()),

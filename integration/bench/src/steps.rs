@@ -28,7 +28,9 @@ impl Bench<'_> {
     pub(crate) fn steps(&mut self) -> Result<()> {
         let mut steps = Steps::default();
         for _ in 0..self.request.rounds {
+            std::thread::sleep(self.request.gap);
             self.trace_orlop(&mut steps)?;
+            std::thread::sleep(self.request.gap);
             self.time_floor(&mut steps)?;
         }
         let mut table = String::from(

@@ -136,6 +136,7 @@ impl<'a> Bench<'a> {
                 if let Some(subject) = &line.clean {
                     subject.forget_filters();
                 }
+                std::thread::sleep(self.request.gap);
                 let samples = self.gauge.measure(&line.words)?;
                 if round > 0 {
                     line.count(&samples, scenario, &mut self.figures);
