@@ -66,6 +66,10 @@ impl Cgroup {
     /// # Errors
     /// A directory that the kernel does not let go within ten seconds.
     pub fn remove(&self) -> Result<()> {
+        if self.unit.is_some() {
+            // systemd asks first, and waits for a minute and a half for those that do not listen.
+            let _ = kill::signal_all(&self.branches, libc::SIGKILL);
+        }
         let stopped = self.unit.as_ref().map_or(Ok(()), Unit::stop);
         let removed = remove::all(&self.branches).at("remove the cgroup");
         stopped.and(removed)

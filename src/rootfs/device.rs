@@ -121,11 +121,12 @@ impl Device {
     /// What stands there already must be the device (config-linux.md, "Devices"); nothing is followed.
     fn found(&self, dir: impl AsFd, name: &str) -> Result<()> {
         let there = file::open_at(dir, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-        if self.is(&fs::stat(&there)?) {
-            return Ok(());
-        }
+        if self.is(&fs::stat(&there)?) { Ok(()) } else { Err(self.mismatch()) }
+    }
+
+    fn mismatch(&self) -> Error {
         let Device { major, minor, .. } = self;
-        Err(Error::system(format!("a file exists there that is not the device {} {major}:{minor}", self.letter())))
+        Error::system(format!("a file exists there that is not the device {} {major}:{minor}", self.letter()))
     }
 
     /// The host's node, as a detached mount of that file alone.
@@ -151,6 +152,12 @@ impl Device {
     fn bind(&self, root: &Root) -> Result<()> {
         let node = self.of_host().at("bind the host's device")?;
         let target = root.create(&self.path, Create::File)?;
+        let there = fs::stat(&target)?;
+        // An empty file is what a container before this one has left to bind to.
+        let empty = there.kind() == libc::S_IFREG && there.size == 0;
+        if !empty && !self.is(&there) {
+            return Err(self.mismatch());
+        }
         Ok(mount::move_mount(&node, &target)?)
     }
 }

@@ -13,7 +13,7 @@ use crate::error::Result;
 pub fn properties(limits: &Limits, unified: bool, version: u32) -> Result<Vec<Property>> {
     let mut list = Vec::new();
     if let Some(rules) = &limits.devices {
-        devices(rules, &mut list)?;
+        devices(rules, unified, &mut list)?;
     }
     match unified {
         true => memory_v2(limits, &mut list)?,
@@ -148,18 +148,18 @@ fn unified_file(file: &str, value: &str, version: u32, list: &mut Vec<Property>)
     }
 }
 
-fn devices(rules: &[Rule], list: &mut Vec<Property>) -> Result<()> {
-    let state = match Exceptions::from_rules(rules, "linux.resources.devices") {
-        Ok(state) => state,
-        // Rules that only a filter can hold: ours alone decides.
-        Err(_) => Exceptions { default_allow: true, list: Vec::new() },
-    };
+fn devices(rules: &[Rule], unified: bool, list: &mut Vec<Property>) -> Result<()> {
+    let unlimited = || Exceptions { default_allow: true, list: Vec::new() };
+    // Rules that only a filter can hold: ours alone decides.
+    let mut state = Exceptions::from_rules(rules, "linux.resources.devices").unwrap_or_else(|_| unlimited());
     let groups = std::fs::read_to_string("/proc/devices").unwrap_or_default();
     let mut allow = Vec::new();
     // What is denied to a container that is allowed the rest, our own filter holds.
     if !state.default_allow {
-        for exception in &state.list {
-            allow.extend(device(exception, &groups));
+        allow.extend(state.list.iter().filter_map(|exception| device(exception, &groups)));
+        // systemd's filter would deny what it has no name for, whatever ours says; on v1 ours is the last word.
+        if unified && allow.len() < state.list.len() {
+            (state, allow) = (unlimited(), Vec::new());
         }
     }
     let policy = if state.default_allow { "auto" } else { "strict" };
@@ -253,9 +253,18 @@ mod tests {
         assert_eq!(group(groups, "block", 8), Some("sd".into()));
         assert_eq!(group(groups, "char", 8), None);
         let mut list = Vec::new();
-        devices(&defaults(), &mut list).unwrap();
+        devices(&defaults(), true, &mut list).unwrap();
         assert_eq!(list[0].1, Value::str("strict"));
         let null = Value::Struct(vec![Value::str("/dev/char/1:3"), Value::str("rwm")]);
         assert!(matches!(&list[1].1, Value::Array(_, entries) if entries.contains(&null)));
+    }
+
+    #[test]
+    fn a_minor_of_every_major_is_left_to_our_own_filter() {
+        let json = r#"{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","minor":7,"access":"r"}]}"#;
+        for (unified, policy) in [(true, "auto"), (false, "strict")] {
+            let list = of(json, unified, 255);
+            assert!(list.contains(&("DevicePolicy".into(), Value::str(policy))), "{list:?}");
+        }
     }
 }
