@@ -111,7 +111,8 @@ cases! {
         plain_paths(t)?;
         let (controller, mount) = hierarchy(t)?;
         let name = format!("climbs-{}", crate::bench::runtime::unique());
-        let path = format!("{}/../../../../{}/{name}", t.bench.cgroup, t.bench.cgroup.trim_start_matches('/'));
+        let up = "../".repeat(20);
+        let path = format!("{}/{up}{}/{name}", t.bench.cgroup, t.bench.cgroup.trim_start_matches('/'));
         let (c, created) = t.bundle()?.set("/linux/cgroupsPath", path).does(&["wait"]).try_create()?;
         if created.succeeded() {
             let place = c.cgroup_dir(controller)?;
@@ -120,6 +121,11 @@ cases! {
             c.stop()?;
             c.delete()?;
         }
+        let outside = std::path::Path::new(&t.bench.cgroup);
+        let escaped = outside.join(&name).exists();
+        // Empty directories of the runtime's.
+        let _ = std::fs::remove_dir(outside.join(&name)).and_then(|()| std::fs::remove_dir(outside));
+        ensure!(!escaped, "a directory was made at {}", outside.join(&name).display());
     }
 
     /// A group with somebody in it: a runtime may take it or refuse it, but must not harm who is there.

@@ -15,6 +15,11 @@ fn device(t: &Trial) -> Result<String> {
     t.needs_root()?;
     t.needs_version(3)?;
     t.needs_enabled("/linux/netDevices/enabled")?;
+    virtual_device(t)
+}
+
+/// The same for any runtime; the caller must be root.
+pub(super) fn virtual_device(t: &Trial) -> Result<String> {
     if Command::new("ip").arg("-V").output().is_err() {
         return skip("this machine has no ip command");
     }

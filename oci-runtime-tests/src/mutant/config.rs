@@ -1,18 +1,19 @@
 //! Runtimes that overlook or confuse a property.
 
-use super::{Act, Defect, Real, Spoil};
+use super::{Act, Defect, Real};
 use anyhow::Result;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// `create` sees the changed config; afterwards the bundle is as it was.
-pub(super) fn create(real: &Real<'_>, spoil: Spoil) -> Result<i32> {
+/// `create` sees the changed config; afterwards the bundle is as it was. The first argument of `spoil` is the bundle.
+pub(super) fn create(real: &Real<'_>, spoil: impl FnOnce(&Path, &mut Value)) -> Result<i32> {
     let words = real.words();
     let bundle = words.iter().rposition(|word| word == "--bundle").and_then(|at| words.get(at + 1));
-    let path = bundle.map_or_else(|| PathBuf::from("."), PathBuf::from).join("config.json");
+    let bundle = bundle.map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let path = bundle.join("config.json");
     let Ok(text) = std::fs::read_to_string(&path) else { return real.run() };
     let Ok(mut config) = serde_json::from_str(&text) else { return real.run() };
-    spoil(&mut config);
+    spoil(&bundle, &mut config);
     std::fs::write(&path, config.to_string())?;
     let status = real.run();
     std::fs::write(&path, text)?;
@@ -52,6 +53,12 @@ fn each_hook(config: &mut Value, change: impl Fn(&mut Value)) {
 fn each_rule(config: &mut Value, change: impl Fn(&mut Value)) {
     for rule in config["linux"]["seccomp"]["syscalls"].as_array_mut().into_iter().flatten() {
         change(rule);
+    }
+}
+
+fn without_namespace(config: &mut Value, kind: &str) {
+    if let Some(list) = config["linux"]["namespaces"].as_array_mut() {
+        list.retain(|entry| entry["type"] != kind);
     }
 }
 
@@ -467,6 +474,47 @@ defects! {
         each_rule(c, |r| if r["action"] == "SCMP_ACT_NOTIFY" { r["action"] = json!("SCMP_ACT_ERRNO"); });
     }
     the_seccomp_metadata_are_ignored ["seccomp_notify"] |c| { drop(c, "/linux/seccomp/listenerMetadata"); }
+    limits_of_priorities_are_unknown ["rlimits"] |c| {
+        for limit in c["process"]["rlimits"].as_array_mut().into_iter().flatten() {
+            if limit["type"] == "RLIMIT_NICE" || limit["type"] == "RLIMIT_RTPRIO" { limit["type"] = json!("RLIMIT_PRIORITY"); }
+        }
+    }
+    infinite_limits_are_large_ones ["rlimits"] |c| {
+        for limit in c["process"]["rlimits"].as_array_mut().into_iter().flatten() {
+            for value in ["soft", "hard"] { if limit[value] == json!(u64::MAX) { limit[value] = json!(1_u64 << 40); } }
+        }
+    }
+    a_console_size_needs_a_terminal ["terminal"] |c| {
+        if c["process"]["consoleSize"].is_object() && c["process"]["terminal"] != true { c["process"] = json!(7); }
+    }
+    there_is_always_a_console ["terminal"] |c| {
+        if let Some(list) = c["mounts"].as_array_mut() {
+            list.push(json!({"destination": "/dev/console", "type": "bind", "source": "/dev/null", "options": ["bind"]}));
+        }
+    }
+    an_absolute_root_path_is_in_the_bundle ["root"] |c| {
+        if let Some(path) = c["root"]["path"].as_str().and_then(|path| path.strip_prefix('/')) { c["root"]["path"] = json!(path.to_owned()); }
+    }
+    a_readonly_root_has_no_devices ["root"] |c| {
+        if c["root"]["readonly"] == true { c["linux"]["maskedPaths"] = json!(["/dev"]); }
+    }
+    dev_tty_is_dev_null ["devices"] |c| { c["linux"]["maskedPaths"] = json!(["/dev/tty"]); }
+    unlimited_is_no_limit_to_ask_for ["limits"] |c| {
+        if c["linux"]["resources"].to_string().contains(":-1") { c["process"] = json!(7); }
+    }
+    the_memory_nodes_are_others ["limits"] |c| {
+        if c["linux"]["resources"]["cpu"]["mems"].is_string() { c["linux"]["resources"]["cpu"]["mems"] = json!("77"); }
+    }
+    rare_settings_of_memory_are_refused ["limits"] |c| {
+        let memory = &c["linux"]["resources"]["memory"];
+        if !memory["useHierarchy"].is_null() || !memory["checkBeforeUpdate"].is_null() { c["process"] = json!(7); }
+    }
+    kernel_memory_keeps_the_program_from_running ["limits"] |c| {
+        if !c["linux"]["resources"]["memory"]["kernel"].is_null() {
+            c["linux"]["resources"]["memory"]["kernel"] = Value::Null; c["process"]["args"] = json!(["/probe"]); }
+    }
+    the_network_namespace_is_not_made ["namespaces"] |c| { without_namespace(c, "network"); }
+    the_ipc_namespace_is_not_made ["namespaces"] |c| { without_namespace(c, "ipc"); }
     properties_of_wrong_type_are_left_out ["annotations" "user" "capabilities" "rlimits" "limits" "root" "state" "mounts" "sysctl"] |c| {
         if !c["process"].is_object() { drop(c, "/process"); }
         for (pointer, right) in [

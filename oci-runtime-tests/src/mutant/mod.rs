@@ -1,6 +1,7 @@
 //! Defects, to see whether the suite finds them: the suite itself stands before a runtime and spoils what goes through.
 
 mod config;
+mod host;
 mod operation;
 mod record;
 
@@ -71,6 +72,7 @@ impl Real<'_> {
 fn all() -> Vec<Defect> {
     let mut all = config::defects();
     all.extend(operation::defects());
+    all.extend(host::defects());
     all
 }
 
@@ -80,7 +82,7 @@ pub(crate) fn stand_in(words: &[OsString]) -> Result<ExitCode> {
     let real = Real { path, args };
     let defect = all().into_iter().find(|defect| *name == *defect.name).context("no such defect")?;
     let status = match defect.act {
-        Act::Config(spoil) if real.operation() == "create" => config::create(&real, spoil)?,
+        Act::Config(spoil) if real.operation() == "create" => config::create(&real, |_, config| spoil(config))?,
         Act::Config(_) => real.run()?,
         Act::Operation(act) => act(&real)?,
     };

@@ -9,3 +9,21 @@ pub(crate) fn own(fd: RawFd) -> OwnedFd {
     // SAFETY: callers pass numbers fresh from SCM_RIGHTS, which nobody else owns.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
+
+/// A segment of System V shared memory in the suite's IPC namespace, gone with the value.
+pub(crate) struct SharedMemory(i32);
+
+impl SharedMemory {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        // SAFETY: takes numbers only.
+        let id = unsafe { libc::shmget(libc::IPC_PRIVATE, 4096, libc::IPC_CREAT | 0o600) };
+        if id == -1 { Err(std::io::Error::last_os_error()) } else { Ok(SharedMemory(id)) }
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: for IPC_RMID no buffer is looked at.
+        unsafe { libc::shmctl(self.0, libc::IPC_RMID, std::ptr::null_mut()) };
+    }
+}
