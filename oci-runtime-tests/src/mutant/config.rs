@@ -128,6 +128,9 @@ defects! {
     }
     the_io_priority_is_ignored ["scheduling"] |c| { drop(c, "/process/ioPriority"); }
     security_labels_are_ignored ["process"] |c| { drop(c, "/process/apparmorProfile"); drop(c, "/process/selinuxLabel"); }
+    security_labels_are_others ["process"] |c| {
+        if c["process"]["apparmorProfile"].is_string() { c["process"]["apparmorProfile"] = json!("no-such-profile"); }
+    }
     the_affinity_is_that_of_one_cpu ["process" "limits"] |c| { c["linux"]["resources"]["cpu"]["cpus"] = json!("1"); }
     the_terminal_is_ignored ["terminal"] |c| { c["process"]["terminal"] = json!(false); }
     the_console_size_is_ignored ["terminal"] |c| { drop(c, "/process/consoleSize"); }

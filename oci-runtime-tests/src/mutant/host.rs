@@ -6,6 +6,7 @@ use super::{Act, Defect, Real};
 use anyhow::Result;
 use nix::mount::{MsFlags, mount};
 use serde_json::Value;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -92,6 +93,20 @@ fn on_a_terminal(real: &Real<'_>) -> Result<i32> {
     Ok(real.command().stdin(master).status()?.code().unwrap_or(1))
 }
 
+/// After `create` root's group is another user's, and another user's is root's.
+fn exchange_owners(real: &Real<'_>) -> Result<i32> {
+    let mut path = String::new();
+    let status = create(real, |_, c| c["linux"]["cgroupsPath"].as_str().unwrap_or_default().clone_into(&mut path))?;
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+    for mount in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
+        let group = mount.join(path.trim_start_matches('/'));
+        if let Ok(facts) = std::fs::metadata(&group) {
+            std::os::unix::fs::chown(&group, Some(if facts.uid() == 0 { 1000 } else { 0 }), None)?;
+        }
+    }
+    Ok(status)
+}
+
 macro_rules! defects {
     ($($name:ident $groups:expr, |$real:ident| $act:expr;)*) => {
         pub(super) fn defects() -> Vec<Defect> {
@@ -141,5 +156,11 @@ defects! {
     a_strict_filter_is_a_trap &["seccomp"], |r| before_create(r, |_, c| {
         if c["linux"]["seccomp"].to_string().contains("\"setresuid\"") { std::thread::sleep(std::time::Duration::from_secs(60)); }
     });
+    cgroup_paths_climb_out_of_the_hierarchy &["cgroups"], |r| before_create(r, |_, c| {
+        if let Some((_, path)) = c["linux"]["cgroupsPath"].as_str().and_then(|path| path.rsplit_once("../")) {
+            let _ = std::fs::create_dir_all(format!("/{path}"));
+        }
+    });
+    groups_belong_to_others &["cgroups"], |r| if r.operation() == "create" { exchange_owners(r) } else { r.run() };
     groups_stay_after_delete &["cgroups"], |r| if r.operation() == "delete" { Ok(0) } else { r.run() };
 }
