@@ -255,6 +255,18 @@ rt_create box; rt start box; until_true 10 grep -q ready $DIR/bundles/box/out; r
 box two 'sleep 1000 & sleep 1001 & echo ready; wait' '.linux.namespaces |= map(select(.type != "pid"))'
 rt_create two; rt start two; until_true 10 grep -q ready $DIR/bundles/two/out; rt delete --force two; echo "delete $?"; nothing_left
 
+### delete --force waits for nobody who does not wait for his own: exec was killed, and its process has a careless parent
+#= delete 0
+#= nothing left
+#~ not runc: it gives up on such a container, and leaves its cgroups
+bundle box '.process.args = ["sleep", "1000"]'; rt_create box; rt start box
+python3 -u -c 'import ctypes, signal, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1) # PR_SET_CHILD_SUBREAPER
+print(subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL).pid)
+signal.pause()' $RUNTIME_PATH --root $DIR/state exec box sleep 1001 >$DIR/heard & careless=$!
+until_true 10 pgrep -f "^sleep 1001"; kill -9 $(cat $DIR/heard)
+rt delete --force box; echo "delete $?"; kill $careless; nothing_left
+
 ### a joined pid namespace shows its own processes alone
 #= pid ns same
 #= 1 sleep

@@ -88,8 +88,11 @@ fn signal_one(directory: &str, pid: i32, signal: i32) -> Result<()> {
     }
 }
 
-/// Kills what is in a directory (not in those within it) and waits until it has ended, or the deadline is over. Says
-/// whether there was anybody.
+/// How long the end of one process is waited for before the cgroup is tried again: the first process of a pid namespace leaves
+/// its cgroup some time before it has ended.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Kills what is in a directory (not in those within it) and waits for its end for a while. Says whether there was anybody.
 pub(super) fn end_all(directory: &str, deadline: Instant) -> bool {
     let pids = read(&format!("{directory}/cgroup.procs")).unwrap_or_default();
     let pidfds: Vec<OwnedFd> = pids
@@ -109,7 +112,7 @@ pub(super) fn end_all(directory: &str, deadline: Instant) -> bool {
     }
     freezer::thaw_directory(directory);
     for pidfd in &pidfds {
-        let left = deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(1));
+        let left = deadline.saturating_duration_since(Instant::now()).min(WAIT);
         let _ = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], left.as_millis() as i32);
     }
     true

@@ -9,9 +9,12 @@ use crate::log;
 use crate::state::{Entry, Record, Status, Store};
 use crate::sys::process::{self, SingleThreaded};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
-/// How long a killed process may take to be gone, in milliseconds.
-const PATIENCE: i32 = 10_000;
+/// How long a killed process may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long its end is waited for before it is looked at, in milliseconds.
+const LOOK: i32 = 20;
 
 /// `delete`.
 ///
@@ -57,15 +60,23 @@ fn end(record: &Record) -> Result<()> {
     if record.cgroup().frozen().unwrap_or(false) {
         record.cgroup().thaw()?;
     }
-    let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
-    if ready == 0 {
-        return Err(Error::system(format!(
-            "process {} did not end within 10 s of SIGKILL",
-            record.init.map_or(0, |i| i.pid)
-        ))
-        .hint("it waits for a device or a file system (state D)"));
+    let pid = record.init.map_or(0, |init| init.pid);
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], LOOK)?;
+        if ready != 0 || has_left(pid) {
+            return Ok(());
+        }
     }
-    Ok(())
+    Err(Error::system(format!("process {pid} did not end within 10 s of SIGKILL"))
+        .hint("it waits for a device or a file system (state D)"))
+}
+
+/// Whether a killed process has given up its memory, files and namespaces, so that nothing but its number is left: the first
+/// process of a pid namespace keeps that until every other one has been waited for, and those that `exec` brought in have
+/// a parent outside, which may take its time.
+fn has_left(pid: i32) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err_and(|e| e.raw_os_error() == Some(libc::ENOENT))
 }
 
 /// Removes cgroups and state.
