@@ -306,7 +306,9 @@ fn build(
         gate,
         state: &state,
     };
-    launch::launch(plan, inputs, &mut watcher).map_err(|e| match e.kind() {
+    let new_user = matches!(plan.recipe.user, User::Cloned | User::Unshared);
+    let launched = launch::launch(plan, inputs, &mut watcher);
+    launched.map_err(|e| super::rootless::explain(e, new_user)).map_err(|e| match e.kind() {
         Kind::Config => e,
         Kind::Execute => e.at("error during container init").at("unable to start container process"),
         _ => e.at("unable to start container process"),

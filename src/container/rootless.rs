@@ -1,6 +1,7 @@
 //! Whether missing rights are to be expected.
 
 use super::request::Rootless;
+use crate::error::Error;
 use crate::sys::credentials;
 
 /// Whether a cgroup that cannot be made is forgiven, as far as no limit needs it.
@@ -16,4 +17,22 @@ pub(super) fn forgives(asked: Rootless) -> bool {
 fn in_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_ascii_whitespace().ne(["0", "0", "4294967295"])
+}
+
+/// Where Ubuntu's sysctl takes the rights in a new user namespace away from programs without a profile of their own, every
+/// refusal is likely its doing.
+pub(super) fn explain(error: Error, new_user_namespace: bool) -> Error {
+    const SYSCTL: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
+    let refused = matches!(error.errno(), libc::EPERM | libc::EACCES);
+    if !refused || !new_user_namespace || credentials::effective_uid() == 0 || !is_one(SYSCTL) {
+        return error;
+    }
+    error.hint(
+        "the sysctl kernel.apparmor_restrict_unprivileged_userns is 1, and then user namespaces need an AppArmor profile: \
+         load packaging/apparmor.d/orlop",
+    )
+}
+
+fn is_one(sysctl: &str) -> bool {
+    std::fs::read_to_string(sysctl).is_ok_and(|value| value.trim() == "1")
 }
