@@ -58,3 +58,14 @@ pod=$(cri pod pod orlop orlop.init=true); c=$(cri container $pod c 0 sh -c 'slee
 pod=$(cri pod pod orlop); c=$(cri container $pod c 0 sleep 1000)
 pid=$(cat $DIR/containerd.pid); kill -9 $pid; until_gone $pid; engine_daemon; until_true 30 cri version
 cri state $c; cri exec $c echo still here; cri stop $c 0; cri rm $c; cri rmp $pod; echo "status $?"
+
+### CRI-O's configuration and the RuntimeClass name the same handler
+#= /usr/local/sbin/orlop oci
+#= handler orlop
+/usr/bin/python3 - <<PYTHON
+import tomllib
+runtimes = tomllib.load(open("$HERE/../packaging/crio/50-orlop.conf", "rb"))["crio"]["runtime"]["runtimes"]
+handler = next(line.split()[1] for line in open("$HERE/../packaging/kubernetes/runtimeclass.yaml") if line.startswith("handler:"))
+print("handler", handler)
+print(runtimes[handler]["runtime_path"], runtimes[handler]["runtime_type"])
+PYTHON
