@@ -42,16 +42,4 @@ impl Joiner {
         }
         Ok(())
     }
-
-    /// Moves a process, by its pid, into the unified cgroup: where `clone3` could not put it there.
-    ///
-    /// # Errors
-    /// The move is refused.
-    pub fn move_unified(&self, pid: i32) -> Result<()> {
-        if let Some(directory) = &self.unified {
-            let procs = file::open_at(directory, "cgroup.procs", libc::O_WRONLY, 0)?;
-            file::write(procs, pid.to_string().as_bytes())?;
-        }
-        Ok(())
-    }
 }
