@@ -2,7 +2,9 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 /// The version of the runtime specification.
 pub(crate) const SPEC: &str = "1.3.0";
@@ -53,12 +55,18 @@ impl Caller {
     /// The directory of the containers' state: below `/run`, or below the user's own where `/run` is not ours to write.
     pub(crate) fn default_root(&self) -> PathBuf {
         let name = if self.role == Role::Orlop { "orlop" } else { &self.name };
-        let own = || env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-        match own() {
-            Some(dir) if is_rootless() => Path::new(&dir).join(name),
-            _ => Path::new("/run").join(name),
-        }
+        let asked = || env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let own = if is_rootless() { asked().or_else(session_directory) } else { None };
+        own.unwrap_or_else(|| PathBuf::from("/run")).join(name)
     }
+}
+
+/// Where systemd puts a user's XDG_RUNTIME_DIR, for those who come without the variable, as by sudo or cron.
+fn session_directory() -> Option<PathBuf> {
+    let uid = orlop::sys::credentials::effective_uid();
+    let directory = PathBuf::from(format!("/run/user/{uid}"));
+    let owner = directory.symlink_metadata().ok().filter(Metadata::is_dir).map(|found| found.uid());
+    (uid != 0 && owner == Some(uid)).then_some(directory)
 }
 
 /// Whether we lack the rights of the machine's root: not uid 0, or uid 0 of a user namespace that a user made.
