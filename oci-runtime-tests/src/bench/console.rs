@@ -15,7 +15,6 @@ pub(crate) struct Receiver {
 
 pub(crate) struct Message {
     pub(crate) text: String,
-
     pub(crate) files: Vec<OwnedFd>,
     /// Is the connection at its end after this message?
     pub(crate) closed: bool,
@@ -56,6 +55,8 @@ fn read_all(stream: &UnixStream) -> Result<Message> {
             match recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
                 Ok(received) => received,
                 Err(nix::errno::Errno::EAGAIN) => break,
+                // With a time limit, to be stopped and continued is an interruption.
+                Err(nix::errno::Errno::EINTR) => continue,
                 Err(error) => bail!("receive: {error}"),
             };
         for control in received.cmsgs()? {

@@ -123,8 +123,8 @@ cases! {
         }
         let outside = std::path::Path::new(&t.bench.cgroup);
         let escaped = outside.join(&name).exists();
-        // Empty directories of the runtime's.
-        let _ = std::fs::remove_dir(outside.join(&name)).and_then(|()| std::fs::remove_dir(outside));
+        // No group, but common files where the runtime took it for one.
+        let _ = std::fs::remove_dir_all(outside);
         ensure!(!escaped, "a directory was made at {}", outside.join(&name).display());
     }
 
