@@ -2,6 +2,7 @@
 
 mod config;
 mod host;
+mod linux;
 mod operation;
 mod record;
 
@@ -71,6 +72,7 @@ impl Real<'_> {
 
 fn all() -> Vec<Defect> {
     let mut all = config::defects();
+    all.extend(linux::defects());
     all.extend(operation::defects());
     all.extend(host::defects());
     all
