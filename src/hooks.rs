@@ -6,7 +6,7 @@ use crate::sys::memory::{self, MemoryFile};
 use crate::sys::process::{self, Clone, Cloned, Ended, SingleThreaded};
 use crate::sys::{self, Failure};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// A checked hook.
@@ -115,13 +115,29 @@ fn check(written: &Written<'_>) -> std::result::Result<Hook, (String, String)> {
 /// # Errors
 /// The text names the hook, how it ended and what it wrote.
 pub fn run(proof: &SingleThreaded, moment: Moment, hooks: &[Hook], state: &[u8]) -> Result<()> {
+    run_for(None, proof, moment, hooks, state)
+}
+
+/// As [`run`], for as long as the process of the pidfd `container` lives: without it a hook has nothing to wait for any more,
+/// and is killed.
+///
+/// # Errors
+/// Those of [`run`], and the end of that process.
+pub fn run_for(
+    container: Option<BorrowedFd<'_>>,
+    proof: &SingleThreaded,
+    moment: Moment,
+    hooks: &[Hook],
+    state: &[u8],
+) -> Result<()> {
     for (n, hook) in hooks.iter().enumerate() {
-        run_one(proof, hook, state).with(|| format!("error running {} hook #{n} ({:?})", moment.word(), hook.path))?;
+        run_one(container, proof, hook, state)
+            .with(|| format!("error running {} hook #{n} ({:?})", moment.word(), hook.path))?;
     }
     Ok(())
 }
 
-fn run_one(proof: &SingleThreaded, hook: &Hook, state: &[u8]) -> Result<()> {
+fn run_one(container: Option<BorrowedFd<'_>>, proof: &SingleThreaded, hook: &Hook, state: &[u8]) -> Result<()> {
     let stdin = memory::memfd("orlop-state", MemoryFile::Data)?;
     sys::file::write_all(&stdin, state)?;
     // A hook gets the state as a file of its own that begins at the start, whatever it reads with.
@@ -132,11 +148,11 @@ fn run_one(proof: &SingleThreaded, hook: &Hook, state: &[u8]) -> Result<()> {
         Cloned::Child => execute(hook, &stdin, &output),
         Cloned::Parent(pid, pidfd) => (pid, pidfd),
     };
-    let ended = wait(pid, &pidfd, hook.timeout)?;
-    match ended {
-        Some(Ended::Exited(0)) => Ok(()),
-        Some(ended) => Err(Error::system(format!("{}{}", describe(ended), said(&output)))),
-        None => Err(Error::system(format!(
+    match wait(pid, &pidfd, hook.timeout, container)? {
+        Outcome::Ended(Ended::Exited(0)) => Ok(()),
+        Outcome::Ended(ended) => Err(Error::system(format!("{}{}", describe(ended), said(&output)))),
+        Outcome::Orphaned => Err(Error::system("was killed, as the container's process had ended")),
+        Outcome::Late => Err(Error::system(format!(
             "did not end within its timeout of {} s and was killed{}",
             hook.timeout.unwrap_or_default().as_secs(),
             said(&output)
@@ -170,21 +186,37 @@ fn redirect(stdin: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), Failur
     sys::file::close_range(3, i32::MAX, true)
 }
 
-/// Waits for the hook; None if its time was over and it was killed.
-fn wait(pid: process::Pid, pidfd: &OwnedFd, timeout: Option<Duration>) -> Result<Option<Ended>> {
+/// How the wait for a hook ended.
+enum Outcome {
+    /// It ended by itself.
+    Ended(Ended),
+    /// Its time was over and it was killed.
+    Late,
+    /// The container's process ended and it was killed.
+    Orphaned,
+}
+
+/// Waits for the hook.
+fn wait(
+    pid: process::Pid,
+    pidfd: &OwnedFd,
+    timeout: Option<Duration>,
+    container: Option<BorrowedFd<'_>>,
+) -> Result<Outcome> {
     let deadline = timeout.map(|time| std::time::Instant::now() + time);
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
         // A millisecond more, so that a rounded-down wait does not become a busy one.
         let milliseconds = left.map_or(-1, |left| i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX));
-        let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], milliseconds)?;
+        let watched = [(Some(pidfd.as_fd()), libc::POLLIN), (container, libc::POLLIN)];
+        let [ready, orphaned] = process::poll(watched, milliseconds)?;
         if ready != 0 {
-            return Ok(Some(process::wait(pid)?));
+            return Ok(Outcome::Ended(process::wait(pid)?));
         }
-        if left.is_some_and(|left| left.is_zero()) {
+        if orphaned != 0 || left.is_some_and(|left| left.is_zero()) {
             process::pidfd_send_signal(pidfd, libc::SIGKILL)?;
             process::wait(pid)?;
-            return Ok(None);
+            return Ok(if orphaned != 0 { Outcome::Orphaned } else { Outcome::Late });
         }
     }
 }

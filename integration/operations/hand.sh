@@ -154,12 +154,20 @@ box box 'echo ran' '.hooks.poststart = [{path: "/bin/false"}]'; rt_run box >/dev
 #= status 1
 box box true '.hooks.createRuntime = [{path: "/bin/sleep", args: ["sleep", "100"], timeout: 1}]'; rt_create box; echo "status $?"; rt delete --force box; nothing_left
 
-### while create hangs in a hook, state answers and delete --force works
+### while create hangs in a hook, state answers, and kill and delete --force work
+#= creating
+#= delete 0
+#= kill 0
+#= create 1
+#= the container's process had ended
 #= nothing left
 #~ not runc: it leaves the hook running
 box box true '.hooks.createRuntime = [{path: "/bin/sleep", args: ["sleep", "100"]}]'
 rt_create box & job=$!
-until_true 10 pgrep -f '^sleep 100'; rt state box | jq -r .status; timeout 5 "$RUNTIME_PATH" --root $DIR/state delete --force box; echo "delete $?"; wait $job; nothing_left
+until_true 10 pgrep -f '^sleep 100'; rt state box | jq -r .status; timeout 5 "$RUNTIME_PATH" --root $DIR/state delete --force box; echo "delete $?"; wait $job; echo "create $?"; nothing_left
+rt_create box & job=$!
+until_true 10 pgrep -f '^sleep 100'; timeout 5 "$RUNTIME_PATH" --root $DIR/state kill box KILL; echo "kill $?"; wait $job; echo "create $?"
+output box | grep -o "the container's process had ended"; rt delete --force box; nothing_left
 
 ### start of a container whose program cannot be executed is an error, and so is a second start
 #~ loose
@@ -287,16 +295,20 @@ rt delete --force two; rt delete --force one; nothing_left
 
 ### rounds of create, start, kill and delete leave nothing
 #= nothing left
+#= failed 0
+#= everything is as before
 #~ seconds 600
-bundle box '.process.args = ["sleep", "100"]'; failed=0
-for round in $(seq ${SOAK_ROUNDS:-50}); do rt_create box && rt start box && rt kill box KILL && until_stopped box && rt delete box || failed=$((failed + 1)); done; echo "failed $failed"; nothing_left
+bundle box '.process.args = ["sleep", "100"]'; failed=0; mkdir -p $DIR/state; : > $DIR/bundles/box/out; everything | sort -u > $DIR/before
+for round in $(seq ${SOAK_ROUNDS:-50}); do rt_create box && rt start box && rt kill box KILL && until_stopped box && rt delete box || failed=$((failed + 1)); done; echo "failed $failed"; nothing_left; everything_is $DIR/before
 
 ### many containers in parallel leave nothing
 #= nothing left
+#= everything is as before
 #~ seconds 600
-n=${SOAK_PARALLEL:-40}; for i in $(seq $n); do bundle box$i '.process.args = ["sleep", "100"]'; done
+n=${SOAK_PARALLEL:-40}; for i in $(seq $n); do bundle box$i '.process.args = ["sleep", "100"]'; : > $DIR/bundles/box$i/out; done
+mkdir -p $DIR/state; everything | sort -u > $DIR/before
 one() { rt_create box$1 && rt start box$1 && rt kill box$1 KILL && until_stopped box$1 && rt delete box$1 || echo "box$1 failed"; }
-for i in $(seq $n); do one $i & [ $((i % 50)) -ne 0 ] || wait; done; wait; nothing_left
+for i in $(seq $n); do one $i & [ $((i % 50)) -ne 0 ] || wait; done; wait; nothing_left; everything_is $DIR/before
 
 ### the same id in parallel: one wins
 #= 1 created

@@ -20,7 +20,7 @@ use crate::state::{self, Entry, ProcessId, Record, Status, Store};
 use crate::sys::process::{self, Pid, SingleThreaded};
 use crate::sys::{self, credentials, file};
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -370,8 +370,9 @@ impl Watch for Watcher<'_> {
 
     fn built(&mut self, pid: Pid) -> Result<()> {
         let state = hook_state(self.record, Status::Creating, pid);
+        let init = process::pidfd_open(pid)?;
         for moment in [Moment::Prestart, Moment::CreateRuntime] {
-            hooks::run(self.proof, moment, self.plan.hooks.at(moment), &state)?;
+            hooks::run_for(Some(init.as_fd()), self.proof, moment, self.plan.hooks.at(moment), &state)?;
         }
         Ok(())
     }
