@@ -355,3 +355,21 @@ one() { docker run --rm $IMAGE true >/dev/null 2>>$DIR/failures || echo "run $1"
 : > $DIR/failures
 for i in $(seq ${SOAK_RUNS:-12}); do one $i & [ $((i % 4)) -ne 0 ] || wait; done; wait
 echo "failed $(grep -c ^run $DIR/failures)"; head -5 $DIR/failures
+
+### userns-remap: containers in a user namespace of the daemon's choosing
+#= 0     200000      65536
+#= uid=0(root)
+#= written
+#= owner 200000
+#~ seconds 180
+remap() { pid=$(cat $DIR/docker.pid); kill $pid; until_gone $pid; jq "$1" $DIR/daemon.json > $DIR/daemon.new; mv $DIR/daemon.new $DIR/daemon.json; engine_daemon; }
+echo games:200000:65536 > $DIR/subid
+nsenter -t $(cat $DIR/holder.pid) -m sh -c "mount --bind $DIR/subid /etc/subuid; mount --bind $DIR/subid /etc/subgid"
+remap '."userns-remap" = "games"'; docker load -q -i $DIR/image.tar >/dev/null
+run $IMAGE cat /proc/self/uid_map; run $IMAGE id
+run -v remapped:/v $IMAGE sh -c 'echo written > /v/file; cat /v/file'
+docker run -d --name mapped $IMAGE sleep 1000 >/dev/null; docker exec mapped sh -c 'id -u; cat /proc/self/gid_map'
+stat -c 'owner %u' /proc/$(docker inspect -f '{{.State.Pid}}' mapped)/root/bin
+says run --privileged $IMAGE true 2>&1 | grep -o 'privileged mode is incompatible with user namespaces'
+docker rm -f mapped >/dev/null; docker volume rm remapped >/dev/null; remap 'del(."userns-remap")'
+nsenter -t $(cat $DIR/holder.pid) -m umount /etc/subuid /etc/subgid
