@@ -235,7 +235,7 @@ impl Store {
     pub fn read(&self, id: &str) -> Result<Record> {
         let path = self.directory(id).join("state.json");
         match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY) {
-            Ok(fd) => parse(&file::read_to_end(fd, LARGEST)?).with(|| format!("{path:?}")),
+            Ok(fd) => parse(&file::read_regular(fd, LARGEST)?).with(|| format!("{path:?}")),
             Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent()),
             Err(e) => Err(e.into()),
         }
@@ -359,10 +359,11 @@ impl Entry {
         let here = sys::namespace::identity(&self.directory)?;
         let there = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW);
         if there.and_then(sys::namespace::identity).is_ok_and(|there| there == here) {
-            for name in ["state.json", ".state.json", "config.json", "gate"] {
+            for name in ["state.json", "config.json"] {
                 let _ = file::unlink_at(&self.directory, name, 0);
             }
             match std::fs::remove_dir(&self.path) {
+                // The gate, or what a killed command has left.
                 Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
                     std::fs::remove_dir_all(&self.path).call(|| format!("remove {:?}", self.path))?;
                 }

@@ -23,7 +23,7 @@ pub struct Branch {
     pub parents: usize,
 }
 
-fn is_zero(n: &usize) -> bool {
+pub(super) fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 

@@ -3,7 +3,7 @@
 use super::branch::Branch;
 use super::devices::Rule;
 use super::join::Joiner;
-use super::layout::{Layout, Mode};
+use super::layout::{Layout, Mode, standard_mount};
 use super::place::Place;
 use super::plan::Plan;
 use super::scope::{self, Pending};
@@ -16,12 +16,64 @@ use serde::{Deserialize, Serialize};
 
 /// What a later process needs to find the cgroup again: a part of the container's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Record {
     /// One for each hierarchy; none where the container has no cgroup of its own.
     pub branches: Vec<Branch>,
     /// The unit, where systemd has made the cgroup.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
+}
+
+/// A record as JSON. Mostly all branches lie where distributions mount the hierarchies, at one path: then their names say
+/// all, in a third of the bytes, which every command reads.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Written {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    path: String,
+    #[serde(skip_serializing_if = "super::branch::is_zero")]
+    parents: usize,
+    /// The controllers of each, with commas between; an empty one is the unified hierarchy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hierarchies: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    branches: Vec<Branch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<Unit>,
+}
+
+impl From<Record> for Written {
+    fn from(record: Record) -> Written {
+        let Record { branches, unit } = record;
+        let Some(Branch { path, parents, .. }) = branches.first().cloned() else {
+            return Written { unit, ..Written::default() };
+        };
+        let hierarchies: Vec<String> = branches.iter().map(|branch| branch.controllers.join(",")).collect();
+        let short = Written { path, parents, hierarchies, branches: Vec::new(), unit };
+        if short.places().eq(branches.iter().cloned()) {
+            return short;
+        }
+        Written { branches, unit: short.unit, ..Written::default() }
+    }
+}
+
+impl From<Written> for Record {
+    fn from(written: Written) -> Record {
+        let branches = if written.branches.is_empty() { written.places().collect() } else { written.branches };
+        Record { branches, unit: written.unit }
+    }
+}
+
+impl Written {
+    /// The branches that the names stand for.
+    fn places(&self) -> impl Iterator<Item = Branch> {
+        let alone = self.hierarchies.len() == 1;
+        self.hierarchies.iter().map(move |names| {
+            let controllers = names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            let mount = standard_mount(names, alone);
+            Branch { controllers, mount, path: self.path.clone(), parents: self.parents }
+        })
+    }
 }
 
 /// A container's cgroup. Without branches the container has none, and there is nothing to do.

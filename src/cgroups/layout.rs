@@ -67,14 +67,18 @@ impl Layout {
         let members = Membership::parse_all(&read_text(file)?);
         let unified_only = magic_of(ROOT).is_ok_and(|magic| magic == CGROUP2_MAGIC);
         let mut mounts = None;
-        let mut hierarchies = Vec::with_capacity(members.len());
+        let mut hierarchies: Vec<Hierarchy> = Vec::with_capacity(members.len());
         for member in members {
+            // The kernel lists the unified hierarchy, last, also where nobody has mounted it. Beside v1 it is looked for at
+            // its one place alone: it has no controllers, and a pass over all mounts is dear.
+            let optional = member.controllers.is_empty() && !hierarchies.is_empty();
             if unified_only && !member.controllers.is_empty() {
                 // A v1 hierarchy beside a v2 root is somebody's private one.
                 continue;
             }
             let found = match standard_place(&member.controllers, unified_only) {
                 Some(mount) => Some((mount, None)),
+                None if optional => None,
                 None => mounted_place(&member.controllers, &mut mounts)?,
             };
             if let Some((mount, root)) = found {
@@ -151,6 +155,15 @@ fn in_first_cgroup_namespace() -> bool {
 fn directory_name(controllers: &[String]) -> String {
     let names: Vec<&str> = controllers.iter().map(|c| c.strip_prefix("name=").unwrap_or(c)).collect();
     names.join(",")
+}
+
+/// Where distributions mount a hierarchy by its controllers (with commas between); `alone`: it is the only one.
+pub(super) fn standard_mount(controllers: &str, alone: bool) -> String {
+    match controllers {
+        "" if alone => ROOT.to_owned(),
+        "" => format!("{ROOT}/unified"),
+        names => format!("{ROOT}/{}", names.strip_prefix("name=").unwrap_or(names)),
+    }
 }
 
 /// The standard mount point of a hierarchy, if it is there.

@@ -492,3 +492,31 @@ fn an_existing_parent_without_controllers_is_made_fit() {
     fixture.cgroup.kill_all(libc::SIGKILL).unwrap();
     eventually("killed at once", || fixture.cgroup.processes().unwrap().is_empty());
 }
+
+#[test]
+fn a_record_is_short_where_all_is_as_distributions_have_it_and_whole_elsewhere() {
+    let branch = |controllers: &[&str], mount: &str| Branch {
+        controllers: controllers.iter().map(|name| name.to_string()).collect(),
+        mount: mount.into(),
+        path: "/a/b,c".into(),
+        parents: 1,
+    };
+    let both = |branches: Vec<Branch>| {
+        let record = Record { branches, unit: None };
+        let json = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record, "{json}");
+        json
+    };
+    let (cpu, systemd) = (
+        branch(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
+        branch(&["name=systemd"], "/sys/fs/cgroup/systemd"),
+    );
+    let unified = branch(&[], "/sys/fs/cgroup/unified");
+    let short = r#"{"path":"/a/b,c","parents":1,"hierarchies":["cpu,cpuacct","name=systemd",""]}"#;
+    assert_eq!(both(vec![cpu.clone(), systemd, unified.clone()]), short);
+    assert_eq!(both(vec![branch(&[], "/sys/fs/cgroup")]), r#"{"path":"/a/b,c","parents":1,"hierarchies":[""]}"#);
+    assert!(both(vec![unified]).contains("mount"));
+    assert!(both(vec![cpu.clone(), branch(&["pids"], "/elsewhere/pids")]).contains("/elsewhere"));
+    assert!(both(vec![Branch { path: "/other".into(), ..cpu.clone() }, cpu]).contains("/other"));
+    assert_eq!(both(Vec::new()), "{}");
+}

@@ -12,8 +12,8 @@ use std::path::Path;
 pub(super) enum Give {
     /// To the listener of this socket.
     To(std::path::PathBuf),
-    /// To this end of a pair, which we show.
-    Ours(OwnedFd),
+    /// To ourselves: we show it.
+    Ours,
     /// Nowhere: a detached container without a socket must have no terminal.
     Nowhere,
 }
@@ -29,21 +29,24 @@ pub(super) fn detached(request: &CreateRequest) -> Result<Give> {
 impl Give {
     /// The size of our own terminal, if that shows the container's.
     pub(super) fn size(&self) -> Option<Size> {
-        matches!(self, Give::Ours(_)).then(super::terminal::own_size)
+        matches!(self, Give::Ours).then(super::terminal::own_size)
     }
 
-    /// The socket for the child.
+    /// The socket for the child, and, where we show the terminal, the other end of it.
     ///
     /// # Errors
     /// A terminal without anybody to show it, or the other way round; in runc's words.
-    pub(super) fn check(self, has_terminal: bool) -> Result<Option<OwnedFd>> {
+    pub(super) fn check(self, has_terminal: bool) -> Result<(Option<OwnedFd>, Option<OwnedFd>)> {
         let problem = |text: &str| Err(Error::new(Kind::Config, text));
         match (self, has_terminal) {
             (Give::Nowhere, true) => problem("cannot allocate tty if runc will detach without setting console socket"),
             (Give::To(_), false) => problem("cannot use console socket if runc will not detach or allocate tty"),
-            (Give::To(path), true) => connect(&path).at("--console-socket").map(Some),
-            (Give::Ours(end), true) => Ok(Some(end)),
-            (Give::Ours(_) | Give::Nowhere, false) => Ok(None),
+            (Give::To(path), true) => Ok((Some(connect(&path).at("--console-socket")?), None)),
+            (Give::Ours, true) => {
+                let (ours, theirs) = socket::pair(libc::SOCK_STREAM)?;
+                Ok((Some(theirs), Some(ours)))
+            }
+            (Give::Ours | Give::Nowhere, false) => Ok((None, None)),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Context as _, Error, IoContext, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::log;
 use crate::namespaces::recipe::User;
-use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices};
+use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices, Place};
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{self, Label, Plan};
 use crate::process::program::Program;
@@ -41,6 +41,8 @@ pub(super) struct Made {
     pub(super) hooks: Hooks,
     /// What the running program says is passed on from here.
     pub(super) notice: Option<Notice>,
+    /// Where the terminal's master comes, if we show it.
+    pub(super) terminal: Option<OwnedFd>,
 }
 
 /// `create`.
@@ -73,8 +75,8 @@ pub(super) fn make(
     log::step("check the configuration");
     let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited)?;
     let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
-    parts.plan.shown_on = console.size();
-    let console = console.check(has_terminal)?;
+    parts.plan.shown_on = if has_terminal { console.size() } else { None };
+    let (console, terminal) = console.check(has_terminal)?;
     parts.plan.reports_ready = until == Until::Gate;
     parts.plan.waits_at_gate = until == Until::Gate;
     parts.notifies = notifies;
@@ -91,7 +93,7 @@ pub(super) fn make(
             return Err(error);
         }
     };
-    let made = Made { launched, entry, record, hooks: parts.plan.hooks, notice: parts.notice };
+    let made = Made { launched, entry, record, hooks: parts.plan.hooks, notice: parts.notice, terminal };
     match hand_over(request, receiver, &made.launched) {
         Ok(()) => Ok(made),
         Err(error) => {
@@ -281,7 +283,7 @@ fn build(
     log::step("open what is to be mounted");
     let plan = &mut parts.plan;
     plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), born_in_cgroup);
-    plan.cgroup_view = Some(view(&cgroup, plan.namespaces.has(Ns::Cgroup))?);
+    plan.cgroup_view = Some(view(&cgroup, &plan.namespaces, plan.recipe.user)?);
     let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
     plan.raised_files = super::files::raise(rootfs.number_of_mounts())?;
     // A child in a user namespace may find the ways to the sources closed; only root can open them for it.
@@ -315,7 +317,9 @@ fn build(
     })
 }
 
-fn view(cgroup: &Cgroup, namespace: bool) -> Result<CgroupView> {
+fn view(cgroup: &Cgroup, namespaces: &Namespaces, user: User) -> Result<CgroupView> {
+    let namespace = namespaces.has(Ns::Cgroup);
+    let same = matches!(namespaces.place(Ns::Cgroup), Place::New) && user == User::Stays;
     Ok(match cgroup.view()? {
         cgroups::View::Unified(path) => CgroupView { unified: Some(path.into()), namespace, ..CgroupView::default() },
         cgroups::View::Legacy(list) => CgroupView {
@@ -332,6 +336,7 @@ fn view(cgroup: &Cgroup, namespace: bool) -> Result<CgroupView> {
                 .collect(),
             unified: None,
             namespace,
+            same,
         },
     })
 }

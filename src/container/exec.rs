@@ -18,8 +18,8 @@ use crate::process::plan::{Entered, Label, Plan};
 use crate::process::program::Program;
 
 use crate::state::{ProcessId, Record, Status, Store};
+use crate::sys::file;
 use crate::sys::process::{self, Pid, SingleThreaded};
-use crate::sys::{file, socket};
 use std::borrow::Cow;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -52,7 +52,8 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
     let init_pid = init.0.pid;
     let mut plan = plan(&spec, &written, &record, init, inherited)?;
     if !request.detach {
-        plan.shown_on = Some(super::terminal::own_size());
+        let has_terminal = plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
+        plan.shown_on = has_terminal.then(super::terminal::own_size);
     }
     let (console, ours, signals) = console_of(request, &plan)?;
     let cgroup = record.cgroup();
@@ -202,15 +203,16 @@ fn console_of(request: &ExecRequest, plan: &Plan) -> Result<Console> {
             Some(path) => Give::To(path.clone()),
             None => Give::Nowhere,
         };
-        return Ok((give.check(has_terminal)?, None, None));
+        let (console, _) = give.check(has_terminal)?;
+        return Ok((console, None, None));
     }
     if request.console_socket.is_some() {
         let text = "cannot use console socket if runc will not detach or allocate tty";
         return Err(Error::new(Kind::Config, text));
     }
     let signals = process::all_signals_as_fd()?;
-    let (ours, theirs) = socket::pair(libc::SOCK_STREAM)?;
-    Ok((Give::Ours(theirs).check(has_terminal)?, Some(ours), Some(signals)))
+    let (console, ours) = Give::Ours.check(has_terminal)?;
+    Ok((console, ours, Some(signals)))
 }
 
 /// The ways into the container's cgroups, or into those below them that were asked for.

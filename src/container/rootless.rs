@@ -3,6 +3,10 @@
 use super::request::Rootless;
 use crate::error::Error;
 use crate::sys::credentials;
+use std::os::unix::fs::MetadataExt;
+
+/// The inode of the first user namespace (`PROC_USER_INIT_INO` of the kernel).
+const FIRST_USER_NAMESPACE: u64 = 0xeffffffd;
 
 /// Whether a cgroup that cannot be made is forgiven, as far as no limit needs it.
 pub(super) fn forgives(asked: Rootless) -> bool {
@@ -15,6 +19,9 @@ pub(super) fn forgives(asked: Rootless) -> bool {
 
 /// The first user namespace maps every id to itself.
 fn in_user_namespace() -> bool {
+    if std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() == FIRST_USER_NAMESPACE) {
+        return false;
+    }
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_ascii_whitespace().ne(["0", "0", "4294967295"])
 }

@@ -10,7 +10,6 @@ use crate::hooks::{self, Moment};
 use crate::log;
 use crate::state::Status;
 use crate::sys::process::{self, SingleThreaded};
-use crate::sys::socket;
 
 /// `run`: the exit code, 0 when detached.
 ///
@@ -32,11 +31,11 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
     if !request.no_subreaper {
         process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
     }
-    let (ours, theirs) = socket::pair(libc::SOCK_STREAM)?;
     // Signals wait from before the container is there, so that none is lost.
     let signals = process::all_signals_as_fd()?;
-    let mut made = create::make(context, &request.create, proof, Until::Program, Give::Ours(theirs))?;
-    let relay = console::master(&ours)?.map(Relay::new).transpose()?;
+    let mut made = create::make(context, &request.create, proof, Until::Program, Give::Ours)?;
+    let relay = made.terminal.take().map(|ours| console::master(&ours)).transpose()?.flatten();
+    let relay = relay.map(Relay::new).transpose()?;
     let notice = made.notice.take();
     log::step("wait for the program");
     let ended =

@@ -397,13 +397,13 @@ fn waiting_name(plan: &Plan) -> String {
     String::from_utf8_lossy(&plan.waiting_name).trim_end_matches('\0').to_owned()
 }
 
-/// The name of a process, also of one that has ended and was not reaped (`proc_pid_stat(5)`, comm).
+/// The name of a process, also of one that has ended and was not reaped (`proc_pid_comm(5)`).
 pub fn name_of(pid: Pid) -> Option<String> {
-    let fd = file::open(format!("/proc/{pid}/stat"), libc::O_RDONLY).ok()?;
-    let mut buffer = [0u8; 512];
+    let fd = file::open(format!("/proc/{pid}/comm"), libc::O_RDONLY).ok()?;
+    let mut buffer = [0u8; 64];
     let length = file::read(fd, &mut buffer).ok()?;
-    let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-    Some(text[text.find('(')? + 1..text.rfind(')')?].to_owned())
+    let name = buffer[..length].strip_suffix(b"\n")?;
+    Some(String::from_utf8_lossy(name).into_owned())
 }
 
 /// The pid of the process that a pidfd refers to, in our pid namespace (`pidfd_open(2)`, fdinfo).

@@ -73,17 +73,18 @@ pub fn pair() -> Result<(ParentEnd, ChildEnd)> {
 impl ParentEnd {
     /// The child's next message; waits for it.
     pub fn receive(&self) -> Result<FromChild> {
-        let mut buffer = [0u8; LONGEST];
-        let received = match socket::receive(&self.0, &mut buffer) {
+        let length = match socket::next_length(&self.0) {
             // It ended without having read what we had sent. That is said once, before what it has said itself.
-            Err(e) if e.is(libc::ECONNRESET) => socket::receive(&self.0, &mut buffer),
+            Err(e) if e.is(libc::ECONNRESET) => socket::next_length(&self.0),
             other => other,
         };
-        let mut packet = match received {
-            Ok(packet) => packet,
+        let mut buffer = match length {
+            Ok(0) => return Ok(FromChild::End),
+            Ok(length) => vec![0u8; length.min(LONGEST)],
             Err(e) if e.is(libc::ECONNRESET) => return Ok(FromChild::End),
             Err(e) => return Err(e.into()),
         };
+        let mut packet = socket::receive(&self.0, &mut buffer)?;
         let Some((tag, rest)) = buffer[..packet.length].split_first() else { return Ok(FromChild::End) };
         let garbled = || Error::internal(format!("a child process sent a message that cannot be read ({tag})"));
         Ok(match tag {

@@ -246,6 +246,13 @@ pub(crate) fn put(tree: &OwnedFd, place: &Handle, changes: Vec<Change>) -> Resul
     attributes::apply_waiting(tree, &waiting)
 }
 
+/// The same, onto a directory that this process has just made in a directory that nobody else can change.
+pub(crate) fn put_into(tree: &OwnedFd, parent: &OwnedFd, name: &str, changes: Vec<Change>) -> Result<()> {
+    let waiting = attributes::apply(tree, changes)?;
+    mount::move_mount_into(tree, parent, name)?;
+    attributes::apply_waiting(tree, &waiting)
+}
+
 /// move_mount(2) says EINVAL where mount(2) says, and people and engines know, that a file is no directory.
 fn of_two_kinds(failure: Failure, tree: &OwnedFd, place: &Handle) -> Error {
     let directories = (fs::stat(tree).map(|s| s.is_dir()), place.stat().map(|s| s.is_dir()));

@@ -59,6 +59,26 @@ pub(crate) fn of(options: &Options) -> Vec<Change> {
     changes
 }
 
+/// Has a copy of another mount begin as a new one would: no attribute is kept, nothing propagates.
+pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
+    const ALL: u64 = MOUNT_ATTR_RDONLY
+        | MOUNT_ATTR_NOSUID
+        | MOUNT_ATTR_NODEV
+        | MOUNT_ATTR_NOEXEC
+        | MOUNT_ATTR_NODIRATIME
+        | MOUNT_ATTR_NOSYMFOLLOW
+        | MOUNT_ATTR_ATIME;
+    let new = Change { recursive: false, attributes: Attributes { set: 0, clear: ALL }, propagation: libc::MS_PRIVATE };
+    match changes.first_mut() {
+        // The kernel clears before it sets.
+        Some(first) if !first.recursive && first.propagation == 0 => {
+            first.attributes.clear |= ALL;
+            first.propagation = libc::MS_PRIVATE;
+        }
+        _ => changes.insert(0, new),
+    }
+}
+
 /// Makes the changes to a mount that may still be detached; gives back those that must wait until it is attached, as this
 /// kernel has no `mount_setattr`.
 pub(crate) fn apply(tree: impl AsFd, changes: Vec<Change>) -> Result<Vec<Change>> {

@@ -1,6 +1,6 @@
 //! A mount of type `cgroup`: what a container sees of its cgroups.
 
-use super::attach::put;
+use super::attach::{put, put_into};
 use super::attributes::{self, Change};
 use super::filesystem::New;
 use super::mount::Mount;
@@ -22,6 +22,9 @@ pub struct CgroupView {
     pub unified: Option<PathBuf>,
     /// Whether the process is in a cgroup namespace of the container's own by the time of [`super::Rootfs::build`].
     pub namespace: bool,
+    /// Whether the directories are what a mount in that namespace would show, and may be mounted as anybody likes: the
+    /// namespace is new, and no user namespace keeps attributes of the host's mounts.
+    pub same: bool,
 }
 
 /// A hierarchy of cgroup version 1.
@@ -75,7 +78,7 @@ fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str
     let propagation = mount.options.propagation.iter().copied().map(Change::propagating).collect();
     put(&tmpfs, place, propagation)?;
     for hierarchy in &view.hierarchies {
-        hierarchy.attach(&tmpfs, mount, view.namespace).with(|| format!("cgroup {}", hierarchy.name))?;
+        hierarchy.attach(&tmpfs, mount, view).with(|| format!("cgroup {}", hierarchy.name))?;
     }
     let read_only = (mount.options.attributes.set | mount.options.recursive.set) & MOUNT_ATTR_RDONLY;
     if read_only != 0 {
@@ -85,11 +88,19 @@ fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str
 }
 
 impl Hierarchy {
-    fn attach(&self, tmpfs: &OwnedFd, mount: &Mount, namespace: bool) -> Result<()> {
-        let tree = if namespace { self.make()? } else { self.copy()? };
+    fn attach(&self, tmpfs: &OwnedFd, mount: &Mount, view: &CgroupView) -> Result<()> {
+        let mut changes = attributes::of(&mount.options);
+        let tree = match view.namespace {
+            // Half as many calls as a new mount takes, and the same for whoever looks.
+            true if view.same => {
+                attributes::as_of_new_mount(&mut changes);
+                self.copy()?
+            }
+            true => self.make()?,
+            false => self.copy()?,
+        };
         fs::mkdir_at(tmpfs, &self.name, 0o755)?;
-        let place = Handle::from(file::open_at(tmpfs, &self.name, libc::O_PATH | libc::O_NOFOLLOW, 0)?);
-        put(&tree, &place, attributes::of(&mount.options))?;
+        put_into(&tree, tmpfs, &self.name, changes)?;
         for link in &self.links {
             fs::symlink_at(&self.name, tmpfs, link)?;
         }

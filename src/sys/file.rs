@@ -49,9 +49,17 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     Ok(n as usize)
 }
 
+/// Reads a regular file to its end, failing with EFBIG past `limit` bytes: there, less than was asked for is the end.
+pub fn read_regular(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
+    read_whole(fd.as_fd(), limit, true)
+}
+
 /// Reads to the end, failing with EFBIG past `limit` bytes.
 pub fn read_to_end(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
-    let fd = fd.as_fd();
+    read_whole(fd.as_fd(), limit, false)
+}
+
+fn read_whole(fd: BorrowedFd<'_>, limit: usize, regular: bool) -> Result<Vec<u8>> {
     let mut bytes = vec![0; 4096.min(limit + 1)];
     let mut length = 0;
     loop {
@@ -61,9 +69,10 @@ pub fn read_to_end(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
             }
             bytes.resize((length * 4).min(limit + 1), 0);
         }
-        match read(fd, &mut bytes[length..])? {
-            0 => break,
-            n => length += n,
+        let n = read(fd, &mut bytes[length..])?;
+        length += n;
+        if n == 0 || regular && length < bytes.len() {
+            break;
         }
     }
     bytes.truncate(length);

@@ -130,21 +130,26 @@ pub fn open_tree(dir: impl AsFd, path: impl AsRef<[u8]>, flags: u32) -> Result<O
 /// `move_mount(2)`, since Linux 5.2: attaches the mount that `mount` is the root of on top of what `target` names.
 pub fn move_mount(mount: impl AsFd, target: impl AsFd) -> Result<()> {
     const FROM_AND_TO_EMPTY_PATH: u32 = 0x4 | 0x40;
-    let (mount, target) = (mount.as_fd(), target.as_fd());
-    check(
-        // SAFETY: both paths are static C strings.
-        unsafe {
-            libc::syscall(
-                libc::SYS_move_mount,
-                mount.as_raw_fd(),
-                c"".as_ptr(),
-                target.as_raw_fd(),
-                c"".as_ptr(),
-                FROM_AND_TO_EMPTY_PATH,
-            )
-        },
-        || format!("move_mount({}, {})", show(mount), show(target)),
-    )?;
+    move_mount_to(mount.as_fd(), target.as_fd(), "", FROM_AND_TO_EMPTY_PATH)
+}
+
+/// The same, onto the entry `name` of the directory `parent`; a symbolic link is not followed.
+pub fn move_mount_into(mount: impl AsFd, parent: impl AsFd, name: &str) -> Result<()> {
+    const FROM_EMPTY_PATH: u32 = 0x4;
+    move_mount_to(mount.as_fd(), parent.as_fd(), name, FROM_EMPTY_PATH)
+}
+
+fn move_mount_to(mount: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &str, flags: u32) -> Result<()> {
+    with_c_str(name, |c| {
+        check(
+            // SAFETY: both paths are C strings that outlive the call.
+            unsafe {
+                let (from, to) = (mount.as_raw_fd(), to.as_raw_fd());
+                libc::syscall(libc::SYS_move_mount, from, c"".as_ptr(), to, c.as_ptr(), flags)
+            },
+            || format!("move_mount({}, {}, {name:?})", show(mount), show(to)),
+        )
+    })?;
     Ok(())
 }
 

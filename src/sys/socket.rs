@@ -150,6 +150,17 @@ pub struct Packet {
     pub fds: Vec<OwnedFd>,
 }
 
+/// The length of the packet that comes next, 0 at the end of the stream (`recv(2)`, MSG_PEEK); waits for it.
+pub fn next_length(socket: impl AsFd) -> Result<usize> {
+    let socket = socket.as_fd();
+    let length = check_again(
+        // SAFETY: no byte is written to a buffer without length.
+        || unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), 0, libc::MSG_PEEK | libc::MSG_TRUNC) as i64 },
+        || format!("recv({}, MSG_PEEK)", show(socket)),
+    )?;
+    Ok(length as usize)
+}
+
 /// Receives one packet into `buffer` (`recvmsg(2)`); one that does not fit is EMSGSIZE.
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
     let socket = socket.as_fd();

@@ -11,6 +11,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+#[global_allocator]
+static HEAP: orlop::sys::heap::Heap = orlop::sys::heap::Heap::new();
+
 fn main() -> std::process::ExitCode {
     dispatch::run(lexopt::Parser::from_env())
 }

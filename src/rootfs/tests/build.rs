@@ -267,6 +267,7 @@ fn cgroup_hierarchies_stand_in_a_tmpfs_with_their_links() {
             }],
             unified: None,
             namespace: false,
+            same: false,
         };
         let mount = r#"{"destination":"/sys/fs/cgroup","type":"cgroup","source":"cgroup","options":["ro","nosuid"]}"#;
         let rootfs = parsed(mount, "").unwrap();
