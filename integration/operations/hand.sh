@@ -279,7 +279,7 @@ rt delete --force box; echo "delete $?"; kill $careless; nothing_left
 #= pid ns same
 #= 1 sleep
 bundle one '.process.args = ["sleep", "1000"]'; rt_create one; rt start one; pid=$(pid_of one)
-box two 'readlink /proc/self/ns/pid; echo $(ps | grep -c "[s]leep 1000") sleep; ps | wc -l' ".linux.namespaces |= map(if .type == \"pid\" then .path = \"/proc/$pid/ns/pid\" else . end)"
+box two 'readlink /proc/self/ns/pid; all=$(ps); echo $(echo "$all" | grep -c "sleep 1000$") sleep; echo "$all" | wc -l' ".linux.namespaces |= map(if .type == \"pid\" then .path = \"/proc/$pid/ns/pid\" else . end)"
 rt_run two > $DIR/bundles/two/seen 2>&1; [ "$(head -1 $DIR/bundles/two/seen)" = "$(readlink /proc/$pid/ns/pid)" ] && echo pid ns same; sed 1d $DIR/bundles/two/seen
 
 ### a startContainer hook in a joined pid namespace reads the pid that it sees there
@@ -294,21 +294,24 @@ inside=$(sed -n 's/^NSpid:.*\t//p' /proc/$(pid_of two)/status); echo "pid $((see
 rt delete --force two; rt delete --force one; nothing_left
 
 ### rounds of create, start, kill and delete leave nothing
-#= nothing left
 #= failed 0
+#= nothing left
 #= everything is as before
+#~ loose
 #~ seconds 600
 bundle box '.process.args = ["sleep", "100"]'; failed=0; mkdir -p $DIR/state; : > $DIR/bundles/box/out; everything | sort -u > $DIR/before
 for round in $(seq ${SOAK_ROUNDS:-50}); do rt_create box && rt start box && rt kill box KILL && until_stopped box && rt delete box || failed=$((failed + 1)); done; echo "failed $failed"; nothing_left; everything_is $DIR/before
 
 ### many containers in parallel leave nothing
+#= failed 0
 #= nothing left
 #= everything is as before
+#~ loose
 #~ seconds 600
 n=${SOAK_PARALLEL:-40}; for i in $(seq $n); do bundle box$i '.process.args = ["sleep", "100"]'; : > $DIR/bundles/box$i/out; done
-mkdir -p $DIR/state; everything | sort -u > $DIR/before
-one() { rt_create box$1 && rt start box$1 && rt kill box$1 KILL && until_stopped box$1 && rt delete box$1 || echo "box$1 failed"; }
-for i in $(seq $n); do one $i & [ $((i % 50)) -ne 0 ] || wait; done; wait; nothing_left; everything_is $DIR/before
+mkdir -p $DIR/state; : > $DIR/failed; everything | sort -u > $DIR/before
+one() { rt_create box$1 && rt start box$1 && rt kill box$1 KILL && until_stopped box$1 && rt delete box$1 || echo "box$1" >> $DIR/failed; }
+for i in $(seq $n); do one $i & [ $((i % 50)) -ne 0 ] || wait; done; wait; echo "failed $(wc -l < $DIR/failed)"; nothing_left; everything_is $DIR/before
 
 ### the same id in parallel: one wins
 #= 1 created
