@@ -1,4 +1,5 @@
-//! A panic in any step of the child is one line of error in the runtime, and nothing is left of the container.
+//! A panic in any step of the child is one line of error in the runtime, and nothing is left of the container. One in the
+//! runtime itself is a line too, and what it leaves goes with `delete --force`.
 //!
 //! Only builds with debug assertions can be asked to panic; this test has one, built beside it.
 
@@ -86,6 +87,21 @@ fn a_panic_in_any_step_of_create_is_one_error_and_nothing_is_left() {
     for step in steps("CREATE") {
         assert_panicked(&scene.orlop(&["create"], &[], step), step);
         let state = fs::read_dir(scene.dir.join("state")).unwrap().count();
+        assert_eq!((state, scene.cgroups()), (0, Vec::new()), "{step}");
+    }
+}
+
+#[test]
+fn a_panic_of_the_runtime_is_one_error_and_what_it_leaves_can_be_deleted() {
+    let Some(scene) = Scene::make("runtime") else { return };
+    let source = include_str!("../src/container/create.rs").to_owned() + include_str!("../src/process/launch.rs");
+    let steps: Vec<&str> = source.split("log::step(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(steps.len() >= 7, "the steps are written in another way: {steps:?}");
+    for step in steps {
+        assert_panicked(&scene.orlop(&["create"], &[], step), step);
+        let delete = scene.orlop(&["delete", "--force"], &[], "");
+        assert!(delete.status.success(), "{step}: {}", String::from_utf8_lossy(&delete.stderr));
+        let state = fs::read_dir(scene.dir.join("state")).map_or(0, Iterator::count);
         assert_eq!((state, scene.cgroups()), (0, Vec::new()), "{step}");
     }
 }

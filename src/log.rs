@@ -17,7 +17,7 @@ pub use trace::Trace;
 use crate::error::{Error, Kind, Result};
 use std::io::{IsTerminal, Write};
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// How much a record matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +123,9 @@ pub fn trace(trace: Trace) {
 
 /// A step begins, and this process's step before it ends: for the trace, and for the log with `--debug`.
 pub fn step(name: &str) {
+    // For `integration/panics.rs`.
+    #[cfg(debug_assertions)]
+    assert!(std::env::var_os("ORLOP_PANIC_AT").is_none_or(|at| at != name), "asked for");
     let mut log = log();
     if let Some(trace) = &mut log.trace {
         trace.step(name);
@@ -197,6 +200,14 @@ pub fn fail(text: &str) {
     log.write(&record);
     if !matches!(log.target, Target::Stderr) {
         to_stderr(&format!("{text}\n"));
+    }
+}
+
+/// The program has a defect and ends at once: as [`fail`], but where the panic is the log's own.
+pub fn panicked(text: &str) {
+    match LOG.try_lock().map(drop) {
+        Err(TryLockError::WouldBlock) => to_stderr(&format!("{text}\n")),
+        _ => fail(text),
     }
 }
 

@@ -47,8 +47,6 @@ pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
     report_panics(&stage.channel);
     let mut failure = steps.iter().filter_map(|step| {
         log::step(step.name);
-        #[cfg(debug_assertions)]
-        panic_if_asked(step.name);
         (step.run)(&mut stage).err().map(|e| (step.name, e))
     });
     let error = match failure.next() {
@@ -92,12 +90,6 @@ fn report_panics(channel: &ChildEnd) {
         let _ = channel.say(&FromChild::Failed(Error::internal(format!("panic: {info}"))));
         process::exit_now(101)
     }));
-}
-
-/// Builds with debug assertions panic at the step that ORLOP_PANIC_AT names, for `integration/panics.rs`.
-#[cfg(debug_assertions)]
-fn panic_if_asked(name: &str) {
-    assert!(std::env::var_os("ORLOP_PANIC_AT").is_none_or(|at| at != name), "asked for");
 }
 
 /// Namespaces, but for the cgroup namespace and a late fork.

@@ -8,7 +8,7 @@ use crate::table::{Command, Name};
 use lexopt::Parser;
 use orlop::error::{Error, Result};
 use orlop::log::{self, Form, Level, Target};
-use orlop::sys::{Failure, file};
+use orlop::sys::{Failure, file, process};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
@@ -21,6 +21,10 @@ const EXEC_FAILED: u8 = 255;
 
 /// Does what the arguments say, and says in one line why if it cannot.
 pub(crate) fn run(mut parser: Parser) -> ExitCode {
+    std::panic::set_hook(Box::new(|info| {
+        log::panicked(&Error::internal(format!("panic: {info}")).to_string());
+        process::exit_now(FAILED.into())
+    }));
     let caller = Caller::new(parser.bin_name());
     let (given, word) = parse::globals(&mut parser);
     let outcome = open_log(&caller, &given)
