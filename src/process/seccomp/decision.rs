@@ -92,7 +92,7 @@ impl<'p> Ranges<'p> {
 }
 
 /// That a name of the profile means a number; in the order of numbers, then of the profile.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 struct Mention {
     number: u32,
     /// Where in the profile's names.
@@ -107,7 +107,7 @@ fn mentions(profile: &Profile<'_>, architecture: &Architecture) -> Vec<Mention> 
         let entries = architecture.entries(entry.name, entry.row);
         mentions.extend(entries.map(|Entry { number, selector }| Mention { number, name, selector }));
     }
-    mentions.sort_unstable();
+    mentions.sort_unstable_by_key(|mention| u64::from(mention.number) << 32 | u64::from(mention.name));
     mentions
 }
 
