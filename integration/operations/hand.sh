@@ -238,6 +238,19 @@ bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box
 rt pause box; status_of box; message exec box true; message resume nobody; rt resume box; status_of box; message resume box; rt exec box echo awake
 rt pause box; rt delete --force box; echo "delete $?"; nothing_left
 
+### create below a frozen cgroup says so instead of waiting
+#= is frozen
+#= gone
+#~ seconds 120
+#~ not runc: it waits until somebody thaws it
+frozen=/sys/fs/cgroup/freezer/orlop-frozen file=freezer.state states="FROZEN THAWED"
+[ -d /sys/fs/cgroup/freezer ] || { frozen=/sys/fs/cgroup/orlop-frozen file=cgroup.freeze states="1 0"; }
+mkdir $frozen; set -- $states; echo $1 > $frozen/$file
+bundle box '.process.args = ["true"] | .linux.cgroupsPath = "/orlop-frozen/box"'
+# To a file: v1's frozen process keeps what it was given open, and a reader of a pipe would wait for it.
+rt_run box > $DIR/bundles/box/said 2>&1; grep -o 'is frozen' $DIR/bundles/box/said
+echo $2 > $frozen/$file; rt delete --force box; rmdir $frozen && echo gone
+
 ### update
 #= 33554432
 bundle box '.process.args = ["sleep", "100"] | .linux.resources.memory = {limit: 67108864, swap: 67108864}'; rt_create box; rt start box
