@@ -66,6 +66,8 @@ struct Query {
     attach_flags: u32,
     ids: u64,
     count: u32,
+    // What the compiler would leave undefined here, older kernels refuse unless it is zero.
+    padding: u32,
 }
 
 #[repr(C)]
