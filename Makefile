@@ -91,7 +91,9 @@ captures: ## configurations captured from engines, compared with runc
 engines: ## containerd, Docker and Podman on orlop, runc and crun
 	@$(PART) engines $(CARGO) run --locked -q -p integration -- engines --table out/results/engines.md
 
-conformance: ## the conformance suite on RUNTIME=PATH
+conformance: ## the conformance suite on RUNTIME=PATH (with runc's results beside orlop's)
+	-@$(if $(filter $(CURDIR)/out/orlop,$(RUNTIME)),if command -v runc >/dev/null; then \
+	    $(CARGO) run --locked -q -p oci-runtime-tests -- compare --all $(RUNTIME) runc 2>/dev/null; fi)
 	@$(PART) conformance $(CARGO) run --locked -q -p oci-runtime-tests -- run --runtime $(RUNTIME) \
 	    $(if $(filter $(CURDIR)/out/orlop,$(RUNTIME)),--skips oci-runtime-tests/skips/$(MACHINE).txt)
 
