@@ -53,9 +53,8 @@ fn what_cannot_be_meant_is_refused_with_its_path() {
 
 #[test]
 fn the_bad_example_of_the_specification_is_refused() {
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/testdata/spec/bad/linux-hugepage.json");
-    let text = std::fs::read_to_string(example).unwrap();
-    let spec = crate::config::parse(&text).unwrap();
+    // In the binary, as it is run in a machine without the project's files, too.
+    let spec = crate::config::parse(include_str!("../../config/testdata/spec/bad/linux-hugepage.json")).unwrap();
     let resources = spec.linux.unwrap().resources.unwrap();
     let error = Limits::parse(&resources, "linux.resources").unwrap_err().to_string();
     assert!(error.starts_with("linux.resources.hugepageLimits[0].pageSize: "), "{error}");
