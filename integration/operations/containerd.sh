@@ -1,4 +1,5 @@
 # What users of containerd's ctr do.  The format is that of docker.sh.
+# ctr stops copying as soon as it hears of a process's end, whatever has not been read yet: what prints in exec sleeps a little.
 
 ### run prints from inside its own namespaces
 #= pid 1
@@ -38,10 +39,10 @@ until_true 10 sh -c 'ctr task ls | grep -q STOPPED'; ctr task rm c; echo "status
 #= status 5
 ctr_run -d $IMAGE c sleep 100
 says ctr task exec --exec-id e c sh -c 'exit 5'
-ctr task exec --exec-id e --cwd /tmp --user 1000 c sh -c 'pwd; id'
+ctr task exec --exec-id e --cwd /tmp --user 1000 c sh -c 'pwd; id; sleep 0.3'
 (echo piped; sleep 2) | ctr task exec --exec-id e c cat
 says ctr task exec --exec-id e c sh -c 'kill -9 $$'
-ctr task exec --exec-id e c grep -E '^(Cap|NoNewPrivs|Seccomp)' /proc/self/status
+ctr task exec --exec-id e c sh -c 'grep -E "^(Cap|NoNewPrivs|Seccomp)" /proc/self/status; sleep 0.3'
 
 ### exec with a terminal
 #= 30 100
@@ -58,7 +59,7 @@ says ctr task exec --exec-id e c /etc
 #= PAUSED
 ctr_run -d $IMAGE c sleep 100; ctr task pause c; ctr task ls | awk 'NR > 1 {print $3}'
 says ctr task exec --exec-id e c true
-ctr task resume c; ctr task ls | awk 'NR > 1 {print $3}'; ctr task exec --exec-id e c echo awake
+ctr task resume c; ctr task ls | awk 'NR > 1 {print $3}'; ctr task exec --exec-id e c sh -c 'echo awake; sleep 0.3'
 
 ### resume of what is not paused
 #= status 1
@@ -144,7 +145,7 @@ run $IMAGE c cat /proc/mounts | mounts
 #= still here
 ctr_run -d $IMAGE c sleep 1000
 pid=$(cat $DIR/containerd.pid); kill -9 $pid; until_gone $pid; engine_daemon
-ctr task exec --exec-id e c echo still here; ctr task ls | awk 'NR > 1 {print $3}'
+ctr task exec --exec-id e c sh -c 'echo still here; sleep 0.3'; ctr task ls | awk 'NR > 1 {print $3}'
 ctr task kill -s 9 c; until_true 10 sh -c 'ctr task ls | grep -q STOPPED'; ctr task rm c; echo "status $?"
 
 ### the configuration for Kubernetes is understood
