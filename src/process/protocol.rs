@@ -27,7 +27,7 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::sys::socket;
+use crate::sys::{self, socket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// The longest message: an error's text may hold a long path or two.
@@ -70,21 +70,25 @@ pub fn pair() -> Result<(ParentEnd, ChildEnd)> {
     Ok((ParentEnd(parent), ChildEnd(child)))
 }
 
+/// The child may end without having read what we had sent. That is said once (ECONNRESET), before what it has said itself.
+fn despite_reset<T>(mut receive: impl FnMut() -> sys::Result<T>) -> sys::Result<T> {
+    match receive() {
+        Err(e) if e.is(libc::ECONNRESET) => receive(),
+        other => other,
+    }
+}
+
 impl ParentEnd {
     /// The child's next message; waits for it.
     pub fn receive(&self) -> Result<FromChild> {
-        let length = match socket::next_length(&self.0) {
-            // It ended without having read what we had sent. That is said once, before what it has said itself.
-            Err(e) if e.is(libc::ECONNRESET) => socket::next_length(&self.0),
-            other => other,
-        };
-        let mut buffer = match length {
+        let mut buffer = match despite_reset(|| socket::next_length(&self.0)) {
             Ok(0) => return Ok(FromChild::End),
             Ok(length) => vec![0u8; length.min(LONGEST)],
             Err(e) if e.is(libc::ECONNRESET) => return Ok(FromChild::End),
             Err(e) => return Err(e.into()),
         };
-        let mut packet = socket::receive(&self.0, &mut buffer)?;
+        // Its end may also come between the two calls.
+        let mut packet = despite_reset(|| socket::receive(&self.0, &mut buffer))?;
         let Some((tag, rest)) = buffer[..packet.length].split_first() else { return Ok(FromChild::End) };
         let garbled = || Error::internal(format!("a child process sent a message that cannot be read ({tag})"));
         Ok(match tag {
@@ -157,5 +161,27 @@ impl ChildEnd {
 impl AsFd for ChildEnd {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_child_said_last_is_heard_whenever_it_ends() {
+        for round in 0..200 {
+            let (parent, child) = pair().unwrap();
+            parent.go(&[]).unwrap();
+            child.say(&FromChild::Failed(Error::internal("the last words"))).unwrap();
+            let ending = std::thread::spawn(move || drop(child));
+            if round % 2 == 0 {
+                std::thread::yield_now();
+            }
+            let heard = parent.receive().unwrap();
+            assert!(matches!(&heard, FromChild::Failed(e) if e.to_string().contains("last words")), "{heard:?}");
+            ending.join().unwrap();
+            assert!(matches!(parent.receive().unwrap(), FromChild::End));
+        }
     }
 }
