@@ -359,11 +359,14 @@ impl Entry {
         let here = sys::namespace::identity(&self.directory)?;
         let there = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW);
         if there.and_then(sys::namespace::identity).is_ok_and(|there| there == here) {
-            for name in ["state.json", "config.json"] {
-                let _ = file::unlink_at(&self.directory, name, 0);
+            let unlink = |names: [&str; 2]| names.map(|name| file::unlink_at(&self.directory, name, 0).is_ok());
+            unlink(["state.json", "config.json"]);
+            let mut removed = std::fs::remove_dir(&self.path);
+            let more = removed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::DirectoryNotEmpty);
+            if more && unlink(["gate", ".state.json"]).contains(&true) {
+                removed = std::fs::remove_dir(&self.path);
             }
-            match std::fs::remove_dir(&self.path) {
-                // The gate, or what a killed command has left.
+            match removed {
                 Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
                     std::fs::remove_dir_all(&self.path).call(|| format!("remove {:?}", self.path))?;
                 }

@@ -319,7 +319,8 @@ fn build(
 
 fn view(cgroup: &Cgroup, namespaces: &Namespaces, user: User) -> Result<CgroupView> {
     let namespace = namespaces.has(Ns::Cgroup);
-    let same = matches!(namespaces.place(Ns::Cgroup), Place::New) && user == User::Stays;
+    let fresh = matches!(namespaces.place(Ns::Cgroup), Place::New);
+    let same = fresh && user == User::Stays && super::rootless::in_first_user_namespace();
     Ok(match cgroup.view()? {
         cgroups::View::Unified(path) => CgroupView { unified: Some(path.into()), namespace, ..CgroupView::default() },
         cgroups::View::Legacy(list) => CgroupView {

@@ -19,11 +19,17 @@ pub(super) fn forgives(asked: Rootless) -> bool {
 
 /// The first user namespace maps every id to itself.
 fn in_user_namespace() -> bool {
-    if std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() == FIRST_USER_NAMESPACE) {
+    if in_first_user_namespace() {
         return false;
     }
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_ascii_whitespace().ne(["0", "0", "4294967295"])
+}
+
+/// Whether the runtime is in the user namespace that owns the machine: in any other, mounts that came from it keep their
+/// attributes, whoever is root.
+pub(super) fn in_first_user_namespace() -> bool {
+    std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() == FIRST_USER_NAMESPACE)
 }
 
 /// Where Ubuntu's sysctl takes the rights in a new user namespace away from programs without a profile of their own, every

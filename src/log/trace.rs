@@ -81,7 +81,7 @@ impl Trace {
         if self.open {
             text += &self.event(now, 'E', None);
         }
-        let words: Vec<String> = std::env::args().skip(1).collect();
+        let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let words = serde_json::Value::from(format!("orlop {}", words.join(" ")));
         let id = self.command;
         text += &format!("{{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":{id},\"args\":{{\"name\":{words}}}}}{END}");

@@ -1,7 +1,7 @@
 //! `memcpy` of the program, in place of musl's, which is made for large copies.
 //!
 //! musl's begins every copy of more than a few bytes with `rep movsq`, which takes about 40 ns before its first byte on the
-//! machines of today. A `run` makes some 2,000 copies of ten bytes each: a tenth of its time outside the kernel. The linker
+//! machines of today. A `run` makes some 2,000 copies of ten bytes each: a fifth of its time outside the kernel. The linker
 //! takes this one, as it comes before the archive of the C library. In assembly, because link-time optimisation drops a Rust
 //! function that only the compiler's own calls refer to.
 #![allow(unsafe_code)]
@@ -33,7 +33,7 @@ macro_rules! name {
 
 // memcpy(rdi: to, rsi: from, rdx: length) -> rax: to (System V ABI). The first and the last bytes are moved by registers of
 // the largest size that fits, which may overlap. `to` may lie within `from` as long as it begins before it: nothing is read
-// that was written before. Above 512 bytes `rep movsb` has made up for its slow start.
+// that was written before. The few copies above 512 bytes are left to `rep movsb`.
 global_asm!(
     concat!(".globl ", name!()),
     concat!(".type ", name!(), ", @function"),

@@ -179,8 +179,7 @@ pub fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Result<()> {
 
 /// `close_range(2)` from `first` to `last`, closing at once or (`cloexec`) at the next `execve`.
 ///
-/// Without the call (before Linux 5.11 for `cloexec`, or refused by a filter) each number in /proc/self/fd is done by
-/// itself. Descriptors of that range that Rust objects own must not be used afterwards.
+/// Without the call (before Linux 5.11 for `cloexec`, or refused by a filter) each number is done by itself. Descriptors of that range that Rust objects own must not be used afterwards.
 pub fn close_range(first: RawFd, last: RawFd, cloexec: bool) -> Result<()> {
     if first > last {
         return Ok(());
@@ -200,8 +199,8 @@ pub fn close_range(first: RawFd, last: RawFd, cloexec: bool) -> Result<()> {
 }
 
 /// The descriptors that are open, by trying, since in a container's mount namespace /proc is missing or a lie. The kernel gives
-/// the lowest free number, so that many that are free end the list.
-fn open_numbers(first: RawFd, last: RawFd) -> Vec<RawFd> {
+/// the lowest free number, so that many that are free end the list. Also the last number that was tried.
+fn open_numbers(first: RawFd, last: RawFd) -> (Vec<RawFd>, RawFd) {
     const GAP: RawFd = 1 << 18;
     let mut open = Vec::new();
     let mut end = last.min(first.saturating_add(GAP));
@@ -214,11 +213,17 @@ fn open_numbers(first: RawFd, last: RawFd) -> Vec<RawFd> {
         }
         next = fd.checked_add(1);
     }
-    open
+    (open, end)
 }
 
 fn close_one_by_one(first: RawFd, last: RawFd, cloexec: bool) -> Result<()> {
-    for fd in open_numbers(first, last) {
+    let (open, tried) = open_numbers(first, last);
+    if tried < last {
+        // None of ours is so high, but a caller may have put one there: closed at once, which the call can do since 5.9.
+        // SAFETY: takes no pointer; nothing that a Rust object owns has such a number.
+        unsafe { libc::syscall(libc::SYS_close_range, tried + 1, last, 0) };
+    }
+    for fd in open {
         if cloexec {
             // SAFETY: takes no pointer; a number that is no longer open is EBADF, which is as good.
             unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
