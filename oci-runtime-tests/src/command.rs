@@ -68,7 +68,7 @@ pub(crate) struct RunOptions {
 
 #[derive(Args)]
 pub(crate) struct CompareOptions {
-    /// The runtimes' executables
+    /// The runtimes' executables; a name in `.json` is what `run --output json` wrote, here or on another machine
     #[arg(required = true)]
     pub(crate) runtimes: Vec<PathBuf>,
     /// Also the cases that all of them passed

@@ -1,5 +1,6 @@
 //! Several runtimes side by side: each is tried by a run of its own, so that each has its own mount namespace.
 
+use crate::case::Case;
 use crate::command::{Common, CompareOptions};
 use crate::output::{RuntimeResult, parse};
 use anyhow::{Context, Result, ensure};
@@ -8,11 +9,23 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 pub(crate) fn command(options: &CompareOptions) -> Result<ExitCode> {
-    let results: Vec<RuntimeResult> =
-        options.runtimes.iter().map(|runtime| results(runtime, &options.common, None)).collect::<Result<_>>()?;
-    let names: Vec<String> = options.runtimes.iter().map(|runtime| name(runtime)).collect();
+    let columns: Vec<(String, RuntimeResult)> =
+        options.runtimes.iter().map(|runtime| column(runtime, &options.common)).collect::<Result<_>>()?;
+    let (names, results): (Vec<String>, Vec<RuntimeResult>) = columns.into_iter().unzip();
     print!("{}\n{}{}", groups(&names, &results), cases(&names, &results, options.all), reasons(&names, &results));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A runtime's name and results: of a run now, or what an earlier run wrote as JSON.
+fn column(runtime: &Path, common: &Common) -> Result<(String, RuntimeResult)> {
+    if runtime.extension().is_none_or(|extension| extension != "json") {
+        return Ok((name(runtime), results(runtime, common, None)?));
+    }
+    let text = std::fs::read_to_string(runtime).with_context(|| format!("read {}", runtime.display()))?;
+    let (name, mut result) = parse(&text).with_context(|| runtime.display().to_string())?;
+    let chosen: BTreeSet<String> = crate::cases::selected(&common.filter).iter().map(Case::id).collect();
+    result.retain(|case, _| chosen.contains(case));
+    Ok((name, result))
 }
 
 /// `runc 1.1.5`: the first line of what `--version` says, or the file's name.
@@ -49,7 +62,7 @@ pub(crate) fn results(runtime: &Path, common: &Common, defect: Option<&str>) -> 
     }
     let output = run.output().context("run the suite")?;
     ensure!(output.status.code().is_some_and(|code| code < 2), "the run against {} broke off", runtime.display());
-    parse(&String::from_utf8_lossy(&output.stdout))
+    Ok(parse(&String::from_utf8_lossy(&output.stdout))?.1)
 }
 
 fn head(first: &str, names: &[String]) -> String {

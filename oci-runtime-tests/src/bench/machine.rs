@@ -20,15 +20,19 @@ impl Machine {
         let status = me.status().context("read /proc/self/status")?;
         let mut machine =
             Machine { v1: BTreeMap::new(), unified: None, root: status.euid == 0, capabilities: status.capeff };
+        let controllers: Vec<String> =
+            me.cgroups().context("read /proc/self/cgroup")?.into_iter().flat_map(|group| group.controllers).collect();
         for mount in me.mountinfo().context("read /proc/self/mountinfo")? {
             match mount.fs_type.as_str() {
                 "cgroup2" => machine.unified = Some(mount.mount_point),
                 "cgroup" => {
-                    for name in mount.super_options.into_keys().filter(|o| !["rw", "ro", "xattr"].contains(&o.as_str()))
-                    {
-                        machine.v1.insert(name, mount.mount_point.clone());
+                    for (option, value) in mount.super_options {
+                        let name = value.map_or(option.clone(), |value| format!("{option}={value}"));
+                        // Others, like `rw` or `release_agent=...`, are not the hierarchy's but the mount's.
+                        if controllers.contains(&name) {
+                            machine.v1.insert(name, mount.mount_point.clone());
+                        }
                     }
-                    // A named hierarchy has its name as the value of an option.
                 }
                 _ => {}
             }

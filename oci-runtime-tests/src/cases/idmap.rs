@@ -57,13 +57,15 @@ cases! {
         same("owner of the other", &seen.value("stat /data/of-1000")?["uid"], 1000)?;
     }
 
-    /// `ridmap` reaches an inner mount.
+    /// `ridmap` reaches an inner mount, of the same filesystem: not every one has id-mapped mounts.
     ["mounts.options.ridmap"]
     fn ridmap_reaches_an_inner_mount(t) {
         let source = source(t)?;
-        let inner = std::path::Path::new(&source).join("inner");
-        crate::bench::mounts::tmpfs(&inner, "size=64k")?;
-        std::fs::write(inner.join("file"), "x")?;
+        let (other, inner) = (t.path("other"), std::path::Path::new(&source).join("inner"));
+        std::fs::create_dir(&other)?;
+        std::fs::create_dir(&inner)?;
+        std::fs::write(format!("{other}/file"), "x")?;
+        crate::bench::mounts::bind(other.as_ref(), &inner)?;
         let b = t.bundle()?.set("/mounts/-", entry(&source, &["rbind", "ridmap"], Some(5000)));
         let seen = b.does(&["stat /data/inner/file", "stat /data/of-root"]).observe()?;
         same("owner of the outer file", &seen.value("stat /data/of-root")?["uid"], 5000)?;

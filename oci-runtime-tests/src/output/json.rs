@@ -22,15 +22,20 @@ pub(super) fn body(runtime: &Path, outcomes: &[Outcome]) -> Result<String> {
         })
     };
     let cases: Vec<Value> = outcomes.iter().map(case).collect();
-    Ok(serde_json::to_string_pretty(&json!({"runtime": runtime, "cases": cases}))?)
+    Ok(serde_json::to_string_pretty(
+        &json!({"runtime": runtime, "name": crate::compare::name(runtime), "cases": cases}),
+    )?)
 }
 
 /// Case id to verdict and reason.
 pub(crate) type RuntimeResult = BTreeMap<String, (String, String)>;
 
-pub(crate) fn parse(text: &str) -> Result<RuntimeResult> {
+/// The runtime's name, and what the run said of it.
+pub(crate) fn parse(text: &str) -> Result<(String, RuntimeResult)> {
     let value: Value = serde_json::from_str(text).context("the results are no JSON")?;
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let cases = value["cases"].as_array().context("the results have no cases")?;
-    Ok(cases.iter().map(|case| (word(&case["case"]), (word(&case["verdict"]), word(&case["reason"])))).collect())
+    let result =
+        cases.iter().map(|case| (word(&case["case"]), (word(&case["verdict"]), word(&case["reason"])))).collect();
+    Ok((word(&value["name"]), result))
 }

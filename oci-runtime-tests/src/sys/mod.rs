@@ -27,3 +27,13 @@ impl Drop for SharedMemory {
         unsafe { libc::shmctl(self.0, libc::IPC_RMID, std::ptr::null_mut()) };
     }
 }
+
+/// Does this kernel know a mode of `set_mempolicy`? Tried on the first node, by a thread that ends with its policy.
+pub(crate) fn knows_memory_mode(mode: i32) -> bool {
+    let node: libc::c_ulong = 1;
+    let set = || {
+        // SAFETY: the mask is one word, as the last argument says (the kernel reads one bit less), and outlives the call.
+        unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, &raw const node, libc::c_ulong::BITS) }
+    };
+    std::thread::scope(|scope| scope.spawn(set).join()).is_ok_and(|result| result == 0)
+}
