@@ -56,7 +56,7 @@ pub(crate) struct RunOptions {
     /// The runtime's executable
     #[arg(long)]
     pub(crate) runtime: PathBuf,
-    /// Where the results go; the summary is always the last line of standard output (json, junit: of standard error)
+    /// The form of the results; the last line of standard output, or of standard error with tap, junit and json, is a summary
     #[arg(long, default_value = "text")]
     pub(crate) output: Format,
     /// File with the cases that are expected to be skipped on this kind of machine; any other skip is a failure
@@ -128,7 +128,11 @@ pub(crate) struct Common {
 }
 
 pub(crate) fn run() -> Result<ExitCode> {
-    match CommandLine::parse().command {
+    let command = CommandLine::parse().command;
+    if matches!(command, Command::List { .. } | Command::Explain { .. } | Command::Coverage { .. }) {
+        crate::sys::end_with_the_reader();
+    }
+    match command {
         Command::List { filter } => list(&filter),
         Command::Run(options) => {
             setup::isolate(&options.common)?;

@@ -1,5 +1,6 @@
 //! Runs cases, several at a time.
 
+use crate::bench::machine::Machine;
 use crate::bench::trial::{Bench, Trial};
 use crate::case::{Case, Skip};
 use crate::command::{Common, RunOptions};
@@ -34,9 +35,12 @@ pub(crate) fn command(options: &RunOptions) -> Result<ExitCode> {
     outcomes.sort_by_key(|outcome| outcome.case.id());
     let complaints =
         expected.map(|list| skips::complaints(&list, &outcomes, &options.common.filter)).unwrap_or_default();
+    let failed = outcomes.iter().filter(|o| matches!(o.verdict, Verdict::Failed(_))).count();
+    if 2 * failed > outcomes.len() && !options.common.v1_only && Machine::survey()?.is_hybrid() {
+        eprintln!("hint: a runtime that refuses this machine's hybrid cgroup layout may work with --v1-only");
+    }
     output::write(options.output, &options.runtime, &outcomes, &complaints)?;
-    let failed = outcomes.iter().any(|o| matches!(o.verdict, Verdict::Failed(_)));
-    Ok(if failed || !complaints.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed > 0 || !complaints.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Runs the selected cases against one runtime.

@@ -4,7 +4,7 @@ use crate::bench::machine::Machine;
 use crate::bench::runtime::Runtime;
 use crate::bench::trial::Bench;
 use crate::command::Common;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
@@ -27,6 +27,7 @@ pub(crate) fn isolate(common: &Common) -> Result<()> {
     nix::sys::prctl::set_child_subreaper(true).context("become a subreaper")?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o22));
     if !nix::unistd::geteuid().is_root() {
+        ensure!(common.rootless, "an ordinary user can try a runtime with --rootless alone");
         return Ok(());
     }
     // The network namespace is for cases that make devices.
@@ -35,7 +36,7 @@ pub(crate) fn isolate(common: &Common) -> Result<()> {
         .context("make all mounts private")?;
     if common.v1_only {
         let machine = Machine::survey()?;
-        if let (Some(unified), false) = (&machine.unified, machine.v1.is_empty()) {
+        if let Some(unified) = machine.unified.as_ref().filter(|_| machine.is_hybrid()) {
             umount2(unified, MntFlags::MNT_DETACH).with_context(|| format!("unmount {}", unified.display()))?;
         }
     }
@@ -49,10 +50,19 @@ pub(crate) struct Workplace {
 
 impl Workplace {
     pub(crate) fn new(runtime: &Path, common: &Common) -> Result<Self> {
-        let mut path = program(runtime)?;
-        let me = std::process::id();
-        let work = std::env::temp_dir().join(format!("oci-runtime-tests.{me}"));
+        let path = program(runtime)?;
+        let work = std::env::temp_dir().join(format!("oci-runtime-tests.{}", std::process::id()));
         std::fs::create_dir(&work).with_context(|| format!("create {}", work.display()))?;
+        let workplace = Self::furnish(work.clone(), path, common);
+        if workplace.is_err() {
+            crate::bench::mounts::detach_below(&work);
+            // The error that is on its way says more.
+            let _ = std::fs::remove_dir_all(&work);
+        }
+        workplace
+    }
+
+    fn furnish(work: PathBuf, mut path: PathBuf, common: &Common) -> Result<Self> {
         std::fs::set_permissions(&work, std::fs::Permissions::from_mode(0o755))?;
         if nix::unistd::geteuid().is_root() {
             // The place for temporary files is often mounted with nosuid and nodev, which would spoil root filesystems.
@@ -83,7 +93,7 @@ impl Workplace {
             work,
             rootless: common.rootless,
             systemd: common.systemd,
-            cgroup: format!("/oci-runtime-tests.{me}"),
+            cgroup: format!("/oci-runtime-tests.{}", std::process::id()),
             probe,
             version,
         };

@@ -40,6 +40,11 @@ impl Machine {
         Ok(machine)
     }
 
+    /// Are v1 hierarchies and the unified one mounted side by side?
+    pub(crate) fn is_hybrid(&self) -> bool {
+        self.unified.is_some() && !self.v1.is_empty()
+    }
+
     pub(crate) fn has_capability(&self, number: u32) -> bool {
         self.capabilities >> number & 1 == 1
     }

@@ -6,11 +6,12 @@ use std::path::Path;
 pub(super) fn body(runtime: &Path, outcomes: &[Outcome]) -> String {
     let count = |wanted: fn(&Verdict) -> bool| outcomes.iter().filter(|o| wanted(&o.verdict)).count();
     let mut body = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\" time=\"{:.3}\">\n",
         escaped(&runtime.display().to_string()),
         outcomes.len(),
         count(|v| matches!(v, Verdict::Failed(_))),
-        count(|v| matches!(v, Verdict::Skipped(_)))
+        count(|v| matches!(v, Verdict::Skipped(_))),
+        outcomes.iter().map(|outcome| outcome.time.as_secs_f64()).sum::<f64>()
     );
     for outcome in outcomes {
         let inner = match &outcome.verdict {

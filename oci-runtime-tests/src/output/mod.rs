@@ -43,7 +43,7 @@ pub(crate) fn write(format: Format, runtime: &Path, outcomes: &[Outcome], compla
         Format::Tap => {
             let comments: String = tail.lines().map(|line| format!("# {line}\n")).collect();
             write!(stdout, "{body}{comments}")?;
-            writeln!(stdout, "{}", summary(outcomes))?;
+            eprintln!("{}", summary(outcomes));
         }
         Format::Text | Format::Markdown => writeln!(stdout, "{body}{tail}")?,
     }

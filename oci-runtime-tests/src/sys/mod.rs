@@ -10,6 +10,12 @@ pub(crate) fn own(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// A reader that goes away ends this process without a word, as it does other programs that only print.
+pub(crate) fn end_with_the_reader() {
+    // SAFETY: the default action runs no code of this process.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 /// A segment of System V shared memory in the suite's IPC namespace, gone with the value.
 pub(crate) struct SharedMemory(i32);
 
