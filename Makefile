@@ -9,7 +9,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 RUNTIME  ?= $(CURDIR)/out/orlop
 # The kind of machine, for the list of skips that the conformance suite expects of orlop.
-MACHINE  ?= $(if $(wildcard /sys/fs/cgroup/cgroup.controllers),v2,hybrid)
+MACHINE  ?= $(if $(wildcard /sys/fs/cgroup/cgroup.controllers),v2,$(if $(wildcard /sys/fs/cgroup/unified/cgroup.procs),hybrid,v1))
 ARCH     := $(shell uname -m)
 MUSL     := $(ARCH)-unknown-linux-musl
 GNU      := $(ARCH)-unknown-linux-gnu
@@ -20,10 +20,10 @@ PARTS    := unit hand kills budgets shim captures engines conformance
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
 .PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand kills budgets shim captures engines \
-	conformance soak vm-test bench performance lint pages reference install clean
+	conformance conformance-table soak vm-test bench performance lint pages reference install clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
 
 build: ## build the static release binary, out/orlop
 	@integration/prerequisites --optional build
@@ -94,6 +94,11 @@ conformance: ## the conformance suite on RUNTIME=PATH (with runc's results besid
 	    $(CARGO) run --locked -q -p oci-runtime-tests -- compare --all $(RUNTIME) runc; fi)
 	@$(PART) conformance $(CARGO) run --locked -q -p oci-runtime-tests -- run --runtime $(RUNTIME) \
 	    $(if $(filter $(CURDIR)/out/orlop,$(RUNTIME)),--skips oci-runtime-tests/skips/$(MACHINE).txt)
+
+conformance-table: ## write docs/conformance-table.md anew, with runc and crun of newer Debian releases (V2="RESULT.json...")
+	@integration/prerequisites build engines
+	@$(MAKE) --no-print-directory build
+	integration/conformance-table $(V2)
 
 soak: ## the long form of the tests that repeat
 	@integration/prerequisites build engines

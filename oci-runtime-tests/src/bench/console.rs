@@ -44,7 +44,8 @@ impl Receiver {
 
 fn read_all(stream: &UnixStream) -> Result<Message> {
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    // Some runtimes connect long before they have something to send.
+    stream.set_read_timeout(Some(super::container::patience()))?;
     let mut message = Message { text: String::new(), files: Vec::new(), closed: false };
     let mut bytes = Vec::new();
     loop {
@@ -71,6 +72,7 @@ fn read_all(stream: &UnixStream) -> Result<Message> {
             break;
         }
         bytes.extend_from_slice(&buffer[..length]);
+        stream.set_read_timeout(Some(super::runtime::stretched(Duration::from_secs(5))))?;
     }
     message.text = String::from_utf8_lossy(&bytes).into_owned();
     Ok(message)

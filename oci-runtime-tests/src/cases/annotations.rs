@@ -158,7 +158,7 @@ cases! {
         raw_refused(t, "[]")?;
     }
 
-    /// A second JSON text behind the first.
+    /// A comma behind the last property, which JSON does not have.
     ["valid-values", "lifecycle.environment-error"]
     fn a_config_with_a_comma_too_many_is_refused(t) {
         let text = t.bundle()?.config.to_string();
