@@ -206,9 +206,16 @@ impl Cgroup {
             self.branches.iter().try_for_each(|b| unified::enable(b, &self.writes))?;
             return self.give();
         }
-        for branch in self.branches.iter().filter(|b| !b.is_unified()) {
+        let join = |branch: &Branch| -> Result<()> {
             branch.make()?;
-            branch.write("cgroup.procs", &pid.to_string())?;
+            Ok(branch.write("cgroup.procs", &pid.to_string())?)
+        };
+        for branch in std::mem::take(&mut self.branches) {
+            match if branch.is_unified() { Ok(()) } else { join(&branch) } {
+                // Of v1 a user's systemd has nothing but its own hierarchy to give.
+                Err(e) if self.rootless && is_refusal(&e) => {}
+                done => done.map(|()| self.branches.push(branch))?,
+            }
         }
         Ok(())
     }

@@ -32,20 +32,42 @@ pub(super) fn in_first_user_namespace() -> bool {
     std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() == FIRST_USER_NAMESPACE)
 }
 
-/// Where Ubuntu's sysctl takes the rights in a new user namespace away from programs without a profile of their own, every
-/// refusal is likely its doing.
-pub(super) fn explain(error: Error, new_user_namespace: bool) -> Error {
-    const SYSCTL: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
-    let refused = matches!(error.errno(), libc::EPERM | libc::EACCES);
-    if !refused || !new_user_namespace || credentials::effective_uid() == 0 || !is_one(SYSCTL) {
-        return error;
-    }
-    error.hint(
+/// Settings of the kernel that keep ordinary users from user namespaces: the error with which it does so, and what is to be said.
+/// Ubuntu's takes the rights in a new namespace away from programs without a profile of their own; the second is Debian's.
+const SWITCHES: [(&str, &str, &[i32], &str); 3] = [
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        &[libc::EPERM, libc::EACCES],
         "the sysctl kernel.apparmor_restrict_unprivileged_userns is 1, and then user namespaces need an AppArmor profile: \
          load packaging/apparmor.d/orlop",
-    )
-}
+    ),
+    (
+        "kernel/unprivileged_userns_clone",
+        "0",
+        &[libc::EPERM],
+        "the sysctl kernel.unprivileged_userns_clone is 0, and then only root may make user namespaces",
+    ),
+    (
+        "user/max_user_namespaces",
+        "0",
+        &[libc::ENOSPC],
+        "the sysctl user.max_user_namespaces is 0, and then nobody may make user namespaces",
+    ),
+];
 
-fn is_one(sysctl: &str) -> bool {
-    std::fs::read_to_string(sysctl).is_ok_and(|value| value.trim() == "1")
+/// Names the setting that is likely behind a refusal.
+pub(super) fn explain(error: Error, new_user_namespace: bool) -> Error {
+    let errno = error.errno();
+    // Root is only counted.
+    if !new_user_namespace || (errno != libc::ENOSPC && credentials::effective_uid() == 0) {
+        return error;
+    }
+    let set = |sysctl: &str, value: &str| {
+        std::fs::read_to_string(format!("/proc/sys/{sysctl}")).is_ok_and(|text| text.trim() == value)
+    };
+    match SWITCHES.iter().find(|(sysctl, value, errors, _)| errors.contains(&errno) && set(sysctl, value)) {
+        Some((.., hint)) => error.hint(*hint),
+        None => error,
+    }
 }
