@@ -43,6 +43,7 @@ groups! {
     sysctl
     propagation
     kernel
+    selinux
     netdevices
     annotations
     features

@@ -128,9 +128,12 @@ spoils! {
         }
     }
     the_io_priority_is_ignored ["scheduling"] |c| { drop(c, "/process/ioPriority"); }
-    security_labels_are_ignored ["process"] |c| { drop(c, "/process/apparmorProfile"); drop(c, "/process/selinuxLabel"); }
-    security_labels_are_others ["process"] |c| {
+    security_labels_are_ignored ["process" "selinux"] |c| {
+        for label in ["/process/apparmorProfile", "/process/selinuxLabel", "/linux/mountLabel"] { drop(c, label); }
+    }
+    security_labels_are_others ["process" "selinux"] |c| {
         if c["process"]["apparmorProfile"].is_string() { c["process"]["apparmorProfile"] = json!("no-such-profile"); }
+        c["process"]["selinuxLabel"] = json!("system_u:system_r:kernel_t:s0:c3");
     }
     the_affinity_is_that_of_one_cpu ["process" "limits"] |c| { c["linux"]["resources"]["cpu"]["cpus"] = json!("1"); }
     the_terminal_is_ignored ["terminal"] |c| { c["process"]["terminal"] = json!(false); }

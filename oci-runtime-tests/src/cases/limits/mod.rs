@@ -1,5 +1,6 @@
 //! `linux.resources`: the limits, read from outside in the container's groups.
 
+mod hardware;
 mod kinds;
 
 use crate::bench::cgroup::{Control, control};
@@ -114,6 +115,7 @@ pub(crate) fn cases() -> Vec<Case> {
             move |t| throttle(t, name, v1, v2),
         ));
     }
+    all.extend(hardware::cases());
     all.extend(kinds::cases());
     all
 }
