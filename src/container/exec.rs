@@ -65,6 +65,7 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
         cgroup: Some(&joiner),
         elsewhere: if request.cgroups.is_empty() { Some(&|| cgroup.joiner_of(init_pid)) } else { None },
         prepared: None,
+        scarce: false,
         console,
         gate: None,
         state: &|_, _| Vec::new(),

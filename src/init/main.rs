@@ -72,6 +72,7 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
     raw::set_name(&plan.waiting_name);
     confine::hide();
     raw::close_from(plan.first_closed, true);
+    confine::set_oom_score(&init);
     confine::label(&init);
     let program = confine::confine(&init);
     if init.has(flag::FORK) {
@@ -157,7 +158,7 @@ fn load_filter(init: &Init) {
     if plan.filter == 0 {
         return;
     }
-    let listener = init.step(Step::Filter, || raw::load_filter(plan.filter, plan.filter_flags));
+    let listener = init.step(Step::Filter, || raw::load_filter(plan.filter, plan.filter_flags as u32));
     if init.has(flag::LISTENER) {
         // From here on any system call may be one that waits for the listener's answer: the wait is without any.
         init.say(word::LISTENER, listener as u32 + 1);

@@ -52,11 +52,15 @@ pub struct Plan {
     pub first_closed: i32,
     /// A procfs to write the label to.
     pub procfs: i32,
+    /// The file that takes the OOM score, -1 for none.
+    pub score_file: i32,
     pub uid: u32,
     pub gid: u32,
     pub umask: u32,
     /// The highest capability that the kernel knows.
     pub last_capability: u32,
+    /// Milliseconds that the shim leaves to the rest after SIGTERM when the program has ended; 0 kills at once.
+    pub grace: u32,
     pub bounding: u64,
     pub effective: u64,
     pub permitted: u64,
@@ -80,12 +84,12 @@ pub struct Plan {
     pub label_file: u64,
     /// Bytes.
     pub label: Span,
+    /// Bytes: the OOM score in decimal.
+    pub score: Span,
     /// A [`Program`]; 0 for none.
     pub filter: u64,
     /// SECCOMP_FILTER_FLAG_* for the filter.
-    pub filter_flags: u32,
-    /// Milliseconds that the shim leaves to the rest after SIGTERM when the program has ended; 0 kills at once.
-    pub grace: u32,
+    pub filter_flags: u64,
 }
 
 /// Bits of [`Plan::flags`].
@@ -168,4 +172,5 @@ pub enum Step {
     Filter = 22,
     Execute = 23,
     Close = 24,
+    Score = 25,
 }

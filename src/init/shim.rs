@@ -68,7 +68,7 @@ fn confine(init: &Init) {
     let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
     let now = if loads_privileged { kept | CAP_SYS_ADMIN } else { kept };
     let _ = raw::capset(now, now, 0);
-    if plan.filter != 0 && raw::load_filter(plan.filter, plan.filter_flags & !NEW_LISTENER).is_err() {
+    if plan.filter != 0 && raw::load_filter(plan.filter, plan.filter_flags as u32 & !NEW_LISTENER).is_err() {
         // Unfiltered is not an option; the program's own load of the same filter says why.
         raw::exit(1);
     }

@@ -121,23 +121,22 @@ impl Layout {
 fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
     out.extend(plan.waiting_name);
     out.extend(plan.flags.to_ne_bytes());
-    for number in [plan.sync, plan.gate, plan.page, plan.first_closed, plan.procfs] {
+    for number in [plan.sync, plan.gate, plan.page, plan.first_closed, plan.procfs, plan.score_file] {
         out.extend(number.to_ne_bytes());
     }
-    for number in [plan.uid, plan.gid, plan.umask, plan.last_capability] {
+    for number in [plan.uid, plan.gid, plan.umask, plan.last_capability, plan.grace] {
         out.extend(number.to_ne_bytes());
     }
-    let longs: [&[u64]; 6] = [
+    let longs: [&[u64]; 7] = [
         &[plan.bounding, plan.effective],
         &[plan.permitted, plan.inheritable, plan.ambient],
         &[plan.groups.at, plan.groups.count, plan.cwd],
         &[plan.candidates.at, plan.candidates.count, plan.argv, plan.envp],
         &[plan.hooks.at, plan.hooks.count, plan.state.at, plan.state.count, plan.pid_at],
-        &[plan.label_file, plan.label.at, plan.label.count, plan.filter],
+        &[plan.label_file, plan.label.at, plan.label.count, plan.score.at, plan.score.count],
+        &[plan.filter, plan.filter_flags],
     ];
     out.extend(longs.into_iter().flatten().flat_map(|number| number.to_ne_bytes()));
-    out.extend(plan.filter_flags.to_ne_bytes());
-    out.extend(plan.grace.to_ne_bytes());
 }
 
 /// Makes the image: an executable memory file that nobody can change any more.

@@ -8,11 +8,14 @@ use crate::cgroups;
 use crate::error::{Context, Error, Kind, Result};
 use crate::hooks::Moment;
 use crate::namespaces::recipe::User;
-use crate::rootfs::Prepared;
+use crate::rootfs::{Prepared, Trees};
+use crate::sys::lend::{self, Lent, Life};
 use crate::sys::process::{self, Clone, Cloned, Ended, Pid, SingleThreaded};
 use crate::sys::{self, file};
 use crate::{log, namespaces};
-use std::os::fd::{AsFd, OwnedFd};
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// How long the child may be silent before its watcher is asked, in milliseconds.
 const PATIENCE: i32 = 200;
@@ -52,6 +55,8 @@ pub struct Inputs<'a> {
     pub elsewhere: Option<&'a dyn Fn() -> Result<cgroups::Joiner>>,
     /// Host descriptors for the root filesystem.
     pub prepared: Option<Prepared>,
+    /// Whether the child's cgroups may be too small for it: when it is killed then, the runtime must not be.
+    pub scarce: bool,
     /// Where the terminal's master goes.
     pub console: Option<OwnedFd>,
     /// The listening gate.
@@ -90,61 +95,105 @@ pub struct Launched {
 ///
 /// # Errors
 /// The first failure of either side; no process is left then.
-pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
+pub fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
     log::step("make the process");
     let (parent, child) = protocol::pair()?;
     let report = Report::new()?;
     let home = inputs.prepared.as_ref().map(stand_in).transpose()?;
-    let clone_into = |cgroup: Option<&cgroups::Joiner>| {
-        let into_cgroup = cgroup.and_then(|entry| entry.clone_into());
-        process::clone3(inputs.proof, &Clone { flags: plan.recipe.clone as u64, into_cgroup })
-    };
-    let other;
-    let (cloned, cgroup) = match (clone_into(inputs.cgroup), inputs.elsewhere) {
+    let trees = Cell::new(inputs.prepared.as_mut().map(Prepared::take_trees).unwrap_or_default());
+    let ends = (parent.0.as_raw_fd(), child.0.as_raw_fd());
+    let birth = Birth { plan, inputs: &inputs, report: &report, trees: &trees, ends };
+    // What the child may use of our memory must outlive `lent`.
+    let life = || -> Infallible { birth.live(inputs.cgroup, true) };
+    let (other, life_in_other);
+    let born = match (birth.give(inputs.cgroup, &life), inputs.elsewhere) {
         (Err(e), Some(elsewhere)) if e.is(libc::EBUSY) => {
             other = elsewhere()?;
-            (clone_into(Some(&other)), Some(&other))
+            life_in_other = || -> Infallible { birth.live(Some(&other), true) };
+            birth.give(Some(&other), &life_in_other)
         }
-        (cloned, _) => (cloned, inputs.cgroup),
+        (born, _) => born,
     };
-    let (pid, pidfd) = match cloned.map_err(explain_clone)? {
-        Cloned::Parent(pid, pidfd) => (pid, pidfd),
-        Cloned::Child => {
-            // With a copy of the runtime's end open, the child would never see that the runtime is gone.
-            drop(parent);
-            stage::walk(
-                Stage {
-                    plan,
-                    proof: inputs.proof,
-                    channel: child,
-                    report: report.file(),
-                    cgroup,
-                    prepared: inputs.prepared,
-                    built: None,
-                    console: inputs.console.as_ref(),
-                    gate: inputs.gate.as_ref(),
-                    terminal: None,
-                    procfs: None,
-                    state: inputs.state,
-                },
-                inputs.steps.table(),
-            )
-        }
-    };
+    let (pid, pidfd, lent) = born.map_err(explain_clone)?;
     drop::<ChildEnd>(child);
-    drop((inputs.gate, inputs.console));
-    if let Some(home) = home {
-        sys::fs::change_dir_to(&home)?;
-    }
     let awaits_scope = inputs.cgroup.is_some_and(|entry| entry.awaits_scope());
-    let mut launch =
-        Launch { plan, parent, report, pid, pidfd, prepared: inputs.prepared, forked: false, awaits_scope };
-    match launch.follow(watch) {
-        Ok(()) => Ok(Launched { pid: launch.pid, pidfd: launch.pidfd }),
-        Err(error) => {
-            launch.end();
-            Err(error)
+    let mut launch = Launch { plan, parent: &parent, report: &report, pid, pidfd, forked: false, awaits_scope };
+    let followed = match home {
+        Some(home) => sys::fs::change_dir_to(&home).map_err(Error::from).and_then(|()| launch.follow(watch)),
+        None => launch.follow(watch),
+    };
+    if followed.is_err() {
+        launch.end();
+    }
+    drop::<Option<Lent<'_>>>(lent);
+    followed.map(|()| Launched { pid: launch.pid, pidfd: launch.pidfd })
+}
+
+/// What the child is made with.
+struct Birth<'a, 'b> {
+    plan: &'a Plan,
+    inputs: &'a Inputs<'b>,
+    report: &'a Report,
+    trees: &'a Cell<Trees>,
+    /// The numbers of the runtime's and the child's end.
+    ends: (RawFd, RawFd),
+}
+
+impl Birth<'_, '_> {
+    /// Makes the child in `cgroup`; comes back in the runtime alone.
+    fn give<'m>(
+        &self,
+        cgroup: Option<&cgroups::Joiner>,
+        life: &'m Life<'m>,
+    ) -> sys::Result<(Pid, OwnedFd, Option<Lent<'m>>)> {
+        let into_cgroup = cgroup.and_then(|entry| entry.clone_into());
+        let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
+        if self.may_lend(cgroup)
+            && let Some(born) = lend::clone3_lending(self.inputs.proof, &how, life)
+        {
+            return born.map(|(pid, pidfd, lent)| (pid, pidfd, Some(lent)));
         }
+        match process::clone3(self.inputs.proof, &how)? {
+            Cloned::Parent(pid, pidfd) => Ok((pid, pidfd, None)),
+            Cloned::Child => self.live(cgroup, false),
+        }
+    }
+
+    /// Whether the child may have our memory, as far as it depends on more than the plan; a log of every step tells the
+    /// processes apart.
+    fn may_lend(&self, cgroup: Option<&cgroups::Joiner>) -> bool {
+        let waits = cgroup.is_some_and(|entry| entry.awaits_scope());
+        let trees = self.trees.take();
+        let has_trees = !trees.is_empty();
+        self.trees.set(trees);
+        self.plan.lends_memory() && !self.inputs.scarce && !has_trees && !waits && !log::reads(log::Level::Debug)
+    }
+
+    fn live(&self, cgroup: Option<&cgroups::Joiner>, borrows: bool) -> ! {
+        // With a copy of the runtime's end open, the child would never see that the runtime is gone.
+        let (theirs, ours) = self.ends;
+        let _ = file::close_range(theirs, theirs, false);
+        let inputs = self.inputs;
+        stage::walk(
+            Stage {
+                plan: self.plan,
+                proof: inputs.proof,
+                channel: ChildEnd(file::inherited(ours)),
+                borrows,
+                report: self.report.file(),
+                cgroup,
+                prepared: inputs.prepared.as_ref(),
+                trees: if borrows { Trees::default() } else { self.trees.take() },
+                built: None,
+                console: inputs.console.as_ref(),
+                gate: inputs.gate.as_ref(),
+                terminal: None,
+                procfs: None,
+                score: None,
+                state: inputs.state,
+            },
+            inputs.steps.table(),
+        )
     }
 }
 
@@ -176,11 +225,10 @@ fn explain_clone(failure: sys::Failure) -> Error {
 
 struct Launch<'a> {
     plan: &'a Plan,
-    parent: ParentEnd,
-    report: Report,
+    parent: &'a ParentEnd,
+    report: &'a Report,
     pid: Pid,
     pidfd: OwnedFd,
-    prepared: Option<Prepared>,
     forked: bool,
     awaits_scope: bool,
 }
@@ -242,7 +290,7 @@ impl Launch<'_> {
             // The image can make no system call while it waits for this, so there is nothing to be woken by.
             const MILLISECONDS: i32 = 1;
             let [ready] = process::poll([(Some(self.parent.0.as_fd()), libc::POLLIN)], MILLISECONDS)?;
-            fetched = fetch_listener(&self.report, &self.pidfd, self.pid, watch)? || ready != 0;
+            fetched = fetch_listener(self.report, &self.pidfd, self.pid, watch)? || ready != 0;
         }
         loop {
             let channel = (Some(self.parent.0.as_fd()), libc::POLLIN);
@@ -371,7 +419,6 @@ impl Launch<'_> {
         if dead != 0 {
             let _ = process::wait(self.pid);
         }
-        self.prepared = None;
     }
 }
 

@@ -113,6 +113,7 @@ impl Report {
             () if is(Step::Terminal) => "ioctl(0, TIOCSCTTY)".into(),
             () if is(Step::NoNewPrivs) => "prctl(PR_SET_NO_NEW_PRIVS, 1)".into(),
             () if is(Step::Fork) => "clone3()".into(),
+            () if is(Step::Score) => "write(\"/proc/self/oom_score_adj\")".into(),
             () => format!("step {step} of the init image"),
         };
         let field = match () {
@@ -123,6 +124,7 @@ impl Report {
             () if is(Step::Filter) => "linux.seccomp",
             () if is(Step::Terminal) => "process.terminal",
             () if is(Step::NoNewPrivs) => "process.noNewPrivileges",
+            () if is(Step::Score) => "process.oomScoreAdj",
             () => "confine the process",
         };
         let error = call(text).at(field);

@@ -10,9 +10,9 @@ use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{Kind, enter, recipe};
 use crate::path::InRoot;
 use crate::procfs::ProcFd;
-use crate::rootfs::{self, Built, Prepared};
+use crate::rootfs::{self, Built, Prepared, Trees};
 use crate::sys::process::{self, Clone, Cloned, SingleThreaded};
-use crate::sys::{self, credentials, file, terminal};
+use crate::sys::{self, credentials, file, lend, terminal};
 use crate::{cgroups, log};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -22,9 +22,12 @@ pub(super) struct Stage<'a> {
     pub(super) plan: &'a Plan,
     pub(super) proof: &'a SingleThreaded,
     pub(super) channel: ChildEnd,
+    /// Whether the runtime's memory is this process's too (`sys/lend.rs`), and not a copy.
+    pub(super) borrows: bool,
     pub(super) report: &'a OwnedFd,
     pub(super) cgroup: Option<&'a cgroups::Joiner>,
-    pub(super) prepared: Option<Prepared>,
+    pub(super) prepared: Option<&'a Prepared>,
+    pub(super) trees: Trees,
     pub(super) built: Option<Built<'a>>,
     /// Where the terminal's master goes.
     pub(super) console: Option<&'a OwnedFd>,
@@ -32,6 +35,8 @@ pub(super) struct Stage<'a> {
     /// The terminal's slave, once there is one.
     pub(super) terminal: Option<OwnedFd>,
     pub(super) procfs: Option<OwnedFd>,
+    /// The file of the OOM score, where the image sets it.
+    pub(super) score: Option<OwnedFd>,
     /// What hooks read, with the pid as the container sees it (for startContainer) and as the runtime does.
     pub(super) state: &'a dyn Fn(Moment, process::Pid) -> Vec<u8>,
 }
@@ -60,7 +65,9 @@ pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
 
 /// Makes the process one that dies with the runtime and can be traced by nobody but root.
 pub(super) fn begin(stage: &mut Stage<'_>) -> Result<()> {
-    log::divert();
+    if !stage.borrows {
+        log::divert();
+    }
     process::reset_signals();
     die_with_runtime(stage)?;
     // The name says to others that the container is being built, see `state.rs`.
@@ -86,7 +93,12 @@ fn die_with_runtime(stage: &Stage<'_>) -> Result<()> {
 fn report_panics(channel: &ChildEnd) {
     let Ok(copy) = file::duplicate_above(channel, 3) else { return };
     let channel = ChildEnd(copy);
+    let (in_borrower, others) = (lend::is_borrower(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |info| {
+        if in_borrower != lend::is_borrower() {
+            // The runtime's own, with which this child shares the hook.
+            return others(info);
+        }
         let _ = channel.say(&FromChild::Failed(Error::internal(format!("panic: {info}"))));
         process::exit_now(101)
     }));
@@ -166,10 +178,9 @@ fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
     process::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0)?;
     stage.channel.say(&FromChild::UserReady)?;
     let trees = stage.channel.wait()?;
-    if let (Some(prepared), Some(rootfs)) = (&mut stage.prepared, &stage.plan.rootfs) {
-        let waiting: Vec<usize> = rootfs.mapped_by_container().collect();
-        for (index, tree) in waiting.into_iter().zip(trees) {
-            prepared.set_tree(index, tree);
+    if let Some(rootfs) = &stage.plan.rootfs {
+        for (index, tree) in rootfs.mapped_by_container().zip(trees) {
+            stage.trees.set(index, tree);
         }
     }
     Ok(())
@@ -249,15 +260,16 @@ pub(super) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()> {
 
 /// The root filesystem with all its mounts, at its host path.
 pub(super) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
-    let (Some(rootfs), Some(mut prepared)) = (&stage.plan.rootfs, stage.prepared.take()) else { return Ok(()) };
+    let (Some(rootfs), Some(prepared)) = (&stage.plan.rootfs, stage.prepared) else { return Ok(()) };
     rootfs.propagate()?;
     if stage.plan.joined.fd(Kind::Pid).is_some() {
         for index in rootfs.procfs_mounts() {
-            prepared.set_tree(index, procfs_of_joined(stage).at("open a procfs of the joined pid namespace")?);
+            let context = procfs_of_joined(stage).at("open a procfs of the joined pid namespace")?;
+            stage.trees.set(index, context);
         }
     }
     let view = stage.plan.cgroup_view.as_ref().ok_or_else(|| Error::internal("a root filesystem without cgroups"))?;
-    stage.built = Some(rootfs.build(prepared, view)?);
+    stage.built = Some(rootfs.build(prepared, std::mem::take(&mut stage.trees), view)?);
     Ok(())
 }
 
@@ -407,9 +419,13 @@ pub(super) fn restore_files(stage: &mut Stage<'_>) -> Result<()> {
 pub(super) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
     let score = stage.plan.program.as_ref().and_then(|program| program.attributes.oom_score_adj);
     let Some(score) = score else { return Ok(()) };
-    let text = score.to_string();
-    let set = file::open("/proc/self/oom_score_adj", libc::O_WRONLY).and_then(|fd| file::write(fd, text.as_bytes()));
-    match set {
+    let opened = file::open("/proc/self/oom_score_adj", libc::O_WRONLY);
+    if stage.borrows {
+        // Processes with the same memory have the same score: it is set by the image.
+        stage.score = Some(opened.at("process.oomScoreAdj")?);
+        return Ok(());
+    }
+    match opened.and_then(|fd| file::write(fd, score.to_string().as_bytes())) {
         Err(_) if stage.plan.recipe.user != User::Stays => Ok(()),
         other => other.at("process.oomScoreAdj").map(drop),
     }
@@ -418,14 +434,16 @@ pub(super) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
 /// Lays the init image's plan out and executes it.
 pub(super) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
     let mut layout = Layout::new();
-    for record in log::take() {
-        stage.channel.say(&FromChild::Warning(record.text))?;
+    if !stage.borrows {
+        for record in log::take() {
+            stage.channel.say(&FromChild::Warning(record.text))?;
+        }
     }
     let plan = image_plan(stage, &mut layout)?;
     let image = image::make(&plan, layout)?;
     // Everything from here on is closed by the exec, whoever left it open; the image keeps what it is told of.
     file::close_range(stage.plan.first_fd(), i32::MAX, true)?;
-    for fd in [plan.sync, plan.gate, plan.page, plan.procfs].into_iter().filter(|fd| *fd >= 0) {
+    for fd in [plan.sync, plan.gate, plan.page, plan.procfs, plan.score_file].into_iter().filter(|fd| *fd >= 0) {
         file::keep_over_exec(fd)?;
     }
     Err(process::execute_fd(&image, &[c"orlop", c"init"], &[]).into())
@@ -451,6 +469,10 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
         }
         if program.terminal.is_some() {
             out.flags |= flag::TERMINAL;
+        }
+        if let (Some(file), Some(score)) = (&stage.score, program.attributes.oom_score_adj) {
+            out.score_file = file.as_raw_fd();
+            out.score = layout.bytes(score.to_string().as_bytes());
         }
     }
     let start = plan.hooks.at(Moment::StartContainer);

@@ -9,7 +9,7 @@ use super::filesystem::{New, reconfigure};
 use super::mask::{self, DevNull};
 use super::mount::{Kind, Mount, is_allowed_in_proc};
 use super::options::Propagation;
-use super::prepare::{Prepared, open_source};
+use super::prepare::{Prepared, Trees, open_source};
 use crate::error::{Context, Error, Result};
 use crate::path::{Create, Handle, InRoot, Root};
 use crate::procfs::ProcFd;
@@ -36,20 +36,19 @@ impl Rootfs {
     /// Attaches the root at its host path and puts all mounts, devices and links in place.
     ///
     /// On return the current directory is the root. `cgroups` is what mounts of type `cgroup` show.
-    pub fn build(&self, prepared: Prepared, cgroups: &CgroupView) -> Result<Built<'_>> {
+    pub fn build(&self, prepared: &Prepared, trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
         let mask = set_umask(0);
-        let built = self.build_unmasked(prepared, cgroups);
+        let built = self.build_unmasked(prepared, trees, cgroups);
         set_umask(mask);
         built
     }
 
-    fn build_unmasked(&self, mut prepared: Prepared, cgroups: &CgroupView) -> Result<Built<'_>> {
+    fn build_unmasked(&self, prepared: &Prepared, mut trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
         let null = if self.masked.is_empty() { None } else { Some(DevNull::open()?) };
-        let root = self.attach_root(&prepared).with(|| format!("mount the root filesystem {}", self.path.display()))?;
+        let root = self.attach_root(prepared).with(|| format!("mount the root filesystem {}", self.path.display()))?;
         let mut built = Built { rootfs: self, root, null, late: Vec::new() };
         for mount in &self.mounts {
-            let tree = prepared.trees.get_mut(mount.index).and_then(Option::take);
-            built.attach(mount, tree, cgroups).with(|| mount.name())?;
+            built.attach(mount, trees.take(mount.index), cgroups).with(|| mount.name())?;
         }
         if self.owns_dev() {
             device::create(&built.root, &self.devices, self.user_namespace)?;

@@ -40,7 +40,7 @@ pub use console::Console;
 pub use idmap::user_namespace;
 pub use mount::{IdMappings, IdmapOf};
 pub use pivot::Enter;
-pub use prepare::{Prepared, Sources};
+pub use prepare::{Prepared, Sources, Trees};
 
 use crate::config;
 use crate::error::{Error, Result};

@@ -31,9 +31,12 @@ const SPARE: usize = 64;
 pub struct Prepared {
     pub(crate) directory: OwnedFd,
     pub(crate) stat: Stat,
-    /// A detached tree for each of the mounts that the child does not open itself.
-    pub(crate) trees: Vec<Option<OwnedFd>>,
+    pub(crate) trees: Trees,
 }
+
+/// A detached tree for each of the mounts that the child does not open itself.
+#[derive(Debug, Default)]
+pub struct Trees(Vec<Option<OwnedFd>>);
 
 impl Rootfs {
     /// Opens what only the parent can.
@@ -67,7 +70,7 @@ impl Rootfs {
             trees.truncate(trees.len().saturating_sub(SPARE));
             trees.resize_with(self.mounts.len(), || None);
         }
-        Ok(Prepared { directory, stat, trees })
+        Ok(Prepared { directory, stat, trees: Trees(trees) })
     }
 
     /// The id mappings that mounts need, with the numbers of the mounts, in the order of the config.
@@ -130,10 +133,32 @@ impl Prepared {
         self.directory.as_fd()
     }
 
+    /// The detached trees, for whoever builds the root filesystem.
+    pub fn take_trees(&mut self) -> Trees {
+        std::mem::take(&mut self.trees)
+    }
+
     /// Takes the tree that [`Rootfs::map_ids`] made for mount number `index`, or the context for a procfs.
     pub fn set_tree(&mut self, index: usize, tree: OwnedFd) {
-        if let Some(place) = self.trees.get_mut(index) {
-            *place = Some(tree);
+        self.trees.set(index, tree);
+    }
+}
+
+impl Trees {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    /// Takes the tree of mount number `index`, or the context for its filesystem.
+    pub fn set(&mut self, index: usize, tree: OwnedFd) {
+        if self.0.len() <= index {
+            self.0.resize_with(index + 1, || None);
         }
+        self.0[index] = Some(tree);
+    }
+
+    pub(crate) fn take(&mut self, index: usize) -> Option<OwnedFd> {
+        self.0.get_mut(index).and_then(Option::take)
     }
 }

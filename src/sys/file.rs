@@ -164,6 +164,11 @@ pub fn duplicate_above(fd: impl AsFd, least: RawFd) -> Result<OwnedFd> {
     Ok(own(new))
 }
 
+/// Descriptor `number` of this process, which it was born with: a copy of one that its maker owns, and that nobody owns here.
+pub fn inherited(number: RawFd) -> OwnedFd {
+    own(number.into())
+}
+
 /// `dup3(2)`: makes `number` a duplicate of `fd`, replacing what was there; kept over `execve` unless `cloexec`.
 pub fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Result<()> {
     let fd = fd.as_fd();

@@ -3,8 +3,12 @@
 //! musl's allocator writes to a page of its own for each size of object, maps and unmaps a page for each larger buffer, and
 //! keeps books against misuse by C: a quarter of the time that `run` spent outside the kernel. This one takes memory from
 //! the end of one region, keeps what is given back in a list for each size, and never gives pages below 64 KiB back.
+//!
+//! It has two sides: a child that borrows this process's memory (`sys/lend.rs`) has one of its own, so that it may be killed,
+//! or frozen, whatever it is doing, and the parent goes on.
 #![allow(unsafe_code)]
 
+use super::lend::is_borrower;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::ptr::null_mut;
@@ -12,6 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What lies in the program's zeroed data, enough for most commands; pages that nobody touches cost nothing.
 const FIRST: usize = 256 << 10;
+/// The same for a child that borrows the memory.
+const BORROWED: usize = 64 << 10;
 /// How much is mapped at once when that is used up.
 const NEXT: usize = 1 << 20;
 /// Sizes up to here are multiples of [`GRAIN`], above it powers of two.
@@ -23,14 +29,19 @@ const LARGEST: usize = 64 << 10;
 const CLASSES: usize = SMALL_CLASSES + 7;
 
 #[repr(C, align(4096))]
-struct Region(UnsafeCell<[u8; FIRST]>);
+struct Region<const SIZE: usize>(UnsafeCell<[u8; SIZE]>);
 
 /// The allocator of the program, for `#[global_allocator]`.
 #[allow(missing_debug_implementations)] // Formatting would allocate.
 pub struct Heap {
+    own: Side<FIRST>,
+    borrower: Side<BORROWED>,
+}
+
+struct Side<const SIZE: usize> {
     locked: AtomicBool,
     books: UnsafeCell<Books>,
-    first: Region,
+    first: Region<SIZE>,
 }
 
 /// A block that was given back holds the next one of its size.
@@ -46,17 +57,73 @@ struct Books {
 }
 
 // SAFETY: `books` and `first` are only touched while `locked` is held.
-unsafe impl Sync for Heap {}
+unsafe impl<const SIZE: usize> Sync for Side<SIZE> {}
 
 impl Heap {
     /// A heap from which nothing was taken.
     #[allow(clippy::new_without_default)] // A static needs a constant.
     pub const fn new() -> Heap {
-        Heap {
+        Heap { own: Side::new(), borrower: Side::new() }
+    }
+
+    fn take(&self, layout: &Layout) -> *mut u8 {
+        if is_borrower() { self.borrower.take(layout) } else { self.own.take(layout) }
+    }
+
+    fn give_back(&self, block: *mut u8, layout: &Layout) {
+        if is_borrower() {
+            // What the parent has taken stays the parent's.
+            if self.borrower.first.has(block) {
+                self.borrower.give_back(block, layout);
+            }
+        } else {
+            self.own.give_back(block, layout);
+        }
+    }
+}
+
+impl<const SIZE: usize> Region<SIZE> {
+    fn has(&self, block: *mut u8) -> bool {
+        (self.0.get() as usize..self.0.get() as usize + SIZE).contains(&(block as usize))
+    }
+}
+
+impl<const SIZE: usize> Side<SIZE> {
+    const fn new() -> Side<SIZE> {
+        Side {
             locked: AtomicBool::new(false),
             books: UnsafeCell::new(Books { from: null_mut(), left: 0, lists: [null_mut(); CLASSES] }),
-            first: Region(UnsafeCell::new([0; FIRST])),
+            first: Region(UnsafeCell::new([0; SIZE])),
         }
+    }
+
+    /// A block of the list for `layout`, or a new one.
+    fn take(&self, layout: &Layout) -> *mut u8 {
+        let (list, size) = class(layout.size());
+        self.with(|books| {
+            let free = books.lists[list];
+            if free.is_null() || !has_list(layout) {
+                return self.cut(books, size, layout.align().max(GRAIN));
+            }
+            // SAFETY: what is in a list is a block of at least 16 bytes that nobody uses; its first word is the next one.
+            books.lists[list] = unsafe { (*free).next };
+            free.cast()
+        })
+    }
+
+    /// Puts a block that nobody uses any more into its list.
+    fn give_back(&self, block: *mut u8, layout: &Layout) {
+        let (list, size) = class(layout.size());
+        self.with(|books| {
+            if block.wrapping_add(size) == books.from {
+                (books.from, books.left) = (block, books.left + size);
+                return;
+            }
+            let free: *mut Free = block.cast();
+            // SAFETY: the block is ours again, has at least 16 bytes and their alignment.
+            unsafe { free.write(Free { next: books.lists[list] }) };
+            books.lists[list] = free;
+        });
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Books) -> T) -> T {
@@ -72,7 +139,7 @@ impl Heap {
     /// New memory from the region; null if there is none.
     fn cut(&self, books: &mut Books, size: usize, align: usize) -> *mut u8 {
         if books.from.is_null() {
-            (books.from, books.left) = (self.first.0.get().cast(), FIRST);
+            (books.from, books.left) = (self.first.0.get().cast(), SIZE);
         }
         if books.from.align_offset(align) + size > books.left {
             let length = NEXT.max(size + align);
@@ -124,16 +191,7 @@ unsafe impl GlobalAlloc for Heap {
         if has_mapping(&layout) {
             return if layout.align() <= 4096 { map(layout.size()) } else { null_mut() };
         }
-        let (list, size) = class(layout.size());
-        self.with(|books| {
-            let free = books.lists[list];
-            if free.is_null() || !has_list(&layout) {
-                return self.cut(books, size, layout.align().max(GRAIN));
-            }
-            // SAFETY: what is in a list is a block of at least 16 bytes that nobody uses; its first word is the next one.
-            books.lists[list] = unsafe { (*free).next };
-            free.cast()
-        })
+        self.take(&layout)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -141,17 +199,7 @@ unsafe impl GlobalAlloc for Heap {
             // SAFETY: the mapping is the one that `alloc` made for this layout, and nobody uses it any more.
             unsafe { libc::munmap(block.cast(), layout.size()) };
         } else if has_list(&layout) {
-            let (list, size) = class(layout.size());
-            self.with(|books| {
-                if block.wrapping_add(size) == books.from {
-                    (books.from, books.left) = (block, books.left + size);
-                    return;
-                }
-                let free: *mut Free = block.cast();
-                // SAFETY: the block is ours again, has at least 16 bytes and their alignment.
-                unsafe { free.write(Free { next: books.lists[list] }) };
-                books.lists[list] = free;
-            });
+            self.give_back(block, &layout);
         }
     }
 

@@ -14,6 +14,7 @@ pub mod file;
 pub mod filter;
 pub mod fs;
 pub mod heap;
+pub mod lend;
 pub mod memory;
 pub mod mount;
 pub mod namespace;

@@ -33,7 +33,7 @@ impl SingleThreaded {
 /// Arguments of [`clone3`].
 #[derive(Debug, Default)]
 pub struct Clone<'fd> {
-    /// CLONE_* flags; CLONE_PIDFD is always set, CLONE_VM never.
+    /// CLONE_* flags; CLONE_PIDFD is always set, CLONE_VM is not for [`clone3`].
     pub flags: u64,
     /// The v2 cgroup that the child is born in (CLONE_INTO_CGROUP, Linux 5.7).
     pub into_cgroup: Option<BorrowedFd<'fd>>,
@@ -49,17 +49,18 @@ pub enum Cloned {
     Child,
 }
 
+/// `struct clone_args` of `clone3(2)`.
 #[repr(C, align(8))]
 #[derive(Default)]
-struct CloneArgs {
-    flags: u64,
+pub(super) struct CloneArgs {
+    pub(super) flags: u64,
     pidfd: u64,
     child_tid: u64,
     parent_tid: u64,
     exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
+    pub(super) stack: u64,
+    pub(super) stack_size: u64,
+    pub(super) tls: u64,
     set_tid: u64,
     set_tid_size: u64,
     cgroup: u64,
@@ -67,30 +68,39 @@ struct CloneArgs {
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+impl CloneArgs {
+    /// For a child whose descriptor the kernel writes to `pidfd`.
+    pub(super) fn new(how: &Clone<'_>, pidfd: &mut RawFd) -> CloneArgs {
+        let mut args = CloneArgs {
+            flags: how.flags | libc::CLONE_PIDFD as u64,
+            pidfd: &raw mut *pidfd as u64,
+            // With CLONE_PARENT the kernel takes the parent's own exit signal and wants none here.
+            exit_signal: if how.flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 },
+            ..CloneArgs::default()
+        };
+        if let Some(cgroup) = how.into_cgroup {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = cgroup.as_raw_fd() as u64;
+        }
+        args
+    }
+}
+
+impl Clone<'_> {
+    /// The call for an error text.
+    pub(super) fn show(&self, flags: u64) -> String {
+        format!("clone3({flags:#x}{})", self.into_cgroup.map(|c| format!(", cgroup {}", show(c))).unwrap_or_default())
+    }
+}
+
 /// `clone3(2)`: a child that goes on with a copy of the memory and of the descriptor table.
 pub fn clone3(_: &SingleThreaded, how: &Clone<'_>) -> Result<Cloned> {
     let mut pidfd: RawFd = -1;
-    let mut args = CloneArgs {
-        flags: how.flags | libc::CLONE_PIDFD as u64,
-        pidfd: &raw mut pidfd as u64,
-        // With CLONE_PARENT the kernel takes the parent's own exit signal and wants none here.
-        exit_signal: if how.flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 },
-        ..CloneArgs::default()
-    };
-    if let Some(cgroup) = how.into_cgroup {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = cgroup.as_raw_fd() as u64;
-    }
+    let mut args = CloneArgs::new(how, &mut pidfd);
     // SAFETY: without CLONE_VM the child has a copy of everything, stack included, and this process is single-threaded
     // (by the proof), so no lock is held by a thread that the child lacks. `args` and `pidfd` are live and writable.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
-    match check(pid, || {
-        format!(
-            "clone3({:#x}{})",
-            args.flags,
-            how.into_cgroup.map(|c| format!(", cgroup {}", show(c))).unwrap_or_default()
-        )
-    })? {
+    match check(pid, || how.show(args.flags))? {
         0 => Ok(Cloned::Child),
         pid => Ok(Cloned::Parent(pid as Pid, own(pidfd.into()))),
     }

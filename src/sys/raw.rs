@@ -338,9 +338,15 @@ pub(crate) fn write_file(dir: i32, path: u64, bytes: &[u8]) -> Result<()> {
     const WRITE_CLOEXEC: usize = 0o2000001;
     // SAFETY: a C string of the plan.
     let fd = unsafe { call(number::OPENAT, [dir as usize, path as usize, WRITE_CLOEXEC, 0, 0, 0]) }?;
-    // SAFETY: pointer and length of a live slice.
-    let written = unsafe { call(number::WRITE, [fd, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) };
+    let written = write(fd as i32, bytes);
     close(fd as i32);
+    written
+}
+
+/// `write(2)` of all the bytes at once.
+pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result<()> {
+    // SAFETY: pointer and length of a live slice.
+    let written = unsafe { call(number::WRITE, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) };
     written.and_then(|n| if n == bytes.len() { Ok(()) } else { Err(EINVAL) })
 }
 

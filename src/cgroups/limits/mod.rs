@@ -32,6 +32,17 @@ pub struct Limits {
     pub unified: Vec<(String, String)>,
 }
 
+impl Limits {
+    /// Whether a process may be killed for want of memory while the container is made: that takes less than a MiB.
+    pub fn memory_is_scarce(&self) -> bool {
+        const ENOUGH: i64 = 8 << 20;
+        let small = |limit: Option<i64>| limit.is_some_and(|bytes| (0..ENOUGH).contains(&bytes));
+        small(self.memory.limit)
+            || small(self.memory.kernel)
+            || self.unified.iter().any(|(file, _)| file.starts_with("memory."))
+    }
+}
+
 /// Memory limits, in bytes; -1 is unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
