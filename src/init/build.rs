@@ -14,6 +14,11 @@ fn main() {
     println!("cargo::rerun-if-changed=src/init");
     println!("cargo::rerun-if-changed=src/sys/raw.rs");
     println!("cargo::rerun-if-env-changed=ORLOP_INIT_IMAGE");
+    if ["ARCH", "ENV"].map(|key| env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default()) == ["x86_64", "musl"]
+    {
+        // Defined in src/sys/start.rs.
+        println!("cargo::rustc-link-arg-bins=-Wl,-e,orlop_start");
+    }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let linked = match env::var_os("ORLOP_INIT_IMAGE") {
         Some(file) => PathBuf::from(file),

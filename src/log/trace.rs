@@ -7,6 +7,7 @@
 
 use super::Record;
 use crate::error::{IoContext, Result};
+use crate::sys::start;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -81,7 +82,8 @@ impl Trace {
         if self.open {
             text += &self.event(now, 'E', None);
         }
-        let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        let words: Vec<String> =
+            start::arguments().into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let words = serde_json::Value::from(format!("orlop {}", words.join(" ")));
         let id = self.command;
         text += &format!("{{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":{id},\"args\":{{\"name\":{words}}}}}{END}");

@@ -21,6 +21,7 @@ pub mod namespace;
 pub mod process;
 pub mod regex;
 pub mod socket;
+pub mod start;
 pub mod terminal;
 
 pub use errno::Errno;

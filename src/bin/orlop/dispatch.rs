@@ -10,7 +10,6 @@ use orlop::error::{Error, Result};
 use orlop::log::{self, Form, Level, Target};
 use orlop::sys::{Failure, file, process};
 use std::ffi::{OsStr, OsString};
-use std::process::ExitCode;
 
 /// The exit code of a command that failed.
 const FAILED: u8 = 1;
@@ -20,7 +19,7 @@ const NO_COMMAND: u8 = 3;
 const EXEC_FAILED: u8 = 255;
 
 /// Does what the arguments say, and says in one line why if it cannot.
-pub(crate) fn run(mut parser: Parser) -> ExitCode {
+pub(crate) fn run(mut parser: Parser) -> u8 {
     std::panic::set_hook(Box::new(|info| {
         log::panicked(&Error::internal(format!("panic: {info}")).to_string());
         process::exit_now(FAILED.into())
@@ -34,11 +33,11 @@ pub(crate) fn run(mut parser: Parser) -> ExitCode {
     match outcome {
         Ok(code) => {
             log::succeed();
-            code.into()
+            code
         }
         Err((error, code)) => {
             log::fail(&error.to_string());
-            code.into()
+            code
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The program `orlop`: arguments to a request, a request to the library, its answer to one line and an exit code.
 
+#![cfg_attr(not(test), no_main)]
+
 mod caller;
 mod dispatch;
 mod help;
@@ -14,6 +16,10 @@ mod tests;
 #[global_allocator]
 static HEAP: orlop::sys::heap::Heap = orlop::sys::heap::Heap::new();
 
-fn main() -> std::process::ExitCode {
-    dispatch::run(lexopt::Parser::from_env())
+#[cfg(not(test))]
+orlop::program!(run);
+
+#[cfg_attr(test, allow(dead_code))]
+fn run(arguments: &[std::ffi::OsString]) -> u8 {
+    dispatch::run(lexopt::Parser::from_iter(arguments))
 }

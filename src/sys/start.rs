@@ -1,0 +1,86 @@
+//! How the program begins and ends: what std's runtime does before `main`, as far as a container runtime has a use for it.
+//!
+//! std's would add a handler for overflows of the stack, with a stack of its own: a twentieth of what `--version` takes.
+#![allow(unsafe_code)]
+
+use super::file;
+use std::ffi::{CStr, OsString, c_char};
+use std::io::Write;
+use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::OnceLock;
+
+static ARGUMENTS: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// Makes `$run`, a function from the arguments to an exit code, the program's `main`.
+#[macro_export]
+macro_rules! program {
+    ($run:path) => {
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        extern "C" fn main(count: i32, values: *const *const std::ffi::c_char) -> i32 {
+            $crate::sys::start::main(count, values, $run)
+        }
+    };
+}
+
+/// For [`program`](crate::program): what the C library calls.
+pub fn main(count: i32, values: *const *const c_char, run: fn(&[OsString]) -> u8) -> i32 {
+    fill_standard_descriptors();
+    // SAFETY: no code of ours is installed. A reader that is gone is an error of `write`, not the end of the process.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    let code = run(ARGUMENTS.get_or_init(|| collect(count, values)));
+    let _ = std::io::stdout().flush();
+    code.into()
+}
+
+/// The program's arguments, its name first.
+pub fn arguments() -> Vec<OsString> {
+    ARGUMENTS.get().cloned().unwrap_or_else(|| std::env::args_os().collect())
+}
+
+fn collect(count: i32, values: *const *const c_char) -> Vec<OsString> {
+    let one = |n: usize| {
+        // SAFETY: the C library gives `count` pointers to C strings, which live as long as the process.
+        let text = unsafe { CStr::from_ptr(*values.add(n)) };
+        OsString::from_vec(text.to_bytes().to_vec())
+    };
+    (0..count.max(0) as usize).map(one).collect()
+}
+
+/// Opens /dev/null for each of standard input, output and error that is closed: else the next file to be opened would be it.
+fn fill_standard_descriptors() {
+    // SAFETY: numbers are only asked about; POLLNVAL says that nothing is open.
+    let ours = [0, 1, 2].map(|number| unsafe { BorrowedFd::borrow_raw(number) });
+    let Ok(states) = super::process::poll(ours.map(|fd| (Some(fd), 0)), 0) else { return };
+    for _ in states.into_iter().filter(|state| state & libc::POLLNVAL != 0) {
+        // The lowest number that is free: one of the three. It stays open.
+        if let Ok(null) = file::open("/dev/null", libc::O_RDWR) {
+            let _ = file::keep_over_exec(null.into_raw_fd());
+        }
+    }
+}
+
+// Every pointer in the program's data is written when it starts, page after page. To have the pages made by one call is
+// cheaper than a fault for each. Linux before 5.14 refuses, and the faults do it.
+#[cfg(all(target_arch = "x86_64", target_env = "musl", not(test)))]
+std::arch::global_asm!(
+    ".section .text.orlop_start,\"ax\",@progbits",
+    ".globl orlop_start",
+    ".hidden orlop_start",
+    ".type orlop_start,@function",
+    "orlop_start:",
+    "push rdx",
+    "lea rdi, [rip + __init_array_start]",
+    "and rdi, -4096",
+    "lea rsi, [rip + _edata]",
+    "sub rsi, rdi",
+    "mov edx, {populate_write}",
+    "mov eax, {madvise}",
+    "syscall",
+    "pop rdx",
+    "jmp _start",
+    ".size orlop_start, . - orlop_start",
+    populate_write = const 23,
+    madvise = const libc::SYS_madvise,
+);
