@@ -4,6 +4,10 @@
 //! config.json that `create` took, and the gate. `state` and `list` take no lock; whoever changes or removes a container holds
 //! its [`Entry`], an open and locked directory, and never while a hook or the container's code runs.
 
+mod glance;
+
+pub use glance::Glance;
+
 use crate::cgroups;
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::sys::process::{self, Pid};
@@ -134,43 +138,45 @@ impl ProcessId {
     }
 }
 
-/// The name that init has while it builds the container.
-pub fn building_name(random: &str) -> String {
-    format!("orlop;{random}")
+/// How the name of init begins while it builds the container.
+const BUILDING: &str = "orlop;";
+/// How it begins while init waits for the program to be executed.
+pub const WAITING: &str = "orlop:";
+
+/// What a container is doing now, but for `paused`, which only the freezer knows.
+fn status_of_process(init: Option<ProcessId>, creator: Option<ProcessId>, waiting: &str) -> Status {
+    let Some(init) = init else {
+        let creating = creator.is_some_and(ProcessId::lives);
+        return if creating { Status::Creating } else { Status::Stopped };
+    };
+    match stat_of(init.pid) {
+        Some(stat) if stat.start == init.start && !stat.dead => match stat.name.split_at_checked(6) {
+            Some((BUILDING, random)) if random == waiting => Status::Creating,
+            Some((WAITING, random)) if random == waiting => Status::Created,
+            _ => Status::Running,
+        },
+        _ => Status::Stopped,
+    }
 }
 
-/// The name that init has while it waits for the program to be executed.
-pub fn waiting_name(random: &str) -> String {
-    format!("orlop:{random}")
+fn status(
+    init: Option<ProcessId>,
+    creator: Option<ProcessId>,
+    waiting: &str,
+    frozen: impl FnOnce() -> Result<bool>,
+) -> Result<Status> {
+    let status = status_of_process(init, creator, waiting);
+    let is_paused = matches!(status, Status::Running | Status::Created) && frozen()?;
+    Ok(if is_paused { Status::Paused } else { status })
 }
 
 impl Record {
-    /// What the container is doing now, but for `paused`, which only the freezer knows.
-    fn status_of_process(&self) -> Status {
-        let Some(init) = self.init else {
-            let creating = self.creator.is_some_and(ProcessId::lives);
-            return if creating { Status::Creating } else { Status::Stopped };
-        };
-        match stat_of(init.pid) {
-            Some(stat) if stat.start == init.start && !stat.dead => match stat.name {
-                name if name == building_name(&self.waiting_name) => Status::Creating,
-                name if name == waiting_name(&self.waiting_name) => Status::Created,
-                _ => Status::Running,
-            },
-            _ => Status::Stopped,
-        }
-    }
-
     /// What the container is doing now.
     ///
     /// # Errors
     /// The freezer cannot be read.
     pub fn status(&self) -> Result<Status> {
-        match self.status_of_process() {
-            Status::Running if self.cgroup().frozen()? => Ok(Status::Paused),
-            Status::Created if self.cgroup().frozen()? => Ok(Status::Paused),
-            status => Ok(status),
-        }
+        status(self.init, self.creator, &self.waiting_name, || self.cgroup.frozen())
     }
 
     /// Its cgroup.
@@ -234,11 +240,7 @@ impl Store {
     /// `container does not exist`; a state.json that cannot be read.
     pub fn read(&self, id: &str) -> Result<Record> {
         let path = self.directory(id).join("state.json");
-        match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY) {
-            Ok(fd) => parse(&file::read_regular(fd, LARGEST)?).with(|| format!("{path:?}")),
-            Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent()),
-            Err(e) => Err(e.into()),
-        }
+        parse(&read_state(&path)?).with(|| format!("{path:?}"))
     }
 
     /// The copy of config.json that `create` took.
@@ -261,12 +263,20 @@ impl Store {
     }
 }
 
+fn read_state(path: &Path) -> Result<Vec<u8>> {
+    match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY) {
+        Ok(fd) => Ok(file::read_regular(fd, LARGEST)?),
+        Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent()),
+        Err(e) => Err(e.into()),
+    }
+}
+
 fn absent() -> Error {
     Error::new(Kind::NotFound, "container does not exist")
 }
 
 fn parse(bytes: &[u8]) -> Result<Record> {
-    serde_json::from_slice(bytes).map_err(|e| Error::system(format!("state.json is damaged: {e}")))
+    serde_json::from_slice(bytes).map_err(glance::damaged)
 }
 
 /// The directory of a container, open and locked.

@@ -9,10 +9,11 @@ use super::plan::Plan;
 use super::scope::{self, Pending};
 use super::systemd::Unit;
 use super::write::{Moment, Write};
-use super::{apply, decide, owner, remove, unified};
+use super::{apply, decide, freezer, owner, remove, unified};
 use crate::error::{Error, Kind, Result};
 use crate::sys::file;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// What a later process needs to find the cgroup again: a part of the container's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,53 @@ struct Written {
     unit: Option<Unit>,
 }
 
+/// What of a record tells whether the cgroup is frozen.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Glance<'a> {
+    #[serde(borrow)]
+    path: Cow<'a, str>,
+    #[serde(borrow)]
+    hierarchies: Vec<Names<'a>>,
+    branches: Vec<Branch>,
+}
+
+/// For serde, which borrows in a list only what is not its own type.
+#[derive(Debug, Deserialize)]
+struct Names<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Glance<'_> {
+    /// Whether the cgroup is frozen, or on its way to it.
+    ///
+    /// # Errors
+    /// The state cannot be read; ENOENT where the cgroup is gone.
+    pub fn frozen(&self) -> Result<bool> {
+        let freezes = |names: &&Names<'_>| names.0.split(',').any(|name| name == "freezer");
+        let unified = |names: &&Names<'_>| names.0.is_empty();
+        let list = &self.hierarchies;
+        match list.iter().find(freezes).or_else(|| list.iter().find(unified)) {
+            Some(names) => freezer::frozen(&[place(&names.0, list.len() == 1, &self.path, 0)]),
+            None => freezer::frozen(&self.branches),
+        }
+    }
+}
+
+impl Record {
+    /// Whether the cgroup is frozen, or on its way to it.
+    ///
+    /// # Errors
+    /// The state cannot be read; ENOENT where the cgroup is gone.
+    pub fn frozen(&self) -> Result<bool> {
+        freezer::frozen(&self.branches)
+    }
+}
+
+/// The branch that the names of a hierarchy's controllers stand for.
+fn place(names: &str, alone: bool, path: &str, parents: usize) -> Branch {
+    let controllers = names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    Branch { controllers, mount: standard_mount(names, alone), path: path.to_owned(), parents }
+}
+
 impl From<Record> for Written {
     fn from(record: Record) -> Written {
         let Record { branches, unit } = record;
@@ -68,11 +116,7 @@ impl Written {
     /// The branches that the names stand for.
     fn places(&self) -> impl Iterator<Item = Branch> {
         let alone = self.hierarchies.len() == 1;
-        self.hierarchies.iter().map(move |names| {
-            let controllers = names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-            let mount = standard_mount(names, alone);
-            Branch { controllers, mount, path: self.path.clone(), parents: self.parents }
-        })
+        self.hierarchies.iter().map(move |names| place(names, alone, &self.path, self.parents))
     }
 }
 

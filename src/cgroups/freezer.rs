@@ -22,12 +22,12 @@ pub(super) fn branch(branches: &[Branch]) -> Option<&Branch> {
 /// The state cannot be read; ENOENT where the cgroup is gone.
 pub(super) fn frozen(branches: &[Branch]) -> Result<bool> {
     let Some(branch) = branch(branches) else { return Ok(false) };
-    if branch.is_unified() {
-        return Ok(branch.read("cgroup.freeze").map(|state| state == "1")?);
-    }
-    match branch.read("freezer.state")?.as_str() {
-        "THAWED" => Ok(false),
-        "FROZEN" => Ok(true),
+    let name = if branch.is_unified() { "cgroup.freeze" } else { "freezer.state" };
+    let mut word = [0; 16];
+    let length = file::read(file::open(branch.file(name), libc::O_RDONLY)?, &mut word)?;
+    match word[..length].trim_ascii_end() {
+        b"THAWED" | b"0" => Ok(false),
+        b"FROZEN" | b"1" => Ok(true),
         // On its way, by itself or with a parent that somebody else freezes.
         _ => Ok(branch.read("freezer.self_freezing")? == "1"),
     }

@@ -44,7 +44,7 @@ mod view;
 pub mod write;
 
 pub use branch::Branch;
-pub use cgroup::{Cgroup, Record};
+pub use cgroup::{Cgroup, Glance, Record};
 pub use devices::{Rule, Type};
 pub use join::Joiner;
 pub use layout::{Hierarchy, Layout, Mode};

@@ -93,7 +93,7 @@ fn hooks_of(store: &Store, id: &ContainerId) -> Hooks {
 
 /// The poststop hooks; one that fails is a warning, and the others run (runtime.md, step 13).
 pub(super) fn run_poststop(record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
-    let state = super::query::document(record, Status::Stopped, None).into_bytes();
+    let state = super::query::document(record, Status::Stopped, 0).into_bytes();
     for hook in hooks.at(Moment::Poststop) {
         if let Err(error) = hooks::run(proof, Moment::Poststop, std::slice::from_ref(hook), &state) {
             log::warning(error.to_string());

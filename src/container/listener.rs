@@ -23,7 +23,7 @@ pub(super) fn give(filter: Option<&Filter>, record: &Record, pid: Pid, listener:
     let Some(notify) = filter.and_then(|filter| filter.notify.as_ref()) else {
         return Err(Error::internal("a listener without a listenerPath"));
     };
-    let state = super::query::document(record, Status::Creating, Some(pid));
+    let state = super::query::document(record, Status::Creating, pid);
     let message = ProcessState {
         oci_version: &record.oci_version,
         fds: ["seccompFd"],

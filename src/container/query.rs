@@ -2,13 +2,14 @@
 
 use super::Context;
 use super::request::{ContainerId, Format, ListRequest};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Context as _, Error, IoContext, Kind, Result};
 use crate::log;
-use crate::state::{Record, Status, Store};
+use crate::state::{Glance, Record, Status, Store};
 use crate::sys::process::Pid;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::rc::Rc;
 
 /// The state of a container as callers read it: the spec's properties (runtime.md, "State") and runc's.
 #[derive(Serialize)]
@@ -27,25 +28,35 @@ struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    fn new(record: &'a Record, status: Status, pid: Option<Pid>, owner: &'a str) -> Document<'a> {
-        let known = record.init.filter(|_| status != Status::Stopped).map_or(0, |init| init.pid);
+    fn new(glance: &'a Glance<'_>, status: Status, owner: &'a str) -> Document<'a> {
         Document {
-            oci_version: &record.oci_version,
-            id: &record.id,
-            pid: pid.unwrap_or(known),
+            oci_version: &glance.oci_version,
+            id: &glance.id,
+            pid: glance.init.filter(|_| status != Status::Stopped).map_or(0, |init| init.pid),
             status: status.word(),
-            bundle: &record.bundle,
-            rootfs: &record.rootfs,
-            created: &record.created,
-            annotations: &record.annotations,
+            bundle: &glance.bundle,
+            rootfs: &glance.rootfs,
+            created: &glance.created,
+            annotations: &glance.annotations,
             owner,
         }
     }
 }
 
-/// The state as JSON, in lines. `pid` is for hooks that see another one.
-pub(super) fn document(record: &Record, status: Status, pid: Option<Pid>) -> String {
-    serde_json::to_string_pretty(&Document::new(record, status, pid, "")).unwrap_or_default()
+/// The state as JSON, in lines, as hooks see it: each has its own idea of the pid.
+pub(super) fn document(record: &Record, status: Status, pid: Pid) -> String {
+    let document = Document {
+        oci_version: &record.oci_version,
+        id: &record.id,
+        pid,
+        status: status.word(),
+        bundle: &record.bundle,
+        rootfs: &record.rootfs,
+        created: &record.created,
+        annotations: &record.annotations,
+        owner: "",
+    };
+    serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
 /// `state`: the document, without a line break at its end.
@@ -53,9 +64,11 @@ pub(super) fn document(record: &Record, status: Status, pid: Option<Pid>) -> Str
 /// # Errors
 /// `container does not exist`.
 pub fn state(context: &Context, id: &ContainerId) -> Result<String> {
-    let record = Store::at(&context.root).read(id.as_str())?;
-    let status = record.status()?;
-    Ok(document(&record, status, None))
+    let store = Store::at(&context.root);
+    let bytes = store.bytes(id.as_str())?;
+    let glance = Glance::parse(&bytes).with(|| format!("{:?}", store.directory(id.as_str())))?;
+    let status = glance.status()?;
+    Ok(serde_json::to_string_pretty(&Document::new(&glance, status, "")).unwrap_or_default())
 }
 
 /// `list`: a table, JSON, or ids. What cannot be read is left out, with a warning.
@@ -71,17 +84,30 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     if request.quiet {
         return Ok(ids.iter().fold(String::new(), |text, id| text + id + "\n"));
     }
+    // Deleted between the two looks.
+    let gone = |id: &str, e: &Error| e.kind() == Kind::NotFound && !store.directory(id).exists();
+    let warn = |id: &str, e: Error| log::warning(format!("load container {id}: {e}"));
+    let mut files = Vec::with_capacity(ids.len());
+    for id in &ids {
+        match store.bytes(id) {
+            Ok(bytes) => files.push((id, bytes)),
+            Err(e) if gone(id, &e) => {}
+            Err(e) => warn(id, e),
+        }
+    }
     let mut names = Names::default();
-    let mut rows = Vec::new();
-    for id in ids {
-        match store.read(&id).and_then(|record| record.status().map(|status| (record, status))) {
-            Ok((record, status)) => {
-                let owner = names.of(record.owner);
-                rows.push((record, status, owner));
-            }
-            // Deleted between the two looks.
-            Err(e) if e.kind() == crate::error::Kind::NotFound && !store.directory(&id).exists() => {}
-            Err(e) => log::warning(format!("load container {id}: {e}")),
+    let mut rows = Vec::with_capacity(files.len());
+    for (id, bytes) in &files {
+        let mut read = || -> Result<Row<'_>> {
+            let glance = Glance::parse(bytes).with(|| format!("{:?}", store.directory(id)))?;
+            let status = glance.status()?;
+            let owner = names.of(glance.owner);
+            Ok((glance, status, owner))
+        };
+        match read() {
+            Ok(row) => rows.push(row),
+            Err(e) if gone(id, &e) => {}
+            Err(e) => warn(id, e),
         }
     }
     match request.format {
@@ -90,9 +116,11 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     }
 }
 
-fn as_json(rows: &[(Record, Status, String)]) -> Result<String> {
-    let documents: Vec<_> =
-        rows.iter().map(|(record, status, owner)| Document::new(record, *status, None, owner)).collect();
+/// A container, what it is doing, and its owner's name.
+type Row<'a> = (Glance<'a>, Status, Rc<str>);
+
+fn as_json(rows: &[Row<'_>]) -> Result<String> {
+    let documents: Vec<_> = rows.iter().map(|(glance, status, owner)| Document::new(glance, *status, owner)).collect();
     if documents.is_empty() {
         return Ok("null\n".into());
     }
@@ -101,33 +129,43 @@ fn as_json(rows: &[(Record, Status, String)]) -> Result<String> {
 }
 
 /// Columns of at least 12 characters with 3 spaces between, as runc prints them.
-fn as_table(rows: &[(Record, Status, String)]) -> String {
-    let mut lines = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
-    for (record, status, owner) in rows {
-        let document = Document::new(record, *status, None, owner);
-        let pid = document.pid.to_string();
-        lines.push([document.id, &pid, document.status, document.bundle, document.created, owner].map(str::to_owned));
-    }
+fn as_table(rows: &[Row<'_>]) -> String {
+    let documents = rows.iter().map(|(glance, status, owner)| Document::new(glance, *status, owner));
+    let mut lines = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(Cow::from)];
+    lines.extend(documents.map(|d| {
+        let pid = d.pid.to_string().into();
+        [d.id.into(), pid, d.status.into(), d.bundle.into(), d.created.into(), d.owner.into()]
+    }));
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count() + 3).max().unwrap_or(0).max(12);
     let widths: Vec<usize> = (0..5).map(width).collect();
-    let mut text = String::new();
+    let mut text = String::with_capacity((widths.iter().sum::<usize>() + 16) * lines.len());
     for line in &lines {
         for (cell, width) in line.iter().zip(&widths) {
-            let _ = write!(text, "{cell:width$}");
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', width - cell.chars().count()));
         }
-        let _ = writeln!(text, "{}", line[5]);
+        text.push_str(&line[5]);
+        text.push('\n');
     }
     text
 }
 
 /// Names of users, looked up in the host's /etc/passwd once; `#UID` where it has none.
 #[derive(Default)]
-struct Names(Option<String>);
+struct Names {
+    passwd: Option<String>,
+    known: BTreeMap<u32, Rc<str>>,
+}
 
 impl Names {
-    fn of(&mut self, uid: u32) -> String {
-        let passwd = self.0.get_or_insert_with(|| std::fs::read_to_string("/etc/passwd").unwrap_or_default());
-        let line = passwd.lines().find(|line| line.split(':').nth(2).and_then(|id| id.parse().ok()) == Some(uid));
-        line.and_then(|line| line.split(':').next()).map_or_else(|| format!("#{uid}"), str::to_owned)
+    fn of(&mut self, uid: u32) -> Rc<str> {
+        let passwd = &mut self.passwd;
+        self.known.entry(uid).or_insert_with(|| look_up(passwd, uid).into()).clone()
     }
+}
+
+fn look_up(passwd: &mut Option<String>, uid: u32) -> String {
+    let passwd = passwd.get_or_insert_with(|| std::fs::read_to_string("/etc/passwd").unwrap_or_default());
+    let line = passwd.lines().find(|line| line.split(':').nth(2).and_then(|id| id.parse().ok()) == Some(uid));
+    line.and_then(|line| line.split(':').next()).map_or_else(|| format!("#{uid}"), str::to_owned)
 }

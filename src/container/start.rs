@@ -117,7 +117,7 @@ impl Gate<'_> {
 
     /// Whether the process, dead or alive, never executed the program.
     fn still_waits(&self) -> bool {
-        let waiting = crate::state::waiting_name(&self.record.waiting_name);
+        let waiting = format!("{}{}", crate::state::WAITING, self.record.waiting_name);
         launch::name_of(self.pid).is_some_and(|name| name == waiting)
     }
 }
