@@ -17,7 +17,7 @@ fn main() {
     if ["ARCH", "ENV"].map(|key| env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default()) == ["x86_64", "musl"]
     {
         // Defined in src/sys/start.rs.
-        println!("cargo::rustc-link-arg-bins=-Wl,-e,orlop_start");
+        println!("cargo::rustc-link-arg-bins=-Wl,-e,orlop_start,-z,pack-relative-relocs");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let linked = match env::var_os("ORLOP_INIT_IMAGE") {
