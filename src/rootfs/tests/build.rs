@@ -315,7 +315,8 @@ fn a_bind_mount_is_seen_through_its_id_mapping() {
         }
         crate::sys::fs::change_dir_to(prepared.directory()).unwrap();
         rootfs.propagate().unwrap();
-        rootfs.build(prepared, &CgroupView::default()).unwrap();
+        let trees = prepared.take_trees();
+        rootfs.build(&prepared, trees, &CgroupView::default()).unwrap();
         let owner = |path: &str| fs::metadata(path).map(|m| (m.uid(), m.gid())).unwrap();
         assert_eq!(owner("one"), (1000, 2000));
         assert_eq!(owner("one/sub"), (0, 0));

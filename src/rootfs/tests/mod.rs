@@ -79,10 +79,11 @@ pub(super) fn built(rootfs: &Rootfs) -> Result<Built<'_>> {
 }
 
 pub(super) fn built_with<'a>(rootfs: &'a Rootfs, sources: Sources, view: &CgroupView) -> Result<Built<'a>> {
-    let prepared = rootfs.prepare(sources)?;
+    let mut prepared = rootfs.prepare(sources)?;
     crate::sys::fs::change_dir_to(prepared.directory())?;
     rootfs.propagate()?;
-    rootfs.build(prepared, view)
+    let trees = prepared.take_trees();
+    rootfs.build(&prepared, trees, view)
 }
 
 /// The fields of the mount at `target` from mountinfo: per-mount options, optional fields, type, superblock options.
