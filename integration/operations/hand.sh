@@ -121,6 +121,25 @@ bash -c 'export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"' listen $RUNTIME_PATH --ro
 bundle box '.process.args = ["sleep", "100"]'; rt run -d -b $DIR/bundles/box box >/dev/null 2>&1 </dev/null; status_of box
 box kept 'exit 2' ; rt run --keep -b $DIR/bundles/kept kept; echo "status $?"; echo "kept $(status_of kept)"
 
+### the OOM score is the program's, also in exec, and not the runtime's
+#= 300 300
+#= as before
+bundle box '.process.args = ["sleep", "100"] | .process.oomScoreAdj = 300'; before=$(cat /proc/self/oom_score_adj)
+rt run -b $DIR/bundles/box box > /dev/null 2>&1 < /dev/null & job=$!
+until_true 10 test "$(status_of box)" = running; until_true 10 test "$(cat /proc/$(pid_of box)/comm)" = sleep
+echo "$(cat /proc/$(pid_of box)/oom_score_adj) $(rt exec box cat /proc/self/oom_score_adj)"
+runtime=$(awk '/^PPid:/ { print $2 }' /proc/$(pid_of box)/status); [ "$(cat /proc/$runtime/oom_score_adj)" = "$before" ] && echo as before
+rt kill box KILL; wait $job
+
+### a container that has too little memory to be made is an error, and exec in one that has little works
+#= status 1
+#= within
+for limit in 65536 200000; do
+    bundle box ".process.args = [\"sleep\", \"100\"] | .linux.resources.memory.limit = $limit"; message run -b $DIR/bundles/box box; done
+bundle box '.process.args = ["sleep", "100"] | .linux.resources.memory.limit = 6291456'; rt_create box; rt start box
+for n in $(seq 20); do rt exec box echo within; done | uniq; status_of box
+#~ loose
+
 ### signals by name and number
 #= 143
 for signal in TERM SIGTERM term 15; do
