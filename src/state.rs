@@ -129,12 +129,17 @@ impl ProcessId {
 
     /// A descriptor of this very process; None if it has ended.
     pub fn open(self) -> Result<Option<OwnedFd>> {
-        let pidfd = match process::pidfd_open(self.pid) {
-            Err(e) if e.is(libc::ESRCH) || e.is(libc::EINVAL) => return Ok(None),
-            other => other?,
-        };
+        let pidfd = self.open_number()?;
         // The descriptor was opened before the look: if the start time agrees now, it did then.
-        Ok(self.lives().then_some(pidfd))
+        Ok(pidfd.filter(|_| self.lives()))
+    }
+
+    /// A descriptor of the process that has this pid now.
+    fn open_number(self) -> Result<Option<OwnedFd>> {
+        match process::pidfd_open(self.pid) {
+            Err(e) if e.is(libc::ESRCH) || e.is(libc::EINVAL) => Ok(None),
+            other => Ok(Some(other?)),
+        }
     }
 }
 
@@ -177,6 +182,17 @@ impl Record {
     /// The freezer cannot be read.
     pub fn status(&self) -> Result<Status> {
         status(self.init, self.creator, &self.waiting_name, || self.cgroup.frozen())
+    }
+
+    /// What the container is doing now, and a descriptor of its first process where that has not ended.
+    ///
+    /// # Errors
+    /// The freezer cannot be read.
+    pub fn status_and_init(&self) -> Result<(Status, Option<OwnedFd>)> {
+        let pidfd = self.init.map(ProcessId::open_number).transpose()?.flatten();
+        // The look that comes after the opening tells whose descriptor it is.
+        let status = self.status()?;
+        Ok((status, pidfd.filter(|_| status != Status::Stopped)))
     }
 
     /// Its cgroup.

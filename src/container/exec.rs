@@ -87,14 +87,14 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
 /// The container's init, if a process can be put beside it.
 fn enterable(record: &Record, ignore_paused: bool) -> Result<(ProcessId, OwnedFd)> {
     let stopped = || Error::state("cannot exec in a stopped container");
-    match record.status()? {
+    let (status, pidfd) = record.status_and_init()?;
+    match status {
         Status::Stopped => return Err(stopped()),
         Status::Paused if !ignore_paused => return Err(paused()),
         Status::Creating => return Err(Error::state("cannot exec in a container that is being created")),
         _ => {}
     }
-    let init = record.init.ok_or_else(stopped)?;
-    Ok((init, init.open()?.ok_or_else(stopped)?))
+    Ok((record.init.ok_or_else(stopped)?, pidfd.ok_or_else(stopped)?))
 }
 
 fn paused() -> Error {

@@ -3,7 +3,7 @@
 use super::Context;
 use super::request::KillRequest;
 use crate::error::{Error, Result};
-use crate::state::{Status, Store};
+use crate::state::{ProcessId, Store};
 use crate::sys::process;
 
 /// `kill`: a signal for the container's first process, or for all of them.
@@ -19,11 +19,7 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
             return cgroup.kill_all(signal);
         }
     }
-    let pidfd = match record.init {
-        Some(init) if record.status()? != Status::Stopped => init.open()?,
-        _ => None,
-    };
-    match pidfd {
+    match record.init.map(ProcessId::open).transpose()?.flatten() {
         Some(pidfd) => match process::pidfd_send_signal(&pidfd, signal) {
             Err(e) if e.is(libc::ESRCH) => not_running(request),
             other => Ok(other?),

@@ -26,7 +26,8 @@ pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Res
     let store = Store::at(&context.root);
     let entry = store.open(id.as_str())?;
     let record = store.read(id.as_str())?;
-    refuse_unless_created(record.status()?)?;
+    let (status, pidfd) = record.status_and_init()?;
+    refuse_unless_created(status)?;
     let json = store.config(id.as_str())?;
     let spec = config::parse(&json)?;
     check_version(&spec)?;
@@ -39,7 +40,7 @@ pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Res
     let hooks = Hooks::parse(&spec)?;
     let filter = super::filter::with_listener(&spec)?;
     let init = record.init.ok_or_else(|| Error::state("the container has no process"))?;
-    let pidfd = init.open()?.ok_or_else(stopped)?;
+    let pidfd = pidfd.ok_or_else(stopped)?;
 
     let notice = Notice::open(&entry)?;
     log::step("open the gate");
