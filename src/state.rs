@@ -447,6 +447,34 @@ mod tests {
     }
 
     #[test]
+    fn a_glance_shows_what_the_record_says() {
+        let me = ProcessId::of(process::pid()).unwrap();
+        let cgroups = [
+            r#"{}"#,
+            r#"{"path":"/orlop-gone \"x\"","hierarchies":["cpu,cpuacct","freezer",""]}"#,
+            r#"{"path":"/orlop-gone","hierarchies":[""]}"#,
+            r#"{"branches":[{"controllers":["freezer"],"mount":"/sys/fs/cgroup/freezer","path":"/orlop-gone"}]}"#,
+        ];
+        for (cgroup, start) in cgroups.into_iter().flat_map(|cgroup| [(cgroup, me.start), (cgroup, me.start + 1)]) {
+            let pid = me.pid;
+            let json = format!(
+                r#"{{"ociVersion":"1.3.0","id":"x","init":{{"pid":{pid},"start":{start}}},"waitingName":"w",
+                    "bundle":"/b \"q\" \u00e9","rootfs":"/r","created":"t","owner":7,"annotations":{{"a\n":"b"}},
+                    "cgroup":{cgroup},"newer":[1]}}"#
+            );
+            let (record, glance) = (parse(json.as_bytes()).unwrap(), Glance::parse(json.as_bytes()).unwrap());
+            assert_eq!(glance.status().unwrap(), record.status().unwrap(), "{cgroup}");
+            assert_eq!(record.status().unwrap() == Status::Stopped, start != me.start);
+            assert_eq!(glance.init, record.init);
+            let texts = [&glance.oci_version, &glance.id, &glance.bundle, &glance.rootfs, &glance.created];
+            let kept = [&record.oci_version, &record.id, &record.bundle, &record.rootfs, &record.created];
+            assert!(texts.into_iter().eq(kept.into_iter().map(|text| &text[..])), "{glance:?}");
+            assert_eq!((glance.owner, &glance.annotations), (record.owner, &record.annotations));
+        }
+        assert!(Glance::parse(b"{").unwrap_err().to_string().contains("state.json is damaged"));
+    }
+
+    #[test]
     fn a_process_is_itself_and_not_another_with_its_pid() {
         let me = ProcessId::of(process::pid()).unwrap();
         assert!(me.lives());

@@ -2,6 +2,7 @@
 
 use super::branch::Branch;
 use super::devices::Rule;
+use super::in_use::or_gone;
 use super::join::Joiner;
 use super::layout::{Layout, Mode, standard_mount};
 use super::place::Place;
@@ -59,28 +60,28 @@ pub struct Glance<'a> {
 struct Names<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Glance<'_> {
-    /// Whether the cgroup is frozen, or on its way to it.
+    /// As [`Cgroup::frozen`].
     ///
     /// # Errors
-    /// The state cannot be read; ENOENT where the cgroup is gone.
+    /// The freezer's state cannot be read.
     pub fn frozen(&self) -> Result<bool> {
         let freezes = |names: &&Names<'_>| names.0.split(',').any(|name| name == "freezer");
         let unified = |names: &&Names<'_>| names.0.is_empty();
         let list = &self.hierarchies;
-        match list.iter().find(freezes).or_else(|| list.iter().find(unified)) {
+        or_gone(match list.iter().find(freezes).or_else(|| list.iter().find(unified)) {
             Some(names) => freezer::frozen(&[place(&names.0, list.len() == 1, &self.path, 0)]),
             None => freezer::frozen(&self.branches),
-        }
+        })
     }
 }
 
 impl Record {
-    /// Whether the cgroup is frozen, or on its way to it.
+    /// As [`Cgroup::frozen`].
     ///
     /// # Errors
-    /// The state cannot be read; ENOENT where the cgroup is gone.
+    /// The freezer's state cannot be read.
     pub fn frozen(&self) -> Result<bool> {
-        freezer::frozen(&self.branches)
+        or_gone(freezer::frozen(&self.branches))
     }
 }
 

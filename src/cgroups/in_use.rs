@@ -101,7 +101,7 @@ impl Cgroup {
     }
 }
 
-fn or_gone(frozen: Result<bool>) -> Result<bool> {
+pub(super) fn or_gone(frozen: Result<bool>) -> Result<bool> {
     match frozen {
         Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(false),
         done => done,

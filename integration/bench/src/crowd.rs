@@ -100,6 +100,14 @@ impl Bench<'_> {
             let words = subject.words(&["state", &resident(count / 2)]);
             lines.push(Line { subject: subject.name.clone(), labels: &["state"], words, clean: None });
         }
+        if subject.name == "orlop" {
+            // What the kernel takes more of beside others is in the floor's figure too.
+            let run = subject.bundle(self.work, Scenario::Plain, "run", TINY)?;
+            let words = subject.words(&["run", "-b", &run, "run"]);
+            lines.push(Line { subject: subject.name.clone(), labels: &["run"], words, clean: None });
+            let words = floor(self.work, self.machine, Scenario::Plain, Some("floor"), TINY);
+            lines.push(Line::one(FLOOR, "run", words));
+        }
         if subject.name == "orlop" && count > 0 {
             // A loop in C over the same files.
             let freezers = self.machine.hierarchy("freezer").join(PARENT);
