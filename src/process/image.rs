@@ -2,9 +2,10 @@
 //!
 //! See `src/init/main.rs` for why there is such a program. The file is a memory file, sealed before it is executed.
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::sys::memory::{self, MemoryFile};
-use crate::sys::{self, Failure};
+use crate::sys::{self, Failure, mount, process};
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 #[path = "../init/plan.rs"]
@@ -143,16 +144,51 @@ fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// EACCES where the sysctl `vm.memfd_noexec` is 2; the error says so.
-pub fn make(plan: &Plan, layout: Layout) -> Result<OwnedFd> {
+pub fn make(content: &[u8]) -> Result<OwnedFd> {
     let file = memory::memfd("orlop-init", MemoryFile::Program).map_err(refused)?;
-    sys::file::write_all(&file, &elf(plan, layout)).at("write the init image")?;
+    sys::file::write_all(&file, content).at("write the init image")?;
     memory::seal(&file).at("seal the init image")?;
     Ok(file)
 }
 
-fn refused(failure: Failure) -> crate::error::Error {
+/// Executes an image; comes back only on failure.
+///
+/// The security module TOMOYO, which Debian's kernels have, used to look a program without a name up as `/dev/fd/N` (seen with
+/// 5.10): ENOENT where the container has no /proc, or one that does not know this process.
+pub fn execute(image: &OwnedFd, content: &[u8]) -> Error {
+    const ARGV: [&CStr; 2] = [c"orlop", c"init"];
+    let failure = process::execute_fd(image, &ARGV, &[]);
+    if !failure.is(libc::ENOENT) {
+        return failure.into();
+    }
+    match name(content) {
+        Ok(()) => process::execute(NAME, &ARGV, &[]).into(),
+        Err(e) => e.at("give the init image a name"),
+    }
+}
+
+/// The name of an image that must have one.
+const NAME: &CStr = c"orlop-init";
+
+/// Makes a file of the image, alone in a file system that is mounted nowhere and read-only, and its directory the working
+/// directory: the image changes to that of the container before anything of the container runs.
+fn name(content: &[u8]) -> Result<()> {
+    let context = mount::fsopen("tmpfs")?;
+    mount::fsconfig_string(&context, "mode", "700")?;
+    mount::fsconfig_create(&context)?;
+    let directory = mount::fsmount(&context, mount::MOUNT_ATTR_NOSUID | mount::MOUNT_ATTR_NODEV)?;
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
+    let file = sys::file::open_at(&directory, NAME.to_bytes(), flags, 0o500)?;
+    sys::file::write_all(&file, content)?;
+    drop(file);
+    mount::fsconfig_flag(&context, "ro")?;
+    mount::fsconfig_reconfigure(&context)?;
+    Ok(sys::fs::change_dir_to(&directory)?)
+}
+
+fn refused(failure: Failure) -> Error {
     let noexec = failure.is(libc::EACCES);
-    let error = crate::error::Error::from(failure).at("make the init image");
+    let error = Error::from(failure).at("make the init image");
     if noexec {
         error.hint("the sysctl vm.memfd_noexec is 2; 1 is enough to keep other programs from it")
     } else {
@@ -160,8 +196,8 @@ fn refused(failure: Failure) -> crate::error::Error {
     }
 }
 
-/// The ELF file: a header, the code, and the plan in a segment of its own.
-fn elf(plan: &Plan, layout: Layout) -> Vec<u8> {
+/// The image: an ELF file of a header, the code, and the plan in a segment of its own.
+pub fn elf(plan: &Plan, layout: Layout) -> Vec<u8> {
     let segment = layout.finish(plan);
     let page = memory::page_size();
     let segment_from = (HEADER + CODE.len()).next_multiple_of(page);

@@ -440,13 +440,14 @@ pub(super) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
         }
     }
     let plan = image_plan(stage, &mut layout)?;
-    let image = image::make(&plan, layout)?;
+    let content = image::elf(&plan, layout);
+    let image = image::make(&content)?;
     // Everything from here on is closed by the exec, whoever left it open; the image keeps what it is told of.
     file::close_range(stage.plan.first_fd(), i32::MAX, true)?;
     for fd in [plan.sync, plan.gate, plan.page, plan.procfs, plan.score_file].into_iter().filter(|fd| *fd >= 0) {
         file::keep_over_exec(fd)?;
     }
-    Err(process::execute_fd(&image, &[c"orlop", c"init"], &[]).into())
+    Err(image::execute(&image, &content))
 }
 
 fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan::Plan> {

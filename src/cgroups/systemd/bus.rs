@@ -5,6 +5,7 @@ use super::value::Value;
 use crate::error::{Context, Error, IoContext, Result};
 use crate::sys::credentials::effective_uid;
 use crate::sys::socket;
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
@@ -12,6 +13,11 @@ use std::time::{Duration, Instant};
 
 /// How long everything that one command asks of systemd may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+thread_local! {
+    /// Whether somebody has not answered in time.
+    static SILENT: Cell<bool> = const { Cell::new(false) };
+}
 
 /// An authenticated connection.
 #[derive(Debug)]
@@ -29,12 +35,17 @@ impl Bus {
     /// Connects to the system's systemd, or to that of the user.
     ///
     /// # Errors
-    /// Nobody answers at any of the addresses, within the deadline.
+    /// Nobody is at any of the addresses, or whoever is does not answer within the deadline: nobody is asked again then, so
+    /// that a command waits once and not for each thing that it wants.
     pub(super) fn connect(user: bool) -> Result<Bus> {
+        if SILENT.get() {
+            return Err(too_late());
+        }
         let mut failed = None;
         for (address, daemon) in addresses(user) {
             match Bus::open(&address, daemon) {
                 Ok(bus) => return Ok(bus),
+                Err(e) if SILENT.get() => return Err(e.at(format!("connect to systemd at {address}"))),
                 Err(e) => drop(failed.get_or_insert(e.at(format!("connect to systemd at {address}")))),
             }
         }
@@ -181,6 +192,7 @@ impl Bus {
 }
 
 fn too_late() -> Error {
+    SILENT.set(true);
     Error::system(format!("systemd has not answered within {} seconds", PATIENCE.as_secs()))
 }
 

@@ -292,6 +292,10 @@ fn a_file_where_a_directory_is_bound_is_an_error_that_engines_know() {
 
 #[test]
 fn a_bind_mount_is_seen_through_its_id_mapping() {
+    // Since then a tmpfs can be mapped.
+    if older_than((6, 3)) {
+        return;
+    }
     in_namespace(|| {
         fs::create_dir("/mnt/bundle/source").unwrap();
         fs::create_dir("/mnt/bundle/source/sub").unwrap();

@@ -34,6 +34,17 @@ pub(super) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Whether this Linux is older than a version, which prints that its test does nothing.
+fn older_than(version: (u32, u32)) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0));
+    let this = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if this < version {
+        eprintln!("skipped: needs Linux {}.{}, this is {release}", version.0, version.1);
+    }
+    this < version
+}
+
 thread_local! {
     static OUTSIDE: std::cell::RefCell<Option<std::fs::File>> = const { std::cell::RefCell::new(None) };
 }
