@@ -89,10 +89,11 @@ captures: ## configurations captured from engines, compared with runc
 engines: ## containerd, Docker and Podman on orlop, runc and crun
 	@$(PART) engines $(CARGO) run --locked -q -p integration -- engines --table out/results/engines.md
 
-conformance: ## the conformance suite on RUNTIME=PATH (with runc's results beside orlop's)
+conformance: ## the conformance suite on RUNTIME=PATH, with OPTIONS="--v1-only --filter WORD" or none (runc's results beside orlop's)
+	@$(if $(filter $(CURDIR)/out/orlop,$(RUNTIME)),test -x out/orlop || $(MAKE) --no-print-directory build)
 	-@$(if $(filter $(CURDIR)/out/orlop,$(RUNTIME)),if command -v runc >/dev/null; then \
-	    $(CARGO) run --locked -q -p oci-runtime-tests -- compare --all $(RUNTIME) runc; fi)
-	@$(PART) conformance $(CARGO) run --locked -q -p oci-runtime-tests -- run --runtime $(RUNTIME) \
+	    $(CARGO) run --locked -q -p oci-runtime-tests -- compare --all $(OPTIONS) $(RUNTIME) runc; fi)
+	@$(PART) conformance $(CARGO) run --locked -q -p oci-runtime-tests -- run --runtime $(RUNTIME) $(OPTIONS) \
 	    $(if $(filter $(CURDIR)/out/orlop,$(RUNTIME)),--skips oci-runtime-tests/skips/$(MACHINE).txt)
 
 conformance-table: ## write docs/conformance-table.md anew, with runc and crun of newer Debian releases (V2="RESULT.json...")

@@ -92,7 +92,7 @@ impl Workplace {
             machine,
             work,
             rootless: common.rootless,
-            systemd: common.systemd,
+            systemd: common.systemd || common.cgroup_manager.as_deref() == Some("systemd"),
             cgroup: format!("/oci-runtime-tests.{}", std::process::id()),
             probe,
             version,
