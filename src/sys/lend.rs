@@ -1,9 +1,10 @@
 //! A child that has this process's memory, not a copy of it, until it executes a program.
 //!
-//! To copy a small process costs more than all else that `clone3(2)` does, and each page that either of the two writes to
-//! afterwards costs a fault and a copy again: together a twentieth of a `run` and a tenth of an `exec`. A child made with CLONE_VM pays nothing of that.
-//! Like a thread it needs a stack, a thread pointer with thread-local variables (errno is one) and a side of the heap
-//! (`sys/heap.rs`) of its own; unlike a thread it has its own descriptors, signals, credentials and namespaces.
+//! To copy the memory of a small process costs several times what else it takes to make it, and each page that either of
+//! the two writes to afterwards costs a fault and a copy again: together a twentieth of a `run` and a tenth of an `exec`.
+//! A child made with CLONE_VM pays nothing of that. Like a thread it needs a stack, a thread pointer with thread-local
+//! variables (errno is one) and a side of the heap (`sys/heap.rs`) of its own; unlike a thread it has its own descriptors,
+//! signals, credentials and namespaces.
 //!
 //! What it must not do for as long as it shares the memory: join a time namespace (the kernel refuses), or set its OOM score,
 //! which would be its parent's too. And if the kernel kills it for want of memory, it kills its parent with it.
