@@ -104,7 +104,7 @@ pub(crate) struct Common {
     /// Cases at the same time [default: twice the processors]
     #[arg(long)]
     pub(crate) jobs: Option<usize>,
-    /// Pass `--cgroup-manager` to the runtime
+    /// Pass `--cgroup-manager` to the runtime; with `systemd` the cgroup paths are as with `--systemd`
     #[arg(long)]
     pub(crate) cgroup_manager: Option<String>,
     /// Pass `--systemd-cgroup` to the runtime, and cgroup paths of the form `slice:prefix:name`
