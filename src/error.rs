@@ -109,6 +109,12 @@ impl Error {
         self
     }
 
+    /// With a hint in place of another that knew less.
+    pub fn better_hint(mut self, hint: &str) -> Error {
+        self.0.hint = Some(hint.to_owned());
+        self
+    }
+
     /// The bytes that [`Error::decode`] turns back into the error.
     pub fn encode(&self) -> Vec<u8> {
         let inner = &self.0;

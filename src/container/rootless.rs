@@ -67,7 +67,7 @@ pub(super) fn explain(error: Error, new_user_namespace: bool) -> Error {
         std::fs::read_to_string(format!("/proc/sys/{sysctl}")).is_ok_and(|text| text.trim() == value)
     };
     match SWITCHES.iter().find(|(sysctl, value, errors, _)| errors.contains(&errno) && set(sysctl, value)) {
-        Some((.., hint)) => error.hint(*hint),
+        Some((.., hint)) => error.better_hint(hint),
         None => error,
     }
 }

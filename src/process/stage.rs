@@ -138,6 +138,10 @@ pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
 /// The namespaces of a running container, all at once; its pid namespace is entered by the late fork.
 pub(super) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
     let Some(container) = &stage.plan.entered else { return Ok(()) };
+    if stage.plan.label.is_some() {
+        // In a user namespace none can be made that shows this process, which is not in the container's pid namespace yet.
+        stage.procfs = Some(ProcFd::open()?.into());
+    }
     sys::namespace::setns(&container.init, container.flags)
         .with(|| format!("join the container's namespaces ({})", enter::words(container.flags)))?;
     if container.flags & Kind::User.flag() != 0 {
@@ -461,12 +465,14 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
         }
         out.envp = layout.strings(&env).at;
         if let Some(label) = &plan.label {
-            let procfs = ProcFd::open()?;
+            let procfs = match stage.procfs.take() {
+                Some(procfs) => procfs,
+                None => ProcFd::open()?.into(),
+            };
             out.label_file = layout.string(label.file);
             out.label = layout.bytes(label.text.as_bytes());
-            let fd: OwnedFd = procfs.into();
-            out.procfs = fd.as_raw_fd();
-            stage.procfs = Some(fd);
+            out.procfs = procfs.as_raw_fd();
+            stage.procfs = Some(procfs);
         }
         if program.terminal.is_some() {
             out.flags |= flag::TERMINAL;
