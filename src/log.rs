@@ -15,6 +15,7 @@ pub use target::Target;
 pub use trace::Trace;
 
 use crate::error::{Error, Kind, Result};
+use crate::sys::lend;
 use std::io::{IsTerminal, Write};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -95,18 +96,13 @@ struct Log {
     trace: Option<Trace>,
 }
 
-static LOG: Mutex<Log> = Mutex::new(Log {
-    name: String::new(),
-    target: Target::Stderr,
-    form: Form::Text,
-    level: Level::Warning,
-    diverted: false,
-    held: Vec::new(),
-    trace: None,
-});
+static LOG: Mutex<Log> = Mutex::new(Log::new());
+/// For a child that borrows this process's memory: whenever it is killed or frozen, the lock of ours is free.
+static BORROWERS: Mutex<Log> = Mutex::new(Log::new());
 
 fn log() -> MutexGuard<'static, Log> {
-    LOG.lock().unwrap_or_else(PoisonError::into_inner)
+    let log = if lend::is_borrower() { &BORROWERS } else { &LOG };
+    log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sets who speaks (`orlop`), to where, in which form and from which level on.
@@ -212,6 +208,18 @@ pub fn panicked(text: &str) {
 }
 
 impl Log {
+    const fn new() -> Log {
+        Log {
+            name: String::new(),
+            target: Target::Stderr,
+            form: Form::Text,
+            level: Level::Warning,
+            diverted: false,
+            held: Vec::new(),
+            trace: None,
+        }
+    }
+
     fn say(&mut self, record: Record) {
         if let Some(trace) = &mut self.trace {
             trace.record(&record);

@@ -65,9 +65,7 @@ pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
 
 /// Makes the process one that dies with the runtime and can be traced by nobody but root.
 pub(super) fn begin(stage: &mut Stage<'_>) -> Result<()> {
-    if !stage.borrows {
-        log::divert();
-    }
+    log::divert();
     process::reset_signals();
     die_with_runtime(stage)?;
     // The name says to others that the container is being built, see `state.rs`.
@@ -374,7 +372,7 @@ pub(super) fn set_up_stdio(stage: &mut Stage<'_>) -> Result<()> {
     if program.uid == 0 && stage.plan.recipe.user == User::Stays {
         return Ok(());
     }
-    for fd in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
+    for fd in file::standard() {
         give_to_user(fd, program.uid)?;
     }
     Ok(())
@@ -438,10 +436,8 @@ pub(super) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
 /// Lays the init image's plan out and executes it.
 pub(super) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
     let mut layout = Layout::new();
-    if !stage.borrows {
-        for record in log::take() {
-            stage.channel.say(&FromChild::Warning(record.text))?;
-        }
+    for record in log::take() {
+        stage.channel.say(&FromChild::Warning(record.text))?;
     }
     let plan = image_plan(stage, &mut layout)?;
     let content = image::elf(&plan, layout);

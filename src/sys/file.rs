@@ -169,6 +169,13 @@ pub fn inherited(number: RawFd) -> OwnedFd {
     own(number.into())
 }
 
+/// Standard input, output and error, which are always open (`sys/start.rs`): without std's objects, whose buffers a child that
+/// borrows this process's memory would make for both.
+pub fn standard() -> [BorrowedFd<'static>; 3] {
+    // SAFETY: nobody owns these numbers, and nobody closes them.
+    [0, 1, 2].map(|number| unsafe { BorrowedFd::borrow_raw(number) })
+}
+
 /// `dup3(2)`: makes `number` a duplicate of `fd`, replacing what was there; kept over `execve` unless `cloexec`.
 pub fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Result<()> {
     let fd = fd.as_fd();

@@ -3,10 +3,10 @@
 //! std's would add a handler for overflows of the stack, with a stack of its own: a twentieth of what `--version` takes.
 #![allow(unsafe_code)]
 
-use super::file;
+use super::{file, process};
 use std::ffi::{CStr, OsString, c_char};
 use std::io::Write;
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::OnceLock;
 
@@ -48,15 +48,16 @@ fn collect(count: i32, values: *const *const c_char) -> Vec<OsString> {
     (0..count.max(0) as usize).map(one).collect()
 }
 
-/// Opens /dev/null for each of standard input, output and error that is closed: else the next file to be opened would be it.
+/// Opens /dev/null for each of standard input, output and error that is closed: else the next file to be opened would be it,
+/// an error would be written to that, and a container would have it. Without /dev/null there is nothing else to do.
 fn fill_standard_descriptors() {
-    // SAFETY: numbers are only asked about; POLLNVAL says that nothing is open.
-    let ours = [0, 1, 2].map(|number| unsafe { BorrowedFd::borrow_raw(number) });
-    let Ok(states) = super::process::poll(ours.map(|fd| (Some(fd), 0)), 0) else { return };
+    let states = process::poll(file::standard().map(|fd| (Some(fd), 0)), 0);
+    let Ok(states) = states else { process::exit_now(1) };
     for _ in states.into_iter().filter(|state| state & libc::POLLNVAL != 0) {
         // The lowest number that is free: one of the three. It stays open.
-        if let Ok(null) = file::open("/dev/null", libc::O_RDWR) {
-            let _ = file::keep_over_exec(null.into_raw_fd());
+        let null = file::open("/dev/null", libc::O_RDWR).and_then(|null| file::keep_over_exec(null.into_raw_fd()));
+        if null.is_err() {
+            process::exit_now(1);
         }
     }
 }
@@ -64,7 +65,7 @@ fn fill_standard_descriptors() {
 // Every pointer in the program's data is written when it starts, page after page. To have the pages made by one call is
 // cheaper than a fault for each; Linux before 5.14 refuses, and the faults do it. The pointers' places are packed (DT_RELR of
 // elf(5), a twentieth of the size), which musl knows since 1.2.4 only: so they are done here, and none are left for it.
-#[cfg(all(target_arch = "x86_64", target_env = "musl", not(test)))]
+#[cfg(all(target_arch = "x86_64", target_env = "musl", target_feature = "crt-static", not(test)))]
 std::arch::global_asm!(
     ".section .text.orlop_start,\"ax\",@progbits",
     ".globl orlop_start",
@@ -131,3 +132,7 @@ std::arch::global_asm!(
     relr = const 36,
     relrsz = const 35,
 );
+
+// Where the program is linked dynamically, the dynamic linker has already done all that.
+#[cfg(all(target_arch = "x86_64", target_env = "musl", not(target_feature = "crt-static"), not(test)))]
+std::arch::global_asm!(".globl orlop_start", ".hidden orlop_start", "orlop_start: jmp _start");
