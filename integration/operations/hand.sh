@@ -140,6 +140,15 @@ bundle box '.process.args = ["sleep", "100"] | .linux.resources.memory.limit = 6
 for n in $(seq 20); do rt exec box echo within; done | uniq; status_of box
 #~ loose
 
+### no file may be written: the program and exec run all the same
+#= 0
+limit='.process.rlimits = [{"type": "RLIMIT_FSIZE", "hard": 0, "soft": 0}]'
+ids='.linux.namespaces += [{"type": "user"}] | .linux.uidMappings = [{"containerID": 0, "hostID": 0, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'
+for more in . "$ids"; do
+    bundle box ".process.args = [\"sh\", \"-c\", \"ulimit -f\"] | $limit | $more"; rt run -b $DIR/bundles/box box 2>&1 < /dev/null | cat
+    bundle box ".process.args = [\"sleep\", \"100\"] | $limit | $more"; rt run -d -b $DIR/bundles/box box > /dev/null 2>&1 < /dev/null
+    rt exec box sh -c 'ulimit -f' | cat; rt delete --force box; done
+
 ### signals by name and number
 #= 143
 for signal in TERM SIGTERM term 15; do

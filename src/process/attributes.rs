@@ -56,15 +56,31 @@ impl Attributes {
 
     /// Applies the resource limits to `pid` (0: this process).
     pub fn apply_rlimits(&self, pid: Pid) -> Result<()> {
-        for (resource, name, soft, hard) in &self.rlimits {
-            process::set_rlimit(pid, *resource, *soft, *hard)
-                .with(|| format!("process.rlimits: error setting rlimit type {name} ({resource})"))
-                .map_err(|e| match e.errno() {
-                    libc::EPERM => e.hint("a hard limit above the runtime's own needs CAP_SYS_RESOURCE"),
-                    _ => e,
-                })?;
+        let limits = self.rlimits.iter().filter(|(resource, ..)| *resource != FILE_SIZE);
+        limits.into_iter().try_for_each(|(resource, name, soft, hard)| set_rlimit(pid, *resource, name, *soft, *hard))
+    }
+
+    /// Sets this process's limit of the size of files: the last thing before the init image, which is a file to be written.
+    ///
+    /// # Errors
+    /// As [`Attributes::apply_rlimits`].
+    pub fn apply_file_size(&self) -> Result<()> {
+        let limit = self.rlimits.iter().find(|(resource, ..)| *resource == FILE_SIZE);
+        limit.map_or(Ok(()), |(resource, name, soft, hard)| set_rlimit(0, *resource, name, *soft, *hard))
+    }
+
+    /// Gives a process that has no right to do so itself the hard limit of the size of files, where that is above ours.
+    ///
+    /// # Errors
+    /// As [`Attributes::apply_rlimits`].
+    pub fn raise_file_size(&self, pid: Pid) -> Result<()> {
+        let limit = self.rlimits.iter().find(|(resource, ..)| *resource == FILE_SIZE);
+        match limit {
+            Some((resource, name, _, hard)) if *hard > process::rlimit(FILE_SIZE)?.1 => {
+                set_rlimit(pid, *resource, name, *hard, *hard)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Applies what only the process itself can.
@@ -99,6 +115,19 @@ const RLIMITS: [(&str, u32); 16] = [
     ("RLIMIT_RTPRIO", libc::RLIMIT_RTPRIO as u32),
     ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME as u32),
 ];
+
+// musl's constant is of another integer type than glibc's.
+#[allow(clippy::unnecessary_cast)]
+const FILE_SIZE: u32 = libc::RLIMIT_FSIZE as u32;
+
+fn set_rlimit(pid: Pid, resource: u32, name: &str, soft: u64, hard: u64) -> Result<()> {
+    process::set_rlimit(pid, resource, soft, hard)
+        .with(|| format!("process.rlimits: error setting rlimit type {name} ({resource})"))
+        .map_err(|e| match e.errno() {
+            libc::EPERM => e.hint("a hard limit above the runtime's own needs CAP_SYS_RESOURCE"),
+            _ => e,
+        })
+}
 
 fn rlimits(field: &str, written: &[Rlimit<'_>]) -> Result<Vec<(u32, &'static str, u64, u64)>> {
     let mut list: Vec<(u32, &'static str, u64, u64)> = Vec::new();

@@ -327,6 +327,7 @@ impl Launch<'_> {
             }
             attributes.apply_scheduling(self.pid)?;
             attributes.apply_rlimits(self.pid)?;
+            attributes.raise_file_size(self.pid)?;
         } else if let Some(program) =
             self.plan.program.as_ref().filter(|_| self.plan.recipe.fork == namespaces::recipe::Fork::Late)
         {

@@ -442,6 +442,9 @@ pub(super) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
     let plan = image_plan(stage, &mut layout)?;
     let content = image::elf(&plan, layout);
     let image = image::make(&content)?;
+    if let Some(program) = &stage.plan.program {
+        program.attributes.apply_file_size()?;
+    }
     // Everything from here on is closed by the exec, whoever left it open; the image keeps what it is told of.
     file::close_range(stage.plan.first_fd(), i32::MAX, true)?;
     for fd in [plan.sync, plan.gate, plan.page, plan.procfs, plan.score_file].into_iter().filter(|fd| *fd >= 0) {
