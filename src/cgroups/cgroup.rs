@@ -255,14 +255,18 @@ impl Cgroup {
             branch.make()?;
             Ok(branch.write("cgroup.procs", &pid.to_string())?)
         };
+        let mut entered = Ok(());
         for branch in std::mem::take(&mut self.branches) {
-            match if branch.is_unified() { Ok(()) } else { join(&branch) } {
+            match if branch.is_unified() || entered.is_err() { Ok(()) } else { join(&branch) } {
                 // Of v1 a user's systemd has nothing but its own hierarchy to give.
-                Err(e) if self.rootless && is_refusal(&e) => {}
-                done => done.map(|()| self.branches.push(branch))?,
+                Err(e) if self.rootless && is_refusal(&e) => continue,
+                Err(e) => entered = Err(e),
+                Ok(()) => {}
             }
+            // Also where it failed: what is there must be found to be removed.
+            self.branches.push(branch);
         }
-        Ok(())
+        entered
     }
 
     fn give(&self) -> Result<()> {
