@@ -126,7 +126,7 @@ box kept 'exit 2' ; rt run --keep -b $DIR/bundles/kept kept; echo "status $?"; e
 #= as before
 bundle box '.process.args = ["sleep", "100"] | .process.oomScoreAdj = 300'; before=$(cat /proc/self/oom_score_adj)
 rt run -b $DIR/bundles/box box > /dev/null 2>&1 < /dev/null & job=$!
-until_true 10 test "$(status_of box)" = running; until_true 10 test "$(cat /proc/$(pid_of box)/comm)" = sleep
+sleeps() { [ "$(cat /proc/$(pid_of box 2> /dev/null)/comm 2> /dev/null)" = sleep ]; }; until_true 10 sleeps
 echo "$(cat /proc/$(pid_of box)/oom_score_adj) $(rt exec box cat /proc/self/oom_score_adj)"
 runtime=$(awk '/^PPid:/ { print $2 }' /proc/$(pid_of box)/status); [ "$(cat /proc/$runtime/oom_score_adj)" = "$before" ] && echo as before
 rt kill box KILL; wait $job
