@@ -218,6 +218,11 @@ impl Store {
         self.root.join(id)
     }
 
+    /// Its state.json.
+    pub fn file(&self, id: &str) -> PathBuf {
+        self.directory(id).join("state.json")
+    }
+
     /// Makes the directory of a new container, locked.
     ///
     /// # Errors
@@ -255,7 +260,7 @@ impl Store {
     /// # Errors
     /// `container does not exist`; a state.json that cannot be read.
     pub fn read(&self, id: &str) -> Result<Record> {
-        let path = self.directory(id).join("state.json");
+        let path = self.file(id);
         parse(&read_state(&path)?).with(|| format!("{path:?}"))
     }
 

@@ -252,8 +252,10 @@ impl Cgroup {
             return self.give();
         }
         let join = |branch: &Branch| -> Result<()> {
-            branch.make()?;
-            Ok(branch.write("cgroup.procs", &pid.to_string())?)
+            let existed = branch.make()?;
+            let entered = branch.write("cgroup.procs", &pid.to_string());
+            // One that is passed over is in no record.
+            Ok(entered.inspect_err(|_| drop((!existed).then(|| remove::all(std::slice::from_ref(branch)))))?)
         };
         let mut entered = Ok(());
         for branch in std::mem::take(&mut self.branches) {

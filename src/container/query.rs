@@ -66,7 +66,7 @@ pub(super) fn document(record: &Record, status: Status, pid: Pid) -> String {
 pub fn state(context: &Context, id: &ContainerId) -> Result<String> {
     let store = Store::at(&context.root);
     let bytes = store.bytes(id.as_str())?;
-    let glance = Glance::parse(&bytes).with(|| format!("{:?}", store.directory(id.as_str())))?;
+    let glance = Glance::parse(&bytes).with(|| format!("{:?}", store.file(id.as_str())))?;
     let status = glance.status()?;
     Ok(serde_json::to_string_pretty(&Document::new(&glance, status, "")).unwrap_or_default())
 }
@@ -99,7 +99,7 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     let mut rows = Vec::with_capacity(files.len());
     for (id, bytes) in &files {
         let mut read = || -> Result<Row<'_>> {
-            let glance = Glance::parse(bytes).with(|| format!("{:?}", store.directory(id)))?;
+            let glance = Glance::parse(bytes).with(|| format!("{:?}", store.file(id)))?;
             let status = glance.status()?;
             let owner = names.of(glance.owner);
             Ok((glance, status, owner))

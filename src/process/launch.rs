@@ -237,6 +237,10 @@ impl Launch<'_> {
     /// Answers the child until it is where it should be.
     fn follow(&mut self, watch: &mut dyn Watch) -> Result<()> {
         log::step("answer the process");
+        if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.user != User::Stays) {
+            // At once: it lowers the limit itself before the image, and waits for its ids until then, if we map them.
+            program.attributes.raise_file_size(self.pid)?;
+        }
         watch.born(self.pid)?;
         let mut waits_for_ids = self.plan.maps_ids();
         let mut waits_for_scope = self.awaits_scope;
@@ -327,7 +331,6 @@ impl Launch<'_> {
             }
             attributes.apply_scheduling(self.pid)?;
             attributes.apply_rlimits(self.pid)?;
-            attributes.raise_file_size(self.pid)?;
         } else if let Some(program) =
             self.plan.program.as_ref().filter(|_| self.plan.recipe.fork == namespaces::recipe::Fork::Late)
         {

@@ -63,7 +63,6 @@ impl Store {
     /// # Errors
     /// `container does not exist`; a file that cannot be read.
     pub fn bytes(&self, id: &str) -> Result<Vec<u8>> {
-        let path = self.directory(id).join("state.json");
-        super::read_state(&path)
+        super::read_state(&self.file(id))
     }
 }

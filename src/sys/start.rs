@@ -1,6 +1,6 @@
 //! How the program begins and ends: what std's runtime does before `main`, as far as a container runtime has a use for it.
 //!
-//! std's would add a handler for overflows of the stack, with a stack of its own: a twentieth of what `--version` takes.
+//! std's would add a handler for overflows of the stack, with a stack of its own, for which it makes eleven system calls.
 #![allow(unsafe_code)]
 
 use super::{file, process};
@@ -64,7 +64,7 @@ fn fill_standard_descriptors() {
 
 // Every pointer in the program's data is written when it starts, page after page. To have the pages made by one call is
 // cheaper than a fault for each; Linux before 5.14 refuses, and the faults do it. The pointers' places are packed (DT_RELR of
-// elf(5), a twentieth of the size), which musl knows since 1.2.4 only: so they are done here, and none are left for it.
+// elf(5), less than a fiftieth of the size), which musl knows since 1.2.4 only: so they are done here, and none are left for it.
 #[cfg(all(target_arch = "x86_64", target_env = "musl", target_feature = "crt-static", not(test)))]
 std::arch::global_asm!(
     ".section .text.orlop_start,\"ax\",@progbits",
