@@ -149,6 +149,19 @@ for more in . "$ids"; do
     bundle box ".process.args = [\"sleep\", \"100\"] | $limit | $more"; rt run -d -b $DIR/bundles/box box > /dev/null 2>&1 < /dev/null
     rt exec box sh -c 'ulimit -f' | cat; rt delete --force box; done
 
+### whom the kernel may kill for want of memory has a copy of the runtime's, and so has who waits for the runtime
+#= little: copy
+#= ids: copy
+#= exec: copy
+memory_of() { strace -f -e trace=clone3 -o $DIR/bundles/box/trace $RUNTIME_PATH --root $DIR/state "${@:2}" > /dev/null 2>&1 < /dev/null
+    grep -c clone3 $DIR/bundles/box/trace; if grep -q CLONE_VM $DIR/bundles/box/trace; then echo "$1: memory"; else echo "$1: copy"; fi; }
+bundle box '.process.args = ["true"] | .linux.resources.memory.limit = 4194304'; memory_of little run -b $DIR/bundles/box box
+ids='.linux.namespaces += [{"type": "user"}] | .linux.uidMappings = [{"containerID": 0, "hostID": 0, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'
+bundle box ".process.args = [\"true\"] | $ids"; memory_of ids run -b $DIR/bundles/box box
+bundle box '.process.args = ["sleep", "100"] | .linux.resources.memory.limit = 67108864'; rt run -d -b $DIR/bundles/box box > /dev/null 2>&1 < /dev/null
+memory_of exec exec box true; rt delete --force box
+#~ not runc: it is of how orlop makes its process
+
 ### signals by name and number
 #= 143
 for signal in TERM SIGTERM term 15; do
