@@ -134,11 +134,35 @@ rt kill box KILL; wait $job
 ### a container that has too little memory to be made is an error, and exec in one that has little works
 #= status 1
 #= within
-for limit in 65536 200000; do
+for limit in 40960 90112; do
     bundle box ".process.args = [\"sleep\", \"100\"] | .linux.resources.memory.limit = $limit"; message run -b $DIR/bundles/box box; done
 bundle box '.process.args = ["sleep", "100"] | .linux.resources.memory.limit = 6291456'; rt_create box; rt start box
 for n in $(seq 20); do rt exec box echo within; done | uniq; status_of box
 #~ loose
+
+### with next to no memory the process is in its memory cgroup, and sees it as the root, all the same
+#= created true
+#= running true
+#= memory:/
+bundle box '.process.args = ["sh", "-c", "grep memory /proc/self/cgroup | cut -d: -f2-; sleep 100"] | .linux.resources.memory.limit = 4194304'
+there() { echo "$(rt state box | jq -r .status) $(grep -q ":memory:.*/box\$" /proc/$(pid_of box)/cgroup && echo true)"; }
+rt create -b $DIR/bundles/box box > $DIR/bundles/box/out 2>&1 < /dev/null; there; rt start box
+until [ -s $DIR/bundles/box/out ]; do sleep 0.1; done; there; cat $DIR/bundles/box/out; rt delete --force box
+#~ loose
+
+### with next to no memory a mount shows the container's own cgroup, and what is copied into one is charged to that
+#~ not runc: it mounts every hierarchy in the place of cgroup2
+#= children 0
+#= status 1
+unified=$(awk '{ for (n = 7; $n != "-"; n++); if ($(n + 1) == "cgroup2") { print $5; exit } }' /proc/self/mountinfo)
+[ -z "$unified" ] || mkdir $unified/orlop-another-$$
+little='.linux.resources.memory.limit = 4194304 | .linux.namespaces |= map(select(.type != "cgroup")) + [{"type": "cgroup"}]'
+box shows 'echo children $(ls -d /tmp/*/ | wc -l)' "$little | .mounts += [{destination: \"/tmp\", type: \"cgroup2\", source: \"cgroup2\"}]"
+rt_run shows
+[ -z "$unified" ] || rmdir $unified/orlop-another-$$
+cp -a $ROOTFS $DIR/bundles/big-root; truncate -s 100M $DIR/bundles/big-root/tmp/big
+box copied 'ls /tmp' "$little | .root.path = \"$DIR/bundles/big-root\" | .mounts += [{destination: \"/tmp\", type: \"tmpfs\", source: \"tmpfs\", options: [\"tmpcopyup\"]}]"
+says rt_run copied 2> /dev/null; nothing_left
 
 ### no file may be written: the program and exec run all the same
 #= 0

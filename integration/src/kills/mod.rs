@@ -12,6 +12,7 @@ use anyhow::Result;
 use follow::{Point, follow};
 use integration::report::{Outcome, Report};
 use integration::runtime;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use scene::{COMMANDS, Scene};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ const SAMPLE: usize = 80;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(request: &Request) -> Result<bool> {
+    nix::sys::prctl::set_child_subreaper(true)?;
     let work = Work::make()?;
     let mut report = Report::default();
     let runtime = runtime::find("orlop", &work.0)?;
@@ -80,6 +82,11 @@ fn try_all(scene: &Scene<'_>) -> Result<Tried> {
     Ok(tried)
 }
 
+/// Reaps what the runtime has left to us: a zombie still holds its keyring, and not every init reaps at once.
+fn reap() {
+    while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
+}
+
 /// What went wrong, if something did.
 fn try_one(scene: &Scene<'_>, point: Point, longest: &mut Duration) -> Result<Option<String>> {
     scene.reach()?;
@@ -97,7 +104,8 @@ fn try_one(scene: &Scene<'_>, point: Point, longest: &mut Duration) -> Result<Op
     }
     let mut left = scene.left(&seen);
     while !left.is_empty() && began.elapsed() < DEADLINE {
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(1));
+        reap();
         left = scene.left(&seen);
     }
     if left.is_empty() {
