@@ -6,7 +6,7 @@ use crate::sys::memory::{self, MemoryFile};
 use crate::sys::process::{self, Clone, Cloned, Ended, SingleThreaded};
 use crate::sys::{self, Failure};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// A checked hook.
@@ -81,6 +81,11 @@ impl Hooks {
         Ok(all)
     }
 
+    /// Whether there is none, of any moment.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Vec::is_empty)
+    }
+
     /// Those of one moment, in their order.
     pub fn at(&self, moment: Moment) -> &[Hook] {
         &self.0[moment as usize]
@@ -141,7 +146,7 @@ fn run_one(container: Option<BorrowedFd<'_>>, proof: &SingleThreaded, hook: &Hoo
     let stdin = memory::memfd("orlop-state", MemoryFile::Data)?;
     sys::file::write_all(&stdin, state)?;
     // A hook gets the state as a file of its own that begins at the start, whatever it reads with.
-    let stdin = sys::file::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&stdin)), libc::O_RDONLY)?;
+    let stdin = sys::file::open(format!("/proc/self/fd/{}", stdin.as_raw_fd()), libc::O_RDONLY)?;
     let output = memory::memfd("orlop-hook-output", MemoryFile::Data)?;
     let how = Clone::default();
     let (pid, pidfd) = match process::clone3(proof, &how)? {
@@ -183,7 +188,7 @@ fn redirect(stdin: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), Failur
     sys::file::duplicate_to(stdin, 0, false)?;
     sys::file::duplicate_to(output, 1, false)?;
     sys::file::duplicate_to(output, 2, false)?;
-    sys::file::close_range(3, i32::MAX, true)
+    sys::file::close_by_execute(3, &[output.as_raw_fd()])
 }
 
 /// How the wait for a hook ended.
@@ -231,7 +236,7 @@ fn describe(ended: Ended) -> String {
 /// What the hook wrote, for the error: the last kilobyte of it.
 fn said(output: &OwnedFd) -> String {
     const MOST: usize = 1024;
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(output));
+    let path = format!("/proc/self/fd/{}", output.as_raw_fd());
     let bytes = sys::file::open(path, libc::O_RDONLY).and_then(|fd| sys::file::read_to_end(fd, 16 << 20));
     let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MOST)..]).trim().to_owned());
     text.ok().filter(|text| !text.is_empty()).map(|text| format!(", output: {text}")).unwrap_or_default()

@@ -23,6 +23,9 @@ pub struct InRoot(String);
 impl InRoot {
     /// Cleans `path`; a relative one is taken as relative to the root (config.md, "Mounts").
     pub fn new(path: &str) -> InRoot {
+        if is_clean(path) {
+            return InRoot(path.to_owned());
+        }
         let mut clean = String::with_capacity(path.len() + 1);
         for part in path.split('/') {
             match part {
@@ -64,6 +67,13 @@ impl InRoot {
     fn relative(&self) -> &str {
         if self.is_root() { "." } else { &self.0[1..] }
     }
+}
+
+/// Whether there is nothing to clean; a name that begins with a dot is looked at more closely.
+fn is_clean(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let odd = |pair: &[u8]| pair[0] == b'/' && matches!(pair[1], b'/' | b'.');
+    bytes.len() > 1 && bytes[0] == b'/' && bytes[bytes.len() - 1] != b'/' && !bytes.windows(2).any(odd)
 }
 
 impl fmt::Display for InRoot {

@@ -1,7 +1,7 @@
 //! The container's cgroup in one hierarchy: a directory and its files.
 
 use super::layout::Hierarchy;
-use crate::error::{Context, IoContext, Result};
+use crate::error::{Context, Error, IoContext, Result};
 use crate::sys::{self, file};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
@@ -33,7 +33,7 @@ impl Branch {
         let mut branch =
             Branch { controllers: hierarchy.controllers.clone(), mount: hierarchy.mount.clone(), path, parents: 0 };
         let mut parent = parent_of(&branch.path);
-        while parent != "/" && !Path::new(&format!("{}{parent}", branch.mount)).exists() {
+        while parent != "/" && !Path::new(&[&branch.mount, parent].concat()).exists() {
             branch.parents += 1;
             parent = parent_of(parent);
         }
@@ -58,12 +58,12 @@ impl Branch {
 
     /// The directory on the host.
     pub fn directory(&self) -> String {
-        format!("{}{}", self.mount, self.path)
+        [&*self.mount, &self.path].concat()
     }
 
     /// A file of the directory.
     pub fn file(&self, name: &str) -> String {
-        format!("{}{}/{name}", self.mount, self.path)
+        [&*self.mount, &self.path, "/", name].concat()
     }
 
     /// Whether the directory is there.
@@ -116,6 +116,11 @@ pub(super) fn write(path: &str, value: &str) -> sys::Result<()> {
     file::write(fd, value.as_bytes()).map(drop)
 }
 
+/// Whether a file of a cgroup could not be read since the cgroup is removed: before it was opened, or since (ENODEV).
+pub(super) fn is_gone(error: &Error) -> bool {
+    matches!(error.errno(), libc::ENOENT | libc::ENODEV)
+}
+
 /// The directories within a directory, without a look at it where its number of links tells that there are none.
 pub(super) fn children(directory: &str) -> Vec<String> {
     if std::fs::metadata(directory).is_ok_and(|m| m.nlink() == 2) {
@@ -146,7 +151,7 @@ fn parent_of(path: &str) -> &str {
 }
 
 fn make(mount: &str, path: &str, cpuset: bool) -> Result<bool> {
-    let directory = format!("{mount}{path}");
+    let directory = [mount, path].concat();
     let builder = || std::fs::DirBuilder::new().mode(0o755).create(&directory);
     let mut made = builder();
     // A parent may go again between its making and ours: another container's, removed with it.
@@ -172,11 +177,11 @@ fn make(mount: &str, path: &str, cpuset: bool) -> Result<bool> {
 fn inherit_cpuset(mount: &str, path: &str, existed: bool) -> Result<()> {
     let parent = parent_of(path);
     for name in ["cpuset.cpus", "cpuset.mems"] {
-        let file = format!("{mount}{path}/{name}");
+        let file = [mount, path, "/", name].concat();
         if existed && !read(&file)?.is_empty() {
             continue;
         }
-        let from = format!("{mount}{}/{name}", if parent == "/" { "" } else { parent });
+        let from = [mount, if parent == "/" { "" } else { parent }, "/", name].concat();
         let mut value = read(&from)?;
         if value.is_empty() && parent != "/" {
             inherit_cpuset(mount, parent, true)?;

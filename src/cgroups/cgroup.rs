@@ -4,7 +4,7 @@ use super::branch::Branch;
 use super::devices::Rule;
 use super::in_use::or_gone;
 use super::join::Joiner;
-use super::layout::{Layout, Mode, standard_mount};
+use super::layout::{Layout, Mode, is_standard_mount, standard_mount};
 use super::place::Place;
 use super::plan::Plan;
 use super::scope::{self, Pending};
@@ -13,12 +13,13 @@ use super::write::{Moment, Write};
 use super::{apply, decide, freezer, owner, remove, unified};
 use crate::error::{Error, Kind, Result};
 use crate::sys::file;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
 
 /// What a later process needs to find the cgroup again: a part of the container's state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written")]
 pub struct Record {
     /// One for each hierarchy; none where the container has no cgroup of its own.
     pub branches: Vec<Branch>,
@@ -28,19 +29,14 @@ pub struct Record {
 
 /// A record as JSON. Mostly all branches lie where distributions mount the hierarchies, at one path: then their names say
 /// all, in a third of the bytes, which every command reads.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Written {
-    #[serde(skip_serializing_if = "String::is_empty")]
     path: String,
-    #[serde(skip_serializing_if = "super::branch::is_zero")]
     parents: usize,
     /// The controllers of each, with commas between; an empty one is the unified hierarchy.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     hierarchies: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     branches: Vec<Branch>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<Unit>,
 }
 
@@ -76,6 +72,15 @@ impl Glance<'_> {
 }
 
 impl Record {
+    /// Whether all lie where distributions mount the hierarchies, at the path of `first`.
+    fn is_standard(&self, first: &Branch) -> bool {
+        let alone = self.branches.len() == 1;
+        self.branches.iter().all(|branch| {
+            let place = (&branch.path, branch.parents) == (&first.path, first.parents);
+            place && is_standard_mount(&branch.mount, &branch.controllers, alone)
+        })
+    }
+
     /// As [`Cgroup::frozen`].
     ///
     /// # Errors
@@ -91,18 +96,26 @@ fn place(names: &str, alone: bool, path: &str, parents: usize) -> Branch {
     Branch { controllers, mount: standard_mount(names, alone), path: path.to_owned(), parents }
 }
 
-impl From<Record> for Written {
-    fn from(record: Record) -> Written {
-        let Record { branches, unit } = record;
-        let Some(Branch { path, parents, .. }) = branches.first().cloned() else {
-            return Written { unit, ..Written::default() };
-        };
-        let hierarchies: Vec<String> = branches.iter().map(|branch| branch.controllers.join(",")).collect();
-        let short = Written { path, parents, hierarchies, branches: Vec::new(), unit };
-        if short.places().eq(branches.iter().cloned()) {
-            return short;
+/// As [`Written`].
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self.branches.first() {
+            None => {}
+            Some(first) if self.is_standard(first) => {
+                map.serialize_entry("path", &first.path)?;
+                if first.parents != 0 {
+                    map.serialize_entry("parents", &first.parents)?;
+                }
+                let names: Vec<String> = self.branches.iter().map(|branch| branch.controllers.join(",")).collect();
+                map.serialize_entry("hierarchies", &names)?;
+            }
+            Some(_) => map.serialize_entry("branches", &self.branches)?,
         }
-        Written { branches, unit: short.unit, ..Written::default() }
+        if let Some(unit) = &self.unit {
+            map.serialize_entry("unit", unit)?;
+        }
+        map.end()
     }
 }
 
@@ -134,6 +147,8 @@ pub struct Cgroup {
     owner: Option<u32>,
     rootless: bool,
     named: bool,
+    /// Whether its memory may not suffice to make the container.
+    scarce: bool,
 }
 
 impl Cgroup {
@@ -156,7 +171,9 @@ impl Cgroup {
         let writes = decide::writes(&branches, &plan.limits)?;
         let (rootless, named) = (plan.rootless, plan.named);
         let unit = pending.as_ref().map(|p| p.unit().clone());
-        let mut cgroup = Cgroup { branches, unit, pending, writes, devices: None, owner: None, rootless, named };
+        let scarce = plan.limits.memory_is_scarce();
+        let (devices, owner) = (None, None);
+        let mut cgroup = Cgroup { branches, unit, pending, writes, devices, owner, rootless, named, scarce };
         if cgroup.unified_only() {
             cgroup.devices = plan.limits.devices.clone();
             cgroup.owner = plan.owner;
@@ -175,12 +192,20 @@ impl Cgroup {
             owner: None,
             rootless: false,
             named: true,
+            scarce: false,
         }
     }
 
     /// What a later process needs; also true before [`Cgroup::create`], so that it can be kept before anything is made.
     pub fn record(&self) -> Record {
         Record { branches: self.branches.clone(), unit: self.unit.clone() }
+    }
+
+    /// Brings a record of [`Cgroup::record`] up to date, mostly without a change.
+    pub fn renew(&self, record: &mut Record) {
+        if record.branches != self.branches || record.unit != self.unit {
+            *record = self.record();
+        }
     }
 
     /// The cgroup in each hierarchy.
@@ -313,6 +338,8 @@ impl Cgroup {
             if branch.is_unified() {
                 let flags = libc::O_PATH | libc::O_DIRECTORY;
                 joiner.unified = Some(file::open(branch.directory(), flags)?);
+            } else if self.scarce && branch.has("memory") {
+                joiner.last = Some(branch.tasks()?);
             } else {
                 joiner.tasks.push(branch.tasks()?);
             }

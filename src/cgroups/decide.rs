@@ -40,7 +40,7 @@ fn path_in(hierarchy: &Hierarchy, place: &Place, mode: Mode) -> Result<String> {
         Mode::Unified => own.rsplit_once('/').map_or("", |(parent, _)| parent),
         _ => own.trim_end_matches('/'),
     };
-    Ok(format!("{base}/{path}"))
+    Ok([base, "/", path].concat())
 }
 
 /// An existing cgroup is taken over only when nobody is in it.

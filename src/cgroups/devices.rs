@@ -2,6 +2,7 @@
 
 use crate::config::DeviceRule;
 use crate::error::{Error, Result};
+use std::fmt::Arguments;
 
 /// Which devices a rule is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,21 +46,21 @@ pub struct Rule {
 /// # Errors
 /// An unknown type or letter of access, a number that is no device's.
 pub fn parse(rules: &[DeviceRule<'_>], at: &str) -> Result<Vec<Rule>> {
-    rules.iter().enumerate().map(|(n, rule)| parse_one(rule, &format!("{at}[{n}]"))).collect()
+    rules.iter().enumerate().map(|(n, rule)| parse_one(rule, format_args!("{at}[{n}]"))).collect()
 }
 
-fn parse_one(rule: &DeviceRule<'_>, at: &str) -> Result<Rule> {
+fn parse_one(rule: &DeviceRule<'_>, at: Arguments<'_>) -> Result<Rule> {
     let kind = match rule.type_.as_deref() {
         None | Some("" | "a") => Type::All,
         Some("b") => Type::Block,
         Some("c" | "u") => Type::Char,
-        Some(other) => return Err(Error::config(format!("{at}.type"), format!("invalid device type: {other:?}"))),
+        Some(other) => return Err(Error::config(format_args!("{at}.type"), format!("invalid device type: {other:?}"))),
     };
     let number = |value: Option<i64>, name: &str| match value {
         None | Some(-1) => Ok(None),
         Some(n) => u32::try_from(n)
             .map(Some)
-            .map_err(|_| Error::config(format!("{at}.{name}"), format!("{n} is no device number"))),
+            .map_err(|_| Error::config(format_args!("{at}.{name}"), format!("{n} is no device number"))),
     };
     let mut access = 0;
     for letter in rule.access.as_deref().unwrap_or_default().chars() {
@@ -69,7 +70,7 @@ fn parse_one(rule: &DeviceRule<'_>, at: &str) -> Result<Rule> {
             'm' => MKNOD,
             _ => {
                 let problem = format!("invalid device access {:?}: only r, w and m are known", rule.access);
-                return Err(Error::config(format!("{at}.access"), problem));
+                return Err(Error::config(format_args!("{at}.access"), problem));
             }
         };
     }
@@ -199,9 +200,17 @@ impl Exception {
 /// As `devices.allow` takes it and `devices.list` shows it: `c 1:3 rwm`.
 impl std::fmt::Display for Exception {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let number = |n: Option<u32>| n.map_or("*".to_owned(), |n| n.to_string());
-        let kind = if self.kind == Type::Block { 'b' } else { 'c' };
-        write!(f, "{kind} {}:{} {}", number(self.major), number(self.minor), letters(self.access))
+        let mut number = |before: &str, n: Option<u32>| {
+            f.write_str(before)?;
+            match n {
+                Some(n) => n.fmt(f),
+                None => f.write_str("*"),
+            }
+        };
+        number(if self.kind == Type::Block { "b " } else { "c " }, self.major)?;
+        number(":", self.minor)?;
+        f.write_str(" ")?;
+        f.write_str(&letters(self.access))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is done with a cgroup that has processes: looked at, signalled, frozen, changed, and removed in the end.
 
+use super::branch::is_gone;
 use super::cgroup::Cgroup;
 use super::limits::Limits;
 use super::oom::OomEvents;
@@ -16,7 +17,7 @@ impl Cgroup {
     pub fn processes(&self) -> Result<Vec<i32>> {
         let Some(branch) = freezer::branch(&self.branches).or(self.branches.first()) else { return Ok(Vec::new()) };
         match kill::processes(&branch.directory()) {
-            Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(Vec::new()),
+            Err(e) if is_gone(&e) => Ok(Vec::new()),
             done => done,
         }
     }
@@ -103,7 +104,7 @@ impl Cgroup {
 
 pub(super) fn or_gone(frozen: Result<bool>) -> Result<bool> {
     match frozen {
-        Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => Ok(false),
+        Err(e) if is_gone(&e) => Ok(false),
         done => done,
     }
 }

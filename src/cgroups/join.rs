@@ -13,6 +13,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub struct Joiner {
     pub(super) unified: Option<OwnedFd>,
     pub(super) tasks: Vec<OwnedFd>,
+    /// v1's memory hierarchy, where the limit is so small that little more than the program may be counted.
+    pub(super) last: Option<OwnedFd>,
     pub(super) scope: bool,
 }
 
@@ -32,7 +34,7 @@ impl Joiner {
         &self.tasks
     }
 
-    /// Moves the calling thread, which must be the only one of its process, into the v1 cgroups.
+    /// Moves the calling thread, which must be the only one of its process, into the v1 cgroups, but for [`Joiner::last`].
     ///
     /// # Errors
     /// A hierarchy that refuses: EPERM, or ENOSPC where a cpuset is empty.
@@ -41,5 +43,16 @@ impl Joiner {
             file::write(tasks, b"0")?;
         }
         Ok(())
+    }
+
+    /// The way into a cgroup that the process is to join as the last thing before it is confined: what it has allocated until
+    /// then is counted where it came from.
+    pub fn last(&self) -> Option<&OwnedFd> {
+        self.last.as_ref()
+    }
+
+    /// Has all of them joined by [`Joiner::join_self`].
+    pub fn leave_none(&mut self) {
+        self.tasks.extend(self.last.take());
     }
 }

@@ -1,6 +1,6 @@
 //! The processes of a cgroup, and signals to all of them.
 
-use super::branch::{Branch, read, tree, write};
+use super::branch::{Branch, is_gone, read, tree, write};
 use super::freezer;
 use crate::error::{Error, Result};
 use crate::sys::process::{self, pidfd_open, pidfd_send_signal};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// The processes of a directory and of all cgroups in it. Those of other pid namespaces (0) are not told.
 ///
 /// # Errors
-/// The directory cannot be read; ENOENT where it is gone.
+/// The directory cannot be read, perhaps since it [is gone](is_gone).
 pub(super) fn processes(directory: &str) -> Result<Vec<i32>> {
     let mut pids = BTreeSet::new();
     for (n, directory) in tree(directory).iter().enumerate() {
@@ -41,11 +41,14 @@ pub(super) fn signal_all(branches: &[Branch], signal: i32) -> Result<()> {
     }
     let frozen_before = freezer::frozen(branches).unwrap_or(false);
     let froze = !frozen_before && freezer::freeze(branches).is_ok();
-    let done = signal_each(&directory, signal);
+    let done = match signal_each(&directory, signal) {
+        // Who is killed while frozen is gone before the next look, on v2, and systemd removes the empty cgroup at once.
+        Err(e) if is_gone(&e) => Ok(()),
+        done => done,
+    };
     if froze || signal == libc::SIGKILL {
         match freezer::thaw(branches) {
-            // v2's frozen processes die at once, and systemd removes the cgroup when the last one has.
-            Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENODEV) => {}
+            Err(e) if is_gone(&e) => {}
             thawed => thawed?,
         }
     }
@@ -56,11 +59,7 @@ fn signal_each(directory: &str, signal: i32) -> Result<()> {
     let mut told = BTreeSet::new();
     // Without a freezer somebody may fork before our signal comes: look until nobody is new.
     for _ in 0..100 {
-        let new: Vec<i32> = match processes(directory) {
-            Ok(pids) => pids.into_iter().filter(|pid| told.insert(*pid)).collect(),
-            Err(e) if e.errno() == libc::ENOENT => return Ok(()),
-            Err(e) => return Err(e),
-        };
+        let new: Vec<i32> = processes(directory)?.into_iter().filter(|pid| told.insert(*pid)).collect();
         if new.is_empty() {
             break;
         }

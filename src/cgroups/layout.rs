@@ -153,27 +153,53 @@ fn in_first_cgroup_namespace() -> bool {
 }
 
 fn directory_name(controllers: &[String]) -> String {
-    let names: Vec<&str> = controllers.iter().map(|c| c.strip_prefix("name=").unwrap_or(c)).collect();
-    names.join(",")
+    let mut name = String::new();
+    for controller in controllers {
+        if !name.is_empty() {
+            name.push(',');
+        }
+        name.push_str(controller.strip_prefix("name=").unwrap_or(controller));
+    }
+    name
 }
 
 /// Where distributions mount a hierarchy by its controllers (with commas between); `alone`: it is the only one.
 pub(super) fn standard_mount(controllers: &str, alone: bool) -> String {
     match controllers {
         "" if alone => ROOT.to_owned(),
-        "" => format!("{ROOT}/unified"),
-        names => format!("{ROOT}/{}", names.strip_prefix("name=").unwrap_or(names)),
+        "" => [ROOT, "/unified"].concat(),
+        names => [ROOT, "/", names.strip_prefix("name=").unwrap_or(names)].concat(),
     }
+}
+
+/// Whether `mount` is [`standard_mount`] of these controllers.
+pub(super) fn is_standard_mount(mount: &str, controllers: &[String], alone: bool) -> bool {
+    let Some(below) = mount.strip_prefix(ROOT) else { return false };
+    let mut rest = match (controllers, below.strip_prefix('/')) {
+        ([], None) => return alone && below.is_empty(),
+        ([], Some(name)) => return !alone && name == "unified",
+        (_, None) => return false,
+        (_, Some(name)) => name,
+    };
+    for (n, controller) in controllers.iter().enumerate() {
+        let name = if n == 0 { controller.strip_prefix("name=").unwrap_or(controller) } else { controller };
+        let before = if n == 0 { Some(rest) } else { rest.strip_prefix(',') };
+        match before.and_then(|rest| rest.strip_prefix(name)) {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+    rest.is_empty()
 }
 
 /// The standard mount point of a hierarchy, if it is there.
 fn standard_place(controllers: &[String], unified_only: bool) -> Option<String> {
     let is = |path: &str, magic| magic_of(path).is_ok_and(|m| m == magic);
     if controllers.is_empty() {
-        let path = if unified_only { ROOT.to_owned() } else { format!("{ROOT}/unified") };
+        let path = standard_mount("", unified_only);
         return is(&path, CGROUP2_MAGIC).then_some(path);
     }
-    let path = format!("{ROOT}/{}", directory_name(controllers));
+    let path = [ROOT, "/", &directory_name(controllers)].concat();
     if is(&path, CGROUP_MAGIC) {
         return Some(path);
     }

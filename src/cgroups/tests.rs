@@ -73,6 +73,14 @@ impl Fixture {
         child.id() as i32
     }
 
+    /// Waits until a thread of this process that has joined and ended is gone: it is in its cgroups for a moment longer, as
+    /// this process where `cgroup.procs` tells it, and whoever is in them when they are removed is killed.
+    fn await_thread(&self) {
+        for branch in self.cgroup.branches() {
+            eventually("the thread has left", || kill::processes(&branch.directory()).unwrap().is_empty());
+        }
+    }
+
     fn branch(&self, controller: &str) -> Option<&Branch> {
         self.cgroup.branches().iter().find(|b| b.has(controller))
     }
@@ -134,6 +142,7 @@ fn a_thread_joins_all_v1_hierarchies_by_itself() {
     for member in inside.iter().filter(|m| !m.controllers.is_empty()) {
         assert!(member.path.ends_with(&name("join")), "{text}");
     }
+    fixture.await_thread();
 }
 
 #[test]
@@ -362,6 +371,7 @@ fn one_can_join_a_cgroup_that_the_container_has_made() {
         let nested = member.path.ends_with("/nested");
         assert_eq!(nested, member.controllers.contains(&"cpu".to_owned()), "{text}");
     }
+    fixture.await_thread();
 }
 
 #[test]
@@ -468,7 +478,7 @@ fn limits_are_seen_in_the_files_of_v2() {
         return;
     }
     let resources = r#"{"memory":{"limit":67108864,"swap":134217728,"reservation":1048576},"pids":{"limit":11},
-        "cpu":{"shares":512,"quota":20000,"period":50000,"burst":1000,"cpus":"0","mems":"0"},"unified":{"memory.high":"33554432"}}"#;
+        "cpu":{"shares":512,"quota":20000,"period":50000,"cpus":"0","mems":"0"},"unified":{"memory.high":"33554432"}}"#;
     let fixture = Fixture::new("limits2", resources);
     fixture.cgroup.apply_early().unwrap();
     fixture.cgroup.apply_late().unwrap();
@@ -481,7 +491,6 @@ fn limits_are_seen_in_the_files_of_v2() {
         ("pids.max", "11"),
         ("cpu.weight", "59"),
         ("cpu.max", "20000 50000"),
-        ("cpu.max.burst", "1000"),
         ("cpuset.cpus", "0"),
     ] {
         assert_eq!(branch.read(file).unwrap(), value, "{file}");
@@ -489,6 +498,12 @@ fn limits_are_seen_in_the_files_of_v2() {
     let limits = |json: &str| Limits::parse(&config::parse_resources(json).unwrap(), "").unwrap();
     fixture.cgroup.update(&limits(r#"{"cpu":{"quota":10000}}"#)).unwrap();
     assert_eq!(branch.read("cpu.max").unwrap(), "10000 50000");
+    if branch.read("cpu.max.burst").is_ok() {
+        fixture.cgroup.update(&limits(r#"{"cpu":{"burst":1000}}"#)).unwrap();
+        assert_eq!(branch.read("cpu.max.burst").unwrap(), "1000");
+    } else {
+        eprintln!("skipped: bursts need Linux 5.14");
+    }
     let error = fixture.cgroup.update(&limits(r#"{"cpu":{"shares":1024},"unified":{"nosuch.max":"1"}}"#)).unwrap_err();
     assert!(error.to_string().contains("controller \"nosuch\" not available"), "{error}");
     assert_eq!(branch.read("cpu.weight").unwrap(), "59");

@@ -11,6 +11,19 @@ use super::fault::{Fault, Read};
 /// Nesting of values that no field takes. Known values nest ten deep at most, by their types.
 const MAX_DEPTH: usize = 1024;
 
+/// Which bytes stand for themselves in a string.
+static PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        plain[control] = false;
+        control += 1;
+    }
+    plain[b'"' as usize] = false;
+    plain[b'\\' as usize] = false;
+    plain
+};
+
 pub(crate) struct Reader<'a> {
     text: &'a [u8],
     at: usize,
@@ -193,7 +206,10 @@ impl<'a> Reader<'a> {
         let plain = self.plain();
         if self.text.get(self.at) == Some(&b'"') {
             self.at += 1;
-            return Ok(String::from_utf8_lossy(plain));
+            return Ok(match str::from_utf8(plain) {
+                Ok(text) => Cow::Borrowed(text),
+                Err(_) => String::from_utf8_lossy(plain),
+            });
         }
         let mut bytes = self.text[start..self.at].to_vec();
         loop {
@@ -215,10 +231,13 @@ impl<'a> Reader<'a> {
 
     /// Takes the bytes of a string up to its end, an escape or a control character.
     fn plain(&mut self) -> &'a [u8] {
-        let rest = &self.text[self.at..];
-        let count = rest.iter().take_while(|&&byte| byte != b'"' && byte != b'\\' && byte >= 0x20).count();
-        self.at += count;
-        &rest[..count]
+        let start = self.at;
+        while let Some(&byte) = self.text.get(self.at)
+            && PLAIN[usize::from(byte)]
+        {
+            self.at += 1;
+        }
+        &self.text[start..self.at]
     }
 
     fn escape(&mut self, bytes: &mut Vec<u8>) -> Read<()> {

@@ -20,7 +20,7 @@ use crate::state::{self, Entry, ProcessId, Record, Status, Store};
 use crate::sys::process::{self, Pid, SingleThreaded};
 use crate::sys::{self, credentials, file};
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -121,12 +121,11 @@ impl Bundle {
         };
         let directory =
             file::open(request.bundle.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY).map_err(problem)?;
-        let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
-        let path = std::fs::read_link(&link).call(|| format!("readlink({link:?})"))?;
-        let config = match &request.config {
-            Some(file) => std::path::absolute(file).call(|| format!("absolute path of {file:?}"))?,
-            None => path.join("config.json"),
-        };
+        let absolute = |file: &PathBuf| std::path::absolute(file).call(|| format!("absolute path of {file:?}"));
+        let config = request.config.as_ref().map(absolute).transpose()?;
+        sys::fs::change_dir_to(&directory)?;
+        let path = std::env::current_dir().call(|| "getcwd()".to_owned()).at("bundle")?;
+        let config = config.unwrap_or_else(|| path.join("config.json"));
         let fd = file::open(config.as_os_str().as_bytes(), libc::O_RDONLY).map_err(|e| {
             if e.is(libc::ENOENT) {
                 Error::system(format!("JSON specification file {config:?} not found")).hint("`orlop spec` writes one")
@@ -135,7 +134,6 @@ impl Bundle {
             }
         })?;
         let json = file::read_to_end(fd, super::LARGEST_CONFIG).with(|| format!("{config:?}"))?;
-        sys::fs::change_dir_to(&directory)?;
         Ok(Bundle { path, config, json })
     }
 }
@@ -275,26 +273,34 @@ fn build(
         plan.make(record)?;
     }
     log::step("make cgroups");
-    let joiner = cgroup.create()?;
-    record.cgroup = cgroup.record();
+    let mut joiner = cgroup.create()?;
+    cgroup.renew(&mut record.cgroup);
     cgroup.apply_early()?;
     let gate = if until == Until::Gate { Some(entry.make_gate()?) } else { None };
-    let born_in_cgroup = joiner.clone_into().is_some() && joiner.tasks().is_empty();
+    let born_in_cgroup = joiner.clone_into().is_some() && joiner.tasks().is_empty() && joiner.last().is_none();
     log::step("open what is to be mounted");
     let plan = &mut parts.plan;
     plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), born_in_cgroup);
-    plan.cgroup_view = Some(view(&cgroup, &plan.namespaces, plan.recipe.user)?);
+    let view = view(&cgroup, &plan.namespaces, plan.recipe.user)?;
     let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
+    let shows_or_fills = (view.namespace && !view.same) || rootfs.is_of_cgroups();
+    if !plan.hooks.is_empty() || shows_or_fills || plan.program.is_none() {
+        // Hooks want the process in all its cgroups, as do mounts that show them or are charged to them. And where there is no
+        // program, there is no report of why the image failed.
+        joiner.leave_none();
+    }
+    plan.cgroup_view = Some(view);
     plan.raised_files = super::files::raise(rootfs.number_of_mounts())?;
     // A child in a user namespace may find the ways to the sources closed; only root can open them for it.
     let by_parent = plan.recipe.user != User::Stays && credentials::effective_uid() == 0;
     let mut prepared = rootfs.prepare(if by_parent { Sources::ByParent } else { Sources::ByChild })?;
     super::idmap::prepare(rootfs, &plan.joined, &mut prepared, proof)?;
     entry.unlock()?;
-    let template = record.clone();
+    // For hooks alone.
+    let template = (!plan.hooks.is_empty()).then(|| record.clone());
     let state = |moment: Moment, pid: Pid| {
-        let created = moment == Moment::StartContainer;
-        hook_state(&template, if created { Status::Created } else { Status::Creating }, pid)
+        let status = if moment == Moment::StartContainer { Status::Created } else { Status::Creating };
+        template.as_ref().map_or_else(Vec::new, |record| hook_state(record, status, pid))
     };
     let (devices, moved) = (&parts.devices, &mut parts.moved);
     let mut watcher = Watcher { entry, record, cgroup: &mut cgroup, plan, proof, joiner: &joiner, devices, moved };
@@ -321,7 +327,7 @@ fn build(
 fn view(cgroup: &Cgroup, namespaces: &Namespaces, user: User) -> Result<CgroupView> {
     let namespace = namespaces.has(Ns::Cgroup);
     let fresh = matches!(namespaces.place(Ns::Cgroup), Place::New);
-    let same = fresh && user == User::Stays && super::rootless::in_first_user_namespace();
+    let same = fresh && user == User::Stays && namespaces::in_first_user_namespace();
     Ok(match cgroup.view()? {
         cgroups::View::Unified(path) => CgroupView { unified: Some(path.into()), namespace, ..CgroupView::default() },
         cgroups::View::Legacy(list) => CgroupView {
@@ -365,7 +371,7 @@ impl Watch for Watcher<'_> {
 
     fn scope(&mut self, pid: Pid) -> Result<()> {
         let entered = self.cgroup.enter(pid);
-        self.record.cgroup = self.cgroup.record();
+        self.cgroup.renew(&mut self.record.cgroup);
         self.entry.save(self.record)?;
         entered
     }

@@ -93,8 +93,12 @@ fn hooks_of(store: &Store, id: &ContainerId) -> Hooks {
 
 /// The poststop hooks; one that fails is a warning, and the others run (runtime.md, step 13).
 pub(super) fn run_poststop(record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
+    let hooks = hooks.at(Moment::Poststop);
+    if hooks.is_empty() {
+        return;
+    }
     let state = super::query::document(record, Status::Stopped, 0).into_bytes();
-    for hook in hooks.at(Moment::Poststop) {
+    for hook in hooks {
         if let Err(error) = hooks::run(proof, Moment::Poststop, std::slice::from_ref(hook), &state) {
             log::warning(error.to_string());
         }

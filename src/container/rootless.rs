@@ -2,11 +2,8 @@
 
 use super::request::Rootless;
 use crate::error::Error;
+use crate::namespaces::in_user_namespace;
 use crate::sys::credentials;
-use std::os::unix::fs::MetadataExt;
-
-/// The inode of the first user namespace (`PROC_USER_INIT_INO` of the kernel).
-const FIRST_USER_NAMESPACE: u64 = 0xeffffffd;
 
 /// Whether a cgroup that cannot be made is forgiven, as far as no limit needs it.
 pub(super) fn forgives(asked: Rootless) -> bool {
@@ -15,21 +12,6 @@ pub(super) fn forgives(asked: Rootless) -> bool {
         Rootless::No => false,
         Rootless::Auto => credentials::effective_uid() != 0 || in_user_namespace(),
     }
-}
-
-/// The first user namespace maps every id to itself.
-fn in_user_namespace() -> bool {
-    if in_first_user_namespace() {
-        return false;
-    }
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.split_ascii_whitespace().ne(["0", "0", "4294967295"])
-}
-
-/// Whether the runtime is in the user namespace that owns the machine: in any other, mounts that came from it keep their
-/// attributes, whoever is root.
-pub(super) fn in_first_user_namespace() -> bool {
-    std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() == FIRST_USER_NAMESPACE)
 }
 
 /// Settings of the kernel that keep ordinary users from user namespaces: the error with which it does so, and what is to be said.

@@ -52,8 +52,12 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
 
 /// The poststart hooks; one that fails stops the container (runtime.md, step 9).
 fn after_start(made: &Made, proof: &SingleThreaded) -> Result<()> {
+    let hooks = made.hooks.at(Moment::Poststart);
+    if hooks.is_empty() {
+        return Ok(());
+    }
     let state = create::hook_state(&made.record, Status::Running, made.launched.pid);
-    hooks::run(proof, Moment::Poststart, made.hooks.at(Moment::Poststart), &state).inspect_err(|_| {
+    hooks::run(proof, Moment::Poststart, hooks, &state).inspect_err(|_| {
         let _ = process::pidfd_send_signal(&made.launched.pidfd, libc::SIGKILL);
         let _ = process::wait(made.launched.pid);
     })

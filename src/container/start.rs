@@ -56,11 +56,14 @@ pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Res
     entry.unlock()?;
     let gate = Gate { connection, report: &report, pidfd: &pidfd, record: &record, pid: init.pid };
     gate.wait(&program, filter.as_ref())?;
-    let state = super::create::hook_state(&record, Status::Running, init.pid);
-    hooks::run(proof, Moment::Poststart, hooks.at(Moment::Poststart), &state).inspect_err(|_| {
-        // runtime.md, step 9: the container is stopped.
-        let _ = process::pidfd_send_signal(&pidfd, libc::SIGKILL);
-    })?;
+    let hooks = hooks.at(Moment::Poststart);
+    if !hooks.is_empty() {
+        let state = super::create::hook_state(&record, Status::Running, init.pid);
+        hooks::run(proof, Moment::Poststart, hooks, &state).inspect_err(|_| {
+            // runtime.md, step 9: the container is stopped.
+            let _ = process::pidfd_send_signal(&pidfd, libc::SIGKILL);
+        })?;
+    }
     if let Some(notice) = notice {
         notice.pass_on(init.pid, &pidfd);
     }
@@ -98,7 +101,11 @@ impl Gate<'_> {
             let [ready] = process::poll([(Some(self.connection.as_fd()), libc::POLLIN)], time)?;
             if !fetched {
                 let mut watch = Listener { record: self.record, filter };
-                fetched = launch::fetch_listener(self.report, self.pidfd, self.pid, &mut watch)?;
+                let done = launch::fetch_listener(self.report, self.pidfd, self.pid, &mut watch);
+                fetched = done.inspect_err(|_| {
+                    // It would wait for ever to have its listener fetched.
+                    let _ = process::pidfd_send_signal(self.pidfd, libc::SIGKILL);
+                })?;
             }
             if ready != 0 {
                 break;

@@ -18,6 +18,19 @@ pub(crate) fn hide() {
     let _ = raw::prctl(PR_SET_DUMPABLE, 0, 0);
 }
 
+/// Joins the cgroup in which little more than the program is to be counted, now that the container is made.
+pub(crate) fn enter_cgroup(init: &Init) {
+    let plan = init.plan;
+    if plan.cgroup_file < 0 {
+        return;
+    }
+    init.step(Step::Cgroup, || raw::write(plan.cgroup_file, b"0"));
+    raw::close(plan.cgroup_file);
+    if init.has(flag::CGROUP_NAMESPACE) {
+        init.step(Step::CgroupNamespace, raw::unshare_cgroup);
+    }
+}
+
 /// Sets the OOM score of a process that had its maker's memory until now, and so its score.
 pub(crate) fn set_oom_score(init: &Init) {
     let plan = init.plan;

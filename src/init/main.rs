@@ -72,6 +72,7 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
     raw::set_name(&plan.waiting_name);
     confine::hide();
     raw::close_from(plan.first_closed, true);
+    confine::enter_cgroup(&init);
     confine::set_oom_score(&init);
     confine::label(&init);
     let program = confine::confine(&init);

@@ -54,6 +54,8 @@ pub struct Plan {
     pub procfs: i32,
     /// The file that takes the OOM score, -1 for none.
     pub score_file: i32,
+    /// The file by which to join the last cgroup, -1 for none.
+    pub cgroup_file: i32,
     pub uid: u32,
     pub gid: u32,
     pub umask: u32,
@@ -61,6 +63,8 @@ pub struct Plan {
     pub last_capability: u32,
     /// Milliseconds that the shim leaves to the rest after SIGTERM when the program has ended; 0 kills at once.
     pub grace: u32,
+    /// So that what follows is aligned.
+    pub reserved: u32,
     pub bounding: u64,
     pub effective: u64,
     pub permitted: u64,
@@ -122,6 +126,8 @@ pub mod flag {
     pub const SESSION: u32 = 4096;
     /// There is no program: the container can only be looked at and deleted.
     pub const NO_PROGRAM: u32 = 8192;
+    /// Make a cgroup namespace, once in the last cgroup.
+    pub const CGROUP_NAMESPACE: u32 = 16384;
 }
 
 /// What the image writes into the report page: word by word, as an error leaves no other way behind a filter.
@@ -173,4 +179,6 @@ pub enum Step {
     Execute = 23,
     Close = 24,
     Score = 25,
+    Cgroup = 26,
+    CgroupNamespace = 27,
 }

@@ -10,12 +10,14 @@ mod netlink;
 mod offsets;
 pub mod recipe;
 mod sysctl;
+mod user;
 
 pub use idmap::{IdMap, IdMaps};
 pub use netdevice::{Moved, NetDevices};
 pub use offsets::Offsets;
 pub use recipe::{Owner, Recipe};
 pub use sysctl::Sysctls;
+pub use user::{in_first_user_namespace, in_user_namespace};
 
 use crate::config::Spec;
 use crate::error::{Error, Result};

@@ -122,10 +122,11 @@ impl Layout {
 fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
     out.extend(plan.waiting_name);
     out.extend(plan.flags.to_ne_bytes());
-    for number in [plan.sync, plan.gate, plan.page, plan.first_closed, plan.procfs, plan.score_file] {
+    let files = [plan.procfs, plan.score_file, plan.cgroup_file];
+    for number in [plan.sync, plan.gate, plan.page, plan.first_closed].into_iter().chain(files) {
         out.extend(number.to_ne_bytes());
     }
-    for number in [plan.uid, plan.gid, plan.umask, plan.last_capability, plan.grace] {
+    for number in [plan.uid, plan.gid, plan.umask, plan.last_capability, plan.grace, plan.reserved] {
         out.extend(number.to_ne_bytes());
     }
     let longs: [&[u64]; 7] = [

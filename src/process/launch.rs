@@ -172,7 +172,7 @@ impl Birth<'_, '_> {
     fn live(&self, cgroup: Option<&cgroups::Joiner>, borrows: bool) -> ! {
         // With a copy of the runtime's end open, the child would never see that the runtime is gone.
         let (theirs, ours) = self.ends;
-        let _ = file::close_range(theirs, theirs, false);
+        file::close(theirs);
         let inputs = self.inputs;
         stage::walk(
             Stage {
@@ -429,8 +429,8 @@ impl Launch<'_> {
 /// Fetches the listener from the process if it is there: whether it was.
 pub(crate) fn fetch_listener(report: &Report, pidfd: &OwnedFd, pid: Pid, watch: &mut dyn Watch) -> Result<bool> {
     const CONTEXT: &str = "linux.seccomp: fetch the filter's listener";
-    let Some(number) = report.listener() else { return Ok(false) };
-    let listener = match report.listening_child() {
+    let Some(number) = report.listener()? else { return Ok(false) };
+    let listener = match report.listening_child()? {
         None => process::pidfd_getfd(pidfd, number).at(CONTEXT)?,
         Some(None) => return Ok(false),
         Some(Some(child)) => {
@@ -439,7 +439,7 @@ pub(crate) fn fetch_listener(report: &Report, pidfd: &OwnedFd, pid: Pid, watch: 
         }
     };
     watch.listener(pid, listener)?;
-    report.set_fetched();
+    report.set_fetched()?;
     Ok(true)
 }
 

@@ -137,6 +137,7 @@ impl Plan {
             first_closed: self.first_fd(),
             procfs: -1,
             score_file: -1,
+            cgroup_file: -1,
             last_capability: capability::last_known(),
             ..init::Plan::default()
         };

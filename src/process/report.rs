@@ -3,15 +3,20 @@
 use super::image::plan::{Step, word};
 use super::program::Program;
 use crate::error::{Error, Kind, Result};
+use crate::sys::file;
 use crate::sys::memory::{self, MemoryFile, SharedPage};
 use crate::sys::{Errno, Failure};
+use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
-/// A report page and the memory file that the image maps it from.
+/// The memory file that the image maps the report page from.
+///
+/// Here it is mapped only while the image waits for an answer in it. When the image has ended, or executed the program, what it
+/// left is read: to map and unmap a page costs more, since the child that borrows this memory may run on another processor.
 pub struct Report {
-    page: SharedPage,
     file: OwnedFd,
+    page: OnceCell<SharedPage>,
 }
 
 impl Report {
@@ -20,7 +25,7 @@ impl Report {
         let file = memory::memfd("orlop-report", MemoryFile::Data)?;
         memory::truncate(&file, 4096)?;
         memory::seal_size(&file)?;
-        Ok(Report { page: SharedPage::map(&file)?, file })
+        Ok(Report { file, page: OnceCell::new() })
     }
 
     /// The memory file, for the image.
@@ -28,25 +33,40 @@ impl Report {
         &self.file
     }
 
+    /// A word of the page, once nobody writes it any more; 0 where it cannot be read, which takes a page that was swapped out and
+    /// does not come back.
     fn word(&self, n: usize) -> u32 {
-        self.page.words()[n].load(Ordering::Acquire)
+        let mut bytes = [0; 4];
+        let _ = file::read_at(&self.file, &mut bytes, 4 * n as u64);
+        u32::from_ne_bytes(bytes)
+    }
+
+    /// The page while the image lives.
+    fn live(&self) -> Result<&SharedPage> {
+        if let Some(page) = self.page.get() {
+            return Ok(page);
+        }
+        let page = SharedPage::map(&self.file)?;
+        Ok(self.page.get_or_init(|| page))
     }
 
     /// The number of the filter's listener in the image's process, once it is there.
-    pub fn listener(&self) -> Option<i32> {
-        self.word(word::LISTENER).checked_sub(1).map(|n| n as i32)
+    pub fn listener(&self) -> Result<Option<i32>> {
+        let word = self.live()?.words()[word::LISTENER].load(Ordering::Acquire);
+        Ok(word.checked_sub(1).map(|n| n as i32))
     }
 
     /// The number of a pidfd, in the image's process, of the child that has the listener: `None` where it is the image
     /// itself that has it, `Some(None)` where the child is yet to come.
-    pub fn listening_child(&self) -> Option<Option<i32>> {
-        let word = self.word(word::CHILD).checked_sub(1)?;
-        Some(word.checked_sub(1).map(|n| n as i32))
+    pub fn listening_child(&self) -> Result<Option<Option<i32>>> {
+        let word = self.live()?.words()[word::CHILD].load(Ordering::Acquire);
+        Ok(word.checked_sub(1).map(|word| word.checked_sub(1).map(|n| n as i32)))
     }
 
     /// Tells the image that its listener has been fetched.
-    pub fn set_fetched(&self) {
-        self.page.words()[word::FETCHED].store(1, Ordering::Release);
+    pub fn set_fetched(&self) -> Result<()> {
+        self.live()?.words()[word::FETCHED].store(1, Ordering::Release);
+        Ok(())
     }
 
     /// Whether the image got as far as executing the program and noted no failure.
@@ -114,6 +134,8 @@ impl Report {
             () if is(Step::NoNewPrivs) => "prctl(PR_SET_NO_NEW_PRIVS, 1)".into(),
             () if is(Step::Fork) => "clone3()".into(),
             () if is(Step::Score) => "write(\"/proc/self/oom_score_adj\")".into(),
+            () if is(Step::Cgroup) => "write(\"tasks\", \"0\")".into(),
+            () if is(Step::CgroupNamespace) => "unshare(CLONE_NEWCGROUP)".into(),
             () => format!("step {step} of the init image"),
         };
         let field = match () {
@@ -125,6 +147,7 @@ impl Report {
             () if is(Step::Terminal) => "process.terminal",
             () if is(Step::NoNewPrivs) => "process.noNewPrivileges",
             () if is(Step::Score) => "process.oomScoreAdj",
+            () if is(Step::Cgroup) || is(Step::CgroupNamespace) => "enter the memory cgroup",
             () => "confine the process",
         };
         let error = call(text).at(field);

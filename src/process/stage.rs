@@ -41,6 +41,13 @@ pub(super) struct Stage<'a> {
     pub(super) state: &'a dyn Fn(Moment, process::Pid) -> Vec<u8>,
 }
 
+impl Stage<'_> {
+    /// Whether the image joins the last cgroup, and unshares the cgroup namespace then.
+    fn leaves_a_cgroup(&self) -> bool {
+        self.cgroup.is_some_and(|entry| entry.last().is_some())
+    }
+}
+
 /// A step: a name for errors and traces, and what it does.
 pub(super) struct Step {
     pub(super) name: &'static str,
@@ -213,7 +220,7 @@ fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
     }
 }
 
-/// Joins the v1 cgroups, and only then makes the cgroup namespace.
+/// Joins the v1 cgroups, and only then makes the cgroup namespace; a memory cgroup with next to no memory is left to the image.
 pub(super) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
     if let Some(entry) = stage.cgroup {
         if entry.awaits_scope() {
@@ -222,7 +229,7 @@ pub(super) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
         }
         entry.join_self()?;
     }
-    if stage.plan.recipe.late_cgroup {
+    if stage.plan.recipe.late_cgroup && !stage.leaves_a_cgroup() {
         enter::unshare(Kind::Cgroup.flag())?;
     }
     Ok(())
@@ -445,9 +452,11 @@ pub(super) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
     if let Some(program) = &stage.plan.program {
         program.attributes.apply_file_size()?;
     }
-    // Everything from here on is closed by the exec, whoever left it open; the image keeps what it is told of.
-    file::close_range(stage.plan.first_fd(), i32::MAX, true)?;
-    for fd in [plan.sync, plan.gate, plan.page, plan.procfs, plan.score_file].into_iter().filter(|fd| *fd >= 0) {
+    // The image keeps what it is told of, and nothing else.
+    let kept = [plan.sync, plan.gate, plan.page, plan.procfs, plan.score_file, plan.cgroup_file];
+    let [sync, gate, page, procfs, score, cgroup] = kept;
+    file::close_by_execute(stage.plan.first_fd(), &[sync, gate, page, procfs, score, cgroup, image.as_raw_fd()])?;
+    for fd in kept.into_iter().filter(|fd| *fd >= 0) {
         file::keep_over_exec(fd)?;
     }
     Err(image::execute(&image, &content))
@@ -486,6 +495,12 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
         let hooks: Vec<_> = start.iter().map(|hook| lay_hook(layout, hook)).collect();
         out.hooks = layout.hooks(&hooks);
         (out.state, out.pid_at) = layout.state(&(stage.state)(Moment::StartContainer, process::pid()));
+    }
+    if let Some(tasks) = stage.cgroup.and_then(|entry| entry.last()) {
+        out.cgroup_file = tasks.as_raw_fd();
+        if plan.recipe.late_cgroup {
+            out.flags |= flag::CGROUP_NAMESPACE;
+        }
     }
     out.sync = stage.channel.as_fd().as_raw_fd();
     out.gate = stage.gate.map_or(-1, |gate| gate.as_raw_fd());

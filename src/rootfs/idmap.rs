@@ -6,18 +6,18 @@ use crate::error::{Context, Error, Result};
 use crate::procfs::ProcFd;
 use crate::sys::file;
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
-use std::fmt::Write;
+use std::fmt::{Arguments, Display, Write};
 use std::os::fd::OwnedFd;
 
 /// The list of mappings at `at` in the config, each as first id inside, first id outside, and how many.
-pub(crate) fn mappings(ids: Option<&[config::IdMapping]>, at: &str) -> Result<Vec<[u32; 3]>> {
-    ids.unwrap_or_default().iter().enumerate().map(|(n, id)| mapping(id, &format!("{at}[{n}]"))).collect()
+pub(crate) fn mappings(ids: Option<&[config::IdMapping]>, at: impl Display) -> Result<Vec<[u32; 3]>> {
+    ids.unwrap_or_default().iter().enumerate().map(|(n, id)| mapping(id, format_args!("{at}[{n}]"))).collect()
 }
 
-fn mapping(id: &config::IdMapping, at: &str) -> Result<[u32; 3]> {
+fn mapping(id: &config::IdMapping, at: Arguments<'_>) -> Result<[u32; 3]> {
     let [inside, outside, size] = [id.container_id, id.host_id, id.size].map(Option::unwrap_or_default);
     if size == 0 {
-        return Err(Error::config(format!("{at}.size"), "must be at least 1"));
+        return Err(Error::config(format_args!("{at}.size"), "must be at least 1"));
     }
     checked([inside, outside, size]).map_err(|why| Error::config(at, why))
 }

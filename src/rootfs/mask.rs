@@ -18,16 +18,19 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// The list of paths at `at` in the config.
 pub(crate) fn parse(paths: Option<&[Cow<'_, str>]>, at: &str) -> Result<Vec<InRoot>> {
+    let hides = at == "linux.maskedPaths";
     let paths = paths.unwrap_or_default().iter().enumerate();
     paths
         .map(|(n, path)| {
-            let wrong = |what: &str| Err(Error::config(format!("{at}[{n}]"), what));
-            match path.as_ref() {
-                path if !path.starts_with('/') => wrong("must be an absolute path"),
-                path if path.contains('\0') => wrong("holds a NUL byte"),
-                path if at.contains("masked") && InRoot::new(path).is_root() => wrong("would hide the whole container"),
-                path => Ok(InRoot::new(path)),
+            let wrong = |what: &str| Err(Error::config(format_args!("{at}[{n}]"), what));
+            if !path.starts_with('/') {
+                return wrong("must be an absolute path");
             }
+            if path.contains('\0') {
+                return wrong("holds a NUL byte");
+            }
+            let path = InRoot::new(path);
+            if hides && path.is_root() { wrong("would hide the whole container") } else { Ok(path) }
         })
         .collect()
 }

@@ -115,6 +115,13 @@ impl Rootfs {
         self.mounts.len()
     }
 
+    /// Whether it matters in which cgroups the process is that builds it: the cgroup namespace is what a mount of cgroup v2 shows,
+    /// and what `tmpcopyup` copies is charged to who copies it.
+    pub fn is_of_cgroups(&self) -> bool {
+        let shows = |mount: &Mount| matches!(&mount.kind, mount::Kind::Filesystem { kind, .. } if kind == "cgroup2");
+        self.mounts.iter().any(|mount| mount.options.copy_up || shows(mount))
+    }
+
     /// Where the root directory is on the host.
     pub fn path(&self) -> &Path {
         &self.path

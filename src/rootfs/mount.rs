@@ -5,6 +5,7 @@ use super::options::{Bind, Idmap, Options};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::path::InRoot;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// An entry of `mounts` that makes sense.
@@ -55,17 +56,27 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) ids: IdMappings,
 }
 
+/// Where an entry stands in the config: `mounts[2]`. Made into text only for errors.
+#[derive(Clone, Copy)]
+struct At(usize);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mounts[{}]", self.0)
+    }
+}
+
 impl Mount {
     pub(crate) fn parse(mount: &config::Mount<'_>, index: usize, around: &Surroundings<'_>) -> Result<Mount> {
-        let at = format!("mounts[{index}]");
-        let options = Options::parse(mount.options.as_deref().unwrap_or_default(), &format!("{at}.options"))?;
-        let destination = destination(mount, &at)?;
-        let kind = kind(mount, &options, &at, around)?;
+        let at = At(index);
+        let options = Options::parse(mount.options.as_deref().unwrap_or_default(), format_args!("{at}.options"))?;
+        let destination = destination(mount, at)?;
+        let kind = kind(mount, &options, at, around)?;
         if destination.is_root() && kind != Kind::Remount {
             return Err(Error::config(format!("{at}.destination"), "nothing can be mounted over the root itself"));
         }
-        refuse_over_proc(&destination, &kind, &at)?;
-        refuse_misplaced(&options, &kind, &at)?;
+        refuse_over_proc(&destination, &kind, at)?;
+        refuse_misplaced(&options, &kind, at)?;
         Ok(Mount { index, destination, kind, options })
     }
 
@@ -90,14 +101,14 @@ impl Mount {
     }
 }
 
-fn destination(mount: &config::Mount<'_>, at: &str) -> Result<InRoot> {
+fn destination(mount: &config::Mount<'_>, at: At) -> Result<InRoot> {
     let text = mount.destination.as_deref().unwrap_or_default();
-    checked(text, format!("{at}.destination"))?;
+    checked(text, format_args!("{at}.destination"))?;
     Ok(InRoot::new(text))
 }
 
 /// Refuses what no path or name can be.
-fn checked(text: &str, at: String) -> Result<()> {
+fn checked(text: &str, at: fmt::Arguments<'_>) -> Result<()> {
     match text {
         "" => Err(Error::config(at, "missing")),
         _ if text.contains('\0') => Err(Error::config(at, "holds a NUL byte")),
@@ -106,18 +117,18 @@ fn checked(text: &str, at: String) -> Result<()> {
     }
 }
 
-fn kind(mount: &config::Mount<'_>, options: &Options, at: &str, around: &Surroundings<'_>) -> Result<Kind> {
+fn kind(mount: &config::Mount<'_>, options: &Options, at: At, around: &Surroundings<'_>) -> Result<Kind> {
     let kind = mount.type_.as_deref().unwrap_or_default();
     let source = mount.source.as_deref().unwrap_or_default();
     if options.remount {
         return Ok(Kind::Remount);
     }
     if options.bind != Bind::No || kind == "bind" {
-        checked(source, format!("{at}.source"))?;
+        checked(source, format_args!("{at}.source"))?;
         let idmap = id_mapping(mount, options, at, around)?;
         return Ok(Kind::Bind { source: around.bundle.join(source), idmap });
     }
-    checked(kind, format!("{at}.type"))?;
+    checked(kind, format_args!("{at}.type"))?;
     if mount.uid_mappings.is_some() || mount.gid_mappings.is_some() || options.idmap != Idmap::No {
         return Err(Error::config(at, "id mappings are supported for bind mounts only"));
     }
@@ -125,7 +136,7 @@ fn kind(mount: &config::Mount<'_>, options: &Options, at: &str, around: &Surroun
         "cgroup" => Ok(Kind::Cgroup),
         _ => {
             let source = if source.is_empty() { kind } else { source };
-            checked(source, format!("{at}.source"))?;
+            checked(source, format_args!("{at}.source"))?;
             Ok(Kind::Filesystem { kind: kind.to_string(), source: source.to_string() })
         }
     }
@@ -134,15 +145,15 @@ fn kind(mount: &config::Mount<'_>, options: &Options, at: &str, around: &Surroun
 fn id_mapping(
     mount: &config::Mount<'_>,
     options: &Options,
-    at: &str,
+    at: At,
     around: &Surroundings<'_>,
 ) -> Result<Option<IdmapOf>> {
     if let Some((ranges, n)) = &options.id_ranges {
         let own = idmap::ranges(ranges, &around.ids);
         return own.map(|ids| Some(IdmapOf::Own(ids))).map_err(|why| Error::config(format!("{at}.options[{n}]"), why));
     }
-    let uids = idmap::mappings(mount.uid_mappings.as_deref(), &format!("{at}.uidMappings"))?;
-    let gids = idmap::mappings(mount.gid_mappings.as_deref(), &format!("{at}.gidMappings"))?;
+    let uids = idmap::mappings(mount.uid_mappings.as_deref(), format_args!("{at}.uidMappings"))?;
+    let gids = idmap::mappings(mount.gid_mappings.as_deref(), format_args!("{at}.gidMappings"))?;
     match (uids.is_empty(), gids.is_empty(), options.idmap) {
         (true, true, Idmap::No) => Ok(None),
         (true, true, _) if around.user_namespace => Ok(Some(IdmapOf::Container)),
@@ -179,7 +190,7 @@ pub(crate) fn is_allowed_in_proc(destination: &InRoot) -> bool {
 }
 
 /// /proc must be a procfs of the kernel's, and nearly nothing may hide its contents (CVE-2019-16884).
-fn refuse_over_proc(destination: &InRoot, kind: &Kind, at: &str) -> Result<()> {
+fn refuse_over_proc(destination: &InRoot, kind: &Kind, at: At) -> Result<()> {
     let proc = InRoot::new("/proc");
     let fine = match kind {
         _ if !destination.is_within(&proc) => true,
@@ -195,7 +206,7 @@ fn refuse_over_proc(destination: &InRoot, kind: &Kind, at: &str) -> Result<()> {
     Err(Error::config(at, format!("{destination} cannot be mounted because it is inside /proc")))
 }
 
-fn refuse_misplaced(options: &Options, kind: &Kind, at: &str) -> Result<()> {
+fn refuse_misplaced(options: &Options, kind: &Kind, at: At) -> Result<()> {
     if let Kind::Bind { .. } = kind
         && let Some(parameter) = options.data.first()
     {

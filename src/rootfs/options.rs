@@ -5,6 +5,7 @@ use crate::sys::mount::{
     MOUNT_ATTR_ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME,
 };
+use std::fmt;
 
 /// Attributes of a mount to set and to clear; what is in neither stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,12 +150,12 @@ pub(crate) struct Parameter {
 
 impl Options {
     /// Takes `options` apart; `path` is where they stand in the config, such as `mounts[2].options`.
-    pub(crate) fn parse(options: &[impl AsRef<str>], path: &str) -> Result<Options> {
+    pub(crate) fn parse(options: &[impl AsRef<str>], path: impl fmt::Display) -> Result<Options> {
         let mut all = Options::default();
         for (n, option) in options.iter().enumerate() {
             let option = option.as_ref();
             if option.contains('\0') {
-                return Err(Error::config(format!("{path}[{n}]"), "holds a NUL byte"));
+                return Err(Error::config(format_args!("{path}[{n}]"), "holds a NUL byte"));
             }
             all.apply(option, n);
         }

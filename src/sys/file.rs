@@ -49,6 +49,32 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     Ok(n as usize)
 }
 
+/// `read(2)`, once; none where a descriptor that does not block has nothing (EAGAIN), which is no failure to be put into words.
+pub fn read_if_there(fd: impl AsFd, buffer: &mut [u8]) -> Result<Option<usize>> {
+    let fd = fd.as_fd();
+    // SAFETY: the pointer and the length are those of a live, writable slice.
+    let mut once = || unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) as i64 };
+    let mut n = once();
+    while n < 0 && Errno::last().0 == libc::EINTR {
+        n = once();
+    }
+    if n < 0 && Errno::last().0 == libc::EAGAIN {
+        return Ok(None);
+    }
+    check(n, || format!("read({})", show(fd))).map(|n| Some(n as usize))
+}
+
+/// `pread(2)`, once.
+pub fn read_at(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    let fd = fd.as_fd();
+    let n = check_again(
+        // SAFETY: the pointer and the length are those of a live, writable slice.
+        || unsafe { libc::pread(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), offset as i64) as i64 },
+        || format!("pread({}, {offset})", show(fd)),
+    )?;
+    Ok(n as usize)
+}
+
 /// Reads a regular file to its end, failing with EFBIG past `limit` bytes: there, less than was asked for is the end.
 pub fn read_regular(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
     read_whole(fd.as_fd(), limit, true)
@@ -182,67 +208,140 @@ pub fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Result<()> {
     if fd.as_raw_fd() == number {
         return set_cloexec(fd, cloexec);
     }
-    // SAFETY: takes no pointer; the caller decides what `number` stands for, as with `close_range`.
+    // SAFETY: takes no pointer; the caller decides what `number` stands for.
     check(unsafe { libc::dup3(fd.as_raw_fd(), number, if cloexec { libc::O_CLOEXEC } else { 0 }) }, || {
         format!("dup3({}, {number})", show(fd))
     })?;
     Ok(())
 }
 
-/// `close_range(2)` from `first` to `last`, closing at once or (`cloexec`) at the next `execve`.
+/// Closes descriptor `number` of this process, which a Rust object owns in another process with the same memory.
+pub fn close(number: RawFd) {
+    // SAFETY: takes no pointer; the caller knows that nobody here uses the number.
+    unsafe { libc::close(number) };
+}
+
+/// Has every descriptor from `first` on closed by the next `execve`, whoever left it open. Until then only those in `needed` may
+/// still be used.
 ///
-/// Without the call (before Linux 5.11 for `cloexec`, or refused by a filter) each number is done by itself. Descriptors of that range that Rust objects own must not be used afterwards.
-pub fn close_range(first: RawFd, last: RawFd, cloexec: bool) -> Result<()> {
-    if first > last {
-        return Ok(());
-    }
+/// `close_range(2)` does it by a flag. Linux 5.9 and 5.10 do not know the flag: there what is not needed is closed at once. Where
+/// the call is missing or a filter refuses it, each number is marked by itself.
+///
+/// # Errors
+/// None that a kernel of today is known to give.
+pub fn close_by_execute(first: RawFd, needed: &[RawFd]) -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
-    let flags = if cloexec { CLOSE_RANGE_CLOEXEC } else { 0 };
-    // SAFETY: takes no pointer; see above for descriptors that are owned.
-    let done = check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }, || {
-        format!("close_range({first}, {last}, {flags})")
-    });
+    let done = match close_range(first, RawFd::MAX, CLOSE_RANGE_CLOEXEC) {
+        Err(e) if e.is(libc::EINVAL) => close_but(first, needed),
+        done => done,
+    };
     match done {
         Err(e) if e.is(libc::ENOSYS) || e.is(libc::EINVAL) || e.is(libc::EPERM) => {
-            close_one_by_one(first, last, cloexec)
+            mark_one_by_one(first, RawFd::MAX);
+            Ok(())
         }
-        other => other.map(drop),
+        done => done,
     }
 }
 
-/// The descriptors that are open, by trying, since in a container's mount namespace /proc is missing or a lie. The kernel gives
-/// the lowest free number, so that many that are free end the list. Also the last number that was tried.
-fn open_numbers(first: RawFd, last: RawFd) -> (Vec<RawFd>, RawFd) {
+fn close_but(first: RawFd, needed: &[RawFd]) -> Result<()> {
+    let mut from = first;
+    while let Some(&fd) = needed.iter().filter(|fd| **fd >= from).min() {
+        if from < fd {
+            close_range(from, fd - 1, 0)?;
+        }
+        from = fd + 1;
+    }
+    close_range(from, RawFd::MAX, 0)
+}
+
+fn close_range(first: RawFd, last: RawFd, flags: u32) -> Result<()> {
+    // SAFETY: takes no pointer; what Rust objects own in the range is no longer used, as `close_by_execute` demands.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }, || {
+        format!("close_range({first}, {last}, {flags})")
+    })?;
+    Ok(())
+}
+
+/// Sets FD_CLOEXEC of each descriptor that is open, by trying, since in a container's mount namespace /proc is missing or a lie, and
+/// poll(2) takes those that were opened with O_PATH for closed. The kernel gives the lowest free number, so that many that are
+/// free end the list: the last number that was tried is returned.
+fn mark_one_by_one(first: RawFd, last: RawFd) -> RawFd {
     const GAP: RawFd = 1 << 18;
-    let mut open = Vec::new();
     let mut end = last.min(first.saturating_add(GAP));
-    let mut next = Some(first);
-    while let Some(fd) = next.filter(|fd| *fd <= end) {
-        // SAFETY: takes no pointer.
-        if unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0 {
-            open.push(fd);
+    let mut fd = first;
+    while fd <= end {
+        // SAFETY: takes no pointer, and changes a flag of the number alone.
+        if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } >= 0 {
             end = last.min(fd.saturating_add(GAP));
         }
-        next = fd.checked_add(1);
+        let Some(next) = fd.checked_add(1) else { break };
+        fd = next;
     }
-    (open, end)
+    if end < last {
+        // None of ours is so high, but a caller may have put one there.
+        let _ = close_range(end + 1, last, 0);
+    }
+    end
 }
 
-fn close_one_by_one(first: RawFd, last: RawFd, cloexec: bool) -> Result<()> {
-    let (open, tried) = open_numbers(first, last);
-    if tried < last {
-        // None of ours is so high, but a caller may have put one there: closed at once, which the call can do since 5.9.
-        // SAFETY: takes no pointer; nothing that a Rust object owns has such a number.
-        unsafe { libc::syscall(libc::SYS_close_range, tried + 1, last, 0) };
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_marked(fd: &OwnedFd) -> bool {
+        // SAFETY: takes no pointer.
+        unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) & libc::FD_CLOEXEC != 0 }
     }
-    for fd in open {
-        if cloexec {
-            // SAFETY: takes no pointer; a number that is no longer open is EBADF, which is as good.
-            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-        } else {
-            // SAFETY: see `close_range` for descriptors that are owned.
-            unsafe { libc::close(fd) };
+
+    #[test]
+    fn open_descriptors_are_marked_also_by_path_and_far_above_others() {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let path = open("/", libc::O_PATH).unwrap();
+        let Ok(far) = duplicate_above(&null, 3000) else {
+            eprintln!("skipped: the limit of open files is below 3000");
+            return;
+        };
+        let all = [duplicate_above(&null, 700).unwrap(), duplicate_above(&path, 700).unwrap(), far];
+        for fd in &all {
+            set_cloexec(fd, false).unwrap();
+            assert!(is_open(fd.as_raw_fd()));
+        }
+        assert_eq!(mark_one_by_one(700, 5000), 5000);
+        assert!(all.iter().all(is_marked));
+        assert_eq!(mark_one_by_one(1 << 20, (1 << 20) + (1 << 19)), (1 << 20) + (1 << 18));
+    }
+
+    #[test]
+    fn what_is_needed_stays_open_where_the_rest_is_closed() {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let Ok(last) = duplicate_above(&null, 4000) else {
+            eprintln!("skipped: the limit of open files is below 4000");
+            return;
+        };
+        // The child has the descriptors to itself.
+        // SAFETY: the child makes system calls and nothing else that another thread may have locked, and ends.
+        match unsafe { libc::fork() } {
+            0 => {
+                let base = last.as_raw_fd();
+                let numbers = [base + 1, base + 2, base + 3, base + 4, base + 5];
+                for number in numbers {
+                    // SAFETY: takes no pointer; nobody owns the numbers.
+                    unsafe { libc::dup2(base, number) };
+                }
+                let done = close_but(base, &[base + 4, base, base + 2, base + 2, 3, -1]);
+                let open = numbers.map(is_open) == [false, true, false, true, false] && is_open(base);
+                // The call came with Linux 5.9.
+                let good = done.is_ok() && open || done.is_err_and(|e| e.is(libc::ENOSYS));
+                // SAFETY: ends the child without running anything of the parent's.
+                unsafe { libc::_exit(if good { 0 } else { 1 }) }
+            }
+            pid => {
+                let mut status = 0;
+                // SAFETY: a place for the status, which lives through the call.
+                assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+                assert_eq!(status, 0);
+            }
         }
     }
-    Ok(())
 }

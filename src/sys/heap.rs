@@ -28,7 +28,7 @@ const SMALL_CLASSES: usize = SMALL / GRAIN;
 const LARGEST: usize = 64 << 10;
 const CLASSES: usize = SMALL_CLASSES + 7;
 
-#[repr(C, align(4096))]
+#[repr(C, align(16))]
 struct Region<const SIZE: usize>(UnsafeCell<[u8; SIZE]>);
 
 /// The allocator of the program, for `#[global_allocator]`.
@@ -38,6 +38,8 @@ pub struct Heap {
     borrower: Side<BORROWED>,
 }
 
+/// The books lie before what they are about: so the first blocks need no page of their own.
+#[repr(C)]
 struct Side<const SIZE: usize> {
     locked: AtomicBool,
     books: UnsafeCell<Books>,
@@ -66,10 +68,12 @@ impl Heap {
         Heap { own: Side::new(), borrower: Side::new() }
     }
 
+    #[inline]
     fn take(&self, layout: &Layout) -> *mut u8 {
         if is_borrower() { self.borrower.take(layout) } else { self.own.take(layout) }
     }
 
+    #[inline]
     fn give_back(&self, block: *mut u8, layout: &Layout) {
         if is_borrower() {
             // What the parent has taken stays the parent's.
@@ -126,6 +130,7 @@ impl<const SIZE: usize> Side<SIZE> {
         });
     }
 
+    #[inline(always)]
     fn with<T>(&self, act: impl FnOnce(&mut Books) -> T) -> T {
         while self.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             std::hint::spin_loop();
@@ -138,10 +143,12 @@ impl<const SIZE: usize> Side<SIZE> {
 
     /// New memory from the region; null if there is none.
     fn cut(&self, books: &mut Books, size: usize, align: usize) -> *mut u8 {
+        // `align` is a power of two.
+        let offset = |from: *mut u8| (from as usize).wrapping_neg() & (align - 1);
         if books.from.is_null() {
             (books.from, books.left) = (self.first.0.get().cast(), SIZE);
         }
-        if books.from.align_offset(align) + size > books.left {
+        if offset(books.from) + size > books.left {
             let length = NEXT.max(size + align);
             let mapped = map(length);
             if mapped.is_null() {
@@ -149,7 +156,7 @@ impl<const SIZE: usize> Side<SIZE> {
             }
             (books.from, books.left) = (mapped, length);
         }
-        let before = books.from.align_offset(align);
+        let before = offset(books.from);
         // SAFETY: `before + size` bytes are left in the region that `from` points into.
         let (start, rest) = unsafe { (books.from.add(before), books.from.add(before + size)) };
         (books.from, books.left) = (rest, books.left - before - size);
@@ -158,6 +165,7 @@ impl<const SIZE: usize> Side<SIZE> {
 }
 
 /// The list of blocks of at least `size` bytes, and how many bytes those have.
+#[inline(always)]
 fn class(size: usize) -> (usize, usize) {
     if size <= SMALL {
         let grains = size.max(1).div_ceil(GRAIN);
@@ -167,11 +175,13 @@ fn class(size: usize) -> (usize, usize) {
     ((block / SMALL).trailing_zeros() as usize - 1 + SMALL_CLASSES, block)
 }
 
+#[inline(always)]
 fn has_mapping(layout: &Layout) -> bool {
     layout.size() > LARGEST
 }
 
 /// Blocks of the lists are aligned for everything but the rare type that asks for more: such a block is not used again.
+#[inline(always)]
 fn has_list(layout: &Layout) -> bool {
     layout.align() <= GRAIN
 }

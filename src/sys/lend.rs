@@ -12,19 +12,17 @@
 
 use super::Result;
 use super::process::{Clone, Pid, SingleThreaded};
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 
-thread_local! {
-    static BORROWER: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether this is a child of [`clone3_lending`].
-#[inline]
+/// Whether this is a child of [`clone3_lending`]: whose stack this is tells it.
+#[inline(always)]
 pub fn is_borrower() -> bool {
-    BORROWER.get()
+    #[cfg(all(target_arch = "x86_64", target_env = "musl"))]
+    return musl::is_on_stack();
+    #[cfg(not(all(target_arch = "x86_64", target_env = "musl")))]
+    false
 }
 
 /// What a child does: it comes to an end only by `execve` or `_exit`.
@@ -53,7 +51,7 @@ pub fn clone3_lending<'m>(
     return musl::clone3_lending(proof, how, life).map(|born| born.map(|(pid, fd)| (pid, fd, Lent(PhantomData))));
     #[cfg(not(all(target_arch = "x86_64", target_env = "musl")))]
     {
-        let _ = (proof, how, life, BORROWER.get());
+        let _ = (proof, how, life);
         None
     }
 }
@@ -63,7 +61,7 @@ mod musl {
     use super::super::check;
     use super::super::file::own;
     use super::super::process::{Clone, CloneArgs, Pid, SingleThreaded};
-    use super::{BORROWER, Life};
+    use super::Life;
     use crate::sys::Result;
     use std::cell::UnsafeCell;
     use std::os::fd::{OwnedFd, RawFd};
@@ -94,6 +92,14 @@ mod musl {
     };
     static TAKEN: AtomicBool = AtomicBool::new(false);
 
+    #[inline(always)]
+    pub(super) fn is_on_stack() -> bool {
+        let here: usize;
+        // SAFETY: only a register is read.
+        unsafe { std::arch::asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags)) };
+        here.wrapping_sub(GROUND.stack.get() as usize) < STACK
+    }
+
     pub(super) fn clone3_lending(
         _: &SingleThreaded,
         how: &Clone<'_>,
@@ -102,8 +108,7 @@ mod musl {
         if TAKEN.swap(true, Ordering::Relaxed) {
             return None;
         }
-        // SAFETY: nobody uses the page; without access to it a stack that grows too far ends the child.
-        if unsafe { libc::mprotect(GROUND.guard.get().cast(), PAGE, libc::PROT_NONE) } != 0 {
+        if !guard() {
             return None;
         }
         let tls = thread_pointer()?;
@@ -128,9 +133,19 @@ mod musl {
         Some(pid.map(|pid| (pid as Pid, own(pidfd.into()))))
     }
 
+    /// Takes the page below the stack away: one that grows too far ends the child. By a mark in the page table (Linux 6.13), or
+    /// by a mapping of its own, which costs two more.
+    fn guard() -> bool {
+        const MADV_GUARD_INSTALL: libc::c_int = 102;
+        let page = GROUND.guard.get().cast();
+        // SAFETY: nobody uses the page.
+        unsafe {
+            libc::madvise(page, PAGE, MADV_GUARD_INSTALL) == 0 || libc::mprotect(page, PAGE, libc::PROT_NONE) == 0
+        }
+    }
+
     /// The child's first function.
     extern "C" fn begin(life: *const ()) -> ! {
-        BORROWER.set(true);
         // SAFETY: the parent has put its reference there, and what that refers to outlives the child's use of the memory.
         let life = unsafe { *life.cast::<&Life<'_>>() };
         match life() {}

@@ -440,11 +440,7 @@ pub fn all_signals_as_fd() -> Result<OwnedFd> {
 /// The next signal number that a descriptor of [`all_signals_as_fd`] holds, if any.
 pub fn next_signal(fd: impl AsFd) -> Result<Option<i32>> {
     let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
-    match super::file::read(fd, &mut info) {
-        Ok(_) => Ok(Some(i32::from_ne_bytes([info[0], info[1], info[2], info[3]]))),
-        Err(e) if e.is(libc::EAGAIN) => Ok(None),
-        Err(e) => Err(e),
-    }
+    Ok(super::file::read_if_there(fd, &mut info)?.map(|_| i32::from_ne_bytes([info[0], info[1], info[2], info[3]])))
 }
 
 /// A blocked signal that asks this process to end and has not been read (`sigpending(2)`).

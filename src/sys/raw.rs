@@ -22,7 +22,7 @@ mod number {
     pub(super) const ACCEPT4: usize = 288; pub(super) const SECCOMP: usize = 317; pub(super) const WRITE: usize = 1;
     pub(super) const CLONE3: usize = 435; pub(super) const CLOSE_RANGE: usize = 436; pub(super) const FACCESSAT2: usize = 439;
     pub(super) const STATX: usize = 332; pub(super) const FCNTL: usize = 72; pub(super) const GETPID: usize = 39;
-    pub(super) const SIGACTION: usize = 13;
+    pub(super) const SIGACTION: usize = 13; pub(super) const UNSHARE: usize = 272;
 }
 #[cfg(target_arch = "aarch64")]
 #[rustfmt::skip]
@@ -39,7 +39,7 @@ mod number {
     pub(super) const ACCEPT4: usize = 242; pub(super) const SECCOMP: usize = 277; pub(super) const WRITE: usize = 64;
     pub(super) const CLONE3: usize = 435; pub(super) const CLOSE_RANGE: usize = 436; pub(super) const FACCESSAT2: usize = 439;
     pub(super) const STATX: usize = 291; pub(super) const FCNTL: usize = 25; pub(super) const GETPID: usize = 172;
-    pub(super) const SIGACTION: usize = 134;
+    pub(super) const SIGACTION: usize = 134; pub(super) const UNSHARE: usize = 97;
 }
 
 /// An error number.
@@ -348,6 +348,13 @@ pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result<()> {
     // SAFETY: pointer and length of a live slice.
     let written = unsafe { call(number::WRITE, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) };
     written.and_then(|n| if n == bytes.len() { Ok(()) } else { Err(EINVAL) })
+}
+
+/// `unshare(2)` of the cgroup namespace.
+pub(crate) fn unshare_cgroup() -> Result<()> {
+    const CLONE_NEWCGROUP: usize = 0x0200_0000;
+    // SAFETY: takes no pointer.
+    done(unsafe { call(number::UNSHARE, [CLONE_NEWCGROUP, 0, 0, 0, 0, 0]) })
 }
 
 #[repr(C)]

@@ -53,7 +53,9 @@ fn collect(count: i32, values: *const *const c_char) -> Vec<OsString> {
 fn fill_standard_descriptors() {
     let states = process::poll(file::standard().map(|fd| (Some(fd), 0)), 0);
     let Ok(states) = states else { process::exit_now(1) };
-    for _ in states.into_iter().filter(|state| state & libc::POLLNVAL != 0) {
+    // What was opened with O_PATH is open too, though not for poll(2).
+    let closed = (0..).zip(states).filter(|(number, state)| state & libc::POLLNVAL != 0 && !file::is_open(*number));
+    for _ in closed {
         // The lowest number that is free: one of the three. It stays open.
         let null = file::open("/dev/null", libc::O_RDWR).and_then(|null| file::keep_over_exec(null.into_raw_fd()));
         if null.is_err() {
@@ -62,8 +64,8 @@ fn fill_standard_descriptors() {
     }
 }
 
-// Every pointer in the program's data is written when it starts, page after page. To have the pages made by one call is
-// cheaper than a fault for each; Linux before 5.14 refuses, and the faults do it. The pointers' places are packed (DT_RELR of
+// Every pointer in the program's data is written when it starts, page after page, and the heap behind it is used at once. To have
+// the pages made by one call is cheaper than a fault for each; Linux before 5.14 refuses, and the faults do it. The pointers' places are packed (DT_RELR of
 // elf(5), less than a fiftieth of the size), which musl knows since 1.2.4 only: so they are done here, and none are left for it.
 #[cfg(all(target_arch = "x86_64", target_env = "musl", target_feature = "crt-static", not(test)))]
 std::arch::global_asm!(
@@ -77,7 +79,7 @@ std::arch::global_asm!(
     "push rdx", // For the C library: what it is to call at the end.
     "lea rdi, [rip + __init_array_start]",
     "and rdi, -4096",
-    "lea rsi, [rip + _edata]",
+    "lea rsi, [rip + _edata + {heap}]",
     "sub rsi, rdi",
     "mov edx, {populate_write}",
     "mov eax, {madvise}",
@@ -128,6 +130,7 @@ std::arch::global_asm!(
     "jmp _start",
     ".size orlop_start, . - orlop_start",
     populate_write = const 23,
+    heap = const 2 * 4096,
     madvise = const libc::SYS_madvise,
     relr = const 36,
     relrsz = const 35,

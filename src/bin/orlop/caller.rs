@@ -73,14 +73,7 @@ fn session_directory() -> Option<PathBuf> {
 pub(crate) fn is_rootless() -> bool {
     let root = orlop::sys::credentials::effective_uid() == 0;
     let called_root = || env::var_os("USER").is_some_and(|user| user == OsStr::new("root"));
-    !root || (!called_root() && in_user_namespace())
-}
-
-/// The first user namespace maps every id to itself.
-fn in_user_namespace() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let mut numbers = map.split_ascii_whitespace();
-    map.lines().count() != 1 || ["0", "0", "4294967295"].iter().any(|expected| numbers.next() != Some(expected))
+    !root || (!called_root() && orlop::namespaces::in_user_namespace())
 }
 
 #[cfg(test)]

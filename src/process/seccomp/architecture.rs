@@ -1,6 +1,5 @@
 //! Architectures: what the kernel reports for a call (`AUDIT_ARCH_*` in linux/audit.h), and how its numbers are found.
 
-use super::multiplex;
 use super::tables::Row;
 
 /// An architecture whose calls the kernel of this build can report.
@@ -122,15 +121,14 @@ pub(super) struct Entry {
 }
 
 impl Architecture {
-    /// The ways to make the call `name`, whose row in the table is `row`.
-    pub(super) fn entries(&self, name: &str, row: Option<Row>) -> impl Iterator<Item = Entry> {
+    /// The ways to make a call: directly by its row in the table, and through what [`super::multiplex::selector`] found.
+    pub(super) fn entries(&self, row: Option<Row>, selected: Option<(&str, u32)>) -> [Option<Entry>; 2] {
         let direct = row.and_then(|row| self.number(row)).map(|number| Entry { number, selector: None });
-        let selected = if self.multiplexed { multiplex::selector(name) } else { None };
-        let through = selected.and_then(|(multiplexer, selector)| {
+        let through = selected.filter(|_| self.multiplexed).and_then(|(multiplexer, selector)| {
             let number = self.number(Row::find(multiplexer, Row::default())?)?;
             Some(Entry { number, selector: Some(selector) })
         });
-        direct.into_iter().chain(through)
+        [direct, through]
     }
 
     pub(super) fn number(&self, row: Row) -> Option<u32> {

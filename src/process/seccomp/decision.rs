@@ -51,7 +51,7 @@ impl<'p> Ranges<'p> {
     }
 
     /// Adds the rules for `architecture`, whose numbers all lie above those added before.
-    pub(super) fn add(&mut self, profile: &'p Profile<'_>, architecture: &Architecture) {
+    pub(super) fn add(&mut self, profile: &'p Profile, architecture: &Architecture) {
         let mentions = mentions(profile, architecture);
         let mut newest = None;
         for same in mentions.chunk_by(|one, other| one.number == other.number) {
@@ -75,6 +75,14 @@ impl<'p> Ranges<'p> {
 
     /// Gives the numbers from `first` to `last`, all above those set before, an outcome; those after get the default.
     pub(super) fn set(&mut self, first: u32, last: u32, outcome: Outcome<'p>) {
+        // Most often a neighbour has the same, and only the end moves.
+        if let ([.., before, rest], Some(next)) = (&mut self.list[..], last.checked_add(1))
+            && rest.start == first
+            && before.outcome == outcome
+        {
+            rest.start = next;
+            return;
+        }
         self.push(first, outcome);
         if let Some(next) = last.checked_add(1) {
             self.push(next, Outcome::Always(self.default));
@@ -92,7 +100,7 @@ impl<'p> Ranges<'p> {
 }
 
 /// That a name of the profile means a number; in the order of numbers, then of the profile.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Mention {
     number: u32,
     /// Where in the profile's names.
@@ -101,14 +109,42 @@ struct Mention {
     selector: Option<u32>,
 }
 
-fn mentions(profile: &Profile<'_>, architecture: &Architecture) -> Vec<Mention> {
+fn mentions(profile: &Profile, architecture: &Architecture) -> Vec<Mention> {
     let mut mentions = Vec::with_capacity(profile.names.len() * 5 / 4);
     for (name, entry) in (0..).zip(&profile.names) {
-        let entries = architecture.entries(entry.name, entry.row);
-        mentions.extend(entries.map(|Entry { number, selector }| Mention { number, name, selector }));
+        for Entry { number, selector } in architecture.entries(entry.row, entry.selected).into_iter().flatten() {
+            mentions.push(Mention { number, name, selector });
+        }
     }
-    mentions.sort_unstable_by_key(|mention| u64::from(mention.number) << 32 | u64::from(mention.name));
-    mentions
+    by_number(mentions)
+}
+
+/// In the order of numbers, and where those are equal as before. The numbers of an architecture lie so close together that each
+/// can be counted.
+fn by_number(mut mentions: Vec<Mention>) -> Vec<Mention> {
+    const MOST: usize = 4096;
+    let numbers = mentions.iter().map(|mention| mention.number);
+    let (Some(low), Some(high)) = (numbers.clone().min(), numbers.max()) else { return mentions };
+    let width = (high - low) as usize + 1;
+    if width > MOST {
+        mentions.sort_by_key(|mention| mention.number);
+        return mentions;
+    }
+    // How many have a lower number, which becomes the place of the next one.
+    let mut places = vec![0; width + 1];
+    for mention in &mentions {
+        places[(mention.number - low) as usize + 1] += 1;
+    }
+    for number in 1..width {
+        places[number] += places[number - 1];
+    }
+    let mut sorted = vec![Mention::default(); mentions.len()];
+    for mention in mentions {
+        let place = &mut places[(mention.number - low) as usize];
+        sorted[*place] = mention;
+        *place += 1;
+    }
+    sorted
 }
 
 /// What the mentions of one number come to; nothing where their rules say no more than the default.
@@ -116,7 +152,13 @@ fn mentions(profile: &Profile<'_>, architecture: &Architecture) -> Vec<Mention> 
 /// The first without conditions decides alone, before or after others, as in libseccomp. Of several whose conditions
 /// hold at once libseccomp chooses by the numbers of their arguments, or refuses to add the second; here the strictest
 /// is chosen, so that no order of the rules makes a profile weaker than one of them says.
-fn outcome<'p>(profile: &'p Profile<'_>, mentions: &[Mention], wide: bool) -> Option<Outcome<'p>> {
+fn outcome<'p>(profile: &'p Profile, mentions: &[Mention], wide: bool) -> Option<Outcome<'p>> {
+    if let [Mention { name, selector: None, .. }] = mentions {
+        let rule = &profile.rules[profile.names[*name as usize].rule];
+        if rule.alternatives.first().is_some_and(Vec::is_empty) {
+            return (rule.action != profile.default).then_some(Outcome::Always(rule.action));
+        }
+    }
     let mut list = Vec::new();
     for mention in mentions {
         let rule = &profile.rules[profile.names[mention.name as usize].rule];

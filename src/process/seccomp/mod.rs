@@ -91,11 +91,11 @@ impl Filter {
 
     /// The instructions as the kernel reads them.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(8 * self.program.len());
-        for instruction in &self.program {
-            bytes.extend_from_slice(&instruction.code.to_ne_bytes());
-            bytes.extend_from_slice(&[instruction.jt, instruction.jf]);
-            bytes.extend_from_slice(&instruction.k.to_ne_bytes());
+        let mut bytes = vec![0; 8 * self.program.len()];
+        for (place, instruction) in bytes.chunks_exact_mut(8).zip(&self.program) {
+            place[..2].copy_from_slice(&instruction.code.to_ne_bytes());
+            (place[2], place[3]) = (instruction.jt, instruction.jf);
+            place[4..].copy_from_slice(&instruction.k.to_ne_bytes());
         }
         bytes
     }
@@ -127,7 +127,7 @@ impl Call {
 }
 
 /// One section for each value that the kernel reports as the architecture; x32 shares that of x86_64.
-fn sections<'p>(profile: &'p Profile<'_>) -> Vec<(u32, Vec<Range<'p>>)> {
+fn sections<'p>(profile: &'p Profile) -> Vec<(u32, Vec<Range<'p>>)> {
     let mut sections: Vec<(u32, Ranges<'p>)> = Vec::new();
     for architecture in &profile.architectures {
         match sections.iter_mut().find(|(audit, _)| *audit == architecture.audit) {

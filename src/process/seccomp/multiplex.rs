@@ -45,6 +45,23 @@ pub(super) fn selector(name: &str) -> Option<(&'static str, u32)> {
     Some((multiplexer, selector))
 }
 
+/// Whether `name` can be called through a multiplexer, for tables that are made when compiled.
+pub(super) const fn has(name: &[u8]) -> bool {
+    let mut n = 0;
+    while n < CALLS.len() {
+        let call = CALLS[n].0.as_bytes();
+        let mut same = 0;
+        while same < call.len() && same < name.len() && call[same] == name[same] {
+            same += 1;
+        }
+        if same == call.len() && same == name.len() {
+            return true;
+        }
+        n += 1;
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,8 +70,10 @@ mod tests {
     fn every_call_is_found_by_its_name() {
         for (name, multiplexer, argument) in CALLS {
             assert_eq!(selector(name), Some((*multiplexer, *argument)), "{name}");
+            assert!(has(name.as_bytes()), "{name}");
         }
         assert_eq!(selector("read"), None);
+        assert!(!has(b"accept5") && !has(b"accep") && !has(b""));
         assert_eq!(selector(""), None);
     }
 }

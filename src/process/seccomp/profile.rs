@@ -9,13 +9,13 @@ use crate::config::Seccomp;
 use crate::error::{Error, Result};
 
 /// What a filter is to do.
-pub(super) struct Profile<'a> {
+pub(super) struct Profile {
     pub(super) default: Action,
     /// Those of the config that this kernel can report, and the native one, which comes first.
     pub(super) architectures: Vec<&'static Architecture>,
     pub(super) rules: Vec<Rule>,
     /// In the order of the config.
-    pub(super) names: Vec<Name<'a>>,
+    pub(super) names: Vec<Name>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -27,15 +27,16 @@ pub(super) struct Rule {
 }
 
 /// A name in an entry of `syscalls`.
-pub(super) struct Name<'a> {
-    pub(super) name: &'a str,
+pub(super) struct Name {
     pub(super) row: Option<Row>,
+    /// The multiplexer through which it can be called, and the first argument that selects it.
+    pub(super) selected: Option<(&'static str, u32)>,
     /// Where in `rules`.
     pub(super) rule: usize,
 }
 
-impl<'a> Profile<'a> {
-    pub(super) fn parse(seccomp: &'a Seccomp<'_>) -> Result<Profile<'a>> {
+impl Profile {
+    pub(super) fn parse(seccomp: &Seccomp<'_>) -> Result<Profile> {
         let action = seccomp.default_action.as_deref().unwrap_or("");
         let default = Action::parse(action, seccomp.default_errno_ret, &Place::Default)?;
         let architectures = architectures(seccomp)?;
@@ -57,17 +58,21 @@ impl<'a> Profile<'a> {
         Ok(profile)
     }
 
-    fn add(&mut self, name: &'a str, previous: &mut Row, rule: usize, number: usize) {
+    fn add(&mut self, name: &str, previous: &mut Row, rule: usize, number: usize) {
         let row = Row::find(name, *previous);
+        let selected = match row {
+            Some(row) if !row.is_multiplexed() => None,
+            _ => multiplex::selector(name),
+        };
         if let Some(row) = row {
             *previous = row;
-        } else if multiplex::selector(name).is_none() {
+        } else if selected.is_none() {
             // Profiles list the calls of all architectures and kernels, so this is no error.
             let place = format!("linux.seccomp.syscalls[{rule}].names[{number}]");
             self.warnings.push(format!("{place}: no system call {name:?} is known for this architecture"));
             return;
         }
-        self.names.push(Name { name, row, rule });
+        self.names.push(Name { row, selected, rule });
     }
 
     /// Whether calls newer than the profile are answered with ENOSYS: only where the default would refuse them, since a

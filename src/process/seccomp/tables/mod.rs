@@ -47,6 +47,8 @@ static NAMES: [u8; names_length()] = names();
 /// Where each name starts in `NAMES`; one more than there are names.
 static STARTS: [u16; ROW_COUNT + 1] = starts();
 static NUMBERS: [[u16; COLUMN_COUNT]; ROW_COUNT] = numbers();
+/// Which can be called through a multiplexer too.
+static MULTIPLEXED: [bool; ROW_COUNT] = multiplexed();
 
 /// Where in the tables a name is.
 #[derive(Clone, Copy, Default)]
@@ -58,6 +60,11 @@ impl Row {
         let near = (previous.0..ROW_COUNT.min(previous.0 + 8)).find(|&row| name_of(row) == name.as_bytes());
         let found = near.or_else(|| search(name.as_bytes()));
         found.map(Row)
+    }
+
+    /// Whether the call can be made through a multiplexer too.
+    pub(super) fn is_multiplexed(self) -> bool {
+        MULTIPLEXED[self.0]
     }
 
     /// The call's number on the architecture of `column`, as the header counts it.
@@ -81,6 +88,15 @@ fn search(name: &[u8]) -> Option<usize> {
         }
     }
     None
+}
+
+const fn multiplexed() -> [bool; ROW_COUNT] {
+    let (mut found, mut row) = ([false; ROW_COUNT], 0);
+    while row < ROW_COUNT {
+        found[row] = super::multiplex::has(ROWS[row].0.as_bytes());
+        row += 1;
+    }
+    found
 }
 
 const fn names_length() -> usize {
