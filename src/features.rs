@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::process::capability::NAMES;
 use crate::process::seccomp;
 use crate::sys::filter;
-use serde::Serialize;
+use crate::word::Word;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// The oldest and the newest version of the specification that a config.json may name.
@@ -25,7 +26,7 @@ pub struct Features {
     pub oci_version_min: &'static str,
     pub oci_version_max: &'static str,
     pub hooks: &'static [&'static str],
-    pub mount_options: &'static [&'static str],
+    pub mount_options: &'static [Word<16>],
     pub linux: Linux,
     pub annotations: BTreeMap<&'static str, &'static str>,
     pub potentially_unsafe_config_annotations: Vec<&'static str>,
@@ -75,7 +76,7 @@ pub struct Seccomp {
     pub enabled: bool,
     pub actions: &'static [&'static str],
     pub operators: &'static [&'static str],
-    pub archs: &'static [&'static str],
+    pub archs: &'static [Word<21>],
     pub known_flags: Vec<&'static str>,
     pub supported_flags: Vec<&'static str>,
 }
@@ -104,6 +105,12 @@ pub struct MountExtensions {
     pub idmap: Enabled,
 }
 
+impl<const N: usize> Serialize for Word<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
 impl Features {
     /// What this build can do on this machine.
     pub fn new() -> Features {
@@ -111,7 +118,7 @@ impl Features {
             oci_version_min: OLDEST,
             oci_version_max: NEWEST,
             hooks: lists::HOOKS,
-            mount_options: lists::MOUNT_OPTIONS,
+            mount_options: &lists::MOUNT_OPTIONS,
             linux: Linux {
                 namespaces: lists::NAMESPACES,
                 capabilities: NAMES.iter().map(|name| format!("CAP_{name}")).collect(),
@@ -211,12 +218,14 @@ mod tests {
 
     #[test]
     fn lists_have_no_entry_twice() {
-        for list in [lists::MOUNT_OPTIONS, &seccomp::ARCHITECTURES, &seccomp::ACTIONS, lists::NAMESPACES] {
-            let mut seen = list.to_vec();
-            seen.sort_unstable();
-            seen.dedup();
+        fn check(list: &[impl std::ops::Deref<Target = str>]) {
+            let seen: std::collections::BTreeSet<&str> = list.iter().map(|name| &**name).collect();
             assert_eq!(seen.len(), list.len());
         }
+        check(&lists::MOUNT_OPTIONS);
+        check(&seccomp::ARCHITECTURES);
+        check(&seccomp::ACTIONS);
+        check(lists::NAMESPACES);
     }
 
     #[test]
@@ -231,7 +240,7 @@ mod tests {
         };
         // What is not recognised would go to the filesystem, and a bind mount has none.
         let unknown = |option: &str| accepts(option).is_err_and(|e| e.to_string().contains("filesystem-specific"));
-        for option in lists::MOUNT_OPTIONS {
+        for option in &lists::MOUNT_OPTIONS {
             assert!(!unknown(option), "{option}");
         }
         assert!(unknown("size=1"));

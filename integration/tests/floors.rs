@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("procfs", 1),
     ("error", 1),
     ("log", 1),
+    ("word", 1),
     ("namespaces", 2),
     ("cgroups", 2),
     ("rootfs", 2),

@@ -1,11 +1,13 @@
 //! The names that the document lists.
 
+use crate::word::{Word, words};
+
 /// Kinds of hooks (config.md).
 pub(super) const HOOKS: &[&str] =
     &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 /// Options of mounts (config.md), without those that only one filesystem knows.
-pub(super) const MOUNT_OPTIONS: &[&str] = &[
+pub(super) static MOUNT_OPTIONS: [Word<16>; 65] = words([
     "async",
     "atime",
     "bind",
@@ -71,7 +73,7 @@ pub(super) const MOUNT_OPTIONS: &[&str] = &[
     "sync",
     "tmpcopyup",
     "unbindable",
-];
+]);
 
 /// Kinds of namespaces (config-linux.md).
 pub(super) const NAMESPACES: &[&str] = &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];

@@ -5,6 +5,7 @@
 use crate::config::{IoPriority, Linux, MemoryPolicy, Personality, Process, Rlimit, Scheduler};
 use crate::error::{Context, Error, Result};
 use crate::sys::process::{self, Pid, SchedAttr};
+use crate::word::{Word, numbered};
 use std::borrow::Cow;
 
 /// The checked attributes.
@@ -97,7 +98,7 @@ impl Attributes {
 
 // musl's constants are of another integer type than glibc's.
 #[allow(clippy::unnecessary_cast)]
-const RLIMITS: [(&str, u32); 16] = [
+static RLIMITS: [(Word<17>, u32); 16] = numbered([
     ("RLIMIT_CPU", libc::RLIMIT_CPU as u32),
     ("RLIMIT_FSIZE", libc::RLIMIT_FSIZE as u32),
     ("RLIMIT_DATA", libc::RLIMIT_DATA as u32),
@@ -114,7 +115,7 @@ const RLIMITS: [(&str, u32); 16] = [
     ("RLIMIT_NICE", libc::RLIMIT_NICE as u32),
     ("RLIMIT_RTPRIO", libc::RLIMIT_RTPRIO as u32),
     ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME as u32),
-];
+]);
 
 // musl's constant is of another integer type than glibc's.
 #[allow(clippy::unnecessary_cast)]
@@ -134,7 +135,7 @@ fn rlimits(field: &str, written: &[Rlimit<'_>]) -> Result<Vec<(u32, &'static str
     for (n, limit) in written.iter().enumerate() {
         let problem = |name: &str, text: String| Err(Error::config(format_args!("{field}.rlimits[{n}].{name}"), text));
         let word = limit.type_.as_deref().unwrap_or_default();
-        let Some((name, resource)) = RLIMITS.iter().find(|(name, _)| *name == word) else {
+        let Some((name, resource)) = RLIMITS.iter().find(|(name, _)| name.is(word)) else {
             return problem("type", format!("invalid rlimit type {word:?}"));
         };
         if list.iter().any(|(known, ..)| known == resource) {
@@ -146,7 +147,7 @@ fn rlimits(field: &str, written: &[Rlimit<'_>]) -> Result<Vec<(u32, &'static str
         if soft > hard {
             return problem("soft", format!("{soft} is above the hard limit of {hard}"));
         }
-        list.push((*resource, name, soft, hard));
+        list.push((*resource, name.as_str(), soft, hard));
     }
     Ok(list)
 }

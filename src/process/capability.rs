@@ -4,10 +4,11 @@ use crate::config::Capabilities as Written;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::sys;
+use crate::word::{Word, words};
 use std::borrow::Cow;
 
 /// The names in the order of their numbers, without `CAP_`.
-pub const NAMES: [&str; 41] = [
+pub static NAMES: [Word<18>; 41] = words([
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",
@@ -49,12 +50,12 @@ pub const NAMES: [&str; 41] = [
     "PERFMON",
     "BPF",
     "CHECKPOINT_RESTORE",
-];
+]);
 
 /// The number of the capability `CAP_NAME`.
 pub fn number(name: &str) -> Option<u32> {
     let name = name.strip_prefix("CAP_")?;
-    NAMES.iter().position(|known| *known == name).map(|n| n as u32)
+    NAMES.iter().position(|known| known.is(name)).map(|n| n as u32)
 }
 
 /// The five sets, a bit for each capability.

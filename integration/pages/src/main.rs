@@ -11,6 +11,7 @@ mod table;
 
 use anyhow::{Context, Result, bail};
 use clap_complete::Shell;
+use orlop::word;
 use std::fs;
 use std::path::Path;
 

@@ -40,7 +40,7 @@ fn flags(flags: &[Flag]) -> String {
         let value = match flag.value {
             Value::Switch => String::new(),
             Value::Path(name) | Value::Text(name) | Value::List(name) | Value::Number(name) => format!(" {name}"),
-            Value::Choice(words) => format!(" {}", words.join("\\|")),
+            Value::Choice(words) => format!(" {}", words.replace('|', "\\|")),
         };
         let hidden = if flag.hidden { " (for callers that pass it; not in the help)" } else { "" };
         let value = value.replace("0|1", "0\\|1");

@@ -65,11 +65,11 @@ fn flags(text: &mut String, flags: &[Flag], root: Option<&str>) {
         let value = match flag.value {
             Value::Switch => String::new(),
             Value::Path(name) | Value::Text(name) | Value::List(name) | Value::Number(name) => format!(" {name}"),
-            Value::Choice(words) => format!(" {}", words.join("|")),
+            Value::Choice(words) => format!(" {words}"),
         };
-        let help = match root.filter(|_| flag.long == "root") {
+        let help = match root.filter(|_| flag.long.is("root")) {
             Some(root) => format!("{} {root}", flag.help),
-            None => flag.help.to_owned(),
+            None => flag.help.to_string(),
         };
         entry(text, &format!("{short}--{}{value}", flag.long), &help, COLUMN);
     }

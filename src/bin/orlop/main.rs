@@ -13,6 +13,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use orlop::word;
+
 #[global_allocator]
 static HEAP: orlop::sys::heap::Heap = orlop::sys::heap::Heap::new();
 

@@ -16,12 +16,12 @@ pub(crate) struct Given(Vec<(&'static Flag, OsString)>);
 impl Given {
     /// The last value of a flag.
     pub(crate) fn last(&self, long: &str) -> Option<&OsStr> {
-        self.0.iter().rev().find(|(flag, _)| flag.long == long).map(|(_, value)| value.as_os_str())
+        self.0.iter().rev().find(|(flag, _)| flag.long.is(long)).map(|(_, value)| value.as_os_str())
     }
 
     /// All values of a flag that may be given again.
     pub(crate) fn all<'a>(&'a self, long: &'a str) -> impl Iterator<Item = &'a OsStr> {
-        self.0.iter().filter(move |(flag, _)| flag.long == long).map(|(_, value)| value.as_os_str())
+        self.0.iter().filter(move |(flag, _)| flag.long.is(long)).map(|(_, value)| value.as_os_str())
     }
 
     /// Whether a switch is on, if it was given.
@@ -54,7 +54,7 @@ pub(crate) fn globals(parser: &mut Parser) -> (Given, Result<Option<OsString>>) 
 
 /// What follows the command's word.
 pub(crate) fn command(parser: &mut Parser, command: &'static Command) -> Result<Line> {
-    const HELP: &[Flag] = &[Flag { long: "help", short: Some('h'), value: Value::Switch, help: "", hidden: true }];
+    const HELP: &[Flag] = &[Flag::new("help", Value::Switch, "").short('h').hidden()];
     let mut line = Line { command, given: Given::default(), operands: Vec::new() };
     loop {
         if command.order == Order::UntilId && !line.operands.is_empty() {
@@ -108,7 +108,7 @@ fn next(parser: &mut Parser, known: &[&'static [Flag]], given: &mut Given, at: O
     let (flag, written) = match parser.next().map_err(|e| usage(e.to_string(), word))? {
         None => return Ok(Step::End),
         Some(Arg::Value(operand)) => return Ok(Step::Operand(operand)),
-        Some(Arg::Long(name)) => match find(&|f| f.long == name) {
+        Some(Arg::Long(name)) => match find(&|f| f.long.is(name)) {
             Some(flag) => (flag, flag.long.len()),
             None => return Err(unknown(&format!("--{name}"), known, at)),
         },
@@ -141,7 +141,7 @@ fn single_dash(parser: &mut Parser, known: &dyn Fn(&str) -> bool) -> Option<(Str
 }
 
 fn is_named(flag: &Flag, name: &str) -> bool {
-    flag.long == name || (name.len() == 1 && flag.short.is_some_and(|c| name.starts_with(c)))
+    flag.long.is(name) || (name.len() == 1 && flag.short.is_some_and(|c| name.starts_with(c)))
 }
 
 /// Takes the next argument off if it looks like a flag and is none of the command's.
@@ -165,8 +165,8 @@ fn accept(flag: &'static Flag, value: OsString, written: &str, given: &mut Given
         (Value::Number(_), _) if text.is_none_or(|t| t.parse::<i64>().is_err()) => {
             return Err(bad_value("value", &value, written, "a whole number", word));
         }
-        (Value::Choice(words), _) if text.is_none_or(|t| !words.contains(&t)) => {
-            return Err(bad_value("value", &value, written, &words.join(", "), word));
+        (Value::Choice(words), _) if text.is_none_or(|t| words.split('|').all(|word| word != t)) => {
+            return Err(bad_value("value", &value, written, &words.replace('|', ", "), word));
         }
         _ => value,
     };
@@ -199,7 +199,7 @@ fn unknown(written: &str, known: &[&'static [Flag]], at: Option<&Command>) -> Er
         return Error::new(Kind::Config, text).hint(format!("{written} is global: it stands before {}", command.word));
     }
     let shown = known.iter().flat_map(|flags| flags.iter()).filter(|f| !f.hidden);
-    match nearest::nearest(name, shown.map(|f| f.long)) {
+    match nearest::nearest(name, shown.map(|f| f.long.as_str())) {
         Some(near) if name.len() > 1 => Error::new(Kind::Config, text).hint(format!("did you mean --{near}?")),
         _ => usage(text, at.map_or("", |c| c.word)),
     }

@@ -1,6 +1,7 @@
 //! Architectures: what the kernel reports for a call (`AUDIT_ARCH_*` in linux/audit.h), and how its numbers are found.
 
 use super::tables::Row;
+use crate::word::{Word, words};
 
 /// An architecture whose calls the kernel of this build can report.
 pub(super) struct Architecture {
@@ -87,7 +88,7 @@ pub(super) static FAMILY: [Architecture; 1] =
     [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_M68K", 0x0000_0004, 0) }];
 
 /// Every architecture that a config may name (config-linux.md, "Seccomp").
-pub const ARCHITECTURES: [&str; 23] = [
+pub static ARCHITECTURES: [Word<21>; 23] = words([
     "SCMP_ARCH_X86",
     "SCMP_ARCH_X86_64",
     "SCMP_ARCH_X32",
@@ -111,7 +112,7 @@ pub const ARCHITECTURES: [&str; 23] = [
     "SCMP_ARCH_M68K",
     "SCMP_ARCH_SH",
     "SCMP_ARCH_SHEB",
-];
+]);
 
 /// A way to make one system call: its number, and for a multiplexer what its first argument must be.
 #[derive(Clone, Copy, Debug, PartialEq)]

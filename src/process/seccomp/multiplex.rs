@@ -1,55 +1,75 @@
 //! `socketcall(2)` and `ipc(2)`: one number for many calls, told apart by the first argument. Where an architecture has
 //! them beside the calls themselves, a rule for `socket` must hold for both ways, or it is none.
 
+use crate::word::{Word, numbered};
+use Multiplexer::{Ipc, Socketcall};
+
+#[derive(Clone, Copy)]
+enum Multiplexer {
+    Socketcall,
+    Ipc,
+}
+
+impl Multiplexer {
+    fn name(self) -> &'static str {
+        match self {
+            Socketcall => "socketcall",
+            Ipc => "ipc",
+        }
+    }
+}
+
 /// The calls, in the order of their names: by which multiplexer each can be made, and the first argument that selects it
 /// (linux/net.h, linux/ipc.h).
-const CALLS: &[(&str, &str, u32)] = &[
-    ("accept", "socketcall", 5),
-    ("accept4", "socketcall", 18),
-    ("bind", "socketcall", 2),
-    ("connect", "socketcall", 3),
-    ("getpeername", "socketcall", 7),
-    ("getsockname", "socketcall", 6),
-    ("getsockopt", "socketcall", 15),
-    ("listen", "socketcall", 4),
-    ("msgctl", "ipc", 14),
-    ("msgget", "ipc", 13),
-    ("msgrcv", "ipc", 12),
-    ("msgsnd", "ipc", 11),
-    ("recv", "socketcall", 10),
-    ("recvfrom", "socketcall", 12),
-    ("recvmmsg", "socketcall", 19),
-    ("recvmsg", "socketcall", 17),
-    ("semctl", "ipc", 3),
-    ("semget", "ipc", 2),
-    ("semop", "ipc", 1),
-    ("semtimedop", "ipc", 4),
-    ("send", "socketcall", 9),
-    ("sendmmsg", "socketcall", 20),
-    ("sendmsg", "socketcall", 16),
-    ("sendto", "socketcall", 11),
-    ("setsockopt", "socketcall", 14),
-    ("shmat", "ipc", 21),
-    ("shmctl", "ipc", 24),
-    ("shmdt", "ipc", 22),
-    ("shmget", "ipc", 23),
-    ("shutdown", "socketcall", 13),
-    ("socket", "socketcall", 1),
-    ("socketpair", "socketcall", 8),
+const ROWS: [(&str, (Multiplexer, u32)); 32] = [
+    ("accept", (Socketcall, 5)),
+    ("accept4", (Socketcall, 18)),
+    ("bind", (Socketcall, 2)),
+    ("connect", (Socketcall, 3)),
+    ("getpeername", (Socketcall, 7)),
+    ("getsockname", (Socketcall, 6)),
+    ("getsockopt", (Socketcall, 15)),
+    ("listen", (Socketcall, 4)),
+    ("msgctl", (Ipc, 14)),
+    ("msgget", (Ipc, 13)),
+    ("msgrcv", (Ipc, 12)),
+    ("msgsnd", (Ipc, 11)),
+    ("recv", (Socketcall, 10)),
+    ("recvfrom", (Socketcall, 12)),
+    ("recvmmsg", (Socketcall, 19)),
+    ("recvmsg", (Socketcall, 17)),
+    ("semctl", (Ipc, 3)),
+    ("semget", (Ipc, 2)),
+    ("semop", (Ipc, 1)),
+    ("semtimedop", (Ipc, 4)),
+    ("send", (Socketcall, 9)),
+    ("sendmmsg", (Socketcall, 20)),
+    ("sendmsg", (Socketcall, 16)),
+    ("sendto", (Socketcall, 11)),
+    ("setsockopt", (Socketcall, 14)),
+    ("shmat", (Ipc, 21)),
+    ("shmctl", (Ipc, 24)),
+    ("shmdt", (Ipc, 22)),
+    ("shmget", (Ipc, 23)),
+    ("shutdown", (Socketcall, 13)),
+    ("socket", (Socketcall, 1)),
+    ("socketpair", (Socketcall, 8)),
 ];
+
+static CALLS: [(Word<11>, (Multiplexer, u32)); ROWS.len()] = numbered(ROWS);
 
 /// The multiplexer through which `name` can be called, and the first argument that selects it.
 pub(super) fn selector(name: &str) -> Option<(&'static str, u32)> {
-    let found = CALLS.binary_search_by(|(call, _, _)| (*call).cmp(name)).ok()?;
-    let (_, multiplexer, selector) = CALLS[found];
-    Some((multiplexer, selector))
+    let found = CALLS.binary_search_by(|(call, _)| call.as_bytes().cmp(name.as_bytes())).ok()?;
+    let (_, (multiplexer, selector)) = CALLS[found];
+    Some((multiplexer.name(), selector))
 }
 
 /// Whether `name` can be called through a multiplexer, for tables that are made when compiled.
 pub(super) const fn has(name: &[u8]) -> bool {
     let mut n = 0;
-    while n < CALLS.len() {
-        let call = CALLS[n].0.as_bytes();
+    while n < ROWS.len() {
+        let call = ROWS[n].0.as_bytes();
         let mut same = 0;
         while same < call.len() && same < name.len() && call[same] == name[same] {
             same += 1;
@@ -68,8 +88,8 @@ mod tests {
 
     #[test]
     fn every_call_is_found_by_its_name() {
-        for (name, multiplexer, argument) in CALLS {
-            assert_eq!(selector(name), Some((*multiplexer, *argument)), "{name}");
+        for (name, (multiplexer, argument)) in ROWS {
+            assert_eq!(selector(name), Some((multiplexer.name(), argument)), "{name}");
             assert!(has(name.as_bytes()), "{name}");
         }
         assert_eq!(selector("read"), None);

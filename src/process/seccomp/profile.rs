@@ -86,7 +86,7 @@ impl Profile {
 /// architecture that is not in the filter is killed anyway.
 fn architectures(seccomp: &Seccomp<'_>) -> Result<Vec<&'static Architecture>> {
     let listed = seccomp.architectures.as_deref().unwrap_or_default();
-    if let Some(index) = listed.iter().position(|name| !ARCHITECTURES.contains(&&**name)) {
+    if let Some(index) = listed.iter().position(|name| !ARCHITECTURES.iter().any(|known| known.is(name))) {
         let path = format!("linux.seccomp.architectures[{index}]");
         return Err(Error::config(path, format!("unknown architecture {}", listed[index])));
     }

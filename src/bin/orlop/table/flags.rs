@@ -1,25 +1,26 @@
 //! The flags: the global ones, and those of each command.
 
 use super::{Flag, Value};
+use crate::word::Word;
 
-const DIR: Value = Value::Path("DIR");
-const FILE: Value = Value::Path("FILE");
-const SOCKET: Value = Value::Path("SOCKET");
+const DIR: Value = Value::path("DIR");
+const FILE: Value = Value::path("FILE");
+const SOCKET: Value = Value::path("SOCKET");
 const SWITCH: Value = Value::Switch;
 
 /// Those that stand before the command.
 pub(crate) const GLOBAL: &[Flag] = &[
     Flag::new("root", DIR, "directory of the containers' state, best on a tmpfs"),
     Flag::new("log", FILE, "where the log goes: a file, file:FILE, journald:NAME or syslog:NAME (default: stderr)"),
-    Flag::new("log-format", Value::Text("FORMAT"), "form of the log: text or json (default: text)"),
-    Flag::new("log-level", Value::Text("LEVEL"), "what is logged: error, warning or debug (default: warning)"),
+    Flag::new("log-format", Value::text("FORMAT"), "form of the log: text or json (default: text)"),
+    Flag::new("log-level", Value::text("LEVEL"), "what is logged: error, warning or debug (default: warning)"),
     Flag::new("debug", SWITCH, "log what happens, step by step"),
     Flag::new("trace", FILE, "write every step with its time to a file; for Perfetto if its name ends in .json"),
     Flag::new("systemd-cgroup", SWITCH, "let systemd make the cgroups; cgroupsPath has the form slice:prefix:name"),
-    Flag::new("cgroup-manager", Value::Choice(&["cgroupfs", "systemd", "disabled"]), "who makes the cgroups"),
+    Flag::new("cgroup-manager", Value::Choice(Word::new("cgroupfs|systemd|disabled")), "who makes the cgroups"),
     Flag::new(
         "rootless",
-        Value::Text("WHEN"),
+        Value::text("WHEN"),
         "forgive missing rights over cgroups: true, false or auto (default: auto)",
     ),
     Flag::new("criu", FILE, "CRIU's program").hidden(),
@@ -34,7 +35,7 @@ const PIDFD_SOCKET: Flag = Flag::new("pidfd-socket", SOCKET, "socket that receiv
 const PID_FILE: Flag = Flag::new("pid-file", FILE, "write the process id to a file");
 const NO_PIVOT: Flag = Flag::new("no-pivot", SWITCH, "do not use pivot_root, for a root that is an initramfs");
 const NO_NEW_KEYRING: Flag = Flag::new("no-new-keyring", SWITCH, "keep the caller's session keyring");
-const PRESERVE_FDS: Flag = Flag::new("preserve-fds", Value::Number("N"), "pass N more descriptors to the container");
+const PRESERVE_FDS: Flag = Flag::new("preserve-fds", Value::number("N"), "pass N more descriptors to the container");
 const INIT: Flag = Flag::new("init", SWITCH, "run a small PID 1 that forwards signals and reaps orphans");
 const DETACH: Flag = Flag::new("detach", SWITCH, "return once the process runs").short('d');
 const NO_SUBREAPER: Flag = Flag::new("no-subreaper", SWITCH, "do not reap the container's orphans");
@@ -77,15 +78,15 @@ pub(super) const DELETE: &[Flag] =
 pub(super) const EXEC: &[Flag] = &[
     Flag::new("process", FILE, "read the process from a file in the form of config.json's process").short('p'),
     Flag::new("tty", SWITCH, "give it a terminal").short('t'),
-    Flag::new("user", Value::Text("UID[:GID]"), "run as this user").short('u'),
-    Flag::new("additional-gids", Value::List("GID"), "add a group; may be given again").short('g'),
-    Flag::new("cwd", Value::Text("DIR"), "working directory in the container"),
-    Flag::new("env", Value::List("NAME=VALUE"), "set a variable of the environment; may be given again").short('e'),
-    Flag::new("cap", Value::List("CAP"), "add a capability; may be given again").short('c'),
+    Flag::new("user", Value::text("UID[:GID]"), "run as this user").short('u'),
+    Flag::new("additional-gids", Value::list("GID"), "add a group; may be given again").short('g'),
+    Flag::new("cwd", Value::text("DIR"), "working directory in the container"),
+    Flag::new("env", Value::list("NAME=VALUE"), "set a variable of the environment; may be given again").short('e'),
+    Flag::new("cap", Value::list("CAP"), "add a capability; may be given again").short('c'),
     Flag::new("no-new-privs", SWITCH, "set no_new_privs"),
-    Flag::new("apparmor", Value::Text("PROFILE"), "AppArmor profile"),
-    Flag::new("process-label", Value::Text("LABEL"), "SELinux label"),
-    Flag::new("cgroup", Value::List("[CTRL[,CTRL]:]PATH"), "put it in a sub-cgroup; may be given again"),
+    Flag::new("apparmor", Value::text("PROFILE"), "AppArmor profile"),
+    Flag::new("process-label", Value::text("LABEL"), "SELinux label"),
+    Flag::new("cgroup", Value::list("[CTRL[,CTRL]:]PATH"), "put it in a sub-cgroup; may be given again"),
     Flag::new("ignore-paused", SWITCH, "also into a paused container"),
     DETACH,
     PID_FILE,
@@ -95,20 +96,20 @@ pub(super) const EXEC: &[Flag] = &[
 ];
 
 pub(super) const LIST: &[Flag] = &[
-    Flag::new("format", Value::Text("FORMAT"), "table or json (default: table)").short('f'),
+    Flag::new("format", Value::text("FORMAT"), "table or json (default: table)").short('f'),
     Flag::new("quiet", SWITCH, "print ids alone").short('q'),
 ];
 
 pub(super) const PS: &[Flag] =
-    &[Flag::new("format", Value::Text("FORMAT"), "table or json (default: table)").short('f')];
+    &[Flag::new("format", Value::text("FORMAT"), "table or json (default: table)").short('f')];
 
 pub(super) const EVENTS: &[Flag] = &[
-    Flag::new("interval", Value::Text("TIME"), "time between two statistics, such as 500ms or 1m (default: 5s)"),
+    Flag::new("interval", Value::text("TIME"), "time between two statistics, such as 500ms or 1m (default: 5s)"),
     Flag::new("stats", SWITCH, "print statistics once and return"),
 ];
 
-const MEMORY: Value = Value::Text("BYTES");
-const MICROSECONDS: Value = Value::Text("US");
+const MEMORY: Value = Value::text("BYTES");
+const MICROSECONDS: Value = Value::text("US");
 
 pub(super) const UPDATE: &[Flag] = &[
     Flag::new("resources", FILE, "read the resources from a JSON file, or - for stdin; then no other flag counts")
@@ -118,19 +119,19 @@ pub(super) const UPDATE: &[Flag] = &[
     Flag::new("memory-swap", MEMORY, "limit of memory and swap together; -1 for none"),
     Flag::new("kernel-memory", MEMORY, "limit of kernel memory").hidden(),
     Flag::new("kernel-memory-tcp", MEMORY, "limit of kernel memory for TCP").hidden(),
-    Flag::new("cpu-share", Value::Text("N"), "weight of the cpu against other containers"),
+    Flag::new("cpu-share", Value::text("N"), "weight of the cpu against other containers"),
     Flag::new("cpu-period", MICROSECONDS, "period of the cpu limit"),
     Flag::new("cpu-quota", MICROSECONDS, "cpu time in a period; -1 for no limit"),
     Flag::new("cpu-burst", MICROSECONDS, "cpu time saved from earlier periods"),
     Flag::new("cpu-rt-period", MICROSECONDS, "period of the realtime limit"),
     Flag::new("cpu-rt-runtime", MICROSECONDS, "realtime cpu time in a period"),
-    Flag::new("cpu-idle", Value::Text("0|1"), "1 to run only when nothing else wants the cpu"),
-    Flag::new("cpuset-cpus", Value::Text("LIST"), "cpus to use, such as 0-3,7"),
-    Flag::new("cpuset-mems", Value::Text("LIST"), "memory nodes to use"),
-    Flag::new("blkio-weight", Value::Number("N"), "weight of block input and output, 10 to 1000"),
-    Flag::new("pids-limit", Value::Number("N"), "how many processes there may be; -1 for no limit"),
-    Flag::new("l3-cache-schema", Value::Text("SCHEMA"), "Intel RDT schema of the L3 cache"),
-    Flag::new("mem-bw-schema", Value::Text("SCHEMA"), "Intel RDT schema of the memory bandwidth"),
+    Flag::new("cpu-idle", Value::text("0|1"), "1 to run only when nothing else wants the cpu"),
+    Flag::new("cpuset-cpus", Value::text("LIST"), "cpus to use, such as 0-3,7"),
+    Flag::new("cpuset-mems", Value::text("LIST"), "memory nodes to use"),
+    Flag::new("blkio-weight", Value::number("N"), "weight of block input and output, 10 to 1000"),
+    Flag::new("pids-limit", Value::number("N"), "how many processes there may be; -1 for no limit"),
+    Flag::new("l3-cache-schema", Value::text("SCHEMA"), "Intel RDT schema of the L3 cache"),
+    Flag::new("mem-bw-schema", Value::text("SCHEMA"), "Intel RDT schema of the memory bandwidth"),
 ];
 
 pub(super) const SPEC: &[Flag] = &[
@@ -146,12 +147,12 @@ const EXT_UNIX_SK: Flag = Flag::new("ext-unix-sk", SWITCH, "keep Unix sockets wh
 const SHELL_JOB: Flag = Flag::new("shell-job", SWITCH, "keep a terminal that comes from outside");
 const FILE_LOCKS: Flag = Flag::new("file-locks", SWITCH, "keep file locks");
 const LAZY_PAGES: Flag = Flag::new("lazy-pages", SWITCH, "move memory on demand (userfaultfd)");
-const EMPTY_NS: Flag = Flag::new("empty-ns", Value::List("NAMESPACE"), "leave a namespace empty; may be given again");
+const EMPTY_NS: Flag = Flag::new("empty-ns", Value::list("NAMESPACE"), "leave a namespace empty; may be given again");
 const AUTO_DEDUP: Flag = Flag::new("auto-dedup", SWITCH, "remove duplicate pages from the images");
 const MANAGE_CGROUPS: Flag =
-    Flag::new("manage-cgroups-mode", Value::Text("MODE"), "what to do about cgroups: soft, full, strict or ignore");
+    Flag::new("manage-cgroups-mode", Value::text("MODE"), "what to do about cgroups: soft, full, strict or ignore");
 const NETWORK_LOCK: Flag =
-    Flag::new("network-lock", Value::Text("METHOD"), "how to hold packets back: iptables, nftables or skip");
+    Flag::new("network-lock", Value::text("METHOD"), "how to hold packets back: iptables, nftables or skip");
 
 pub(super) const CHECKPOINT: &[Flag] = &[
     IMAGE_PATH,
@@ -166,8 +167,8 @@ pub(super) const CHECKPOINT: &[Flag] = &[
     FILE_LOCKS,
     Flag::new("link-remap", SWITCH, "link deleted files back in"),
     LAZY_PAGES,
-    Flag::new("status-fd", Value::Number("FD"), "descriptor to tell once lazy pages are served"),
-    Flag::new("page-server", Value::Text("ADDRESS:PORT"), "send the pages there"),
+    Flag::new("status-fd", Value::number("FD"), "descriptor to tell once lazy pages are served"),
+    Flag::new("page-server", Value::text("ADDRESS:PORT"), "send the pages there"),
     MANAGE_CGROUPS,
     EMPTY_NS,
     AUTO_DEDUP,
@@ -195,6 +196,6 @@ pub(super) const RESTORE: &[Flag] = &[
     EMPTY_NS,
     AUTO_DEDUP,
     NETWORK_LOCK,
-    Flag::new("lsm-profile", Value::Text("TYPE:NAME"), "LSM profile instead of the one in the images"),
-    Flag::new("lsm-mount-context", Value::Text("CONTEXT"), "SELinux mount context instead of the one in the images"),
+    Flag::new("lsm-profile", Value::text("TYPE:NAME"), "LSM profile instead of the one in the images"),
+    Flag::new("lsm-mount-context", Value::text("CONTEXT"), "SELinux mount context instead of the one in the images"),
 ];

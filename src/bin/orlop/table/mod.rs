@@ -1,10 +1,11 @@
 //! The command line as one table: parsing, help, suggestions, completions and man pages all read it.
 //!
-//! It holds data and depends on nothing, so that the program that writes the man pages can include it too.
+//! It holds data and depends on words only, so that the program that writes the man pages can include it too.
 
 mod commands;
 mod flags;
 
+use crate::word::Word;
 pub(crate) use commands::COMMANDS;
 pub(crate) use flags::GLOBAL;
 
@@ -75,42 +76,60 @@ pub(crate) enum Order {
 pub(crate) enum Value {
     /// Nothing, or `=true` and `=false`.
     Switch,
-    /// A path; the text is its name in the help.
-    Path(&'static str),
+    /// A path; the word is its name in the help.
+    Path(Word<20>),
     /// Any text.
-    Text(&'static str),
+    Text(Word<20>),
     /// Any text, and it may be given again. Lists are not split at commas.
-    List(&'static str),
+    List(Word<20>),
     /// A whole number.
-    Number(&'static str),
-    /// One of these words.
-    Choice(&'static [&'static str]),
+    Number(Word<20>),
+    /// One of these words, with a bar between.
+    Choice(Word<32>),
+}
+
+impl Value {
+    const fn path(name: &str) -> Value {
+        Value::Path(Word::new(name))
+    }
+
+    const fn text(name: &str) -> Value {
+        Value::Text(Word::new(name))
+    }
+
+    const fn list(name: &str) -> Value {
+        Value::List(Word::new(name))
+    }
+
+    const fn number(name: &str) -> Value {
+        Value::Number(Word::new(name))
+    }
 }
 
 /// One flag.
 #[derive(Debug)]
 pub(crate) struct Flag {
     /// Its name, without dashes.
-    pub(crate) long: &'static str,
+    pub(crate) long: Word<20>,
     /// Its letter.
     pub(crate) short: Option<char>,
     pub(crate) value: Value,
-    pub(crate) help: &'static str,
+    pub(crate) help: Word<110>,
     /// Accepted for callers that pass it, and not shown.
     pub(crate) hidden: bool,
 }
 
 impl Flag {
-    const fn new(long: &'static str, value: Value, help: &'static str) -> Flag {
-        Flag { long, short: None, value, help, hidden: false }
+    pub(crate) const fn new(long: &str, value: Value, help: &str) -> Flag {
+        Flag { long: Word::new(long), short: None, value, help: Word::new(help), hidden: false }
     }
 
-    const fn short(mut self, letter: char) -> Flag {
+    pub(crate) const fn short(mut self, letter: char) -> Flag {
         self.short = Some(letter);
         self
     }
 
-    const fn hidden(mut self) -> Flag {
+    pub(crate) const fn hidden(mut self) -> Flag {
         self.hidden = true;
         self
     }
