@@ -274,11 +274,14 @@ impl Store {
     /// The names of all directories in it, in order.
     ///
     /// # Errors
-    /// The directory cannot be read; NotFound if there is none.
-    pub fn ids(&self) -> std::io::Result<Vec<String>> {
-        let entries = std::fs::read_dir(&self.root)?;
-        let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let mut ids: Vec<String> = directories.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    /// The directory cannot be read. If there is none, there are no names.
+    pub fn ids(&self) -> Result<Vec<String>> {
+        let root = match file::open(self.root.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY) {
+            Err(e) if e.is(libc::ENOENT) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let names = sys::fs::directories(root)?;
+        let mut ids: Vec<String> = names.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
         ids.sort_unstable();
         Ok(ids)
     }

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::request::{ContainerId, Format, ListRequest};
-use crate::error::{Context as _, Error, IoContext, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::log;
 use crate::state::{Glance, Record, Status, Store};
 use crate::sys::process::Pid;
@@ -77,10 +77,7 @@ pub fn state(context: &Context, id: &ContainerId) -> Result<String> {
 /// The state root cannot be read; if it is not there, there are no containers.
 pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     let store = Store::at(&context.root);
-    let ids = match store.ids() {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        other => other.call(|| format!("open({:?})", context.root))?,
-    };
+    let ids = store.ids()?;
     if request.quiet {
         return Ok(ids.iter().fold(String::new(), |text, id| text + id + "\n"));
     }

@@ -1,8 +1,9 @@
 //! Names in directories, and what is known of a file: mkdir, mknod, symlink, stat, statfs, chown, chdir.
 #![allow(unsafe_code)]
 
+use super::file::open_at;
 use super::{Errno, Failure, Result, check, check_again, quote, show, with_c_str};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// What `fstat(2)` knows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,11 +163,30 @@ pub fn read_link_at(dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<Vec<u8>> {
 
 /// The names in a directory, without `.` and `..` (`getdents64(2)`); `dir` must be open for reading.
 pub fn names(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
-    /// Where the name begins in a `struct linux_dirent64`, behind d_ino, d_off, d_reclen and d_type.
+    let mut names = Vec::new();
+    each_entry(dir.as_fd(), |name, _| names.push(name.to_vec()))?;
+    Ok(names)
+}
+
+/// The names of the directories in a directory, without `.` and `..`; `dir` must be open for reading.
+pub fn directories(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
+    const OF_DIRECTORY: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let (dir, mut names) = (dir.as_fd(), Vec::new());
+    each_entry(dir, |name, kind| {
+        // Not every filesystem tells.
+        if kind == libc::DT_DIR || kind == libc::DT_UNKNOWN && open_at(dir, name, OF_DIRECTORY, 0).is_ok() {
+            names.push(name.to_vec());
+        }
+    })?;
+    Ok(names)
+}
+
+/// `getdents64(2)` to the end: each name with its d_type.
+fn each_entry(dir: BorrowedFd<'_>, mut take: impl FnMut(&[u8], u8)) -> Result<()> {
+    /// Where d_type is in a `struct linux_dirent64`, behind d_ino, d_off and d_reclen, and the name behind it.
+    const TYPE: usize = 18;
     const NAME: usize = 19;
-    let dir = dir.as_fd();
-    let mut all = Vec::new();
-    let mut buffer = [0u8; 8192];
+    let mut buffer = [0u8; 4096];
     loop {
         // SAFETY: the pointer and the length are those of a live, writable buffer.
         let n = check(
@@ -175,14 +195,14 @@ pub fn names(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
         )?;
         let mut rest = &buffer[..n as usize];
         if rest.is_empty() {
-            return Ok(all);
+            return Ok(());
         }
         while rest.len() > NAME {
             let length = u16::from_ne_bytes([rest[16], rest[17]]) as usize;
             let (record, next) = rest.split_at(length.clamp(NAME, rest.len()));
             let name = record[NAME..].split(|b| *b == 0).next().unwrap_or_default();
             if name != b"." && name != b".." {
-                all.push(name.to_vec());
+                take(name, record[TYPE]);
             }
             rest = next;
         }
