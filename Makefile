@@ -20,7 +20,7 @@ PARTS    := unit hand kills budgets shim captures engines conformance
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
 .PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand kills budgets shim captures engines \
-	conformance conformance-table soak vm-test bench performance lint pages reference install clean
+	conformance conformance-table soak vm-test bench performance lint order pages reference install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -133,6 +133,13 @@ lint: ## formatting, clippy, the floors test, a check for aarch64
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked -q -p integration --test floors
 	integration/aarch64
+
+order: ## write src/order.ld anew: which functions stand first in the binary
+	@integration/prerequisites build engines
+	@$(MAKE) --no-print-directory build-debian CARGO_PROFILE_RELEASE_STRIP=false
+	integration/order out/orlop > out/order.ld
+	@mv out/order.ld src/order.ld
+	@$(MAKE) --no-print-directory build
 
 pages: ## man pages and shell completions, below out/share
 	$(CARGO) run --locked -q -p pages -- out/share
