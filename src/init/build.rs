@@ -19,7 +19,7 @@ fn main() {
         // Defined in src/sys/start.rs.
         println!("cargo::rustc-link-arg-bins=-Wl,-e,orlop_start,-z,pack-relative-relocs");
         let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
-        println!("cargo::rustc-link-arg-bins=-Wl,-T,{here}/src/order.ld");
+        println!("cargo::rustc-link-arg-bins=-T{here}/src/order.ld");
         println!("cargo::rerun-if-changed=src/order.ld");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
