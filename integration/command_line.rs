@@ -270,3 +270,17 @@ fn the_document_of_spec_differs_from_runcs_only_where_it_says_so() {
     }
     assert_eq!(ours, theirs);
 }
+
+#[test]
+fn a_state_root_that_cannot_be_read_is_an_error_and_one_that_is_not_there_is_empty() {
+    let scene = Scene::new("unreadable");
+    fs::write(scene.0.join("file"), "").unwrap();
+    for command in [&["list"][..], &["kill", "--regex", "."], &["delete", "--regex", "."]] {
+        let at = |root| scene.run(&scene.ours(), &[&["--root", root], command].concat());
+        let output = at("file");
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        assert!(message(&output.stderr).contains("not a directory"), "{}", text(&output.stderr));
+    }
+    let output = scene.run(&scene.ours(), &["--root", "state/none", "kill", "--regex", "."]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}

@@ -313,3 +313,22 @@ pub fn exchange_at(dir: impl AsFd, one: &str, other: &str) -> Result<()> {
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_directories_are_among_the_directories() {
+        let at = std::env::temp_dir().join(format!("orlop-directories-{}", std::process::id()));
+        std::fs::create_dir_all(at.join("inside")).unwrap();
+        std::fs::write(at.join("file"), "").unwrap();
+        std::os::unix::fs::symlink("inside", at.join("link")).unwrap();
+        let open = || std::fs::File::open(&at).unwrap();
+        let mut all = names(open()).unwrap();
+        all.sort();
+        assert_eq!(all, [b"file".to_vec(), b"inside".to_vec(), b"link".to_vec()]);
+        assert_eq!(directories(open()).unwrap(), [b"inside".to_vec()]);
+        std::fs::remove_dir_all(&at).unwrap();
+    }
+}

@@ -62,7 +62,7 @@ fn each(context: &Context, line: &Line, mut act: impl FnMut(ContainerId) -> Resu
     let expression = line.operands.first().map(|id| id.to_string_lossy()).unwrap_or_default();
     let pattern = Pattern::new(&expression)?;
     let mut outcome = Ok(());
-    for id in Store::at(&context.root).ids().unwrap_or_default().iter().filter(|id| pattern.matches(id)) {
+    for id in Store::at(&context.root).ids()?.iter().filter(|id| pattern.matches(id)) {
         // The others must not suffer for one that fails.
         let done = ContainerId::parse(id).and_then(&mut act).with(|| format!("container {id}"));
         outcome = outcome.and(done);
