@@ -7,7 +7,7 @@
 //!  4  container  state  features        one short function per OCI operation
 //!  3  process/              plan, launch (parent), stage (child), sequence, protocol, confine, execute, seccomp/
 //!  2  namespaces/  cgroups/  rootfs/  hooks         siblings never import one another
-//!  1  config/  path  procfs  error  log  word       the words that everybody shares
+//!  1  config/  json/  path  procfs  error  log  word   the words that everybody shares
 //!  0  sys/                  all unsafe code; one function per system call; knows nothing of containers
 //! ```
 
@@ -17,6 +17,7 @@ pub mod container;
 pub mod error;
 pub mod features;
 pub mod hooks;
+mod json;
 pub mod log;
 pub mod namespaces;
 pub mod path;

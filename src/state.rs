@@ -10,10 +10,12 @@ pub use glance::Glance;
 
 use crate::cgroups;
 use crate::error::{Context, Error, IoContext, Kind, Result};
+use crate::json::{self, Value, readable};
 use crate::sys::process::{self, Pid};
 use crate::sys::{self, file, socket};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
@@ -23,7 +25,7 @@ use std::path::{Path, PathBuf};
 const LARGEST: usize = 16 << 20;
 
 /// A process: its pid, and the time of its start in clock ticks since boot, without which a pid means nothing later.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ProcessId {
     /// In the pid namespace of the runtime.
     pub pid: Pid,
@@ -32,7 +34,7 @@ pub struct ProcessId {
 }
 
 /// The facts about a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
     /// Of the config.
@@ -40,10 +42,10 @@ pub struct Record {
     /// The container's id.
     pub id: String,
     /// The container's first process; none until it is born.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<ProcessId>,
     /// The runtime that is about to make it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub creator: Option<ProcessId>,
     /// The random part of the name that init has until it executes the program.
     pub waiting_name: String,
@@ -56,20 +58,38 @@ pub struct Record {
     /// The user id of who made it.
     pub owner: u32,
     /// The config's.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Where its cgroups are.
-    #[serde(default)]
     pub cgroup: cgroups::Record,
     /// Where it is in the resctrl filesystem.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resctrl: Option<cgroups::resctrl::Record>,
     /// Whether it has a session keyring of its own.
-    #[serde(default)]
     pub keyring: bool,
-    /// What a newer version wrote and this one does not know.
-    #[serde(flatten)]
-    pub unknown: BTreeMap<String, serde_json::Value>,
+    /// What a newer version wrote and this one does not know, as JSON.
+    #[serde(skip)]
+    pub unknown: BTreeMap<String, Vec<u8>>,
+}
+
+readable! { ProcessId { pid = "pid", start = "start" } }
+
+readable! {
+    Record {
+        oci_version = "ociVersion",
+        id = "id",
+        init = "init",
+        creator = "creator",
+        waiting_name = "waitingName",
+        bundle = "bundle",
+        rootfs = "rootfs",
+        created = "created",
+        owner = "owner",
+        annotations = "annotations",
+        cgroup = "cgroup",
+        resctrl = "resctrl",
+        keyring = "keyring",
+    } others in unknown
 }
 
 /// What a container is doing (runtime.md, "State").
@@ -176,6 +196,21 @@ fn status(
 }
 
 impl Record {
+    fn to_json(&self) -> Result<Vec<u8>> {
+        let internal = |e: serde_json::Error| Error::internal(e.to_string());
+        let mut bytes = serde_json::to_vec(self).map_err(internal)?;
+        for (key, value) in &self.unknown {
+            // Before the brace at the end, behind the fields that there always are.
+            bytes.pop();
+            bytes.push(b',');
+            serde_json::to_writer(&mut bytes, key).map_err(internal)?;
+            bytes.push(b':');
+            bytes.extend_from_slice(value);
+            bytes.push(b'}');
+        }
+        Ok(bytes)
+    }
+
     /// What the container is doing now.
     ///
     /// # Errors
@@ -299,8 +334,25 @@ fn absent() -> Error {
     Error::new(Kind::NotFound, "container does not exist")
 }
 
+fn document<'a, T: Value<'a> + Default>(bytes: &'a [u8]) -> Result<T> {
+    json::document(bytes).map_err(|fault| damaged(format_args!("{}: {}", fault.place(bytes), fault.what())))
+}
+
+fn damaged(what: impl Display) -> Error {
+    Error::system(format!("state.json is damaged: {what}"))
+}
+
+/// Of what every record says nothing is missing.
+fn complete(texts: [&str; 6]) -> Result<()> {
+    if texts.contains(&"") { Err(damaged("it does not say what every record says")) } else { Ok(()) }
+}
+
 fn parse(bytes: &[u8]) -> Result<Record> {
-    serde_json::from_slice(bytes).map_err(glance::damaged)
+    let record: Record = document(bytes)?;
+    let texts =
+        [&record.oci_version, &record.id, &record.waiting_name, &record.bundle, &record.rootfs, &record.created];
+    complete(texts.map(|text| &**text))?;
+    Ok(record)
 }
 
 /// The directory of a container, open and locked.
@@ -342,8 +394,7 @@ impl Entry {
     /// # Errors
     /// Also when the directory was removed meanwhile: the container was deleted.
     pub fn save(&self, record: &Record) -> Result<()> {
-        let bytes = serde_json::to_vec(record).map_err(|e| Error::internal(e.to_string()))?;
-        self.replace("state.json", &bytes)
+        self.replace("state.json", &record.to_json()?)
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -448,10 +499,18 @@ mod tests {
 
     #[test]
     fn a_record_keeps_what_it_does_not_know() {
-        let json = r#"{"ociVersion":"1.3.0","id":"x","waitingName":"w","bundle":"/b","rootfs":"/r","created":"t","owner":0,"cgroup":{"branches":[]},"newer":[1]}"#;
+        let json = r#"{"ociVersion":"1.3.0","id":"x","waitingName":"w","bundle":"/b","rootfs":"/r","created":"t","owner":0,"cgroup":{"branches":[]},"newer": [1], "a \"b\"" :{"c": null } }"#;
         let record = parse(json.as_bytes()).unwrap();
-        assert_eq!(record.unknown["newer"], serde_json::json!([1]));
-        assert_eq!(parse(&serde_json::to_vec(&record).unwrap()).unwrap(), record);
+        assert_eq!(
+            record.unknown,
+            BTreeMap::from([("newer".into(), b"[1]".into()), ("a \"b\"".into(), b"{\"c\": null }".into())])
+        );
+        let written = record.to_json().unwrap();
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&written).unwrap()["a \"b\""],
+            serde_json::json!({"c": null})
+        );
+        assert_eq!(parse(&written).unwrap(), record);
     }
 
     #[test]
@@ -477,7 +536,9 @@ mod tests {
             let texts = [&glance.oci_version, &glance.id, &glance.bundle, &glance.rootfs, &glance.created];
             let kept = [&record.oci_version, &record.id, &record.bundle, &record.rootfs, &record.created];
             assert!(texts.into_iter().eq(kept.into_iter().map(|text| &text[..])), "{glance:?}");
-            assert_eq!((glance.owner, &glance.annotations), (record.owner, &record.annotations));
+            let kept: Vec<_> =
+                record.annotations.iter().map(|(key, value)| (key[..].into(), value[..].into())).collect();
+            assert_eq!((glance.owner, glance.annotations), (record.owner, kept));
         }
         assert!(Glance::parse(b"{").unwrap_err().to_string().contains("state.json is damaged"));
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u8)] = &[
     ("sys", 0),
     ("config", 1),
+    ("json", 1),
     ("path", 1),
     ("procfs", 1),
     ("error", 1),

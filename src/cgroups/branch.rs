@@ -2,26 +2,29 @@
 
 use super::layout::Hierarchy;
 use crate::error::{Context, Error, IoContext, Result};
+use crate::json::readable;
 use crate::sys::{self, file};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 /// One hierarchy's part of a container's cgroup. As JSON it is a part of the container's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Branch {
     /// The controllers of a v1 hierarchy, or its `name=NAME`; none for the unified one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub controllers: Vec<String>,
     /// Where the hierarchy is mounted.
     pub mount: String,
     /// The cgroup's directory below it, from its `/`.
     pub path: String,
     /// How many of the directories above it were not there before, and go with it when they are empty.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub parents: usize,
 }
+
+readable! { Branch { controllers = "controllers", mount = "mount", path = "path", parents = "parents" } }
 
 pub(super) fn is_zero(n: &usize) -> bool {
     *n == 0
@@ -211,6 +214,6 @@ mod tests {
         };
         let json = serde_json::to_string(&branch).unwrap();
         assert_eq!(json, r#"{"controllers":["pids"],"mount":"/sys/fs/cgroup/pids","path":"/c"}"#);
-        assert_eq!(serde_json::from_str::<Branch>(&json).unwrap(), branch);
+        assert_eq!(crate::json::document::<Branch>(json.as_bytes()).ok().unwrap(), branch);
     }
 }

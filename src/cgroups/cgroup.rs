@@ -12,14 +12,14 @@ use super::systemd::Unit;
 use super::write::{Moment, Write};
 use super::{apply, decide, freezer, owner, remove, unified};
 use crate::error::{Error, Kind, Result};
+use crate::json::{Read, Reader, Value, readable, records};
 use crate::sys::file;
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 
 /// What a later process needs to find the cgroup again: a part of the container's state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(from = "Written")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// One for each hierarchy; none where the container has no cgroup of its own.
     pub branches: Vec<Branch>,
@@ -29,8 +29,7 @@ pub struct Record {
 
 /// A record as JSON. Mostly all branches lie where distributions mount the hierarchies, at one path: then their names say
 /// all, in a third of the bytes, which every command reads.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 struct Written {
     path: String,
     parents: usize,
@@ -40,20 +39,23 @@ struct Written {
     unit: Option<Unit>,
 }
 
-/// What of a record tells whether the cgroup is frozen.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Glance<'a> {
-    #[serde(borrow)]
-    path: Cow<'a, str>,
-    #[serde(borrow)]
-    hierarchies: Vec<Names<'a>>,
-    branches: Vec<Branch>,
-}
+records! {
+    /// What of a record tells whether the cgroup is frozen. The fields are those of [`Written`].
+    #[allow(missing_docs)]
+    Glance<'a> {
+        path: Cow<'a, str> = "path",
+        hierarchies: Vec<Cow<'a, str>> = "hierarchies",
+        branches: Vec<BranchGlance<'a>> = "branches",
+    }
 
-/// For serde, which borrows in a list only what is not its own type.
-#[derive(Debug, Deserialize)]
-struct Names<'a>(#[serde(borrow)] Cow<'a, str>);
+    /// A branch, as far as the freezer is concerned.
+    #[allow(missing_docs)]
+    BranchGlance<'a> {
+        controllers: Vec<Cow<'a, str>> = "controllers",
+        mount: Cow<'a, str> = "mount",
+        path: Cow<'a, str> = "path",
+    }
+}
 
 impl Glance<'_> {
     /// As [`Cgroup::frozen`].
@@ -61,13 +63,22 @@ impl Glance<'_> {
     /// # Errors
     /// The freezer's state cannot be read.
     pub fn frozen(&self) -> Result<bool> {
-        let freezes = |names: &&Names<'_>| names.0.split(',').any(|name| name == "freezer");
-        let unified = |names: &&Names<'_>| names.0.is_empty();
-        let list = &self.hierarchies;
-        or_gone(match list.iter().find(freezes).or_else(|| list.iter().find(unified)) {
-            Some(names) => freezer::frozen(&[place(&names.0, list.len() == 1, &self.path, 0)]),
-            None => freezer::frozen(&self.branches),
+        let path = self.path.as_deref().unwrap_or_default();
+        let names: Vec<&str> = self.hierarchies.iter().flatten().map(|names| &**names).collect();
+        let freezes = |names: &&&str| names.split(',').any(|name| name == "freezer");
+        let standard = names.iter().find(freezes).or_else(|| names.iter().find(|names| names.is_empty()));
+        or_gone(match standard {
+            Some(found) => freezer::frozen(&[place(found, names.len() == 1, path, 0)]),
+            None => freezer::frozen(&self.branches.iter().flatten().map(BranchGlance::branch).collect::<Vec<_>>()),
         })
+    }
+}
+
+impl BranchGlance<'_> {
+    fn branch(&self) -> Branch {
+        let text = |text: &Option<Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
+        let controllers = self.controllers.iter().flatten().map(|name| name.to_string()).collect();
+        Branch { controllers, mount: text(&self.mount), path: text(&self.path), parents: 0 }
     }
 }
 
@@ -116,6 +127,25 @@ impl Serialize for Record {
             map.serialize_entry("unit", unit)?;
         }
         map.end()
+    }
+}
+
+readable! {
+    Written {
+        path = "path",
+        parents = "parents",
+        hierarchies = "hierarchies",
+        branches = "branches",
+        unit = "unit",
+    }
+}
+
+impl<'a> Value<'a> for Record {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+        let mut written = Written::default();
+        written.read(reader)?;
+        *self = written.into();
+        Ok(())
     }
 }
 

@@ -4,7 +4,8 @@
 use super::membership::unescape;
 use crate::config::{IntelRdt, Spec};
 use crate::error::{Error, IoContext, Result};
-use serde::{Deserialize, Serialize};
+use crate::json::readable;
+use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,17 +25,18 @@ pub struct Plan {
 }
 
 /// Where a container is, and what is to be removed with it: a part of its state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Record {
     /// The group's directory.
     pub group: PathBuf,
     /// The directory of the container's own counters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub monitor: Option<PathBuf>,
     /// Whether the group was made for this container alone.
-    #[serde(default)]
     pub own: bool,
 }
+
+readable! { Record { group = "group", monitor = "monitor", own = "own" } }
 
 impl Plan {
     /// Checks `linux.intelRdt`; none if there is none.

@@ -153,7 +153,7 @@ fn a_later_process_finds_the_cgroup_by_its_record() {
     let mut fixture = Fixture::new("record", "{}");
     let pid = fixture.shell("sleep 1000");
     let json = serde_json::to_string(&fixture.cgroup.record()).unwrap();
-    let again = Cgroup::open(serde_json::from_str(&json).unwrap());
+    let again = Cgroup::open(crate::json::document(json.as_bytes()).ok().unwrap());
     assert!(again.processes().unwrap().contains(&pid));
     again.remove().unwrap();
     eventually("killed with its cgroup", || matches!(&*state_of(pid), "Z" | "gone"));
@@ -533,7 +533,7 @@ fn a_record_is_short_where_all_is_as_distributions_have_it_and_whole_elsewhere()
     let both = |branches: Vec<Branch>| {
         let record = Record { branches, unit: None };
         let json = serde_json::to_string(&record).unwrap();
-        assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record, "{json}");
+        assert_eq!(crate::json::document::<Record>(json.as_bytes()).ok().unwrap(), record, "{json}");
         json
     };
     let (cpu, systemd) = (

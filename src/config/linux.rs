@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::record::records;
 use super::resources::Resources;
 use super::seccomp::Seccomp;
 use super::spec::IdMapping;
+use crate::json::records;
 
 records! {
     /// `linux`.

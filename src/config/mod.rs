@@ -4,11 +4,8 @@
 //! pairs in the document's order. What a field may hold is judged by the `parse` function of the part that carries it
 //! out; nothing else above this floor reads these types.
 
-mod fault;
 mod linux;
 mod process;
-mod reader;
-mod record;
 mod resources;
 mod seccomp;
 mod spec;
@@ -19,17 +16,12 @@ pub use resources::*;
 pub use seccomp::*;
 pub use spec::*;
 
-use fault::Fault;
-use reader::Reader;
-use record::Value;
-
 use crate::error::{Error, Result};
+use crate::json::{self, Fault, Value};
 
 /// Reads a config.json.
 ///
-/// It takes what Go's `encoding/json` takes, since the callers write with it and were read by it: keys match exactly or
-/// else in any case, unknown keys are passed over, `null` is absent, of equal keys the last one wins (objects are
-/// merged), and bytes that are no UTF-8 become U+FFFD.
+/// It takes what Go's `encoding/json` takes: see [`json`].
 ///
 /// # Errors
 /// A value of the wrong type or out of its range, with its JSON path; bad syntax, with its line and column; anything but
@@ -55,13 +47,7 @@ pub fn parse_resources(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Resources<'
 }
 
 fn document<'a, T: Value<'a> + Default>(json: &'a [u8]) -> Result<T> {
-    let mut reader = Reader::new(json);
-    let mut value = T::default();
-    let read = value.read(&mut reader).and_then(|()| reader.end());
-    match read {
-        Ok(()) => Ok(value),
-        Err(fault) => Err(refusal(&fault, json)),
-    }
+    json::document(json).map_err(|fault| refusal(&fault, json))
 }
 
 fn refusal(fault: &Fault, json: &[u8]) -> Error {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::record::records;
+use crate::json::records;
 
 records! {
     /// `process`.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::record::records;
+use crate::json::records;
 
 records! {
     /// `linux.resources`.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::linux::Linux;
 use super::process::Process;
-use super::record::records;
+use crate::json::records;
 
 records! {
     /// A container's configuration: the root of config.json.

@@ -414,7 +414,7 @@ impl Watch for Watcher<'_> {
 
 /// The state as hooks read it (runtime.md, "State").
 pub(super) fn hook_state(record: &Record, status: Status, pid: Pid) -> Vec<u8> {
-    super::query::document(record, status, pid).into_bytes()
+    super::query::document(record, status, pid).lines()
 }
 
 /// Tells the caller who the process is.

@@ -97,7 +97,7 @@ pub(super) fn run_poststop(record: &Record, hooks: &Hooks, proof: &SingleThreade
     if hooks.is_empty() {
         return;
     }
-    let state = super::query::document(record, Status::Stopped, 0).into_bytes();
+    let state = super::query::document(record, Status::Stopped, 0).lines();
     for hook in hooks {
         if let Err(error) = hooks::run(proof, Moment::Poststop, std::slice::from_ref(hook), &state) {
             log::warning(error.to_string());

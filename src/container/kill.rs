@@ -2,8 +2,8 @@
 
 use super::Context;
 use super::request::KillRequest;
-use crate::error::{Error, Result};
-use crate::state::{ProcessId, Store};
+use crate::error::{Context as _, Error, Result};
+use crate::state::{Glance, ProcessId, Store};
 use crate::sys::process;
 
 /// `kill`: a signal for the container's first process, or for all of them.
@@ -11,15 +11,18 @@ use crate::sys::process;
 /// # Errors
 /// `container not running`, unless all are meant.
 pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
-    let record = Store::at(&context.root).read(request.id.as_str())?;
+    let store = Store::at(&context.root);
+    let id = request.id.as_str();
+    let bytes = store.bytes(id)?;
+    let container = Glance::parse(&bytes).with(|| format!("{:?}", store.file(id)))?;
     let signal = request.signal.number();
     if request.all {
-        let cgroup = record.cgroup();
+        let cgroup = store.read(id)?.cgroup();
         if !cgroup.branches().is_empty() {
             return cgroup.kill_all(signal);
         }
     }
-    match record.init.map(ProcessId::open).transpose()?.flatten() {
+    match container.init.map(ProcessId::open).transpose()?.flatten() {
         Some(pidfd) => match process::pidfd_send_signal(&pidfd, signal) {
             Err(e) if e.is(libc::ESRCH) => not_running(request),
             other => Ok(other?),
@@ -27,8 +30,8 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
         None => not_running(request),
     }?;
     // A frozen process takes its death only when it is thawed.
-    if signal == libc::SIGKILL && record.cgroup().frozen().unwrap_or(false) {
-        record.cgroup().thaw()?;
+    if signal == libc::SIGKILL && container.frozen().unwrap_or(false) {
+        store.read(id)?.cgroup().thaw()?;
     }
     Ok(())
 }

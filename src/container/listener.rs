@@ -1,5 +1,6 @@
 //! Hands the listener of a seccomp filter to the agent that serves it (config-linux.md, "The Container Process State").
 
+use super::query::{self, Document};
 use crate::error::{Context, Error, Result};
 use crate::process::seccomp::Filter;
 use crate::state::{Record, Status};
@@ -15,7 +16,7 @@ struct ProcessState<'a> {
     pid: Pid,
     #[serde(skip_serializing_if = "str::is_empty")]
     metadata: &'a str,
-    state: serde_json::Value,
+    state: Document<'a>,
 }
 
 /// Sends the container process state and the listener to `listenerPath`.
@@ -23,13 +24,12 @@ pub(super) fn give(filter: Option<&Filter>, record: &Record, pid: Pid, listener:
     let Some(notify) = filter.and_then(|filter| filter.notify.as_ref()) else {
         return Err(Error::internal("a listener without a listenerPath"));
     };
-    let state = super::query::document(record, Status::Creating, pid);
     let message = ProcessState {
         oci_version: &record.oci_version,
         fds: ["seccompFd"],
         pid,
         metadata: &notify.metadata,
-        state: serde_json::from_str(&state).map_err(|e| Error::internal(e.to_string()))?,
+        state: query::document(record, Status::Creating, pid),
     };
     let bytes = serde_json::to_vec(&message).map_err(|e| Error::internal(e.to_string()))?;
     super::console::send_fd(std::path::Path::new(&notify.path), &listener, &bytes).at("linux.seccomp.listenerPath")

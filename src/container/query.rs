@@ -6,7 +6,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::log;
 use crate::state::{Glance, Record, Status, Store};
 use crate::sys::process::Pid;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 /// The state of a container as callers read it: the spec's properties (runtime.md, "State") and runc's.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     oci_version: &'a str,
     id: &'a str,
     pid: Pid,
@@ -22,9 +22,13 @@ struct Document<'a> {
     bundle: &'a str,
     rootfs: &'a str,
     created: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_map")]
+    annotations: Vec<(&'a str, &'a str)>,
     owner: &'a str,
+}
+
+fn as_map<S: Serializer>(pairs: &[(&str, &str)], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().copied())
 }
 
 impl<'a> Document<'a> {
@@ -37,15 +41,22 @@ impl<'a> Document<'a> {
             bundle: &glance.bundle,
             rootfs: &glance.rootfs,
             created: &glance.created,
-            annotations: &glance.annotations,
+            annotations: glance.annotations.iter().map(|(key, value)| (&**key, &**value)).collect(),
             owner,
         }
     }
 }
 
-/// The state as JSON, in lines, as hooks see it: each has its own idea of the pid.
-pub(super) fn document(record: &Record, status: Status, pid: Pid) -> String {
-    let document = Document {
+impl Document<'_> {
+    /// As JSON, in lines.
+    pub(super) fn lines(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+}
+
+/// The state as hooks and the agent of a seccomp listener see it: each has its own idea of the pid.
+pub(super) fn document(record: &Record, status: Status, pid: Pid) -> Document<'_> {
+    Document {
         oci_version: &record.oci_version,
         id: &record.id,
         pid,
@@ -53,10 +64,9 @@ pub(super) fn document(record: &Record, status: Status, pid: Pid) -> String {
         bundle: &record.bundle,
         rootfs: &record.rootfs,
         created: &record.created,
-        annotations: &record.annotations,
+        annotations: record.annotations.iter().map(|(key, value)| (&**key, &**value)).collect(),
         owner: "",
-    };
-    serde_json::to_string_pretty(&document).unwrap_or_default()
+    }
 }
 
 /// `state`: the document, without a line break at its end.

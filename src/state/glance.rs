@@ -1,38 +1,44 @@
-//! The part of a record that `state` and `list` show, read without making copies of it: a machine may have a thousand of them.
+//! The part of a record that `state`, `list` and `kill` need, read without making copies of it: a machine may have a thousand
+//! of them, and these commands do little else.
 
 use super::{ProcessId, Status, Store, status};
 use crate::cgroups;
-use crate::error::{Error, Result};
-use serde::Deserialize;
+use crate::error::Result;
+use crate::json::readable;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// What callers are told of a container. The fields are those of [`super::Record`].
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 #[allow(missing_docs)] // See the record.
 pub struct Glance<'a> {
-    #[serde(borrow)]
     pub oci_version: Cow<'a, str>,
-    #[serde(borrow)]
     pub id: Cow<'a, str>,
-    #[serde(default)]
     pub init: Option<ProcessId>,
-    #[serde(default)]
     creator: Option<ProcessId>,
-    #[serde(borrow)]
     waiting_name: Cow<'a, str>,
-    #[serde(borrow)]
     pub bundle: Cow<'a, str>,
-    #[serde(borrow)]
     pub rootfs: Cow<'a, str>,
-    #[serde(borrow)]
     pub created: Cow<'a, str>,
     pub owner: u32,
-    #[serde(default)]
-    pub annotations: BTreeMap<String, String>,
-    #[serde(borrow, default)]
+    /// In the order of their names.
+    pub annotations: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     cgroup: cgroups::Glance<'a>,
+}
+
+readable! {
+    Glance<'a> {
+        oci_version = "ociVersion",
+        id = "id",
+        init = "init",
+        creator = "creator",
+        waiting_name = "waitingName",
+        bundle = "bundle",
+        rootfs = "rootfs",
+        created = "created",
+        owner = "owner",
+        annotations = "annotations",
+        cgroup = "cgroup",
+    }
 }
 
 impl<'a> Glance<'a> {
@@ -41,7 +47,11 @@ impl<'a> Glance<'a> {
     /// # Errors
     /// They are no record.
     pub fn parse(bytes: &'a [u8]) -> Result<Glance<'a>> {
-        serde_json::from_slice(bytes).map_err(damaged)
+        let glance: Glance<'_> = super::document(bytes)?;
+        let texts =
+            [&glance.oci_version, &glance.id, &glance.waiting_name, &glance.bundle, &glance.rootfs, &glance.created];
+        super::complete(texts.map(|text| &**text))?;
+        Ok(glance)
     }
 
     /// What the container is doing now.
@@ -49,12 +59,16 @@ impl<'a> Glance<'a> {
     /// # Errors
     /// The freezer cannot be read.
     pub fn status(&self) -> Result<Status> {
-        status(self.init, self.creator, &self.waiting_name, || self.cgroup.frozen())
+        status(self.init, self.creator, &self.waiting_name, || self.frozen())
     }
-}
 
-pub(super) fn damaged(error: serde_json::Error) -> Error {
-    Error::system(format!("state.json is damaged: {error}"))
+    /// Whether its cgroup is frozen.
+    ///
+    /// # Errors
+    /// The freezer cannot be read.
+    pub fn frozen(&self) -> Result<bool> {
+        self.cgroup.frozen()
+    }
 }
 
 impl Store {

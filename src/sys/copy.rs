@@ -35,6 +35,7 @@ macro_rules! name {
 // the largest size that fits, which may overlap. `to` may lie within `from` as long as it begins before it: nothing is read
 // that was written before. The few copies above 512 bytes are left to `rep movsb`.
 global_asm!(
+    concat!(".pushsection .text.", name!(), ",\"ax\",@progbits"),
     concat!(".globl ", name!()),
     concat!(".type ", name!(), ", @function"),
     concat!(name!(), ":"),
@@ -82,6 +83,7 @@ global_asm!(
     "rep movsb",
     "ret",
     concat!(".size ", name!(), ", . - ", name!()),
+    ".popsection",
 );
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ pub use value::Value;
 
 use super::place::Scope;
 use crate::error::{Context, Error, Result};
+use crate::json::readable;
 use bus::Bus;
 use message::{Call, Message};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "/org/freedesktop/systemd1";
@@ -23,14 +24,16 @@ const MANAGER: &str = "/org/freedesktop/systemd1";
 pub type Property = (String, Value);
 
 /// A unit that is the container's, as its state keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Unit {
     /// Its name: `docker-ID.scope`.
     pub name: String,
     /// Whether it belongs to the user's systemd and not to the system's.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub user: bool,
 }
+
+readable! { Unit { name = "name", user = "user" } }
 
 fn manager_call<'a>(member: &'a str, body: Vec<Value>) -> Call<'a> {
     let interface = "org.freedesktop.systemd1.Manager";

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::tree::Tree;
 use crate::config::{parse, parse_process};
+use crate::json::tree::Tree;
 
 fn testdata(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/testdata").join(folder)

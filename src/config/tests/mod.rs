@@ -1,3 +1,2 @@
 mod agreement;
 mod syntax;
-pub(crate) mod tree;

@@ -4,9 +4,15 @@
 //! records, which keeps them at a few dozen bytes of code each.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::fault::{Read, Step};
 use super::reader::Reader;
+use crate::word::Word;
+
+/// A key that a record knows.
+pub(crate) type Name = Word<27>;
 
 /// A place that a JSON value can be read into.
 ///
@@ -18,9 +24,11 @@ pub(crate) trait Value<'a> {
 
 /// A JSON object with known keys.
 pub(crate) trait Record<'a> {
-    fn names(&self) -> &'static [&'static str];
+    fn names(&self) -> &'static [Name];
     /// The place for the value of `names()[index]`.
     fn place(&mut self, index: usize) -> Option<&mut dyn Value<'a>>;
+    /// Takes a key that it does not know, with the text of its value.
+    fn other(&mut self, _key: &str, _value: &'a [u8]) {}
 }
 
 pub(crate) fn read<'a>(record: &mut dyn Record<'a>, reader: &mut Reader<'a>) -> Read<()> {
@@ -35,10 +43,13 @@ pub(crate) fn read<'a>(record: &mut dyn Record<'a>, reader: &mut Reader<'a>) -> 
         let index = position(names, expected, &key);
         match index.and_then(|index| record.place(index).map(|place| (index, place))) {
             Some((index, place)) => {
-                place.read(reader).map_err(|fault| fault.inside(Step::Field(names[index])))?;
+                place.read(reader).map_err(|fault| fault.inside(Step::Field(names[index].as_str())))?;
                 expected = index + 1;
             }
-            None => reader.skip()?,
+            None => {
+                let value = reader.raw()?;
+                record.other(&key, value);
+            }
         }
     }
     Ok(())
@@ -46,10 +57,10 @@ pub(crate) fn read<'a>(record: &mut dyn Record<'a>, reader: &mut Reader<'a>) -> 
 
 /// The field that a key means: the exact name first, else the same letters in another case, as Go matches them. Writers
 /// keep the order of the fields, so the search starts at the one that is `expected`.
-fn position(names: &[&str], expected: usize, key: &str) -> Option<usize> {
+fn position(names: &[Name], expected: usize, key: &str) -> Option<usize> {
     let order = (expected..names.len()).chain(0..expected.min(names.len()));
     for index in order {
-        if names[index] == key {
+        if names[index].is(key) {
             return Some(index);
         }
     }
@@ -69,6 +80,37 @@ fn fold(letter: char) -> char {
     }
 }
 
+/// Makes a type a record: for each field its JSON name, and where the text of other keys' values is kept, if it is.
+macro_rules! readable {
+    ($name:ident $(<$life:lifetime>)? { $($field:ident = $json:literal),* $(,)? } $(others in $others:ident)?) => {
+        impl<'a> $crate::json::Record<'a> for $name $(<$life>)? {
+            fn names(&self) -> &'static [$crate::json::Name] {
+                const { &$crate::word::words([$($json),*]) }
+            }
+
+            fn place(&mut self, index: usize) -> Option<&mut dyn $crate::json::Value<'a>> {
+                #[allow(non_camel_case_types)]
+                enum Index { $($field),* }
+                match index {
+                    $( index if index == Index::$field as usize => Some(&mut self.$field), )*
+                    _ => None,
+                }
+            }
+
+            $(fn other(&mut self, key: &str, value: &'a [u8]) {
+                self.$others.insert(key.to_owned(), value.to_owned());
+            })?
+        }
+
+        impl<'a> $crate::json::Value<'a> for $name $(<$life>)? {
+            fn read(&mut self, reader: &mut $crate::json::Reader<'a>) -> $crate::json::Read<()> {
+                $crate::json::read(self, reader)
+            }
+        }
+    };
+}
+pub(crate) use readable;
+
 /// Declares records: for each field its Rust name, its type and its JSON name. Every field is an `Option`.
 macro_rules! records {
     ($( $(#[$meta:meta])* $name:ident $(<$life:lifetime>)? {
@@ -80,34 +122,12 @@ macro_rules! records {
             $( $(#[$field_meta])* pub $field: Option<$type>, )*
         }
 
-        impl<'a> $crate::config::record::Record<'a> for $name $(<$life>)? {
-            fn names(&self) -> &'static [&'static str] {
-                &[$($json),*]
-            }
-
-            fn place(&mut self, index: usize) -> Option<&mut dyn $crate::config::record::Value<'a>> {
-                #[allow(non_camel_case_types)]
-                enum Index { $($field),* }
-                match index {
-                    $( index if index == Index::$field as usize => Some(&mut self.$field), )*
-                    _ => None,
-                }
-            }
-        }
-
-        impl<'a> $crate::config::record::Value<'a> for $name $(<$life>)? {
-            fn read(
-                &mut self,
-                reader: &mut $crate::config::reader::Reader<'a>,
-            ) -> $crate::config::fault::Read<()> {
-                $crate::config::record::read(self, reader)
-            }
-        }
+        $crate::json::readable! { $name $(<$life>)? { $($field = $json),* } }
 
         #[cfg(test)]
-        impl$(<$life>)? $crate::config::tests::tree::Tree for $name $(<$life>)? {
+        impl$(<$life>)? $crate::json::tree::Tree for $name $(<$life>)? {
             fn tree(&self) -> serde_json::Value {
-                use $crate::config::tests::tree::{Tree, object};
+                use $crate::json::tree::{Tree, object};
                 object([$( ($json, self.$field.as_ref().map(Tree::tree)), )*])
             }
         }
@@ -188,6 +208,34 @@ impl<'a> Value<'a> for Cow<'a, str> {
     }
 }
 
+impl<'a> Value<'a> for String {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+        if let Some(string) = reader.string()? {
+            *self = string.into_owned();
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Value<'a> for PathBuf {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+        if let Some(string) = reader.string()? {
+            *self = string.into_owned().into();
+        }
+        Ok(())
+    }
+}
+
+/// As the list of pairs, without an order.
+impl<'a, T: Value<'a> + Default> Value<'a> for BTreeMap<String, T> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+        let mut pairs: Vec<(Cow<'a, str>, T)> = Vec::new();
+        pairs.read(reader)?;
+        self.extend(pairs.into_iter().map(|(key, value)| (key.into_owned(), value)));
+        Ok(())
+    }
+}
+
 impl<'a> Value<'a> for bool {
     fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
         if let Some(boolean) = reader.boolean()? {
@@ -201,7 +249,7 @@ macro_rules! integers {
     ($($type:ty)*) => {$(
         impl<'a> Value<'a> for $type {
             fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
-                if let Some(value) = reader.integer(<$type>::MIN.into(), <$type>::MAX.into())? {
+                if let Some(value) = reader.integer(<$type>::MIN as i128, <$type>::MAX as i128)? {
                     // The range was checked above.
                     *self = value as $type;
                 }
@@ -210,4 +258,4 @@ macro_rules! integers {
         }
     )*};
 }
-integers!(u16 u32 u64 i32 i64);
+integers!(u16 u32 u64 usize i32 i64);

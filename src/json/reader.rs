@@ -1,8 +1,8 @@
 //! A pull parser for JSON (RFC 8259) that borrows strings from the document wherever they hold no escape.
 //!
 //! It is written for one shape of use: a record asks for its next key and then reads the value as the type of that
-//! field, so no tree is built and no text is looked at twice. What it accepts is what Go's `encoding/json` accepts, since
-//! that is what wrote the document and what the callers have always had it read by: see [`super::parse`].
+//! field, so no tree is built and no text is looked at twice. What it accepts is what Go's `encoding/json` accepts: see
+//! [`super`].
 
 use std::borrow::Cow;
 
@@ -11,27 +11,35 @@ use super::fault::{Fault, Read};
 /// Nesting of values that no field takes. Known values nest ten deep at most, by their types.
 const MAX_DEPTH: usize = 1024;
 
-/// Which bytes stand for themselves in a string.
-static PLAIN: [bool; 256] = {
-    let mut plain = [true; 256];
-    let mut control = 0;
-    while control < 0x20 {
-        plain[control] = false;
-        control += 1;
+/// How many bytes stand for themselves in a string: up to a control character, a quotation mark or a backslash.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    // Sets the highest bit of each byte that is less than `limit`, up to 0x80: of the first one surely, and of none before it.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & (ONES * 0x80);
+    let (words, _) = bytes.as_chunks::<8>();
+    for (n, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let ends =
+            below(word, 0x20) | below(word ^ ONES * u64::from(b'"'), 1) | below(word ^ ONES * u64::from(b'\\'), 1);
+        if ends != 0 {
+            return 8 * n + ends.trailing_zeros() as usize / 8;
+        }
     }
-    plain[b'"' as usize] = false;
-    plain[b'\\' as usize] = false;
-    plain
-};
+    let rest = 8 * words.len();
+    let end = bytes[rest..].iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
+    end.map_or(bytes.len(), |at| rest + at)
+}
 
 pub(crate) struct Reader<'a> {
     text: &'a [u8],
+    /// The same, where it is UTF-8 from end to end: then no part of it has to be looked at again.
+    valid: Option<&'a str>,
     at: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+        Self { text, valid: str::from_utf8(text).ok(), at: 0 }
     }
 
     /// The next byte that is not white space, without taking it.
@@ -205,11 +213,9 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let plain = self.plain();
         if self.text.get(self.at) == Some(&b'"') {
+            let text = self.valid.and_then(|valid| valid.get(start..self.at));
             self.at += 1;
-            return Ok(match str::from_utf8(plain) {
-                Ok(text) => Cow::Borrowed(text),
-                Err(_) => String::from_utf8_lossy(plain),
-            });
+            return Ok(text.map_or_else(|| String::from_utf8_lossy(plain), Cow::Borrowed));
         }
         let mut bytes = self.text[start..self.at].to_vec();
         loop {
@@ -231,13 +237,10 @@ impl<'a> Reader<'a> {
 
     /// Takes the bytes of a string up to its end, an escape or a control character.
     fn plain(&mut self) -> &'a [u8] {
-        let start = self.at;
-        while let Some(&byte) = self.text.get(self.at)
-            && PLAIN[usize::from(byte)]
-        {
-            self.at += 1;
-        }
-        &self.text[start..self.at]
+        let rest = &self.text[self.at..];
+        let (plain, _) = rest.split_at(plain(rest));
+        self.at += plain.len();
+        plain
     }
 
     fn escape(&mut self, bytes: &mut Vec<u8>) -> Read<()> {
@@ -287,8 +290,16 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
+    /// Takes the text of one value of any type.
+    pub(crate) fn raw(&mut self) -> Read<&'a [u8]> {
+        self.peek();
+        let start = self.at;
+        self.skip()?;
+        Ok(&self.text[start..self.at])
+    }
+
     /// Passes over one value of any type. It must still be good JSON.
-    pub(crate) fn skip(&mut self) -> Read<()> {
+    fn skip(&mut self) -> Read<()> {
         // One bit for each open bracket: set for an object. A recursion would let the document choose the stack's depth.
         let mut objects = [0_u64; MAX_DEPTH / 64];
         let mut depth = 0;
@@ -369,5 +380,29 @@ fn excerpt(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(40) {
         None => Cow::Borrowed(text),
         Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_string_is_plain_up_to_its_first_other_byte() {
+        let slowly =
+            |bytes: &[u8]| bytes.iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\').unwrap_or(bytes.len());
+        for length in 0..40 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    // Behind it all kinds of bytes, of which a borrow could make another one.
+                    let mut bytes: Vec<u8> =
+                        (0..length as u8).map(|n| if n % 3 == 0 { 0x80 } else { 0x21 + n }).collect();
+                    bytes[at] = byte;
+                    assert_eq!(plain(&bytes), slowly(&bytes), "{bytes:?}");
+                    bytes[at..].iter_mut().step_by(2).for_each(|other| *other = byte);
+                    assert_eq!(plain(&bytes), slowly(&bytes), "{bytes:?}");
+                }
+            }
+        }
     }
 }
