@@ -149,7 +149,12 @@ fn inode(path: &str) -> Option<u64> {
 /// Asked once: a runtime does not change its cgroup namespace.
 fn in_first_cgroup_namespace() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| inode("/proc/self/ns/cgroup") == Some(FIRST_CGROUP_NAMESPACE))
+    *ANSWER.get_or_init(|| is_first_cgroup_namespace("/proc/self/ns/cgroup"))
+}
+
+/// Whether a file in procfs, or a bind mount of one, is the first cgroup namespace.
+pub fn is_first_cgroup_namespace(path: &str) -> bool {
+    inode(path) == Some(FIRST_CGROUP_NAMESPACE)
 }
 
 fn directory_name(controllers: &[String]) -> String {

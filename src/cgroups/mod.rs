@@ -47,7 +47,7 @@ pub use branch::Branch;
 pub use cgroup::{Cgroup, Glance, Record};
 pub use devices::{Rule, Type};
 pub use join::Joiner;
-pub use layout::{Hierarchy, Layout, Mode};
+pub use layout::{Hierarchy, Layout, Mode, is_first_cgroup_namespace};
 pub use limits::Limits;
 pub use oom::{Oom, OomEvents};
 pub use place::{Place, Scope};

@@ -7,8 +7,13 @@ use super::layout::Layout;
 /// What is shown at the container's /sys/fs/cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum View {
-    /// cgroup v2: this directory of the host.
-    Unified(String),
+    /// cgroup v2.
+    Unified {
+        /// Where the host has mounted it.
+        mount: String,
+        /// The container's directory on the host.
+        directory: String,
+    },
     /// cgroup v1 (and, in a hybrid layout, the unified hierarchy): these directories.
     Legacy(Vec<Seen>),
 }
@@ -47,7 +52,7 @@ impl Cgroup {
 
 fn view(branches: &[Branch]) -> View {
     match branches {
-        [only] if only.is_unified() => View::Unified(only.directory()),
+        [only] if only.is_unified() => View::Unified { mount: only.mount.clone(), directory: only.directory() },
         branches => View::Legacy(branches.iter().map(seen).collect()),
     }
 }
@@ -94,6 +99,7 @@ mod tests {
 
     #[test]
     fn a_unified_cgroup_alone_is_the_whole_view() {
-        assert_eq!(view(&[branch(&[], "/sys/fs/cgroup")]), View::Unified("/sys/fs/cgroup/c".into()));
+        let whole = View::Unified { mount: "/sys/fs/cgroup".into(), directory: "/sys/fs/cgroup/c".into() };
+        assert_eq!(view(&[branch(&[], "/sys/fs/cgroup")]), whole);
     }
 }

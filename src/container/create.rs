@@ -327,9 +327,20 @@ fn build(
 fn view(cgroup: &Cgroup, namespaces: &Namespaces, user: User) -> Result<CgroupView> {
     let namespace = namespaces.has(Ns::Cgroup);
     let fresh = matches!(namespaces.place(Ns::Cgroup), Place::New);
-    let same = fresh && user == User::Stays && namespaces::in_first_user_namespace();
+    let privileged = user == User::Stays && namespaces::in_first_user_namespace();
+    let same = fresh && privileged;
+    let shared = match namespaces.place(Ns::Cgroup) {
+        Place::Runtime => true,
+        Place::New => false,
+        Place::Join(path) => cgroups::is_first_cgroup_namespace(path),
+    };
     Ok(match cgroup.view()? {
-        cgroups::View::Unified(path) => CgroupView { unified: Some(path.into()), namespace, ..CgroupView::default() },
+        cgroups::View::Unified { mount, directory } => CgroupView {
+            unified: Some(directory.into()),
+            tree: (shared && privileged).then(|| mount.into()),
+            namespace,
+            ..CgroupView::default()
+        },
         cgroups::View::Legacy(list) => CgroupView {
             hierarchies: list
                 .into_iter()
@@ -342,9 +353,9 @@ fn view(cgroup: &Cgroup, namespaces: &Namespaces, user: User) -> Result<CgroupVi
                     parameters: seen.options.split(',').filter(|o| *o != "none").map(str::to_owned).collect(),
                 })
                 .collect(),
-            unified: None,
             namespace,
             same,
+            ..CgroupView::default()
         },
     })
 }

@@ -20,7 +20,7 @@ fn plain(bytes: &[u8]) -> usize {
     for (n, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
         let ends =
-            below(word, 0x20) | below(word ^ ONES * u64::from(b'"'), 1) | below(word ^ ONES * u64::from(b'\\'), 1);
+            below(word, 0x20) | below(word ^ (ONES * u64::from(b'"')), 1) | below(word ^ (ONES * u64::from(b'\\')), 1);
         if ends != 0 {
             return 8 * n + ends.trailing_zeros() as usize / 8;
         }

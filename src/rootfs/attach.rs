@@ -85,6 +85,10 @@ impl Built<'_> {
     fn attach(&mut self, mount: &Mount, prepared: Option<OwnedFd>, cgroups: &CgroupView) -> Result<()> {
         match &mount.kind {
             Kind::Bind { source, .. } => self.bind(mount, source, prepared),
+            Kind::Filesystem { kind, .. } if kind == "cgroup2" && cgroups.tree.is_some() => {
+                let (place, _) = self.place(mount, Create::Directory)?;
+                cgroup::mount(mount, &place, cgroups, self.rootfs.label.as_deref())
+            }
             Kind::Filesystem { kind, source } => self.filesystem(mount, kind, source, prepared),
             Kind::Cgroup => {
                 let (place, _) = self.place(mount, Create::Directory)?;

@@ -11,7 +11,7 @@ use crate::sys::mount::{self, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE};
 use crate::sys::{file, fs};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The container's cgroups, as a mount of type `cgroup` is to show them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub struct CgroupView {
     pub hierarchies: Vec<Hierarchy>,
     /// The container's directory in the tree of version 2, where the host has that alone.
     pub unified: Option<PathBuf>,
+    /// Where the host has mounted the tree of version 2, where the container is in the host's cgroup namespace. It is bound from
+    /// there: in the first cgroup namespace a new mount sets the options that all mounts of the tree have in common
+    /// (`nsdelegate`, `memory_recursiveprot`) to its own, and so takes them from the host, and waits until the kernel has done it.
+    pub tree: Option<PathBuf>,
     /// Whether the process is in a cgroup namespace of the container's own by the time of [`super::Rootfs::build`].
     pub namespace: bool,
     /// Whether the directories are what a mount in that namespace would show, and may be mounted as anybody likes: the
@@ -43,20 +47,32 @@ pub struct Hierarchy {
 pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<()> {
     if let Some(parameter) = mount.options.data.first() {
         let at = format!("mounts[{}].options[{}]", mount.index, parameter.option);
-        return Err(Error::config(at, format!("{:?} is no option of a cgroup mount", parameter.key)));
+        let what = format!("{:?} is no option of a cgroup mount", parameter.key);
+        let hint = "without a cgroup namespace of its own the container would set it for the host";
+        let error = Error::config(at, what);
+        return Err(if view.tree.is_some() { error.hint(hint) } else { error });
     }
-    match &view.unified {
-        Some(directory) => {
+    match (&view.tree, &view.unified) {
+        (Some(tree), _) => bind(tree, mount, place),
+        (None, Some(directory)) => {
             let tree = unified(mount, directory)?;
             put(&tree, place, attributes::of(&mount.options))
         }
-        None => separate(mount, place, view, label),
+        (None, None) => separate(mount, place, view, label),
     }
+}
+
+/// The host's tree, as a new mount would show it.
+fn bind(tree: &Path, mount: &Mount, place: &Handle) -> Result<()> {
+    let tree = mount::open_tree(file::CWD, tree.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
+    let mut changes = attributes::of(&mount.options);
+    attributes::as_of_new_mount(&mut changes);
+    put(&tree, place, changes)
 }
 
 /// A mount of version 2; where that is not allowed (no cgroup namespace that the user namespace owns), the container's own
 /// directory alone, as the rest is not the container's to change (CVE-2023-25809).
-fn unified(mount: &Mount, directory: &std::path::Path) -> Result<OwnedFd> {
+fn unified(mount: &Mount, directory: &Path) -> Result<OwnedFd> {
     let options = Options { superblock: mount.options.superblock.clone(), ..Options::default() };
     let new = New { kind: "cgroup2", source: "cgroup", options: &options, label: None, extra: None, context: None };
     match new.make(false) {

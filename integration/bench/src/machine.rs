@@ -18,19 +18,21 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 pub(crate) struct Machine {
     /// The mounted v1 hierarchies; none on v2.
     pub(crate) hierarchies: Vec<PathBuf>,
-    /// The tree of a machine that has only v2.
+    /// The tree of a machine that has only v2, or where only that is looked at.
     pub(crate) unified: Option<PathBuf>,
     hidden: bool,
+    /// Whether the controllers are v1's, which nobody sees.
+    bare: bool,
     states: PathBuf,
 }
 
 impl Machine {
-    /// Goes into a mount namespace of its own, in which no unified tree stands beside v1 (crun refuses such a machine) and the
-    /// state roots are in memory, below `states`, as /run is.
+    /// Goes into a mount namespace of its own, in which no unified tree stands beside v1 (crun refuses such a machine), or
+    /// where `only_unified`, nothing but that tree, and the state roots are in memory, below `states`, as /run is.
     ///
     /// # Errors
     /// There are no rights for it, or no cgroups.
-    pub(crate) fn enter(states: &Path) -> Result<Self> {
+    pub(crate) fn enter(states: &Path, only_unified: bool) -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNS).context("a mount namespace (root is needed)")?;
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
         nix::sys::prctl::set_child_subreaper(true)?;
@@ -38,6 +40,11 @@ impl Machine {
         mount(Some("tmpfs"), states, Some("tmpfs"), MsFlags::empty(), None::<&str>)
             .context("a tmpfs for the states")?;
         let root = Path::new(CGROUPS);
+        let bare = only_unified && !root.join("cgroup.controllers").exists();
+        if bare {
+            while umount2(root, MntFlags::MNT_DETACH).is_ok() {}
+            mount(Some("cgroup2"), root, Some("cgroup2"), MsFlags::empty(), None::<&str>).context("cgroup v2")?;
+        }
         let unified = root.join("cgroup.controllers").exists().then(|| root.to_owned());
         let beside = root.join("unified");
         let hidden = beside.join("cgroup.procs").exists();
@@ -53,7 +60,7 @@ impl Machine {
         if hierarchies.is_empty() && unified.is_none() {
             bail!("no cgroups are mounted below {CGROUPS}");
         }
-        let machine = Self { hierarchies, unified, hidden, states: states.to_owned() };
+        let machine = Self { hierarchies, unified, hidden, bare, states: states.to_owned() };
         machine.make_parents()?;
         Ok(machine)
     }
@@ -97,6 +104,7 @@ impl Machine {
         let model =
             info.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("").trim_start_matches([' ', '\t', ':']);
         let cgroups = match (&self.unified, self.hidden) {
+            (Some(_), _) if self.bare => "cgroup v2 without controllers, v1's hierarchies hidden from all".into(),
             (Some(_), _) => "cgroup v2".into(),
             (None, hidden) => {
                 let note = if hidden { ", the unified tree hidden from all" } else { "" };

@@ -28,12 +28,15 @@ fn main() -> Result<()> {
         return Ok(());
     };
     let work = native::Work::make(request.programs.as_deref())?;
-    let machine = machine::Machine::enter(&work.dir.join("state"))?;
+    let machine = machine::Machine::enter(&work.dir.join("state"), request.unified)?;
     let mut bench = suite::Bench::new(&request, &machine, &work)?;
     for scenario in [Scenario::Plain, Scenario::Limits, Scenario::Seccomp, Scenario::Mounts] {
         if request.sets(scenario.word()) {
             bench.scenario(scenario).with_context(|| scenario.title())?;
         }
+    }
+    if request.sets("warm") {
+        bench.warm().context("without pauses")?;
     }
     if request.sets("parallel") {
         bench.parallel().context("several at a time")?;

@@ -10,7 +10,10 @@ usage: bench [OPTION]...
   --runtime NAME[=PATH]   a runtime to measure (repeated; default: orlop, runc and crun)
   --only WORD,...         operations: run, busybox, lifecycle (create, start, delete), force (delete of what runs), exec,
                           state, kill, list, version
-  --scenario WORD,...     plain, limits, seccomp, mounts, parallel, existing, memory, steps (default: all; with --only: plain)
+  --scenario WORD,...     plain, limits, seccomp, mounts, warm, parallel, existing, memory, steps (default: all; with --only:
+                          plain)
+  --view v2               on a machine with v1, only its unified tree; it has no controllers there, so `limits` and
+                          `memory` cannot be measured, and are not by default
   --rounds N              how often each is run (default: 30)
   --gap MS                pause before each measurement, in which the kernel clears away the last container (default: 20)
   --existing N,...        how many containers there are in the scenario `existing` (default: 0,100,1000)
@@ -27,6 +30,8 @@ pub(crate) struct Request {
     scenarios: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) gap: Duration,
+    /// Whether all see cgroup v2 alone, where there is v1 too.
+    pub(crate) unified: bool,
     pub(crate) existing: Vec<usize>,
     pub(crate) programs: Option<PathBuf>,
     pub(crate) csv: Option<PathBuf>,
@@ -42,7 +47,9 @@ pub(crate) struct Runtime {
 }
 
 const OPERATIONS: &[&str] = &["run", "busybox", "lifecycle", "force", "exec", "state", "kill", "list", "version"];
-const SCENARIOS: &[&str] = &["plain", "limits", "seccomp", "mounts", "parallel", "existing", "memory", "steps"];
+const SCENARIOS: &[&str] = &["plain", "limits", "seccomp", "mounts", "warm", "parallel", "existing", "memory", "steps"];
+/// What needs controllers.
+const LIMITED: &[&str] = &["limits", "memory"];
 
 impl Request {
     /// Reads the words of the command line; None where help is asked for.
@@ -56,6 +63,7 @@ impl Request {
             scenarios: Vec::new(),
             rounds: 30,
             gap: Duration::from_millis(20),
+            unified: false,
             existing: vec![0, 100, 1000],
             programs: None,
             csv: None,
@@ -71,6 +79,10 @@ impl Request {
                 "--scenario" => request.scenarios.extend(chosen(&value()?, SCENARIOS)?),
                 "--rounds" => request.rounds = value()?.parse().context("--rounds")?,
                 "--gap" => request.gap = Duration::from_millis(value()?.parse().context("--gap")?),
+                "--view" => match value()?.as_str() {
+                    "v2" => request.unified = true,
+                    other => bail!("--view: {other:?} is not v2"),
+                },
                 "--existing" => request.existing = numbers(&value()?).context("--existing")?,
                 "--programs" => request.programs = Some(value()?.into()),
                 "--csv" => request.csv = Some(value()?.into()),
@@ -85,7 +97,8 @@ impl Request {
         }
         if request.scenarios.is_empty() {
             let all = if request.only.is_empty() { SCENARIOS } else { &["plain"] };
-            request.scenarios = all.iter().map(ToString::to_string).collect();
+            let possible = all.iter().filter(|scenario| !request.unified || !LIMITED.contains(scenario));
+            request.scenarios = possible.map(ToString::to_string).collect();
         }
         Ok(Some(request))
     }

@@ -8,6 +8,18 @@ use crate::native::Work;
 use crate::request::Request;
 use crate::subject::{BUSYBOX, Subject, TINY, WAITS, floor};
 use anyhow::Result;
+use std::time::Duration;
+
+/// What a short command is: the word that asks for it, its label, its words.
+type Short = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// The commands that make no process. The signal is one that changes nothing.
+const SHORT: &[Short] = &[
+    ("state", &["state"], &["state", "box"]),
+    ("kill", &["kill"], &["kill", "box", "WINCH"]),
+    ("list", &["list of one"], &["list"]),
+    ("version", &["--version"], &["--version"]),
+];
 
 /// Everything that a measurement needs.
 #[derive(Debug)]
@@ -63,10 +75,41 @@ impl<'a> Bench<'a> {
                 lines.push(Line::one("floor without cgroups", label, words(None, program)));
             }
         }
+        if scenario == Scenario::Plain {
+            lines.extend(self.floor_of_short());
+        }
         for subject in &self.subjects {
             self.of_subject(subject, scenario, &mut lines)?;
         }
         Ok(lines)
+    }
+
+    /// The operations that only look, or send a signal, without the pauses, in which a processor goes to sleep.
+    pub(crate) fn warm(&mut self) -> Result<()> {
+        let mut lines = self.floor_of_short();
+        for subject in &self.subjects {
+            self.short(subject, &mut lines);
+        }
+        let resident = self.residents(Scenario::Plain)?;
+        let outcome = self.rounds_after("without pauses", &lines, Duration::ZERO);
+        for subject in resident {
+            subject.call(&["delete", "--force", "box"])?;
+        }
+        reap();
+        outcome
+    }
+
+    /// A process that ends at once: a command that asks the kernel for nothing.
+    fn floor_of_short(&self) -> Vec<Line> {
+        let wanted = SHORT.iter().filter(|(operation, ..)| self.request.wants(operation));
+        let words = vec![self.work.dir.join("payload").display().to_string()];
+        wanted.map(|(_, labels, _)| Line { subject: FLOOR.into(), labels, words: words.clone(), clean: None }).collect()
+    }
+
+    fn short(&self, subject: &Subject, lines: &mut Vec<Line>) {
+        for (_, labels, words) in SHORT.iter().filter(|(operation, ..)| self.request.wants(operation)) {
+            lines.push(Line { subject: subject.name.clone(), labels, words: subject.words(words), clean: None });
+        }
     }
 
     fn of_subject(&self, subject: &Subject, scenario: Scenario, lines: &mut Vec<Line>) -> Result<()> {
@@ -104,27 +147,18 @@ impl<'a> Bench<'a> {
             add(&["exec"], &[&["exec", "box", "/tiny"]]);
         }
         // The rest depends on the bundle in nothing.
-        if scenario != Scenario::Plain {
-            return Ok(());
-        }
-        if wants("state") {
-            add(&["state"], &[&["state", "box"]]);
-        }
-        if wants("kill") {
-            // A signal that changes nothing.
-            add(&["kill"], &[&["kill", "box", "WINCH"]]);
-        }
-        if wants("list") {
-            add(&["list of one"], &[&["list"]]);
-        }
-        if wants("version") {
-            add(&["--version"], &[&["--version"]]);
+        if scenario == Scenario::Plain {
+            self.short(subject, lines);
         }
         Ok(())
     }
 
     /// Each line in each round; a round begins with another one each time. The first round warms up and is not counted.
     pub(crate) fn rounds(&mut self, scenario: &str, lines: &[Line]) -> Result<()> {
+        self.rounds_after(scenario, lines, self.request.gap)
+    }
+
+    fn rounds_after(&mut self, scenario: &str, lines: &[Line], pause: Duration) -> Result<()> {
         for line in lines {
             for label in line.labels.iter().filter(|label| !label.is_empty()) {
                 self.figures.begin(scenario, label, &line.subject);
@@ -136,7 +170,7 @@ impl<'a> Bench<'a> {
                 if let Some(subject) = &line.clean {
                     subject.forget_filters();
                 }
-                std::thread::sleep(self.request.gap);
+                std::thread::sleep(pause);
                 let samples = self.gauge.measure(&line.words)?;
                 if round > 0 {
                     line.count(&samples, scenario, &mut self.figures);

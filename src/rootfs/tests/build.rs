@@ -273,9 +273,7 @@ fn cgroup_hierarchies_stand_in_a_tmpfs_with_their_links() {
                 directory: "/mnt/bundle/cg/cpu,cpuacct".into(),
                 parameters: vec!["cpu".into(), "cpuacct".into()],
             }],
-            unified: None,
-            namespace: false,
-            same: false,
+            ..CgroupView::default()
         };
         let mount = r#"{"destination":"/sys/fs/cgroup","type":"cgroup","source":"cgroup","options":["ro","nosuid"]}"#;
         let rootfs = parsed(mount, "").unwrap();
