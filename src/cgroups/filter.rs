@@ -3,9 +3,12 @@
 //! It goes through the rules from the last to the first with the set of what is asked for (`r`, `w`, `m`). A rule that
 //! denies any of it ends with no; a rule that allows a part takes it out of the set, and an empty set ends with yes.
 //! What no rule speaks of is denied.
+//!
+//! The kernel's look at a program takes a few microseconds for each instruction, at every `create`: so rules that stand
+//! together and all allow, or all deny, are sorted (their order says nothing), and what they have in common is asked once.
 
 use super::devices::{EVERYTHING, MKNOD, READ, Rule, Type, WRITE};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::sys::bpf::{self, Instruction, Name};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -18,6 +21,7 @@ const AND: u8 = 0x54;
 const SHIFT_RIGHT: u8 = 0x74;
 const MOVE: u8 = 0xb7;
 const JUMP: u8 = 0x05;
+const JUMP_IF_EQUAL: u8 = 0x16;
 const JUMP_UNLESS_EQUAL: u8 = 0x56;
 const JUMP_IF_ANY: u8 = 0x46;
 const EXIT: u8 = 0x95;
@@ -31,53 +35,146 @@ const MINOR: u8 = 5;
 const ACCESS: u8 = 3;
 
 /// The program of the rules.
-pub fn program(rules: &[Rule]) -> Vec<Instruction> {
-    // struct bpf_cgroup_dev_ctx: access and type in one word, the major, the minor.
-    let mut program = vec![
+///
+/// # Errors
+/// There are more rules than a jump is wide: about ten thousand.
+pub fn program(rules: &[Rule]) -> Result<Vec<Instruction>> {
+    // struct bpf_cgroup_dev_ctx: access and type in one word, the major, the minor. The answer is yes until it is no.
+    let begin = vec![
         load(TYPE, 0),
         immediate(AND, TYPE, 0xffff),
         load(ACCESS, 0),
         immediate(SHIFT_RIGHT, ACCESS, 16),
         load(MAJOR, 4),
         load(MINOR, 8),
+        immediate(MOVE, ANSWER, 1),
     ];
-    for rule in rules.iter().rev() {
-        if rule.kind == Type::All && rule.major.or(rule.minor).is_none() && rule.access == EVERYTHING {
-            // Whatever came before it says nothing any more.
-            program.extend(answer(rule.allow));
-            return program;
+    let mut writer = Writer { program: begin, ..Writer::default() };
+    let everything =
+        |rule: &Rule| rule.kind == Type::All && rule.major.or(rule.minor).is_none() && rule.access == EVERYTHING;
+    // Whatever came before a rule for everything says nothing any more.
+    let last = rules.iter().rposition(everything);
+    let mut otherwise = last.is_some_and(|at| rules[at].allow);
+    let rest = &rules[last.map_or(0, |at| at + 1)..];
+    for alike in rest.chunk_by(|one, other| one.allow == other.allow).rev() {
+        let mut alike = alike.to_vec();
+        alike.sort_unstable_by_key(|rule| (rule.kind as u8, rule.major, rule.minor));
+        if writer.group(&alike, &[by_type, by_major, by_minor]) {
+            otherwise = true;
+            break;
         }
-        program.extend(block(rule));
     }
-    program.extend(answer(false));
-    program
+    writer.end(otherwise)
 }
 
-/// The instructions of one rule; where it does not match they end behind themselves.
-fn block(rule: &Rule) -> Vec<Instruction> {
-    let mut conditions = Vec::new();
+/// A register and what it has to hold for a rule to match; none where anything will do.
+type Condition = fn(&Rule) -> Option<(u8, u32)>;
+
+fn by_type(rule: &Rule) -> Option<(u8, u32)> {
     match rule.kind {
-        Type::All => {}
-        Type::Block => conditions.push((TYPE, 1)),
-        Type::Char => conditions.push((TYPE, 2)),
+        Type::All => None,
+        Type::Block => Some((TYPE, 1)),
+        Type::Char => Some((TYPE, 2)),
     }
-    conditions.extend(rule.major.map(|n| (MAJOR, n)));
-    conditions.extend(rule.minor.map(|n| (MINOR, n)));
-    let bits = kernel_bits(rule.access);
-    let [yes, exit] = answer(rule.allow);
-    let tail = if rule.allow {
-        let keep = i32::from(!bits & 7);
-        vec![immediate(AND, ACCESS, keep), jump(JUMP_UNLESS_EQUAL, ACCESS, 0, 2), yes, exit]
-    } else {
-        vec![jump(JUMP_IF_ANY, ACCESS, bits.into(), 1), jump(JUMP, 0, 0, 2), yes, exit]
-    };
-    let length = conditions.len() + tail.len();
-    let mut block = Vec::with_capacity(length);
-    for (n, (register, value)) in conditions.into_iter().enumerate() {
-        block.push(jump(JUMP_UNLESS_EQUAL, register, value as i32, (length - n - 1) as i16));
+}
+
+fn by_major(rule: &Rule) -> Option<(u8, u32)> {
+    rule.major.map(|major| (MAJOR, major))
+}
+
+fn by_minor(rule: &Rule) -> Option<(u8, u32)> {
+    rule.minor.map(|minor| (MINOR, minor))
+}
+
+/// A program, and the jumps in it that lead to its ends.
+#[derive(Default)]
+struct Writer {
+    program: Vec<Instruction>,
+    to_yes: Vec<usize>,
+    to_no: Vec<usize>,
+}
+
+impl Writer {
+    /// Rules that all allow, or all deny, sorted by these conditions. Says whether nothing can come after them: they allow
+    /// everything without a condition, and the last instruction is a jump that is always taken.
+    fn group(&mut self, rules: &[Rule], conditions: &[Condition]) -> bool {
+        let Some((condition, finer)) = conditions.split_first() else { return self.effect(rules) };
+        for alike in rules.chunk_by(|one, other| condition(one) == condition(other)) {
+            match condition(&alike[0]) {
+                // The others of the group ask for more, and are never asked.
+                None if self.group(alike, finer) => return true,
+                None => {}
+                Some((register, value)) => {
+                    // Where nothing more is asked and all is allowed, the jump is the answer, also for those that ask for more.
+                    let bare = alike.iter().take_while(|rule| finer.iter().all(|finer| finer(rule).is_none()));
+                    if is_whole(bare) {
+                        self.to_yes.push(self.program.len());
+                        self.program.push(jump(JUMP_IF_EQUAL, register, value as i32, 0));
+                        continue;
+                    }
+                    let from = self.program.len();
+                    self.program.push(jump(JUMP_UNLESS_EQUAL, register, value as i32, 0));
+                    self.group(alike, finer);
+                    self.lead_here(&[from]);
+                }
+            }
+        }
+        false
     }
-    block.extend(tail);
-    block
+
+    /// What rules do whose conditions are met.
+    fn effect(&mut self, rules: &[Rule]) -> bool {
+        let bits = kernel_bits(rules.iter().fold(0, |all, rule| all | rule.access));
+        if is_whole(rules.iter()) {
+            self.to_yes.push(self.program.len());
+            self.program.push(jump(JUMP, 0, 0, 0));
+            return true;
+        }
+        if rules[0].allow {
+            self.program.push(immediate(AND, ACCESS, i32::from(!bits & 7)));
+            self.to_yes.push(self.program.len());
+            self.program.push(jump(JUMP_IF_EQUAL, ACCESS, 0, 0));
+        } else {
+            self.to_no.push(self.program.len());
+            self.program.push(jump(JUMP_IF_ANY, ACCESS, bits.into(), 0));
+        }
+        false
+    }
+
+    /// The end that what no rule speaks of comes to, and the other one, if something leads to it.
+    fn end(mut self, yes: bool) -> Result<Vec<Instruction>> {
+        let (to_yes, to_no) = (std::mem::take(&mut self.to_yes), std::mem::take(&mut self.to_no));
+        let exit = immediate(EXIT, 0, 0);
+        if yes {
+            self.lead_here(&to_yes);
+            self.program.push(exit);
+        }
+        if !yes || !to_no.is_empty() {
+            self.lead_here(&to_no);
+            self.program.push(immediate(MOVE, ANSWER, 0));
+            if !yes {
+                self.lead_here(&to_yes);
+            }
+            self.program.push(exit);
+        }
+        if self.program.len() > i16::MAX as usize {
+            return Err(Error::system("there are more rules than a device filter can have"));
+        }
+        Ok(self.program)
+    }
+
+    /// Makes jumps lead to the next instruction.
+    fn lead_here(&mut self, jumps: &[usize]) {
+        for from in jumps {
+            // Where that is too far the program is refused.
+            self.program[*from].offset = (self.program.len() - from - 1) as i16;
+        }
+    }
+}
+
+/// Whether rules that have the same conditions together allow everything.
+fn is_whole<'a>(rules: impl Iterator<Item = &'a Rule>) -> bool {
+    rules.filter(|rule| rule.allow).fold(0, |all, rule| all | rule.access) == EVERYTHING
 }
 
 /// BPF_DEVCG_ACC_*: mknod is 1, read 2, write 4.
@@ -97,17 +194,13 @@ fn jump(code: u8, register: u8, value: i32, distance: i16) -> Instruction {
     Instruction { code, registers: register, offset: distance, immediate: value }
 }
 
-fn answer(yes: bool) -> [Instruction; 2] {
-    [immediate(MOVE, ANSWER, yes.into()), immediate(EXIT, 0, 0)]
-}
-
 /// Puts the rules into force for the cgroup of a directory, in the place of earlier ones of ours: at no moment are
 /// there none, and filters of others stay.
 ///
 /// # Errors
 /// The kernel refuses the program (EPERM without rights over the first user namespace).
 pub fn enforce(directory: &OwnedFd, rules: &[Rule]) -> Result<()> {
-    let program = bpf::load_device_filter(&program(rules), NAME).at("device filter")?;
+    let program = bpf::load_device_filter(&program(rules)?, NAME).at("device filter")?;
     let ours = bpf::device_filters(directory)?.into_iter().find(|(_, name)| name == NAME);
     bpf::attach_device_filter(directory, program.as_fd(), ours.as_ref().map(|(fd, _)| fd)).at("device filter")
 }
@@ -134,13 +227,33 @@ mod tests {
                 SHIFT_RIGHT => registers[register] >>= i.immediate,
                 MOVE => registers[register] = i.immediate as u32,
                 JUMP => at += distance,
+                JUMP_IF_EQUAL if registers[register] == i.immediate as u32 => at += distance,
                 JUMP_UNLESS_EQUAL if registers[register] != i.immediate as u32 => at += distance,
                 JUMP_IF_ANY if registers[register] & i.immediate as u32 != 0 => at += distance,
-                JUMP_UNLESS_EQUAL | JUMP_IF_ANY => {}
+                JUMP_IF_EQUAL | JUMP_UNLESS_EQUAL | JUMP_IF_ANY => {}
                 EXIT => return registers[0] == 1,
                 other => panic!("unknown operation {other:#x}"),
             }
         }
+    }
+
+    /// The kernel refuses a program with an instruction that nothing leads to, or a jump out of it.
+    fn is_all_reached(program: &[Instruction]) -> bool {
+        let mut reached = vec![false; program.len()];
+        let mut next = vec![0];
+        while let Some(at) = next.pop() {
+            if !std::mem::replace(&mut reached[at], true) {
+                let i = program[at];
+                let target = at + 1 + i.offset as usize;
+                match i.code {
+                    JUMP => next.push(target),
+                    JUMP_IF_EQUAL | JUMP_UNLESS_EQUAL | JUMP_IF_ANY => next.extend([at + 1, target]),
+                    EXIT => {}
+                    _ => next.push(at + 1),
+                }
+            }
+        }
+        reached.iter().all(|reached| *reached)
     }
 
     /// What the rules mean, said without a program: for each access by itself the last rule that matches counts.
@@ -165,17 +278,22 @@ mod tests {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (state >> 33) % below
         };
-        for _ in 0..2000 {
-            let rules: Vec<Rule> = (0..next(6))
+        let may_load = bpf::load_device_filter(&program(&[]).unwrap(), NAME).is_ok();
+        for round in 0..20_000 {
+            let rules: Vec<Rule> = (0..next(if round % 2 == 0 { 6 } else { 20 }))
                 .map(|_| Rule {
                     allow: next(2) == 0,
                     kind: [Type::All, Type::Block, Type::Char][next(3) as usize],
                     major: [None, Some(1), Some(u32::MAX)][next(3) as usize],
                     minor: [None, Some(3), Some(5)][next(3) as usize],
-                    access: next(7) as u8 + 1,
+                    access: if next(2) == 0 { EVERYTHING } else { next(7) as u8 + 1 },
                 })
                 .collect();
-            let program = program(&rules);
+            let program = program(&rules).unwrap();
+            assert!(is_all_reached(&program), "{rules:?}: {program:?}");
+            if round < 300 && may_load {
+                bpf::load_device_filter(&program, NAME).unwrap_or_else(|e| panic!("{e}: {rules:?}: {program:?}"));
+            }
             for kind in [Type::Block, Type::Char] {
                 for (major, minor) in [(1, 3), (1, 5), (u32::MAX, 3), (2, 2)] {
                     for access in 1..=EVERYTHING {
@@ -190,7 +308,7 @@ mod tests {
 
     #[test]
     fn the_default_rules_allow_null_and_no_disk() {
-        let program = program(&defaults());
+        let program = program(&defaults()).unwrap();
         assert!(run(&program, Type::Char, 1, 3, READ | WRITE));
         assert!(run(&program, Type::Block, 8, 0, MKNOD));
         assert!(!run(&program, Type::Block, 8, 0, READ));
@@ -199,6 +317,21 @@ mod tests {
     #[test]
     fn rules_before_one_for_everything_cost_nothing() {
         let all = Rule { allow: true, kind: Type::All, major: None, minor: None, access: EVERYTHING };
-        assert_eq!(program(&[defaults(), vec![all]].concat()).len(), 8);
+        assert_eq!(program(&[defaults(), vec![all]].concat()).unwrap().len(), 8);
+    }
+
+    #[test]
+    fn what_rules_have_in_common_is_asked_once() {
+        let nothing = Rule { allow: false, kind: Type::All, major: None, minor: None, access: EVERYTHING };
+        let program = program(&[vec![nothing], defaults()].concat()).unwrap();
+        assert!(program.len() <= 30, "{} instructions", program.len());
+    }
+
+    #[test]
+    fn more_rules_than_a_jump_is_wide_are_refused() {
+        let rule = |n| Rule { allow: true, kind: Type::Char, major: Some(n), minor: Some(n), access: READ };
+        let rules: Vec<Rule> = (0..20_000).map(rule).collect();
+        assert!(program(&rules).unwrap_err().to_string().contains("more rules"));
+        assert!(program(&rules[..5000]).is_ok());
     }
 }

@@ -54,6 +54,12 @@ pub(crate) fn write(work: &Work, scenario: Scenario, cgroup: &str, program: &[&s
     let dir = work.dir.join("bundles").join(cgroup);
     fs::create_dir_all(&dir)?;
     let mut config = plain(work, cgroup, program);
+    // As in what `runc spec` writes where there is version 2.
+    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+        && let Some(namespaces) = config["linux"]["namespaces"].as_array_mut()
+    {
+        namespaces.push(json!({"type": "cgroup"}));
+    }
     match scenario {
         Scenario::Plain => {}
         Scenario::Limits => config["linux"]["resources"] = limits(),

@@ -287,6 +287,38 @@ fn cgroup_hierarchies_stand_in_a_tmpfs_with_their_links() {
 }
 
 #[test]
+fn the_hosts_tree_of_version_2_is_bound_as_a_new_mount_would_be() {
+    in_namespace(|| {
+        fs::create_dir_all("/mnt/bundle/tree/init.scope").unwrap();
+        let tmpfs =
+            calls::Mount { source: Some("x"), kind: Some("tmpfs"), flags: libc::MS_NOEXEC, ..Default::default() };
+        calls::mount("/mnt/bundle/tree", &tmpfs).unwrap();
+        fs::create_dir_all("/mnt/bundle/tree/init.scope/c").unwrap();
+        let view = CgroupView {
+            unified: Some("/mnt/bundle/tree/init.scope/c".into()),
+            tree: Some("/mnt/bundle/tree".into()),
+            ..CgroupView::default()
+        };
+        for kind in ["cgroup", "cgroup2"] {
+            let mount = |option: &str| {
+                format!(
+                    r#"{{"destination":"/sys/fs/{kind}","type":"{kind}","source":"cgroup","options":["ro","nosuid"{option}]}}"#
+                )
+            };
+            let refused = parsed(&mount(r#","nsdelegate""#), "").unwrap();
+            let error = built_with(&refused, Sources::ByChild, &view).unwrap_err().to_string();
+            assert!(error.contains("mounts[0].options[2]"), "{error}");
+            assert!(error.contains("a cgroup namespace of its own"), "{error}");
+            let rootfs = parsed(&mount(""), "").unwrap();
+            built_with(&rootfs, Sources::ByChild, &view).unwrap();
+            assert!(Path::new(&format!("sys/fs/{kind}/init.scope/c")).exists());
+            let [own, _, kind, _] = mount_at(&format!("/mnt/bundle/rootfs/sys/fs/{kind}")).unwrap();
+            assert!(own.starts_with("ro,nosuid") && !own.contains("noexec") && kind == "tmpfs", "{own}");
+        }
+    });
+}
+
+#[test]
 fn a_file_where_a_directory_is_bound_is_an_error_that_engines_know() {
     in_namespace(|| {
         fs::write("/mnt/bundle/rootfs/x", "").unwrap();
