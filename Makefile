@@ -123,9 +123,9 @@ bench: ## compare orlop's speed with runc's, crun's and the kernel's floor (BENC
 	$(CARGO) run --locked -q -p bench -- --markdown out/results/bench.md --csv out/results/bench.csv --svg out/results/bench.svg $(BENCH)
 	$(if $(findstring --only,$(BENCH))$(findstring --scenario,$(BENCH)),,$(CARGO) run --locked -q --release -p bench --bin bench-filter | tee -a out/results/bench.md)
 
-performance: ## measure everything and write docs/performance.md anew, on a machine that does nothing else
-	@$(MAKE) --no-print-directory bench BENCH="$(BENCH)"
-	@integration/performance
+performance: ## measure everything and write docs/performance.md anew (VIEW=v2: docs/performance-v2.md), on a machine that does nothing else
+	@$(MAKE) --no-print-directory bench BENCH="$(if $(VIEW),--view $(VIEW)) $(BENCH)"
+	@integration/performance $(VIEW)
 
 lint: ## formatting, clippy, the floors test, a check for aarch64
 	@integration/prerequisites --optional build
