@@ -196,6 +196,21 @@ fn status(
 }
 
 impl Record {
+    /// What the bytes of a state.json say.
+    ///
+    /// # Errors
+    /// They are no record.
+    pub fn parse(bytes: &[u8]) -> Result<Record> {
+        let record: Record = document(bytes)?;
+        let texts =
+            [&record.oci_version, &record.id, &record.waiting_name, &record.bundle, &record.rootfs, &record.created];
+        complete(texts.map(|text| &**text), [record.init, record.creator])?;
+        if !record.cgroup.is_whole() {
+            return Err(damaged("it does not say where a cgroup is"));
+        }
+        Ok(record)
+    }
+
     fn to_json(&self) -> Result<Vec<u8>> {
         let internal = |e: serde_json::Error| Error::internal(e.to_string());
         let mut bytes = serde_json::to_vec(self).map_err(internal)?;
@@ -296,7 +311,7 @@ impl Store {
     /// `container does not exist`; a state.json that cannot be read.
     pub fn read(&self, id: &str) -> Result<Record> {
         let path = self.file(id);
-        parse(&read_state(&path)?).with(|| format!("{path:?}"))
+        Record::parse(&read_state(&path)?).with(|| format!("{path:?}"))
     }
 
     /// The copy of config.json that `create` took.
@@ -342,17 +357,15 @@ fn damaged(what: impl Display) -> Error {
     Error::system(format!("state.json is damaged: {what}"))
 }
 
-/// Of what every record says nothing is missing.
-fn complete(texts: [&str; 6]) -> Result<()> {
-    if texts.contains(&"") { Err(damaged("it does not say what every record says")) } else { Ok(()) }
-}
-
-fn parse(bytes: &[u8]) -> Result<Record> {
-    let record: Record = document(bytes)?;
-    let texts =
-        [&record.oci_version, &record.id, &record.waiting_name, &record.bundle, &record.rootfs, &record.created];
-    complete(texts.map(|text| &**text))?;
-    Ok(record)
+/// Of what every record says nothing is missing, and the processes that it names are some.
+fn complete(texts: [&str; 6], processes: [Option<ProcessId>; 2]) -> Result<()> {
+    if texts.contains(&"") {
+        return Err(damaged("it does not say what every record says"));
+    }
+    if processes.into_iter().flatten().any(|process| process.pid <= 0 || process.start == 0) {
+        return Err(damaged("it does not say which process it means"));
+    }
+    Ok(())
 }
 
 /// The directory of a container, open and locked.
@@ -413,7 +426,7 @@ impl Entry {
     /// The record, None where none was kept.
     pub fn record(&self) -> Result<Option<Record>> {
         match file::open_at(&self.directory, "state.json", libc::O_RDONLY | libc::O_NOFOLLOW, 0) {
-            Ok(fd) => parse(&file::read_to_end(fd, LARGEST)?).map(Some),
+            Ok(fd) => Record::parse(&file::read_to_end(fd, LARGEST)?).map(Some),
             Err(e) if e.is(libc::ENOENT) => Ok(None),
             Err(e) => Err(e.into()),
         }
@@ -500,7 +513,7 @@ mod tests {
     #[test]
     fn a_record_keeps_what_it_does_not_know() {
         let json = r#"{"ociVersion":"1.3.0","id":"x","waitingName":"w","bundle":"/b","rootfs":"/r","created":"t","owner":0,"cgroup":{"branches":[]},"newer": [1], "a \"b\"" :{"c": null } }"#;
-        let record = parse(json.as_bytes()).unwrap();
+        let record = Record::parse(json.as_bytes()).unwrap();
         assert_eq!(
             record.unknown,
             BTreeMap::from([("newer".into(), b"[1]".into()), ("a \"b\"".into(), b"{\"c\": null }".into())])
@@ -510,7 +523,7 @@ mod tests {
             serde_json::from_slice::<serde_json::Value>(&written).unwrap()["a \"b\""],
             serde_json::json!({"c": null})
         );
-        assert_eq!(parse(&written).unwrap(), record);
+        assert_eq!(Record::parse(&written).unwrap(), record);
     }
 
     #[test]
@@ -529,7 +542,7 @@ mod tests {
                     "bundle":"/b \"q\" \u00e9","rootfs":"/r","created":"t","owner":7,"annotations":{{"a\n":"b"}},
                     "cgroup":{cgroup},"newer":[1]}}"#
             );
-            let (record, glance) = (parse(json.as_bytes()).unwrap(), Glance::parse(json.as_bytes()).unwrap());
+            let (record, glance) = (Record::parse(json.as_bytes()).unwrap(), Glance::parse(json.as_bytes()).unwrap());
             assert_eq!(glance.status().unwrap(), record.status().unwrap(), "{cgroup}");
             assert_eq!(record.status().unwrap() == Status::Stopped, start != me.start);
             assert_eq!(glance.init, record.init);
@@ -541,6 +554,31 @@ mod tests {
             assert_eq!((glance.owner, glance.annotations), (record.owner, kept));
         }
         assert!(Glance::parse(b"{").unwrap_err().to_string().contains("state.json is damaged"));
+    }
+
+    #[test]
+    fn a_record_that_does_not_say_what_it_means_is_damaged() {
+        let whole = |init: &str, cgroup: &str| {
+            format!(
+                r#"{{"ociVersion":"1.3.0","id":"x","init":{init},"waitingName":"w","bundle":"/b","rootfs":"/r","created":"t",
+                    "owner":0,"cgroup":{cgroup}}}"#
+            )
+        };
+        let process = r#"{"pid":7,"start":9}"#;
+        assert!(Record::parse(whole(process, r#"{"path":"/x","hierarchies":["cpu"]}"#).as_bytes()).is_ok());
+        for init in ["{}", r#"{"pid":7}"#, r#"{"pid":-1,"start":9}"#] {
+            assert!(Record::parse(whole(init, "{}").as_bytes()).is_err(), "{init}");
+            assert!(Glance::parse(whole(init, "{}").as_bytes()).is_err(), "{init}");
+        }
+        for cgroup in
+            [r#"{"hierarchies":["cpu"]}"#, r#"{"branches":[{"mount":"/m"}]}"#, r#"{"branches":[{"path":"/x"}]}"#]
+        {
+            assert!(Record::parse(whole(process, cgroup).as_bytes()).is_err(), "{cgroup}");
+        }
+        for missing in ["ociVersion", "id", "waitingName", "bundle", "rootfs", "created"] {
+            let json = whole(process, "{}").replace(missing, "other");
+            assert!(Record::parse(json.as_bytes()).is_err() && Glance::parse(json.as_bytes()).is_err(), "{missing}");
+        }
     }
 
     #[test]

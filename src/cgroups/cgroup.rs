@@ -83,6 +83,11 @@ impl BranchGlance<'_> {
 }
 
 impl Record {
+    /// Whether each branch says where it is.
+    pub fn is_whole(&self) -> bool {
+        self.branches.iter().all(|branch| branch.mount.starts_with('/') && branch.path.starts_with('/'))
+    }
+
     /// Whether all lie where distributions mount the hierarchies, at the path of `first`.
     fn is_standard(&self, first: &Branch) -> bool {
         let alone = self.branches.len() == 1;

@@ -37,7 +37,8 @@ const ACCESS: u8 = 3;
 /// The program of the rules.
 ///
 /// # Errors
-/// There are more rules than a jump is wide: about ten thousand.
+/// There are more rules than a jump is wide: about ten thousand. The kernel refuses some of a few hundred rules, and any of
+/// two thousand, whose devices are all different (E2BIG).
 pub fn program(rules: &[Rule]) -> Result<Vec<Instruction>> {
     // struct bpf_cgroup_dev_ctx: access and type in one word, the major, the minor. The answer is yes until it is no.
     let begin = vec![

@@ -3,6 +3,7 @@
 use super::membership::{Membership, Mount, locate, read_text};
 use crate::error::{Error, Result};
 use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC, magic_of};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
@@ -149,12 +150,15 @@ fn inode(path: &str) -> Option<u64> {
 /// Asked once: a runtime does not change its cgroup namespace.
 fn in_first_cgroup_namespace() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| is_first_cgroup_namespace("/proc/self/ns/cgroup"))
+    *ANSWER.get_or_init(|| inode("/proc/self/ns/cgroup") == Some(FIRST_CGROUP_NAMESPACE))
 }
 
-/// Whether a file in procfs, or a bind mount of one, is the first cgroup namespace.
-pub fn is_first_cgroup_namespace(path: &str) -> bool {
-    inode(path) == Some(FIRST_CGROUP_NAMESPACE)
+/// Whether an open namespace is the machine's first cgroup namespace.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn is_first_cgroup_namespace(namespace: impl AsFd) -> crate::sys::Result<bool> {
+    Ok(crate::sys::namespace::identity(namespace)?.1 == FIRST_CGROUP_NAMESPACE)
 }
 
 fn directory_name(controllers: &[String]) -> String {

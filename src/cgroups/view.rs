@@ -29,6 +29,8 @@ pub struct Seen {
     pub options: String,
     /// The container's directory on the host.
     pub path: String,
+    /// Where the host has mounted the hierarchy.
+    pub mount: String,
 }
 
 impl Cgroup {
@@ -70,7 +72,7 @@ fn seen(branch: &Branch) -> Seen {
     // The directory is called as on the host, where programs look for it by the host's /proc/cgroups.
     let name = if mounted.is_empty() || aliases.is_empty() { name } else { mounted.to_owned() };
     let aliases = aliases.into_iter().filter(|alias| *alias != name).collect();
-    Seen { name, aliases, options: options.join(","), path: branch.directory() }
+    Seen { name, aliases, options: options.join(","), path: branch.directory(), mount: branch.mount.clone() }
 }
 
 #[cfg(test)]

@@ -281,7 +281,7 @@ fn build(
     log::step("open what is to be mounted");
     let plan = &mut parts.plan;
     plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), born_in_cgroup);
-    let view = view(&cgroup, &plan.namespaces, plan.recipe.user)?;
+    let view = view(&cgroup, plan)?;
     let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
     let shows_or_fills = (view.namespace && !view.same) || rootfs.is_of_cgroups();
     if !plan.hooks.is_empty() || shows_or_fills || plan.program.is_none() {
@@ -324,24 +324,26 @@ fn build(
     })
 }
 
-fn view(cgroup: &Cgroup, namespaces: &Namespaces, user: User) -> Result<CgroupView> {
-    let namespace = namespaces.has(Ns::Cgroup);
-    let fresh = matches!(namespaces.place(Ns::Cgroup), Place::New);
-    let privileged = user == User::Stays && namespaces::in_first_user_namespace();
+fn view(cgroup: &Cgroup, plan: &Plan) -> Result<CgroupView> {
+    let namespace = plan.namespaces.has(Ns::Cgroup);
+    let fresh = matches!(plan.namespaces.place(Ns::Cgroup), Place::New);
+    let privileged = plan.recipe.user == User::Stays && namespaces::in_first_user_namespace();
     let same = fresh && privileged;
-    let shared = match namespaces.place(Ns::Cgroup) {
-        Place::Runtime => true,
-        Place::New => false,
-        Place::Join(path) => cgroups::is_first_cgroup_namespace(path),
+    let shared = match plan.joined.fd(Ns::Cgroup) {
+        Some(joined) => cgroups::is_first_cgroup_namespace(joined)?,
+        None => !fresh,
     };
+    let tree = |mount: String| (shared && privileged).then(|| mount.into());
     Ok(match cgroup.view()? {
         cgroups::View::Unified { mount, directory } => CgroupView {
             unified: Some(directory.into()),
-            tree: (shared && privileged).then(|| mount.into()),
+            shared,
+            tree: tree(mount),
             namespace,
             ..CgroupView::default()
         },
         cgroups::View::Legacy(list) => CgroupView {
+            tree: list.iter().find(|seen| seen.options.is_empty()).and_then(|seen| tree(seen.mount.clone())),
             hierarchies: list
                 .into_iter()
                 // Beside v1 the unified hierarchy has no controllers; containers look for v1 alone there.
@@ -353,9 +355,10 @@ fn view(cgroup: &Cgroup, namespaces: &Namespaces, user: User) -> Result<CgroupVi
                     parameters: seen.options.split(',').filter(|o| *o != "none").map(str::to_owned).collect(),
                 })
                 .collect(),
+            unified: None,
+            shared,
             namespace,
             same,
-            ..CgroupView::default()
         },
     })
 }

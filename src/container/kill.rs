@@ -3,7 +3,7 @@
 use super::Context;
 use super::request::KillRequest;
 use crate::error::{Context as _, Error, Result};
-use crate::state::{Glance, ProcessId, Store};
+use crate::state::{Glance, ProcessId, Record, Store};
 use crate::sys::process;
 
 /// `kill`: a signal for the container's first process, or for all of them.
@@ -15,9 +15,10 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
     let id = request.id.as_str();
     let bytes = store.bytes(id)?;
     let container = Glance::parse(&bytes).with(|| format!("{:?}", store.file(id)))?;
+    let record = || Record::parse(&bytes).with(|| format!("{:?}", store.file(id)));
     let signal = request.signal.number();
     if request.all {
-        let cgroup = store.read(id)?.cgroup();
+        let cgroup = record()?.cgroup();
         if !cgroup.branches().is_empty() {
             return cgroup.kill_all(signal);
         }
@@ -31,7 +32,7 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
     }?;
     // A frozen process takes its death only when it is thawed.
     if signal == libc::SIGKILL && container.frozen().unwrap_or(false) {
-        store.read(id)?.cgroup().thaw()?;
+        record()?.cgroup().thaw()?;
     }
     Ok(())
 }

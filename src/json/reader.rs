@@ -35,11 +35,13 @@ pub(crate) struct Reader<'a> {
     /// The same, where it is UTF-8 from end to end: then no part of it has to be looked at again.
     valid: Option<&'a str>,
     at: usize,
+    /// How often entries of objects were looked at again, together.
+    repeated: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { text, valid: str::from_utf8(text).ok(), at: 0 }
+        Self { text, valid: str::from_utf8(text).ok(), at: 0, repeated: 0 }
     }
 
     /// The next byte that is not white space, without taking it.
@@ -57,6 +59,16 @@ impl<'a> Reader<'a> {
         let found = self.peek() == Some(wanted);
         self.at += usize::from(found);
         found
+    }
+
+    /// Counts entries that are looked at again. A document in which an object stands again and again would else take time in
+    /// the square of its length.
+    pub(crate) fn repeat(&mut self, entries: usize) -> Read<()> {
+        self.repeated += entries;
+        if self.repeated > self.text.len() {
+            return Err(self.unexpected("an object that is not repeated so often"));
+        }
+        Ok(())
     }
 
     /// Nothing but white space may follow the document's one value.

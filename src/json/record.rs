@@ -166,16 +166,19 @@ impl<'a, T: Value<'a> + Default> Value<'a> for Vec<(Cow<'a, str>, T)> {
         if !reader.object()? {
             return Ok(());
         }
-        let mut first = true;
-        while let Some(key) = reader.key(first)? {
-            first = false;
+        let before = self.len();
+        while let Some(key) = reader.key(self.len() == before)? {
             let mut value = T::default();
             if let Err(fault) = value.read(reader) {
                 return Err(fault.inside(Step::Key(key.into_owned())));
             }
             self.push((key, value));
         }
-        keep_last(self);
+        if self.len() > before {
+            // An object that is said again is added to the one before, and all of that is looked at again.
+            reader.repeat(before)?;
+            keep_last(self);
+        }
         Ok(())
     }
 }

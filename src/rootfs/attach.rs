@@ -5,7 +5,7 @@ use super::attributes::{self, Change};
 use super::cgroup::{self, CgroupView};
 use super::copy;
 use super::device;
-use super::filesystem::{New, reconfigure};
+use super::filesystem::{New, PROC_SUPER_MAGIC, reconfigure};
 use super::mask::{self, DevNull};
 use super::mount::{Kind, Mount, is_allowed_in_proc};
 use super::options::Propagation;
@@ -19,8 +19,6 @@ use crate::sys::{Errno, Failure, file, fs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// A root filesystem that stands, with all that is mounted in it.
 #[derive(Debug)]
@@ -85,9 +83,9 @@ impl Built<'_> {
     fn attach(&mut self, mount: &Mount, prepared: Option<OwnedFd>, cgroups: &CgroupView) -> Result<()> {
         match &mount.kind {
             Kind::Bind { source, .. } => self.bind(mount, source, prepared),
-            Kind::Filesystem { kind, .. } if kind == "cgroup2" && cgroups.tree.is_some() => {
+            Kind::Filesystem { kind, .. } if kind == "cgroup2" && cgroups.shared => {
                 let (place, _) = self.place(mount, Create::Directory)?;
-                cgroup::mount(mount, &place, cgroups, self.rootfs.label.as_deref())
+                cgroup::version_2(mount, &place, cgroups)
             }
             Kind::Filesystem { kind, source } => self.filesystem(mount, kind, source, prepared),
             Kind::Cgroup => {
@@ -96,7 +94,7 @@ impl Built<'_> {
             }
             Kind::Remount => {
                 let place = self.root.find(&mount.destination)?;
-                reconfigure(&place, &mount.options)?;
+                reconfigure(&place, mount)?;
                 attributes::apply_attached(&place, attributes::of(&mount.options))
             }
         }
@@ -140,6 +138,9 @@ impl Built<'_> {
     }
 
     fn filesystem(&mut self, mount: &Mount, kind: &str, source: &str, context: Option<OwnedFd>) -> Result<()> {
+        if kind == "cgroup2" {
+            cgroup::refuse_flags(mount)?;
+        }
         let of_kernel = kind == "proc" || kind == "sysfs";
         let (place, existed) = match of_kernel {
             true => (self.ordinary_directory(mount, kind)?, true),

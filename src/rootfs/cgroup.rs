@@ -7,6 +7,7 @@ use super::mount::Mount;
 use super::options::{Attributes, Options, Parameter};
 use crate::error::{Context, Error, Result};
 use crate::path::Handle;
+use crate::sys::cgroup::CGROUP2_MAGIC;
 use crate::sys::mount::{self, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE};
 use crate::sys::{file, fs};
 use std::os::fd::OwnedFd;
@@ -20,9 +21,12 @@ pub struct CgroupView {
     pub hierarchies: Vec<Hierarchy>,
     /// The container's directory in the tree of version 2, where the host has that alone.
     pub unified: Option<PathBuf>,
-    /// Where the host has mounted the tree of version 2, where the container is in the host's cgroup namespace. It is bound from
-    /// there: in the first cgroup namespace a new mount sets the options that all mounts of the tree have in common
-    /// (`nsdelegate`, `memory_recursiveprot`) to its own, and so takes them from the host, and waits until the kernel has done it.
+    /// Whether the process is in the runtime's cgroup namespace, or in the machine's first one.
+    pub shared: bool,
+    /// Where the host has mounted the tree of version 2, where a container that shares the namespace has the rights for a mount
+    /// of it. It is bound from there: in the first cgroup namespace a new mount sets the options that all mounts of the tree
+    /// have in common (`nsdelegate`, `memory_recursiveprot`) to its own, and so takes them from the host, and waits until the
+    /// kernel has done it.
     pub tree: Option<PathBuf>,
     /// Whether the process is in a cgroup namespace of the container's own by the time of [`super::Rootfs::build`].
     pub namespace: bool,
@@ -44,36 +48,65 @@ pub struct Hierarchy {
     pub parameters: Vec<String>,
 }
 
+/// A mount of type `cgroup`.
 pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<()> {
-    if let Some(parameter) = mount.options.data.first() {
-        let at = format!("mounts[{}].options[{}]", mount.index, parameter.option);
-        let what = format!("{:?} is no option of a cgroup mount", parameter.key);
-        let hint = "without a cgroup namespace of its own the container would set it for the host";
-        let error = Error::config(at, what);
-        return Err(if view.tree.is_some() { error.hint(hint) } else { error });
+    match &view.unified {
+        Some(_) => version_2(mount, place, view),
+        None => {
+            refuse_options(mount, view)?;
+            separate(mount, place, view, label)
+        }
     }
+}
+
+/// A mount of type `cgroup`, or one of type `cgroup2` in the host's cgroup namespace, where there is version 2 to be shown.
+pub(crate) fn version_2(mount: &Mount, place: &Handle, view: &CgroupView) -> Result<()> {
+    refuse_options(mount, view)?;
     match (&view.tree, &view.unified) {
         (Some(tree), _) => bind(tree, mount, place),
-        (None, Some(directory)) => {
-            let tree = unified(mount, directory)?;
-            put(&tree, place, attributes::of(&mount.options))
+        (None, Some(directory)) => put(&unified(directory)?, place, attributes::of(&mount.options)),
+        (None, None) => Err(Error::config(format!("mounts[{}].type", mount.index), "the host has no cgroup2 mounted")
+            .hint("give the container a cgroup namespace")),
+    }
+}
+
+/// Options of the filesystem are those of the host's mounts too.
+fn refuse_options(mount: &Mount, view: &CgroupView) -> Result<()> {
+    refuse_flags(mount)?;
+    let Some(parameter) = mount.options.data.first() else { return Ok(()) };
+    let at = format!("mounts[{}].options[{}]", mount.index, parameter.option);
+    let error = Error::config(at, format!("{:?} is no option of a cgroup mount", parameter.key));
+    let hint = "without a cgroup namespace of its own the container would set it for the host";
+    Err(if view.shared { error.hint(hint) } else { error })
+}
+
+/// Flags that all mounts of the filesystem have in common, also those in other cgroup namespaces.
+pub(crate) fn refuse_flags(mount: &Mount) -> Result<()> {
+    match mount.options.superblock.iter().find(|flag| ["sync", "dirsync", "lazytime", "mand"].contains(flag)) {
+        None => Ok(()),
+        Some(flag) => {
+            let what = format!("{flag:?} would be an option of the host's cgroup mounts too");
+            Err(Error::config(format!("mounts[{}].options", mount.index), what))
         }
-        (None, None) => separate(mount, place, view, label),
     }
 }
 
 /// The host's tree, as a new mount would show it.
 fn bind(tree: &Path, mount: &Mount, place: &Handle) -> Result<()> {
-    let tree = mount::open_tree(file::CWD, tree.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
+    let clone = mount::open_tree(file::CWD, tree.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
+    // In a joined mount namespace something else may stand there.
+    if fs::filesystem_magic(&clone)? != CGROUP2_MAGIC {
+        return Err(Error::system(format!("{} is no cgroup2 in this mount namespace", tree.display())));
+    }
     let mut changes = attributes::of(&mount.options);
     attributes::as_of_new_mount(&mut changes);
-    put(&tree, place, changes)
+    put(&clone, place, changes)
 }
 
 /// A mount of version 2; where that is not allowed (no cgroup namespace that the user namespace owns), the container's own
 /// directory alone, as the rest is not the container's to change (CVE-2023-25809).
-fn unified(mount: &Mount, directory: &Path) -> Result<OwnedFd> {
-    let options = Options { superblock: mount.options.superblock.clone(), ..Options::default() };
+fn unified(directory: &Path) -> Result<OwnedFd> {
+    let options = Options::default();
     let new = New { kind: "cgroup2", source: "cgroup", options: &options, label: None, extra: None, context: None };
     match new.make(false) {
         Err(e) if e.errno() == libc::EPERM || e.errno() == libc::EBUSY => {

@@ -1,8 +1,10 @@
 //! New filesystems: made detached, with their parameters and attributes, before they are attached.
 
+use super::mount::Mount;
 use super::options::{Attributes, Bind, Options, Parameter};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::path::Handle;
+use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC};
 use crate::sys::fs;
 use crate::sys::mount::{self, MOUNT_ATTR_ATIME, MOUNT_ATTR_RDONLY};
 use std::os::fd::OwnedFd;
@@ -130,20 +132,39 @@ fn old_flag(name: &str) -> libc::c_ulong {
     }
 }
 
-/// Changes the filesystem that is mounted at `mounted`, as far as the options say something of it.
-pub(crate) fn reconfigure(mounted: &Handle, options: &Options) -> Result<()> {
+/// The magic numbers of filesystems of which the host's mounts are others, or may be: what is said of them is said of the host's.
+/// To be read-only is then the mount's alone.
+const OF_HOST: [i64; 5] = [CGROUP_MAGIC, CGROUP2_MAGIC, SYSFS_MAGIC, MQUEUE_MAGIC, PROC_SUPER_MAGIC];
+const SYSFS_MAGIC: i64 = 0x6265_6572;
+const MQUEUE_MAGIC: i64 = 0x1980_0202;
+/// The magic number of procfs.
+pub(crate) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// Changes the filesystem that is mounted at `mounted`, as far as the options of a remount say something of it.
+pub(crate) fn reconfigure(mounted: &Handle, remount: &Mount) -> Result<()> {
+    let options = &remount.options;
     let of_filesystem = !options.superblock.is_empty() || !options.data.is_empty() || options.legacy_flags != 0;
     let read_only = options.attributes.set & MOUNT_ATTR_RDONLY != 0;
     let writable = options.attributes.clear & MOUNT_ATTR_RDONLY != 0;
     if options.bind != Bind::No || !(of_filesystem || read_only || writable) {
         return Ok(());
     }
+    let magic = fs::filesystem_magic(mounted)?;
+    let of_host = OF_HOST.contains(&magic);
+    if of_host && !of_filesystem {
+        return Ok(());
+    }
+    // Those of a procfs, such as hidepid, are of its pid namespace.
+    if of_host && magic != PROC_SUPER_MAGIC {
+        let at = format!("mounts[{}].options", remount.index);
+        return Err(Error::config(at, "a remount with options of the filesystem would set them for the host too"));
+    }
     if options.legacy_flags != 0 {
         let flags = libc::MS_REMOUNT | options.legacy_flags | fs::mount_flags(mounted)? & 0xf;
         super::attributes::mount_by_number(mounted, &mount::Mount { flags, ..Default::default() })?;
     }
     let context = mount::fspick(mounted)?;
-    if read_only || writable {
+    if (read_only || writable) && !of_host {
         mount::fsconfig_flag(&context, if read_only { "ro" } else { "rw" })?;
     }
     for flag in &options.superblock {

@@ -50,7 +50,7 @@ impl<'a> Glance<'a> {
         let glance: Glance<'_> = super::document(bytes)?;
         let texts =
             [&glance.oci_version, &glance.id, &glance.waiting_name, &glance.bundle, &glance.rootfs, &glance.created];
-        super::complete(texts.map(|text| &**text))?;
+        super::complete(texts.map(|text| &**text), [glance.init, glance.creator])?;
         Ok(glance)
     }
 

@@ -42,8 +42,14 @@ impl Machine {
         let root = Path::new(CGROUPS);
         let bare = only_unified && !root.join("cgroup.controllers").exists();
         if bare {
+            // Not a new mount, which would set the options of the host's.
+            let aside = states.join("unified");
+            fs::create_dir_all(&aside)?;
+            mount(Some(&root.join("unified")), &aside, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+                .context("unified")?;
             while umount2(root, MntFlags::MNT_DETACH).is_ok() {}
-            mount(Some("cgroup2"), root, Some("cgroup2"), MsFlags::empty(), None::<&str>).context("cgroup v2")?;
+            mount(Some(&aside), root, None::<&str>, MsFlags::MS_MOVE, None::<&str>).context("cgroup v2")?;
+            fs::remove_dir(&aside)?;
         }
         let unified = root.join("cgroup.controllers").exists().then(|| root.to_owned());
         let beside = root.join("unified");

@@ -189,3 +189,14 @@ fn what_is_json_is_what_serde_json_takes_for_it() {
     }
     assert!(good > 300 && bad > 1000, "{good} {bad}");
 }
+
+#[test]
+fn an_object_that_stands_again_and_again_takes_no_time_in_the_square() {
+    let many = |count: usize| (0..count).map(|n| format!("\"k{n}\":\"\"")).collect::<Vec<_>>().join(",");
+    let again = |times: usize| {
+        format!("{{\"annotations\":{{{}}}{}}}", many(1000), ",\"annotations\":{\"a\":\"\"}".repeat(times))
+    };
+    assert_eq!(parse(&again(3)).unwrap().annotations.unwrap().len(), 1001);
+    assert!(refused(&again(1000)).contains("an object that is not repeated so often"));
+    assert!(parse(&format!("{{{}\"a\":1}}", "\"annotations\":{},".repeat(20_000))).is_ok());
+}

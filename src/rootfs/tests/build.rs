@@ -1,6 +1,7 @@
 //! What a config becomes.
 
 use super::*;
+use crate::sys::cgroup::{CGROUP2_MAGIC, magic_of};
 use std::fs;
 
 #[test]
@@ -288,33 +289,57 @@ fn cgroup_hierarchies_stand_in_a_tmpfs_with_their_links() {
 
 #[test]
 fn the_hosts_tree_of_version_2_is_bound_as_a_new_mount_would_be() {
+    let is_tree = |path: &&str| magic_of(path).is_ok_and(|magic| magic == CGROUP2_MAGIC);
+    let Some(tree) = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(is_tree) else { return };
     in_namespace(|| {
-        fs::create_dir_all("/mnt/bundle/tree/init.scope").unwrap();
-        let tmpfs =
-            calls::Mount { source: Some("x"), kind: Some("tmpfs"), flags: libc::MS_NOEXEC, ..Default::default() };
-        calls::mount("/mnt/bundle/tree", &tmpfs).unwrap();
-        fs::create_dir_all("/mnt/bundle/tree/init.scope/c").unwrap();
-        let view = CgroupView {
-            unified: Some("/mnt/bundle/tree/init.scope/c".into()),
-            tree: Some("/mnt/bundle/tree".into()),
-            ..CgroupView::default()
-        };
-        for kind in ["cgroup", "cgroup2"] {
+        let place = || Some("/mnt/bundle".into());
+        let shared = CgroupView { shared: true, tree: Some(tree.into()), ..CgroupView::default() };
+        let elsewhere = CgroupView { tree: place(), ..shared.clone() };
+        let alone = CgroupView { unified: place(), ..shared.clone() };
+        for (kind, view) in [("cgroup", &alone), ("cgroup2", &alone), ("cgroup2", &shared)] {
             let mount = |option: &str| {
-                format!(
-                    r#"{{"destination":"/sys/fs/{kind}","type":"{kind}","source":"cgroup","options":["ro","nosuid"{option}]}}"#
-                )
+                let to = format!("/sys/fs/{kind}");
+                let json = format!(
+                    r#"{{"destination":"{to}","type":"{kind}","source":"x","options":["ro","nosuid"{option}]}}"#
+                );
+                parsed(&json, "").unwrap()
             };
-            let refused = parsed(&mount(r#","nsdelegate""#), "").unwrap();
-            let error = built_with(&refused, Sources::ByChild, &view).unwrap_err().to_string();
+            let refused = |option: &str, view: &CgroupView| {
+                built_with(&mount(option), Sources::ByChild, view).unwrap_err().to_string()
+            };
+            let error = refused(r#","nsdelegate""#, view);
             assert!(error.contains("mounts[0].options[2]"), "{error}");
             assert!(error.contains("a cgroup namespace of its own"), "{error}");
-            let rootfs = parsed(&mount(""), "").unwrap();
-            built_with(&rootfs, Sources::ByChild, &view).unwrap();
-            assert!(Path::new(&format!("sys/fs/{kind}/init.scope/c")).exists());
-            let [own, _, kind, _] = mount_at(&format!("/mnt/bundle/rootfs/sys/fs/{kind}")).unwrap();
-            assert!(own.starts_with("ro,nosuid") && !own.contains("noexec") && kind == "tmpfs", "{own}");
+            let error = refused(r#","sync""#, view);
+            assert!(error.contains("mounts[0].options: \"sync\""), "{error}");
+            built_with(&mount(""), Sources::ByChild, view).unwrap();
+            assert!(Path::new(&format!("sys/fs/{kind}/cgroup.procs")).exists());
+            let [own, _, is, _] = mount_at(&format!("/mnt/bundle/rootfs/sys/fs/{kind}")).unwrap();
+            assert!(own.starts_with("ro,nosuid") && !own.contains("noexec") && is == "cgroup2", "{own} {is}");
         }
+        let json = r#"{"destination":"/x","type":"cgroup2","source":"x"}"#;
+        let error = built_with(&parsed(json, "").unwrap(), Sources::ByChild, &elsewhere).unwrap_err().to_string();
+        assert!(error.contains("/mnt/bundle is no cgroup2"), "{error}");
+        let none = CgroupView { tree: None, ..shared };
+        let error = built_with(&parsed(json, "").unwrap(), Sources::ByChild, &none).unwrap_err().to_string();
+        assert!(error.contains("mounts[0].type"), "{error}");
+    });
+}
+
+#[test]
+fn a_remount_of_what_the_host_has_too_is_of_the_mount_alone() {
+    in_namespace(|| {
+        let with = |options: &str| {
+            let json = format!(
+                r#"{{"destination":"/q","type":"mqueue","source":"mqueue"}},{{"destination":"/q","options":[{options}]}}"#
+            );
+            built(&parsed(&json, "").unwrap()).map(drop)
+        };
+        with(r#""remount","ro""#).unwrap();
+        let [own, _, _, all] = mount_at("/mnt/bundle/rootfs/q").unwrap();
+        assert!(own.starts_with("ro") && all.starts_with("rw"), "{own} {all}");
+        let error = with(r#""remount","sync""#).unwrap_err().to_string();
+        assert!(error.contains("mounts[1].options") && error.contains("for the host too"), "{error}");
     });
 }
 
