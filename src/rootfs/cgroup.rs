@@ -65,8 +65,10 @@ pub(crate) fn version_2(mount: &Mount, place: &Handle, view: &CgroupView) -> Res
     match (&view.tree, &view.unified) {
         (Some(tree), _) => bind(tree, mount, place),
         (None, Some(directory)) => put(&unified(directory)?, place, attributes::of(&mount.options)),
-        (None, None) => Err(Error::config(format!("mounts[{}].type", mount.index), "the host has no cgroup2 mounted")
-            .hint("give the container a cgroup namespace")),
+        (None, None) => {
+            Err(Error::config(format!("mounts[{}].type", mount.index), "the host has no cgroup2 that it could show")
+                .hint("give the container a cgroup namespace"))
+        }
     }
 }
 
