@@ -6,19 +6,21 @@
 //!  5  src/bin/orlop/        argv -> request -> container::* -> one line of error, exit code
 //!  4  container  state  features        one short function per OCI operation
 //!  3  process/              plan, launch (parent), stage (child), sequence, protocol, confine, execute, seccomp/
-//!  2  namespaces/  cgroups/  rootfs/  hooks         siblings never import one another
-//!  1  config/  json/  path  procfs  error  log  word   the words that everybody shares
+//!  2  namespaces/  cgroups/  rootfs/  criu/  hooks  siblings never import one another
+//!  1  config/  json/  path  procfs  mountinfo  error  log  word   the words that everybody shares
 //!  0  sys/                  all unsafe code; one function per system call; knows nothing of containers
 //! ```
 
 pub mod cgroups;
 pub mod config;
 pub mod container;
+pub mod criu;
 pub mod error;
 pub mod features;
 pub mod hooks;
 mod json;
 pub mod log;
+pub mod mountinfo;
 pub mod namespaces;
 pub mod path;
 pub mod process;

@@ -2,6 +2,7 @@
 
 use super::membership::{Membership, Mount, locate, read_text};
 use crate::error::{Error, Result};
+use crate::mountinfo;
 use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC, magic_of};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -127,7 +128,7 @@ impl Hierarchy {
             None if self.shows_the_whole_tree() => return Ok(self.own.clone()),
             Some(root) => locate(root, &self.own),
             None => {
-                let mounts = Mount::parse_all(&read_text("/proc/self/mountinfo")?);
+                let mounts = Mount::parse_all(&mountinfo::table("self")?);
                 let mount = mounts.iter().rev().find(|m| m.point == self.mount && m.holds(&self.controllers));
                 mount.and_then(|m| locate(&m.root, &self.own))
             }
@@ -228,7 +229,7 @@ fn standard_place(controllers: &[String], unified_only: bool) -> Option<String> 
 fn mounted_place(controllers: &[String], mounts: &mut Option<Vec<Mount>>) -> Result<Option<(String, Option<String>)>> {
     let mounts = match mounts {
         Some(mounts) => mounts,
-        None => mounts.insert(Mount::parse_all(&read_text("/proc/self/mountinfo")?)),
+        None => mounts.insert(Mount::parse_all(&mountinfo::table("self")?)),
     };
     let mount = mounts.iter().rev().find(|m| m.holds(controllers));
     Ok(mount.map(|m| (m.point.clone(), Some(m.root.clone()))))

@@ -1,6 +1,7 @@
 //! What procfs says of cgroups: `/proc/PID/cgroup` and the cgroup lines of `/proc/self/mountinfo`.
 
 use crate::error::{Error, Result};
+use crate::mountinfo::{self, Mounted};
 
 /// One line of `/proc/PID/cgroup` (cgroups(7)).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,24 +40,20 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// The cgroup mounts among all the lines of a mountinfo, in its order.
-    pub fn parse_all(text: &str) -> Vec<Mount> {
-        text.lines().filter_map(Mount::parse).collect()
+    /// The cgroup mounts of a table, in its order.
+    pub fn parse_all(table: &[u8]) -> Vec<Mount> {
+        mountinfo::mounts(table).filter_map(Mount::of).collect()
     }
 
-    fn parse(line: &str) -> Option<Mount> {
-        let (before, after) = line.split_once(" - ")?;
-        let mut after = after.split(' ');
-        let unified = match after.next()? {
-            "cgroup" => false,
-            "cgroup2" => true,
+    fn of(mounted: Mounted<'_>) -> Option<Mount> {
+        let unified = match mounted.kind {
+            b"cgroup" => false,
+            b"cgroup2" => true,
             _ => return None,
         };
-        let options = after.nth(1)?.split(',').map(str::to_owned).collect();
-        let mut before = before.split(' ').skip(3);
-        let root = unescape(before.next()?);
-        let point = unescape(before.next()?);
-        Some(Mount { root, point, unified, options })
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let options = text(mounted.options).split(',').map(str::to_owned).collect();
+        Some(Mount { root: text(&mounted.root()), point: text(&mounted.point()), unified, options })
     }
 
     /// Whether it is the hierarchy with these controllers (none: the unified one).
@@ -79,26 +76,6 @@ pub fn locate(root: &str, path: &str) -> Option<String> {
     }
 }
 
-/// Undoes mountinfo's octal escapes of blanks and backslashes.
-pub(super) fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|d| first == b'\\' && d.iter().all(|c| (b'0'..b'8').contains(c)));
-        match octal {
-            Some(digits) => {
-                bytes.push(digits.iter().fold(0u8, |n, d| n.wrapping_mul(8).wrapping_add(d - b'0')));
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 /// Reads a file of procfs or cgroupfs whole, as text.
 pub(super) fn read_text(path: &str) -> Result<String> {
     let fd = crate::sys::file::open(path, libc::O_RDONLY)?;
@@ -106,7 +83,7 @@ pub(super) fn read_text(path: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The most that is read of one file, in bytes: a mountinfo of 100,000 mounts has some 20 MiB.
+/// The most that is read of one file, in bytes.
 const LONGEST: usize = 256 << 20;
 
 #[cfg(test)]
@@ -128,7 +105,7 @@ mod tests {
 
     #[test]
     fn cgroup_mounts_are_found_among_others() {
-        let text = "23 1 0:21 / /proc rw - proc proc rw\n\
+        let text = b"23 1 0:21 / /proc rw - proc proc rw\n\
                     31 23 0:28 /docker/x /sys/fs/cgroup/cpu,cpu\\040acct ro,nosuid master:3 - cgroup cgroup rw,cpu,cpuacct\n\
                     41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n";
         let mounts = Mount::parse_all(text);

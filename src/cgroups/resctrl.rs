@@ -1,12 +1,14 @@
 //! Cache and memory bandwidth: groups of the resctrl filesystem (config-linux.md, "IntelRdt"; Documentation/filesystems/
 //! resctrl.rst of the kernel).
 
-use super::membership::unescape;
 use crate::config::{IntelRdt, Spec};
 use crate::error::{Error, IoContext, Result};
 use crate::json::readable;
+use crate::mountinfo;
 use serde::Serialize;
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 const FIELD: &str = "linux.intelRdt";
@@ -194,10 +196,9 @@ fn covers(line: &str, wanted: &str) -> bool {
 
 /// Where the filesystem is mounted.
 fn mounted() -> Result<PathBuf> {
-    let table = fs::read_to_string("/proc/self/mountinfo").call(|| "read \"/proc/self/mountinfo\"".into())?;
-    let mount = table.lines().filter_map(|line| line.split_once(" - ")).find(|(_, kind)| kind.starts_with("resctrl "));
-    let point = mount.and_then(|(before, _)| before.split(' ').nth(4));
-    point.map(|point| unescape(point).into()).ok_or_else(|| {
+    let table = mountinfo::table("self")?;
+    let mount = mountinfo::mounts(&table).find(|mounted| mounted.kind == b"resctrl");
+    mount.map(|mount| PathBuf::from(OsString::from_vec(mount.point()))).ok_or_else(|| {
         Error::config(FIELD, "no resctrl filesystem is mounted")
             .hint("mount -t resctrl resctrl /sys/fs/resctrl, where processor and kernel have it")
     })

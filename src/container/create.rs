@@ -107,15 +107,15 @@ pub(super) fn make(
 }
 
 /// The bundle as it is at the time of the call.
-struct Bundle {
+pub(super) struct Bundle {
     /// Absolute, without links.
-    path: PathBuf,
-    config: PathBuf,
-    json: Vec<u8>,
+    pub(super) path: PathBuf,
+    pub(super) config: PathBuf,
+    pub(super) json: Vec<u8>,
 }
 
 impl Bundle {
-    fn open(request: &CreateRequest) -> Result<Bundle> {
+    pub(super) fn open(request: &CreateRequest) -> Result<Bundle> {
         let problem = |e: sys::Failure| {
             Error::from(e).at("bundle").hint("-b names the directory that holds config.json and the root filesystem")
         };
@@ -139,21 +139,21 @@ impl Bundle {
 }
 
 /// The checked parts of a container.
-struct Parts {
-    plan: Plan,
-    asked: cgroups::Plan,
-    resctrl: Option<resctrl::Plan>,
-    devices: NetDevices,
+pub(super) struct Parts {
+    pub(super) plan: Plan,
+    pub(super) asked: cgroups::Plan,
+    pub(super) resctrl: Option<resctrl::Plan>,
+    pub(super) devices: NetDevices,
     /// Those that are in the container.
-    moved: Moved,
+    pub(super) moved: Moved,
     /// Whether the program can say that it is ready.
-    notifies: bool,
+    pub(super) notifies: bool,
     /// Where it says so, if that is heard by this command.
-    notice: Option<Notice>,
+    pub(super) notice: Option<Notice>,
 }
 
 impl Parts {
-    fn parse(
+    pub(super) fn parse(
         context: &Context,
         request: &CreateRequest,
         spec: &Spec<'_>,
@@ -225,7 +225,7 @@ impl Parts {
     }
 }
 
-fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts: &Parts) -> Record {
+pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts: &Parts) -> Record {
     let annotations = spec.annotations.iter().flatten().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     let name = String::from_utf8_lossy(&parts.plan.waiting_name[6..15]).into_owned();
     let rootfs = parts.plan.rootfs.as_ref().map_or(Path::new(""), |rootfs| rootfs.path());
@@ -324,7 +324,7 @@ fn build(
     })
 }
 
-fn view(cgroup: &Cgroup, plan: &Plan) -> Result<CgroupView> {
+pub(super) fn view(cgroup: &Cgroup, plan: &Plan) -> Result<CgroupView> {
     let namespace = plan.namespaces.has(Ns::Cgroup);
     let fresh = matches!(plan.namespaces.place(Ns::Cgroup), Place::New);
     let privileged = plan.recipe.user == User::Stays && namespaces::in_first_user_namespace();
@@ -432,7 +432,7 @@ pub(super) fn hook_state(record: &Record, status: Status, pid: Pid) -> Vec<u8> {
 }
 
 /// Tells the caller who the process is.
-fn hand_over(request: &CreateRequest, receiver: Option<&Path>, launched: &Launched) -> Result<()> {
+pub(super) fn hand_over(request: &CreateRequest, receiver: Option<&Path>, launched: &Launched) -> Result<()> {
     if let Some(path) = &request.pidfd_socket {
         super::console::send_fd(path, &launched.pidfd, b"pidfd").at("--pidfd-socket")?;
     }
@@ -455,7 +455,7 @@ pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
 }
 
 /// Undoes what [`build`] did, and, as the lifecycle has it (runtime.md, steps 12 and 13), runs the poststop hooks.
-fn clean_up(entry: &Entry, record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
+pub(super) fn clean_up(entry: &Entry, record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
     record.resctrl.iter().for_each(|group| group.remove());
     let removed = record.cgroup().remove().and_then(|()| entry.lock()).and_then(|()| entry.remove());
     if let Err(error) = removed {

@@ -1,6 +1,7 @@
 //! The operations on containers: one short function each.
 
 mod annotations;
+mod checkpoint;
 mod console;
 mod context;
 mod create;
@@ -11,6 +12,7 @@ mod files;
 mod filter;
 mod freeze;
 mod idmap;
+mod images;
 mod inherited;
 mod kill;
 mod listener;
@@ -18,6 +20,7 @@ mod notify;
 mod ps;
 mod query;
 pub mod request;
+mod restore;
 mod rootless;
 mod run;
 mod security;
@@ -27,6 +30,7 @@ mod start;
 mod terminal;
 mod update;
 
+pub use checkpoint::checkpoint;
 pub use context::Context;
 pub use create::create;
 pub use delete::delete;
@@ -36,6 +40,7 @@ pub use freeze::{pause, resume};
 pub use kill::kill;
 pub use ps::ps;
 pub use query::{list, state};
+pub use restore::restore;
 pub use run::run;
 pub use spec::spec;
 pub use start::start;

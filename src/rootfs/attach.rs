@@ -55,7 +55,7 @@ impl Rootfs {
         Ok(built)
     }
 
-    fn attach_root(&self, prepared: &Prepared) -> Result<Root> {
+    pub(super) fn attach_root(&self, prepared: &Prepared) -> Result<Root> {
         self.enter_directory(prepared)?;
         let tree = mount::open_tree(file::CWD, ".", OPEN_TREE_CLONE | AT_RECURSIVE)?;
         // pivot_root(2) refuses a root that is shared.

@@ -7,6 +7,7 @@ use crate::sys::fs::{self, Stat, device_number};
 use crate::sys::mount::{self, OPEN_TREE_CLONE};
 use crate::sys::{self, file};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 /// A node that must be in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,12 +132,22 @@ impl Device {
 
     /// The host's node, as a detached mount of that file alone.
     fn of_host(&self) -> Result<OwnedFd> {
+        self.look(|path| mount::open_tree(file::CWD, path, OPEN_TREE_CLONE)).map(|(_, node)| node)
+    }
+
+    /// The path of the host's node.
+    pub(crate) fn on_host(&self) -> Result<PathBuf> {
+        self.look(|path| file::open(path, libc::O_PATH | libc::O_NOFOLLOW)).map(|(path, _)| path.into())
+    }
+
+    /// Where the host has this device: by its name in the container, or by its number.
+    fn look(&self, open: impl Fn(&str) -> sys::Result<OwnedFd>) -> Result<(String, OwnedFd)> {
         let class = if self.kind == libc::S_IFBLK { "block" } else { "char" };
         let by_number = format!("/dev/{class}/{}:{}", self.major, self.minor);
         let mut missing = None;
         for path in [self.path.as_str(), &by_number] {
-            match mount::open_tree(file::CWD, path, OPEN_TREE_CLONE) {
-                Ok(node) if self.is(&fs::stat(&node)?) => return Ok(node),
+            match open(path) {
+                Ok(node) if self.is(&fs::stat(&node)?) => return Ok((path.to_owned(), node)),
                 Ok(_) => {}
                 Err(e) => missing = missing.or(Some(e)),
             }

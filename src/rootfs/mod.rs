@@ -28,6 +28,7 @@ mod idmap;
 mod mask;
 mod mount;
 mod options;
+mod outside;
 mod pivot;
 mod prepare;
 mod propagation;
@@ -39,6 +40,7 @@ pub use cgroup::{CgroupView, Hierarchy};
 pub use console::Console;
 pub use idmap::user_namespace;
 pub use mount::{IdMappings, IdmapOf};
+pub use outside::Outside;
 pub use pivot::Enter;
 pub use prepare::{Prepared, Sources, Trees};
 

@@ -3,6 +3,7 @@
 use super::Built;
 use super::attributes::{self, Change};
 use crate::error::{Context, Result};
+use crate::mountinfo;
 use crate::sys::mount::{self, Mount};
 use crate::sys::{file, fs};
 use libc::{MS_REC, MS_SLAVE};
@@ -60,10 +61,10 @@ impl Built<'_> {
 
     /// The host's procfs and sysfs, which stay below the new root, would let a new one be mounted in a user namespace.
     fn detach_kernel_filesystems(&self) -> Result<()> {
-        let table = file::read_to_end(file::open("/proc/thread-self/mountinfo", libc::O_RDONLY)?, 64 << 20)?;
+        let table = mountinfo::table("thread-self")?;
         let own = self.rootfs.path().as_os_str().as_bytes();
-        for line in table.split(|c| *c == b'\n').rev() {
-            let Some((target, kind)) = target_and_kind(line) else { continue };
+        for mounted in mountinfo::mounts(&table).rev() {
+            let (target, kind) = (mounted.point(), mounted.kind);
             let inside = target.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
             if (kind == b"proc" || kind == b"sysfs") && !inside {
                 match mount::detach(&target, libc::UMOUNT_NOFOLLOW) {
@@ -79,43 +80,4 @@ impl Built<'_> {
 
 fn old_root() -> Result<OwnedFd> {
     Ok(file::open("/", libc::O_PATH | libc::O_DIRECTORY)?)
-}
-
-/// The mount point and the filesystem of a line of mountinfo (proc_pid_mountinfo(5)).
-fn target_and_kind(line: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut fields = line.split(|c| *c == b' ');
-    let target = unescape(fields.nth(4)?);
-    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-    Some((target, kind))
-}
-
-/// Space, tab, newline and backslash are written in octal there.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, tail @ ..] = rest {
-        match rest {
-            [b'\\', a @ b'0'..=b'7', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
-                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = after;
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    bytes
-}
-
-#[cfg(test)]
-mod unit {
-    use super::*;
-
-    #[test]
-    fn a_line_of_mountinfo_gives_its_mount_point_and_filesystem() {
-        let line = br"36 35 98:0 /mnt1 /mnt\0402\134 rw,noatime master:1 - ext3 /dev/root rw";
-        assert_eq!(target_and_kind(line), Some((br"/mnt 2\".to_vec(), &b"ext3"[..])));
-        assert_eq!(target_and_kind(b""), None);
-    }
 }

@@ -21,7 +21,7 @@ pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8>
     let context = context(caller, given)?;
     let proof = SingleThreaded::at_start();
     match line.command.name {
-        Name::Checkpoint => return Err(without_criu(line, line.checkpoint(criu).map(drop))),
+        Name::Checkpoint => container::checkpoint(&context, &line.checkpoint(criu)?, &proof)?,
         Name::Create => container::create(&context, &line.create()?, &proof)?,
         Name::Delete => each(&context, line, |id| container::delete(&context, &line.delete(id), &proof))?,
         Name::Events => container::events(&context, &line.events()?, &mut std::io::stdout())?,
@@ -37,7 +37,7 @@ pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8>
         }
         Name::Pause => container::pause(&context, &line.id()?)?,
         Name::Ps => print(&container::ps(&context, &line.ps()?)?)?,
-        Name::Restore => return Err(without_criu(line, line.restore(criu).map(drop))),
+        Name::Restore => return container::restore(&context, &line.restore(criu)?, &proof),
         Name::Resume => container::resume(&context, &line.id()?)?,
         Name::Run => return container::run(&context, &line.run()?, &proof),
         Name::Spec => container::spec(&line.spec())?,
@@ -46,12 +46,6 @@ pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8>
         Name::Update => container::update(&context, &line.update()?)?,
     }
     Ok(0)
-}
-
-/// A request that is understood and cannot be carried out: what is wrong with it, or that CRIU is not driven yet.
-fn without_criu(line: &Line, request: Result<()>) -> Error {
-    let text = format!("{} is not supported by this version, which does not drive CRIU", line.command.word);
-    request.err().unwrap_or_else(|| Error::new(Kind::State, text))
 }
 
 /// Does something with the container that is named, or with each one whose id matches.

@@ -1,0 +1,202 @@
+//! `checkpoint`: the container's processes are saved to images, with CRIU.
+
+use super::images::{self, Images};
+use super::request::CheckpointRequest;
+use super::{Context, delete};
+use crate::config::{self, Spec};
+use crate::criu::{self, Criu, Options, Start, Task};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::hooks::Hooks;
+use crate::log;
+use crate::mountinfo;
+use crate::namespaces::{Kind as Ns, Namespaces, Place};
+use crate::rootfs::Rootfs;
+use crate::state::{Entry, Record, Status, Store};
+use crate::sys::file;
+use crate::sys::process::{self, Pid, SingleThreaded};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+/// How long the saved processes may take to be gone, in milliseconds.
+const PATIENCE: i32 = 10_000;
+
+/// `checkpoint`. Unless it is to run on, the container is deleted once it is saved.
+///
+/// # Errors
+/// The container does not run, there is no CRIU, or CRIU cannot save it; the container goes on then.
+pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &SingleThreaded) -> Result<()> {
+    log::step("read the state and the configuration");
+    let store = Store::at(&context.root);
+    let entry = store.open(request.id.as_str())?;
+    let record = store.read(request.id.as_str())?;
+    let (status, pidfd) = record.status_and_init()?;
+    let running = matches!(status, Status::Running | Status::Paused);
+    let (Some(init), Some(pidfd)) = (record.init.filter(|_| running), pidfd) else {
+        return Err(Error::state(format!("Container cannot be checkpointed in {} state", status.word())));
+    };
+    // Whoever deletes the container meanwhile ends the saving.
+    entry.unlock()?;
+    let program = images::program(&request.criu, "checkpoint")?;
+    let json = store.config(request.id.as_str())?;
+    let spec = config::parse(&json)?;
+    let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::facts())?;
+    if let Some((index, _)) = rootfs.id_mapped().next() {
+        let what = "CRIU does not keep the id mapping of a mount, so this container cannot be saved";
+        return Err(Error::config(format!("mounts[{index}]"), what));
+    }
+    let none = || Ok(Vec::new());
+    let plain = Start { program: &program, flags: 0, prepare: &none, inherited: &[] };
+    if request.pre_dump || request.criu.lazy_pages {
+        let features = Criu::start(&plain, proof)?.features()?;
+        let lacks = |what: &str| Err(Error::system(format!("CRIU is missing features: the kernel has no {what}")));
+        match (request.pre_dump, request.criu.lazy_pages) {
+            (true, _) if !features.memory_tracking => return lacks("memory tracking (CONFIG_MEM_SOFT_DIRTY)"),
+            (_, true) if !features.lazy_pages => return lacks("userfaultfd that CRIU could use for --lazy-pages"),
+            _ => {}
+        }
+    }
+    log::step("describe the container");
+    let images = Images::make(&request.criu, "dump.log")?;
+    let options = describe(request, &spec, &record, &rootfs, &images, init.pid)?;
+    log::step("save the processes");
+    let task = if request.pre_dump { Task::PreDump } else { Task::Dump };
+    let status = request.status_fd.map(caller_owned).transpose()?;
+    let inherited: Vec<BorrowedFd<'_>> = status.iter().map(AsFd::as_fd).collect();
+    let start = Start { prepare: &|| images.open(), inherited: &inherited, ..plain };
+    Criu::start(&start, proof)?.ask(task, &options, &images.log(), &mut |_| Ok(()))?;
+    if request.leave_running || request.pre_dump {
+        return Ok(());
+    }
+    log::step("remove the container");
+    let hooks = Hooks::parse(&spec)?;
+    remove(&entry, &record, &pidfd, &hooks, proof)
+}
+
+/// What CRIU is to know of the container.
+fn describe(
+    request: &CheckpointRequest,
+    spec: &Spec<'_>,
+    record: &Record,
+    rootfs: &Rootfs,
+    images: &Images,
+    pid: Pid,
+) -> Result<Options> {
+    let given = &request.criu;
+    let mut options = images.options(given, spec)?;
+    options.pid(pid);
+    options.root(record.rootfs.as_bytes());
+    options.leave_running(request.leave_running || request.pre_dump);
+    options.link_remap(request.link_remap);
+    options.tcp_skip_in_flight(request.tcp_skip_in_flight);
+    if request.pre_dump || request.parent_path.is_some() {
+        options.track_memory();
+    }
+    if let Some(parent) = &request.parent_path {
+        if parent.is_absolute() {
+            let text = format!("--parent-path {parent:?} must be relative to the directory of the images");
+            return Err(Error::new(Kind::Config, text));
+        }
+        if !given.image_path.join(parent).is_dir() {
+            let text = format!("--parent-path {parent:?}: {:?} is no directory", given.image_path.join(parent));
+            return Err(Error::new(Kind::Config, text).hint("it is relative to the directory of the images"));
+        }
+        options.parent_images(parent.as_os_str().as_bytes());
+    }
+    if let Some((address, port)) = &request.page_server {
+        options.page_server(address, *port);
+    }
+    if request.status_fd.is_some() {
+        options.status_fd(criu::inherited(images::OPEN));
+    }
+    // Asking for the one cgroup is quicker than stopping each process, and surer while they fork.
+    if let Some(directory) = record.cgroup().freezer() {
+        options.freezer(&directory);
+    }
+    let table = mountinfo::table(&pid.to_string()).at("the container's mounts")?;
+    for outside in rootfs.outside(&table, &mountinfo::table("self")?) {
+        options.outside(&outside.key, &outside.value);
+    }
+    let namespaces = Namespaces::parse(spec)?;
+    name_namespaces(&mut options, &namespaces, pid, given.empty_ns.iter().any(|name| name == "network"))?;
+    if !request.pre_dump {
+        images.write_descriptors(&name_descriptors(&mut options, pid, &table)?)?;
+    }
+    Ok(options)
+}
+
+/// A descriptor that the caller opened for us.
+fn caller_owned(number: i32) -> Result<OwnedFd> {
+    if !file::is_open(number) {
+        return Err(Error::new(Kind::Config, format!("--status-fd {number} is not open")));
+    }
+    Ok(file::inherited(number))
+}
+
+/// A joined network or pid namespace is named, so that another one can take its place. What is in a network namespace of the
+/// container's own is not saved: hooks and devices of the config fill it at each start.
+fn name_namespaces(options: &mut Options, namespaces: &Namespaces, pid: Pid, empty: bool) -> Result<()> {
+    let inode = |kind: Ns| {
+        let path = format!("/proc/{pid}/ns/{}", kind.file());
+        std::fs::metadata(&path).map(|file| file.ino()).map_err(|e| Error::system(format!("stat({path:?}): {e}")))
+    };
+    match namespaces.place(Ns::Network) {
+        Place::New => options.empty_namespaces(Ns::Network.flag()),
+        Place::Join(_) if empty => options.empty_namespaces(Ns::Network.flag()),
+        Place::Join(_) => options.external(format!("net[{}]:{}", inode(Ns::Network)?, images::ROOT_NETWORK)),
+        Place::Runtime => {}
+    }
+    if let Place::Join(_) = namespaces.place(Ns::Pid) {
+        options.external(format!("pid[{}]:{}", inode(Ns::Pid)?, images::ROOT_PIDS));
+    }
+    Ok(())
+}
+
+/// What the standard descriptors are. A file that is in no mount of the container is named to CRIU: it is the caller's, as a
+/// pipe is.
+fn name_descriptors(options: &mut Options, pid: Pid, table: &[u8]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for number in 0..3 {
+        let path = format!("/proc/{pid}/fd/{number}");
+        let name = match std::fs::read_link(&path) {
+            Ok(target) => target.to_string_lossy().into_owned(),
+            // It was closed.
+            Err(_) => String::new(),
+        };
+        let file = name.starts_with('/').then(|| file_of(pid, number, table)).flatten();
+        if let Some(file) = &file {
+            options.external(file);
+        }
+        names.push(file.unwrap_or(name));
+    }
+    Ok(names)
+}
+
+/// A regular file, or a device such as /dev/null, that is outside of the container's mounts, in CRIU's words.
+fn file_of(pid: Pid, number: i32, table: &[u8]) -> Option<String> {
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
+    let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
+    if mountinfo::mounts(table).any(|mounted| mounted.id == mount.as_bytes()) {
+        return None;
+    }
+    const MEMORY_DEVICES: u32 = 1;
+    let file = std::fs::metadata(format!("/proc/{pid}/fd/{number}")).ok()?;
+    if !file.is_file() && !(file.file_type().is_char_device() && libc::major(file.rdev()) == MEMORY_DEVICES) {
+        return None;
+    }
+    Some(format!("file[{:x}:{:x}]", mount.parse::<u64>().ok()?, file.ino()))
+}
+
+/// What `delete` does, after CRIU has killed the processes.
+fn remove(entry: &Entry, record: &Record, pidfd: &impl AsFd, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
+    if record.cgroup().frozen().unwrap_or(false) {
+        record.cgroup().thaw()?;
+    }
+    process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
+    entry.lock()?;
+    delete::destroy(entry, record)?;
+    entry.unlock()?;
+    delete::run_poststop(record, hooks, proof);
+    Ok(())
+}

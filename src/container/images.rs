@@ -1,0 +1,132 @@
+//! What `checkpoint` and `restore` share: the directory of images, and the options that both take.
+
+use super::request::{CriuOptions, ManageCgroups, NetworkLock};
+use crate::config::Spec;
+use crate::criu::{Cgroups, Lock, Options};
+use crate::error::{Context, Error, IoContext, Kind, Result};
+use crate::sys::{credentials, file};
+use crate::{criu, namespaces};
+use std::fs::DirBuilder;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The names in CRIU's words of joined namespaces, by which a checkpoint and a restore agree; runc gives the same.
+pub(super) const ROOT_NETWORK: &str = "extRootNetNS";
+/// As [`ROOT_NETWORK`].
+pub(super) const ROOT_PIDS: &str = "extRootPidNS";
+
+/// What the descriptors 0, 1 and 2 of the container's first process were, beside CRIU's images.
+const DESCRIPTORS: &str = "descriptors.json";
+
+/// The directories of a checkpoint.
+pub(super) struct Images {
+    path: PathBuf,
+    work: PathBuf,
+    name: &'static str,
+}
+
+/// How many descriptors of CRIU's [`Images::open`] gives.
+pub(super) const OPEN: usize = 2;
+
+impl Images {
+    /// Makes the directories where they are missing.
+    pub(super) fn make(given: &CriuOptions, log: &'static str) -> Result<Images> {
+        make_directory(&given.image_path).at("--image-path")?;
+        Images::find(given, log)
+    }
+
+    /// The directory of images is there already.
+    pub(super) fn find(given: &CriuOptions, log: &'static str) -> Result<Images> {
+        let work = given.work_path.as_ref().unwrap_or(&given.image_path);
+        make_directory(work).at("--work-path")?;
+        Ok(Images { path: given.image_path.clone(), work: work.clone(), name: log })
+    }
+
+    /// The directories in the mount namespace of the caller, in the order in which CRIU is to have them.
+    pub(super) fn open(&self) -> Result<Vec<OwnedFd>> {
+        let open = |path: &Path| file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY);
+        Ok(vec![open(&self.path).at("--image-path")?, open(&self.work).at("--work-path")?])
+    }
+
+    /// CRIU's log.
+    pub(super) fn log(&self) -> PathBuf {
+        self.work.join(self.name)
+    }
+
+    /// Keeps what the standard descriptors were.
+    pub(super) fn write_descriptors(&self, descriptors: &[String]) -> Result<()> {
+        let json = serde_json::to_vec(descriptors).map_err(|e| Error::internal(e.to_string()))?;
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
+        let directory = file::open(self.path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY);
+        let fd = file::open_at(directory.at("--image-path")?, DESCRIPTORS, flags, 0o600).at("--image-path")?;
+        Ok(file::write_all(fd, &json).at("--image-path")?)
+    }
+
+    /// What the standard descriptors were.
+    pub(super) fn descriptors(&self) -> Result<Vec<String>> {
+        let path = self.path.join(DESCRIPTORS);
+        let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY).map_err(|e| {
+            let missing = e.is(libc::ENOENT);
+            let error = Error::from(e);
+            if missing { error.hint("--image-path names the directory that checkpoint wrote") } else { error }
+        })?;
+        let bytes = file::read_regular(fd, 1 << 20)?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::system(format!("{path:?}: {e}")))
+    }
+
+    /// The container's mounts as they were.
+    pub(super) fn mounts(&self) -> Result<Vec<criu::SavedMount>> {
+        criu::mounts(&self.path)
+    }
+
+    /// The options that both commands take.
+    ///
+    /// # Errors
+    /// A namespace that cannot be left empty.
+    pub(super) fn options(&self, given: &CriuOptions, spec: &Spec<'_>) -> Result<Options> {
+        let mut options = Options::new(criu::inherited(0), criu::inherited(1), self.name);
+        options.tcp_established(given.tcp_established);
+        options.ext_unix_sk(given.ext_unix_sk);
+        options.shell_job(given.shell_job);
+        options.file_locks(given.file_locks);
+        options.lazy_pages(given.lazy_pages);
+        options.auto_dedup(given.auto_dedup);
+        options.cgroups(given.manage_cgroups.map(|mode| match mode {
+            ManageCgroups::Soft => Cgroups::Soft,
+            ManageCgroups::Full => Cgroups::Full,
+            ManageCgroups::Strict => Cgroups::Strict,
+            ManageCgroups::Ignore => Cgroups::Ignore,
+        }));
+        if let Some(lock) = given.network_lock {
+            options.network_lock(match lock {
+                NetworkLock::Iptables => Lock::Iptables,
+                NetworkLock::Nftables => Lock::Nftables,
+                NetworkLock::Skip => Lock::Skip,
+            });
+        }
+        if let Some(unknown) = given.empty_ns.iter().find(|name| *name != "network") {
+            return Err(Error::new(Kind::Config, format!("namespace {unknown:?} is not supported"))
+                .hint("--empty-ns knows network"));
+        }
+        options.config_file(spec.annotation("org.criu.config").unwrap_or("/etc/criu/runc.conf"));
+        Ok(options)
+    }
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(path).call(|| format!("mkdir({path:?})"))
+}
+
+/// CRIU's program, for those who may use it.
+///
+/// # Errors
+/// The caller is not root, or there is no CRIU.
+pub(super) fn program(given: &CriuOptions, doing: &str) -> Result<PathBuf> {
+    if credentials::effective_uid() != 0 || !namespaces::in_first_user_namespace() {
+        return Err(Error::state(format!("cannot {doing} a rootless container"))
+            .hint("CRIU needs the rights of root outside of any user namespace"));
+    }
+    criu::find(&given.criu)
+}

@@ -1,0 +1,437 @@
+//! `restore`: a container is made from a bundle and the images that `checkpoint` wrote, with CRIU.
+//!
+//! What is the container's on the machine (cgroups, the state, what hooks do to its network) is made as `create` makes it; the
+//! processes, their namespaces and mounts come from the images. The hooks that run in the container before its program
+//! (`createContainer`, `startContainer`) have run: what they did is in the images.
+
+use super::console::{self, Give};
+use super::create::{self, Bundle, Parts, hand_over};
+use super::images::{self, Images};
+use super::request::{ManageCgroups, RestoreRequest};
+use super::terminal::Relay;
+use super::{Context, delete};
+use crate::cgroups::{Cgroup, Joiner, Layout};
+use crate::config::{self, Spec};
+use crate::criu::{self, Criu, Options, Start, Step, Task};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::hooks::{self, Hooks, Moment};
+use crate::log;
+use crate::mountinfo;
+use crate::namespaces::{self, Kind as Ns, Place};
+use crate::process::launch::Launched;
+use crate::rootfs::{Rootfs, Sources};
+use crate::state::{Entry, ProcessId, Record, Status, Store};
+use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
+use crate::sys::{file, namespace, socket};
+use std::cell::RefCell;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// `restore`: the exit code, 0 when detached.
+///
+/// # Errors
+/// Whatever is wrong with the request, the config, the images or the machine; nothing is left then.
+pub fn restore(context: &Context, request: &RestoreRequest, proof: &SingleThreaded) -> Result<u8> {
+    if request.detach {
+        make(context, request, proof, console::detached(&request.create)?)?;
+        return Ok(0);
+    }
+    if request.create.console_socket.is_some() {
+        let text = "cannot use console socket if runc will not detach or allocate tty";
+        return Err(Error::new(Kind::Config, text));
+    }
+    if !request.no_subreaper {
+        process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
+    }
+    let signals = process::all_signals_as_fd()?;
+    let made = make(context, request, proof, Give::Ours)?;
+    let relay = made.terminal.map(Relay::new).transpose()?;
+    log::step("wait for the program");
+    let ended = super::terminal::serve(&made.launched, &signals, relay, None);
+    log::step("remove the container");
+    made.entry.lock()?;
+    delete::destroy(&made.entry, &made.record)?;
+    made.entry.unlock()?;
+    delete::run_poststop(&made.record, &made.hooks, proof);
+    ended.map(|ended| ended.status() as u8)
+}
+
+/// A container that was restored.
+struct Made {
+    launched: Launched,
+    entry: Entry,
+    record: Record,
+    hooks: Hooks,
+    /// The terminal's master, if we show it.
+    terminal: Option<OwnedFd>,
+}
+
+fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, console: Give) -> Result<Made> {
+    log::step("read the configuration");
+    let program = images::program(&request.criu, "restore")?;
+    let images = Images::find(&request.criu, "restore.log")?;
+    let descriptors = images.descriptors()?;
+    let bundle = Bundle::open(&request.create)?;
+    let spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
+    log::step("check the configuration");
+    let inherited = super::inherited::Inherited::take(0)?;
+    let mut parts = Parts::parse(context, &request.create, &spec, &bundle, &inherited)?;
+    refuse(&parts)?;
+    let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
+    let ours = matches!(console, Give::Ours);
+    // The master comes from CRIU, and needs no socket to us.
+    let (console, _) = console.check(has_terminal)?;
+
+    log::step("write the state");
+    let entry = Store::at(&context.root).create(request.create.id.as_str())?;
+    let mut record = create::first_record(&request.create, &spec, &bundle, &parts);
+    let maker = Maker { request, spec: &spec, bundle: &bundle, program: &program, images: &images, proof };
+    let made = maker.build(&entry, &mut record, &mut parts, &descriptors, if ours { None } else { console });
+    let hooks = std::mem::take(&mut parts.plan.hooks);
+    let (launched, terminal) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            parts.moved.give_back();
+            create::clean_up(&entry, &record, &hooks, proof);
+            return Err(error);
+        }
+    };
+    let made = Made { launched, entry, record, hooks, terminal };
+    match finish(request, &made, proof) {
+        Ok(()) => Ok(made),
+        Err(error) => {
+            parts.moved.give_back();
+            let _ = process::pidfd_send_signal(&made.launched.pidfd, libc::SIGKILL);
+            let _ = process::wait(made.launched.pid);
+            create::clean_up(&made.entry, &made.record, &made.hooks, proof);
+            Err(error)
+        }
+    }
+}
+
+/// What CRIU would make another one of.
+fn refuse(parts: &Parts) -> Result<()> {
+    for kind in [Ns::User, Ns::Mount, Ns::Cgroup] {
+        if let Place::Join(path) = parts.plan.namespaces.place(kind) {
+            let what = format!("a container that joins a {} namespace ({path}) cannot be restored", kind.word());
+            return Err(Error::config("linux.namespaces", what));
+        }
+    }
+    let rootfs = parts.plan.rootfs.as_ref().and_then(|rootfs| rootfs.id_mapped().next());
+    if let Some((index, _)) = rootfs {
+        let what = "CRIU does not know the id mapping of a mount, so this container cannot be restored";
+        return Err(Error::config(format!("mounts[{index}]"), what));
+    }
+    Ok(())
+}
+
+/// The poststart hooks, and the word to the caller.
+fn finish(request: &RestoreRequest, made: &Made, proof: &SingleThreaded) -> Result<()> {
+    let hooks = made.hooks.at(Moment::Poststart);
+    if !hooks.is_empty() {
+        let state = create::hook_state(&made.record, Status::Running, made.launched.pid);
+        hooks::run(proof, Moment::Poststart, hooks, &state)?;
+    }
+    hand_over(&request.create, None, &made.launched)
+}
+
+/// What is known before anything is made.
+struct Maker<'a> {
+    request: &'a RestoreRequest,
+    spec: &'a Spec<'a>,
+    bundle: &'a Bundle,
+    program: &'a std::path::Path,
+    images: &'a Images,
+    proof: &'a SingleThreaded,
+}
+
+impl Maker<'_> {
+    /// Everything that leaves a trace on the machine; what it leaves when it fails, [`create::clean_up`] removes.
+    fn build(
+        &self,
+        entry: &Entry,
+        record: &mut Record,
+        parts: &mut Parts,
+        descriptors: &[String],
+        console: Option<OwnedFd>,
+    ) -> Result<(Launched, Option<OwnedFd>)> {
+        parts.plan.joined = parts.plan.namespaces.open()?;
+        let mut cgroup = Cgroup::prepare(&parts.asked, &Layout::read()?)?;
+        record.cgroup = cgroup.record();
+        record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
+        entry.write("config.json", &self.bundle.json)?;
+        entry.save(record)?;
+        if let (Some(plan), Some(record)) = (&parts.resctrl, &record.resctrl) {
+            plan.make(record)?;
+        }
+        log::step("make cgroups");
+        let (joiner, holder) = self.make_cgroup(&mut cgroup)?;
+        cgroup.renew(&mut record.cgroup);
+        entry.save(record)?;
+        cgroup.apply_early()?;
+        log::step("describe the container");
+        let plan = &mut parts.plan;
+        plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), true);
+        let view = create::view(&cgroup, plan)?;
+        let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
+        let prepared = rootfs.prepare(Sources::ByChild)?;
+        rootfs.make_places(&prepared)?;
+        let table = mountinfo::table("self")?;
+        let mut options = self.describe()?;
+        options.root(rootfs.path().as_os_str().as_bytes());
+        for outside in rootfs.sources(&prepared, &view, &table)? {
+            options.outside(&outside.key, &outside.value);
+        }
+        for (controller, path) in cgroup.paths(&table) {
+            options.cgroup_root(&controller, &path);
+        }
+        let given = inherit(&mut options, parts, descriptors)?;
+        let plan = &parts.plan;
+        let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
+        let inside = self.ignores_cgroups();
+        let prepare = || {
+            if inside {
+                joiner.join_self()?;
+            }
+            plan.rootfs.as_ref().map_or(Ok(()), |rootfs| rootfs.mount_alone(&prepared))?;
+            self.images.open()
+        };
+        let flags = libc::CLONE_NEWNS as u64;
+        let start = Start { program: self.program, flags, prepare: &prepare, inherited: &given };
+        // For the child: a mount namespace knows the directory that is the current one when it is made.
+        crate::sys::fs::change_dir_to(prepared.directory())?;
+        log::step("restore the processes");
+        entry.unlock()?;
+        let started = Criu::start(&start, self.proof);
+        crate::sys::fs::change_dir_to(&home)?;
+        let parts = RefCell::new(parts);
+        let mut steps = Steps {
+            entry,
+            record,
+            parts: &parts,
+            console: console.as_ref(),
+            terminal: None,
+            images: self.images,
+            proof: self.proof,
+        };
+        let restored = started?.ask(Task::Restore, &options, &self.images.log(), &mut |step| steps.serve(step));
+        let terminal = steps.terminal.take();
+        let pid = restored?.ok_or_else(|| Error::system("criu did not say which process it restored"))?;
+        drop::<Option<Holder>>(holder);
+        let launched = steps.settle(pid, &mut cgroup);
+        let given = terminal.map(|master| give(master, console.as_ref())).transpose();
+        match (launched, given) {
+            (Ok(launched), Ok(given)) => Ok((launched, given.flatten())),
+            (launched, given) => {
+                let _ = process::kill(pid, libc::SIGKILL);
+                let _ = process::wait(pid);
+                Err(launched.err().or(given.err()).unwrap_or_else(|| Error::internal("no error")))
+            }
+        }
+    }
+
+    /// Whether CRIU is to leave cgroups alone: then what it restores is where it is itself.
+    fn ignores_cgroups(&self) -> bool {
+        self.request.criu.manage_cgroups == Some(ManageCgroups::Ignore)
+    }
+
+    /// The container's cgroup: CRIU puts the processes into it. systemd makes one only around a process.
+    fn make_cgroup(&self, cgroup: &mut Cgroup) -> Result<(Joiner, Option<Holder>)> {
+        let scope = cgroup.awaits_scope();
+        let joiner = cgroup.create()?;
+        if !scope {
+            return Ok((joiner, None));
+        }
+        let holder = Holder::new(self.proof)?;
+        cgroup.enter(holder.pid)?;
+        Ok((cgroup.joiner()?, Some(holder)))
+    }
+
+    fn describe(&self) -> Result<Options> {
+        let mut options = self.images.options(&self.request.criu, self.spec)?;
+        options.evasive_devices();
+        options.sibling();
+        options.tcp_close(self.request.tcp_close);
+        if let Some(profile) = &self.request.lsm_profile {
+            options.lsm_profile(profile);
+        }
+        if let Some(context) = &self.request.lsm_mount_context {
+            options.lsm_mount_context(context);
+        }
+        Ok(options)
+    }
+}
+
+/// What CRIU takes from us instead of the images: standard descriptors that were the caller's, and namespaces.
+fn inherit<'a>(options: &mut Options, parts: &'a Parts, descriptors: &[String]) -> Result<Vec<BorrowedFd<'a>>> {
+    let mut given: Vec<BorrowedFd<'a>> = Vec::new();
+    let mut add = |options: &mut Options, key: &str, fd: BorrowedFd<'a>| {
+        options.inherit(key, criu::inherited(images::OPEN + given.len()));
+        given.push(fd);
+    };
+    for (name, fd) in descriptors.iter().zip(file::standard()) {
+        if name.starts_with("pipe:") || name.starts_with("file[") {
+            add(options, name, fd);
+        }
+    }
+    let plan = &parts.plan;
+    for (kind, name) in [(Ns::Network, images::ROOT_NETWORK), (Ns::Pid, images::ROOT_PIDS)] {
+        if let Some(joined) = plan.joined.fd(kind) {
+            add(options, name, joined.as_fd());
+        }
+    }
+    if *plan.namespaces.place(Ns::Network) == Place::New {
+        options.empty_namespaces(Ns::Network.flag());
+    }
+    for (kind, name) in [(Ns::Ipc, "ipc"), (Ns::Uts, "uts"), (Ns::Time, "time")] {
+        if let Place::Join(path) = plan.namespaces.place(kind) {
+            options.join(name, path);
+        }
+    }
+    Ok(given)
+}
+
+/// What the runtime does at CRIU's steps.
+struct Steps<'a, 'p> {
+    entry: &'a Entry,
+    record: &'a mut Record,
+    parts: &'a RefCell<&'p mut Parts>,
+    console: Option<&'a OwnedFd>,
+    terminal: Option<OwnedFd>,
+    images: &'a Images,
+    proof: &'a SingleThreaded,
+}
+
+impl Steps<'_, '_> {
+    fn serve(&mut self, step: Step) -> Result<()> {
+        match step.name.as_str() {
+            "setup-namespaces" => {
+                let pid = step.pid.ok_or_else(|| Error::system("criu did not say which process it makes"))?;
+                self.born(pid)?;
+                self.set_up_network(pid)
+            }
+            // Everything is there, and nothing runs yet.
+            "post-restore" => self.protect(),
+            "orphan-pts-master" => {
+                self.terminal = step.master;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn born(&mut self, pid: Pid) -> Result<()> {
+        self.record.creator = None;
+        self.record.init = ProcessId::of(pid);
+        self.entry.save(self.record).at("the container was deleted meanwhile")
+    }
+
+    /// What fills the network namespace at a start, and the hooks of the runtime.
+    fn set_up_network(&mut self, pid: Pid) -> Result<()> {
+        let mut parts = self.parts.borrow_mut();
+        if *parts.plan.namespaces.place(Ns::Network) == Place::New {
+            bring_loopback_up(pid)?;
+        }
+        parts.moved = parts.devices.move_to(pid)?;
+        let state = create::hook_state(self.record, Status::Creating, pid);
+        let init = process::pidfd_open(pid)?;
+        for moment in [Moment::Prestart, Moment::CreateRuntime] {
+            hooks::run_for(Some(init.as_fd()), self.proof, moment, parts.plan.hooks.at(moment), &state)?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that no mount has lost what keeps the container from something.
+    fn protect(&self) -> Result<()> {
+        let pid =
+            self.record.init.map(|init| init.pid).ok_or_else(|| Error::internal("a container without a process"))?;
+        let mounts = self.images.mounts()?;
+        let each = || mounts.iter().try_for_each(|saved| Rootfs::restrict(&saved.point, saved.flags));
+        in_mount_namespace(pid, self.proof, &each).at("check the restored mounts")
+    }
+
+    /// The process runs: it is kept, and what came after it is set.
+    fn settle(&mut self, pid: Pid, cgroup: &mut Cgroup) -> Result<Launched> {
+        let pidfd = process::pidfd_open(pid)?;
+        if self.record.init.is_none_or(|init| init.pid != pid || !init.lives()) {
+            self.born(pid)?;
+        }
+        if let Some(group) = &self.record.resctrl {
+            group.join(pid)?;
+        }
+        cgroup.apply_late()?;
+        if self.console.is_some() && self.terminal.is_none() {
+            log::debug(|| "the images hold no terminal".to_owned());
+        }
+        Ok(Launched { pid, pidfd })
+    }
+}
+
+/// Has a process in the mount namespace of the process `pid` do something.
+fn in_mount_namespace(pid: Pid, proof: &SingleThreaded, act: &dyn Fn() -> Result<()>) -> Result<()> {
+    let theirs = file::open(format!("/proc/{pid}/ns/mnt"), libc::O_RDONLY)?;
+    let (ours, other) = socket::pair(libc::SOCK_SEQPACKET)?;
+    match process::clone3(proof, &Clone::default())? {
+        Cloned::Child => {
+            let done = namespace::setns(&theirs, libc::CLONE_NEWNS).map_err(Error::from).and_then(|()| act());
+            let words = done.err().map_or_else(|| b"done".to_vec(), |error| error.encode());
+            let _ = socket::send(&other, &words, &[]);
+            process::exit_now(0)
+        }
+        Cloned::Parent(child, _) => {
+            drop(other);
+            let mut words = vec![0; socket::next_length(&ours)?.max(1)];
+            let length = socket::receive(&ours, &mut words)?.length;
+            process::wait(child)?;
+            match &words[..length] {
+                b"done" => Ok(()),
+                b"" => Err(Error::system("the process ended")),
+                error => Err(Error::decode(error)),
+            }
+        }
+    }
+}
+
+/// Hands the terminal's master on, or keeps it.
+fn give(master: OwnedFd, console: Option<&OwnedFd>) -> Result<Option<OwnedFd>> {
+    let Some(console) = console else { return Ok(Some(master)) };
+    socket::send(console, b"/dev/ptmx", &[master.as_raw_fd()]).at("send the terminal to the console socket")?;
+    Ok(None)
+}
+
+fn bring_loopback_up(pid: Pid) -> Result<()> {
+    let open = |path: String| file::open(path, libc::O_RDONLY);
+    let (ours, theirs) = (open("/proc/self/ns/net".into())?, open(format!("/proc/{pid}/ns/net"))?);
+    namespace::setns(&theirs, libc::CLONE_NEWNET)?;
+    let up = namespace::loopback_up();
+    namespace::setns(&ours, libc::CLONE_NEWNET)?;
+    Ok(up?)
+}
+
+/// A process that does nothing but be in a cgroup.
+struct Holder {
+    pid: Pid,
+    /// Its end is the process's.
+    _pipe: OwnedFd,
+}
+
+impl Holder {
+    fn new(proof: &SingleThreaded) -> Result<Holder> {
+        let (ours, theirs) = socket::pair(libc::SOCK_STREAM)?;
+        match process::clone3(proof, &Clone::default())? {
+            Cloned::Parent(pid, _) => Ok(Holder { pid, _pipe: ours }),
+            Cloned::Child => {
+                drop(ours);
+                let _ = file::read(&theirs, &mut [0]);
+                process::exit_now(0)
+            }
+        }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = process::kill(self.pid, libc::SIGKILL);
+        let _ = process::wait(self.pid);
+    }
+}

@@ -1,0 +1,236 @@
+//! The mounts of a container that show what is not the container's own: in a checkpoint they are not saved, only named, and a
+//! restore binds them again.
+//!
+//! The names are those that runc gives: the mount point, and `/dev/null` for whatever hides a file. So images of either runtime
+//! are images for the other.
+
+use super::Rootfs;
+use super::cgroup::CgroupView;
+use super::mount::{Kind, Mount};
+use super::options::Bind;
+use super::prepare::Prepared;
+use crate::error::{Context, Error, Result};
+use crate::mountinfo::{self, Mounted};
+use crate::path::{Create, InRoot, Root};
+use crate::sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MountAttr};
+use crate::sys::{file, fs};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A mount that shows something outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// In a checkpoint the mount point in the container, in a restore the name.
+    pub key: Vec<u8>,
+    /// In a checkpoint the name, in a restore the path on the host.
+    pub value: Vec<u8>,
+}
+
+/// What hides a file.
+const NULL: &str = "/dev/null";
+
+/// What a mount may take from a container: of the same numbers as attributes and as MS_* flags.
+const RESTRICTIONS: u64 = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
+/// A path and all beneath it.
+fn is_within(path: &[u8], of: &[u8]) -> bool {
+    of == b"/" || path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+fn add(list: &mut Vec<Outside>, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+    let new = Outside { key: key.as_ref().to_vec(), value: value.as_ref().to_vec() };
+    if list.iter().all(|known| known.key != new.key) {
+        list.push(new);
+    }
+}
+
+impl Rootfs {
+    /// Which mounts of a running container, whose table of mounts is `container`, are not to be saved. `host` is the runtime's
+    /// table.
+    ///
+    /// A filesystem that the host has mounted too is outside, unless it is the root's, or a kernel's that a fresh mount shows
+    /// again; so is every bind mount of the config.
+    pub fn outside(&self, container: &[u8], host: &[u8]) -> Vec<Outside> {
+        let devices: Vec<&[u8]> = mountinfo::mounts(host).map(|mounted| mounted.device).collect();
+        let mounts: Vec<Mounted<'_>> = mountinfo::mounts(container).collect();
+        let at_host = |mounted: &Mounted<'_>| devices.contains(&mounted.device);
+        let inside: Vec<(&[u8], Vec<u8>)> = mounts
+            .iter()
+            .filter(|mounted| !at_host(mounted) || mounted.point() == b"/" || self.is_fresh(mounted))
+            .map(|mounted| (mounted.device, mounted.root()))
+            .collect();
+        let mut list = Vec::new();
+        for mounted in &mounts {
+            let (point, root) = (mounted.point(), mounted.root());
+            let of_inside = inside.iter().any(|(device, of)| *device == mounted.device && is_within(&root, of));
+            if point == b"/" || (of_inside && !self.binds(&point)) {
+                continue;
+            }
+            let hides = self.masked.iter().any(|path| path.as_str().as_bytes() == point)
+                || (mounted.kind == b"devtmpfs" && root == b"/null");
+            let name = if hides { NULL.as_bytes().to_vec() } else { point.clone() };
+            add(&mut list, point, name);
+        }
+        list
+    }
+
+    /// Whether a mount is one of the config's that shows a whole filesystem. A new mount of cgroup v2 is not the same as the
+    /// old one: it would show and set what is the host's.
+    fn is_fresh(&self, mounted: &Mounted<'_>) -> bool {
+        let point = mounted.point();
+        let here = self.mounts.iter().rfind(|mount| mount.destination.as_str().as_bytes() == point);
+        let made = here.is_some_and(|mount| matches!(mount.kind, Kind::Filesystem { .. }));
+        made && mounted.root() == b"/" && mounted.kind != b"cgroup2"
+    }
+
+    /// Whether the config has something bound there.
+    fn binds(&self, point: &[u8]) -> bool {
+        let here = self.mounts.iter().rfind(|mount| mount.destination.as_str().as_bytes() == point);
+        here.is_some_and(|mount| matches!(mount.kind, Kind::Bind { .. }))
+    }
+
+    /// Where on the host everything is that [`Rootfs::outside`] may have named. `host` is the runtime's table of mounts.
+    ///
+    /// # Errors
+    /// A device that a user namespace needs is not on the host.
+    pub fn sources(&self, prepared: &Prepared, view: &CgroupView, host: &[u8]) -> Result<Vec<Outside>> {
+        let mut list = Vec::new();
+        let root = self.root(prepared)?;
+        let points: Vec<Vec<u8>> = mountinfo::mounts(host).map(|mounted| mounted.point()).collect();
+        let beneath = |list: &mut Vec<Outside>, source: &Path, destination: &str| {
+            let source = source.canonicalize().unwrap_or_else(|_| source.to_owned());
+            let source = source.as_os_str().as_bytes();
+            for point in points.iter().filter(|point| is_within(point, source) && *point != source) {
+                let rest = &point[if source == b"/" { 0 } else { source.len() }..];
+                add(list, [destination.trim_end_matches('/').as_bytes(), rest].concat(), point);
+            }
+        };
+        for mount in &self.mounts {
+            let destination = mount.destination.as_str();
+            match &mount.kind {
+                Kind::Bind { source, .. } => {
+                    for key in self.places_of(&root, mount) {
+                        if mount.options.bind == Bind::Tree {
+                            beneath(&mut list, source, &key);
+                        }
+                        add(&mut list, key, source.as_os_str().as_bytes());
+                    }
+                }
+                Kind::Filesystem { kind, .. } if kind == "cgroup2" => {
+                    let tree = view.tree.as_ref().or(view.unified.as_ref());
+                    tree.iter().for_each(|tree| add(&mut list, destination, tree.as_os_str().as_bytes()));
+                }
+                Kind::Cgroup => match &view.unified {
+                    Some(directory) => {
+                        add(&mut list, destination, view.tree.as_ref().unwrap_or(directory).as_os_str().as_bytes());
+                    }
+                    None => view.hierarchies.iter().for_each(|hierarchy| {
+                        let key = format!("{}/{}", destination.trim_end_matches('/'), hierarchy.name);
+                        add(&mut list, key, hierarchy.directory.as_os_str().as_bytes());
+                    }),
+                },
+                Kind::Filesystem { .. } | Kind::Remount => {}
+            }
+        }
+        if self.user_namespace && self.owns_dev() {
+            for device in &self.devices {
+                let source = device.on_host().with(|| format!("device {}", device.path))?;
+                add(&mut list, device.path.as_str(), source.as_os_str().as_bytes());
+            }
+        }
+        add(&mut list, NULL, NULL);
+        beneath(&mut list, &self.path, "");
+        Ok(list)
+    }
+
+    /// In the container's mount namespace: gives the mount at `point` what of `flags` (MS_*) keeps the container from something
+    /// and was lost. CRIU binds whatever hides files once, and the second one from the first, without its flags.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn restrict(point: &str, flags: u64) -> Result<()> {
+        let root = Root::from(file::open("/", libc::O_PATH | libc::O_DIRECTORY)?);
+        let path = InRoot::new(point);
+        let place = match root.find_plain(&path) {
+            // Another mount has hidden it.
+            Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) || e.is(libc::ELOOP) => return Ok(()),
+            other => other?,
+        };
+        if !fs::is_mount_root(&place)? {
+            return Ok(());
+        }
+        let lost = flags & RESTRICTIONS & !u64::from(fs::mount_flags(&place)?);
+        if lost == 0 {
+            return Ok(());
+        }
+        let attr = MountAttr { set: lost, ..MountAttr::default() };
+        mount::mount_setattr(&place, false, &attr).with(|| format!("protect {path} again"))
+    }
+
+    /// The root directory as it is on the host, before anything is mounted in it.
+    fn root(&self, prepared: &Prepared) -> Result<Root> {
+        let directory = prepared.directory().try_clone_to_owned();
+        Ok(Root::from(directory.map_err(|e| Error::system(format!("duplicate the root directory: {e}")))?))
+    }
+
+    /// The mount point of a mount, as the config has it and as links in the root filesystem lead.
+    fn places_of(&self, root: &Root, mount: &Mount) -> Vec<String> {
+        let mut places = vec![mount.destination.as_str().to_owned()];
+        let Ok(Some(found)) = root.find_if_there(&mount.destination) else { return places };
+        let paths = path_of(root).zip(path_of(&found));
+        let inside = paths.as_ref().and_then(|(root, found)| found.strip_prefix(root).ok());
+        if let Some(inside) = inside.and_then(Path::to_str) {
+            let place = format!("/{inside}");
+            if place != places[0] {
+                places.push(place);
+            }
+        }
+        places
+    }
+
+    /// Makes what is missing in the root filesystem for mounts to be put on: another one may be restored than was saved. What
+    /// lies in a mount of the container's own is in the images.
+    ///
+    /// # Errors
+    /// A place cannot be made.
+    pub fn make_places(&self, prepared: &Prepared) -> Result<()> {
+        let root = self.root(prepared)?;
+        for mount in &self.mounts {
+            let earlier = self.mounts.iter().take(mount.index);
+            if mount.kind == Kind::Remount || earlier.clone().any(|of| mount.destination.is_within(&of.destination)) {
+                continue;
+            }
+            let kind = match &mount.kind {
+                Kind::Bind { source, .. } => match std::fs::metadata(source) {
+                    Ok(found) if !found.is_dir() => Create::File,
+                    _ => Create::Directory,
+                },
+                _ => Create::Directory,
+            };
+            root.create(&mount.destination, kind).with(|| mount.name())?;
+        }
+        let dev = InRoot::new("/dev");
+        if !self.mounts.iter().any(|mount| dev.is_within(&mount.destination)) {
+            super::device::create(&root, &self.devices, self.user_namespace)?;
+            super::device::link(&root)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts this process's mount namespace, which is a copy of the host's, off from it, and makes the root directory, which must
+    /// be the current one (see [`Prepared::directory`]), a mount there.
+    ///
+    /// # Errors
+    /// The root directory was exchanged, or cannot be mounted.
+    pub fn mount_alone(&self, prepared: &Prepared) -> Result<()> {
+        let flags = libc::MS_SLAVE | libc::MS_REC;
+        mount::mount("/", &mount::Mount { flags, ..mount::Mount::default() })?;
+        self.attach_root(prepared).map(drop).with(|| format!("mount the root filesystem {}", self.path.display()))
+    }
+}
+
+/// The path by which the kernel knows an open file.
+fn path_of(fd: impl AsFd) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())).ok()
+}
