@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::scope::{self, Pending};
 use super::systemd::Unit;
 use super::write::{Moment, Write};
-use super::{apply, decide, freezer, membership, owner, remove, unified};
+use super::{apply, decide, freezer, owner, remove, unified};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Read, Reader, Value, readable, records};
 use crate::sys::file;
@@ -445,20 +445,14 @@ impl Cgroup {
         freezer::branch(&self.branches).map(Branch::directory)
     }
 
-    /// For each controller or named hierarchy (`name=NAME`; an empty one is the unified hierarchy): where the cgroup is in it,
-    /// seen from this process's cgroup namespace. `table` is this process's table of mounts.
-    pub fn paths(&self, table: &[u8]) -> Vec<(String, String)> {
-        let mounts = membership::Mount::parse_all(table);
-        let path = |branch: &Branch| {
-            let mount = mounts.iter().rfind(|mount| mount.point == branch.mount);
-            let root = mount.map_or("", |mount| mount.root.trim_end_matches('/'));
-            format!("{root}{}", branch.path)
-        };
+    /// For each controller or named hierarchy (`name=NAME`; an empty one is the unified hierarchy): where the cgroup is below the
+    /// hierarchy's mount.
+    pub fn paths(&self) -> Vec<(String, String)> {
         let names = |branch: &Branch| match branch.is_unified() {
             true => vec![String::new()],
             false => branch.controllers.clone(),
         };
-        self.branches.iter().flat_map(|b| names(b).into_iter().map(|name| (name, path(b)))).collect()
+        self.branches.iter().flat_map(|b| names(b).into_iter().map(|name| (name, b.path.clone()))).collect()
     }
 
     /// Whether systemd is to make it around a process, see [`Cgroup::enter`].

@@ -1,8 +1,9 @@
 //! `checkpoint`: the container's processes are saved to images, with CRIU.
 
-use super::images::{self, Images};
+use super::images::{self, Images, Yard};
 use super::request::CheckpointRequest;
 use super::{Context, delete};
+use crate::cgroups::Layout;
 use crate::config::{self, Spec};
 use crate::criu::{self, Criu, Options, Start, Task};
 use crate::error::{Context as _, Error, Kind, Result};
@@ -59,12 +60,19 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
     }
     log::step("describe the container");
     let images = Images::make(&request.criu, "dump.log")?;
-    let options = describe(request, &spec, &record, &rootfs, &images, init.pid)?;
+    let yard = Yard::at(entry.path(), &Layout::read()?)?;
+    let mut options = describe(request, &spec, &record, &rootfs, &images, init.pid)?;
+    yard.announce(&mut options);
     log::step("save the processes");
     let task = if request.pre_dump { Task::PreDump } else { Task::Dump };
     let status = request.status_fd.map(caller_owned).transpose()?;
     let inherited: Vec<BorrowedFd<'_>> = status.iter().map(AsFd::as_fd).collect();
-    let start = Start { prepare: &|| images.open(), inherited: &inherited, ..plain };
+    let prepare = || {
+        images::leave_host()?;
+        yard.make()?;
+        images.open(None)
+    };
+    let start = Start { program: &program, flags: libc::CLONE_NEWNS as u64, prepare: &prepare, inherited: &inherited };
     Criu::start(&start, proof)?.ask(task, &options, &images.log(), &mut |_| Ok(()))?;
     if request.leave_running || request.pre_dump {
         return Ok(());
@@ -121,7 +129,7 @@ fn describe(
     let namespaces = Namespaces::parse(spec)?;
     name_namespaces(&mut options, &namespaces, pid, given.empty_ns.iter().any(|name| name == "network"))?;
     if !request.pre_dump {
-        images.write_descriptors(&name_descriptors(&mut options, pid, &table)?)?;
+        images.write_descriptors(&name_descriptors(&mut options, record, pid, &table)?)?;
     }
     Ok(options)
 }
@@ -153,24 +161,30 @@ fn name_namespaces(options: &mut Options, namespaces: &Namespaces, pid: Pid, emp
     Ok(())
 }
 
-/// What the standard descriptors are. A file that is in no mount of the container is named to CRIU: it is the caller's, as a
-/// pipe is.
-fn name_descriptors(options: &mut Options, pid: Pid, table: &[u8]) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for number in 0..3 {
-        let path = format!("/proc/{pid}/fd/{number}");
-        let name = match std::fs::read_link(&path) {
-            Ok(target) => target.to_string_lossy().into_owned(),
-            // It was closed.
-            Err(_) => String::new(),
-        };
-        let file = name.starts_with('/').then(|| file_of(pid, number, table)).flatten();
-        if let Some(file) = &file {
-            options.external(file);
+/// What the standard descriptors of the first process are. A file that is in no mount of the container is named to CRIU: it is
+/// the caller's, as a pipe is. The other processes may have their callers' /dev/null, which follows.
+fn name_descriptors(options: &mut Options, record: &Record, pid: Pid, table: &[u8]) -> Result<Vec<String>> {
+    let mut names: Vec<String> = (0..3).map(|number| name_of(pid, number, table)).collect();
+    for other in record.cgroup().processes()?.into_iter().filter(|other| *other != pid) {
+        for number in 0..3 {
+            let name = name_of(other, number, table);
+            if name.ends_with(images::NULL) && !names.contains(&name) {
+                names.push(name);
+            }
         }
-        names.push(file.unwrap_or(name));
+    }
+    for key in names.iter().filter_map(|name| images::external(name)) {
+        options.external(key.0);
     }
     Ok(names)
+}
+
+/// What a descriptor is, empty where it is closed: a link of procfs, with CRIU's name in front if it is outside.
+fn name_of(pid: Pid, number: i32, table: &[u8]) -> String {
+    let link = std::fs::read_link(format!("/proc/{pid}/fd/{number}"));
+    let name = link.map_or(String::new(), |target| target.to_string_lossy().into_owned());
+    let file = name.starts_with('/').then(|| file_of(pid, number, table)).flatten();
+    file.map_or(name.clone(), |file| format!("{file}:{name}"))
 }
 
 /// A regular file, or a device such as /dev/null, that is outside of the container's mounts, in CRIU's words.

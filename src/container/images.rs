@@ -1,13 +1,17 @@
 //! What `checkpoint` and `restore` share: the directory of images, and the options that both take.
 
 use super::request::{CriuOptions, ManageCgroups, NetworkLock};
+use crate::cgroups::{Hierarchy, Layout};
 use crate::config::Spec;
 use crate::criu::{Cgroups, Lock, Options};
 use crate::error::{Context, Error, IoContext, Kind, Result};
-use crate::sys::{credentials, file};
+use crate::sys::mount::{
+    self, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, Mount, MountAttr, OPEN_TREE_CLONE,
+};
+use crate::sys::{credentials, file, fs};
 use crate::{criu, namespaces};
 use std::fs::DirBuilder;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +31,15 @@ pub(super) struct Images {
     name: &'static str,
 }
 
+/// The file that most commands have as standard input, and some as output.
+pub(super) const NULL: &str = "]:/dev/null";
+
+/// Of a descriptor's name in the list: CRIU's name and the path, where it is outside of the container.
+pub(super) fn external(name: &str) -> Option<(String, &str)> {
+    let (key, path) = name.split_once("]:").filter(|(key, _)| key.starts_with("file["))?;
+    Some((format!("{key}]"), path))
+}
+
 /// How many descriptors of CRIU's [`Images::open`] gives.
 pub(super) const OPEN: usize = 2;
 
@@ -44,10 +57,19 @@ impl Images {
         Ok(Images { path: given.image_path.clone(), work: work.clone(), name: log })
     }
 
-    /// The directories in the mount namespace of the caller, in the order in which CRIU is to have them.
-    pub(super) fn open(&self) -> Result<Vec<OwnedFd>> {
+    /// The directories in the mount namespace of the caller, in the order in which CRIU is to have them. With the user namespace
+    /// of a container whose root is not the host's, that root can read the images: it restores itself.
+    pub(super) fn open(&self, userns: Option<&OwnedFd>) -> Result<Vec<OwnedFd>> {
         let open = |path: &Path| file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY);
-        Ok(vec![open(&self.path).at("--image-path")?, open(&self.work).at("--work-path")?])
+        let mapped = |userns: &OwnedFd| {
+            let tree = mount::open_tree(file::CWD, self.path.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
+            let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns: userns.as_raw_fd() as u64, ..MountAttr::default() };
+            mount::mount_setattr(&tree, false, &attr)?;
+            file::open_at(&tree, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
+        };
+        // Without id mappings in the kernel or the filesystem, the permissions of the images decide.
+        let images = userns.and_then(|userns| mapped(userns).ok()).map_or_else(|| open(&self.path), Ok);
+        Ok(vec![images.at("--image-path")?, open(&self.work).at("--work-path")?])
     }
 
     /// CRIU's log.
@@ -113,6 +135,56 @@ impl Images {
         options.config_file(spec.annotation("org.criu.config").unwrap_or("/etc/criu/runc.conf"));
         Ok(options)
     }
+}
+
+/// The cgroup hierarchies at one place, where CRIU looks for them.
+pub(super) struct Yard {
+    place: PathBuf,
+    hierarchies: Vec<(String, String)>,
+}
+
+impl Yard {
+    /// The yard at `entry`, which is covered in CRIU's mount namespace.
+    pub(super) fn at(entry: &Path, layout: &Layout) -> Result<Yard> {
+        let name = |hierarchy: &Hierarchy| match hierarchy.is_unified() {
+            true => "unified".to_owned(),
+            false => hierarchy.name(),
+        };
+        let hierarchies =
+            layout.hierarchies.iter().map(|hierarchy| (name(hierarchy), hierarchy.mount.clone())).collect();
+        Ok(Yard { place: entry.canonicalize().call(|| format!("realpath({entry:?})"))?, hierarchies })
+    }
+
+    /// Tells CRIU of it.
+    pub(super) fn announce(&self, options: &mut Options) {
+        if !self.hierarchies.is_empty() {
+            options.cgroup_yard(self.place.as_os_str().as_bytes());
+        }
+    }
+
+    /// Makes it in this process's mount namespace, which the host's must not take mounts from.
+    pub(super) fn make(&self) -> Result<()> {
+        if self.hierarchies.is_empty() {
+            return Ok(());
+        }
+        let context = mount::fsopen("tmpfs")?;
+        mount::fsconfig_create(&context)?;
+        let yard = mount::fsmount(&context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
+        let place = file::open(self.place.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY)?;
+        mount::move_mount(&yard, &place)?;
+        for (name, path) in &self.hierarchies {
+            let tree = mount::open_tree(file::CWD, path, OPEN_TREE_CLONE)?;
+            fs::mkdir_at(&yard, name, 0o755)?;
+            mount::move_mount_into(&tree, &yard, name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts this process's mount namespace, which is a copy of the host's, off from it.
+pub(super) fn leave_host() -> Result<()> {
+    let flags = libc::MS_SLAVE | libc::MS_REC;
+    Ok(mount::mount("/", &Mount { flags, ..Mount::default() })?)
 }
 
 fn make_directory(path: &Path) -> Result<()> {

@@ -6,7 +6,7 @@
 
 use super::console::{self, Give};
 use super::create::{self, Bundle, Parts, hand_over};
-use super::images::{self, Images};
+use super::images::{self, Images, Yard};
 use super::request::{ManageCgroups, RestoreRequest};
 use super::terminal::Relay;
 use super::{Context, delete};
@@ -19,10 +19,11 @@ use crate::log;
 use crate::mountinfo;
 use crate::namespaces::{self, Kind as Ns, Place};
 use crate::process::launch::Launched;
-use crate::rootfs::{Rootfs, Sources};
+use crate::rootfs::{self, IdMappings, Rootfs, Sources};
 use crate::state::{Entry, ProcessId, Record, Status, Store};
+use crate::sys::fs::Stat;
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
-use crate::sys::{file, namespace, socket};
+use crate::sys::{file, fs, namespace, socket, terminal};
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -156,7 +157,9 @@ impl Maker<'_> {
         console: Option<OwnedFd>,
     ) -> Result<(Launched, Option<OwnedFd>)> {
         parts.plan.joined = parts.plan.namespaces.open()?;
-        let mut cgroup = Cgroup::prepare(&parts.asked, &Layout::read()?)?;
+        let layout = Layout::read()?;
+        let yard = Yard::at(entry.path(), &layout)?;
+        let mut cgroup = Cgroup::prepare(&parts.asked, &layout)?;
         record.cgroup = cgroup.record();
         record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
         entry.write("config.json", &self.bundle.json)?;
@@ -182,28 +185,34 @@ impl Maker<'_> {
         for outside in rootfs.sources(&prepared, &view, &table)? {
             options.outside(&outside.key, &outside.value);
         }
-        for (controller, path) in cgroup.paths(&table) {
+        yard.announce(&mut options);
+        for (controller, path) in cgroup.paths() {
             options.cgroup_root(&controller, &path);
         }
-        let given = inherit(&mut options, parts, descriptors)?;
+        let standard = standard(descriptors)?;
+        let given = inherit(&mut options, parts, &standard)?;
         let plan = &parts.plan;
+        let ids = IdMappings::of_container(self.spec)?;
+        let userns = ids.map(|ids| rootfs::user_namespace(self.proof, &ids)).transpose()?;
         let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
         let inside = self.ignores_cgroups();
         let prepare = || {
             if inside {
                 joiner.join_self()?;
             }
+            images::leave_host()?;
             plan.rootfs.as_ref().map_or(Ok(()), |rootfs| rootfs.mount_alone(&prepared))?;
-            self.images.open()
+            yard.make()?;
+            self.images.open(userns.as_ref())
         };
         let flags = libc::CLONE_NEWNS as u64;
         let start = Start { program: self.program, flags, prepare: &prepare, inherited: &given };
         // For the child: a mount namespace knows the directory that is the current one when it is made.
-        crate::sys::fs::change_dir_to(prepared.directory())?;
+        fs::change_dir_to(prepared.directory())?;
         log::step("restore the processes");
         entry.unlock()?;
         let started = Criu::start(&start, self.proof);
-        crate::sys::fs::change_dir_to(&home)?;
+        fs::change_dir_to(&home)?;
         let parts = RefCell::new(parts);
         let mut steps = Steps {
             entry,
@@ -215,11 +224,11 @@ impl Maker<'_> {
             proof: self.proof,
         };
         let restored = started?.ask(Task::Restore, &options, &self.images.log(), &mut |step| steps.serve(step));
-        let terminal = steps.terminal.take();
+        let master = steps.terminal.take();
         let pid = restored?.ok_or_else(|| Error::system("criu did not say which process it restored"))?;
         drop::<Option<Holder>>(holder);
         let launched = steps.settle(pid, &mut cgroup);
-        let given = terminal.map(|master| give(master, console.as_ref())).transpose();
+        let given = master.map(|master| give(master, console.as_ref())).transpose();
         match (launched, given) {
             (Ok(launched), Ok(given)) => Ok((launched, given.flatten())),
             (launched, given) => {
@@ -263,16 +272,18 @@ impl Maker<'_> {
 }
 
 /// What CRIU takes from us instead of the images: standard descriptors that were the caller's, and namespaces.
-fn inherit<'a>(options: &mut Options, parts: &'a Parts, descriptors: &[String]) -> Result<Vec<BorrowedFd<'a>>> {
+fn inherit<'a>(
+    options: &mut Options,
+    parts: &'a Parts,
+    given_again: &'a [(String, OwnedFd)],
+) -> Result<Vec<BorrowedFd<'a>>> {
     let mut given: Vec<BorrowedFd<'a>> = Vec::new();
     let mut add = |options: &mut Options, key: &str, fd: BorrowedFd<'a>| {
         options.inherit(key, criu::inherited(images::OPEN + given.len()));
         given.push(fd);
     };
-    for (name, fd) in descriptors.iter().zip(file::standard()) {
-        if name.starts_with("pipe:") || name.starts_with("file[") {
-            add(options, name, fd);
-        }
+    for (name, fd) in given_again {
+        add(options, name, fd.as_fd());
     }
     let plan = &parts.plan;
     for (kind, name) in [(Ns::Network, images::ROOT_NETWORK), (Ns::Pid, images::ROOT_PIDS)] {
@@ -289,6 +300,39 @@ fn inherit<'a>(options: &mut Options, parts: &'a Parts, descriptors: &[String]) 
         }
     }
     Ok(given)
+}
+
+/// The standard descriptors that were the caller's, with their names: this caller's take their place, and /dev/null that of
+/// itself where this caller has something else.
+///
+/// # Errors
+/// A regular file, which has a position, can be replaced by another one only.
+fn standard(descriptors: &[String]) -> Result<Vec<(String, OwnedFd)>> {
+    let mut list = Vec::new();
+    let ours = file::standard();
+    for (number, name) in descriptors.iter().enumerate() {
+        let fd = ours.get(number).filter(|fd| {
+            let ordinary = |stat: Stat| matches!(stat.kind(), libc::S_IFREG | libc::S_IFCHR);
+            name.starts_with("pipe:") || (fs::stat(fd).is_ok_and(ordinary) && !terminal::is_terminal(fd))
+        });
+        let (key, path) = match images::external(name) {
+            Some(external) => external,
+            None if name.starts_with("pipe:") => (name.clone(), ""),
+            None => continue,
+        };
+        let fd = match fd {
+            Some(fd) => file::duplicate_above(fd, 3)?,
+            None if name.ends_with(images::NULL) => file::open(path, libc::O_RDWR)?,
+            None if path.is_empty() => continue,
+            None => {
+                let text =
+                    format!("descriptor {number} was a file ({path}) when the container was saved, and is none now");
+                return Err(Error::new(Kind::Config, text).hint("redirect it to a file"));
+            }
+        };
+        list.push((key, fd));
+    }
+    Ok(list)
 }
 
 /// What the runtime does at CRIU's steps.

@@ -211,11 +211,16 @@ impl Criu {
     /// Serves CRIU's steps until it answers.
     fn listen(&mut self, watch: &mut dyn FnMut(Step) -> Result<()>, refused: &mut Option<Error>) -> Result<Answer> {
         loop {
-            let mut bytes = vec![0; socket::next_length(&self.socket)?.max(1)];
-            let mut packet = socket::receive(&self.socket, &mut bytes)?;
-            if packet.length == 0 {
+            // What it had not read when it ended makes a reset of the end.
+            let length = match socket::next_length(&self.socket) {
+                Err(e) if e.is(libc::ECONNRESET) => 0,
+                other => other?,
+            };
+            if length == 0 {
                 return Err(Error::system("it ended without an answer"));
             }
+            let mut bytes = vec![0; length];
+            let mut packet = socket::receive(&self.socket, &mut bytes)?;
             let (answer, step) = Answer::parse(&bytes[..packet.length], packet.fds.pop())?;
             let Some(step) = step else { return Ok(answer) };
             log::debug(|| format!("criu: {}", step.name));
@@ -343,7 +348,8 @@ fn complaints(log: &Path) -> Vec<String> {
 fn complaint(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("Error (")?;
     let (_, text) = rest.split_once("): ")?;
-    (!text.starts_with("rlimit: ")).then(|| text.trim())
+    let told = text.starts_with("rlimit: ") || text.trim().ends_with(" FAILED.");
+    (!told).then(|| text.trim())
 }
 
 #[cfg(test)]
@@ -378,7 +384,8 @@ mod tests {
         let line = "(00.161399) Error (criu/files-reg.c:1790): Can't lookup mount=27 for fd=1 path=/tmp/out";
         assert_eq!(complaint(line), Some("Can't lookup mount=27 for fd=1 path=/tmp/out"));
         assert_eq!(complaint("(00.1) Error (criu/util.c:1533): rlimit: Can't setup RLIMIT_NOFILE for self"), None);
-        assert_eq!(complaint("(00.1) Dumping FAILED."), None);
+        assert_eq!(complaint("(00.1) Error (criu/cr-dump.c:2111): Dumping FAILED."), None);
+        assert_eq!(complaint("(00.1) Warn  (criu/cr-dump.c:1): x"), None);
     }
 
     #[test]

@@ -200,6 +200,12 @@ impl Options {
         self.0.bytes(63, context);
     }
 
+    /// A directory with each hierarchy mounted in a directory of its name, `unified` for cgroup v2. CRIU mounts them itself
+    /// otherwise, and in the first cgroup namespace a new mount of cgroup v2 takes the options of the host's from them all.
+    pub fn cgroup_yard(&mut self, path: impl AsRef<[u8]>) {
+        self.0.bytes(60, path);
+    }
+
     /// How packets are kept away.
     pub fn network_lock(&mut self, lock: Lock) {
         self.0.number(64, lock as u64);

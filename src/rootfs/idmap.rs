@@ -95,6 +95,21 @@ fn wait_to_be_ended() -> ! {
     process::exit_now(1)
 }
 
+impl IdMappings {
+    /// Those of the container's new user namespace, if it is to have one.
+    ///
+    /// # Errors
+    /// With the JSON path of what is wrong.
+    pub fn of_container(spec: &config::Spec<'_>) -> Result<Option<IdMappings>> {
+        let Some(linux) = &spec.linux else { return Ok(None) };
+        if !linux.namespaces.iter().flatten().any(|ns| ns.type_.as_deref() == Some("user")) {
+            return Ok(None);
+        }
+        let uids = mappings(linux.uid_mappings.as_deref(), "linux.uidMappings")?;
+        Ok(Some(IdMappings { uids, gids: mappings(linux.gid_mappings.as_deref(), "linux.gidMappings")? }))
+    }
+}
+
 fn mapped(pid: Pid, ids: &IdMappings) -> Result<OwnedFd> {
     let proc = ProcFd::open()?;
     proc.write_of(pid, "uid_map", lines(&ids.uids))?;

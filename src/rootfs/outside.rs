@@ -218,14 +218,12 @@ impl Rootfs {
         Ok(())
     }
 
-    /// Cuts this process's mount namespace, which is a copy of the host's, off from it, and makes the root directory, which must
-    /// be the current one (see [`Prepared::directory`]), a mount there.
+    /// Makes the root directory, which must be the current one (see [`Prepared::directory`]), a mount in this process's mount
+    /// namespace, from which the host's must not take any.
     ///
     /// # Errors
     /// The root directory was exchanged, or cannot be mounted.
     pub fn mount_alone(&self, prepared: &Prepared) -> Result<()> {
-        let flags = libc::MS_SLAVE | libc::MS_REC;
-        mount::mount("/", &mount::Mount { flags, ..mount::Mount::default() })?;
         self.attach_root(prepared).map(drop).with(|| format!("mount the root filesystem {}", self.path.display()))
     }
 }
