@@ -47,6 +47,13 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
         let what = "CRIU does not keep the id mapping of a mount, so this container cannot be saved";
         return Err(Error::config(format!("mounts[{index}]"), what));
     }
+    if std::fs::read_link(format!("/proc/{}/exe", init.pid))
+        .is_ok_and(|exe| exe.as_os_str().as_bytes().starts_with(b"/memfd:"))
+    {
+        let what =
+            "the container's first program is in memory alone, as the reaping init is, and CRIU cannot restore that";
+        return Err(Error::state(what).hint("make the container without --init or the annotation orlop.init"));
+    }
     let none = || Ok(Vec::new());
     let plain = Start { program: &program, flags: 0, prepare: &none, inherited: &[] };
     if request.pre_dump || request.criu.lazy_pages {
@@ -123,10 +130,11 @@ fn describe(
         options.freezer(&directory);
     }
     let table = mountinfo::table(&pid.to_string()).at("the container's mounts")?;
-    for outside in rootfs.outside(&table, &mountinfo::table("self")?) {
+    let namespaces = Namespaces::parse(spec)?;
+    let own_cgroups = *namespaces.place(Ns::Cgroup) == Place::New;
+    for outside in rootfs.outside(&table, &mountinfo::table("self")?, own_cgroups) {
         options.outside(&outside.key, &outside.value);
     }
-    let namespaces = Namespaces::parse(spec)?;
     name_namespaces(&mut options, &namespaces, pid, given.empty_ns.iter().any(|name| name == "network"))?;
     if !request.pre_dump {
         images.write_descriptors(&name_descriptors(&mut options, record, pid, &table)?)?;

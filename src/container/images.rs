@@ -5,6 +5,7 @@ use crate::cgroups::{Hierarchy, Layout};
 use crate::config::Spec;
 use crate::criu::{Cgroups, Lock, Options};
 use crate::error::{Context, Error, IoContext, Kind, Result};
+use crate::json;
 use crate::sys::mount::{
     self, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, Mount, MountAttr, OPEN_TREE_CLONE,
 };
@@ -95,7 +96,10 @@ impl Images {
             if missing { error.hint("--image-path names the directory that checkpoint wrote") } else { error }
         })?;
         let bytes = file::read_regular(fd, 1 << 20)?;
-        serde_json::from_slice(&bytes).map_err(|e| Error::system(format!("{path:?}: {e}")))
+        let damaged = |fault: Box<json::Fault>| {
+            Error::system(format!("{path:?} is damaged: {}: {}", fault.place(&bytes), fault.what()))
+        };
+        json::document(&bytes).map_err(damaged)
     }
 
     /// The container's mounts as they were.

@@ -50,14 +50,15 @@ impl Rootfs {
     /// table.
     ///
     /// A filesystem that the host has mounted too is outside, unless it is the root's, or a kernel's that a fresh mount shows
-    /// again; so is every bind mount of the config.
-    pub fn outside(&self, container: &[u8], host: &[u8]) -> Vec<Outside> {
+    /// again; so is every bind mount of the config. `own_cgroups` says that the container has a cgroup namespace of its own: a
+    /// fresh mount of cgroup v2 shows the same again there, but for the host's namespace it would set options of the host's tree.
+    pub fn outside(&self, container: &[u8], host: &[u8], own_cgroups: bool) -> Vec<Outside> {
         let devices: Vec<&[u8]> = mountinfo::mounts(host).map(|mounted| mounted.device).collect();
         let mounts: Vec<Mounted<'_>> = mountinfo::mounts(container).collect();
         let at_host = |mounted: &Mounted<'_>| devices.contains(&mounted.device);
         let inside: Vec<(&[u8], Vec<u8>)> = mounts
             .iter()
-            .filter(|mounted| !at_host(mounted) || mounted.point() == b"/" || self.is_fresh(mounted))
+            .filter(|mounted| !at_host(mounted) || mounted.point() == b"/" || self.is_fresh(mounted, own_cgroups))
             .map(|mounted| (mounted.device, mounted.root()))
             .collect();
         let mut list = Vec::new();
@@ -75,13 +76,16 @@ impl Rootfs {
         list
     }
 
-    /// Whether a mount is one of the config's that shows a whole filesystem. A new mount of cgroup v2 is not the same as the
-    /// old one: it would show and set what is the host's.
-    fn is_fresh(&self, mounted: &Mounted<'_>) -> bool {
+    /// Whether a mount is one of the config's that shows a whole filesystem.
+    fn is_fresh(&self, mounted: &Mounted<'_>, own_cgroups: bool) -> bool {
         let point = mounted.point();
         let here = self.mounts.iter().rfind(|mount| mount.destination.as_str().as_bytes() == point);
-        let made = here.is_some_and(|mount| matches!(mount.kind, Kind::Filesystem { .. }));
-        made && mounted.root() == b"/" && mounted.kind != b"cgroup2"
+        match here.map(|mount| &mount.kind) {
+            // What it shows, its namespace decides; we see that from outside.
+            Some(Kind::Filesystem { .. } | Kind::Cgroup) if mounted.kind == b"cgroup2" => own_cgroups,
+            Some(Kind::Filesystem { .. }) => mounted.root() == b"/",
+            _ => false,
+        }
     }
 
     /// Whether the config has something bound there.
