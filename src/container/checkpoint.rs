@@ -72,15 +72,21 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
     yard.announce(&mut options);
     log::step("save the processes");
     let task = if request.pre_dump { Task::PreDump } else { Task::Dump };
-    let status = request.status_fd.map(caller_owned).transpose()?;
-    let inherited: Vec<BorrowedFd<'_>> = status.iter().map(AsFd::as_fd).collect();
+    let told = request.status_fd.map(caller_owned).transpose()?;
+    let inherited: Vec<BorrowedFd<'_>> = told.iter().map(AsFd::as_fd).collect();
     let prepare = || {
         images::leave_host()?;
         yard.make()?;
         images.open(None)
     };
     let start = Start { program: &program, flags: libc::CLONE_NEWNS as u64, prepare: &prepare, inherited: &inherited };
-    Criu::start(&start, proof)?.ask(task, &options, &images.log(), &mut |_| Ok(()))?;
+    let saved = Criu::start(&start, proof)?.ask(task, &options, &images.log(), &mut |_| Ok(()));
+    saved.inspect_err(|_| {
+        // A CRIU that was killed leaves them standing still.
+        if status == Status::Running && record.cgroup().frozen().unwrap_or(false) {
+            let _ = record.cgroup().thaw();
+        }
+    })?;
     if request.leave_running || request.pre_dump {
         return Ok(());
     }

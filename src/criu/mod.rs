@@ -117,6 +117,8 @@ pub fn inherited(index: usize) -> RawFd {
 pub struct Criu {
     socket: OwnedFd,
     pid: Pid,
+    pidfd: OwnedFd,
+    family: Family,
     /// What it wrote to standard error.
     said: OwnedFd,
 }
@@ -129,10 +131,11 @@ impl Criu {
     pub fn start(start: &Start<'_>, proof: &SingleThreaded) -> Result<Criu> {
         let (first, last) = socket::pair(libc::SOCK_SEQPACKET)?;
         let said = memory::memfd("orlop-criu", MemoryFile::Data)?;
+        let family = Family::gather()?;
         match process::clone3(proof, &Clone { flags: start.flags, ..Clone::default() })? {
-            Cloned::Parent(pid, _) => {
+            Cloned::Parent(pid, pidfd) => {
                 drop(last);
-                Ok(Criu { socket: first, pid, said })
+                Ok(Criu { socket: first, pid, pidfd, family, said })
             }
             Cloned::Child => {
                 drop(first);
@@ -188,17 +191,40 @@ impl Criu {
     /// CRIU takes the numbers of descriptors for those of the process that made the socket. It makes it itself, and hands us
     /// our end: so they are its own.
     fn connect(&mut self) -> Result<()> {
-        let mut packet = socket::receive(&self.socket, &mut [0; 8])?;
-        self.socket = packet.fds.pop().ok_or_else(|| Error::system("it ended before it began"))?;
+        let (_, fd) = self.receive()?;
+        self.socket = fd.ok_or_else(|| Error::system("it ended before it began"))?;
         Ok(())
+    }
+
+    /// The next packet, and the descriptor in it.
+    fn receive(&self) -> Result<(Vec<u8>, Option<OwnedFd>)> {
+        let ended = || Error::system("it ended without an answer");
+        // Processes that it has made may have the socket too, and outlive it.
+        let [ready, _] =
+            process::poll([(Some(self.socket.as_fd()), libc::POLLIN), (Some(self.pidfd.as_fd()), libc::POLLIN)], -1)?;
+        let length = match ready {
+            0 => 0,
+            _ => match socket::next_length(&self.socket) {
+                // What it had not read when it ended makes a reset of the end.
+                Err(e) if e.is(libc::ECONNRESET) => 0,
+                other => other?,
+            },
+        };
+        if length == 0 {
+            return Err(ended());
+        }
+        let mut bytes = vec![0; length];
+        let mut packet = socket::receive(&self.socket, &mut bytes)?;
+        bytes.truncate(packet.length);
+        Ok((bytes, packet.fds.pop()))
     }
 
     fn converse(mut self, task: Task, request: &Message, watch: &mut dyn FnMut(Step) -> Result<()>) -> Result<Answer> {
         let mut refused = None;
         let sent = self.connect().and_then(|()| Ok(socket::send(&self.socket, &request.0, &[])?));
         let answer = sent.and_then(|()| self.listen(watch, &mut refused));
-        // Without a socket nothing keeps it.
-        let said = self.end();
+        let succeeded = answer.as_ref().is_ok_and(|answer| answer.success) && refused.is_none();
+        let said = self.end(succeeded);
         if let Some(error) = refused {
             return Err(error);
         }
@@ -211,17 +237,8 @@ impl Criu {
     /// Serves CRIU's steps until it answers.
     fn listen(&mut self, watch: &mut dyn FnMut(Step) -> Result<()>, refused: &mut Option<Error>) -> Result<Answer> {
         loop {
-            // What it had not read when it ended makes a reset of the end.
-            let length = match socket::next_length(&self.socket) {
-                Err(e) if e.is(libc::ECONNRESET) => 0,
-                other => other?,
-            };
-            if length == 0 {
-                return Err(Error::system("it ended without an answer"));
-            }
-            let mut bytes = vec![0; length];
-            let mut packet = socket::receive(&self.socket, &mut bytes)?;
-            let (answer, step) = Answer::parse(&bytes[..packet.length], packet.fds.pop())?;
+            let (bytes, fd) = self.receive()?;
+            let (answer, step) = Answer::parse(&bytes, fd)?;
             let Some(step) = step else { return Ok(answer) };
             log::debug(|| format!("criu: {}", step.name));
             let done = if refused.is_none() { watch(step) } else { Ok(()) };
@@ -235,15 +252,54 @@ impl Criu {
         }
     }
 
-    /// Waits for its end: what it wrote to standard error.
-    fn end(self) -> String {
-        let Criu { socket, pid, said } = self;
+    /// Waits for its end: what it wrote to standard error. Unless it has `succeeded`, nothing of what it made is left.
+    fn end(self, succeeded: bool) -> String {
+        let Criu { socket, pid, pidfd: _, family, said } = self;
+        // Without a socket nothing keeps it.
         drop(socket);
         let _ = process::wait(pid);
+        family.leave(!succeeded);
         let path = format!("/proc/self/fd/{}", said.as_raw_fd());
         let text = file::open(path, libc::O_RDONLY).and_then(|fd| file::read_to_end(fd, 1 << 20));
         String::from_utf8_lossy(&text.unwrap_or_default()).trim().to_owned()
     }
+}
+
+/// The children of this process, which adopts what loses its parent below it for as long as CRIU runs: when CRIU is killed, those
+/// whom it has made would wait for it for ever.
+#[derive(Debug)]
+struct Family {
+    before: Vec<Pid>,
+    was_subreaper: bool,
+}
+
+impl Family {
+    fn gather() -> Result<Family> {
+        let was_subreaper = process::is_subreaper()?;
+        process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
+        Ok(Family { before: children(), was_subreaper })
+    }
+
+    /// Ends it, and, if it `ends`, everybody who has come.
+    fn leave(self, ends: bool) {
+        while ends {
+            let strangers: Vec<Pid> = children().into_iter().filter(|pid| !self.before.contains(pid)).collect();
+            if strangers.is_empty() {
+                break;
+            }
+            for pid in strangers {
+                let _ = process::kill(pid, libc::SIGKILL);
+                let _ = process::wait(pid);
+            }
+        }
+        let _ = process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.was_subreaper), 0, 0, 0);
+    }
+}
+
+/// This process's children (`proc_pid_task(5)`); none where the kernel does not tell.
+fn children() -> Vec<Pid> {
+    let list = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// In the child, which hands its caller's end of the new socket to `caller`: comes back only on failure.
@@ -251,6 +307,8 @@ fn execute(start: &Start<'_>, caller: &OwnedFd, said: &OwnedFd) -> Error {
     let exec = || -> Result<Error> {
         let prepared = (start.prepare)()?;
         process::reset_signals();
+        // When we are killed, CRIU must live to undo what it has begun.
+        process::ignore_broken_pipes();
         let (ours, theirs) = socket::pair(libc::SOCK_SEQPACKET)?;
         socket::send(caller, b"criu", &[theirs.as_raw_fd()])?;
         let null = file::open("/dev/null", libc::O_RDWR)?;

@@ -228,6 +228,16 @@ pub fn ended_child() -> Option<Pid> {
     Some(pid).filter(|pid| *pid > 0)
 }
 
+/// Whether processes that lose their parent below this one become its children (`prctl(2)`, PR_GET_CHILD_SUBREAPER).
+pub fn is_subreaper() -> Result<bool> {
+    let mut on: libc::c_int = 0;
+    // SAFETY: the pointer is to a live and writable int.
+    check(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut on) }, || {
+        "prctl(PR_GET_CHILD_SUBREAPER)".into()
+    })?;
+    Ok(on != 0)
+}
+
 /// Sets the name of this process (`prctl(2)`, PR_SET_NAME), at most 15 bytes.
 pub fn set_name(name: &CStr) -> Result<()> {
     // SAFETY: a C string that outlives the call.
@@ -468,6 +478,12 @@ pub fn reset_signals() {
         libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
+}
+
+/// Has writes to a pipe or socket that nobody reads any more fail with EPIPE (SIGPIPE is ignored), also after `execve(2)`.
+pub fn ignore_broken_pipes() {
+    // SAFETY: SIG_IGN installs no code of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
 /// Bytes from the kernel's random source (`getrandom(2)`).
