@@ -14,12 +14,12 @@ ARCH     := $(shell uname -m)
 MUSL     := $(ARCH)-unknown-linux-musl
 GNU      := $(ARCH)-unknown-linux-gnu
 PART     := integration/part
-PARTS    := unit hand kills budgets shim captures engines conformance
+PARTS    := unit hand checkpoint kills budgets shim captures engines conformance
 
 # The environment names a target in capitals with underscores.
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
-.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand kills budgets shim captures engines \
+.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint kills budgets shim captures engines \
 	conformance conformance-table soak vm-test bench performance lint order pages reference install clean
 
 help: ## list the targets
@@ -73,6 +73,9 @@ unit: ## unit tests and the floors test
 
 hand: ## tests that drive orlop by hand: lifecycle, terminal, kills, leaks
 	@$(PART) hand $(CARGO) run --locked -q -p integration -- hand
+
+checkpoint: ## checkpoint and restore by hand, with a CRIU of Debian trixie
+	@$(PART) checkpoint integration/checkpoint out/orlop
 
 kills: ## SIGKILL at the system calls of every command
 	@$(PART) kills $(CARGO) run --locked -q -p integration -- kills

@@ -141,7 +141,7 @@ impl Features {
             annotations: BTreeMap::from([
                 ("orlop.version", env!("CARGO_PKG_VERSION")),
                 // Engines know this name, and ask before they offer checkpoints.
-                ("org.opencontainers.runc.checkpoint.enabled", "false"),
+                ("org.opencontainers.runc.checkpoint.enabled", "true"),
             ]),
             potentially_unsafe_config_annotations: unsafe_annotations(),
         }

@@ -210,7 +210,8 @@ fn file_of(pid: Pid, number: i32, table: &[u8]) -> Option<String> {
     }
     const MEMORY_DEVICES: u32 = 1;
     let file = std::fs::metadata(format!("/proc/{pid}/fd/{number}")).ok()?;
-    if !file.is_file() && !(file.file_type().is_char_device() && libc::major(file.rdev()) == MEMORY_DEVICES) {
+    let is_device = file.file_type().is_char_device() && libc::major(file.rdev()) == MEMORY_DEVICES;
+    if !file.is_file() && !is_device {
         return None;
     }
     Some(format!("file[{:x}:{:x}]", mount.parse::<u64>().ok()?, file.ino()))

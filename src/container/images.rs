@@ -84,7 +84,7 @@ impl Images {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
         let directory = file::open(self.path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY);
         let fd = file::open_at(directory.at("--image-path")?, DESCRIPTORS, flags, 0o600).at("--image-path")?;
-        Ok(file::write_all(fd, &json).at("--image-path")?)
+        file::write_all(fd, &json).at("--image-path")
     }
 
     /// What the standard descriptors were.
@@ -136,7 +136,7 @@ impl Images {
             return Err(Error::new(Kind::Config, format!("namespace {unknown:?} is not supported"))
                 .hint("--empty-ns knows network"));
         }
-        options.config_file(spec.annotation("org.criu.config").unwrap_or("/etc/criu/runc.conf"));
+        options.config_file(spec.annotation("org.criu.config").unwrap_or_else(|| config_file()));
         Ok(options)
     }
 }
@@ -189,6 +189,12 @@ impl Yard {
 pub(super) fn leave_host() -> Result<()> {
     let flags = libc::MS_SLAVE | libc::MS_REC;
     Ok(mount::mount("/", &Mount { flags, ..Mount::default() })?)
+}
+
+/// The file of CRIU's options where the config names none.
+fn config_file() -> &'static str {
+    const OWN: &str = "/etc/criu/orlop.conf";
+    if Path::new(OWN).exists() { OWN } else { "/etc/criu/runc.conf" }
 }
 
 fn make_directory(path: &Path) -> Result<()> {

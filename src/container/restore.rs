@@ -7,6 +7,7 @@
 use super::console::{self, Give};
 use super::create::{self, Bundle, Parts, hand_over};
 use super::images::{self, Images, Yard};
+use super::inherited::Inherited;
 use super::request::{ManageCgroups, RestoreRequest};
 use super::terminal::Relay;
 use super::{Context, delete};
@@ -75,7 +76,10 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     let bundle = Bundle::open(&request.create)?;
     let spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
     log::step("check the configuration");
-    let inherited = super::inherited::Inherited::take(0)?;
+    if request.create.preserve_fds != 0 {
+        log::warning("--preserve-fds has no effect: the descriptors are in the images");
+    }
+    let inherited = Inherited::take(0)?;
     let mut parts = Parts::parse(context, &request.create, &spec, &bundle, &inherited)?;
     refuse(&parts)?;
     let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());

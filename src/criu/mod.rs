@@ -282,17 +282,23 @@ impl Family {
 
     /// Ends it, and, if it `ends`, everybody who has come.
     fn leave(self, ends: bool) {
-        while ends {
+        if ends {
+            self.end_strangers();
+        }
+        let _ = process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.was_subreaper), 0, 0, 0);
+    }
+
+    fn end_strangers(&self) {
+        loop {
             let strangers: Vec<Pid> = children().into_iter().filter(|pid| !self.before.contains(pid)).collect();
             if strangers.is_empty() {
-                break;
+                return;
             }
             for pid in strangers {
                 let _ = process::kill(pid, libc::SIGKILL);
                 let _ = process::wait(pid);
             }
         }
-        let _ = process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.was_subreaper), 0, 0, 0);
     }
 }
 

@@ -9,6 +9,7 @@ pub(super) struct Annotation {
 
 /// All of them, sorted.
 pub(super) const ANNOTATIONS: &[Annotation] = &[
+    Annotation { name: "org.criu.config", is_unsafe: true },
     Annotation { name: "org.systemd.property.", is_unsafe: true },
     Annotation { name: "orlop.init", is_unsafe: false },
     Annotation { name: "orlop.init.grace", is_unsafe: false },

@@ -164,7 +164,7 @@ impl Rootfs {
         if !fs::is_mount_root(&place)? {
             return Ok(());
         }
-        let lost = flags & RESTRICTIONS & !u64::from(fs::mount_flags(&place)?);
+        let lost = flags & RESTRICTIONS & !fs::mount_flags(&place)?;
         if lost == 0 {
             return Ok(());
         }

@@ -22,7 +22,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         about: &[
             "Saves the processes of a running container to image files with CRIU and ends them, unless they are to run on.",
-            "This version understands the command and refuses it.",
+            "docs/checkpoint.md says what is in the images.",
         ],
         examples: &[("checkpoint --image-path /var/tmp/web web", "save the container web")],
         flags: flags::CHECKPOINT,
@@ -111,7 +111,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         about: &[
             "Makes a container from a bundle and the images that checkpoint wrote, with CRIU.",
-            "This version understands the command and refuses it.",
+            "docs/checkpoint.md says what comes from the bundle and what from the images.",
         ],
         examples: &[("restore --detach --image-path /var/tmp/web web", "bring the container web back")],
         flags: flags::RESTORE,
