@@ -43,10 +43,6 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
     let json = store.config(request.id.as_str())?;
     let spec = config::parse(&json)?;
     let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::facts())?;
-    if let Some((index, _)) = rootfs.id_mapped().next() {
-        let what = "CRIU does not keep the id mapping of a mount, so this container cannot be saved";
-        return Err(Error::config(format!("mounts[{index}]"), what));
-    }
     if std::fs::read_link(format!("/proc/{}/exe", init.pid))
         .is_ok_and(|exe| exe.as_os_str().as_bytes().starts_with(b"/memfd:"))
     {
@@ -55,7 +51,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
         return Err(Error::state(what).hint("make the container without --init or the annotation orlop.init"));
     }
     let none = || Ok(Vec::new());
-    let plain = Start { program: &program, flags: 0, prepare: &none, inherited: &[] };
+    let plain = Start { program: &program, flags: 0, into_cgroup: None, prepare: &none, inherited: &[] };
     if request.pre_dump || request.criu.lazy_pages {
         let features = Criu::start(&plain, proof)?.features()?;
         let lacks = |what: &str| Err(Error::system(format!("CRIU is missing features: the kernel has no {what}")));
@@ -79,7 +75,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
         yard.make()?;
         images.open(None)
     };
-    let start = Start { program: &program, flags: libc::CLONE_NEWNS as u64, prepare: &prepare, inherited: &inherited };
+    let start = Start { flags: libc::CLONE_NEWNS as u64, prepare: &prepare, inherited: &inherited, ..plain };
     let saved = Criu::start(&start, proof)?.ask(task, &options, &images.log(), &mut |_| Ok(()));
     saved.inspect_err(|_| {
         // A CRIU that was killed leaves them standing still.
@@ -105,7 +101,7 @@ fn describe(
     pid: Pid,
 ) -> Result<Options> {
     let given = &request.criu;
-    let mut options = images.options(given, spec)?;
+    let mut options = images.options(given, spec, record.cgroup().branches().is_empty())?;
     options.pid(pid);
     options.root(record.rootfs.as_bytes());
     options.leave_running(request.leave_running || request.pre_dump);

@@ -14,7 +14,7 @@ use crate::{criu, namespaces};
 use std::fs::DirBuilder;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The names in CRIU's words of joined namespaces, by which a checkpoint and a restore agree; runc gives the same.
@@ -102,16 +102,21 @@ impl Images {
         json::document(&bytes).map_err(damaged)
     }
 
+    /// The directories that CRIU works in.
+    pub(super) fn paths(&self) -> [&Path; 2] {
+        [&self.path, &self.work]
+    }
+
     /// The container's mounts as they were.
     pub(super) fn mounts(&self) -> Result<Vec<criu::SavedMount>> {
         criu::mounts(&self.path)
     }
 
-    /// The options that both commands take.
+    /// The options that both commands take. `inside`: cgroups are left alone.
     ///
     /// # Errors
     /// A namespace that cannot be left empty.
-    pub(super) fn options(&self, given: &CriuOptions, spec: &Spec<'_>) -> Result<Options> {
+    pub(super) fn options(&self, given: &CriuOptions, spec: &Spec<'_>, inside: bool) -> Result<Options> {
         let mut options = Options::new(criu::inherited(0), criu::inherited(1), self.name);
         options.tcp_established(given.tcp_established);
         options.ext_unix_sk(given.ext_unix_sk);
@@ -119,7 +124,8 @@ impl Images {
         options.file_locks(given.file_locks);
         options.lazy_pages(given.lazy_pages);
         options.auto_dedup(given.auto_dedup);
-        options.cgroups(given.manage_cgroups.map(|mode| match mode {
+        let mode = if inside { Some(ManageCgroups::Ignore) } else { given.manage_cgroups };
+        options.cgroups(mode.map(|mode| match mode {
             ManageCgroups::Soft => Cgroups::Soft,
             ManageCgroups::Full => Cgroups::Full,
             ManageCgroups::Strict => Cgroups::Strict,
@@ -141,10 +147,11 @@ impl Images {
     }
 }
 
-/// The cgroup hierarchies at one place, where CRIU looks for them.
+/// One place at which CRIU finds the cgroup hierarchies, and mounts that it could not make as they are.
 pub(super) struct Yard {
     place: PathBuf,
     hierarchies: Vec<(String, String)>,
+    trees: Vec<(String, OwnedFd)>,
 }
 
 impl Yard {
@@ -156,7 +163,32 @@ impl Yard {
         };
         let hierarchies =
             layout.hierarchies.iter().map(|hierarchy| (name(hierarchy), hierarchy.mount.clone())).collect();
-        Ok(Yard { place: entry.canonicalize().call(|| format!("realpath({entry:?})"))?, hierarchies })
+        Ok(Yard {
+            place: entry.canonicalize().call(|| format!("realpath({entry:?})"))?,
+            hierarchies,
+            trees: Vec::new(),
+        })
+    }
+
+    /// Takes a detached mount; where it will be.
+    pub(super) fn keep(&mut self, index: usize, tree: OwnedFd) -> PathBuf {
+        let name = format!("mount-{index}");
+        let path = self.place.join(&name);
+        self.trees.push((name, tree));
+        path
+    }
+
+    /// The same yard where everybody may look for it: the root of a container with ids of its own makes its mounts itself, and may
+    /// not enter a directory that is the host's root's alone. `needed` are paths that must not be covered.
+    pub(super) fn move_to_open_place(&mut self, needed: &[&Path]) {
+        const PLACES: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
+        let is_open = |place: &&Path| {
+            place.symlink_metadata().is_ok_and(|meta| meta.is_dir() && meta.permissions().mode() & 1 != 0)
+                && !needed.iter().any(|path| path.starts_with(place))
+        };
+        if let Some(place) = PLACES.iter().map(Path::new).find(is_open) {
+            self.place = place.to_owned();
+        }
     }
 
     /// Tells CRIU of it.
@@ -168,9 +200,6 @@ impl Yard {
 
     /// Makes it in this process's mount namespace, which the host's must not take mounts from.
     pub(super) fn make(&self) -> Result<()> {
-        if self.hierarchies.is_empty() {
-            return Ok(());
-        }
         let context = mount::fsopen("tmpfs")?;
         mount::fsconfig_create(&context)?;
         let yard = mount::fsmount(&context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
@@ -180,6 +209,16 @@ impl Yard {
             let tree = mount::open_tree(file::CWD, path, OPEN_TREE_CLONE)?;
             fs::mkdir_at(&yard, name, 0o755)?;
             mount::move_mount_into(&tree, &yard, name)?;
+        }
+        // They were made in the host's namespace: none of what is mounted on them may come back there.
+        let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
+        for (name, tree) in &self.trees {
+            mount::mount_setattr(tree, true, &slave)?;
+            match fs::stat(tree)?.is_dir() {
+                true => fs::mkdir_at(&yard, name, 0o755)?,
+                false => fs::mknod_at(&yard, name, libc::S_IFREG | 0o644, 0)?,
+            }
+            mount::move_mount_into(tree, &yard, name)?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::log;
 use crate::mountinfo;
 use crate::namespaces::{self, Kind as Ns, Place};
 use crate::process::launch::Launched;
-use crate::rootfs::{self, IdMappings, Rootfs, Sources};
+use crate::rootfs::{self, IdMappings, IdmapOf, Rootfs, Sources};
 use crate::state::{Entry, ProcessId, Record, Status, Store};
 use crate::sys::fs::Stat;
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
@@ -122,11 +122,6 @@ fn refuse(parts: &Parts) -> Result<()> {
             return Err(Error::config("linux.namespaces", what));
         }
     }
-    let rootfs = parts.plan.rootfs.as_ref().and_then(|rootfs| rootfs.id_mapped().next());
-    if let Some((index, _)) = rootfs {
-        let what = "CRIU does not know the id mapping of a mount, so this container cannot be restored";
-        return Err(Error::config(format!("mounts[{index}]"), what));
-    }
     Ok(())
 }
 
@@ -162,7 +157,7 @@ impl Maker<'_> {
     ) -> Result<(Launched, Option<OwnedFd>)> {
         parts.plan.joined = parts.plan.namespaces.open()?;
         let layout = Layout::read()?;
-        let yard = Yard::at(entry.path(), &layout)?;
+        let mut yard = Yard::at(entry.path(), &layout)?;
         let mut cgroup = Cgroup::prepare(&parts.asked, &layout)?;
         record.cgroup = cgroup.record();
         record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
@@ -172,7 +167,8 @@ impl Maker<'_> {
             plan.make(record)?;
         }
         log::step("make cgroups");
-        let (joiner, holder) = self.make_cgroup(&mut cgroup)?;
+        let (mut joiner, holder) = self.make_cgroup(&mut cgroup)?;
+        joiner.leave_none();
         cgroup.renew(&mut record.cgroup);
         entry.save(record)?;
         cgroup.apply_early()?;
@@ -181,12 +177,33 @@ impl Maker<'_> {
         plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), true);
         let view = create::view(&cgroup, plan)?;
         let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
-        let prepared = rootfs.prepare(Sources::ByChild)?;
+        let ids = IdMappings::of_container(self.spec)?;
+        let userns = ids.map(|ids| rootfs::user_namespace(self.proof, &ids)).transpose()?;
+        let mut prepared = rootfs.prepare(if userns.is_some() { Sources::ByParent } else { Sources::ByChild })?;
         rootfs.make_places(&prepared)?;
         let table = mountinfo::table("self")?;
-        let mut options = self.describe()?;
+        let mut kept = Vec::new();
+        if userns.is_some() {
+            let mut needed = rootfs.places();
+            needed.extend(self.images.paths());
+            needed.push(self.program);
+            yard.move_to_open_place(&needed);
+            kept.extend(prepared.take_trees().into_numbered().map(|(index, tree)| (index, yard.keep(index, tree))));
+        }
+        for (index, of) in rootfs.id_mapped() {
+            let own = match of {
+                IdmapOf::Own(ids) => Some(rootfs::user_namespace(self.proof, ids)?),
+                IdmapOf::Container => None,
+            };
+            let userns = own.as_ref().or(userns.as_ref());
+            let userns = userns.ok_or_else(|| Error::internal("an id mapping without a user namespace"))?;
+            kept.push((index, yard.keep(index, rootfs.map_ids(index, userns)?)));
+        }
+        // Without a cgroup of its own it is in ours, as CRIU is.
+        let inside = cgroup.branches().is_empty() || self.request.criu.manage_cgroups == Some(ManageCgroups::Ignore);
+        let mut options = self.describe(inside)?;
         options.root(rootfs.path().as_os_str().as_bytes());
-        for outside in rootfs.sources(&prepared, &view, &table)? {
+        for outside in rootfs.sources(&prepared, &view, &table, &kept)? {
             options.outside(&outside.key, &outside.value);
         }
         yard.announce(&mut options);
@@ -196,10 +213,7 @@ impl Maker<'_> {
         let standard = standard(descriptors)?;
         let given = inherit(&mut options, parts, &standard)?;
         let plan = &parts.plan;
-        let ids = IdMappings::of_container(self.spec)?;
-        let userns = ids.map(|ids| rootfs::user_namespace(self.proof, &ids)).transpose()?;
         let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
-        let inside = self.ignores_cgroups();
         let prepare = || {
             if inside {
                 joiner.join_self()?;
@@ -210,7 +224,8 @@ impl Maker<'_> {
             self.images.open(userns.as_ref())
         };
         let flags = libc::CLONE_NEWNS as u64;
-        let start = Start { program: self.program, flags, prepare: &prepare, inherited: &given };
+        let into_cgroup = joiner.clone_into().filter(|_| inside);
+        let start = Start { program: self.program, flags, into_cgroup, prepare: &prepare, inherited: &given };
         // For the child: a mount namespace knows the directory that is the current one when it is made.
         fs::change_dir_to(prepared.directory())?;
         log::step("restore the processes");
@@ -243,11 +258,6 @@ impl Maker<'_> {
         }
     }
 
-    /// Whether CRIU is to leave cgroups alone: then what it restores is where it is itself.
-    fn ignores_cgroups(&self) -> bool {
-        self.request.criu.manage_cgroups == Some(ManageCgroups::Ignore)
-    }
-
     /// The container's cgroup: CRIU puts the processes into it. systemd makes one only around a process.
     fn make_cgroup(&self, cgroup: &mut Cgroup) -> Result<(Joiner, Option<Holder>)> {
         let scope = cgroup.awaits_scope();
@@ -260,8 +270,9 @@ impl Maker<'_> {
         Ok((cgroup.joiner()?, Some(holder)))
     }
 
-    fn describe(&self) -> Result<Options> {
-        let mut options = self.images.options(&self.request.criu, self.spec)?;
+    /// `inside`: CRIU is to leave cgroups alone, and what it restores is where it is itself.
+    fn describe(&self, inside: bool) -> Result<Options> {
+        let mut options = self.images.options(&self.request.criu, self.spec, inside)?;
         options.evasive_devices();
         options.sibling();
         options.tcp_close(self.request.tcp_close);

@@ -97,6 +97,8 @@ pub struct Start<'a> {
     pub program: &'a Path,
     /// CLONE_NEW* flags of its process.
     pub flags: u64,
+    /// The v2 cgroup that it is born in, if not the caller's.
+    pub into_cgroup: Option<BorrowedFd<'a>>,
     /// What its process does before it executes the program. It gives descriptors that CRIU has as [`inherited`]`(0)`, and so on:
     /// a directory that was opened in another mount namespace is none in which CRIU could mount anything.
     pub prepare: &'a dyn Fn() -> Result<Vec<OwnedFd>>,
@@ -132,7 +134,7 @@ impl Criu {
         let (first, last) = socket::pair(libc::SOCK_SEQPACKET)?;
         let said = memory::memfd("orlop-criu", MemoryFile::Data)?;
         let family = Family::gather()?;
-        match process::clone3(proof, &Clone { flags: start.flags, ..Clone::default() })? {
+        match process::clone3(proof, &Clone { flags: start.flags, into_cgroup: start.into_cgroup })? {
             Cloned::Parent(pid, pidfd) => {
                 drop(last);
                 Ok(Criu { socket: first, pid, pidfd, family, said })

@@ -94,31 +94,49 @@ impl Rootfs {
         here.is_some_and(|mount| matches!(mount.kind, Kind::Bind { .. }))
     }
 
-    /// Where on the host everything is that [`Rootfs::outside`] may have named. `host` is the runtime's table of mounts.
+    /// The paths on the host that the container is made of.
+    pub fn places(&self) -> Vec<&Path> {
+        let sources = self.mounts.iter().filter_map(|mount| match &mount.kind {
+            Kind::Bind { source, .. } => Some(source.as_path()),
+            _ => None,
+        });
+        sources.chain([self.path.as_path()]).collect()
+    }
+
+    /// Where on the host everything is that [`Rootfs::outside`] may have named. `host` is the runtime's table of mounts, `kept` says
+    /// where those of the config's mounts are that were made already, by their numbers.
     ///
     /// # Errors
     /// A device that a user namespace needs is not on the host.
-    pub fn sources(&self, prepared: &Prepared, view: &CgroupView, host: &[u8]) -> Result<Vec<Outside>> {
+    pub fn sources(
+        &self,
+        prepared: &Prepared,
+        view: &CgroupView,
+        host: &[u8],
+        kept: &[(usize, PathBuf)],
+    ) -> Result<Vec<Outside>> {
         let mut list = Vec::new();
         let root = self.root(prepared)?;
         let points: Vec<Vec<u8>> = mountinfo::mounts(host).map(|mounted| mounted.point()).collect();
-        let beneath = |list: &mut Vec<Outside>, source: &Path, destination: &str| {
+        let beneath = |list: &mut Vec<Outside>, source: &Path, kept: Option<&PathBuf>, destination: &str| {
             let source = source.canonicalize().unwrap_or_else(|_| source.to_owned());
             let source = source.as_os_str().as_bytes();
             for point in points.iter().filter(|point| is_within(point, source) && *point != source) {
                 let rest = &point[if source == b"/" { 0 } else { source.len() }..];
-                add(list, [destination.trim_end_matches('/').as_bytes(), rest].concat(), point);
+                let value = kept.map_or(point.clone(), |kept| [kept.as_os_str().as_bytes(), rest].concat());
+                add(list, [destination.trim_end_matches('/').as_bytes(), rest].concat(), value);
             }
         };
         for mount in &self.mounts {
             let destination = mount.destination.as_str();
             match &mount.kind {
                 Kind::Bind { source, .. } => {
+                    let kept = kept.iter().find(|(index, _)| *index == mount.index).map(|(_, path)| path);
                     for key in self.places_of(&root, mount) {
                         if mount.options.bind == Bind::Tree {
-                            beneath(&mut list, source, &key);
+                            beneath(&mut list, source, kept, &key);
                         }
-                        add(&mut list, key, source.as_os_str().as_bytes());
+                        add(&mut list, key, kept.unwrap_or(source).as_os_str().as_bytes());
                     }
                 }
                 Kind::Filesystem { kind, .. } if kind == "cgroup2" => {
@@ -144,7 +162,7 @@ impl Rootfs {
             }
         }
         add(&mut list, NULL, NULL);
-        beneath(&mut list, &self.path, "");
+        beneath(&mut list, &self.path, None, "");
         Ok(list)
     }
 

@@ -158,6 +158,11 @@ impl Trees {
         self.0[index] = Some(tree);
     }
 
+    /// Each tree with the number of its mount.
+    pub fn into_numbered(self) -> impl Iterator<Item = (usize, OwnedFd)> {
+        self.0.into_iter().enumerate().filter_map(|(index, tree)| Some((index, tree?)))
+    }
+
     pub(crate) fn take(&mut self, index: usize) -> Option<OwnedFd> {
         self.0.get_mut(index).and_then(Option::take)
     }
