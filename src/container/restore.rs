@@ -202,6 +202,9 @@ impl Maker<'_> {
         // Without a cgroup of its own it is in ours, as CRIU is.
         let inside = cgroup.branches().is_empty() || self.request.criu.manage_cgroups == Some(ManageCgroups::Ignore);
         let mut options = self.describe(inside)?;
+        if !kept.is_empty() {
+            options.mount_as_of_old();
+        }
         options.root(rootfs.path().as_os_str().as_bytes());
         for outside in rootfs.sources(&prepared, &view, &table, &kept)? {
             options.outside(&outside.key, &outside.value);

@@ -211,6 +211,12 @@ impl Options {
         self.0.number(64, lock as u64);
     }
 
+    /// Mounts are made as before Linux 5.15: each gets its peers and its master from what it is bound from. Otherwise they are
+    /// copied from one that shows at least as much, and may be none that the root of a user namespace can reach.
+    pub fn mount_as_of_old(&mut self) {
+        self.0.flag(65, true);
+    }
+
     pub(super) fn message(&self) -> &Message {
         &self.0
     }
