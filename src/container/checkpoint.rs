@@ -178,7 +178,8 @@ fn name_descriptors(options: &mut Options, record: &Record, pid: Pid, table: &[u
     for other in record.cgroup().processes()?.into_iter().filter(|other| *other != pid) {
         for number in 0..3 {
             let name = name_of(other, number, table);
-            if name.ends_with(images::NULL) && !names.contains(&name) {
+            let null = images::external(&name).is_some_and(|(_, path)| path == images::NULL);
+            if null && !names.contains(&name) {
                 names.push(name);
             }
         }

@@ -33,7 +33,7 @@ pub(super) struct Images {
 }
 
 /// The file that most commands have as standard input, and some as output.
-pub(super) const NULL: &str = "]:/dev/null";
+pub(super) const NULL: &str = "/dev/null";
 
 /// Of a descriptor's name in the list: CRIU's name and the path, where it is outside of the container.
 pub(super) fn external(name: &str) -> Option<(String, &str)> {

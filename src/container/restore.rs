@@ -125,14 +125,15 @@ fn refuse(parts: &Parts) -> Result<()> {
     Ok(())
 }
 
-/// The poststart hooks, and the word to the caller.
+/// The word to the caller, and the poststart hooks.
 fn finish(request: &RestoreRequest, made: &Made, proof: &SingleThreaded) -> Result<()> {
+    hand_over(&request.create, None, &made.launched)?;
     let hooks = made.hooks.at(Moment::Poststart);
     if !hooks.is_empty() {
         let state = create::hook_state(&made.record, Status::Running, made.launched.pid);
         hooks::run(proof, Moment::Poststart, hooks, &state)?;
     }
-    hand_over(&request.create, None, &made.launched)
+    Ok(())
 }
 
 /// What is known before anything is made.
@@ -340,7 +341,7 @@ fn standard(descriptors: &[String]) -> Result<Vec<(String, OwnedFd)>> {
         };
         let fd = match fd {
             Some(fd) => file::duplicate_above(fd, 3)?,
-            None if name.ends_with(images::NULL) => file::open(path, libc::O_RDWR)?,
+            None if path == images::NULL => file::open(path, libc::O_RDWR)?,
             None if path.is_empty() => continue,
             None => {
                 let text =
