@@ -53,8 +53,10 @@ impl Images {
 
     /// The directory of images is there already.
     pub(super) fn find(given: &CriuOptions, log: &'static str) -> Result<Images> {
+        if let Some(work) = &given.work_path {
+            make_directory(work).at("--work-path")?;
+        }
         let work = given.work_path.as_ref().unwrap_or(&given.image_path);
-        make_directory(work).at("--work-path")?;
         Ok(Images { path: given.image_path.clone(), work: work.clone(), name: log })
     }
 
@@ -150,13 +152,17 @@ impl Images {
 /// One place at which CRIU finds the cgroup hierarchies, and mounts that it could not make as they are.
 pub(super) struct Yard {
     place: PathBuf,
+    /// Whether the place is one of the machine's.
+    borrowed: bool,
     hierarchies: Vec<(String, String)>,
     trees: Vec<(String, OwnedFd)>,
 }
 
 impl Yard {
-    /// The yard at `entry`, which is covered in CRIU's mount namespace.
+    /// The yard in a directory of `entry`, the state directory. It is gone when this is dropped.
     pub(super) fn at(entry: &Path, layout: &Layout) -> Result<Yard> {
+        let place = entry.join("criu");
+        make_directory(&place)?;
         let name = |hierarchy: &Hierarchy| match hierarchy.is_unified() {
             true => "unified".to_owned(),
             false => hierarchy.name(),
@@ -164,7 +170,8 @@ impl Yard {
         let hierarchies =
             layout.hierarchies.iter().map(|hierarchy| (name(hierarchy), hierarchy.mount.clone())).collect();
         Ok(Yard {
-            place: entry.canonicalize().call(|| format!("realpath({entry:?})"))?,
+            place: place.canonicalize().call(|| format!("realpath({place:?})"))?,
+            borrowed: false,
             hierarchies,
             trees: Vec::new(),
         })
@@ -187,7 +194,9 @@ impl Yard {
                 && !needed.iter().any(|path| path.starts_with(place))
         };
         if let Some(place) = PLACES.iter().map(Path::new).find(is_open) {
+            let _ = std::fs::remove_dir(&self.place);
             self.place = place.to_owned();
+            self.borrowed = true;
         }
     }
 
@@ -221,6 +230,14 @@ impl Yard {
             mount::move_mount_into(tree, &yard, name)?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Yard {
+    fn drop(&mut self) {
+        if !self.borrowed {
+            let _ = std::fs::remove_dir(&self.place);
+        }
     }
 }
 

@@ -64,6 +64,11 @@ pub(super) fn offer(spec: &mut Spec<'_>, state: &Path) {
     }
 }
 
+/// Whether a container that has this mounted was offered it.
+pub(super) fn is_offered(point: &str) -> bool {
+    point == INSIDE
+}
+
 /// Makes the directory that [`offer`] speaks of.
 pub(super) fn make_directory(entry: &Entry) -> Result<()> {
     let path = entry.path().join(DIRECTORY);

@@ -28,6 +28,7 @@ use crate::sys::{file, fs, namespace, socket, terminal};
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// `restore`: the exit code, 0 when detached.
 ///
@@ -74,7 +75,13 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     let images = Images::find(&request.criu, "restore.log")?;
     let descriptors = images.descriptors()?;
     let bundle = Bundle::open(&request.create)?;
-    let spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
+    let mut spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
+    let store = Store::at(&context.root);
+    let notifies = images.mounts()?.iter().any(|mount| super::notify::is_offered(&mount.point));
+    if notifies {
+        super::notify::offer(&mut spec, &store.directory(request.create.id.as_str()));
+    }
+    let receiver = super::annotations::pidfd_receiver(&spec)?;
     log::step("check the configuration");
     if request.create.preserve_fds != 0 {
         log::warning("--preserve-fds has no effect: the descriptors are in the images");
@@ -82,13 +89,14 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     let inherited = Inherited::take(0)?;
     let mut parts = Parts::parse(context, &request.create, &spec, &bundle, &inherited)?;
     refuse(&parts)?;
+    parts.notifies = notifies;
     let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
     let ours = matches!(console, Give::Ours);
     // The master comes from CRIU, and needs no socket to us.
     let (console, _) = console.check(has_terminal)?;
 
     log::step("write the state");
-    let entry = Store::at(&context.root).create(request.create.id.as_str())?;
+    let entry = store.create(request.create.id.as_str())?;
     let mut record = create::first_record(&request.create, &spec, &bundle, &parts);
     let maker = Maker { request, spec: &spec, bundle: &bundle, program: &program, images: &images, proof };
     let made = maker.build(&entry, &mut record, &mut parts, &descriptors, if ours { None } else { console });
@@ -102,7 +110,7 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
         }
     };
     let made = Made { launched, entry, record, hooks, terminal };
-    match finish(request, &made, proof) {
+    match finish(request, receiver, &made, proof) {
         Ok(()) => Ok(made),
         Err(error) => {
             parts.moved.give_back();
@@ -126,8 +134,8 @@ fn refuse(parts: &Parts) -> Result<()> {
 }
 
 /// The word to the caller, and the poststart hooks.
-fn finish(request: &RestoreRequest, made: &Made, proof: &SingleThreaded) -> Result<()> {
-    hand_over(&request.create, None, &made.launched)?;
+fn finish(request: &RestoreRequest, receiver: Option<&Path>, made: &Made, proof: &SingleThreaded) -> Result<()> {
+    hand_over(&request.create, receiver, &made.launched)?;
     let hooks = made.hooks.at(Moment::Poststart);
     if !hooks.is_empty() {
         let state = create::hook_state(&made.record, Status::Running, made.launched.pid);
@@ -141,7 +149,7 @@ struct Maker<'a> {
     request: &'a RestoreRequest,
     spec: &'a Spec<'a>,
     bundle: &'a Bundle,
-    program: &'a std::path::Path,
+    program: &'a Path,
     images: &'a Images,
     proof: &'a SingleThreaded,
 }
@@ -158,12 +166,15 @@ impl Maker<'_> {
     ) -> Result<(Launched, Option<OwnedFd>)> {
         parts.plan.joined = parts.plan.namespaces.open()?;
         let layout = Layout::read()?;
-        let mut yard = Yard::at(entry.path(), &layout)?;
         let mut cgroup = Cgroup::prepare(&parts.asked, &layout)?;
         record.cgroup = cgroup.record();
         record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
         entry.write("config.json", &self.bundle.json)?;
         entry.save(record)?;
+        if parts.notifies {
+            super::notify::make_directory(entry)?;
+        }
+        let mut yard = Yard::at(entry.path(), &layout)?;
         if let (Some(plan), Some(record)) = (&parts.resctrl, &record.resctrl) {
             plan.make(record)?;
         }

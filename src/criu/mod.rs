@@ -73,7 +73,7 @@ pub struct Step {
 /// There is none.
 pub fn find(program: &Path) -> Result<PathBuf> {
     if program.as_os_str().as_bytes().contains(&b'/') {
-        return Ok(program.to_owned());
+        return std::path::absolute(program).call(|| format!("absolute path of {program:?}"));
     }
     let executes = |path: &PathBuf| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
     let path = search_path();
