@@ -11,10 +11,11 @@ use crate::hooks::Hooks;
 use crate::log;
 use crate::mountinfo;
 use crate::namespaces::{Kind as Ns, Namespaces, Place};
-use crate::rootfs::Rootfs;
+use crate::process::launch;
+use crate::rootfs::{CgroupView, Rootfs, Sources};
 use crate::state::{Entry, Record, Status, Store};
-use crate::sys::file;
 use crate::sys::process::{self, Pid, SingleThreaded};
+use crate::sys::{credentials, file};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -28,9 +29,12 @@ const PATIENCE: i32 = 10_000;
 /// # Errors
 /// The container does not run, there is no CRIU, or CRIU cannot save it; the container goes on then.
 pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &SingleThreaded) -> Result<()> {
+    // Before a descriptor of our own could have the number.
+    let told = request.status_fd.map(caller_owned).transpose()?;
     log::step("read the state and the configuration");
     let store = Store::at(&context.root);
     let entry = store.open(request.id.as_str())?;
+    let yard = Yard::at(entry.path(), &Layout::read()?)?;
     let record = store.read(request.id.as_str())?;
     let (status, pidfd) = record.status_and_init()?;
     let running = matches!(status, Status::Running | Status::Paused);
@@ -41,7 +45,11 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
     entry.unlock()?;
     let program = images::program(&request.criu, "checkpoint")?;
     let json = store.config(request.id.as_str())?;
-    let spec = config::parse(&json)?;
+    let mut spec = config::parse(&json)?;
+    let table = mountinfo::table(&init.pid.to_string()).at("the container's mounts")?;
+    if mountinfo::mounts(&table).any(|mounted| super::notify::is_offered(&String::from_utf8_lossy(&mounted.point()))) {
+        super::notify::offer(&mut spec, entry.path());
+    }
     let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::facts())?;
     if std::fs::read_link(format!("/proc/{}/exe", init.pid))
         .is_ok_and(|exe| exe.as_os_str().as_bytes().starts_with(b"/memfd:"))
@@ -63,14 +71,14 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
     }
     log::step("describe the container");
     let images = Images::make(&request.criu, "dump.log")?;
-    let yard = Yard::at(entry.path(), &Layout::read()?)?;
-    let mut options = describe(request, &spec, &record, &rootfs, &images, init.pid)?;
+    let mut options = describe(request, &spec, &record, &rootfs, &images, (init.pid, &table))?;
     yard.announce(&mut options);
     log::step("save the processes");
     let task = if request.pre_dump { Task::PreDump } else { Task::Dump };
-    let told = request.status_fd.map(caller_owned).transpose()?;
     let inherited: Vec<BorrowedFd<'_>> = told.iter().map(AsFd::as_fd).collect();
     let prepare = || {
+        // CRIU lets everybody read its images.
+        credentials::set_umask(0o077);
         images::leave_host()?;
         yard.make()?;
         images.open(None)
@@ -98,7 +106,7 @@ fn describe(
     record: &Record,
     rootfs: &Rootfs,
     images: &Images,
-    pid: Pid,
+    (pid, table): (Pid, &[u8]),
 ) -> Result<Options> {
     let given = &request.criu;
     let mut options = images.options(given, spec, record.cgroup().branches().is_empty())?;
@@ -131,17 +139,47 @@ fn describe(
     if let Some(directory) = record.cgroup().freezer() {
         options.freezer(&directory);
     }
-    let table = mountinfo::table(&pid.to_string()).at("the container's mounts")?;
     let namespaces = Namespaces::parse(spec)?;
     let own_cgroups = *namespaces.place(Ns::Cgroup) == Place::New;
-    for outside in rootfs.outside(&table, &mountinfo::table("self")?, own_cgroups) {
+    let host = mountinfo::table("self")?;
+    let known = rootfs.sources(&rootfs.prepare(Sources::ByChild)?, &CgroupView::default(), &host, &[])?;
+    for outside in rootfs.outside(table, &host, own_cgroups, &known)? {
         options.outside(&outside.key, &outside.value);
     }
+    if rootfs.shares_mounts() {
+        log::warning(
+            "linux.rootfsPropagation: what is mounted on either side after a restore is not seen on the other",
+        );
+    }
+    look_for_strays(record, pid, *namespaces.place(Ns::Pid) != Place::Runtime)?;
     name_namespaces(&mut options, &namespaces, pid, given.empty_ns.iter().any(|name| name == "network"))?;
     if !request.pre_dump {
-        images.write_descriptors(&name_descriptors(&mut options, record, pid, &table)?)?;
+        images.write_descriptors(&name_descriptors(&mut options, record, pid, &host)?)?;
     }
     Ok(options)
+}
+
+/// CRIU saves the first process and those below it. Others that are in the container end with it.
+///
+/// # Errors
+/// There are some, and they may be the container's own, as there is no pid namespace whose first process inherits them.
+fn look_for_strays(record: &Record, first: Pid, own_pids: bool) -> Result<()> {
+    let is_below = |pid: Pid| std::iter::successors(Some(pid), |pid| parent_of(*pid)).any(|pid| pid == first);
+    for pid in record.cgroup().processes()?.into_iter().filter(|pid| !is_below(*pid)) {
+        let name = launch::name_of(pid).unwrap_or_default();
+        let text = format!("process {pid} ({name}) is not below the container's first one, and is not saved");
+        if !own_pids {
+            return Err(Error::state(text).hint("without a pid namespace it would be lost"));
+        }
+        log::warning(text);
+    }
+    Ok(())
+}
+
+/// Field 4 of /proc/PID/stat.
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok().filter(|parent| *parent > 0)
 }
 
 /// A descriptor that the caller opened for us.
@@ -173,11 +211,11 @@ fn name_namespaces(options: &mut Options, namespaces: &Namespaces, pid: Pid, emp
 
 /// What the standard descriptors of the first process are. A file that is in no mount of the container is named to CRIU: it is
 /// the caller's, as a pipe is. The other processes may have their callers' /dev/null, which follows.
-fn name_descriptors(options: &mut Options, record: &Record, pid: Pid, table: &[u8]) -> Result<Vec<String>> {
-    let mut names: Vec<String> = (0..3).map(|number| name_of(pid, number, table)).collect();
+fn name_descriptors(options: &mut Options, record: &Record, pid: Pid, host: &[u8]) -> Result<Vec<String>> {
+    let mut names: Vec<String> = (0..3).map(|number| name_of(pid, number, host)).collect();
     for other in record.cgroup().processes()?.into_iter().filter(|other| *other != pid) {
         for number in 0..3 {
-            let name = name_of(other, number, table);
+            let name = name_of(other, number, host);
             let null = images::external(&name).is_some_and(|(_, path)| path == images::NULL);
             if null && !names.contains(&name) {
                 names.push(name);
@@ -191,18 +229,18 @@ fn name_descriptors(options: &mut Options, record: &Record, pid: Pid, table: &[u
 }
 
 /// What a descriptor is, empty where it is closed: a link of procfs, with CRIU's name in front if it is outside.
-fn name_of(pid: Pid, number: i32, table: &[u8]) -> String {
+fn name_of(pid: Pid, number: i32, host: &[u8]) -> String {
     let link = std::fs::read_link(format!("/proc/{pid}/fd/{number}"));
     let name = link.map_or(String::new(), |target| target.to_string_lossy().into_owned());
-    let file = name.starts_with('/').then(|| file_of(pid, number, table)).flatten();
+    let file = name.starts_with('/').then(|| file_of(pid, number, host)).flatten();
     file.map_or(name.clone(), |file| format!("{file}:{name}"))
 }
 
-/// A regular file, or a device such as /dev/null, that is outside of the container's mounts, in CRIU's words.
-fn file_of(pid: Pid, number: i32, table: &[u8]) -> Option<String> {
+/// A regular file, or a device such as /dev/null, that is in a mount of the host's, in CRIU's words.
+fn file_of(pid: Pid, number: i32, host: &[u8]) -> Option<String> {
     let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
     let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
-    if mountinfo::mounts(table).any(|mounted| mounted.id == mount.as_bytes()) {
+    if !mountinfo::mounts(host).any(|mounted| mounted.id == mount.as_bytes()) {
         return None;
     }
     const MEMORY_DEVICES: u32 = 1;

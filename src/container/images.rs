@@ -152,6 +152,9 @@ impl Images {
 /// One place at which CRIU finds the cgroup hierarchies, and mounts that it could not make as they are.
 pub(super) struct Yard {
     place: PathBuf,
+    /// Whoever holds it is the only one.
+    #[expect(dead_code, reason = "it is held")]
+    lock: OwnedFd,
     /// Whether the place is one of the machine's.
     borrowed: bool,
     hierarchies: Vec<(String, String)>,
@@ -163,6 +166,11 @@ impl Yard {
     pub(super) fn at(entry: &Path, layout: &Layout) -> Result<Yard> {
         let place = entry.join("criu");
         make_directory(&place)?;
+        let lock = file::open(place.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY)?;
+        file::flock(&lock, libc::LOCK_EX | libc::LOCK_NB).map_err(|e| match e.errno().0 {
+            libc::EWOULDBLOCK => Error::state("another checkpoint of the container is being made"),
+            _ => e.into(),
+        })?;
         let name = |hierarchy: &Hierarchy| match hierarchy.is_unified() {
             true => "unified".to_owned(),
             false => hierarchy.name(),
@@ -171,6 +179,7 @@ impl Yard {
             layout.hierarchies.iter().map(|hierarchy| (name(hierarchy), hierarchy.mount.clone())).collect();
         Ok(Yard {
             place: place.canonicalize().call(|| format!("realpath({place:?})"))?,
+            lock,
             borrowed: false,
             hierarchies,
             trees: Vec::new(),
@@ -190,8 +199,9 @@ impl Yard {
     pub(super) fn move_to_open_place(&mut self, needed: &[&Path]) {
         const PLACES: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
         let is_open = |place: &&Path| {
+            let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
             place.symlink_metadata().is_ok_and(|meta| meta.is_dir() && meta.permissions().mode() & 1 != 0)
-                && !needed.iter().any(|path| path.starts_with(place))
+                && !needed.iter().any(|path| real(path).starts_with(place))
         };
         if let Some(place) = PLACES.iter().map(Path::new).find(is_open) {
             let _ = std::fs::remove_dir(&self.place);

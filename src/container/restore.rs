@@ -19,6 +19,7 @@ use crate::hooks::{self, Hooks, Moment};
 use crate::log;
 use crate::mountinfo;
 use crate::namespaces::{self, Kind as Ns, Place};
+use crate::process::join_keyring_named;
 use crate::process::launch::Launched;
 use crate::rootfs::{self, IdMappings, IdmapOf, Rootfs, Sources};
 use crate::state::{Entry, ProcessId, Record, Status, Store};
@@ -226,17 +227,22 @@ impl Maker<'_> {
             options.cgroup_root(&controller, &path);
         }
         let standard = standard(descriptors)?;
-        let given = inherit(&mut options, parts, &standard)?;
+        let empty_network = self.request.criu.empty_ns.iter().any(|name| name == "network");
+        let given = inherit(&mut options, parts, &standard, empty_network)?;
         let plan = &parts.plan;
         let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
         let prepare = || {
             if inside {
                 joiner.join_self()?;
             }
+            if let Some(name) = &plan.keyring {
+                join_keyring_named(name)?;
+            }
             images::leave_host()?;
             plan.rootfs.as_ref().map_or(Ok(()), |rootfs| rootfs.mount_alone(&prepared))?;
+            let directories = self.images.open(userns.as_ref())?;
             yard.make()?;
-            self.images.open(userns.as_ref())
+            Ok(directories)
         };
         let flags = libc::CLONE_NEWNS as u64;
         let into_cgroup = joiner.clone_into().filter(|_| inside);
@@ -255,6 +261,7 @@ impl Maker<'_> {
             console: console.as_ref(),
             terminal: None,
             images: self.images,
+            empty_network,
             proof: self.proof,
         };
         let restored = started?.ask(Task::Restore, &options, &self.images.log(), &mut |step| steps.serve(step));
@@ -306,6 +313,7 @@ fn inherit<'a>(
     options: &mut Options,
     parts: &'a Parts,
     given_again: &'a [(String, OwnedFd)],
+    empty_network: bool,
 ) -> Result<Vec<BorrowedFd<'a>>> {
     let mut given: Vec<BorrowedFd<'a>> = Vec::new();
     let mut add = |options: &mut Options, key: &str, fd: BorrowedFd<'a>| {
@@ -317,11 +325,11 @@ fn inherit<'a>(
     }
     let plan = &parts.plan;
     for (kind, name) in [(Ns::Network, images::ROOT_NETWORK), (Ns::Pid, images::ROOT_PIDS)] {
-        if let Some(joined) = plan.joined.fd(kind) {
+        if let Some(joined) = plan.joined.fd(kind).filter(|_| kind != Ns::Network || !empty_network) {
             add(options, name, joined.as_fd());
         }
     }
-    if *plan.namespaces.place(Ns::Network) == Place::New {
+    if *plan.namespaces.place(Ns::Network) == Place::New || empty_network {
         options.empty_namespaces(Ns::Network.flag());
     }
     for (kind, name) in [(Ns::Ipc, "ipc"), (Ns::Uts, "uts"), (Ns::Time, "time")] {
@@ -373,6 +381,8 @@ struct Steps<'a, 'p> {
     console: Option<&'a OwnedFd>,
     terminal: Option<OwnedFd>,
     images: &'a Images,
+    /// Whether the network is to be new, whatever the config says.
+    empty_network: bool,
     proof: &'a SingleThreaded,
 }
 
@@ -403,7 +413,7 @@ impl Steps<'_, '_> {
     /// What fills the network namespace at a start, and the hooks of the runtime.
     fn set_up_network(&mut self, pid: Pid) -> Result<()> {
         let mut parts = self.parts.borrow_mut();
-        if *parts.plan.namespaces.place(Ns::Network) == Place::New {
+        if *parts.plan.namespaces.place(Ns::Network) == Place::New || self.empty_network {
             bring_loopback_up(pid)?;
         }
         parts.moved = parts.devices.move_to(pid)?;
@@ -434,6 +444,11 @@ impl Steps<'_, '_> {
             group.join(pid)?;
         }
         cgroup.apply_late()?;
+        let parts = self.parts.borrow();
+        // CRIU does not keep it.
+        if let Some(value) = parts.plan.program.as_ref().and_then(|program| program.attributes.io_priority) {
+            process::ioprio_set(pid, value).at("process.ioPriority")?;
+        }
         if self.console.is_some() && self.terminal.is_none() {
             log::debug(|| "the images hold no terminal".to_owned());
         }

@@ -106,6 +106,9 @@ pub struct Start<'a> {
     pub inherited: &'a [BorrowedFd<'a>],
 }
 
+/// How long CRIU may take to see that the process which it restores was killed, in milliseconds.
+const PATIENCE: i32 = 5000;
+
 /// The number of CRIU's end of the socket.
 const SOCKET: RawFd = 3;
 
@@ -121,6 +124,8 @@ pub struct Criu {
     pid: Pid,
     pidfd: OwnedFd,
     family: Family,
+    /// The first of the processes that are restored.
+    first: Option<OwnedFd>,
     /// What it wrote to standard error.
     said: OwnedFd,
 }
@@ -137,7 +142,7 @@ impl Criu {
         match process::clone3(proof, &Clone { flags: start.flags, into_cgroup: start.into_cgroup })? {
             Cloned::Parent(pid, pidfd) => {
                 drop(last);
-                Ok(Criu { socket: first, pid, pidfd, family, said })
+                Ok(Criu { socket: first, pid, pidfd, family, first: None, said })
             }
             Cloned::Child => {
                 drop(first);
@@ -170,9 +175,16 @@ impl Criu {
         if causes.is_empty() {
             causes.extend(complaint(&answer.text).map(str::to_owned));
         }
+        let unknown = causes.iter().any(|cause| cause.starts_with("Can't lookup mount"));
         let cause = if causes.is_empty() { String::new() } else { format!(": {}", causes.join("; ")) };
         let (task, errno) = (task.word(), answer.errno);
-        Err(Error::system(format!("criu failed: type {task} errno {errno}{cause}, log file: {}", log.display())))
+        let error =
+            Error::system(format!("criu failed: type {task} errno {errno}{cause}, log file: {}", log.display()));
+        Err(if unknown {
+            error.hint("that file is in no mount of the container's; a terminal needs --shell-job")
+        } else {
+            error
+        })
     }
 
     /// What CRIU finds of this machine.
@@ -202,8 +214,18 @@ impl Criu {
     fn receive(&self) -> Result<(Vec<u8>, Option<OwnedFd>)> {
         let ended = || Error::system("it ended without an answer");
         // Processes that it has made may have the socket too, and outlive it.
-        let [ready, _] =
-            process::poll([(Some(self.socket.as_fd()), libc::POLLIN), (Some(self.pidfd.as_fd()), libc::POLLIN)], -1)?;
+        let socket = (Some(self.socket.as_fd()), libc::POLLIN);
+        let pidfd = (Some(self.pidfd.as_fd()), libc::POLLIN);
+        let first = (self.first.as_ref().map(AsFd::as_fd), libc::POLLIN);
+        let [mut ready, gone, first] = process::poll([socket, pidfd, first], -1)?;
+        if (ready, gone) == (0, 0) && first != 0 {
+            // Whoever is restored was killed. CRIU sees that at once, or waits for it for ever.
+            [ready, _] = process::poll([socket, pidfd], PATIENCE)?;
+            if ready == 0 {
+                let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
+                return Err(Error::system("the restored process was killed"));
+            }
+        }
         let length = match ready {
             0 => 0,
             _ => match socket::next_length(&self.socket) {
@@ -243,6 +265,9 @@ impl Criu {
             let (answer, step) = Answer::parse(&bytes, fd)?;
             let Some(step) = step else { return Ok(answer) };
             log::debug(|| format!("criu: {}", step.name));
+            if let (None, "setup-namespaces", Some(pid)) = (&self.first, step.name.as_str(), step.pid) {
+                self.first = process::pidfd_open(pid).ok();
+            }
             let done = if refused.is_none() { watch(step) } else { Ok(()) };
             let mut reply = Message::default();
             reply.number(1, NOTIFY);
@@ -256,7 +281,7 @@ impl Criu {
 
     /// Waits for its end: what it wrote to standard error. Unless it has `succeeded`, nothing of what it made is left.
     fn end(self, succeeded: bool) -> String {
-        let Criu { socket, pid, pidfd: _, family, said } = self;
+        let Criu { socket, pid, family, said, .. } = self;
         // Without a socket nothing keeps it.
         drop(socket);
         let _ = process::wait(pid);
@@ -315,7 +340,8 @@ fn execute(start: &Start<'_>, caller: &OwnedFd, said: &OwnedFd) -> Error {
     let exec = || -> Result<Error> {
         let prepared = (start.prepare)()?;
         process::reset_signals();
-        // When we are killed, CRIU must live to undo what it has begun.
+        // When we are killed, by Ctrl-C at a terminal too, CRIU must live to undo what it has begun.
+        process::lead_group()?;
         process::ignore_broken_pipes();
         let (ours, theirs) = socket::pair(libc::SOCK_SEQPACKET)?;
         socket::send(caller, b"criu", &[theirs.as_raw_fd()])?;

@@ -16,6 +16,9 @@ pub struct SavedMount {
     pub point: String,
     /// MS_* flags (`mount(2)`).
     pub flags: u64,
+    /// The filesystem and the directory in it.
+    what: (u64, Vec<u8>),
+    is_external: bool,
 }
 
 /// The mounts of the first process, whose images are in `directory`; where another one was mounted on the same place later,
@@ -36,6 +39,14 @@ pub fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
     let image = read(&path)?;
     let list = entries(&image).and_then(|list| list.into_iter().map(mount).collect::<Result<Vec<_>>>());
     let list = list.with(|| format!("{path:?}"))?;
+    // CRIU finds what is outside by the mount point alone, and would bind one of them twice.
+    let confused = |one: &&SavedMount| {
+        let other = |other: &SavedMount| other.point == one.point && other.what != one.what;
+        one.is_external && list.iter().any(other)
+    };
+    if let Some(one) = list.iter().find(confused) {
+        return Err(Error::state(format!("two mounts at {} cannot be restored", one.point)));
+    }
     let covered = |mount: &SavedMount| list.iter().any(|on| on.parent == mount.id && on.point == mount.point);
     Ok(list.iter().filter(|mount| !covered(mount)).cloned().collect())
 }
@@ -47,6 +58,10 @@ fn mount(entry: &[u8]) -> Result<SavedMount> {
             (2, Field::Number(n)) => mount.id = n,
             (4, Field::Number(n)) => mount.parent = n,
             (5, Field::Number(n)) => mount.flags = n,
+            (3, Field::Number(n)) => mount.what.0 = n,
+            (6, Field::Bytes(root)) => mount.what.1 = root.to_vec(),
+            (13, Field::Number(n)) => mount.is_external |= n != 0,
+            (18, Field::Bytes(_)) => mount.is_external = true,
             (7, Field::Bytes(path)) => mount.point = String::from_utf8_lossy(path).into_owned(),
             _ => {}
         }

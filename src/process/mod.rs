@@ -11,3 +11,5 @@ pub mod report;
 pub mod seccomp;
 mod sequence;
 mod stage;
+
+pub use stage::join_keyring_named;

@@ -237,8 +237,15 @@ pub(super) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
 
 /// A session keyring of the container's own (`keyrings(7)`), which its user may search.
 pub(super) fn join_keyring(stage: &mut Stage<'_>) -> Result<()> {
+    stage.plan.keyring.as_deref().map_or(Ok(()), join_keyring_named)
+}
+
+/// Leaves the caller's session keyring for a new one.
+///
+/// # Errors
+/// The kernel refuses, for want of room perhaps.
+pub fn join_keyring_named(name: &CStr) -> Result<()> {
     const USER_SEARCH: u32 = 0x0008_0000;
-    let Some(name) = &stage.plan.keyring else { return Ok(()) };
     match process::join_session_keyring(name) {
         Ok(key) => Ok(process::add_key_permissions(key, USER_SEARCH)?),
         // A kernel without keyrings has nothing to separate.

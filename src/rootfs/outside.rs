@@ -52,7 +52,11 @@ impl Rootfs {
     /// A filesystem that the host has mounted too is outside, unless it is the root's, or a kernel's that a fresh mount shows
     /// again; so is every bind mount of the config. `own_cgroups` says that the container has a cgroup namespace of its own: a
     /// fresh mount of cgroup v2 shows the same again there, but for the host's namespace it would set options of the host's tree.
-    pub fn outside(&self, container: &[u8], host: &[u8], own_cgroups: bool) -> Vec<Outside> {
+    ///
+    /// # Errors
+    /// A mount that a restore could not make again: it is none of `known`, which [`Rootfs::sources`] gave, or two different ones
+    /// have the same mount point, which is their name.
+    pub fn outside(&self, container: &[u8], host: &[u8], own_cgroups: bool, known: &[Outside]) -> Result<Vec<Outside>> {
         let devices: Vec<&[u8]> = mountinfo::mounts(host).map(|mounted| mounted.device).collect();
         let mounts: Vec<Mounted<'_>> = mountinfo::mounts(container).collect();
         let at_host = |mounted: &Mounted<'_>| devices.contains(&mounted.device);
@@ -71,9 +75,21 @@ impl Rootfs {
             let hides = self.masked.iter().any(|path| path.as_str().as_bytes() == point)
                 || (mounted.kind == b"devtmpfs" && root == b"/null");
             let name = if hides { NULL.as_bytes().to_vec() } else { point.clone() };
+            let of_cgroups = mounted.kind.starts_with(b"cgroup");
+            let refuse = |why: &str| {
+                let point = String::from_utf8_lossy(&point).into_owned();
+                Err(Error::state(format!("the mount at {point} could not be restored: {why}")))
+            };
+            let other = |other: &Mounted<'_>| (other.device, other.root()) != (mounted.device, mounted.root());
+            if mounts.iter().any(|stacked| stacked.point() == point && other(stacked)) {
+                return refuse("another one is at the same place");
+            }
+            if !of_cgroups && known.iter().all(|known| known.key != name) {
+                return refuse("it is the host's, and none that the config names");
+            }
             add(&mut list, point, name);
         }
-        list
+        Ok(list)
     }
 
     /// Whether a mount is one of the config's that shows a whole filesystem.
@@ -103,6 +119,11 @@ impl Rootfs {
         sources.chain([self.path.as_path()]).collect()
     }
 
+    /// Whether mounts of the host that are shared stay so, which they do not through a checkpoint.
+    pub fn shares_mounts(&self) -> bool {
+        self.keeps_peers()
+    }
+
     /// Where on the host everything is that [`Rootfs::outside`] may have named. `host` is the runtime's table of mounts, `kept` says
     /// where those of the config's mounts are that were made already, by their numbers.
     ///
@@ -127,16 +148,20 @@ impl Rootfs {
                 add(list, [destination.trim_end_matches('/').as_bytes(), rest].concat(), value);
             }
         };
-        for mount in &self.mounts {
+        // The last one at a place is the one that is seen.
+        for mount in self.mounts.iter().rev() {
             let destination = mount.destination.as_str();
             match &mount.kind {
                 Kind::Bind { source, .. } => {
+                    // CRIU does not follow links.
+                    let real = (!mount.options.source_no_follow).then(|| source.canonicalize().ok()).flatten();
+                    let source = real.as_ref().unwrap_or(source);
                     let kept = kept.iter().find(|(index, _)| *index == mount.index).map(|(_, path)| path);
                     for key in self.places_of(&root, mount) {
+                        add(&mut list, &key, kept.unwrap_or(source).as_os_str().as_bytes());
                         if mount.options.bind == Bind::Tree {
                             beneath(&mut list, source, kept, &key);
                         }
-                        add(&mut list, key, kept.unwrap_or(source).as_os_str().as_bytes());
                     }
                 }
                 Kind::Filesystem { kind, .. } if kind == "cgroup2" => {

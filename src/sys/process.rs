@@ -480,6 +480,13 @@ pub fn reset_signals() {
     }
 }
 
+/// Makes this process the leader of a process group of its own (`setpgid(2)`).
+pub fn lead_group() -> Result<()> {
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::setpgid(0, 0) }, || "setpgid(0, 0)".into())?;
+    Ok(())
+}
+
 /// Has writes to a pipe or socket that nobody reads any more fail with EPIPE (SIGPIPE is ignored), also after `execve(2)`.
 pub fn ignore_broken_pipes() {
     // SAFETY: SIG_IGN installs no code of ours.
