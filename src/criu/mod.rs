@@ -106,7 +106,10 @@ pub struct Start<'a> {
     pub inherited: &'a [BorrowedFd<'a>],
 }
 
-/// How long CRIU may take to see that the process which it restores was killed, in milliseconds.
+/// How long CRIU's next word is waited for before it is looked who has ended, in milliseconds.
+const LOOK: i32 = 1000;
+
+/// How long CRIU may take to see that the process which it restores was killed, and to end, in milliseconds.
 const PATIENCE: i32 = 5000;
 
 /// The number of CRIU's end of the socket.
@@ -124,8 +127,9 @@ pub struct Criu {
     pid: Pid,
     pidfd: OwnedFd,
     family: Family,
-    /// The first of the processes that are restored.
+    /// The first of the processes that are restored, once CRIU has named it.
     first: Option<OwnedFd>,
+    restores: bool,
     /// What it wrote to standard error.
     said: OwnedFd,
 }
@@ -142,7 +146,7 @@ impl Criu {
         match process::clone3(proof, &Clone { flags: start.flags, into_cgroup: start.into_cgroup })? {
             Cloned::Parent(pid, pidfd) => {
                 drop(last);
-                Ok(Criu { socket: first, pid, pidfd, family, first: None, said })
+                Ok(Criu { socket: first, pid, pidfd, family, first: None, restores: false, said })
             }
             Cloned::Child => {
                 drop(first);
@@ -217,8 +221,16 @@ impl Criu {
         let socket = (Some(self.socket.as_fd()), libc::POLLIN);
         let pidfd = (Some(self.pidfd.as_fd()), libc::POLLIN);
         let first = (self.first.as_ref().map(AsFd::as_fd), libc::POLLIN);
-        let [mut ready, gone, first] = process::poll([socket, pidfd, first], -1)?;
-        if (ready, gone) == (0, 0) && first != 0 {
+        let lost =
+            || self.restores && self.first.is_none() && process::ended_child().is_some_and(|pid| pid != self.pid);
+        let [mut ready, gone, over] = loop {
+            let found = process::poll([socket, pidfd, first], LOOK)?;
+            // Before CRIU has said who it is, it is a child of ours that has ended.
+            if found != [0; 3] || lost() {
+                break found;
+            }
+        };
+        if (ready, gone) == (0, 0) && (over != 0 || lost()) {
             // Whoever is restored was killed. CRIU sees that at once, or waits for it for ever.
             [ready, _] = process::poll([socket, pidfd], PATIENCE)?;
             if ready == 0 {
@@ -244,6 +256,7 @@ impl Criu {
     }
 
     fn converse(mut self, task: Task, request: &Message, watch: &mut dyn FnMut(Step) -> Result<()>) -> Result<Answer> {
+        self.restores = task == Task::Restore;
         let mut refused = None;
         let sent = self.connect().and_then(|()| Ok(socket::send(&self.socket, &request.0, &[])?));
         let answer = sent.and_then(|()| self.listen(watch, &mut refused));
@@ -281,9 +294,13 @@ impl Criu {
 
     /// Waits for its end: what it wrote to standard error. Unless it has `succeeded`, nothing of what it made is left.
     fn end(self, succeeded: bool) -> String {
-        let Criu { socket, pid, family, said, .. } = self;
-        // Without a socket nothing keeps it.
+        let Criu { socket, pid, pidfd, family, said, .. } = self;
+        // Without a socket nothing keeps it, but perhaps a process that was killed and that it waits for.
         drop(socket);
+        let ended = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], PATIENCE);
+        if !matches!(ended, Ok([ready]) if ready != 0) {
+            let _ = process::pidfd_send_signal(&pidfd, libc::SIGKILL);
+        }
         let _ = process::wait(pid);
         family.leave(!succeeded);
         let path = format!("/proc/self/fd/{}", said.as_raw_fd());
