@@ -47,7 +47,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
     let json = store.config(request.id.as_str())?;
     let mut spec = config::parse(&json)?;
     let table = mountinfo::table(&init.pid.to_string()).at("the container's mounts")?;
-    if mountinfo::mounts(&table).any(|mounted| super::notify::is_offered(&String::from_utf8_lossy(&mounted.point()))) {
+    if mountinfo::mounts(&table).any(|mounted| super::notify::was_offered(&spec, &mounted.point())) {
         super::notify::offer(&mut spec, entry.path());
     }
     let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::facts())?;
@@ -94,7 +94,6 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
     if request.leave_running || request.pre_dump {
         return Ok(());
     }
-    log::step("remove the container");
     let hooks = Hooks::parse(&spec)?;
     remove(&entry, &record, &pidfd, &hooks, proof)
 }
@@ -258,9 +257,5 @@ fn remove(entry: &Entry, record: &Record, pidfd: &impl AsFd, hooks: &Hooks, proo
         record.cgroup().thaw()?;
     }
     process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
-    entry.lock()?;
-    delete::destroy(entry, record)?;
-    entry.unlock()?;
-    delete::run_poststop(record, hooks, proof);
-    Ok(())
+    delete::ended(entry, record, hooks, proof)
 }

@@ -416,7 +416,7 @@ impl Watch for Watcher<'_> {
 
     fn waiting(&mut self) -> Result<()> {
         match self.cgroup.stands_still()? {
-            true => Err(Error::state("the container's cgroup is frozen, by itself or with one above it")),
+            true => Err(frozen()),
             false => Ok(()),
         }
     }
@@ -424,6 +424,11 @@ impl Watch for Watcher<'_> {
     fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
         super::listener::give(self.plan.filter.as_ref(), self.record, pid, listener)
     }
+}
+
+/// What is made in such a cgroup never comes to be.
+pub(super) fn frozen() -> Error {
+    Error::state("the container's cgroup is frozen, by itself or with one above it")
 }
 
 /// The state as hooks read it (runtime.md, "State").

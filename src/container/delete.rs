@@ -79,8 +79,18 @@ fn has_left(pid: i32) -> bool {
     std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err_and(|e| e.raw_os_error() == Some(libc::ENOENT))
 }
 
+/// Removes a container that has ended, whose directory is not locked, and runs its poststop hooks.
+pub(super) fn ended(entry: &Entry, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
+    log::step("remove the container");
+    entry.lock()?;
+    destroy(entry, record)?;
+    entry.unlock()?;
+    run_poststop(record, hooks, proof);
+    Ok(())
+}
+
 /// Removes cgroups and state.
-pub(super) fn destroy(entry: &Entry, record: &Record) -> Result<()> {
+fn destroy(entry: &Entry, record: &Record) -> Result<()> {
     record.cgroup().remove()?;
     record.resctrl.iter().for_each(|group| group.remove());
     entry.remove()

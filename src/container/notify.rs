@@ -64,9 +64,10 @@ pub(super) fn offer(spec: &mut Spec<'_>, state: &Path) {
     }
 }
 
-/// Whether a container that has this mounted was offered it.
-pub(super) fn is_offered(point: &str) -> bool {
-    point == INSIDE
+/// Whether a container that has something mounted at `point` has it from [`offer`], and not from its config.
+pub(super) fn was_offered(spec: &Spec<'_>, point: &[u8]) -> bool {
+    let is_of_config = || spec.mounts.iter().flatten().any(|mount| mount.destination.as_deref() == Some(INSIDE));
+    point == INSIDE.as_bytes() && !is_of_config()
 }
 
 /// Makes the directory that [`offer`] speaks of.

@@ -10,10 +10,10 @@ use super::images::{self, Images, Yard};
 use super::inherited::Inherited;
 use super::request::{ManageCgroups, RestoreRequest};
 use super::terminal::Relay;
-use super::{Context, delete};
+use super::{Context, delete, run};
 use crate::cgroups::{Cgroup, Joiner, Layout};
 use crate::config::{self, Spec};
-use crate::criu::{self, Criu, Options, Start, Step, Task};
+use crate::criu::{self, Criu, Options, SavedMount, Start, Step, Task};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::log;
@@ -21,7 +21,7 @@ use crate::mountinfo;
 use crate::namespaces::{self, Kind as Ns, Place};
 use crate::process::join_keyring_named;
 use crate::process::launch::Launched;
-use crate::rootfs::{self, IdMappings, IdmapOf, Rootfs, Sources};
+use crate::rootfs::{self, IdMappings, IdmapOf, Prepared, Rootfs, Sources};
 use crate::state::{Entry, ProcessId, Record, Status, Store};
 use crate::sys::fs::Stat;
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
@@ -29,7 +29,7 @@ use crate::sys::{file, fs, namespace, socket, terminal};
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `restore`: the exit code, 0 when detached.
 ///
@@ -40,23 +40,12 @@ pub fn restore(context: &Context, request: &RestoreRequest, proof: &SingleThread
         make(context, request, proof, console::detached(&request.create)?)?;
         return Ok(0);
     }
-    if request.create.console_socket.is_some() {
-        let text = "cannot use console socket if runc will not detach or allocate tty";
-        return Err(Error::new(Kind::Config, text));
-    }
-    if !request.no_subreaper {
-        process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
-    }
-    let signals = process::all_signals_as_fd()?;
+    let signals = run::foreground(&request.create, request.no_subreaper)?;
     let made = make(context, request, proof, Give::Ours)?;
     let relay = made.terminal.map(Relay::new).transpose()?;
     log::step("wait for the program");
     let ended = super::terminal::serve(&made.launched, &signals, relay, None);
-    log::step("remove the container");
-    made.entry.lock()?;
-    delete::destroy(&made.entry, &made.record)?;
-    made.entry.unlock()?;
-    delete::run_poststop(&made.record, &made.hooks, proof);
+    delete::ended(&made.entry, &made.record, &made.hooks, proof)?;
     ended.map(|ended| ended.status() as u8)
 }
 
@@ -78,7 +67,8 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     let bundle = Bundle::open(&request.create)?;
     let mut spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
     let store = Store::at(&context.root);
-    let notifies = images.mounts()?.iter().any(|mount| super::notify::is_offered(&mount.point));
+    let saved = images.mounts()?;
+    let notifies = saved.iter().any(|mount| super::notify::was_offered(&spec, mount.point.as_bytes()));
     if notifies {
         super::notify::offer(&mut spec, &store.directory(request.create.id.as_str()));
     }
@@ -99,8 +89,10 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     log::step("write the state");
     let entry = store.create(request.create.id.as_str())?;
     let mut record = create::first_record(&request.create, &spec, &bundle, &parts);
-    let maker = Maker { request, spec: &spec, bundle: &bundle, program: &program, images: &images, proof };
-    let made = maker.build(&entry, &mut record, &mut parts, &descriptors, if ours { None } else { console });
+    let maker =
+        Maker { request, spec: &spec, bundle: &bundle, program: &program, images: &images, saved: &saved, proof };
+    let terminal = if ours { Terminal::Ours } else { console.map_or(Terminal::None, Terminal::To) };
+    let made = maker.build(&entry, &mut record, &mut parts, &descriptors, &terminal);
     let hooks = std::mem::take(&mut parts.plan.hooks);
     let (launched, terminal) = match made {
         Ok(made) => made,
@@ -152,7 +144,17 @@ struct Maker<'a> {
     bundle: &'a Bundle,
     program: &'a Path,
     images: &'a Images,
+    /// The container's mounts as they were.
+    saved: &'a [SavedMount],
     proof: &'a SingleThreaded,
+}
+
+/// Where the master of the container's terminal goes.
+enum Terminal {
+    Ours,
+    To(OwnedFd),
+    /// The config has no terminal, and nobody could show one.
+    None,
 }
 
 impl Maker<'_> {
@@ -163,7 +165,7 @@ impl Maker<'_> {
         record: &mut Record,
         parts: &mut Parts,
         descriptors: &[String],
-        console: Option<OwnedFd>,
+        terminal: &Terminal,
     ) -> Result<(Launched, Option<OwnedFd>)> {
         parts.plan.joined = parts.plan.namespaces.open()?;
         let layout = Layout::read()?;
@@ -184,6 +186,9 @@ impl Maker<'_> {
         joiner.leave_none();
         cgroup.renew(&mut record.cgroup);
         entry.save(record)?;
+        if cgroup.stands_still()? {
+            return Err(create::frozen());
+        }
         cgroup.apply_early()?;
         log::step("describe the container");
         let plan = &mut parts.plan;
@@ -195,23 +200,7 @@ impl Maker<'_> {
         let mut prepared = rootfs.prepare(if userns.is_some() { Sources::ByParent } else { Sources::ByChild })?;
         rootfs.make_places(&prepared)?;
         let table = mountinfo::table("self")?;
-        let mut kept = Vec::new();
-        if userns.is_some() {
-            let mut needed = rootfs.places();
-            needed.extend(self.images.paths());
-            needed.push(self.program);
-            yard.move_to_open_place(&needed);
-            kept.extend(prepared.take_trees().into_numbered().map(|(index, tree)| (index, yard.keep(index, tree))));
-        }
-        for (index, of) in rootfs.id_mapped() {
-            let own = match of {
-                IdmapOf::Own(ids) => Some(rootfs::user_namespace(self.proof, ids)?),
-                IdmapOf::Container => None,
-            };
-            let userns = own.as_ref().or(userns.as_ref());
-            let userns = userns.ok_or_else(|| Error::internal("an id mapping without a user namespace"))?;
-            kept.push((index, yard.keep(index, rootfs.map_ids(index, userns)?)));
-        }
+        let kept = self.keep_mounts(&mut yard, rootfs, &mut prepared, userns.as_ref())?;
         // Without a cgroup of its own it is in ours, as CRIU is.
         let inside = cgroup.branches().is_empty() || self.request.criu.manage_cgroups == Some(ManageCgroups::Ignore);
         let mut options = self.describe(inside)?;
@@ -258,20 +247,19 @@ impl Maker<'_> {
             entry,
             record,
             parts: &parts,
-            console: console.as_ref(),
-            terminal: None,
-            images: self.images,
+            master: None,
+            saved: self.saved,
+            is_protected: false,
             empty_network,
             proof: self.proof,
         };
         let restored = started?.ask(Task::Restore, &options, &self.images.log(), &mut |step| steps.serve(step));
-        let master = steps.terminal.take();
+        let master = steps.master.take();
         let pid = restored?.ok_or_else(|| Error::system("criu did not say which process it restored"))?;
         drop::<Option<Holder>>(holder);
         let launched = steps.settle(pid, &mut cgroup);
-        let given = master.map(|master| give(master, console.as_ref())).transpose();
-        match (launched, given) {
-            (Ok(launched), Ok(given)) => Ok((launched, given.flatten())),
+        match (launched, give(master, terminal)) {
+            (Ok(launched), Ok(given)) => Ok((launched, given)),
             (launched, given) => {
                 let _ = process::kill(pid, libc::SIGKILL);
                 let _ = process::wait(pid);
@@ -290,6 +278,34 @@ impl Maker<'_> {
         let holder = Holder::new(self.proof)?;
         cgroup.enter(holder.pid)?;
         Ok((cgroup.joiner()?, Some(holder)))
+    }
+
+    /// Makes the mounts that CRIU could not: where they will be, by their numbers in the config.
+    fn keep_mounts(
+        &self,
+        yard: &mut Yard,
+        rootfs: &Rootfs,
+        prepared: &mut Prepared,
+        userns: Option<&OwnedFd>,
+    ) -> Result<Vec<(usize, PathBuf)>> {
+        let mut kept = Vec::new();
+        if userns.is_some() {
+            let mut needed = rootfs.places();
+            needed.extend(self.images.paths());
+            needed.push(self.program);
+            yard.move_to_open_place(&needed);
+            kept.extend(prepared.take_trees().into_numbered().map(|(index, tree)| (index, yard.keep(index, tree))));
+        }
+        for (index, of) in rootfs.id_mapped() {
+            let own = match of {
+                IdmapOf::Own(ids) => Some(rootfs::user_namespace(self.proof, ids)?),
+                IdmapOf::Container => None,
+            };
+            let userns = own.as_ref().or(userns);
+            let userns = userns.ok_or_else(|| Error::internal("an id mapping without a user namespace"))?;
+            kept.push((index, yard.keep(index, rootfs.map_ids(index, userns)?)));
+        }
+        Ok(kept)
     }
 
     /// `inside`: CRIU is to leave cgroups alone, and what it restores is where it is itself.
@@ -378,9 +394,11 @@ struct Steps<'a, 'p> {
     entry: &'a Entry,
     record: &'a mut Record,
     parts: &'a RefCell<&'p mut Parts>,
-    console: Option<&'a OwnedFd>,
-    terminal: Option<OwnedFd>,
-    images: &'a Images,
+    /// The terminal's.
+    master: Option<OwnedFd>,
+    saved: &'a [SavedMount],
+    /// Whether the mounts were looked at.
+    is_protected: bool,
     /// Whether the network is to be new, whatever the config says.
     empty_network: bool,
     proof: &'a SingleThreaded,
@@ -397,7 +415,7 @@ impl Steps<'_, '_> {
             // Everything is there, and nothing runs yet.
             "post-restore" => self.protect(),
             "orphan-pts-master" => {
-                self.terminal = step.master;
+                self.master = step.master;
                 Ok(())
             }
             _ => Ok(()),
@@ -426,17 +444,21 @@ impl Steps<'_, '_> {
     }
 
     /// Sees to it that no mount has lost what keeps the container from something.
-    fn protect(&self) -> Result<()> {
+    fn protect(&mut self) -> Result<()> {
         let pid =
             self.record.init.map(|init| init.pid).ok_or_else(|| Error::internal("a container without a process"))?;
-        let mounts = self.images.mounts()?;
-        let each = || mounts.iter().try_for_each(|saved| Rootfs::restrict(&saved.point, saved.flags));
-        in_mount_namespace(pid, self.proof, &each).at("check the restored mounts")
+        let each = || self.saved.iter().try_for_each(|saved| Rootfs::restrict(&saved.point, saved.flags));
+        in_mount_namespace(pid, self.proof, &each).at("check the restored mounts")?;
+        self.is_protected = true;
+        Ok(())
     }
 
     /// The process runs: it is kept, and what came after it is set.
     fn settle(&mut self, pid: Pid, cgroup: &mut Cgroup) -> Result<Launched> {
         let pidfd = process::pidfd_open(pid)?;
+        if !self.is_protected {
+            return Err(Error::system("criu ran the container before its mounts could be looked at"));
+        }
         if self.record.init.is_none_or(|init| init.pid != pid || !init.lives()) {
             self.born(pid)?;
         }
@@ -448,9 +470,6 @@ impl Steps<'_, '_> {
         // CRIU does not keep it.
         if let Some(value) = parts.plan.program.as_ref().and_then(|program| program.attributes.io_priority) {
             process::ioprio_set(pid, value).at("process.ioPriority")?;
-        }
-        if self.console.is_some() && self.terminal.is_none() {
-            log::debug(|| "the images hold no terminal".to_owned());
         }
         Ok(Launched { pid, pidfd })
     }
@@ -482,10 +501,25 @@ fn in_mount_namespace(pid: Pid, proof: &SingleThreaded, act: &dyn Fn() -> Result
 }
 
 /// Hands the terminal's master on, or keeps it.
-fn give(master: OwnedFd, console: Option<&OwnedFd>) -> Result<Option<OwnedFd>> {
-    let Some(console) = console else { return Ok(Some(master)) };
-    socket::send(console, b"/dev/ptmx", &[master.as_raw_fd()]).at("send the terminal to the console socket")?;
-    Ok(None)
+///
+/// # Errors
+/// There is one that nobody would show: the program would be hung up.
+fn give(master: Option<OwnedFd>, terminal: &Terminal) -> Result<Option<OwnedFd>> {
+    match (master, terminal) {
+        (None, Terminal::To(_)) => {
+            log::warning("the images hold no terminal, so the console socket gets none");
+            Ok(None)
+        }
+        (None, _) => Ok(None),
+        (master, Terminal::Ours) => Ok(master),
+        (Some(master), Terminal::To(console)) => {
+            let sent = socket::send(console, b"/dev/ptmx", &[master.as_raw_fd()]);
+            sent.at("send the terminal to the console socket").map(|()| None)
+        }
+        (Some(_), Terminal::None) => {
+            Err(Error::config("process.terminal", "is not set, and the images hold a terminal"))
+        }
+    }
 }
 
 fn bring_loopback_up(pid: Pid) -> Result<()> {

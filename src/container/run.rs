@@ -2,7 +2,7 @@
 
 use super::console::{self, Give};
 use super::create::{self, Made, Until};
-use super::request::RunRequest;
+use super::request::{CreateRequest, RunRequest};
 use super::terminal::Relay;
 use super::{Context, delete};
 use crate::error::{Error, Kind, Result};
@@ -10,6 +10,7 @@ use crate::hooks::{self, Moment};
 use crate::log;
 use crate::state::Status;
 use crate::sys::process::{self, SingleThreaded};
+use std::os::fd::OwnedFd;
 
 /// `run`: the exit code, 0 when detached.
 ///
@@ -24,15 +25,7 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
         }
         return Ok(0);
     }
-    if request.create.console_socket.is_some() {
-        let text = "cannot use console socket if runc will not detach or allocate tty";
-        return Err(Error::new(Kind::Config, text));
-    }
-    if !request.no_subreaper {
-        process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
-    }
-    // Signals wait from before the container is there, so that none is lost.
-    let signals = process::all_signals_as_fd()?;
+    let signals = foreground(&request.create, request.no_subreaper)?;
     let mut made = create::make(context, &request.create, proof, Until::Program, Give::Ours)?;
     let relay = made.terminal.take().map(|ours| console::master(&ours)).transpose()?.flatten();
     let relay = relay.map(Relay::new).transpose()?;
@@ -41,13 +34,22 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
     let ended =
         after_start(&made, proof).and_then(|()| super::terminal::serve(&made.launched, &signals, relay, notice));
     if !request.keep {
-        log::step("remove the container");
-        made.entry.lock()?;
-        delete::destroy(&made.entry, &made.record)?;
-        made.entry.unlock()?;
-        delete::run_poststop(&made.record, &made.hooks, proof);
+        delete::ended(&made.entry, &made.record, &made.hooks, proof)?;
     }
     ended.map(|ended| ended.status() as u8)
+}
+
+/// Prepares to wait for a container that is about to be made: where the signals for it come. They wait from before it is there,
+/// so that none is lost.
+pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<OwnedFd> {
+    if request.console_socket.is_some() {
+        let text = "cannot use console socket if runc will not detach or allocate tty";
+        return Err(Error::new(Kind::Config, text));
+    }
+    if !no_subreaper {
+        process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
+    }
+    Ok(process::all_signals_as_fd()?)
 }
 
 /// The poststart hooks; one that fails stops the container (runtime.md, step 9).

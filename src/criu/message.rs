@@ -76,6 +76,14 @@ pub(super) fn fields(mut bytes: &[u8]) -> Result<Vec<(u64, Field<'_>)>> {
     Ok(fields)
 }
 
+/// The number in a field of a message, if it is there.
+pub(super) fn number(message: &[u8], field: u64) -> Result<Option<u64>> {
+    Ok(fields(message)?.into_iter().find_map(|(n, value)| match value {
+        Field::Number(value) if n == field => Some(value),
+        _ => None,
+    }))
+}
+
 fn varint(bytes: &mut &[u8]) -> Result<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {

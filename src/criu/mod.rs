@@ -15,7 +15,7 @@ use crate::log;
 use crate::sys::memory::{self, MemoryFile};
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
 use crate::sys::{file, socket};
-use message::{Field, Message, fields};
+use message::{Field, Message, fields, number};
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -168,6 +168,8 @@ impl Criu {
         log: &Path,
         watch: &mut dyn FnMut(Step) -> Result<()>,
     ) -> Result<Option<Pid>> {
+        // One of an earlier run would be taken for this one's, if CRIU comes to no log.
+        let _ = std::fs::remove_file(log);
         let mut request = Message::default();
         request.number(1, task as u64);
         request.message(2, options.message());
@@ -302,7 +304,9 @@ impl Criu {
             let _ = process::pidfd_send_signal(&pidfd, libc::SIGKILL);
         }
         let _ = process::wait(pid);
-        family.leave(!succeeded);
+        if !succeeded {
+            family.end_strangers();
+        }
         let path = format!("/proc/self/fd/{}", said.as_raw_fd());
         let text = file::open(path, libc::O_RDONLY).and_then(|fd| file::read_to_end(fd, 1 << 20));
         String::from_utf8_lossy(&text.unwrap_or_default()).trim().to_owned()
@@ -324,14 +328,6 @@ impl Family {
         Ok(Family { before: children(), was_subreaper })
     }
 
-    /// Ends it, and, if it `ends`, everybody who has come.
-    fn leave(self, ends: bool) {
-        if ends {
-            self.end_strangers();
-        }
-        let _ = process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.was_subreaper), 0, 0, 0);
-    }
-
     fn end_strangers(&self) {
         loop {
             let strangers: Vec<Pid> = children().into_iter().filter(|pid| !self.before.contains(pid)).collect();
@@ -343,6 +339,12 @@ impl Family {
                 let _ = process::wait(pid);
             }
         }
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        let _ = process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.was_subreaper), 0, 0, 0);
     }
 }
 
@@ -413,9 +415,9 @@ impl Answer {
             match field {
                 (1, Field::Number(n)) => kind = n,
                 (2, Field::Number(n)) => answer.success = n != 0,
-                (4, Field::Bytes(restored)) => answer.restored = number(restored, 1)?,
+                (4, Field::Bytes(restored)) => answer.restored = number(restored, 1)?.map(|pid| pid as Pid),
                 (5, Field::Bytes(notice)) => {
-                    step.pid = number(notice, 2)?;
+                    step.pid = number(notice, 2)?.map(|pid| pid as Pid);
                     for field in fields(notice)? {
                         if let (1, Field::Bytes(name)) = field {
                             step.name = String::from_utf8_lossy(name).into_owned();
@@ -433,14 +435,6 @@ impl Answer {
         }
         Ok((answer, (kind == NOTIFY).then_some(step)))
     }
-}
-
-/// The number in a field of a message.
-fn number(message: &[u8], field: u64) -> Result<Option<i32>> {
-    Ok(fields(message)?.into_iter().find_map(|(n, value)| match value {
-        Field::Number(value) if n == field => Some(value as i32),
-        _ => None,
-    }))
 }
 
 /// The first errors in CRIU's log, without the time and the place in its sources: mostly the first is the cause, and those

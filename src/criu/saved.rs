@@ -1,7 +1,7 @@
 //! What images say of the mounts that were saved. An image is two numbers that tell its kind, and then messages, each with its
 //! length in front.
 
-use super::message::{Field, fields};
+use super::message::{Field, fields, number};
 use crate::error::{Context, Error, Result};
 use crate::sys::file;
 use std::os::unix::ffi::OsStrExt;
@@ -29,8 +29,8 @@ pub struct SavedMount {
 pub fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
     let first = |name: &str, field: u64| -> Result<u64> {
         let image = read(&directory.join(name))?;
-        let number = entries(&image).and_then(|list| number(list.first().ok_or_else(damaged)?, field));
-        number.with(|| format!("{:?}", directory.join(name)))
+        let found = entries(&image).and_then(|list| number(list.first().ok_or_else(damaged)?, field));
+        found.and_then(|number| number.ok_or_else(damaged)).with(|| format!("{:?}", directory.join(name)))
     };
     // Of pstree.img field 1 is the pid, of ids-PID.img field 9 the mount namespace.
     let pid = first("pstree.img", 1)?;
@@ -67,14 +67,6 @@ fn mount(entry: &[u8]) -> Result<SavedMount> {
         }
     }
     Ok(mount)
-}
-
-fn number(entry: &[u8], field: u64) -> Result<u64> {
-    let found = fields(entry)?.into_iter().find_map(|(n, value)| match value {
-        Field::Number(value) if n == field => Some(value),
-        _ => None,
-    });
-    found.ok_or_else(damaged)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -101,7 +101,7 @@ impl Built<'_> {
     }
 
     fn bind(&self, mount: &Mount, source: &Path, prepared: Option<OwnedFd>) -> Result<()> {
-        if mount.options.copy_symlink && self.copy_symlink(mount, source)? {
+        if mount.options.copy_symlink && copy_symlink(&self.root, mount, source)? {
             return Ok(());
         }
         let mut changes = attributes::of(&mount.options);
@@ -121,20 +121,6 @@ impl Built<'_> {
         let kind = if fs::stat(&tree)?.is_dir() { Create::Directory } else { Create::File };
         let (place, _) = self.place(mount, kind)?;
         put(&tree, &place, changes)
-    }
-
-    /// Makes a symbolic link in the container where the source is one; says whether it is.
-    fn copy_symlink(&self, mount: &Mount, source: &Path) -> Result<bool> {
-        let link = match fs::read_link_at(file::CWD, source.as_os_str().as_bytes()) {
-            Err(e) if e.is(libc::EINVAL) => return Ok(false),
-            other => other?,
-        };
-        let Some((parent, name)) = mount.destination.split() else { return Ok(false) };
-        let dir = self.root.mkdir_all(&parent)?;
-        match fs::symlink_at(&link, &dir, name) {
-            Err(e) if e.is(libc::EEXIST) && fs::read_link_at(&dir, name).is_ok_and(|there| there == link) => Ok(true),
-            other => Ok(other.map(|()| true)?),
-        }
     }
 
     fn filesystem(&mut self, mount: &Mount, kind: &str, source: &str, context: Option<OwnedFd>) -> Result<()> {
@@ -240,6 +226,20 @@ impl Built<'_> {
                 .at("make the root filesystem read-only")?;
         }
         Ok(())
+    }
+}
+
+/// Makes a symbolic link in the container where the source is one; says whether it is.
+pub(super) fn copy_symlink(root: &Root, mount: &Mount, source: &Path) -> Result<bool> {
+    let link = match fs::read_link_at(file::CWD, source.as_os_str().as_bytes()) {
+        Err(e) if e.is(libc::EINVAL) => return Ok(false),
+        other => other?,
+    };
+    let Some((parent, name)) = mount.destination.split() else { return Ok(false) };
+    let dir = root.mkdir_all(&parent)?;
+    match fs::symlink_at(&link, &dir, name) {
+        Err(e) if e.is(libc::EEXIST) && fs::read_link_at(&dir, name).is_ok_and(|there| there == link) => Ok(true),
+        other => Ok(other.map(|()| true)?),
     }
 }
 

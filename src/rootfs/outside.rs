@@ -5,6 +5,7 @@
 //! are images for the other.
 
 use super::Rootfs;
+use super::attach::copy_symlink;
 use super::cgroup::CgroupView;
 use super::mount::{Kind, Mount};
 use super::options::Bind;
@@ -249,6 +250,9 @@ impl Rootfs {
                 continue;
             }
             let kind = match &mount.kind {
+                Kind::Bind { source, .. } if mount.options.copy_symlink && copy_symlink(&root, mount, source)? => {
+                    continue;
+                }
                 Kind::Bind { source, .. } => match std::fs::metadata(source) {
                     Ok(found) if !found.is_dir() => Create::File,
                     _ => Create::Directory,
