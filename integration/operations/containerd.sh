@@ -94,7 +94,7 @@ cat /sys/fs/cgroup/memory/default/c/memory.limit_in_bytes
 ### mounts
 #= seen
 mkdir -p $DIR/volume; echo seen > $DIR/volume/file
-run --mount type=bind,src=$DIR/volume,dst=/v,options=rbind:ro $IMAGE c sh -c 'cat /v/file; echo x > /v/new' 2>&1
+run --mount type=bind,src=$DIR/volume,dst=/v,options=rbind:ro $IMAGE c sh -c 'exec 2>&1; cat /v/file; echo x > /v/new' 2>&1
 rm -r $DIR/volume
 
 ### a read-only root

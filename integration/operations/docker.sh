@@ -70,7 +70,7 @@ run --init $IMAGE sh -c 'cat /proc/1/comm'
 #= Read-only file system
 #= written
 mkdir -p $DIR/volume; echo seen > $DIR/volume/file
-run -v $DIR/volume:/v:ro $IMAGE sh -c 'cat /v/file; echo x > /v/new' 2>&1
+run -v $DIR/volume:/v:ro $IMAGE sh -c 'exec 2>&1; cat /v/file; echo x > /v/new' 2>&1
 run -v $DIR/volume:/v $IMAGE sh -c 'echo written > /v/new; cat /v/new'
 run -v named:/n $IMAGE sh -c 'echo kept > /n/f'; run -v named:/n $IMAGE cat /n/f
 rm -r $DIR/volume
@@ -84,7 +84,7 @@ umount $DIR/volume; rmdir $DIR/volume
 ### a read-only root with a tmpfs
 #= Read-only file system
 #= size=1024k
-run --read-only --tmpfs /t:size=1m,mode=700 $IMAGE sh -c 'echo x > /x; echo y > /t/y && cat /t/y; grep " /t " /proc/mounts; ls -ld /t | cut -c1-10' 2>&1
+run --read-only --tmpfs /t:size=1m,mode=700 $IMAGE sh -c 'exec 2>&1; echo x > /x; echo y > /t/y && cat /t/y; grep " /t " /proc/mounts; ls -ld /t | cut -c1-10' 2>&1
 
 ### --shm-size
 #= size=8192k
@@ -142,7 +142,7 @@ says run --network host --sysctl vm.swappiness=1 $IMAGE true
 
 ### devices
 #= crw
-run --device /dev/zero:/dev/mine:r $IMAGE sh -c 'ls -l /dev/mine | cut -c1-10; head -c 3 /dev/mine | wc -c; ls /dev; echo x > /dev/mine' 2>&1
+run --device /dev/zero:/dev/mine:r $IMAGE sh -c 'exec 2>&1; ls -l /dev/mine | cut -c1-10; head -c 3 /dev/mine | wc -c; ls /dev; echo x > /dev/mine' 2>&1
 run --device /dev/null:/dev/second:rwm $IMAGE sh -c 'echo x > /dev/second && echo written'
 
 ### a device that was not given cannot be made or opened
@@ -324,7 +324,7 @@ run --runtime hooked $IMAGE sh -c 'cat /hooked/file; grep -c hooked /proc/mounts
 
 ### masked and read-only paths
 #= Read-only file system
-run $IMAGE sh -c 'cat /proc/kcore | wc -c; cat /proc/keys /proc/timer_list | wc -c; ls /sys/firmware | wc -l; echo x > /proc/sysrq-trigger; echo 1 > /proc/sys/kernel/panic' 2>&1
+run $IMAGE sh -c 'exec 2>&1; cat /proc/kcore | wc -c; cat /proc/keys /proc/timer_list | wc -c; ls /sys/firmware | wc -l; echo x > /proc/sysrq-trigger; echo 1 > /proc/sys/kernel/panic' 2>&1
 
 ### systempaths unconfined
 #= status 0

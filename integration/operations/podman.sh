@@ -46,7 +46,7 @@ run --memory 64m --memory-swap 64m --cpus 0.5 --pids-limit 123 --cpu-shares 512 
 #= seen
 #= Read-only file system
 mkdir -p $DIR/volume; echo seen > $DIR/volume/file
-run -v $DIR/volume:/v:ro $IMAGE sh -c 'cat /v/file; echo x > /v/new' 2>&1
+run -v $DIR/volume:/v:ro $IMAGE sh -c 'exec 2>&1; cat /v/file; echo x > /v/new' 2>&1
 run -v $DIR/volume:/v:U -u alice $IMAGE sh -c 'echo mine > /v/mine; cat /v/mine'
 run -v named:/n $IMAGE sh -c 'echo kept > /n/f'; run -v named:/n $IMAGE cat /n/f
 rm -r $DIR/volume
@@ -67,7 +67,7 @@ rm -r $DIR/volume
 
 ### a read-only root with its tmpfs
 #= Read-only file system
-run --read-only --tmpfs /t:size=1m $IMAGE sh -c 'echo x > /x; echo y > /t/y && cat /t/y; echo z > /run/z && echo run' 2>&1
+run --read-only --tmpfs /t:size=1m $IMAGE sh -c 'exec 2>&1; echo x > /x; echo y > /t/y && cat /t/y; echo z > /run/z && echo run' 2>&1
 
 ### a tmpfs with what was there
 #= text
@@ -115,7 +115,7 @@ run --sysctl net.ipv4.ip_forward=1 --sysctl kernel.shmmax=777 $IMAGE sh -c 'cat 
 
 ### devices
 #= crw
-run --device /dev/zero:/dev/mine:r $IMAGE sh -c 'ls -l /dev/mine | cut -c1-10; head -c 3 /dev/mine | wc -c; ls /dev; echo x > /dev/mine' 2>&1
+run --device /dev/zero:/dev/mine:r $IMAGE sh -c 'exec 2>&1; ls -l /dev/mine | cut -c1-10; head -c 3 /dev/mine | wc -c; ls /dev; echo x > /dev/mine' 2>&1
 
 ### --init
 #= podman-init

@@ -114,11 +114,16 @@ fn calls(seen: &Seen) -> u64 {
     sum as u64
 }
 
-/// What callgrind says that it has collected.
+/// What callgrind says that it has collected. The program's own path is some instructions per letter long: it is a short one,
+/// wherever the repository lies.
 fn instructions(words: &[String]) -> Result<u64> {
+    let program = Path::new(words.first().context("no program")?);
+    let (Some(dir), Some(name)) = (program.parent(), program.file_name()) else { bail!("{words:?}: no program") };
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .args(words)
+        .arg(Path::new(".").join(name))
+        .args(&words[1..])
+        .current_dir(dir)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .output()

@@ -129,7 +129,8 @@ fn judge(
     }
 }
 
-/// Standard output and standard error come by different ways, so the order of lines says nothing.
+/// Standard output and standard error come by different ways, so the order of lines says nothing. (A shell writes one message
+/// in several pieces: where a container's program writes to both, its script begins with `exec 2>&1`.)
 fn same_lines(one: &str, other: &str) -> bool {
     let sorted = |text: &str| {
         let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
