@@ -45,7 +45,7 @@ build-debian:
 	@rm -f out/debian/libunwind.a && ar rc out/debian/libunwind.a out/debian/unwind.o
 	RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
 	CARGO_TARGET_$(call upper,$(MUSL))_LINKER=cc \
-	CARGO_TARGET_$(call upper,$(MUSL))_RUSTFLAGS="-Lnative=/usr/lib/$(ARCH)-linux-musl -Lnative=$$(dirname $$(cc -print-file-name=crtbeginS.o)) -Lnative=$(CURDIR)/out/debian -Cforce-unwind-tables=no -Clink-arg=-Wl,-z,noseparate-code" \
+	CARGO_TARGET_$(call upper,$(MUSL))_RUSTFLAGS="-Lnative=/usr/lib/$(ARCH)-linux-musl -Lnative=$$(dirname $$(cc -print-file-name=crtbeginS.o)) -Lnative=$(CURDIR)/out/debian -Cforce-unwind-tables=no -Clink-arg=-Wl,-z,noseparate-code $(SYMBOLS)" \
 	/usr/bin/cargo build --locked --release --bin orlop --target $(MUSL) --target-dir target/debian \
 	    -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 	@integration/place target/debian/$(MUSL)/release/orlop "static musl, Debian's packages ($$(/usr/bin/rustc --version | cut -d' ' -f1,2))"
@@ -140,7 +140,7 @@ lint: ## formatting, clippy, the floors test, a check for aarch64
 
 order: ## write src/order.ld anew: which functions stand first in the binary
 	@integration/prerequisites build engines
-	@$(MAKE) --no-print-directory build-debian CARGO_PROFILE_RELEASE_STRIP=false
+	@$(MAKE) --no-print-directory build-debian SYMBOLS=-Cstrip=none
 	integration/order out/orlop > out/order.ld
 	@mv out/order.ld src/order.ld
 	@$(MAKE) --no-print-directory build

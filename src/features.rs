@@ -25,7 +25,7 @@ const NEWEST: &str = "1.3.0";
 pub struct Features {
     pub oci_version_min: &'static str,
     pub oci_version_max: &'static str,
-    pub hooks: &'static [&'static str],
+    pub hooks: &'static [Word<15>],
     pub mount_options: &'static [Word<16>],
     pub linux: Linux,
     pub annotations: BTreeMap<&'static str, &'static str>,
@@ -37,7 +37,7 @@ pub struct Features {
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)] // The fields are those of features-linux.md.
 pub struct Linux {
-    pub namespaces: &'static [&'static str],
+    pub namespaces: &'static [Word<7>],
     pub capabilities: Vec<String>,
     pub cgroup: Cgroup,
     pub seccomp: Seccomp,
@@ -74,8 +74,8 @@ pub struct Cgroup {
 #[allow(missing_docs)]
 pub struct Seccomp {
     pub enabled: bool,
-    pub actions: &'static [&'static str],
-    pub operators: &'static [&'static str],
+    pub actions: &'static [Word<21>],
+    pub operators: &'static [Word<18>],
     pub archs: &'static [Word<21>],
     pub known_flags: Vec<&'static str>,
     pub supported_flags: Vec<&'static str>,
@@ -94,8 +94,8 @@ pub struct IntelRdt {
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct MemoryPolicy {
-    pub modes: &'static [&'static str],
-    pub flags: &'static [&'static str],
+    pub modes: &'static [Word<24>],
+    pub flags: &'static [Word<21>],
 }
 
 /// What mounts can do beyond options.
@@ -117,10 +117,10 @@ impl Features {
         Features {
             oci_version_min: OLDEST,
             oci_version_max: NEWEST,
-            hooks: lists::HOOKS,
+            hooks: &lists::HOOKS,
             mount_options: &lists::MOUNT_OPTIONS,
             linux: Linux {
-                namespaces: lists::NAMESPACES,
+                namespaces: &lists::NAMESPACES,
                 capabilities: NAMES.iter().map(|name| format!("CAP_{name}")).collect(),
                 cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
                 seccomp: Seccomp {
@@ -128,13 +128,13 @@ impl Features {
                     actions: &seccomp::ACTIONS,
                     operators: &seccomp::OPERATORS,
                     archs: &seccomp::ARCHITECTURES,
-                    known_flags: seccomp::FLAGS.iter().map(|(name, _)| *name).collect(),
+                    known_flags: seccomp::FLAGS.iter().map(|(name, _)| name.as_str()).collect(),
                     supported_flags: supported_flags(),
                 },
                 apparmor: Enabled { enabled: true },
                 selinux: Enabled { enabled: true },
                 intel_rdt: IntelRdt { enabled: true, schemata: true, monitoring: true },
-                memory_policy: MemoryPolicy { modes: lists::POLICY_MODES, flags: lists::POLICY_FLAGS },
+                memory_policy: MemoryPolicy { modes: &lists::POLICY_MODES, flags: &lists::POLICY_FLAGS },
                 mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
                 net_devices: Enabled { enabled: true },
             },
@@ -161,13 +161,13 @@ fn unsafe_annotations() -> Vec<&'static str> {
     annotations::ANNOTATIONS
         .iter()
         .filter(|annotation| annotation.is_unsafe)
-        .map(|annotation| annotation.name)
+        .map(|annotation| annotation.name.as_str())
         .collect()
 }
 
 /// Those filter flags that this kernel knows.
 fn supported_flags() -> Vec<&'static str> {
-    seccomp::FLAGS.iter().filter(|(_, bit)| filter::knows_flag(*bit)).map(|(name, _)| *name).collect()
+    seccomp::FLAGS.iter().filter(|(_, bit)| filter::knows_flag(*bit)).map(|(name, _)| name.as_str()).collect()
 }
 
 impl Default for Features {
@@ -225,7 +225,7 @@ mod tests {
         check(&lists::MOUNT_OPTIONS);
         check(&seccomp::ARCHITECTURES);
         check(&seccomp::ACTIONS);
-        check(lists::NAMESPACES);
+        check(&lists::NAMESPACES);
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
             let json = format!(r#"{{"linux":{{"namespaces":[{{"type":"{kind}"}}]{maps}}}}}"#);
             crate::namespaces::Namespaces::parse(&crate::config::parse(&json).unwrap()).map(drop)
         };
-        for kind in lists::NAMESPACES {
+        for kind in &lists::NAMESPACES {
             parse(kind).unwrap_or_else(|e| panic!("{kind}: {e}"));
         }
         assert!(parse("net").is_err());

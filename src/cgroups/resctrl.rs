@@ -153,7 +153,7 @@ impl Record {
 }
 
 fn is_group(name: &str) -> bool {
-    !["", ".", "..", "info", "mon_groups", "mon_data"].contains(&name) && !name.contains(['/', '\0', '\n'])
+    !matches!(name, "" | "." | ".." | "info" | "mon_groups" | "mon_data") && !name.contains(['/', '\0', '\n'])
 }
 
 /// The lines to write, in the order that the specification gives.

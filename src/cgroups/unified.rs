@@ -8,7 +8,9 @@ use crate::error::{Context, Error, Result};
 use crate::sys::file;
 
 /// Controllers whose cgroup must be a domain of its own processes, as they cannot count by thread.
-const DOMAIN_CONTROLLERS: [&str; 5] = ["memory", "io", "hugetlb", "rdma", "misc"];
+fn is_domain_controller(name: &str) -> bool {
+    matches!(name, "memory" | "io" | "hugetlb" | "rdma" | "misc")
+}
 
 /// Enables every controller there is in each directory above the branch, and makes a place in a threaded subtree usable.
 ///
@@ -26,7 +28,7 @@ pub(super) fn enable(branch: &Branch, writes: &[Write]) -> Result<()> {
     if kind != "domain invalid" && kind != "threaded" {
         return Ok(());
     }
-    if let Some(write) = writes.iter().find(|w| DOMAIN_CONTROLLERS.contains(&&*w.controller)) {
+    if let Some(write) = writes.iter().find(|w| is_domain_controller(&w.controller)) {
         let problem = format!("cannot enter cgroupv2 {:?} with domain controllers -- it is {kind}", branch.directory());
         return Err(Error::config(format!("linux.resources.{}", write.field), problem));
     }

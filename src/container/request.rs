@@ -92,6 +92,8 @@ pub struct ListRequest {
     pub format: Format,
     /// Only ids, one in a line.
     pub quiet: bool,
+    /// The state root as somebody has named it: it is an error if it is not there.
+    pub root: Option<PathBuf>,
 }
 
 /// `ps`.

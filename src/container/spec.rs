@@ -6,6 +6,7 @@
 use crate::container::request::SpecRequest;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::sys::credentials;
+use crate::word::{Word, numbered, words};
 use std::fs::OpenOptions;
 use std::io::Write;
 
@@ -34,13 +35,13 @@ pub fn spec(request: &SpecRequest) -> Result<()> {
 
 /// The document; with the caller's user and group, one in which the caller is root of a user namespace.
 fn document(caller: Option<(u32, u32)>) -> String {
-    let capabilities = strings(4, &["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
+    let capabilities = strings(4, CAPABILITIES.iter().map(Word::as_str));
     let capabilities: Vec<String> =
         ["bounding", "effective", "permitted"].iter().map(|set| format!("\n\t\t\t\"{set}\": {capabilities}")).collect();
     let mounts: Vec<String> = MOUNTS.iter().map(|mount| mount.text(caller.is_some())).collect();
     let namespaces: Vec<String> = NAMESPACES
         .iter()
-        .filter(|(_, rooted, rootless)| if caller.is_some() { *rootless } else { *rooted })
+        .filter(|(_, (rooted, rootless))| if caller.is_some() { *rootless } else { *rooted })
         .map(|(kind, ..)| format!("\n\t\t\t{{\n\t\t\t\t\"type\": \"{kind}\"\n\t\t\t}}"))
         .collect();
     TEMPLATE
@@ -48,8 +49,8 @@ fn document(caller: Option<(u32, u32)>) -> String {
         .replace("@MOUNTS", &mounts.join(","))
         .replace("@LINUX", &caller.map_or_else(|| RESOURCES.to_owned(), mappings))
         .replace("@NAMESPACES", &namespaces.join(","))
-        .replace("@MASKED", &strings(3, MASKED))
-        .replace("@READONLY", &strings(3, READONLY))
+        .replace("@MASKED", &strings(3, MASKED.iter().map(Word::as_str)))
+        .replace("@READONLY", &strings(3, READONLY.iter().map(Word::as_str)))
 }
 
 const TEMPLATE: &str = r#"{
@@ -116,54 +117,41 @@ fn mappings((uid, gid): (u32, u32)) -> String {
 }
 
 struct Mount {
-    destination: &'static str,
-    kind: &'static str,
-    source: &'static str,
-    options: &'static [&'static str],
+    destination: Word<14>,
+    kind: Word<6>,
+    source: Word<7>,
+    /// With commas between.
+    options: Word<64>,
 }
 
-const MOUNTS: &[Mount] = &[
-    Mount { destination: "/proc", kind: "proc", source: "proc", options: &[] },
-    Mount {
-        destination: "/dev",
-        kind: "tmpfs",
-        source: "tmpfs",
-        options: &["nosuid", "strictatime", "mode=755", "size=65536k"],
-    },
-    Mount {
-        destination: "/dev/pts",
-        kind: "devpts",
-        source: "devpts",
-        options: &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-    },
-    Mount {
-        destination: "/dev/shm",
-        kind: "tmpfs",
-        source: "shm",
-        options: &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-    },
-    Mount { destination: "/dev/mqueue", kind: "mqueue", source: "mqueue", options: &["nosuid", "noexec", "nodev"] },
-    Mount { destination: "/sys", kind: "sysfs", source: "sysfs", options: &["nosuid", "noexec", "nodev", "ro"] },
-    Mount {
-        destination: "/sys/fs/cgroup",
-        kind: "cgroup",
-        source: "cgroup",
-        options: &["nosuid", "noexec", "nodev", "relatime", "ro"],
-    },
+static MOUNTS: [Mount; 7] = [
+    Mount::new("/proc", "proc", "proc", ""),
+    Mount::new("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
+    Mount::new("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
+    Mount::new("/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=65536k"),
+    Mount::new("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"),
+    Mount::new("/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"),
+    Mount::new("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro"),
 ];
 
 impl Mount {
+    const fn new(destination: &str, kind: &str, source: &str, options: &str) -> Mount {
+        let (kind, source) = (Word::new(kind), Word::new(source));
+        Mount { destination: Word::new(destination), kind, source, options: Word::new(options) }
+    }
+
     fn text(&self, rootless: bool) -> String {
         // Without a network namespace of one's own a fresh sysfs is refused, and group 5 is nobody in a map of one id.
-        let mut mount = (self.kind, self.source, self.options.to_vec());
-        if rootless && self.kind == "sysfs" {
-            mount = ("none", "/sys", vec!["rbind", "nosuid", "noexec", "nodev", "ro"]);
-        } else if rootless {
-            mount.2.retain(|option| !option.starts_with("gid="));
-        }
-        let (kind, source, options) = mount;
-        let options =
-            if options.is_empty() { String::new() } else { format!(",\n\t\t\t\"options\": {}", strings(4, &options)) };
+        let (kind, source, options) = match rootless && self.kind.is("sysfs") {
+            true => ("none", "/sys", "rbind,nosuid,noexec,nodev,ro"),
+            false => (self.kind.as_str(), self.source.as_str(), self.options.as_str()),
+        };
+        let options = options.split(',').filter(|option| !option.is_empty());
+        let options: Vec<&str> = options.filter(|option| !(rootless && option.starts_with("gid="))).collect();
+        let options = match options.is_empty() {
+            true => String::new(),
+            false => format!(",\n\t\t\t\"options\": {}", strings(4, options.into_iter())),
+        };
         format!(
             "\n\t\t{{\n\t\t\t\"destination\": \"{}\",\n\t\t\t\"type\": \"{kind}\",\n\t\t\t\"source\": \"{source}\"{options}\n\t\t}}",
             self.destination
@@ -173,17 +161,19 @@ impl Mount {
 
 /// The kinds, and whether a container of root's and one of a user's has them: a user keeps the caller's network, since
 /// nothing but loopback could be put into one of the container's own.
-const NAMESPACES: &[(&str, bool, bool)] = &[
-    ("pid", true, true),
-    ("network", true, false),
-    ("ipc", true, true),
-    ("uts", true, true),
-    ("mount", true, true),
-    ("cgroup", true, true),
-    ("user", false, true),
-];
+static NAMESPACES: [(Word<7>, (bool, bool)); 7] = numbered([
+    ("pid", (true, true)),
+    ("network", (true, false)),
+    ("ipc", (true, true)),
+    ("uts", (true, true)),
+    ("mount", (true, true)),
+    ("cgroup", (true, true)),
+    ("user", (false, true)),
+]);
 
-const MASKED: &[&str] = &[
+static CAPABILITIES: [Word<20>; 3] = words(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
+
+static MASKED: [Word<29>; 12] = words([
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -196,14 +186,14 @@ const MASKED: &[&str] = &[
     "/proc/timer_stats",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
-];
+]);
 
-const READONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+static READONLY: [Word<19>; 5] = words(["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]);
 
 /// A list of strings, one in a line, `depth` tabs in.
-fn strings(depth: usize, list: &[&str]) -> String {
+fn strings<'a>(depth: usize, list: impl Iterator<Item = &'a str>) -> String {
     let tabs = "\t".repeat(depth);
-    let lines: Vec<String> = list.iter().map(|item| format!("\n{tabs}\"{item}\"")).collect();
+    let lines: Vec<String> = list.map(|item| format!("\n{tabs}\"{item}\"")).collect();
     format!("[{}\n{}]", lines.join(","), &tabs[1..])
 }
 

@@ -3,8 +3,8 @@
 use crate::word::{Word, words};
 
 /// Kinds of hooks (config.md).
-pub(super) const HOOKS: &[&str] =
-    &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+pub(super) static HOOKS: [Word<15>; 6] =
+    words(["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]);
 
 /// Options of mounts (config.md), without those that only one filesystem knows.
 pub(super) static MOUNT_OPTIONS: [Word<16>; 65] = words([
@@ -76,10 +76,10 @@ pub(super) static MOUNT_OPTIONS: [Word<16>; 65] = words([
 ]);
 
 /// Kinds of namespaces (config-linux.md).
-pub(super) const NAMESPACES: &[&str] = &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
+pub(super) static NAMESPACES: [Word<7>; 8] = words(["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"]);
 
 /// Memory policies (set_mempolicy(2)).
-pub(super) const POLICY_MODES: &[&str] = &[
+pub(super) static POLICY_MODES: [Word<24>; 7] = words([
     "MPOL_DEFAULT",
     "MPOL_BIND",
     "MPOL_INTERLEAVE",
@@ -87,7 +87,8 @@ pub(super) const POLICY_MODES: &[&str] = &[
     "MPOL_PREFERRED",
     "MPOL_PREFERRED_MANY",
     "MPOL_LOCAL",
-];
+]);
 
 /// Their flags.
-pub(super) const POLICY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+pub(super) static POLICY_FLAGS: [Word<21>; 3] =
+    words(["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"]);

@@ -17,7 +17,7 @@ fn main() {
     if ["ARCH", "ENV"].map(|key| env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default()) == ["x86_64", "musl"]
     {
         // Defined in src/sys/start.rs.
-        println!("cargo::rustc-link-arg-bins=-Wl,-e,orlop_start,-z,pack-relative-relocs");
+        println!("cargo::rustc-link-arg-bins=-Wl,-e,orlop_start,-z,pack-relative-relocs,-z,norelro");
         let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
         println!("cargo::rustc-link-arg-bins=-T{here}/src/order.ld");
         println!("cargo::rerun-if-changed=src/order.ld");

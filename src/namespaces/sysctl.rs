@@ -59,20 +59,18 @@ fn path_of(name: &str) -> String {
 
 /// The kind of namespace that each value of this parameter belongs to.
 fn confined_by(path: &str) -> Option<Kind> {
-    const IPC: [&str; 9] = [
-        "kernel/msgmax",
-        "kernel/msgmnb",
-        "kernel/msgmni",
-        "kernel/sem",
-        "kernel/shmall",
-        "kernel/shmmax",
-        "kernel/shmmni",
-        "kernel/shm_rmid_forced",
-        "kernel/shm_next_id",
-    ];
     match path {
         _ if path.starts_with("net/") => Some(Kind::Network),
-        _ if path.starts_with("fs/mqueue/") || IPC.contains(&path) => Some(Kind::Ipc),
+        _ if path.starts_with("fs/mqueue/") => Some(Kind::Ipc),
+        "kernel/msgmax"
+        | "kernel/msgmnb"
+        | "kernel/msgmni"
+        | "kernel/sem"
+        | "kernel/shmall"
+        | "kernel/shmmax"
+        | "kernel/shmmni"
+        | "kernel/shm_rmid_forced"
+        | "kernel/shm_next_id" => Some(Kind::Ipc),
         "kernel/domainname" | "kernel/hostname" => Some(Kind::Uts),
         _ if path.starts_with("user/") => Some(Kind::User),
         _ => None,

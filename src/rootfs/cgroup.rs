@@ -84,7 +84,7 @@ fn refuse_options(mount: &Mount, view: &CgroupView) -> Result<()> {
 
 /// Flags that all mounts of the filesystem have in common, also those in other cgroup namespaces.
 pub(crate) fn refuse_flags(mount: &Mount) -> Result<()> {
-    match mount.options.superblock.iter().find(|flag| ["sync", "dirsync", "lazytime", "mand"].contains(flag)) {
+    match mount.options.superblock.iter().find(|flag| matches!(**flag, "sync" | "dirsync" | "lazytime" | "mand")) {
         None => Ok(()),
         Some(flag) => {
             let what = format!("{flag:?} would be an option of the host's cgroup mounts too");

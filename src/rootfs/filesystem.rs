@@ -25,7 +25,9 @@ pub(crate) struct New<'a> {
 
 /// Filesystems of the kernel's own making: a read-only mount of them needs no read-only filesystem, which sysfs and others
 /// share with the host.
-const PSEUDO: [&str; 8] = ["tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "ramfs"];
+fn is_pseudo(kind: &str) -> bool {
+    matches!(kind, "tmpfs" | "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" | "ramfs")
+}
 
 /// The longest value that `fsconfig(2)` takes, in bytes.
 const LONGEST_VALUE: usize = 255;
@@ -49,7 +51,7 @@ impl New<'_> {
 
     /// Whether the filesystem itself, and not only its mount, is to be read-only.
     fn read_only(&self) -> bool {
-        self.attributes().set & MOUNT_ATTR_RDONLY != 0 && !PSEUDO.contains(&self.kind)
+        self.attributes().set & MOUNT_ATTR_RDONLY != 0 && !is_pseudo(self.kind)
     }
 
     /// The label as a parameter, unless the options have one, or the filesystem has labels of its own.

@@ -166,27 +166,26 @@ fn id_mapping(
     }
 }
 
-/// What engines and lxcfs mount over single files of /proc, which no label, sysctl or mask depends on.
-const ALLOWED_IN_PROC: [&str; 14] = [
-    "/proc/cpuinfo",
-    "/proc/diskstats",
-    "/proc/meminfo",
-    "/proc/stat",
-    "/proc/swaps",
-    "/proc/uptime",
-    "/proc/loadavg",
-    "/proc/slabinfo",
-    "/proc/net/dev",
-    "/proc/sys/kernel/ns_last_pid",
-    "/proc/sys/crypto/fips_enabled",
-    "/proc/pressure",
-    "/proc/cmdline",
-    "/proc/version",
-];
-
-/// Whether something may be mounted at this place inside a procfs.
+/// Whether something may be mounted at this place inside a procfs: what engines and lxcfs mount over single files, which no
+/// label, sysctl or mask depends on.
 pub(crate) fn is_allowed_in_proc(destination: &InRoot) -> bool {
-    ALLOWED_IN_PROC.contains(&destination.as_str())
+    matches!(
+        destination.as_str(),
+        "/proc/cpuinfo"
+            | "/proc/diskstats"
+            | "/proc/meminfo"
+            | "/proc/stat"
+            | "/proc/swaps"
+            | "/proc/uptime"
+            | "/proc/loadavg"
+            | "/proc/slabinfo"
+            | "/proc/net/dev"
+            | "/proc/sys/kernel/ns_last_pid"
+            | "/proc/sys/crypto/fips_enabled"
+            | "/proc/pressure"
+            | "/proc/cmdline"
+            | "/proc/version"
+    )
 }
 
 /// /proc must be a procfs of the kernel's, and nearly nothing may hide its contents (CVE-2019-16884).

@@ -199,14 +199,16 @@ impl Options {
     }
 
     fn parameter_of_filesystem(&mut self, option: &str, n: usize) {
-        const FLAGS: [(&str, &str); 4] =
-            [("sync", "async"), ("dirsync", ""), ("lazytime", "nolazytime"), ("mand", "nomand")];
-        for (on, off) in FLAGS {
-            let chosen = [on, off].into_iter().find(|name| *name == option);
-            if let Some(name) = chosen.filter(|name| !name.is_empty()) {
-                self.superblock.retain(|other| *other != on && *other != off);
-                return self.superblock.push(name);
-            }
+        let pair = match option {
+            "sync" | "async" => Some(("sync", "async")),
+            "dirsync" => Some(("dirsync", "")),
+            "lazytime" | "nolazytime" => Some(("lazytime", "nolazytime")),
+            "mand" | "nomand" => Some(("mand", "nomand")),
+            _ => None,
+        };
+        if let Some((on, off)) = pair {
+            self.superblock.retain(|other| *other != on && *other != off);
+            return self.superblock.push(if option == on { on } else { off });
         }
         for part in split_data(option) {
             let (key, value) = match part.split_once('=') {
@@ -220,11 +222,23 @@ impl Options {
 
 /// Options that mount(8) takes for itself and never passes to the kernel.
 fn is_of_mount_command(option: &str) -> bool {
-    const OWN: [&str; 13] = [
-        "defaults", "auto", "noauto", "user", "nouser", "users", "nousers", "group", "nogroup", "owner", "noowner",
-        "_netdev", "nofail",
-    ];
-    OWN.contains(&option) || option.starts_with("x-") || option.starts_with("X-") || option.is_empty()
+    let own = matches!(
+        option,
+        "defaults"
+            | "auto"
+            | "noauto"
+            | "user"
+            | "nouser"
+            | "users"
+            | "nousers"
+            | "group"
+            | "nogroup"
+            | "owner"
+            | "noowner"
+            | "_netdev"
+            | "nofail"
+    );
+    own || option.starts_with("x-") || option.starts_with("X-") || option.is_empty()
 }
 
 /// Splits at commas, but not inside quotes (as an SELinux context has them).

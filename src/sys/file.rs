@@ -86,23 +86,34 @@ pub fn read_to_end(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
 }
 
 fn read_whole(fd: BorrowedFd<'_>, limit: usize, regular: bool) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; 4096.min(limit + 1)];
-    let mut length = 0;
+    let mut bytes = Vec::with_capacity(4096.min(limit + 1));
     loop {
-        if length == bytes.len() {
-            if length > limit {
-                return Err(Failure::new(format!("read({}): more than {limit} bytes", show(fd)), Errno(libc::EFBIG)));
-            }
-            bytes.resize((length * 4).min(limit + 1), 0);
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve_exact(bytes.len().saturating_mul(3).min(limit + 1 - bytes.len()));
         }
-        let n = read(fd, &mut bytes[length..])?;
-        length += n;
-        if n == 0 || regular && length < bytes.len() {
+        let n = read_more(fd, &mut bytes)?;
+        if bytes.len() > limit {
+            return Err(Failure::new(format!("read({}): more than {limit} bytes", show(fd)), Errno(libc::EFBIG)));
+        }
+        if n == 0 || regular && bytes.len() < bytes.capacity() {
             break;
         }
     }
-    bytes.truncate(length);
+    bytes.shrink_to_fit();
     Ok(bytes)
+}
+
+/// `read(2)`, once, into what `bytes` has room for.
+fn read_more(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<usize> {
+    let room = bytes.spare_capacity_mut();
+    let n = check_again(
+        // SAFETY: the pointer and the length are those of memory that `bytes` owns; the kernel only writes to it.
+        || unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) as i64 },
+        || format!("read({})", show(fd)),
+    )?;
+    // SAFETY: the kernel has written `n` bytes of the room behind the length.
+    unsafe { bytes.set_len(bytes.len() + n as usize) };
+    Ok(n as usize)
 }
 
 /// `write(2)` until all is written.

@@ -73,6 +73,15 @@ impl Heap {
         if is_borrower() { self.borrower.take(layout) } else { self.own.take(layout) }
     }
 
+    fn resize_last(&self, block: *mut u8, old_size: usize, new_size: usize) -> bool {
+        if is_borrower() {
+            // A block of the parent's is not at the end of this region, wherever the parent's ends.
+            self.borrower.first.has(block) && self.borrower.resize_last(block, old_size, new_size)
+        } else {
+            self.own.resize_last(block, old_size, new_size)
+        }
+    }
+
     #[inline]
     fn give_back(&self, block: *mut u8, layout: &Layout) {
         if is_borrower() {
@@ -128,6 +137,18 @@ impl<const SIZE: usize> Side<SIZE> {
             unsafe { free.write(Free { next: books.lists[list] }) };
             books.lists[list] = free;
         });
+    }
+
+    /// Whether the block at the end of what was taken from the region could be made `new_size` bytes long where it is.
+    fn resize_last(&self, block: *mut u8, old_size: usize, new_size: usize) -> bool {
+        let (old, new) = (class(old_size).1, class(new_size).1);
+        self.with(|books| {
+            if block.wrapping_add(old) != books.from || new > old + books.left {
+                return false;
+            }
+            (books.from, books.left) = (block.wrapping_add(new), books.left + old - new);
+            true
+        })
     }
 
     #[inline(always)]
@@ -215,8 +236,11 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let Ok(new) = Layout::from_size_align(new_size, layout.align()) else { return null_mut() };
-        if !has_mapping(&layout) && !has_mapping(&new) && class(layout.size()).1 == class(new_size).1 {
-            return block;
+        if !has_mapping(&layout) && !has_mapping(&new) {
+            let same = class(layout.size()).1 == class(new_size).1;
+            if same || self.resize_last(block, layout.size(), new_size) {
+                return block;
+            }
         }
         // SAFETY: the layout is a valid one of `new_size` bytes, which is not zero.
         let moved = unsafe { self.alloc(new) };

@@ -31,7 +31,8 @@ pub fn main(count: i32, values: *const *const c_char, run: fn(&[OsString]) -> u8
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     let code = run(ARGUMENTS.get_or_init(|| collect(count, values)));
     let _ = std::io::stdout().flush();
-    code.into()
+    // Nobody has asked for anything to be done at the end (atexit(3)).
+    process::exit_now(code.into())
 }
 
 /// The program's arguments, its name first.
@@ -64,9 +65,11 @@ fn fill_standard_descriptors() {
     }
 }
 
-// Every pointer in the program's data is written when it starts, page after page, and the heap behind it is used at once. To have
-// the pages made by one call is cheaper than a fault for each; Linux before 5.14 refuses, and the faults do it. The pointers' places are packed (DT_RELR of
-// elf(5), less than a fiftieth of the size), which musl knows since 1.2.4 only: so they are done here, and none are left for it.
+// Every pointer in the program's data is written when it starts, page after page: so tables hold words (`word.rs`), and what
+// is left lies beside the variables (`order.ld`). A fault for each page is cheaper than MADV_POPULATE_WRITE for all. The
+// pointers' places are packed (DT_RELR of elf(5), less than a fiftieth of the size), which musl knows since 1.2.4 only: so
+// they are done here, and none are left for it. No part is protected afterwards (`-z norelro`), as musl protects none of a
+// static program's.
 #[cfg(all(target_arch = "x86_64", target_env = "musl", target_feature = "crt-static", not(test)))]
 std::arch::global_asm!(
     ".section .text.orlop_start,\"ax\",@progbits",
@@ -77,15 +80,9 @@ std::arch::global_asm!(
     ".type orlop_start,@function",
     "orlop_start:",
     "push rdx", // For the C library: what it is to call at the end.
-    "lea rdi, [rip + __init_array_start]",
-    "and rdi, -4096",
-    "lea rsi, [rip + _edata + {heap}]",
-    "sub rsi, rdi",
-    "mov edx, {populate_write}",
-    "mov eax, {madvise}",
-    "syscall",
     "lea rbx, [rip + __ehdr_start]",
     "lea rdi, [rip + _DYNAMIC]",
+    "or dword ptr [rdi], 0", // A page that is read first and written later is faulted in twice.
     "xor esi, esi", // The table, and
     "xor ecx, ecx", // its size in bytes.
     "2:",
@@ -129,9 +126,6 @@ std::arch::global_asm!(
     "pop rdx",
     "jmp _start",
     ".size orlop_start, . - orlop_start",
-    populate_write = const 23,
-    heap = const 2 * 4096,
-    madvise = const libc::SYS_madvise,
     relr = const 36,
     relrsz = const 35,
 );

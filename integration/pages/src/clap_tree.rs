@@ -1,6 +1,6 @@
 //! The table as clap's commands: clap only writes pages here, it never parses.
 
-use crate::table::{COMMANDS, Command, Count, Flag, GLOBAL, Value};
+use crate::table::{Command, Count, Flag, GLOBAL, Value};
 use clap::{Arg, ArgAction, ValueHint};
 
 /// The whole program.
@@ -12,13 +12,12 @@ pub(crate) fn program() -> clap::Command {
         .disable_version_flag(true)
         .disable_help_subcommand(true)
         .args(GLOBAL.iter().map(argument))
-        .subcommands(COMMANDS.iter().map(command))
+        .subcommands(Command::all().map(command))
 }
 
-fn command(command: &'static Command) -> clap::Command {
-    let about: Vec<String> = command.about.iter().map(|p| p.to_string()).collect();
-    let examples: Vec<String> =
-        command.examples.iter().map(|(typed, why)| format!("orlop {typed}    # {why}")).collect();
+fn command(command: Command) -> clap::Command {
+    let about: Vec<&str> = command.paragraphs().collect();
+    let examples: Vec<String> = command.examples().map(|(typed, why)| format!("orlop {typed}    # {why}")).collect();
     let tree = clap::Command::new(command.word)
         .about(command.summary)
         .long_about(about.join("\n\n"))

@@ -1,15 +1,15 @@
 //! The command reference, docs/commands.md.
 
-use crate::table::{COMMANDS, Command, Flag, GLOBAL, Value};
+use crate::table::{Command, Flag, GLOBAL, Value};
 use std::fmt::Write;
 
 const HEAD: &str = include_str!("reference.md");
 
 /// The whole document.
 pub(crate) fn text() -> String {
-    let mut text = HEAD.replace("@GLOBAL\n", &flags(GLOBAL));
-    for item in COMMANDS {
-        command(&mut text, item);
+    let mut text = HEAD.replace("@GLOBAL\n", &flags(&GLOBAL));
+    for item in Command::all() {
+        command(&mut text, &item);
     }
     text
 }
@@ -19,17 +19,15 @@ fn command(text: &mut String, command: &Command) {
     let operands = if command.operands.is_empty() { String::new() } else { format!(" {}", command.operands) };
     // Writing to a String cannot fail.
     let _ = write!(text, "\n### {}\n\n    orlop {}{options}{operands}\n", command.word, command.word);
-    for paragraph in command.about {
+    for paragraph in command.paragraphs() {
         let _ = write!(text, "\n{paragraph}\n");
     }
     if !command.flags.is_empty() {
         let _ = write!(text, "\n{}", flags(command.flags));
     }
-    if !command.examples.is_empty() {
-        text.push('\n');
-        for (typed, why) in command.examples {
-            let _ = writeln!(text, "    orlop {typed}    # {why}");
-        }
+    for (n, (typed, why)) in command.examples().enumerate() {
+        let before = if n == 0 { "\n" } else { "" };
+        let _ = writeln!(text, "{before}    orlop {typed}    # {why}");
     }
 }
 

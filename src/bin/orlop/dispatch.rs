@@ -80,13 +80,13 @@ fn answer(caller: &Caller, given: &Given, word: Option<OsString>, parser: &mut P
     let command = find(&word)?;
     let line = parse::command(parser, command).map_err(|error| (error, FAILED))?;
     if line.given.switch("help") == Some(true) {
-        return plain(print(&help::command(caller, command)));
+        return plain(print(&help::command(caller, &command)));
     }
     plain(parse::count(&line, &caller.name))?;
     perform(caller, given, &line)
 }
 
-fn find(word: &OsStr) -> std::result::Result<&'static Command, (Error, u8)> {
+fn find(word: &OsStr) -> std::result::Result<Command, (Error, u8)> {
     word.to_str().and_then(Command::find).ok_or_else(|| (parse::no_command(word), NO_COMMAND))
 }
 
@@ -94,7 +94,7 @@ fn find(word: &OsStr) -> std::result::Result<&'static Command, (Error, u8)> {
 fn explain(caller: &Caller, parser: &mut Parser) -> Outcome {
     let word = parser.raw_args().ok().and_then(|mut raw| raw.next());
     let text = match word {
-        Some(word) => help::command(caller, find(&word)?),
+        Some(word) => help::command(caller, &find(&word)?),
         None => help::program(caller),
     };
     print(&text).map(|()| 0).map_err(|error| (error, FAILED))

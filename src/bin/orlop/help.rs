@@ -1,7 +1,7 @@
 //! Help, from the table.
 
 use crate::caller::Caller;
-use crate::table::{COMMANDS, Command, Flag, GLOBAL, Value};
+use crate::table::{Command, Flag, GLOBAL, Value};
 
 /// The width for which text is set.
 const WIDTH: usize = 96;
@@ -14,11 +14,11 @@ pub(crate) fn program(caller: &Caller) -> String {
     let name = &caller.name;
     let mut text = format!("{name} runs OCI containers.\n\nUsage: {name} [global options] COMMAND [options] [ID]\n");
     text.push_str("\nCommands:\n");
-    for command in COMMANDS {
+    for command in Command::all() {
         entry(&mut text, command.word, command.summary, 14);
     }
     text.push_str("\nGlobal options (they stand before the command):\n");
-    flags(&mut text, GLOBAL, Some(&format!("(default: {})", caller.default_root().display())));
+    flags(&mut text, &GLOBAL, Some(&format!("(default: {})", caller.default_root().display())));
     text.push_str(&format!("\nA container from nothing:\n{}", first_steps(name)));
     text.push_str(&format!("\nMore about a command: {name} COMMAND --help\n"));
     text
@@ -41,7 +41,7 @@ pub(crate) fn command(caller: &Caller, command: &Command) -> String {
     let operands = if command.operands.is_empty() { String::new() } else { format!(" {}", command.operands) };
     let mut text = format!("{name} {}: {}\n\n", command.word, command.summary);
     text.push_str(&format!("Usage: {name} {}{options}{operands}\n", command.word));
-    for paragraph in command.about {
+    for paragraph in command.paragraphs() {
         text.push('\n');
         wrap(&mut text, paragraph, 0, 0);
     }
@@ -49,10 +49,10 @@ pub(crate) fn command(caller: &Caller, command: &Command) -> String {
         text.push_str("\nOptions:\n");
         flags(&mut text, command.flags, None);
     }
-    if !command.examples.is_empty() {
+    if let Some(longest) = command.examples().map(|(typed, _)| typed.len()).max() {
         text.push_str("\nExamples:\n");
-        let width = command.examples.iter().map(|(typed, _)| typed.len()).max().unwrap_or(0) + name.len();
-        for (typed, why) in command.examples {
+        let width = longest + name.len();
+        for (typed, why) in command.examples() {
             text.push_str(&format!("  {:<w$}  # {why}\n", format!("{name} {typed}"), w = width + 1));
         }
     }

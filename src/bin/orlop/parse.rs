@@ -4,7 +4,7 @@
 //! (`-dt`), a long name behind one dash (`-bundle DIR`, as Go programs allow), and `--` ends them.
 
 use crate::nearest;
-use crate::table::{COMMANDS, Command, Count, Flag, GLOBAL, Order, Value};
+use crate::table::{Command, Count, Flag, GLOBAL, Order, Value};
 use lexopt::{Arg, Parser};
 use orlop::error::{Error, Kind, Result};
 use std::ffi::{OsStr, OsString};
@@ -33,7 +33,7 @@ impl Given {
 /// A command and what was given to it.
 #[derive(Debug)]
 pub(crate) struct Line {
-    pub(crate) command: &'static Command,
+    pub(crate) command: Command,
     pub(crate) given: Given,
     pub(crate) operands: Vec<OsString>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Line {
 pub(crate) fn globals(parser: &mut Parser) -> (Given, Result<Option<OsString>>) {
     let mut given = Given::default();
     let word = loop {
-        match next(parser, &[GLOBAL], &mut given, None) {
+        match next(parser, &[&GLOBAL], &mut given, None) {
             Ok(Step::Flag) => (),
             Ok(Step::Operand(word)) => break Ok(Some(word)),
             Ok(Step::End) => break Ok(None),
@@ -53,7 +53,7 @@ pub(crate) fn globals(parser: &mut Parser) -> (Given, Result<Option<OsString>>) 
 }
 
 /// What follows the command's word.
-pub(crate) fn command(parser: &mut Parser, command: &'static Command) -> Result<Line> {
+pub(crate) fn command(parser: &mut Parser, command: Command) -> Result<Line> {
     const HELP: &[Flag] = &[Flag::new("help", Value::Switch, "").short('h').hidden()];
     let mut line = Line { command, given: Given::default(), operands: Vec::new() };
     loop {
@@ -63,11 +63,11 @@ pub(crate) fn command(parser: &mut Parser, command: &'static Command) -> Result<
             return Ok(line);
         }
         let lenient = command.order == Order::KnownOnly && !line.operands.is_empty();
-        if lenient && let Some(operand) = take_unknown(parser, command) {
+        if lenient && let Some(operand) = take_unknown(parser, &command) {
             line.operands.push(operand);
             continue;
         }
-        match next(parser, &[command.flags, HELP], &mut line.given, Some(command))? {
+        match next(parser, &[command.flags, HELP], &mut line.given, Some(&command))? {
             Step::Flag => (),
             Step::Operand(operand) => line.operands.push(operand),
             Step::End => return Ok(line),
@@ -184,7 +184,7 @@ pub(crate) fn usage(text: impl Into<String>, word: &str) -> Error {
 pub(crate) fn no_command(word: &OsStr) -> Error {
     let word = word.to_string_lossy();
     let text = format!("no such command '{word}'");
-    match nearest::nearest(&word, COMMANDS.iter().map(|c| c.word)) {
+    match nearest::nearest(&word, Command::all().map(|c| c.word)) {
         Some(near) => Error::new(Kind::Config, text).hint(format!("did you mean {near}?")),
         None => usage(text, ""),
     }

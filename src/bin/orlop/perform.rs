@@ -21,31 +21,34 @@ pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8>
     let context = context(caller, given)?;
     let proof = SingleThreaded::at_start();
     match line.command.name {
-        Name::Checkpoint => container::checkpoint(&context, &line.checkpoint(criu)?, &proof)?,
-        Name::Create => container::create(&context, &line.create()?, &proof)?,
+        Name::Checkpoint => apart(|| container::checkpoint(&context, &line.checkpoint(criu)?, &proof))?,
+        Name::Create => apart(|| container::create(&context, &line.create()?, &proof))?,
         Name::Delete => each(&context, line, |id| container::delete(&context, &line.delete(id), &proof))?,
         Name::Events => container::events(&context, &line.events()?, &mut std::io::stdout())?,
-        Name::Exec => return container::exec(&context, &line.exec()?, &proof),
+        Name::Exec => return apart(|| container::exec(&context, &line.exec()?, &proof)),
         Name::Features => print(&(Features::new().to_json()? + "\n"))?,
         Name::Kill => {
             let signal = line.signal()?;
             each(&context, line, |id| container::kill(&context, &line.kill(id, signal)))?;
         }
-        Name::List => {
-            check_root(given)?;
-            print(&container::list(&context, &line.list()?)?)?;
-        }
+        Name::List => print(&container::list(&context, &line.list(given)?)?)?,
         Name::Pause => container::pause(&context, &line.id()?)?,
         Name::Ps => print(&container::ps(&context, &line.ps()?)?)?,
-        Name::Restore => return container::restore(&context, &line.restore(criu)?, &proof),
+        Name::Restore => return apart(|| container::restore(&context, &line.restore(criu)?, &proof)),
         Name::Resume => container::resume(&context, &line.id()?)?,
-        Name::Run => return container::run(&context, &line.run()?, &proof),
+        Name::Run => return apart(|| container::run(&context, &line.run()?, &proof)),
         Name::Spec => container::spec(&line.spec())?,
         Name::Start => container::start(&context, &line.id()?, &proof)?,
         Name::State => print(&container::state(&context, &line.id()?)?)?,
-        Name::Update => container::update(&context, &line.update()?)?,
+        Name::Update => apart(|| container::update(&context, &line.update()?))?,
     }
     Ok(0)
+}
+
+/// Keeps what the larger commands need out of the stack frame of the short ones, which is a page of memory less for these.
+#[inline(never)]
+fn apart<T>(act: impl FnOnce() -> T) -> T {
+    act()
 }
 
 /// Does something with the container that is named, or with each one whose id matches.
@@ -62,14 +65,6 @@ fn each(context: &Context, line: &Line, mut act: impl FnMut(ContainerId) -> Resu
         outcome = outcome.and(done);
     }
     outcome
-}
-
-/// A root that somebody names must be there: a slip in it would look like no containers.
-fn check_root(given: &Given) -> Result<()> {
-    match given.last("root").filter(|root| !root.is_empty()) {
-        Some(root) => std::fs::metadata(root).map(drop).call(|| format!("open {}", root.display())),
-        None => Ok(()),
-    }
 }
 
 /// The global options, as the library takes them.

@@ -121,8 +121,10 @@ impl Line {
         DeleteRequest { id, force: self.given.on("force") }
     }
 
-    pub(crate) fn list(&self) -> Result<ListRequest> {
-        Ok(ListRequest { format: self.format()?, quiet: self.given.on("quiet") })
+    /// `globals` are what stands before the command.
+    pub(crate) fn list(&self, globals: &Given) -> Result<ListRequest> {
+        let root = globals.last("root").filter(|root| !root.is_empty()).map(PathBuf::from);
+        Ok(ListRequest { format: self.format()?, quiet: self.given.on("quiet"), root })
     }
 
     pub(crate) fn ps(&self) -> Result<PsRequest> {

@@ -1,7 +1,7 @@
 //! Command lines against the requests that they become.
 
 use crate::parse::{self, Line};
-use crate::table::{COMMANDS, Command, Name};
+use crate::table::{Command, Name};
 use orlop::container::request::{ExecProcess, ResourceSource, Signal, User};
 
 /// Parses what stands behind the program's name.
@@ -160,10 +160,10 @@ fn a_wrong_command_line_is_refused_with_what_was_probably_meant() {
 #[test]
 fn every_flag_of_every_command_reaches_its_request() {
     let source = include_str!("requests.rs");
-    for flag in COMMANDS.iter().flat_map(|c| c.flags) {
+    for flag in Command::all().flat_map(|c| c.flags) {
         // One of them only keeps old callers going; the other is read where ids are looked up.
         let elsewhere = flag.long.is("regex");
         assert!(elsewhere || source.contains(&format!("\"{}\"", flag.long)), "--{} is read by nobody", flag.long);
     }
-    assert!(COMMANDS.iter().any(|c| c.name == Name::Run));
+    assert!(Command::all().any(|c| c.name == Name::Run));
 }

@@ -100,29 +100,25 @@ fn pids(branch: &Branch) -> Pids {
 
 /// Which of the three accounts is kept depends on the kernel and the scheduler of the device.
 fn blkio(branch: &Branch) -> Blkio {
-    let first = |names: &[&str]| {
-        let entries = |name: &&str| entries(&branch.read(&format!("blkio.{name}")).unwrap_or_default());
-        names.iter().map(entries).find(|list| !list.is_empty()).unwrap_or_default()
+    let first = |names: &str| {
+        let entries = |name: &str| entries(&branch.read(&format!("blkio.{name}")).unwrap_or_default());
+        names.split(' ').map(entries).find(|list| !list.is_empty()).unwrap_or_default()
     };
     Blkio {
-        io_service_bytes_recursive: first(&[
-            "bfq.io_service_bytes_recursive",
-            "io_service_bytes_recursive",
-            "throttle.io_service_bytes_recursive",
-            "throttle.io_service_bytes",
-        ]),
-        io_serviced_recursive: first(&[
-            "bfq.io_serviced_recursive",
-            "io_serviced_recursive",
-            "throttle.io_serviced_recursive",
-            "throttle.io_serviced",
-        ]),
-        io_queued_recursive: first(&["bfq.io_queued_recursive", "io_queued_recursive"]),
-        io_service_time_recursive: first(&["bfq.io_service_time_recursive", "io_service_time_recursive"]),
-        io_wait_time_recursive: first(&["bfq.io_wait_time_recursive", "io_wait_time_recursive"]),
-        io_merged_recursive: first(&["bfq.io_merged_recursive", "io_merged_recursive"]),
-        io_time_recursive: first(&["bfq.time_recursive", "time_recursive"]),
-        sectors_recursive: first(&["bfq.sectors_recursive", "sectors_recursive"]),
+        io_service_bytes_recursive: first(
+            "bfq.io_service_bytes_recursive io_service_bytes_recursive \
+             throttle.io_service_bytes_recursive throttle.io_service_bytes",
+        ),
+        io_serviced_recursive: first(
+            "bfq.io_serviced_recursive io_serviced_recursive \
+             throttle.io_serviced_recursive throttle.io_serviced",
+        ),
+        io_queued_recursive: first("bfq.io_queued_recursive io_queued_recursive"),
+        io_service_time_recursive: first("bfq.io_service_time_recursive io_service_time_recursive"),
+        io_wait_time_recursive: first("bfq.io_wait_time_recursive io_wait_time_recursive"),
+        io_merged_recursive: first("bfq.io_merged_recursive io_merged_recursive"),
+        io_time_recursive: first("bfq.time_recursive time_recursive"),
+        sectors_recursive: first("bfq.sectors_recursive sectors_recursive"),
         psi: None,
     }
 }

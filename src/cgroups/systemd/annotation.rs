@@ -52,19 +52,22 @@ struct Parser<'a> {
 
 type Parsed<T> = std::result::Result<T, &'static str>;
 
-/// The words that give a value's type, as in `uint64 5`.
-const TYPES: [(&str, &str); 10] = [
-    ("boolean", "b"),
-    ("byte", "y"),
-    ("int16", "n"),
-    ("uint16", "q"),
-    ("int32", "i"),
-    ("uint32", "u"),
-    ("int64", "x"),
-    ("uint64", "t"),
-    ("double", "d"),
-    ("objectpath", "o"),
-];
+/// The type that a word stands for, as in `uint64 5`.
+fn signature(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "boolean" => "b",
+        "byte" => "y",
+        "int16" => "n",
+        "uint16" => "q",
+        "int32" => "i",
+        "uint32" => "u",
+        "int64" => "x",
+        "uint64" => "t",
+        "double" => "d",
+        "objectpath" => "o",
+        _ => return None,
+    })
+}
 
 impl<'a> Parser<'a> {
     fn skip(&mut self) {
@@ -116,10 +119,10 @@ impl<'a> Parser<'a> {
             }
             Some(_) => {
                 let word = self.word();
-                if let Some((_, signature)) = TYPES.iter().find(|(name, _)| *name == word) {
-                    return self.value(Some(signature));
+                match signature(word) {
+                    Some(signature) => self.value(Some(signature)),
+                    None => scalar(word, kind),
                 }
-                scalar(word, kind)
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::word::{Word, words};
 /// An architecture whose calls the kernel of this build can report.
 pub(super) struct Architecture {
     /// As the config spells it.
-    pub(super) name: &'static str,
+    pub(super) name: Word<21>,
     /// `seccomp_data.arch`.
     pub(super) audit: u32,
     /// Whether registers, so arguments, have 64 bits.
@@ -25,9 +25,9 @@ pub(super) const ARM_PRIVATE: u32 = 0x000f_0000;
 /// Where the table has them, so that its numbers fit 16 bits.
 const ARM_PRIVATE_ROWS: u32 = 0xf000;
 
-const fn architecture(name: &'static str, audit: u32, column: usize) -> Architecture {
+const fn architecture(name: &str, audit: u32, column: usize) -> Architecture {
     const WIDE: u32 = 0x8000_0000;
-    Architecture { name, audit, wide: audit & WIDE != 0, multiplexed: false, column, offset: 0 }
+    Architecture { name: Word::new(name), audit, wide: audit & WIDE != 0, multiplexed: false, column, offset: 0 }
 }
 
 /// The native architecture first. libseccomp always filters it, so a config need not list it.

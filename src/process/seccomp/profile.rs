@@ -91,6 +91,6 @@ fn architectures(seccomp: &Seccomp<'_>) -> Result<Vec<&'static Architecture>> {
         return Err(Error::config(path, format!("unknown architecture {}", listed[index])));
     }
     let (native, others) = FAMILY.split_at(1);
-    let others = others.iter().filter(|architecture| listed.iter().any(|name| *name == architecture.name));
+    let others = others.iter().filter(|architecture| listed.iter().any(|name| architecture.name.is(name)));
     Ok(native.iter().chain(others).collect())
 }

@@ -1,4 +1,5 @@
-//! The flags: the global ones, and those of each command.
+//! The flags: the global ones, and those of each command. As statics they have names, by which `order.ld` keeps them apart from
+//! what every command reads.
 
 use super::{Flag, Value};
 use crate::word::Word;
@@ -9,7 +10,7 @@ const SOCKET: Value = Value::path("SOCKET");
 const SWITCH: Value = Value::Switch;
 
 /// Those that stand before the command.
-pub(crate) const GLOBAL: &[Flag] = &[
+pub(crate) static GLOBAL: [Flag; 12] = [
     Flag::new("root", DIR, "directory of the containers' state, best on a tmpfs"),
     Flag::new("log", FILE, "where the log goes: a file, file:FILE, journald:NAME or syslog:NAME (default: stderr)"),
     Flag::new("log-format", Value::text("FORMAT"), "form of the log: text or json (default: text)"),
@@ -41,7 +42,7 @@ const DETACH: Flag = Flag::new("detach", SWITCH, "return once the process runs")
 const NO_SUBREAPER: Flag = Flag::new("no-subreaper", SWITCH, "do not reap the container's orphans");
 const REGEX: Flag = Flag::new("regex", SWITCH, "ID is an extended regular expression; take every match").short('r');
 
-pub(super) const CREATE: &[Flag] = &[
+pub(super) static CREATE: [Flag; 10] = [
     BUNDLE,
     CONFIG,
     CONSOLE_SOCKET,
@@ -54,7 +55,7 @@ pub(super) const CREATE: &[Flag] = &[
     NO_SUBREAPER.hidden(),
 ];
 
-pub(super) const RUN: &[Flag] = &[
+pub(super) static RUN: [Flag; 12] = [
     BUNDLE,
     CONFIG,
     CONSOLE_SOCKET,
@@ -69,13 +70,13 @@ pub(super) const RUN: &[Flag] = &[
     INIT,
 ];
 
-pub(super) const KILL: &[Flag] =
-    &[Flag::new("all", SWITCH, "send the signal to every process of the container").short('a'), REGEX];
+pub(super) static KILL: [Flag; 2] =
+    [Flag::new("all", SWITCH, "send the signal to every process of the container").short('a'), REGEX];
 
-pub(super) const DELETE: &[Flag] =
-    &[Flag::new("force", SWITCH, "kill it first if it runs; succeed if it does not exist").short('f'), REGEX];
+pub(super) static DELETE: [Flag; 2] =
+    [Flag::new("force", SWITCH, "kill it first if it runs; succeed if it does not exist").short('f'), REGEX];
 
-pub(super) const EXEC: &[Flag] = &[
+pub(super) static EXEC: [Flag; 17] = [
     Flag::new("process", FILE, "read the process from a file in the form of config.json's process").short('p'),
     Flag::new("tty", SWITCH, "give it a terminal").short('t'),
     Flag::new("user", Value::text("UID[:GID]"), "run as this user").short('u'),
@@ -95,15 +96,15 @@ pub(super) const EXEC: &[Flag] = &[
     PRESERVE_FDS,
 ];
 
-pub(super) const LIST: &[Flag] = &[
+pub(super) static LIST: [Flag; 2] = [
     Flag::new("format", Value::text("FORMAT"), "table or json (default: table)").short('f'),
     Flag::new("quiet", SWITCH, "print ids alone").short('q'),
 ];
 
-pub(super) const PS: &[Flag] =
-    &[Flag::new("format", Value::text("FORMAT"), "table or json (default: table)").short('f')];
+pub(super) static PS: [Flag; 1] =
+    [Flag::new("format", Value::text("FORMAT"), "table or json (default: table)").short('f')];
 
-pub(super) const EVENTS: &[Flag] = &[
+pub(super) static EVENTS: [Flag; 2] = [
     Flag::new("interval", Value::text("TIME"), "time between two statistics, such as 500ms or 1m (default: 5s)"),
     Flag::new("stats", SWITCH, "print statistics once and return"),
 ];
@@ -111,7 +112,7 @@ pub(super) const EVENTS: &[Flag] = &[
 const MEMORY: Value = Value::text("BYTES");
 const MICROSECONDS: Value = Value::text("US");
 
-pub(super) const UPDATE: &[Flag] = &[
+pub(super) static UPDATE: [Flag; 19] = [
     Flag::new("resources", FILE, "read the resources from a JSON file, or - for stdin; then no other flag counts")
         .short('r'),
     Flag::new("memory", MEMORY, "limit of memory, such as 512M; -1 for none"),
@@ -134,7 +135,7 @@ pub(super) const UPDATE: &[Flag] = &[
     Flag::new("mem-bw-schema", Value::text("SCHEMA"), "Intel RDT schema of the memory bandwidth"),
 ];
 
-pub(super) const SPEC: &[Flag] = &[
+pub(super) static SPEC: [Flag; 3] = [
     BUNDLE,
     Flag::new("file", FILE, "write to this file instead of config.json, or - for stdout").short('f'),
     Flag::new("rootless", SWITCH, "for a caller who is not root"),
@@ -154,7 +155,7 @@ const MANAGE_CGROUPS: Flag =
 const NETWORK_LOCK: Flag =
     Flag::new("network-lock", Value::text("METHOD"), "how to hold packets back: iptables, nftables or skip");
 
-pub(super) const CHECKPOINT: &[Flag] = &[
+pub(super) static CHECKPOINT: [Flag; 18] = [
     IMAGE_PATH,
     WORK_PATH,
     Flag::new("parent-path", DIR, "images of the pre-dump before this one"),
@@ -175,7 +176,7 @@ pub(super) const CHECKPOINT: &[Flag] = &[
     NETWORK_LOCK,
 ];
 
-pub(super) const RESTORE: &[Flag] = &[
+pub(super) static RESTORE: [Flag; 22] = [
     BUNDLE,
     CONFIG.hidden(),
     IMAGE_PATH,

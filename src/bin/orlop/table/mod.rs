@@ -6,7 +6,7 @@ mod commands;
 mod flags;
 
 use crate::word::Word;
-pub(crate) use commands::COMMANDS;
+use commands::WORDS;
 pub(crate) use flags::GLOBAL;
 
 /// The commands, as a match needs them.
@@ -32,7 +32,7 @@ pub(crate) enum Name {
 }
 
 /// One command.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Command {
     pub(crate) name: Name,
     /// What is typed.
@@ -46,9 +46,9 @@ pub(crate) struct Command {
     /// What happens to flags behind the first operand.
     pub(crate) order: Order,
     /// Paragraphs for the help, one line each.
-    pub(crate) about: &'static [&'static str],
-    /// Commands to try, each with what it does.
-    pub(crate) examples: &'static [(&'static str, &'static str)],
+    about: &'static str,
+    /// Commands to try, one line each, with what it does behind a `#`.
+    examples: &'static str,
     pub(crate) flags: &'static [Flag],
 }
 
@@ -137,8 +137,23 @@ impl Flag {
 
 impl Command {
     /// The command that is typed as `word`.
-    pub(crate) fn find(word: &str) -> Option<&'static Command> {
-        COMMANDS.iter().find(|c| c.word == word)
+    pub(crate) fn find(word: &str) -> Option<Command> {
+        WORDS.iter().find(|(known, _)| known.is(word)).map(|(_, name)| name.command())
+    }
+
+    /// All of them, sorted.
+    pub(crate) fn all() -> impl Iterator<Item = Command> {
+        WORDS.iter().map(|(_, name)| name.command())
+    }
+
+    /// What the help says of it.
+    pub(crate) fn paragraphs(&self) -> impl Iterator<Item = &'static str> {
+        self.about.lines()
+    }
+
+    /// Commands to try, each with what it does.
+    pub(crate) fn examples(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.examples.lines().filter_map(|line| line.split_once(" # "))
     }
 }
 
@@ -148,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_flag_has_one_meaning_in_its_command() {
-        for command in COMMANDS {
+        for command in Command::all() {
             for (n, flag) in command.flags.iter().enumerate() {
                 let same = |o: &Flag| o.long == flag.long || (o.short.is_some() && o.short == flag.short);
                 assert!(!command.flags[..n].iter().any(same), "{} --{}", command.word, flag.long);
@@ -158,9 +173,11 @@ mod tests {
 
     #[test]
     fn commands_are_sorted_and_say_what_they_do() {
-        assert!(COMMANDS.is_sorted_by_key(|c| c.word));
-        for command in COMMANDS {
+        assert!(Command::all().is_sorted_by_key(|c| c.word));
+        for ((word, name), command) in WORDS.iter().zip(Command::all()) {
+            assert_eq!((word.as_str(), *name), (command.word, command.name));
             assert!(!command.summary.ends_with('.') && !command.about.is_empty(), "{}", command.word);
+            assert_eq!(command.examples().count(), command.examples.lines().count(), "{}", command.word);
         }
     }
 }

@@ -234,7 +234,7 @@ fn profile<'a>(random: &mut Random, names: &[&'a str], overlapping: bool, on_eac
     let mut syscalls = Vec::new();
     for _ in 0..=random.below(12) {
         let name = if overlapping { random.one(&names[..40]) } else { names.swap_remove(random.below(names.len())) };
-        let action = random.one(&ACTIONS[..8]);
+        let action = random.one(&ACTIONS[..8]).to_string();
         let errno_ret = (action == "SCMP_ACT_ERRNO" && random.below(2) == 0).then_some(38);
         let args = conditions(random, overlapping);
         // A condition on the first argument of a call that is multiplexed takes part in other calls' rules.
@@ -262,18 +262,18 @@ fn conditions(random: &mut Random, overlapping: bool) -> Vec<SyscallArg<'static>
     let values = if overlapping { &small[..] } else { &large[..] };
     let mut indices = vec![0, 1, 2, 3, 4, 5];
     let count = random.below(4);
-    let condition = |random: &mut Random, index, op: &'static str| SyscallArg {
+    let condition = |random: &mut Random, index, op: String| SyscallArg {
         index: Some(index),
         value: Some(random.one(values)),
         value_two: Some(random.one(values)),
         op: Some(op.into()),
     };
     if random.below(4) == 0 {
-        return (0..count).map(|_| condition(random, 2, "SCMP_CMP_EQ")).collect();
+        return (0..count).map(|_| condition(random, 2, "SCMP_CMP_EQ".into())).collect();
     }
     let mut any = |random: &mut Random| {
         let index = indices.swap_remove(random.below(indices.len()));
-        let op = random.one(&OPERATORS);
+        let op = random.one(&OPERATORS).to_string();
         condition(random, index, op)
     };
     (0..count).map(|_| any(random)).collect()
