@@ -13,7 +13,8 @@ use orlop::state::Store;
 use orlop::sys::process::SingleThreaded;
 use orlop::sys::regex::Pattern;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// Carries a command out; its exit code.
 pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8> {
@@ -70,13 +71,20 @@ fn each(context: &Context, line: &Line, mut act: impl FnMut(ContainerId) -> Resu
 /// The global options, as the library takes them.
 fn context(caller: &Caller, given: &Given) -> Result<Context> {
     let root = match given.last("root").filter(|root| !root.is_empty()) {
+        Some(root) if is_plain(root) => PathBuf::from(root),
         Some(root) => std::path::absolute(root).call(|| format!("absolute path of {}", root.display()))?,
         None => caller.default_root(),
     };
-    if root == Path::new("/") {
+    if root.as_os_str().as_bytes().iter().all(|byte| *byte == b'/') {
         return Err(Error::new(Kind::Config, "Option --root argument should not be set to /"));
     }
     Ok(Context { root, cgroup_manager: cgroup_manager(given)?, rootless: rootless(given)? })
+}
+
+/// Whether a path is absolute as it stands: std's code that takes paths apart is a twentieth of what `state` executes.
+fn is_plain(path: &OsStr) -> bool {
+    let bytes = path.as_bytes();
+    bytes.starts_with(b"/") && !bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
 }
 
 fn cgroup_manager(given: &Given) -> Result<CgroupManager> {
