@@ -85,14 +85,19 @@ pub fn state(context: &Context, id: &ContainerId) -> Result<String> {
 /// `list`: a table, JSON, or ids. What cannot be read is left out, with a warning.
 ///
 /// # Errors
-/// The state root cannot be read; if it is not there, there are no containers.
+/// The state root cannot be read, or somebody has named it and it is not there; if nobody has, there are no containers.
 pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     let store = Store::at(&context.root);
-    let ids = store.ids()?;
-    // A root that somebody names must be there: a slip in it would look like no containers.
-    if let Some(root) = request.root.as_deref().filter(|_| ids.is_empty()) {
-        std::fs::metadata(root).map(drop).call(|| format!("open {}", root.display()))?;
-    }
+    let ids = match store.ids() {
+        Ok(ids) if !ids.is_empty() => ids,
+        other => {
+            // A root that somebody names must be there: a slip in it would look like no containers.
+            if let Some(root) = &request.root {
+                std::fs::metadata(root).map(drop).call(|| format!("open {}", root.display()))?;
+            }
+            other?
+        }
+    };
     if request.quiet {
         return Ok(ids.iter().fold(String::new(), |text, id| text + id + "\n"));
     }
@@ -180,7 +185,7 @@ impl Names {
 }
 
 fn look_up(passwd: &mut Option<String>, uid: u32) -> String {
-    let read = || file::open("/etc/passwd", libc::O_RDONLY).and_then(|fd| file::read_regular(fd, LARGEST_PASSWD));
+    let read = || file::open("/etc/passwd", libc::O_RDONLY).and_then(|fd| file::read_to_end(fd, LARGEST_PASSWD));
     let passwd =
         passwd.get_or_insert_with(|| read().ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default());
     let line = passwd.lines().find(|line| line.split(':').nth(2).and_then(|id| id.parse().ok()) == Some(uid));

@@ -73,7 +73,7 @@ int main(int count, char **words)
 		execv(words[1], words + 1);
 		_exit(127);
 	}
-	int status, result = 1;
+	int status, result = 1, seen = 0;
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, __WALL)) > 0 || errno == EINTR) {
 		if (pid < 0)
@@ -98,8 +98,10 @@ int main(int count, char **words)
 		} else if (signal == SIGTRAP) {
 			errno = 0;
 			uint64_t at = ptrace(PTRACE_PEEKUSER, pid, offsetof(struct user_regs_struct, rip), 0);
-			if (bases[pid] && at - bases[pid] < SPAN)
+			if (bases[pid] && at - bases[pid] < SPAN) {
 				executed[at - bases[pid]] = 1;
+				seen = 1;
+			}
 			signal = 0;
 		}
 		/* Another program goes on by itself. */
@@ -112,5 +114,7 @@ int main(int count, char **words)
 	for (uint64_t at = 0; at < SPAN; at++)
 		if (executed[at])
 			printf("%lx\n", at);
-	return result;
+	if (!seen)
+		fprintf(stderr, "steps: no process executed %s\n", words[1]);
+	return result || !seen;
 }
