@@ -138,7 +138,7 @@ lint: ## formatting, clippy, the floors test, a check for aarch64
 	$(CARGO) test --locked -q -p integration --test floors
 	integration/aarch64
 
-order: ## write src/order.ld anew: which functions stand first in the binary
+order: ## write src/order.ld anew: what stands first in the binary, so that commands touch few pages
 	@integration/prerequisites build engines
 	@$(MAKE) --no-print-directory build-debian SYMBOLS=-Cstrip=none
 	integration/order out/orlop > out/order.ld

@@ -166,8 +166,12 @@ fn a_root_that_is_named_and_not_there_is_an_error_of_list() {
     let scene = Scene::new("root");
     let output = scene.run(&scene.ours(), &["--root", "/nonexistent/root", "list"]);
     assert_eq!(message(&output.stderr), "open /nonexistent/root: no such file or directory (ENOENT)");
-    let output = scene.run(&scene.ours(), &["--root", "/", "list"]);
-    assert_eq!(message(&output.stderr), "Option --root argument should not be set to /");
+    let output = scene.run(&scene.ours(), &["--root", "/etc/passwd/x", "list"]);
+    assert_eq!(message(&output.stderr), "open /etc/passwd/x: not a directory (ENOTDIR)");
+    for root in ["/", "//", "///", "/.", "/./", "//."] {
+        let output = scene.run(&scene.ours(), &["--root", root, "list"]);
+        assert_eq!(message(&output.stderr), "Option --root argument should not be set to /", "{root}");
+    }
 }
 
 #[test]

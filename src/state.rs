@@ -124,7 +124,7 @@ struct Stat {
 }
 
 fn stat_of(pid: Pid) -> Option<Stat> {
-    // What opening needs of the stack is given back before reading needs it: a page of memory less for every command.
+    // What opening needs of the stack is given back before reading needs it: each page of a stack is a fault.
     #[inline(never)]
     fn open(pid: Pid) -> Option<OwnedFd> {
         file::open(format!("/proc/{pid}/stat"), libc::O_RDONLY).ok()

@@ -306,6 +306,38 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_read_whole_and_not_past_its_limit() {
+        let (place, limit) = (std::env::temp_dir().join(format!("orlop-read-{}", std::process::id())), 20_000);
+        for length in [0, 1, 4095, 4096, 4097, 16_384, limit - 1, limit, limit + 1, 3 * limit] {
+            let bytes: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+            std::fs::write(&place, &bytes).unwrap();
+            for regular in [true, false] {
+                let file = open(place.as_os_str().as_encoded_bytes(), libc::O_RDONLY).unwrap();
+                let outcome = read_whole(file.as_fd(), limit, regular);
+                match length > limit {
+                    true => assert!(outcome.is_err_and(|e| e.is(libc::EFBIG)), "{length}"),
+                    false => assert!(outcome.unwrap() == bytes, "{length}"),
+                }
+            }
+        }
+        std::fs::remove_file(&place).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_in_pieces() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let thread = std::thread::spawn(move || {
+            for piece in [vec![1; 10], vec![2; 5000], vec![3; 1]] {
+                std::io::Write::write_all(&mut writer, &piece).unwrap();
+                std::thread::yield_now();
+            }
+        });
+        let all = read_to_end(&reader, 6000).unwrap();
+        thread.join().unwrap();
+        assert!(all.len() == 5011 && all[9] == 1 && all[10] == 2 && all[5010] == 3);
+    }
+
+    #[test]
     fn open_descriptors_are_marked_also_by_path_and_far_above_others() {
         let null = std::fs::File::open("/dev/null").unwrap();
         let path = open("/", libc::O_PATH).unwrap();

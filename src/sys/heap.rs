@@ -274,6 +274,22 @@ mod tests {
     }
 
     #[test]
+    fn the_last_block_changes_its_size_where_it_lies_and_no_other_does() {
+        static HEAP: Heap = Heap::new();
+        // SAFETY: the sizes are not zero; each block is live, and of the layout that is given.
+        unsafe {
+            let first = HEAP.alloc(layout(100, 1));
+            let last = HEAP.alloc(layout(100, 1));
+            assert_eq!(HEAP.realloc(last, layout(100, 1), 5000), last);
+            assert_eq!(HEAP.realloc(last, layout(5000, 1), 40), last);
+            // What was given back is there for the next one.
+            let next = HEAP.alloc(layout(100, 1));
+            assert_eq!(next, last.add(48));
+            assert_ne!(HEAP.realloc(first, layout(100, 1), 5000), first);
+        }
+    }
+
+    #[test]
     fn no_two_live_blocks_share_a_byte_and_each_keeps_its_bytes() {
         static HEAP: Heap = Heap::new();
         let mut live: Vec<(*mut u8, Layout, u8)> = Vec::new();

@@ -46,7 +46,7 @@ pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8>
     Ok(0)
 }
 
-/// Keeps what the larger commands need out of the stack frame of the short ones, which is a page of memory less for these.
+/// Keeps what the larger commands need out of the stack frame of the short ones: each page of a stack is a fault.
 #[inline(never)]
 fn apart<T>(act: impl FnOnce() -> T) -> T {
     act()
