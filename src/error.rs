@@ -5,6 +5,7 @@
 //! An error is returned, never logged on the way; `main` writes it once.
 
 use crate::sys::Failure;
+use crate::text;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -159,7 +160,7 @@ fn pull(bytes: &mut &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(text).into_owned())
 }
 
-/// One line: line breaks that a file name brought in are escaped.
+/// One line of bounded length: line breaks that a file name brought in are escaped.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, text) in self.0.chain.iter().rev().enumerate() {
@@ -177,14 +178,11 @@ impl fmt::Display for Error {
     }
 }
 
+/// The most bytes of one context: a cause may quote a value of the config, which is as long as its writer wants.
+const LONGEST: usize = 4096;
+
 fn write_line(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    for part in text.split_inclusive(char::is_control) {
-        match part.chars().next_back() {
-            Some(c) if c.is_control() => write!(f, "{}{}", &part[..part.len() - c.len_utf8()], c.escape_default())?,
-            _ => f.write_str(part)?,
-        }
-    }
-    Ok(())
+    f.write_str(&text::shown(&text::excerpt(text, LONGEST)))
 }
 
 impl std::error::Error for Error {}
@@ -240,6 +238,9 @@ mod tests {
     #[test]
     fn an_error_is_one_line_whatever_a_file_is_called() {
         assert_eq!(Error::system("a\nb\x1b[1m").to_string(), "a\\nb\\u{1b}[1m");
+        assert_eq!(Error::system("a").hint("\u{202e}\u{2028}").to_string(), "a (hint: \\u{202e}\\u{2028})");
+        let long = Error::config("x", "y".repeat(1 << 20)).to_string();
+        assert!(long.len() <= LONGEST && long.starts_with("x: yy") && long.contains("left out"), "{}", long.len());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!  4  container  state  features        one short function per OCI operation
 //!  3  process/              plan, launch (parent), stage (child), sequence, protocol, confine, execute, seccomp/
 //!  2  namespaces/  cgroups/  rootfs/  criu/  hooks  siblings never import one another
-//!  1  config/  json/  path  procfs  mountinfo  error  log  word   the words that everybody shares
+//!  1  config/  json/  path  procfs  mountinfo  error  log  text  word   the words that everybody shares
 //!  0  sys/                  all unsafe code; one function per system call; knows nothing of containers
 //! ```
 
@@ -28,4 +28,5 @@ pub mod procfs;
 pub mod rootfs;
 pub mod state;
 pub mod sys;
+pub mod text;
 pub mod word;

@@ -16,6 +16,8 @@ pub use trace::Trace;
 
 use crate::error::{Error, Kind, Result};
 use crate::sys::lend;
+use crate::text;
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -95,6 +97,9 @@ struct Log {
     held: Vec<Record>,
     trace: Option<Trace>,
 }
+
+/// The most bytes of a warning or of a line of `--debug`: it may quote a value of the config, which is as long as its writer wants.
+const LONGEST: usize = 8192;
 
 static LOG: Mutex<Log> = Mutex::new(Log::new());
 /// For a child that borrows this process's memory: whenever it is killed or frozen, the lock of ours is free.
@@ -195,14 +200,14 @@ pub fn fail(text: &str) {
     }
     log.write(&record);
     if !matches!(log.target, Target::Stderr) {
-        to_stderr(&format!("{text}\n"));
+        to_stderr(&format!("{}\n", text::shown(text)));
     }
 }
 
 /// The program has a defect and ends at once: as [`fail`], but where the panic is the log's own.
 pub fn panicked(text: &str) {
     match LOG.try_lock().map(drop) {
-        Err(TryLockError::WouldBlock) => to_stderr(&format!("{text}\n")),
+        Err(TryLockError::WouldBlock) => to_stderr(&format!("{}\n", text::shown(text))),
         _ => fail(text),
     }
 }
@@ -220,7 +225,10 @@ impl Log {
         }
     }
 
-    fn say(&mut self, record: Record) {
+    fn say(&mut self, mut record: Record) {
+        if let Cow::Owned(short) = text::excerpt(&record.text, LONGEST) {
+            record.text = short;
+        }
         if let Some(trace) = &mut self.trace {
             trace.record(&record);
         }

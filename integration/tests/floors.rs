@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("mountinfo", 1),
     ("error", 1),
     ("log", 1),
+    ("text", 1),
     ("word", 1),
     ("namespaces", 2),
     ("cgroups", 2),

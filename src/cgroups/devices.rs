@@ -41,11 +41,18 @@ pub struct Rule {
     pub access: Access,
 }
 
+/// The most rules. cgroup v1's controller looks at each one before when it is given another, and v2 has programs of a fraction
+/// of that.
+const MOST_RULES: usize = 10_000;
+
 /// Checks the rules found at the JSON path `at`.
 ///
 /// # Errors
 /// An unknown type or letter of access, a number that is no device's.
 pub fn parse(rules: &[DeviceRule<'_>], at: &str) -> Result<Vec<Rule>> {
+    if rules.len() > MOST_RULES {
+        return Err(Error::config(at, format_args!("{} rules are more than {MOST_RULES}", rules.len())));
+    }
     rules.iter().enumerate().map(|(n, rule)| parse_one(rule, format_args!("{at}[{n}]"))).collect()
 }
 
@@ -69,7 +76,8 @@ fn parse_one(rule: &DeviceRule<'_>, at: Arguments<'_>) -> Result<Rule> {
             'w' => WRITE,
             'm' => MKNOD,
             _ => {
-                let problem = format!("invalid device access {:?}: only r, w and m are known", rule.access);
+                let access = rule.access.as_deref().unwrap_or_default();
+                let problem = format!("invalid device access {access:?}: only r, w and m are known");
                 return Err(Error::config(format_args!("{at}.access"), problem));
             }
         };
@@ -272,12 +280,17 @@ mod tests {
     fn what_is_no_rule_is_refused_with_its_path() {
         for (json, path) in [
             (r#"{"devices":[{"allow":true,"type":"x"}]}"#, "devices[0].type"),
-            (r#"{"devices":[{"allow":true,"access":"rx"}]}"#, "devices[0].access"),
+            (
+                r#"{"devices":[{"allow":true,"access":"rx"}]}"#,
+                "devices[0].access: invalid device access \"rx\": only r, w and m are known",
+            ),
             (r#"{"devices":[{"allow":true,"major":-2}]}"#, "devices[0].major"),
         ] {
             let resources = crate::config::parse_resources(json).unwrap();
             let error = parse(&resources.devices.unwrap(), "devices").unwrap_err().to_string();
             assert!(error.starts_with(path), "{error}");
         }
+        let many = vec![DeviceRule::default(); MOST_RULES + 1];
+        assert_eq!(parse(&many, "devices").unwrap_err().to_string(), "devices: 10001 rules are more than 10000");
     }
 }

@@ -4,6 +4,13 @@ use crate::error::{Error, Result};
 
 const FIELD: &str = "linux.cgroupsPath";
 
+const LONGEST_PATH: usize = 3072;
+const LONGEST_NAME: usize = 255;
+
+fn too_long(length: usize, most: usize) -> Error {
+    Error::config(FIELD, format_args!("{length} bytes are more than {most}"))
+}
+
 /// A place for a container's cgroup, before it is known which hierarchies there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -45,6 +52,13 @@ impl Place {
         if clean.is_empty() {
             return Err(Error::config(FIELD, format!("{path:?} is the root of the hierarchy, not a place below it")));
         }
+        // The cgroup's files have a path of at most 4095 bytes, below the mount point, and below our own cgroup where it is relative.
+        if clean.len() > LONGEST_PATH {
+            return Err(too_long(clean.len(), LONGEST_PATH));
+        }
+        if let Some(part) = clean.split('/').find(|part| part.len() > LONGEST_NAME) {
+            return Err(too_long(part.len(), LONGEST_NAME).hint("a cgroup is a directory, whose name is no longer"));
+        }
         Ok(if path.starts_with('/') { Place::Absolute(format!("/{clean}")) } else { Place::Relative(clean) })
     }
 
@@ -70,11 +84,15 @@ impl Place {
         if path.contains(['/', '\0']) {
             return Err(Error::config(FIELD, format!("{path:?}: a unit's name has no slash")));
         }
-        let slice = (!slice.is_empty()).then(|| slice.to_owned());
-        if let Some(slice) = &slice {
+        let scope =
+            Scope { slice: (!slice.is_empty()).then(|| slice.to_owned()), prefix: prefix.into(), name: name.into() };
+        if let Some(long) = [slice.len(), scope.unit().len()].into_iter().find(|length| *length > LONGEST_NAME) {
+            return Err(too_long(long, LONGEST_NAME).hint("a unit of systemd has no longer name"));
+        }
+        if let Some(slice) = &scope.slice {
             expand_slice(slice)?;
         }
-        Ok(Place::Scope(Scope { slice, prefix: prefix.to_owned(), name: name.to_owned() }))
+        Ok(Place::Scope(scope))
     }
 }
 
@@ -139,6 +157,19 @@ mod tests {
         assert_eq!(Place::parse(Some("zz/../../yy"), "x").unwrap(), Place::Relative("yy".into()));
         for root in ["/", "/..", "..", ".", "a/.."] {
             assert!(Place::parse(Some(root), "x").is_err(), "{root}");
+        }
+    }
+
+    #[test]
+    fn a_place_that_no_file_system_has_is_refused() {
+        let long = "x".repeat(256);
+        for path in [&"/x".repeat(40_000), &format!("/{long}"), &format!("a/{long}/b"), &"x/".repeat(1600)] {
+            let error = Place::parse(Some(path), "x").unwrap_err().to_string();
+            assert!(error.starts_with("linux.cgroupsPath: ") && error.contains("bytes are more than"), "{error}");
+        }
+        assert!(Place::parse(Some(&"/x".repeat(1500)), "x").is_ok());
+        for path in [format!("s.slice:p:{long}"), format!("{}.slice:p:n", "a-".repeat(40_000)), format!(":{long}:n")] {
+            assert!(Place::parse_scope(Some(&path), "x").unwrap_err().to_string().contains("255"));
         }
     }
 

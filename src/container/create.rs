@@ -43,6 +43,8 @@ pub(super) struct Made {
     pub(super) notice: Option<Notice>,
     /// Where the terminal's master comes, if we show it.
     pub(super) terminal: Option<OwnedFd>,
+    /// Where signals for the container come, if this command stays in the foreground.
+    pub(super) signals: Option<OwnedFd>,
 }
 
 /// `create`.
@@ -76,10 +78,14 @@ pub(super) fn make(
     let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited)?;
     let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
     parts.plan.shown_on = if has_terminal { console.size() } else { None };
+    let foreground = matches!(console, super::console::Give::Ours);
     let (console, terminal) = console.check(has_terminal)?;
     parts.plan.reports_ready = until == Until::Gate;
     parts.plan.waits_at_gate = until == Until::Gate;
     parts.notifies = notifies;
+    parts.in_foreground = foreground;
+    // Until now a signal ends this command, and nothing is left. From now on signals wait, so that none is lost.
+    let signals = foreground.then(process::all_signals_as_fd).transpose()?;
 
     log::step("write the state");
     let entry = store.create(request.id.as_str())?;
@@ -93,7 +99,7 @@ pub(super) fn make(
             return Err(error);
         }
     };
-    let made = Made { launched, entry, record, hooks: parts.plan.hooks, notice: parts.notice, terminal };
+    let made = Made { launched, entry, record, hooks: parts.plan.hooks, notice: parts.notice, terminal, signals };
     match hand_over(request, receiver, &made.launched) {
         Ok(()) => Ok(made),
         Err(error) => {
@@ -150,6 +156,8 @@ pub(super) struct Parts {
     pub(super) notifies: bool,
     /// Where it says so, if that is heard by this command.
     pub(super) notice: Option<Notice>,
+    /// Whether this command holds signals back for the program.
+    pub(super) in_foreground: bool,
 }
 
 impl Parts {
@@ -221,7 +229,8 @@ impl Parts {
             raised_files: None,
             shown_on: None,
         };
-        Ok(Parts { plan, asked, resctrl, devices, moved: Moved::default(), notifies: false, notice: None })
+        let moved = Moved::default();
+        Ok(Parts { plan, asked, resctrl, devices, moved, notifies: false, notice: None, in_foreground: false })
     }
 }
 
@@ -302,8 +311,9 @@ fn build(
         let status = if moment == Moment::StartContainer { Status::Created } else { Status::Creating };
         template.as_ref().map_or_else(Vec::new, |record| hook_state(record, status, pid))
     };
-    let (devices, moved) = (&parts.devices, &mut parts.moved);
-    let mut watcher = Watcher { entry, record, cgroup: &mut cgroup, plan, proof, joiner: &joiner, devices, moved };
+    let (devices, moved, holds_signals) = (&parts.devices, &mut parts.moved, parts.in_foreground);
+    let cgroup = &mut cgroup;
+    let mut watcher = Watcher { entry, record, cgroup, plan, proof, joiner: &joiner, devices, moved, holds_signals };
     let inputs = Inputs {
         proof,
         steps: Steps::Create,
@@ -373,6 +383,8 @@ struct Watcher<'a> {
     joiner: &'a cgroups::Joiner,
     devices: &'a NetDevices,
     moved: &'a mut Moved,
+    /// Whether signals wait that may ask this command to end.
+    holds_signals: bool,
 }
 
 impl Watch for Watcher<'_> {
@@ -415,9 +427,12 @@ impl Watch for Watcher<'_> {
     }
 
     fn waiting(&mut self) -> Result<()> {
-        match self.cgroup.stands_still()? {
-            true => Err(frozen()),
-            false => Ok(()),
+        if self.cgroup.stands_still()? {
+            return Err(frozen());
+        }
+        match if self.holds_signals { process::pending_end()? } else { None } {
+            Some(signal) => Err(Error::state(format!("ended by signal {signal} while the container is made"))),
+            None => Ok(()),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::cgroups::{Cgroup, Oom, OomEvents, Stats};
 use crate::error::{Error, IoContext, Result};
 use crate::state::{Status, Store};
 use crate::sys::process::{Pid, poll};
+use crate::text;
 use serde::Serialize;
 use std::fs;
 use std::io::Write;
@@ -117,9 +118,9 @@ fn stats(id: &str, cgroup: &Cgroup, init: Pid, output: &mut dyn Write) -> Result
 }
 
 fn line(value: &impl Serialize, output: &mut dyn Write) -> Result<()> {
-    let mut text = serde_json::to_vec(value).map_err(|e| Error::internal(e.to_string()))?;
-    text.push(b'\n');
-    output.write_all(&text).and_then(|()| output.flush()).call(|| "write to standard output".into())
+    let text = serde_json::to_string(value).map_err(|e| Error::internal(e.to_string()))?;
+    let text = text::shown_json(text) + "\n";
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).call(|| "write to standard output".into())
 }
 
 /// The interfaces that `pid` sees, if they are not those that we see.
@@ -129,8 +130,9 @@ fn interfaces(pid: Pid) -> Option<Vec<Interface>> {
     if namespace("self").is_some_and(|ours| ours == theirs) {
         return None;
     }
-    let table = fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?;
-    Some(table.lines().filter_map(interface).collect())
+    // The container names its interfaces, also with bytes that are no text.
+    let table = fs::read(format!("/proc/{pid}/net/dev")).ok()?;
+    Some(String::from_utf8_lossy(&table).lines().filter_map(interface).collect())
 }
 
 /// One line of /proc/net/dev (proc(5)): eight counters of what was received, then eight of what was sent.

@@ -4,6 +4,7 @@ use super::Context;
 use super::request::{Format, PsRequest};
 use crate::error::{Error, IoContext, Result};
 use crate::state::{Status, Store};
+use crate::text;
 use std::process::Command;
 
 /// `ps`: the text to print.
@@ -58,7 +59,9 @@ fn table(output: &str, pids: &[i32]) -> Result<String> {
         let pid = line.split_ascii_whitespace().nth(column).and_then(|pid| pid.parse().ok());
         pid.is_some_and(|pid| pids.contains(&pid))
     };
-    Ok([header].into_iter().chain(lines.filter(is_ours)).map(|line| format!("{line}\n")).collect())
+    // A process gives itself its name. Between columns there may be tabs.
+    let clean = |line: &str| line.split('\t').map(|part| text::shown(part).into_owned()).collect::<Vec<_>>().join("\t");
+    Ok([header].into_iter().chain(lines.filter(is_ours)).map(|line| clean(line) + "\n").collect())
 }
 
 #[cfg(test)]
@@ -70,6 +73,12 @@ mod tests {
         let output = "UID        PID  PPID CMD\nroot         1     0 init\nlp          17     1 sleep 1\n";
         assert_eq!(table(output, &[17, 2]).unwrap(), "UID        PID  PPID CMD\nlp          17     1 sleep 1\n");
         assert_eq!(table(output, &[]).unwrap(), "UID        PID  PPID CMD\n");
+    }
+
+    #[test]
+    fn a_process_cannot_write_to_the_terminal_by_its_name() {
+        let output = "PID CMD\n17\tx\x1b[2J\u{9b}1m\u{202e}\r\n";
+        assert_eq!(table(output, &[17]).unwrap(), "PID CMD\n17\tx\\u{1b}[2J\\u{9b}1m\\u{202e}\n");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::log;
 use crate::state::{Glance, Record, Status, Store};
 use crate::sys::file;
 use crate::sys::process::Pid;
+use crate::text;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -79,7 +80,7 @@ pub fn state(context: &Context, id: &ContainerId) -> Result<String> {
     let bytes = store.bytes(id.as_str())?;
     let glance = Glance::parse(&bytes).with(|| format!("{:?}", store.file(id.as_str())))?;
     let status = glance.status()?;
-    Ok(serde_json::to_string_pretty(&Document::new(&glance, status, "")).unwrap_or_default())
+    Ok(text::shown_json(serde_json::to_string_pretty(&Document::new(&glance, status, "")).unwrap_or_default()))
 }
 
 /// `list`: a table, JSON, or ids. What cannot be read is left out, with a warning.
@@ -142,7 +143,15 @@ fn as_json(rows: &[Row<'_>]) -> Result<String> {
         return Ok("null\n".into());
     }
     let text = serde_json::to_string(&documents).map_err(|e| Error::internal(e.to_string()))?;
-    Ok(text + "\n")
+    Ok(text::shown_json(text) + "\n")
+}
+
+/// A record says what is in a cell, and a bundle's directory may have any name.
+fn cell(text: Cow<'_, str>) -> Cow<'_, str> {
+    if let Cow::Owned(escaped) = text::shown(&text) {
+        return Cow::Owned(escaped);
+    }
+    text
 }
 
 /// Columns of at least 12 characters with 3 spaces between, as runc prints them.
@@ -151,7 +160,7 @@ fn as_table(rows: &[Row<'_>]) -> String {
     let mut lines = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(Cow::from)];
     lines.extend(documents.map(|d| {
         let pid = d.pid.to_string().into();
-        [d.id.into(), pid, d.status.into(), d.bundle.into(), d.created.into(), d.owner.into()]
+        [d.id.into(), pid, d.status.into(), d.bundle.into(), d.created.into(), d.owner.into()].map(cell)
     }));
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count() + 3).max().unwrap_or(0).max(12);
     let widths: Vec<usize> = (0..5).map(width).collect();

@@ -40,8 +40,9 @@ pub fn restore(context: &Context, request: &RestoreRequest, proof: &SingleThread
         make(context, request, proof, console::detached(&request.create)?)?;
         return Ok(0);
     }
-    let signals = run::foreground(&request.create, request.no_subreaper)?;
-    let made = make(context, request, proof, Give::Ours)?;
+    run::foreground(&request.create, request.no_subreaper)?;
+    let mut made = make(context, request, proof, Give::Ours)?;
+    let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
     let relay = made.terminal.map(Relay::new).transpose()?;
     log::step("wait for the program");
     let ended = super::terminal::serve(&made.launched, &signals, relay, None);
@@ -57,6 +58,8 @@ struct Made {
     hooks: Hooks,
     /// The terminal's master, if we show it.
     terminal: Option<OwnedFd>,
+    /// Where signals for the container come, if this command stays in the foreground.
+    signals: Option<OwnedFd>,
 }
 
 fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, console: Give) -> Result<Made> {
@@ -85,6 +88,8 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     let ours = matches!(console, Give::Ours);
     // The master comes from CRIU, and needs no socket to us.
     let (console, _) = console.check(has_terminal)?;
+    // Until now a signal ends this command, and nothing is left. From now on signals wait, so that none is lost.
+    let signals = ours.then(process::all_signals_as_fd).transpose()?;
 
     log::step("write the state");
     let entry = store.create(request.create.id.as_str())?;
@@ -102,7 +107,7 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
             return Err(error);
         }
     };
-    let made = Made { launched, entry, record, hooks, terminal };
+    let made = Made { launched, entry, record, hooks, terminal, signals };
     match finish(request, receiver, &made, proof) {
         Ok(()) => Ok(made),
         Err(error) => {

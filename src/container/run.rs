@@ -10,7 +10,6 @@ use crate::hooks::{self, Moment};
 use crate::log;
 use crate::state::Status;
 use crate::sys::process::{self, SingleThreaded};
-use std::os::fd::OwnedFd;
 
 /// `run`: the exit code, 0 when detached.
 ///
@@ -25,8 +24,9 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
         }
         return Ok(0);
     }
-    let signals = foreground(&request.create, request.no_subreaper)?;
+    foreground(&request.create, request.no_subreaper)?;
     let mut made = create::make(context, &request.create, proof, Until::Program, Give::Ours)?;
+    let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
     let relay = made.terminal.take().map(|ours| console::master(&ours)).transpose()?.flatten();
     let relay = relay.map(Relay::new).transpose()?;
     let notice = made.notice.take();
@@ -39,9 +39,8 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
     ended.map(|ended| ended.status() as u8)
 }
 
-/// Prepares to wait for a container that is about to be made: where the signals for it come. They wait from before it is there,
-/// so that none is lost.
-pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<OwnedFd> {
+/// Prepares to wait for a container that is about to be made.
+pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<()> {
     if request.console_socket.is_some() {
         let text = "cannot use console socket if runc will not detach or allocate tty";
         return Err(Error::new(Kind::Config, text));
@@ -49,7 +48,7 @@ pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<
     if !no_subreaper {
         process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
     }
-    Ok(process::all_signals_as_fd()?)
+    Ok(())
 }
 
 /// The poststart hooks; one that fails stops the container (runtime.md, step 9).

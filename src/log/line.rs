@@ -1,6 +1,7 @@
 //! A record as a line.
 
 use super::{Form, Level, Record};
+use crate::text;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,18 +12,21 @@ pub(super) fn formed(form: Form, record: &Record) -> String {
     match form {
         Form::Text => format!("time=\"{time}\" level={level} msg={}\n", quoted(&record.text)),
         Form::Json => {
-            let text = serde_json::Value::from(record.text.as_str());
+            let text = text::shown_json(serde_json::Value::from(record.text.as_str()).to_string());
             format!("{{\"level\":\"{level}\",\"msg\":{text},\"time\":\"{time}\"}}\n")
         }
     }
 }
 
-/// `record` as a program talks to the person who called it.
+/// `record` as a program talks to the person who called it. The text of an error may begin with the program's name already.
 pub(super) fn for_people(name: &str, record: &Record) -> String {
-    match record.level {
-        Level::Error => format!("{name}: {}\n", record.text),
-        level => format!("{name}: {}: {}\n", level.word(), record.text),
-    }
+    let text = text::shown(&record.text);
+    let line = match record.level {
+        Level::Error if text.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')) => text.into_owned(),
+        Level::Error => format!("{name}: {text}"),
+        level => format!("{name}: {}: {text}", level.word()),
+    };
+    line + "\n"
 }
 
 /// Bare where no reader can be misled, else in quotes.
@@ -41,6 +45,7 @@ fn quoted(text: &str) -> String {
             '\t' => line.push_str("\\t"),
             // Writing to a String cannot fail.
             c if c.is_control() => _ = write!(line, "\\x{:02x}", u32::from(c)),
+            c if text::misleads(c) => line.extend(c.escape_unicode()),
             c => line.push(c),
         }
     }
@@ -109,7 +114,24 @@ mod tests {
     }
 
     #[test]
+    fn no_form_of_a_line_lets_a_text_mislead_its_reader() {
+        let text = "a\nx: b\x1b]0;title\x07\u{9b}2J\u{202e}\u{2028}é";
+        for level in [Level::Error, Level::Warning, Level::Debug] {
+            let record = Record { level, text: text.into() };
+            let lines = [formed(Form::Text, &record), formed(Form::Json, &record), for_people("orlop", &record)];
+            for line in lines {
+                let clean = line.strip_suffix('\n').unwrap();
+                assert!(clean.chars().all(|c| c == 'é' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
+            }
+        }
+        let json: serde_json::Value = serde_json::from_str(&formed(Form::Json, &error(text))).unwrap();
+        assert_eq!(json["msg"], text);
+    }
+
+    #[test]
     fn a_person_is_told_who_speaks() {
+        assert_eq!(for_people("orlop", &error("orlop run failed: no")), "orlop run failed: no\n");
+        assert_eq!(for_people("orlop", &error("orlops: no")), "orlop: orlops: no\n");
         assert_eq!(for_people("orlop", &error("no")), "orlop: no\n");
         let warning = Record { level: Level::Warning, text: "hm".into() };
         assert_eq!(for_people("runc", &warning), "runc: warning: hm\n");

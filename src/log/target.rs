@@ -3,6 +3,7 @@
 use super::{Form, Level, Record, line};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::sys::{Failure, file};
+use crate::text;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
@@ -88,14 +89,18 @@ fn priority(level: Level) -> u8 {
     }
 }
 
+fn one_line(text: &str) -> String {
+    text::shown(&text.replace('\n', " ")).into_owned()
+}
+
 /// The journal's own protocol: one field in a line, and none of ours has a line break.
 fn journal_entry(name: &str, record: &Record) -> Vec<u8> {
-    let text = record.text.replace('\n', " ");
+    let text = one_line(&record.text);
     format!("PRIORITY={}\nSYSLOG_IDENTIFIER={name}\nMESSAGE={text}\n", priority(record.level)).into_bytes()
 }
 
 fn syslog_entry(name: &str, record: &Record) -> String {
-    let text = record.text.replace('\n', " ");
+    let text = one_line(&record.text);
     format!("<{}>{name}[{}]: {text}", DAEMON | priority(record.level), std::process::id())
 }
 
@@ -134,5 +139,8 @@ mod tests {
     fn an_entry_is_one_field_or_one_line() {
         assert_eq!(journal_entry("x", &record()), b"PRIORITY=3\nSYSLOG_IDENTIFIER=x\nMESSAGE=no way\n");
         assert!(syslog_entry("x", &record()).starts_with("<27>x["));
+        let record = Record { level: Level::Error, text: "a\rb\x1b\u{202e}".into() };
+        assert!(journal_entry("x", &record).ends_with(b"MESSAGE=a\\rb\\u{1b}\\u{202e}\n"));
+        assert!(syslog_entry("x", &record).ends_with(": a\\rb\\u{1b}\\u{202e}"));
     }
 }

@@ -8,6 +8,7 @@
 use super::Record;
 use crate::error::{IoContext, Result};
 use crate::sys::start;
+use crate::text;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -84,7 +85,7 @@ impl Trace {
         }
         let words: Vec<String> =
             start::arguments().into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        let words = serde_json::Value::from(format!("orlop {}", words.join(" ")));
+        let words = text::shown_json(serde_json::Value::from(format!("orlop {}", words.join(" "))).to_string());
         let id = self.command;
         text += &format!("{{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":{id},\"args\":{{\"name\":{words}}}}}{END}");
         self.write(&text);
@@ -108,7 +109,8 @@ impl Trace {
     }
 
     fn event(&self, now: Duration, phase: char, name: Option<&str>) -> String {
-        let name = name.map(|name| format!("\"name\":{},", serde_json::Value::from(name))).unwrap_or_default();
+        let json = |name| text::shown_json(serde_json::Value::from(name).to_string());
+        let name = name.map(|name| format!("\"name\":{},", json(name))).unwrap_or_default();
         // A mark that stands on its process's line only.
         let scope = if phase == 'i' { ",\"s\":\"t\"" } else { "" };
         let (command, id) = (self.command, std::process::id());
@@ -149,7 +151,7 @@ fn microseconds(time: Duration) -> String {
 
 /// Microseconds since 1970, the process, what it is, and the text.
 fn line(now: Duration, word: &str, text: &str) -> String {
-    format!("{} {} {word} {}\n", microseconds(now), std::process::id(), text.replace('\n', " "))
+    format!("{} {} {word} {}\n", microseconds(now), std::process::id(), text::shown(&text.replace('\n', " ")))
 }
 
 #[cfg(test)]

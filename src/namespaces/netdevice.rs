@@ -8,6 +8,7 @@ use super::{Kind, Namespaces, Place};
 use crate::config::Spec;
 use crate::error::{Context, Error, Result};
 use crate::sys::{file, namespace};
+use crate::text;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// The longest name of a device (IFNAMSIZ, with the NUL).
@@ -47,11 +48,14 @@ impl NetDevices {
             if !is_name(inside) || template.unwrap_or(inside).contains('%') {
                 return Err(Error::config(format!("{field}.name"), format_args!("{inside:?} is no name for a device")));
             }
-            if template.is_none() && wishes.iter().any(|wish| wish.inside == inside) {
-                let problem = format_args!("two devices would be called {inside:?}");
-                return Err(Error::config(format!("{field}.name"), problem));
-            }
             wishes.push(Wish { host: host.to_string(), inside: inside.into() });
+        }
+        let names: Vec<&str> = wishes.iter().map(|wish| wish.inside.as_str()).collect();
+        for (n, first) in text::first_of_equal(&names).into_iter().enumerate() {
+            if first != n && !names[n].ends_with("%d") {
+                let problem = format_args!("two devices would be called {:?}", names[n]);
+                return Err(Error::config(format!("linux.netDevices[{:?}].name", wishes[n].host), problem));
+            }
         }
         Ok(NetDevices(wishes))
     }

@@ -4,6 +4,7 @@ use crate::config::Capabilities as Written;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::sys;
+use crate::text;
 use crate::word::{Word, words};
 use std::borrow::Cow;
 
@@ -78,15 +79,14 @@ impl Sets {
     ///
     /// What the kernel or this program does not know, or the runtime does not have, cannot be given: a warning, and the rest
     /// is (config.md: "runtime SHOULD ... log a warning").
-    pub fn parse(field: &str, written: &Written<'_>, last: u32) -> Result<Sets> {
-        let mut unknown: Vec<String> = Vec::new();
-        let mut set = |list: &Option<Vec<Cow<'_, str>>>| {
+    pub fn parse<'w>(field: &str, written: &'w Written<'_>, last: u32) -> Result<Sets> {
+        let mut unknown: Vec<&str> = Vec::new();
+        let mut set = |list: &'w Option<Vec<Cow<'_, str>>>| {
             let mut bits = 0u64;
             for name in list.iter().flatten() {
                 match number(name).filter(|n| *n <= last) {
                     Some(n) => bits |= 1 << n,
-                    None if unknown.iter().any(|known| known == name) => {}
-                    None => unknown.push(name.to_string()),
+                    None => unknown.push(name),
                 }
             }
             bits
@@ -99,7 +99,8 @@ impl Sets {
             ambient: set(&written.ambient),
         };
         if !unknown.is_empty() {
-            log::warning(format!("{field}: ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")));
+            let unknown = text::list(&text::without_doubles(unknown));
+            log::warning(format!("{field}: ignoring unknown or unavailable capabilities: [{unknown}]"));
         }
         if sets.effective & !sets.permitted != 0 {
             let name = NAMES[(sets.effective & !sets.permitted).trailing_zeros() as usize];

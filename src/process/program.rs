@@ -5,6 +5,7 @@ use super::capability::{self, Sets};
 use crate::config::{Linux, Process};
 use crate::error::{Error, Result};
 use crate::sys::terminal::Size;
+use crate::text;
 use std::borrow::Cow;
 use std::ffi::CString;
 
@@ -72,7 +73,7 @@ impl Program {
             cwd: cwd.into(),
             uid: id(&format!("{field}.user.uid"), user.uid)?,
             gid: id(&format!("{field}.user.gid"), user.gid)?,
-            groups: without_doubles(user.additional_gids.unwrap_or_default()),
+            groups: groups(&format!("{field}.user.additionalGids"), user.additional_gids.unwrap_or_default())?,
             keep_groups: false,
             umask: user.umask,
             capabilities: Sets::parse(&format!("{field}.capabilities"), &written_sets, last)?,
@@ -114,15 +115,18 @@ impl Program {
     }
 }
 
-fn without_doubles(mut groups: Vec<u32>) -> Vec<u32> {
-    let mut seen = Vec::with_capacity(groups.len());
-    groups.retain(|group| {
-        !seen.contains(group) && {
-            seen.push(*group);
-            true
-        }
-    });
-    groups
+/// The most groups that a process may have (NGROUPS_MAX).
+const MOST_GROUPS: usize = 65_536;
+
+fn groups(field: &str, groups: Vec<u32>) -> Result<Vec<u32>> {
+    if let Some(n) = groups.iter().position(|group| *group == u32::MAX) {
+        return id(&format!("{field}[{n}]"), Some(u32::MAX)).map(|_| Vec::new());
+    }
+    let groups = text::without_doubles(groups);
+    match groups.len() {
+        0..=MOST_GROUPS => Ok(groups),
+        many => Err(Error::config(field, format_args!("{many} groups are more than the kernel's {MOST_GROUPS}"))),
+    }
 }
 
 fn size(written: &Process<'_>) -> Result<Size> {
@@ -157,7 +161,7 @@ fn c_strings(field: &str, texts: &[Cow<'_, str>]) -> Result<Vec<CString>> {
 
 /// `NAME=VALUE` each; of equal names the last one's value, as a shell would see it.
 fn environment(field: &str, texts: &[Cow<'_, str>]) -> Result<Vec<String>> {
-    let mut list: Vec<String> = Vec::with_capacity(texts.len() + 1);
+    let mut names = Vec::with_capacity(texts.len());
     for (n, text) in texts.iter().enumerate() {
         let problem = |problem: &str| Err(Error::config(format_args!("{field}[{n}]"), problem));
         if text.contains('\0') {
@@ -166,10 +170,17 @@ fn environment(field: &str, texts: &[Cow<'_, str>]) -> Result<Vec<String>> {
         let Some((name, _)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             return problem("invalid environment variable: it has no NAME=");
         };
-        let same = |entry: &&mut String| entry.split_once('=').is_some_and(|(other, _)| other == name);
-        match list.iter_mut().find(same) {
-            Some(entry) => entry.replace_range(.., text),
-            None => list.push(text.clone().into_owned()),
+        names.push(name);
+    }
+    let first = text::first_of_equal(&names);
+    let mut list: Vec<String> = Vec::with_capacity(texts.len() + 1);
+    let mut places = vec![0; texts.len()];
+    for (n, text) in texts.iter().enumerate() {
+        if first[n] == n {
+            places[n] = list.len();
+            list.push(text.clone().into_owned());
+        } else {
+            list[places[first[n]]].replace_range(.., text);
         }
     }
     Ok(list)
@@ -203,6 +214,10 @@ mod tests {
                 "process.user.uid: 4294967295 is no id: the kernel takes it for \"unchanged\"",
             ),
             (
+                r#"{"cwd":"/","args":["x"],"user":{"additionalGids":[1,4294967295]}}"#,
+                "process.user.additionalGids[1]: 4294967295 is no id: the kernel takes it for \"unchanged\"",
+            ),
+            (
                 r#"{"cwd":"/","args":["x"],"terminal":true,"consoleSize":{"height":65536}}"#,
                 "process.consoleSize.height: is above 65535",
             ),
@@ -212,10 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn more_groups_than_a_process_may_have_are_refused() {
+        let of = |groups: Vec<u32>| super::groups("g", groups);
+        assert_eq!(of((0..65_536).chain(0..65_536).collect()).unwrap().len(), 65_536);
+        let error = of((0..65_537).collect()).unwrap_err().to_string();
+        assert_eq!(error, "g: 65537 groups are more than the kernel's 65536");
+    }
+
+    #[test]
     fn the_last_of_equal_variables_counts() {
         let program = parse(r#"{"cwd":"/","args":["x"],"env":["A=1","PATH=/a:/b","A=2"]}"#).unwrap();
         assert_eq!(program.env, ["A=2", "PATH=/a:/b"]);
         assert_eq!(program.candidates(), [b"/a/x".to_vec(), b"/b/x".to_vec()]);
+        let program = parse(r#"{"cwd":"/","args":["x"],"env":["A=1","B=","C=1","B=x","A=2","AA=1","A=3"]}"#).unwrap();
+        assert_eq!(program.env, ["A=3", "B=x", "C=1", "AA=1"]);
     }
 
     #[test]

@@ -37,11 +37,15 @@ pub fn set_gid(gid: u32) -> Result<()> {
     Ok(())
 }
 
+/// How many groups an error tells of.
+const SHOWN: usize = 16;
+
 /// Sets the supplementary groups (`setgroups(2)`).
 pub fn set_groups(groups: &[u32]) -> Result<()> {
     // SAFETY: the pointer and the length are those of a live slice.
     check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }, || {
-        format!("setgroups({groups:?})")
+        let more = if groups.len() > SHOWN { ", ..." } else { "" };
+        format!("setgroups({}, {:?}{more})", groups.len(), &groups[..groups.len().min(SHOWN)])
     })?;
     Ok(())
 }

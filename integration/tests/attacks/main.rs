@@ -8,6 +8,7 @@
 
 mod descriptors;
 mod identity;
+mod inputs;
 mod paths;
 mod races;
 mod sealed;

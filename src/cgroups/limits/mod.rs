@@ -33,6 +33,10 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The highest processor or memory node that a list may name. No kernel counts so far, and a list as bits is as long as its
+    /// highest number says.
+    pub const HIGHEST_IN_LIST: u32 = 65_535;
+
     /// Whether a process may be killed for want of memory while the container is made: that takes less than a MiB.
     pub fn memory_is_scarce(&self) -> bool {
         const ENOUGH: i64 = 8 << 20;

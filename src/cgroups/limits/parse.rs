@@ -4,6 +4,7 @@ use super::{Cpu, Io, Limits, Memory, Rdma};
 use crate::cgroups::devices;
 use crate::config::{self, Resources};
 use crate::error::{Error, Result};
+use crate::text;
 
 impl Limits {
     /// Checks resources that stand at the JSON path `at` (`linux.resources`, or empty in a document of their own).
@@ -108,7 +109,7 @@ fn cpu(c: &config::Cpu<'_>, at: &str) -> Result<Cpu> {
 /// A list of processors or nodes: numbers and ranges, as cpuset(7) takes them.
 fn list(value: Option<&str>, at: &str) -> Result<Option<String>> {
     let Some(value) = value.map(str::trim).filter(|v| !v.is_empty()) else { return Ok(None) };
-    let number = |text: &str| text.trim().parse::<u32>().is_ok();
+    let number = |text: &str| text.trim().parse().is_ok_and(|n: u32| n <= Limits::HIGHEST_IN_LIST);
     let range = |part: &str| match part.split_once('-') {
         Some((from, to)) => number(from) && to.split([':', '/']).all(number),
         None => number(part),
@@ -116,7 +117,7 @@ fn list(value: Option<&str>, at: &str) -> Result<Option<String>> {
     if value.split(',').all(|part| part.trim().is_empty() || range(part)) {
         return Ok(Some(value.to_owned()));
     }
-    Err(Error::config(at, format!("{value:?} is no list such as 0-3,7")))
+    Err(Error::config(at, format!("{:?} is no list such as 0-3,7", text::excerpt(value, 200))))
 }
 
 fn hugepages(r: &Resources<'_>, at: &str) -> Result<Vec<(String, u64)>> {

@@ -1,7 +1,9 @@
 //! Annotations `org.systemd.property.NAME`, whose values are D-Bus values in GVariant's text format.
 
+use super::value::LONGEST_SIGNATURE;
 use super::{Property, Value};
 use crate::error::{Error, Result};
+use crate::text;
 use std::borrow::Cow;
 
 const PREFIX: &str = "org.systemd.property.";
@@ -18,9 +20,9 @@ pub fn parse(annotations: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<Vec<Propert
         if name.len() < 3 || !name.bytes().all(|b| b.is_ascii_alphabetic()) {
             return Err(problem("the name of a property has at least three latin letters, and nothing else".into()));
         }
-        let mut parser = Parser { text: text.trim() };
-        let value = parser.value(None).and_then(|value| parser.end().map(|()| value));
-        let value = value.map_err(|e| problem(format!("{text:?}: {e}")))?;
+        let mut parser = Parser { text: text.trim(), depth: 0 };
+        let value = parser.value(None).and_then(|value| parser.end().map(|()| value)).and_then(short);
+        let value = value.map_err(|e| problem(format!("{:?}: {e}", text::excerpt(text, 200))))?;
         list.push(match name.strip_suffix("Sec").filter(|n| !n.ends_with('U')) {
             Some(stem) => (format!("{stem}USec"), microseconds(&value).map_err(|e| problem(e.into()))?),
             None => (name.to_owned(), value),
@@ -46,11 +48,24 @@ fn microseconds(value: &Value) -> std::result::Result<Value, &'static str> {
     number.map(Value::U64).ok_or("that many seconds cannot be counted")
 }
 
+/// The most values that may be within one another: D-Bus allows 32 arrays and 32 structs.
+const DEEPEST: usize = 32;
+
 struct Parser<'a> {
     text: &'a str,
+    /// How many values are open: the config must not choose how deep the stack is.
+    depth: usize,
 }
 
 type Parsed<T> = std::result::Result<T, &'static str>;
+
+/// The value, if D-Bus can tell of its type, and the types of the variants in it.
+fn short(value: Value) -> Parsed<Value> {
+    match value.is_sendable() {
+        true => Ok(value),
+        false => Err("its type has a signature of more than 255 characters, or one that is none of D-Bus"),
+    }
+}
 
 /// The type that a word stands for, as in `uint64 5`.
 fn signature(word: &str) -> Option<&'static str> {
@@ -99,6 +114,16 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self, kind: Option<&str>) -> Parsed<Value> {
+        if self.depth == DEEPEST {
+            return Err("more than 32 values within one another");
+        }
+        self.depth += 1;
+        let value = self.value_within(kind);
+        self.depth -= 1;
+        value
+    }
+
+    fn value_within(&mut self, kind: Option<&str>) -> Parsed<Value> {
         self.skip();
         match self.text.chars().next() {
             None => Err("there is no value"),
@@ -115,6 +140,9 @@ impl<'a> Parser<'a> {
             }
             Some('@') => {
                 let signature = &self.word()[1..];
+                if signature.len() > LONGEST_SIGNATURE {
+                    return Err("a type's signature has at most 255 characters");
+                }
                 self.value(Some(signature))
             }
             Some(_) => {
@@ -271,6 +299,41 @@ mod tests {
         ] {
             let error = one(name, text).unwrap_err();
             assert!(error.starts_with("annotations[\"org.systemd.property."), "{error}");
+        }
+    }
+
+    #[test]
+    fn neither_the_stack_nor_a_signature_is_as_large_as_the_config_says() {
+        for open in ["<", "[", "(", "([<", "@u ", "uint32 ", "@au [", "(1,"] {
+            let error = one("Name", &open.repeat(100_000)).unwrap_err();
+            assert!(error.ends_with("more than 32 values within one another"), "{error}");
+            assert!(error.len() < 1000, "{}", error.len());
+        }
+        let within = |depth: usize| format!("{}1{}", "<".repeat(depth), ">".repeat(depth));
+        assert!(one("Name", &within(31)).is_ok());
+        assert!(one("Name", &within(32)).is_err());
+        // What is closed does not count.
+        assert!(one("Name", &format!("[{}]", ["<<1>>"; 1000].join(","))).is_ok());
+    }
+
+    #[test]
+    fn a_type_that_no_signature_holds_is_refused() {
+        let tuple = |fields: usize| format!("({})", vec!["1"; fields].join(","));
+        assert!(one("Name", &tuple(253)).is_ok());
+        for text in [
+            tuple(254),
+            format!("<{}>", tuple(254)),
+            format!("[<{}>]", tuple(254)),
+            format!("({},{})", tuple(130), tuple(130)),
+            format!("@a{}s []", "a".repeat(254)),
+            format!("@{}s 1", "a".repeat(100_000)),
+            "@a []".into(),
+            "@a(su []".into(),
+            format!("@{}s []", "a".repeat(33)),
+            "()".into(),
+        ] {
+            let error = one("Name", &text).unwrap_err();
+            assert!(error.contains("signature") && error.len() < 1000, "{text} {error}");
         }
     }
 

@@ -6,6 +6,7 @@ use crate::error::{Context, Error, IoContext, Result};
 use crate::sys::credentials::effective_uid;
 use crate::sys::socket;
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
@@ -13,6 +14,11 @@ use std::time::{Duration, Instant};
 
 /// How long everything that one command asks of systemd may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The signal that ends a wait.
+pub(super) const JOB_REMOVED: &str = "JobRemoved";
+/// The most signals that are kept while a reply is waited for.
+const MOST_SIGNALS: usize = 4096;
 
 thread_local! {
     /// Whether somebody has not answered in time.
@@ -28,7 +34,7 @@ pub(super) struct Bus {
     /// Whether a bus daemon stands between us and systemd.
     daemon: bool,
     /// Signals that came while a reply was waited for.
-    signals: Vec<Message>,
+    signals: VecDeque<Message>,
 }
 
 impl Bus {
@@ -60,7 +66,7 @@ impl Bus {
     fn open(address: &str, daemon: bool) -> Result<Bus> {
         let deadline = Instant::now() + PATIENCE;
         let stream = connect(address, deadline)?;
-        let mut bus = Bus { stream, serial: 0, deadline, daemon, signals: Vec::new() };
+        let mut bus = Bus { stream, serial: 0, deadline, daemon, signals: VecDeque::new() };
         bus.authenticate()?;
         if daemon {
             bus.send(&bus_call("Hello", Vec::new()), true)?;
@@ -97,7 +103,7 @@ impl Bus {
     /// Sends a call; gives back its serial number.
     fn send(&mut self, call: &Call<'_>, wants_reply: bool) -> Result<u32> {
         self.serial += 1;
-        let message = call.encode(self.serial, wants_reply);
+        let message = call.encode(self.serial, wants_reply)?;
         self.write(&message)?;
         Ok(self.serial)
     }
@@ -117,7 +123,9 @@ impl Bus {
                     let text = message.body().string().unwrap_or_default();
                     return Err(Error::system(format!("{}: {text}", message.name)).at(context()));
                 }
-                Kind::Signal => self.signals.push(message),
+                Kind::Signal if message.name == JOB_REMOVED && self.signals.len() < MOST_SIGNALS => {
+                    self.signals.push_back(message);
+                }
                 _ => {}
             }
         }
@@ -141,8 +149,8 @@ impl Bus {
     /// # Errors
     /// None comes in time.
     pub(super) fn signal(&mut self) -> Result<Message> {
-        if !self.signals.is_empty() {
-            return Ok(self.signals.remove(0));
+        if let Some(signal) = self.signals.pop_front() {
+            return Ok(signal);
         }
         loop {
             let message = self.receive()?;

@@ -20,7 +20,10 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     /// The bytes of the message with its serial number.
-    pub(super) fn encode(&self, serial: u32, wants_reply: bool) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// It is longer than a message may be.
+    pub(super) fn encode(&self, serial: u32, wants_reply: bool) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         self.body.iter().for_each(|value| value.write(&mut body));
         let signature: String = self.body.iter().map(Value::signature).collect();
@@ -49,7 +52,13 @@ impl Call<'_> {
         message[12..16].copy_from_slice(&fields.to_le_bytes());
         align(&mut message, 8);
         message.extend(body);
-        message
+        // Lengths of strings and arrays have four bytes, as this one has.
+        match message.len() {
+            0..=MOST => Ok(message),
+            many => {
+                Err(Error::system(format!("D-Bus: a message of {many} bytes is more than the {MOST} that are sent")))
+            }
+        }
     }
 }
 
@@ -80,7 +89,7 @@ pub(super) struct Message {
 
 /// The bytes before the header's fields.
 pub(super) const HEAD: usize = 16;
-/// The most that a message may have, in bytes.
+/// The most bytes of a message, either way. D-Bus itself would take eight times as many.
 const MOST: usize = 16 << 20;
 
 /// How many bytes follow the first [`HEAD`].
@@ -208,7 +217,7 @@ mod tests {
             member: "Do",
             body: vec![Value::U32(7), Value::str("hello"), Value::Variant(Box::new(Value::str("in")))],
         };
-        let mut bytes = call.encode(3, true);
+        let mut bytes = call.encode(3, true).unwrap();
         // Seen as a signal, its member is its name.
         bytes[1] = 4;
         let head: [u8; HEAD] = bytes[..HEAD].try_into().unwrap();
@@ -225,7 +234,7 @@ mod tests {
     #[test]
     fn a_cut_or_foreign_message_is_an_error_and_no_panic() {
         let call = Call { destination: "a", path: "/", interface: "i", member: "M", body: vec![Value::str("abc")] };
-        let bytes = call.encode(1, false);
+        let bytes = call.encode(1, false).unwrap();
         let head: [u8; HEAD] = bytes[..HEAD].try_into().unwrap();
         for cut in HEAD..bytes.len() {
             if let Ok(message) = decode(&head, &bytes[HEAD..cut]) {
@@ -233,5 +242,12 @@ mod tests {
             }
         }
         assert!(rest_of(&[b'B'; HEAD]).is_err());
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_not_sent() {
+        let body = vec![Value::str("x".repeat(MOST))];
+        let call = Call { destination: "a", path: "/", interface: "i", member: "M", body };
+        assert!(call.encode(1, false).unwrap_err().to_string().contains("more than the 16777216"));
     }
 }

@@ -170,7 +170,7 @@ impl Unit {
         let job = reply.body().string()?;
         loop {
             let signal = bus.signal().with(|| format!("job {job}"))?;
-            if signal.name != "JobRemoved" {
+            if signal.name != bus::JOB_REMOVED {
                 continue;
             }
             let mut body = signal.body();

@@ -78,8 +78,8 @@ fn cpu(cpu: &Cpu, unified: bool, version: u32, list: &mut Vec<Property>) {
     quota(cpu.quota, cpu.period, version, list);
     if version >= 244 {
         for (name, value) in [("AllowedCPUs", &cpu.cpus), ("AllowedMemoryNodes", &cpu.mems)] {
-            if let Some(value) = value {
-                add(list, name, bits(value));
+            if let Some(bits) = value.as_deref().and_then(bits) {
+                add(list, name, bits);
             }
         }
     }
@@ -104,20 +104,25 @@ fn quota(quota: Option<i64>, period: Option<u64>, version: u32, list: &mut Vec<P
     add(list, "CPUQuotaPerSecUSec", Value::U64(per_second));
 }
 
-/// A list `0-3,7` as bits, the first byte for 0 to 7.
-fn bits(list: &str) -> Value {
+/// A list `0-3,7` as bits, the first byte for 0 to 7. None for a list that has no such form, as `0-7:1/2`: that is for the file
+/// alone.
+fn bits(list: &str) -> Option<Value> {
     let mut bytes = Vec::new();
-    for part in list.split(',') {
+    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let (Ok(from), Ok(to)) = (from.trim().parse::<usize>(), to.trim().parse::<usize>()) else { continue };
-        for bit in from..=to.min(from.saturating_add(65_535)) {
-            if bytes.len() <= bit / 8 {
-                bytes.resize(bit / 8 + 1, 0u8);
-            }
-            bytes[bit / 8] |= 1 << (bit % 8);
+        let number = |text: &str| text.trim().parse().ok().filter(|n| *n <= Limits::HIGHEST_IN_LIST);
+        let (from, to): (u32, u32) = (number(from)?, number(to)?);
+        let last = to as usize / 8;
+        if bytes.len() <= last {
+            bytes.resize(last + 1, 0u8);
+        }
+        for (n, byte) in bytes.iter_mut().enumerate().take(last + 1).skip(from as usize / 8) {
+            let begins = if n == from as usize / 8 { 0xff << (from % 8) } else { 0xff };
+            let ends = if n == last { 0xff >> (7 - to % 8) } else { 0xff };
+            *byte |= begins & ends;
         }
     }
-    Value::Array("y".into(), bytes.into_iter().map(Value::Byte).collect())
+    Some(Value::Array("y".into(), bytes.into_iter().map(Value::Byte).collect()))
 }
 
 /// Files of `unified` that systemd knows by another name; the rest is written by ourselves.
@@ -134,7 +139,7 @@ fn unified_file(file: &str, value: &str, version: u32, list: &mut Vec<Property>)
         "cpu.weight" => "CPUWeight",
         "cpuset.cpus" | "cpuset.mems" if version >= 244 => {
             let name = if file == "cpuset.cpus" { "AllowedCPUs" } else { "AllowedMemoryNodes" };
-            return add(list, name, bits(value));
+            return bits(value).into_iter().for_each(|bits| add(list, name, bits));
         }
         "cpu.max" => {
             let mut words = value.split_whitespace();
@@ -236,7 +241,14 @@ mod tests {
     fn properties_that_an_older_systemd_lacks_are_left_out() {
         let names = |version| of(r#"{"cpu":{"cpus":"0,9","period":5000}}"#, true, version).len();
         assert_eq!((names(255), names(240)), (3, 1));
-        assert_eq!(bits("0,9"), Value::Array("y".into(), vec![Value::Byte(1), Value::Byte(2)]));
+        let bytes = |bytes: &[u8]| Value::Array("y".into(), bytes.iter().map(|byte| Value::Byte(*byte)).collect());
+        assert_eq!(bits("0,9"), Some(bytes(&[1, 2])));
+        assert_eq!(bits("1-2, 6-17,20-20"), Some(bytes(&[0xc6, 0xff, 0x13])));
+        assert_eq!(bits("5-3"), Some(bytes(&[0])));
+        for unlike in ["0-7:1/2", "4294967295", "0-65536", "x"] {
+            assert_eq!(bits(unlike), None, "{unlike}");
+        }
+        assert!(matches!(bits(&"0-65535,".repeat(10_000)), Some(Value::Array(_, bytes)) if bytes.len() == 8192));
     }
 
     #[test]

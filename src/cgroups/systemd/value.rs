@@ -55,6 +55,23 @@ impl Value {
         basic.to_owned()
     }
 
+    /// Whether D-Bus has a place for it: its signature and those of variants within are as long and deep as they may be.
+    pub(super) fn is_sendable(&self) -> bool {
+        let within = match self {
+            Value::Array(_, items) | Value::Struct(items) => items.iter().all(Value::is_nested_sendable),
+            other => other.is_nested_sendable(),
+        };
+        within && is_signature(&self.signature())
+    }
+
+    fn is_nested_sendable(&self) -> bool {
+        match self {
+            Value::Array(_, items) | Value::Struct(items) => items.iter().all(Value::is_nested_sendable),
+            Value::Variant(value) => value.is_sendable(),
+            _ => true,
+        }
+    }
+
     /// Appends it to a message whose beginning is aligned to 8.
     pub(super) fn write(&self, to: &mut Vec<u8>) {
         match self {
@@ -93,8 +110,34 @@ impl Value {
     }
 }
 
-/// Appends a signature: a byte of length, the text, a NUL.
+/// The most bytes of a signature, whose length is one byte.
+pub(super) const LONGEST_SIGNATURE: usize = 255;
+
+/// Whether a text is the signature of one value (the D-Bus specification, "Type System").
+fn is_signature(text: &str) -> bool {
+    text.len() <= LONGEST_SIGNATURE && one_type(text.as_bytes(), 0).is_some_and(<[u8]>::is_empty)
+}
+
+/// What follows the first type of a signature; none where it begins with no type, or one that is too deep.
+fn one_type(text: &[u8], depth: usize) -> Option<&[u8]> {
+    const DEEPEST: usize = 32;
+    match text.split_first()? {
+        _ if depth > DEEPEST => None,
+        (b'a', rest) => one_type(rest, depth + 1),
+        (b'(', rest) => {
+            let mut rest = one_type(rest, depth + 1)?;
+            while rest.first() != Some(&b')') {
+                rest = one_type(rest, depth + 1)?;
+            }
+            rest.get(1..)
+        }
+        (letter, rest) => b"ybnqiuxtdsogvh".contains(letter).then_some(rest),
+    }
+}
+
+/// Appends a signature: a byte of length, the text, a NUL. Those that come from a config were looked at.
 pub(super) fn write_signature(to: &mut Vec<u8>, signature: &str) {
+    debug_assert!(signature.len() <= LONGEST_SIGNATURE, "a signature that D-Bus cannot tell");
     to.push(signature.len() as u8);
     to.extend(signature.as_bytes());
     to.push(0);
