@@ -7,6 +7,7 @@ use crate::sys::process::{self, Clone, Cloned, Ended, SingleThreaded};
 use crate::sys::{self, Failure};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 /// A checked hook.
@@ -16,8 +17,8 @@ pub struct Hook {
     pub path: CString,
     /// The arguments, the name first; never empty.
     pub args: Vec<CString>,
-    /// All of its environment.
-    pub env: Vec<CString>,
+    /// All of its environment; none given is that of whoever runs it: the runtime, or for startContainer the container.
+    pub env: Option<Vec<CString>>,
     /// How long it may run.
     pub timeout: Option<Duration>,
 }
@@ -112,7 +113,38 @@ fn check(written: &Written<'_>) -> std::result::Result<Hook, (String, String)> {
         Some(seconds @ 1..) => Some(Duration::from_secs(seconds as u64)),
         Some(seconds) => return Err(("timeout".into(), format!("{seconds} must be greater than zero"))),
     };
-    Ok(Hook { path, args, env: list("env", &written.env)?, timeout })
+    let env = written.env.is_some().then(|| list("env", &written.env)).transpose()?;
+    Ok(Hook { path, args, env, timeout })
+}
+
+impl Hook {
+    /// The error of one that ended without success, with the end of what it wrote.
+    pub fn failed(&self, ended: Ended, output: &[u8]) -> Error {
+        let how = match ended {
+            Ended::Exited(status) => format!("exit status {status}"),
+            Ended::Signaled(signal) => format!("killed by signal {signal}"),
+        };
+        Error::system(how + &said(output))
+    }
+
+    /// The error of one that was killed, as its time was over.
+    pub fn late(&self, output: &[u8]) -> Error {
+        let seconds = self.timeout.unwrap_or_default().as_secs();
+        Error::system(format!("did not end within its timeout of {seconds} s and was killed{}", said(output)))
+    }
+}
+
+/// How an error names a hook.
+pub fn name(moment: Moment, n: usize, hook: &Hook) -> String {
+    format!("error running {} hook #{n} ({:?})", moment.word(), hook.path)
+}
+
+/// The most of a hook's output that an error quotes, in bytes: the end of it.
+const MOST_OUTPUT: usize = 1024;
+
+fn said(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&output[output.len().saturating_sub(MOST_OUTPUT)..]).trim().to_owned();
+    if text.is_empty() { text } else { format!(", output: {text}") }
 }
 
 /// Runs the hooks of `moment` in the namespaces of this process, each with `state` (JSON) on standard input, until one fails.
@@ -136,8 +168,7 @@ pub fn run_for(
     state: &[u8],
 ) -> Result<()> {
     for (n, hook) in hooks.iter().enumerate() {
-        run_one(container, proof, hook, state)
-            .with(|| format!("error running {} hook #{n} ({:?})", moment.word(), hook.path))?;
+        run_one(container, proof, hook, state).with(|| name(moment, n, hook))?;
     }
     Ok(())
 }
@@ -155,13 +186,9 @@ fn run_one(container: Option<BorrowedFd<'_>>, proof: &SingleThreaded, hook: &Hoo
     };
     match wait(pid, &pidfd, hook.timeout, container)? {
         Outcome::Ended(Ended::Exited(0)) => Ok(()),
-        Outcome::Ended(ended) => Err(Error::system(format!("{}{}", describe(ended), said(&output)))),
+        Outcome::Ended(ended) => Err(hook.failed(ended, &tail(&output))),
         Outcome::Orphaned => Err(Error::system("was killed, as the container's process had ended")),
-        Outcome::Late => Err(Error::system(format!(
-            "did not end within its timeout of {} s and was killed{}",
-            hook.timeout.unwrap_or_default().as_secs(),
-            said(&output)
-        ))),
+        Outcome::Late => Err(hook.late(&tail(&output))),
     }
 }
 
@@ -174,7 +201,7 @@ fn execute(hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
         Ok(()) => {
             process::reset_signals();
             let list = |strings: &[CString]| strings.iter().map(|s| s.as_c_str().to_owned()).collect::<Vec<_>>();
-            let (args, env) = (list(&hook.args), list(&hook.env));
+            let (args, env) = (list(&hook.args), hook.env.as_deref().map_or_else(own_environment, list));
             let args: Vec<&CStr> = args.iter().map(|s| s.as_c_str()).collect();
             let env: Vec<&CStr> = env.iter().map(|s| s.as_c_str()).collect();
             process::execute(&hook.path, &args, &env)
@@ -182,6 +209,12 @@ fn execute(hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
     };
     let _ = sys::file::write_all(output.as_fd(), failure.to_string().as_bytes());
     process::exit_now(NOT_EXECUTED)
+}
+
+/// The runtime's environment. Never the container's: its LD_PRELOAD would be loaded with the runtime's rights (CVE-2025-23266).
+fn own_environment() -> Vec<CString> {
+    let entries = std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
+    entries.filter_map(|entry| CString::new(entry).ok()).collect()
 }
 
 fn redirect(stdin: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), Failure> {
@@ -208,7 +241,8 @@ fn wait(
     timeout: Option<Duration>,
     container: Option<BorrowedFd<'_>>,
 ) -> Result<Outcome> {
-    let deadline = timeout.map(|time| std::time::Instant::now() + time);
+    // One that no clock reaches is none.
+    let deadline = timeout.and_then(|time| std::time::Instant::now().checked_add(time));
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
         // A millisecond more, so that a rounded-down wait does not become a busy one.
@@ -226,20 +260,12 @@ fn wait(
     }
 }
 
-fn describe(ended: Ended) -> String {
-    match ended {
-        Ended::Exited(status) => format!("exit status {status}"),
-        Ended::Signaled(signal) => format!("killed by signal {signal}"),
-    }
-}
-
-/// What the hook wrote, for the error: the last kilobyte of it.
-fn said(output: &OwnedFd) -> String {
-    const MOST: usize = 1024;
-    let path = format!("/proc/self/fd/{}", output.as_raw_fd());
-    let bytes = sys::file::open(path, libc::O_RDONLY).and_then(|fd| sys::file::read_to_end(fd, 16 << 20));
-    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MOST)..]).trim().to_owned());
-    text.ok().filter(|text| !text.is_empty()).map(|text| format!(", output: {text}")).unwrap_or_default()
+/// The end of what the hook wrote.
+fn tail(output: &OwnedFd) -> Vec<u8> {
+    let length = sys::fs::stat(output).map_or(0, |stat| stat.size.max(0) as u64);
+    let mut bytes = [0; MOST_OUTPUT];
+    let read = sys::file::read_at(output, &mut bytes, length.saturating_sub(MOST_OUTPUT as u64));
+    bytes[..read.unwrap_or(0)].to_vec()
 }
 
 #[cfg(test)]
@@ -274,5 +300,22 @@ mod tests {
         let hook = &hooks.at(Moment::Poststart)[0];
         assert_eq!(hook.args, [c"/bin/x".to_owned()]);
         assert_eq!(hook.timeout, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn no_environment_is_another_thing_than_an_empty_one() {
+        let hooks = parse(r#"{"hooks":{"poststart":[{"path":"/x"},{"path":"/x","env":[]}]}}"#).unwrap();
+        let given: Vec<_> = hooks.at(Moment::Poststart).iter().map(|hook| hook.env.clone()).collect();
+        assert_eq!(given, [None, Some(Vec::new())]);
+    }
+
+    #[test]
+    fn an_error_quotes_the_end_of_a_hooks_output() {
+        let hooks = parse(r#"{"hooks":{"poststart":[{"path":"/x","timeout":3}]}}"#).unwrap();
+        let hook = &hooks.at(Moment::Poststart)[0];
+        assert_eq!(hook.failed(Ended::Exited(3), b" no\n").to_string(), "exit status 3, output: no");
+        assert_eq!(hook.failed(Ended::Signaled(9), b"").to_string(), "killed by signal 9");
+        let text = hook.late(&[[b'a'; 10].as_slice(), &[b'b'; MOST_OUTPUT]].concat()).to_string();
+        assert_eq!(text, format!("did not end within its timeout of 3 s and was killed, output: {}", "b".repeat(1024)));
     }
 }

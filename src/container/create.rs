@@ -83,6 +83,9 @@ pub(super) fn make(
     parts.plan.reports_ready = until == Until::Gate;
     parts.plan.waits_at_gate = until == Until::Gate;
     parts.notifies = notifies;
+    if until == Until::Gate {
+        super::listener::check(parts.plan.filter.as_ref())?;
+    }
     parts.in_foreground = foreground;
     // Until now a signal ends this command, and nothing is left. From now on signals wait, so that none is lost.
     let signals = foreground.then(process::all_signals_as_fd).transpose()?;
@@ -437,7 +440,7 @@ impl Watch for Watcher<'_> {
     }
 
     fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
-        super::listener::give(self.plan.filter.as_ref(), self.record, pid, listener)
+        super::listener::give(self.plan.filter.as_ref(), self.record, Status::Creating, pid, listener)
     }
 }
 

@@ -89,6 +89,34 @@ pub(super) fn ended(entry: &Entry, record: &Record, hooks: &Hooks, proof: &Singl
     Ok(())
 }
 
+/// Destroys a container with whose start a hook has failed, and runs its poststop hooks (runtime.md, steps 7 and 9): the
+/// hook's error, and what is left of the container if it cannot be removed.
+pub(super) fn after_failed_hook(
+    entry: &Entry,
+    record: &Record,
+    hooks: &Hooks,
+    proof: &SingleThreaded,
+    error: Error,
+) -> Error {
+    match destroy_unless_deleted(entry, record, hooks, proof) {
+        Ok(()) => error,
+        Err(left) => error.hint(format!("the container could not be removed: {left}")),
+    }
+}
+
+fn destroy_unless_deleted(entry: &Entry, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
+    end(record)?;
+    entry.lock()?;
+    // It was not locked while the hook ran: `delete --force` may have removed it, and another one may have its id by now.
+    if entry.record()?.is_none() {
+        return entry.unlock();
+    }
+    destroy(entry, record)?;
+    entry.unlock()?;
+    run_poststop(record, hooks, proof);
+    Ok(())
+}
+
 /// Removes cgroups and state.
 fn destroy(entry: &Entry, record: &Record) -> Result<()> {
     record.cgroup().remove()?;

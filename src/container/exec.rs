@@ -275,6 +275,6 @@ impl Watch for Watcher<'_> {
         }
     }
     fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
-        super::listener::give(self.plan.filter.as_ref(), self.record, pid, listener)
+        super::listener::give(self.plan.filter.as_ref(), self.record, self.record.status()?, pid, listener)
     }
 }

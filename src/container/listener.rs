@@ -5,6 +5,7 @@ use crate::error::{Context, Error, Result};
 use crate::process::seccomp::Filter;
 use crate::state::{Record, Status};
 use crate::sys::process::Pid;
+use crate::sys::{self, file};
 use serde::Serialize;
 use std::os::fd::OwnedFd;
 
@@ -19,8 +20,15 @@ struct ProcessState<'a> {
     state: Document<'a>,
 }
 
-/// Sends the container process state and the listener to `listenerPath`.
-pub(super) fn give(filter: Option<&Filter>, record: &Record, pid: Pid, listener: OwnedFd) -> Result<()> {
+/// Sends the container process state and the listener of the process `pid` to `listenerPath`. `status` is the container's: with
+/// its init, and the hooks before it, `creating`, whenever those load the filter, as agents know it from runc.
+pub(super) fn give(
+    filter: Option<&Filter>,
+    record: &Record,
+    status: Status,
+    pid: Pid,
+    listener: OwnedFd,
+) -> Result<()> {
     let Some(notify) = filter.and_then(|filter| filter.notify.as_ref()) else {
         return Err(Error::internal("a listener without a listenerPath"));
     };
@@ -29,8 +37,21 @@ pub(super) fn give(filter: Option<&Filter>, record: &Record, pid: Pid, listener:
         fds: ["seccompFd"],
         pid,
         metadata: &notify.metadata,
-        state: query::document(record, Status::Creating, pid),
+        state: query::document(record, status, record.init.map_or(pid, |init| init.pid)),
     };
     let bytes = serde_json::to_vec(&message).map_err(|e| Error::internal(e.to_string()))?;
     super::console::send_fd(std::path::Path::new(&notify.path), &listener, &bytes).at("linux.seccomp.listenerPath")
+}
+
+/// Finds out before the container is made that nobody listens: its filter is only loaded by `start`.
+///
+/// # Errors
+/// There is no socket at `listenerPath`.
+pub(super) fn check(filter: Option<&Filter>) -> Result<()> {
+    let Some(notify) = filter.and_then(|filter| filter.notify.as_ref()) else { return Ok(()) };
+    let stat = file::open(&notify.path, libc::O_PATH).and_then(sys::fs::stat).at("linux.seccomp.listenerPath")?;
+    if stat.kind() != libc::S_IFSOCK {
+        return Err(Error::config("linux.seccomp.listenerPath", format_args!("{:?} is no socket", notify.path)));
+    }
+    Ok(())
 }

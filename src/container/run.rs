@@ -31,8 +31,8 @@ pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> R
     let relay = relay.map(Relay::new).transpose()?;
     let notice = made.notice.take();
     log::step("wait for the program");
-    let ended =
-        after_start(&made, proof).and_then(|()| super::terminal::serve(&made.launched, &signals, relay, notice));
+    after_start(&made, proof)?;
+    let ended = super::terminal::serve(&made.launched, &signals, relay, notice);
     if !request.keep {
         delete::ended(&made.entry, &made.record, &made.hooks, proof)?;
     }
@@ -51,15 +51,16 @@ pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<
     Ok(())
 }
 
-/// The poststart hooks; one that fails stops the container (runtime.md, step 9).
+/// The poststart hooks; where one fails nothing is left of the container.
 fn after_start(made: &Made, proof: &SingleThreaded) -> Result<()> {
     let hooks = made.hooks.at(Moment::Poststart);
     if hooks.is_empty() {
         return Ok(());
     }
     let state = create::hook_state(&made.record, Status::Running, made.launched.pid);
-    hooks::run(proof, Moment::Poststart, hooks, &state).inspect_err(|_| {
+    hooks::run(proof, Moment::Poststart, hooks, &state).map_err(|error| {
         let _ = process::pidfd_send_signal(&made.launched.pidfd, libc::SIGKILL);
         let _ = process::wait(made.launched.pid);
+        delete::after_failed_hook(&made.entry, &made.record, &made.hooks, proof, error)
     })
 }

@@ -55,14 +55,12 @@ pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Res
     socket::send(&connection, b"S", &[report.file().as_raw_fd()])?;
     entry.unlock()?;
     let gate = Gate { connection, report: &report, pidfd: &pidfd, record: &record, pid: init.pid };
-    gate.wait(&program, filter.as_ref())?;
-    let hooks = hooks.at(Moment::Poststart);
-    if !hooks.is_empty() {
+    let failed = |error| super::delete::after_failed_hook(&entry, &record, &hooks, proof, error);
+    gate.wait(&program, &hooks, filter.as_ref()).map_err(|e| if report.hook_failed() { failed(e) } else { e })?;
+    let poststart = hooks.at(Moment::Poststart);
+    if !poststart.is_empty() {
         let state = super::create::hook_state(&record, Status::Running, init.pid);
-        hooks::run(proof, Moment::Poststart, hooks, &state).inspect_err(|_| {
-            // runtime.md, step 9: the container is stopped.
-            let _ = process::pidfd_send_signal(&pidfd, libc::SIGKILL);
-        })?;
+        hooks::run(proof, Moment::Poststart, poststart, &state).map_err(failed)?;
     }
     if let Some(notice) = notice {
         notice.pass_on(init.pid, &pidfd);
@@ -94,26 +92,24 @@ struct Gate<'a> {
 
 impl Gate<'_> {
     /// Waits until the program runs, or it is known why not.
-    fn wait(&self, program: &Program, filter: Option<&Filter>) -> Result<()> {
-        let mut fetched = filter.is_none_or(|filter| filter.notify.is_none());
+    fn wait(&self, program: &Program, hooks: &Hooks, filter: Option<&Filter>) -> Result<()> {
+        let mut listeners = launch::listeners(filter, hooks);
         loop {
-            let time = if fetched { -1 } else { 1 };
+            let time = if listeners == 0 { -1 } else { 1 };
             let [ready] = process::poll([(Some(self.connection.as_fd()), libc::POLLIN)], time)?;
-            if !fetched {
-                let mut watch = Listener { record: self.record, filter };
-                let done = launch::fetch_listener(self.report, self.pidfd, self.pid, &mut watch);
-                fetched = done.inspect_err(|_| {
-                    // It would wait for ever to have its listener fetched.
-                    let _ = process::pidfd_send_signal(self.pidfd, libc::SIGKILL);
-                })?;
-            }
             if ready != 0 {
                 break;
             }
+            let mut watch = Listener { record: self.record, filter };
+            let done = launch::fetch_listener(self.report, self.pidfd, self.pid, &mut watch);
+            listeners -= usize::from(done.inspect_err(|_| {
+                // It would wait for ever to have its listener fetched.
+                let _ = process::pidfd_send_signal(self.pidfd, libc::SIGKILL);
+            })?);
         }
         let mut byte = [0u8; 8];
         let _ = file::read(&self.connection, &mut byte);
-        if let Some(error) = self.report.error(program) {
+        if let Some(error) = self.report.error(program, hooks) {
             return Err(error.at("unable to start container process"));
         }
         if self.report.reached_execute() && !self.still_waits() {
@@ -150,6 +146,6 @@ impl Watch for Listener<'_> {
         Ok(())
     }
     fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
-        super::listener::give(self.filter, self.record, pid, listener)
+        super::listener::give(self.filter, self.record, Status::Creating, pid, listener)
     }
 }

@@ -1,6 +1,7 @@
-//! The startContainer hooks: in the container, confined, after `start` and before the program.
+//! The startContainer hooks: in the container, confined as the program will be, after `start` and before the program.
 
-use crate::plan::{Hook, Step, word};
+use crate::plan::{Hook, Step, flag, word};
+use crate::raw::Watched;
 use crate::{Init, raw};
 
 /// Runs them in order; one that fails ends the container.
@@ -16,37 +17,134 @@ pub(crate) fn run(init: &Init) {
 
 fn run_one(init: &Init, hook: &Hook) -> raw::Result<()> {
     const SIGKILL: i32 = 9;
-    let [ours, theirs] = raw::socket_pair()?;
+    let stdin = raw::pipe()?;
+    let output = raw::pipe()?;
+    expect_listener(init, true);
     let child = raw::fork(0)?;
     if child.pid == 0 {
-        execute(hook, theirs);
+        execute(init, hook, stdin[0], output[1]);
     }
-    raw::close(theirs);
-    send_state(init, ours);
-    raw::close(ours);
-    let ended = raw::wait_readable(child.pidfd, hook.timeout);
-    if !ended {
-        let _ = raw::kill(child.pid, SIGKILL);
+    if init.has(flag::LISTENER) {
+        init.say(word::CHILD, child.pidfd as u32 + 2);
     }
-    raw::close(child.pidfd);
+    raw::close(output[1]);
+    let mut tail = Tail { bytes: [0; word::OUTPUT_MOST], length: 0 };
+    let ended = serve(init, hook, child.pidfd, stdin[1], output[0], &mut tail);
+    // A hook of another user than this process's cannot be killed from here. It dies with the container.
+    if !ended && raw::kill(child.pid, SIGKILL).is_err() {
+        return fail(init, Step::HookTimeout, &tail, raw::ETIMEDOUT);
+    }
     let (_, status) = raw::wait(child.pid, 0)?;
+    for fd in [stdin[0], output[0], child.pidfd] {
+        raw::close(fd);
+    }
     if !ended {
-        init.begin(Step::HookTimeout);
-        return Err(raw::ETIMEDOUT);
+        return fail(init, Step::HookTimeout, &tail, raw::ETIMEDOUT);
     }
     if status != 0 {
-        init.begin(Step::HookStatus);
         init.say(word::STATUS, status);
-        return Err(raw::EINVAL);
+        return fail(init, Step::HookStatus, &tail, raw::EINVAL);
     }
+    expect_listener(init, false);
     Ok(())
 }
 
-/// Sends the state with this process's pid; a hook need not read it.
-fn send_state(init: &Init, socket: i32) {
-    let state = raw::list::<u8>(init.plan.state);
-    let Some((head, tail)) = state.split_at_checked(init.plan.pid_at as usize) else { return };
+/// Notes why a hook failed, with the end of its output.
+fn fail(init: &Init, step: Step, tail: &Tail, errno: raw::Errno) -> raw::Result<()> {
+    init.begin(step);
+    for (n, part) in tail.bytes[..tail.length].chunks(4).enumerate() {
+        let mut word = [0; 4];
+        for (to, from) in word.iter_mut().zip(part) {
+            *to = *from;
+        }
+        init.say(word::OUTPUT + n, u32::from_ne_bytes(word));
+    }
+    init.say(word::OUTPUT_LENGTH, tail.length as u32);
+    Err(errno)
+}
+
+/// Tells whoever fetches listeners that the one before is done with, and who has the next: a child of this process or itself.
+fn expect_listener(init: &Init, of_child: bool) {
+    if init.has(flag::LISTENER) {
+        // In this order: as long as FETCHED is set nobody looks at the others.
+        init.say(word::LISTENER, 0);
+        init.say(word::CHILD, of_child.into());
+        init.say(word::FETCHED, 0);
+    }
+}
+
+/// The last bytes that a hook wrote.
+struct Tail {
+    bytes: [u8; word::OUTPUT_MOST],
+    length: usize,
+}
+
+impl Tail {
+    /// Takes what is there: false at the end of the output.
+    fn read(&mut self, fd: i32) -> bool {
+        let mut more = [0; word::OUTPUT_MOST];
+        let Ok(count @ 1..) = raw::read(fd, &mut more) else { return false };
+        let kept = self.length.min(word::OUTPUT_MOST - count);
+        self.bytes.copy_within(self.length - kept..self.length, 0);
+        for (to, from) in self.bytes[kept..].iter_mut().zip(&more[..count]) {
+            *to = *from;
+        }
+        self.length = kept + count;
+        true
+    }
+}
+
+/// Gives the hook its state and takes its output until it has ended: whether it did in its time.
+///
+/// This process has the reading end of the hook's standard input too: so a hook that does not read raises no SIGPIPE here.
+fn serve(init: &Init, hook: &Hook, child: i32, stdin: i32, output: i32, tail: &mut Tail) -> bool {
+    if raw::never_wait(stdin).is_err() || raw::never_wait(output).is_err() {
+        return false;
+    }
     let mut digits = [b'0'; 10];
+    let mut parts = state(init, &mut digits);
+    let deadline = raw::now().saturating_add(hook.timeout);
+    let (mut writes, mut reads) = (stdin, output);
+    loop {
+        let left = (hook.timeout != 0).then(|| deadline.saturating_sub(raw::now()));
+        let mut watched = [Watched::to_read(child), Watched::to_read(reads), Watched::to_write(writes)];
+        let ready = raw::poll(&mut watched, left);
+        let [ended, said, hears] = watched;
+        if hears.is_ready() && write_next(writes, &mut parts) {
+            raw::close(writes);
+            writes = -1;
+        }
+        if said.is_ready() && !tail.read(reads) {
+            reads = -1;
+        }
+        if ended.is_ready() {
+            // What it left behind may go on writing: no more than a pipe holds is looked at.
+            let _ = (0..64).find(|_| reads < 0 || !tail.read(reads));
+            if writes >= 0 {
+                raw::close(writes);
+            }
+            return true;
+        }
+        if ready.is_err() || left == Some(0) {
+            return false;
+        }
+    }
+}
+
+/// Writes what goes of the first part that is left: whether nothing is.
+fn write_next(fd: i32, parts: &mut [&[u8]; 3]) -> bool {
+    if let Some(part) = parts.iter_mut().find(|part| !part.is_empty())
+        && let Ok(count) = raw::write_some(fd, part)
+    {
+        *part = &part[count..];
+    }
+    parts.iter().all(|part| part.is_empty())
+}
+
+/// The state with this process's pid, in three parts.
+fn state<'a>(init: &Init, digits: &'a mut [u8; 10]) -> [&'a [u8]; 3] {
+    let state = raw::list::<u8>(init.plan.state);
+    let Some((head, tail)) = state.split_at_checked(init.plan.pid_at as usize) else { return [state, b"", b""] };
     let mut from = digits.len();
     let mut rest = raw::pid();
     while let Some(digit) = digits[..from].last_mut() {
@@ -57,17 +155,32 @@ fn send_state(init: &Init, socket: i32) {
             break;
         }
     }
-    for part in [head, &digits[from..], tail] {
-        let _ = raw::send(socket, part, None);
-    }
+    [head, &digits[from..], tail]
 }
 
-/// The hook's side: the state on standard input, then its program. The page has the error number of a failure before it
-/// ends, as the parent only reports once this process is gone.
-fn execute(hook: &Hook, stdin: i32) -> ! {
+/// The hook's side: the state on standard input, the filter, then its program. The page has the error number of a failure
+/// before this process ends, as the parent only reports once it is gone.
+fn execute(init: &Init, hook: &Hook, stdin: i32, output: i32) -> ! {
     const NOT_EXECUTED: i32 = 127;
-    if raw::duplicate_to(stdin, 0).is_ok() {
-        raw::execve(hook.path, hook.argv, hook.envp);
-    }
+    let errno = match redirect(stdin, output) {
+        Err(errno) => errno,
+        Ok(()) => {
+            init.say(word::HOOK_STEP, Step::Filter as u32);
+            crate::load_filter(init).err().unwrap_or_else(|| {
+                init.say(word::HOOK_STEP, Step::Execute as u32);
+                raw::execve(hook.path, hook.argv, hook.envp)
+            })
+        }
+    };
+    init.say(word::HOOK_ERRNO, errno as u32);
     raw::exit(NOT_EXECUTED)
+}
+
+/// Standard input and output, and nothing else that is open: what the caller passed on is for the program.
+fn redirect(stdin: i32, output: i32) -> raw::Result<()> {
+    raw::duplicate_to(stdin, 0)?;
+    raw::duplicate_to(output, 1)?;
+    raw::duplicate_to(output, 2)?;
+    raw::close_from(3, true);
+    Ok(())
 }

@@ -148,18 +148,18 @@ fn gate(init: &mut Init) {
 
 /// Loads the filter and executes the program.
 pub(crate) fn execute(init: &Init, program: u64) -> ! {
-    load_filter(init);
+    init.step(Step::Filter, || load_filter(init));
     init.begin(Step::Execute);
     init.fail(raw::execve(program, init.plan.argv, init.plan.envp))
 }
 
-/// Loads the filter, if there is one; the parent fetches its listener from this process.
-fn load_filter(init: &Init) {
+/// Loads the filter, if there is one; the runtime fetches its listener from this process.
+pub(crate) fn load_filter(init: &Init) -> raw::Result<()> {
     let plan = init.plan;
     if plan.filter == 0 {
-        return;
+        return Ok(());
     }
-    let listener = init.step(Step::Filter, || raw::load_filter(plan.filter, plan.filter_flags as u32));
+    let listener = raw::load_filter(plan.filter, plan.filter_flags as u32)?;
     if init.has(flag::LISTENER) {
         // From here on any system call may be one that waits for the listener's answer: the wait is without any.
         init.say(word::LISTENER, listener as u32 + 1);
@@ -169,6 +169,7 @@ fn load_filter(init: &Init) {
             core::hint::spin_loop();
         }
     }
+    Ok(())
 }
 
 #[panic_handler]

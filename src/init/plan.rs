@@ -144,9 +144,19 @@ pub mod word {
     pub const FETCHED: usize = 4;
     /// The hook's wait status.
     pub const STATUS: usize = 5;
-    /// With the reaping init, whose child has the listener: 1 until that child is there, then the descriptor number of a
-    /// pidfd of it plus two.
+    /// Where a child of this process has the listener (a hook, or the program of the reaping init): 1 until that child is
+    /// there, then the descriptor number of a pidfd of it plus two.
     pub const CHILD: usize = 6;
+    /// The error number with which a hook's own child failed before it executed the hook, 0 if it did not.
+    pub const HOOK_ERRNO: usize = 7;
+    /// The [`super::Step`] in which it failed.
+    pub const HOOK_STEP: usize = 8;
+    /// How many bytes of a failed hook's output stand from word [`OUTPUT`] on.
+    pub const OUTPUT_LENGTH: usize = 9;
+    /// The end of what a failed hook wrote, at most [`OUTPUT_MOST`] bytes.
+    pub const OUTPUT: usize = 64;
+    /// The most bytes of a hook's output that are kept.
+    pub const OUTPUT_MOST: usize = 1024;
 }
 
 /// The image's steps; the number is what stands in the report page.

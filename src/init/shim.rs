@@ -45,7 +45,7 @@ fn await_fetch(init: &Init, child: i32) {
     const MILLISECOND: u64 = 1;
     while let Some(fetched) = init.page.word(word::FETCHED)
         && fetched.load(core::sync::atomic::Ordering::Acquire) == 0
-        && !raw::wait_readable(child, MILLISECOND)
+        && raw::poll(&mut [raw::Watched::to_read(child)], Some(MILLISECOND)) == Ok(0)
     {}
 }
 

@@ -3,10 +3,11 @@
 use super::plan::Plan;
 use super::protocol::{self, ChildEnd, FromChild, ParentEnd};
 use super::report::Report;
+use super::seccomp::Filter;
 use super::stage::{self, Stage, Step};
 use crate::cgroups;
 use crate::error::{Context, Error, Kind, Result};
-use crate::hooks::Moment;
+use crate::hooks::{Hooks, Moment};
 use crate::namespaces::recipe::User;
 use crate::rootfs::{Prepared, Trees};
 use crate::sys::lend::{self, Lent, Life};
@@ -117,7 +118,9 @@ pub fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Res
     let (pid, pidfd, lent) = born.map_err(explain_clone)?;
     drop::<ChildEnd>(child);
     let awaits_scope = inputs.cgroup.is_some_and(|entry| entry.awaits_scope());
-    let mut launch = Launch { plan, parent: &parent, report: &report, pid, pidfd, forked: false, awaits_scope };
+    let listeners = if plan.waits_at_gate { 0 } else { listeners(plan.filter.as_ref(), &plan.hooks) };
+    let parent = &parent;
+    let mut launch = Launch { plan, parent, report: &report, pid, pidfd, forked: false, awaits_scope, listeners };
     let followed = match home {
         Some(home) => sys::fs::change_dir_to(&home).map_err(Error::from).and_then(|()| launch.follow(watch)),
         None => launch.follow(watch),
@@ -231,6 +234,8 @@ struct Launch<'a> {
     pidfd: OwnedFd,
     forked: bool,
     awaits_scope: bool,
+    /// How many listeners of the filter are to be fetched.
+    listeners: usize,
 }
 
 impl Launch<'_> {
@@ -286,15 +291,16 @@ impl Launch<'_> {
         }
     }
 
-    /// The child's next message; meanwhile, the filter's listener is fetched as soon as it is there.
+    /// The child's next message; meanwhile, the filter's listeners are fetched as soon as they are there.
     fn next(&mut self, released: bool, watch: &mut dyn Watch) -> Result<FromChild> {
-        let awaits_listener = released && self.plan.filter.as_ref().is_some_and(|filter| filter.notify.is_some());
-        let mut fetched = !awaits_listener || self.plan.waits_at_gate;
-        while !fetched {
+        while released && self.listeners > 0 {
             // The image can make no system call while it waits for this, so there is nothing to be woken by.
             const MILLISECONDS: i32 = 1;
             let [ready] = process::poll([(Some(self.parent.0.as_fd()), libc::POLLIN)], MILLISECONDS)?;
-            fetched = fetch_listener(self.report, &self.pidfd, self.pid, watch)? || ready != 0;
+            if ready != 0 {
+                break;
+            }
+            self.listeners -= usize::from(fetch_listener(self.report, &self.pidfd, self.pid, watch)?);
         }
         loop {
             let channel = (Some(self.parent.0.as_fd()), libc::POLLIN);
@@ -375,7 +381,7 @@ impl Launch<'_> {
     /// The socket's end: the program runs, or something went wrong that the report page or the process's end tells.
     fn ended(&mut self, released: bool) -> Result<()> {
         if let Some(program) = &self.plan.program
-            && let Some(error) = self.report.error(program)
+            && let Some(error) = self.report.error(program, &self.plan.hooks)
         {
             return Err(error);
         }
@@ -426,19 +432,32 @@ impl Launch<'_> {
     }
 }
 
-/// Fetches the listener from the process if it is there: whether it was.
+/// How many listeners come: each startContainer hook loads the filter for itself, then the program.
+pub(crate) fn listeners(filter: Option<&Filter>, hooks: &Hooks) -> usize {
+    match filter.is_some_and(|filter| filter.notify.is_some()) {
+        true => hooks.at(Moment::StartContainer).len() + 1,
+        false => 0,
+    }
+}
+
+/// Fetches the next listener from the process if it is there: whether it was.
 pub(crate) fn fetch_listener(report: &Report, pidfd: &OwnedFd, pid: Pid, watch: &mut dyn Watch) -> Result<bool> {
-    const CONTEXT: &str = "linux.seccomp: fetch the filter's listener";
     let Some(number) = report.listener()? else { return Ok(false) };
-    let listener = match report.listening_child()? {
-        None => process::pidfd_getfd(pidfd, number).at(CONTEXT)?,
+    let child = report.listening_child()?;
+    let fetched = match child {
+        None => process::pidfd_getfd(pidfd, number).map(|listener| (None, listener)),
         Some(None) => return Ok(false),
-        Some(Some(child)) => {
-            let child = process::pidfd_getfd(pidfd, child).at(CONTEXT)?;
-            process::pidfd_getfd(&child, number).at(CONTEXT)?
-        }
+        Some(Some(child)) => process::pidfd_getfd(pidfd, child).and_then(|child| {
+            let listener = process::pidfd_getfd(&child, number)?;
+            Ok((Some(child), listener))
+        }),
     };
-    watch.listener(pid, listener)?;
+    match fetched {
+        // What has ended is explained by the report page.
+        Err(e) if e.is(libc::ESRCH) => return Ok(false),
+        Err(e) => return Err(Error::from(e).at("linux.seccomp: fetch the filter's listener")),
+        Ok((child, listener)) => watch.listener(child.map_or(Ok(pid), |child| pid_of(&child))?, listener)?,
+    }
     report.set_fetched()?;
     Ok(true)
 }

@@ -3,8 +3,10 @@
 use super::image::plan::{Step, word};
 use super::program::Program;
 use crate::error::{Error, Kind, Result};
+use crate::hooks::{self, Hooks, Moment};
 use crate::sys::file;
 use crate::sys::memory::{self, MemoryFile, SharedPage};
+use crate::sys::process::Ended;
 use crate::sys::{Errno, Failure};
 use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
@@ -50,9 +52,13 @@ impl Report {
         Ok(self.page.get_or_init(|| page))
     }
 
-    /// The number of the filter's listener in the image's process, once it is there.
+    /// The number of the filter's listener in the image's process or its child's, once it is there and not yet fetched.
     pub fn listener(&self) -> Result<Option<i32>> {
-        let word = self.live()?.words()[word::LISTENER].load(Ordering::Acquire);
+        let words = self.live()?.words();
+        if words[word::FETCHED].load(Ordering::Acquire) != 0 {
+            return Ok(None);
+        }
+        let word = words[word::LISTENER].load(Ordering::Acquire);
         Ok(word.checked_sub(1).map(|n| n as i32))
     }
 
@@ -85,12 +91,23 @@ impl Report {
     }
 
     /// The failure that the image noted, as an error; None if it noted none.
-    pub fn error(&self, program: &Program) -> Option<Error> {
+    pub fn error(&self, program: &Program, hooks: &Hooks) -> Option<Error> {
         let errno = Errno(i32::try_from(self.word(word::ERRNO)).ok()?);
         if errno.0 == 0 {
             return None;
         }
-        Some(self.describe(self.word(word::STEP), errno, program))
+        let step = self.word(word::STEP);
+        if self.hook_failed() {
+            return Some(self.hook(step, errno, hooks));
+        }
+        Some(self.describe(step, errno, program))
+    }
+
+    /// Whether the failure that the image noted is a startContainer hook's.
+    pub fn hook_failed(&self) -> bool {
+        let step = self.word(word::STEP);
+        let of_hooks = [Step::Hook, Step::HookTimeout, Step::HookStatus];
+        self.word(word::ERRNO) != 0 && of_hooks.into_iter().any(|known| step == known as u32)
     }
 
     fn describe(&self, step: u32, errno: Errno, program: &Program) -> Error {
@@ -112,9 +129,6 @@ impl Report {
                     program.cwd
                 ),
             );
-        }
-        if is(Step::Hook) || is(Step::HookTimeout) || is(Step::HookStatus) {
-            return self.hook(step, errno);
         }
         if is(Step::Label) {
             let what = if program.apparmor.is_some() { "apply apparmor profile" } else { "apply selinux label" };
@@ -157,19 +171,47 @@ impl Report {
         error
     }
 
-    fn hook(&self, step: u32, errno: Errno) -> Error {
-        let n = self.word(word::DETAIL);
-        let status = self.word(word::STATUS);
-        let text = match step {
-            s if s == Step::HookTimeout as u32 => "did not end within its timeout and was killed".into(),
-            s if s == Step::HookStatus as u32 && status & 0x7f != 0 => format!("killed by signal {}", status & 0x7f),
-            s if s == Step::HookStatus as u32 && status >> 8 == 127 => {
-                "exit status 127 (not found, or not executable, in the container)".into()
-            }
-            s if s == Step::HookStatus as u32 => format!("exit status {}", status >> 8),
-            _ => errno.to_string(),
+    fn hook(&self, step: u32, errno: Errno, hooks: &Hooks) -> Error {
+        let n = self.word(word::DETAIL) as usize;
+        let Some(hook) = hooks.at(Moment::StartContainer).get(n) else {
+            return Error::internal(format!("the init image reports a startContainer hook #{n} that there is not"));
         };
-        Error::system(format!("error running startContainer hook #{n}: {text}"))
+        let status = self.word(word::STATUS);
+        let own = Errno(self.word(word::HOOK_ERRNO) as i32);
+        let error = match step {
+            s if s == Step::HookTimeout as u32 => hook.late(&self.hook_output()),
+            s if s == Step::HookStatus as u32 && own.0 != 0 => self.hook_not_executed(hook, own),
+            s if s == Step::HookStatus as u32 => hook.failed(ended(status), &self.hook_output()),
+            _ => Error::from(Failure::new("start the hook", errno)),
+        };
+        error.at(hooks::name(Moment::StartContainer, n, hook))
+    }
+
+    /// Why the hook's own process could not execute it.
+    fn hook_not_executed(&self, hook: &hooks::Hook, errno: Errno) -> Error {
+        if self.word(word::HOOK_STEP) == Step::Filter as u32 {
+            return Error::from(Failure::new("seccomp(SECCOMP_SET_MODE_FILTER)", errno)).at("linux.seccomp");
+        }
+        Error::from(Failure::new(format!("execve({:?})", hook.path), errno))
+            .hint("the path of a startContainer hook is one in the container, and linux.seccomp holds for it")
+    }
+
+    /// The end of what the failed hook wrote.
+    fn hook_output(&self) -> Vec<u8> {
+        let length = self.word(word::OUTPUT_LENGTH) as usize;
+        let mut bytes = vec![0; length.min(word::OUTPUT_MOST)];
+        match file::read_at(&self.file, &mut bytes, 4 * word::OUTPUT as u64) {
+            Ok(_) => bytes,
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+/// A wait status (`wait(2)`).
+fn ended(status: u32) -> Ended {
+    match status & 0x7f {
+        0 => Ended::Exited((status >> 8 & 0xff) as i32),
+        signal => Ended::Signaled(signal as i32),
     }
 }
 

@@ -499,7 +499,7 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
     }
     let start = plan.hooks.at(Moment::StartContainer);
     if !start.is_empty() {
-        let hooks: Vec<_> = start.iter().map(|hook| lay_hook(layout, hook)).collect();
+        let hooks: Vec<_> = start.iter().map(|hook| lay_hook(layout, hook, out.envp)).collect();
         out.hooks = layout.hooks(&hooks);
         (out.state, out.pid_at) = layout.state(&(stage.state)(Moment::StartContainer, process::pid()));
     }
@@ -515,13 +515,15 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
     Ok(out)
 }
 
-fn lay_hook(layout: &mut Layout, hook: &hooks::Hook) -> image::plan::Hook {
+/// Lays a startContainer hook out; `envp` is the container's environment.
+fn lay_hook(layout: &mut Layout, hook: &hooks::Hook, envp: u64) -> image::plan::Hook {
     let bytes = |list: &[CString]| list.iter().map(|s| s.as_bytes().to_vec()).collect::<Vec<_>>();
+    let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     image::plan::Hook {
         path: layout.string(hook.path.as_bytes()),
         argv: layout.strings(bytes(&hook.args)).at,
-        envp: layout.strings(bytes(&hook.env)).at,
-        timeout: hook.timeout.map_or(0, |time| time.as_millis() as u64),
+        envp: hook.env.as_deref().map_or(envp, |env| layout.strings(bytes(env)).at),
+        timeout: hook.timeout.map_or(0, milliseconds),
     }
 }
 

@@ -12,7 +12,7 @@ use core::sync::atomic::AtomicU32;
 mod number {
     pub(super) const CLOSE: usize = 3; pub(super) const MMAP: usize = 9;
     pub(super) const SIGPROCMASK: usize = 14; pub(super) const IOCTL: usize = 16; pub(super) const DUP3: usize = 292;
-    pub(super) const SENDMSG: usize = 46; pub(super) const RECVMSG: usize = 47; pub(super) const SOCKETPAIR: usize = 53;
+    pub(super) const SENDMSG: usize = 46; pub(super) const RECVMSG: usize = 47; pub(super) const PIPE2: usize = 293;
     pub(super) const EXECVE: usize = 59; pub(super) const WAIT4: usize = 61; pub(super) const KILL: usize = 62;
     pub(super) const GETCWD: usize = 79; pub(super) const CHDIR: usize = 80; pub(super) const UMASK: usize = 95;
     pub(super) const SETPGID: usize = 109; pub(super) const SETSID: usize = 112; pub(super) const SETGROUPS: usize = 116;
@@ -23,13 +23,14 @@ mod number {
     pub(super) const CLONE3: usize = 435; pub(super) const CLOSE_RANGE: usize = 436; pub(super) const FACCESSAT2: usize = 439;
     pub(super) const STATX: usize = 332; pub(super) const FCNTL: usize = 72; pub(super) const GETPID: usize = 39;
     pub(super) const SIGACTION: usize = 13; pub(super) const UNSHARE: usize = 272;
+    pub(super) const READ: usize = 0; pub(super) const CLOCK_GETTIME: usize = 228;
 }
 #[cfg(target_arch = "aarch64")]
 #[rustfmt::skip]
 mod number {
     pub(super) const CLOSE: usize = 57; pub(super) const MMAP: usize = 222;
     pub(super) const SIGPROCMASK: usize = 135; pub(super) const IOCTL: usize = 29; pub(super) const DUP3: usize = 24;
-    pub(super) const SENDMSG: usize = 211; pub(super) const RECVMSG: usize = 212; pub(super) const SOCKETPAIR: usize = 199;
+    pub(super) const SENDMSG: usize = 211; pub(super) const RECVMSG: usize = 212; pub(super) const PIPE2: usize = 59;
     pub(super) const EXECVE: usize = 221; pub(super) const WAIT4: usize = 260; pub(super) const KILL: usize = 129;
     pub(super) const GETCWD: usize = 17; pub(super) const CHDIR: usize = 49; pub(super) const UMASK: usize = 166;
     pub(super) const SETPGID: usize = 154; pub(super) const SETSID: usize = 157; pub(super) const SETGROUPS: usize = 159;
@@ -40,6 +41,7 @@ mod number {
     pub(super) const CLONE3: usize = 435; pub(super) const CLOSE_RANGE: usize = 436; pub(super) const FACCESSAT2: usize = 439;
     pub(super) const STATX: usize = 291; pub(super) const FCNTL: usize = 25; pub(super) const GETPID: usize = 172;
     pub(super) const SIGACTION: usize = 134; pub(super) const UNSHARE: usize = 97;
+    pub(super) const READ: usize = 63; pub(super) const CLOCK_GETTIME: usize = 113;
 }
 
 /// An error number.
@@ -99,6 +101,15 @@ extern "C" fn enter() -> ! {
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     for i in 0..n {
         // SAFETY: the caller gives `n` valid bytes on both sides; volatile keeps this loop from becoming a call to itself.
+        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
+    }
+    to
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
+    for i in 0..n {
+        let i = if to.cast_const() < from { i } else { n - 1 - i };
+        // SAFETY: the caller gives `n` valid bytes on both sides; where they overlap none is written before it is read.
         unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
     }
     to
@@ -345,9 +356,7 @@ pub(crate) fn write_file(dir: i32, path: u64, bytes: &[u8]) -> Result<()> {
 
 /// `write(2)` of all the bytes at once.
 pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result<()> {
-    // SAFETY: pointer and length of a live slice.
-    let written = unsafe { call(number::WRITE, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) };
-    written.and_then(|n| if n == bytes.len() { Ok(()) } else { Err(EINVAL) })
+    write_some(fd, bytes).and_then(|n| if n == bytes.len() { Ok(()) } else { Err(EINVAL) })
 }
 
 /// `unshare(2)` of the cgroup namespace.
@@ -426,14 +435,41 @@ pub(crate) fn accept(socket: i32) -> Result<i32> {
     unsafe { call(number::ACCEPT4, [socket as usize, 0, 0, CLOEXEC, 0, 0]) }.map(|fd| fd as i32)
 }
 
-/// A pair of stream sockets (`socketpair(2)`), closed on exec.
-pub(crate) fn socket_pair() -> Result<[i32; 2]> {
-    const UNIX: usize = 1;
-    const STREAM_CLOEXEC: usize = 0o2000001;
+/// A pipe (`pipe2(2)`), closed on exec: the end to read from, then the end to write to.
+pub(crate) fn pipe() -> Result<[i32; 2]> {
+    const CLOEXEC: usize = 0o2000000;
     let mut fds = [-1i32; 2];
     // SAFETY: writes two ints into a live array.
-    unsafe { call(number::SOCKETPAIR, [UNIX, STREAM_CLOEXEC, 0, fds.as_mut_ptr() as usize, 0, 0]) }?;
+    unsafe { call(number::PIPE2, [fds.as_mut_ptr() as usize, CLOEXEC, 0, 0, 0, 0]) }?;
     Ok(fds)
+}
+
+/// Has reads and writes through `fd` fail with EAGAIN where they would wait.
+pub(crate) fn never_wait(fd: i32) -> Result<()> {
+    const F_SETFL: usize = 4;
+    const NONBLOCK: usize = 0o4000;
+    // SAFETY: takes no pointer.
+    done(unsafe { call(number::FCNTL, [fd as usize, F_SETFL, NONBLOCK, 0, 0, 0]) })
+}
+
+/// `read(2)`: how many bytes came.
+pub(crate) fn read(fd: i32, buffer: &mut [u8]) -> Result<usize> {
+    // SAFETY: pointer and length of a live, writable slice.
+    unsafe { call(number::READ, [fd as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }
+}
+
+/// `write(2)`: how many bytes went.
+pub(crate) fn write_some(fd: i32, bytes: &[u8]) -> Result<usize> {
+    // SAFETY: pointer and length of a live slice.
+    unsafe { call(number::WRITE, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) }
+}
+
+/// Milliseconds of the clock that nobody sets (`clock_gettime(2)`, CLOCK_MONOTONIC).
+pub(crate) fn now() -> u64 {
+    let mut time = [0u64; 2];
+    // SAFETY: writes a timespec into a live array.
+    let _ = unsafe { call(number::CLOCK_GETTIME, [1, time.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    time[0] * 1000 + time[1] / 1_000_000
 }
 
 /// A child, and a descriptor of it; 0 on the child's side.
@@ -474,17 +510,41 @@ pub(crate) fn kill(pid: i32, signal: i32) -> Result<()> {
     done(unsafe { call(number::KILL, [pid as usize, signal as usize, 0, 0, 0, 0]) })
 }
 
-/// Waits until `fd` can be read, at most `milliseconds` (0: without an end): whether it can.
-pub(crate) fn wait_readable(fd: i32, milliseconds: u64) -> bool {
-    // The kernel writes what is left of the time back, so that an interrupted wait goes on with the rest.
-    let mut time = [milliseconds / 1000, milliseconds % 1000 * 1_000_000];
-    let mut entry = [fd as u32, 1];
-    let at = if milliseconds == 0 { 0 } else { time.as_mut_ptr() as usize };
+/// A descriptor that [`poll`] watches: `struct pollfd`. A negative number is passed over.
+#[repr(C)]
+pub(crate) struct Watched {
+    fd: i32,
+    asked: i16,
+    happened: i16,
+}
+
+impl Watched {
+    /// Until it can be read, or the process of a pidfd has ended.
+    pub(crate) fn to_read(fd: i32) -> Watched {
+        Watched { fd, asked: 1, happened: 0 }
+    }
+
+    /// Until it can be written.
+    pub(crate) fn to_write(fd: i32) -> Watched {
+        Watched { fd, asked: 4, happened: 0 }
+    }
+
+    /// Whether it can, or has failed.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.happened != 0
+    }
+}
+
+/// Waits until one of the descriptors is ready, at most `milliseconds` (None: without an end): how many are.
+pub(crate) fn poll(watched: &mut [Watched], milliseconds: Option<u64>) -> Result<usize> {
+    let mut time = milliseconds.map(|ms| [ms / 1000, ms % 1000 * 1_000_000]);
+    let at = time.as_mut().map_or(0, |time| time.as_mut_ptr() as usize);
     loop {
-        // SAFETY: one live, writable pollfd and a live timespec.
-        match unsafe { call(number::PPOLL, [entry.as_mut_ptr() as usize, 1, at, 0, 0, 0]) } {
+        // The kernel writes what is left of the time back, so that an interrupted wait goes on with the rest.
+        // SAFETY: pointer and count of live, writable pollfds, and a live, writable timespec.
+        match unsafe { call(number::PPOLL, [watched.as_mut_ptr() as usize, watched.len(), at, 0, 0, 0]) } {
             Err(EINTR) => continue,
-            other => return other == Ok(1),
+            other => return other,
         }
     }
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
 mod descriptors;
+mod hooks;
 mod identity;
 mod inputs;
 mod paths;
