@@ -9,6 +9,7 @@ mod lists;
 use crate::error::{Error, Result};
 use crate::process::capability::NAMES;
 use crate::process::seccomp;
+use crate::rootfs;
 use crate::sys::filter;
 use crate::word::Word;
 use serde::{Serialize, Serializer};
@@ -26,7 +27,7 @@ pub struct Features {
     pub oci_version_min: &'static str,
     pub oci_version_max: &'static str,
     pub hooks: &'static [Word<15>],
-    pub mount_options: &'static [Word<16>],
+    pub mount_options: Vec<&'static str>,
     pub linux: Linux,
     pub annotations: BTreeMap<&'static str, &'static str>,
     pub potentially_unsafe_config_annotations: Vec<&'static str>,
@@ -118,7 +119,7 @@ impl Features {
             oci_version_min: OLDEST,
             oci_version_max: NEWEST,
             hooks: &lists::HOOKS,
-            mount_options: &lists::MOUNT_OPTIONS,
+            mount_options: rootfs::mount_options().collect(),
             linux: Linux {
                 namespaces: &lists::NAMESPACES,
                 capabilities: NAMES.iter().map(|name| format!("CAP_{name}")).collect(),
@@ -222,7 +223,6 @@ mod tests {
             let seen: std::collections::BTreeSet<&str> = list.iter().map(|name| &**name).collect();
             assert_eq!(seen.len(), list.len());
         }
-        check(&lists::MOUNT_OPTIONS);
         check(&seccomp::ARCHITECTURES);
         check(&seccomp::ACTIONS);
         check(&lists::NAMESPACES);
@@ -240,7 +240,7 @@ mod tests {
         };
         // What is not recognised would go to the filesystem, and a bind mount has none.
         let unknown = |option: &str| accepts(option).is_err_and(|e| e.to_string().contains("filesystem-specific"));
-        for option in &lists::MOUNT_OPTIONS {
+        for option in rootfs::mount_options() {
             assert!(!unknown(option), "{option}");
         }
         assert!(unknown("size=1"));

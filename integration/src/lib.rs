@@ -4,6 +4,7 @@
 //! under runc is what it must print under the others, so that a difference is the runtime's and not the machine's.
 
 pub mod leaks;
+pub mod mount_options;
 pub mod operation;
 pub mod report;
 pub mod runtime;

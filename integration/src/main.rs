@@ -7,6 +7,8 @@ mod kills;
 mod work;
 
 use anyhow::{Result, bail};
+use integration::mount_options;
+use integration::runtime::find;
 use std::process::ExitCode;
 
 /// What the command line asks for.
@@ -29,9 +31,30 @@ fn main() -> Result<ExitCode> {
         "kills" => kills::run(&request)?,
         "budgets" => budgets::run(&request)?,
         "captures" => captures::run(&request)?,
-        other => bail!("no such group of tests: {other:?}; there are engines, captures, budgets, hand, kills and shim"),
+        "mount-options" => print_mount_options(&request)?,
+        other => bail!(
+            "no such group of tests: {other:?}; there are engines, captures, budgets, hand, kills, mount-options and shim"
+        ),
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints what each of the runtimes makes of every two mount options; with `--only table` the pairs that differ.
+fn print_mount_options(request: &Request) -> Result<bool> {
+    let work = std::env::temp_dir().join(format!("mount-options-{}", std::process::id()));
+    std::fs::create_dir_all(&work)?;
+    let options = mount_options::listed(&find("orlop", &work)?.path)?;
+    let mut all = Vec::new();
+    for name in &request.runtimes {
+        let dir = work.join(format!("of-{name}"));
+        all.push((name.clone(), mount_options::pairs(&find(name, &work)?, &options, &dir)?));
+    }
+    std::fs::remove_dir_all(&work)?;
+    match request.only.as_deref() {
+        Some("table") => print!("{}", mount_options::table(&all)),
+        _ => all.iter().for_each(|(name, seen)| print!("{name}\n{}", mount_options::text(seen))),
+    }
+    Ok(true)
 }
 
 fn request() -> Result<Request> {

@@ -141,7 +141,7 @@ impl Built<'_> {
             if !fs::is_mount_root(&mounted)? || mounted.stat()?.same_file(&place.stat()?) {
                 return Err(Error::system("the destination was exchanged"));
             }
-            return attributes::apply_attached(&mounted, attributes::of(&mount.options));
+            return attributes::apply_attached(&mounted, attributes::of_new(&mount.options));
         }
         let tree = new.make(late).map_err(|e| with_hint(e, kind))?;
         if mount.options.copy_up {
@@ -158,7 +158,7 @@ impl Built<'_> {
     /// Whether something is still to be put into a mount that is to be read-only.
     fn is_filled_later(&self, mount: &Mount) -> bool {
         let options = &mount.options;
-        let read_only = (options.attributes.set | options.recursive.set) & MOUNT_ATTR_RDONLY != 0;
+        let read_only = options.own().set & MOUNT_ATTR_RDONLY != 0;
         let later = self.rootfs.mounts.iter().skip(mount.index + 1);
         let devices = self.rootfs.devices.iter().map(|device| &device.path);
         let places = later.map(|mount| &mount.destination).chain(devices);

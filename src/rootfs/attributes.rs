@@ -59,6 +59,12 @@ pub(crate) fn of(options: &Options) -> Vec<Change> {
     changes
 }
 
+/// The changes for a mount that has nothing beneath: no recursive call, which older kernels lack, is needed.
+pub(crate) fn of_new(options: &Options) -> Vec<Change> {
+    let propagation = options.propagation.iter().copied().map(Change::propagating);
+    std::iter::once(Change { attributes: options.own(), ..Change::default() }).chain(propagation).collect()
+}
+
 /// Has a copy of another mount begin as a new one would: no attribute is kept, nothing propagates.
 pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
     const ALL: u64 = MOUNT_ATTR_RDONLY

@@ -121,8 +121,8 @@ fn unified(directory: &Path) -> Result<OwnedFd> {
 /// A tmpfs with a directory for each hierarchy of version 1.
 fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<()> {
     let mode = Parameter { key: "mode".into(), value: Some("755".into()), option: 0 };
-    let Attributes { set, clear } = mount.options.attributes;
-    let writable = Attributes { set: set & !MOUNT_ATTR_RDONLY, clear: clear & !MOUNT_ATTR_RDONLY };
+    let own = mount.options.own().set;
+    let writable = Attributes::setting(own & !MOUNT_ATTR_RDONLY);
     let options = Options { data: vec![mode], attributes: writable, ..Options::default() };
     let tmpfs =
         New { kind: "tmpfs", source: "tmpfs", options: &options, label, extra: None, context: None }.make(false)?;
@@ -131,8 +131,7 @@ fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str
     for hierarchy in &view.hierarchies {
         hierarchy.attach(&tmpfs, mount, view).with(|| format!("cgroup {}", hierarchy.name))?;
     }
-    let read_only = (mount.options.attributes.set | mount.options.recursive.set) & MOUNT_ATTR_RDONLY;
-    if read_only != 0 {
+    if own & MOUNT_ATTR_RDONLY != 0 {
         attributes::apply_attached(&tmpfs, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;
     }
     Ok(())

@@ -1,12 +1,12 @@
 //! New filesystems: made detached, with their parameters and attributes, before they are attached.
 
 use super::mount::Mount;
-use super::options::{Attributes, Bind, Options, Parameter};
+use super::options::{Bind, Options, Parameter};
 use crate::error::{Context, Error, Result};
 use crate::path::Handle;
 use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC};
 use crate::sys::fs;
-use crate::sys::mount::{self, MOUNT_ATTR_ATIME, MOUNT_ATTR_RDONLY};
+use crate::sys::mount::{self, MOUNT_ATTR_RDONLY};
 use std::os::fd::OwnedFd;
 
 /// A filesystem to be made.
@@ -39,19 +39,9 @@ impl New<'_> {
         self.options.legacy_flags != 0 || self.source.len() > LONGEST_VALUE || self.options.data.iter().any(long)
     }
 
-    /// Attributes of the new mount: it has nothing beneath, so those of the tree are its own.
-    fn attributes(&self) -> Attributes {
-        let (tree, own) = (self.options.recursive, self.options.attributes);
-        let mut set = tree.set & !own.clear | own.set;
-        if own.clear & MOUNT_ATTR_ATIME != 0 {
-            set = set & !MOUNT_ATTR_ATIME | own.set & MOUNT_ATTR_ATIME;
-        }
-        Attributes::setting(set)
-    }
-
     /// Whether the filesystem itself, and not only its mount, is to be read-only.
     fn read_only(&self) -> bool {
-        self.attributes().set & MOUNT_ATTR_RDONLY != 0 && !is_pseudo(self.kind)
+        self.options.own().set & MOUNT_ATTR_RDONLY != 0 && !is_pseudo(self.kind)
     }
 
     /// The label as a parameter, unless the options have one, or the filesystem has labels of its own.
@@ -92,7 +82,7 @@ impl New<'_> {
         }
         mount::fsconfig_create(context)?;
         let hidden = if writable { MOUNT_ATTR_RDONLY } else { 0 };
-        Ok(mount::fsmount(context, self.attributes().set & !hidden)?)
+        Ok(mount::fsmount(context, self.options.own().set & !hidden)?)
     }
 
     /// Makes and attaches it with `mount(2)`, without attributes.

@@ -40,6 +40,7 @@ pub use cgroup::{CgroupView, Hierarchy};
 pub use console::Console;
 pub use idmap::user_namespace;
 pub use mount::{IdMappings, IdmapOf};
+pub use options::names as mount_options;
 pub use outside::Outside;
 pub use pivot::Enter;
 pub use prepare::{Prepared, Sources, Trees};

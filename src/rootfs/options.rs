@@ -1,11 +1,148 @@
 //! The option strings of a mount (config.md, "Linux mount options"), taken apart into what the kernel wants.
+//!
+//! [`OPTIONS`] is the only list of them: the parser, `features` and the test of docs/mounts.md read it.
 
 use crate::error::{Error, Result};
 use crate::sys::mount::{
     MOUNT_ATTR_ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME,
 };
+use Effect::*;
+use Switch::*;
 use std::fmt;
+
+/// What an option does.
+#[derive(Clone, Copy, Debug)]
+enum Effect {
+    /// To an attribute of the mount itself.
+    Own(Switch),
+    /// To an attribute of the mount and of all beneath it.
+    Tree(Switch),
+    Propagates(Propagation),
+    BindOf(Bind),
+    Remount,
+    /// Alone, or with ranges behind `=`.
+    IdmapOf(Idmap),
+    CopyUp,
+    CopySymlink,
+    SourceNoFollow,
+    DestinationNoFollow,
+    /// A parameter of the filesystem, which takes back the other one.
+    Superblock(&'static str, &'static str),
+    /// A flag of `mount(2)` alone, set or cleared.
+    Flag(libc::c_ulong, bool),
+    /// None; that of a mount without options.
+    Nothing,
+    /// None: the option is mount(8)'s own, and not among those that `features` lists.
+    OfMountCommand,
+}
+
+/// A change of one attribute.
+#[derive(Clone, Copy, Debug)]
+enum Switch {
+    Set(u64),
+    Clear(u64),
+    /// The three ways of updating access times exclude one another, and the kernel wants their field cleared as a whole.
+    Atime(u64),
+    /// Takes back one of the three: the kernel's default (relatime) stays, unless another one was asked for.
+    NotAtime(u64),
+    Keep,
+}
+
+const fn propagates(kind: libc::c_ulong, recursive: bool) -> Effect {
+    Propagates(Propagation { kind, recursive })
+}
+
+/// Every option by its name, in the order of their bytes.
+static OPTIONS: &[(&str, Effect)] = &[
+    ("_netdev", OfMountCommand),
+    ("async", Superblock("async", "sync")),
+    ("atime", Own(NotAtime(MOUNT_ATTR_NOATIME))),
+    ("auto", OfMountCommand),
+    ("bind", BindOf(Bind::Mount)),
+    ("copy-symlink", CopySymlink),
+    ("defaults", Nothing),
+    ("dest-nofollow", DestinationNoFollow),
+    ("dev", Own(Clear(MOUNT_ATTR_NODEV))),
+    ("diratime", Own(Clear(MOUNT_ATTR_NODIRATIME))),
+    ("dirsync", Superblock("dirsync", "")),
+    ("exec", Own(Clear(MOUNT_ATTR_NOEXEC))),
+    ("group", OfMountCommand),
+    ("idmap", IdmapOf(Idmap::Mount)),
+    ("iversion", Flag(libc::MS_I_VERSION, true)),
+    ("lazytime", Superblock("lazytime", "nolazytime")),
+    ("loud", Flag(libc::MS_SILENT, false)),
+    ("mand", Superblock("mand", "nomand")),
+    ("noatime", Own(Atime(MOUNT_ATTR_NOATIME))),
+    ("noauto", OfMountCommand),
+    ("nodev", Own(Set(MOUNT_ATTR_NODEV))),
+    ("nodiratime", Own(Set(MOUNT_ATTR_NODIRATIME))),
+    ("noexec", Own(Set(MOUNT_ATTR_NOEXEC))),
+    ("nofail", OfMountCommand),
+    ("nogroup", OfMountCommand),
+    ("noiversion", Flag(libc::MS_I_VERSION, false)),
+    ("nolazytime", Superblock("nolazytime", "lazytime")),
+    ("nomand", Superblock("nomand", "mand")),
+    ("noowner", OfMountCommand),
+    ("norelatime", Own(Keep)),
+    ("nostrictatime", Own(NotAtime(MOUNT_ATTR_STRICTATIME))),
+    ("nosuid", Own(Set(MOUNT_ATTR_NOSUID))),
+    ("nosymfollow", Own(Set(MOUNT_ATTR_NOSYMFOLLOW))),
+    ("nouser", OfMountCommand),
+    ("nousers", OfMountCommand),
+    ("owner", OfMountCommand),
+    ("private", propagates(libc::MS_PRIVATE, false)),
+    ("ratime", Tree(NotAtime(MOUNT_ATTR_NOATIME))),
+    ("rbind", BindOf(Bind::Tree)),
+    ("rdev", Tree(Clear(MOUNT_ATTR_NODEV))),
+    ("rdiratime", Tree(Clear(MOUNT_ATTR_NODIRATIME))),
+    ("relatime", Own(Atime(0))),
+    ("remount", Remount),
+    ("rexec", Tree(Clear(MOUNT_ATTR_NOEXEC))),
+    ("ridmap", IdmapOf(Idmap::Tree)),
+    ("rnoatime", Tree(Atime(MOUNT_ATTR_NOATIME))),
+    ("rnodev", Tree(Set(MOUNT_ATTR_NODEV))),
+    ("rnodiratime", Tree(Set(MOUNT_ATTR_NODIRATIME))),
+    ("rnoexec", Tree(Set(MOUNT_ATTR_NOEXEC))),
+    ("rnorelatime", Tree(Keep)),
+    ("rnostrictatime", Tree(NotAtime(MOUNT_ATTR_STRICTATIME))),
+    ("rnosuid", Tree(Set(MOUNT_ATTR_NOSUID))),
+    ("rnosymfollow", Tree(Set(MOUNT_ATTR_NOSYMFOLLOW))),
+    ("ro", Own(Set(MOUNT_ATTR_RDONLY))),
+    ("rprivate", propagates(libc::MS_PRIVATE, true)),
+    ("rrelatime", Tree(Atime(0))),
+    ("rro", Tree(Set(MOUNT_ATTR_RDONLY))),
+    ("rrw", Tree(Clear(MOUNT_ATTR_RDONLY))),
+    ("rshared", propagates(libc::MS_SHARED, true)),
+    ("rslave", propagates(libc::MS_SLAVE, true)),
+    ("rstrictatime", Tree(Atime(MOUNT_ATTR_STRICTATIME))),
+    ("rsuid", Tree(Clear(MOUNT_ATTR_NOSUID))),
+    ("rsymfollow", Tree(Clear(MOUNT_ATTR_NOSYMFOLLOW))),
+    ("runbindable", propagates(libc::MS_UNBINDABLE, true)),
+    ("rw", Own(Clear(MOUNT_ATTR_RDONLY))),
+    ("shared", propagates(libc::MS_SHARED, false)),
+    ("silent", Flag(libc::MS_SILENT, true)),
+    ("slave", propagates(libc::MS_SLAVE, false)),
+    ("src-nofollow", SourceNoFollow),
+    ("strictatime", Own(Atime(MOUNT_ATTR_STRICTATIME))),
+    ("suid", Own(Clear(MOUNT_ATTR_NOSUID))),
+    ("symfollow", Own(Clear(MOUNT_ATTR_NOSYMFOLLOW))),
+    ("sync", Superblock("sync", "async")),
+    ("tmpcopyup", CopyUp),
+    ("unbindable", propagates(libc::MS_UNBINDABLE, false)),
+    ("user", OfMountCommand),
+    ("users", OfMountCommand),
+];
+
+/// The names of the options that a config may use, of which one filesystem alone knows none.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    OPTIONS.iter().filter(|(_, effect)| !matches!(effect, OfMountCommand)).map(|(name, _)| *name)
+}
+
+fn effect(name: &str) -> Option<Effect> {
+    let place = OPTIONS.binary_search_by(|(other, _)| (*other).cmp(name)).ok()?;
+    OPTIONS.get(place).map(|(_, effect)| *effect)
+}
 
 /// Attributes of a mount to set and to clear; what is in neither stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,43 +167,22 @@ impl Attributes {
         *from &= !bit;
     }
 
-    /// The three ways of updating access times exclude one another, and the kernel wants their field cleared as a whole.
-    fn atime(&mut self, mode: u64) {
-        self.set = self.set & !MOUNT_ATTR_ATIME | mode;
-        self.clear |= MOUNT_ATTR_ATIME;
-    }
-
-    /// Takes back one of the three: the kernel's default (relatime) stays, unless another one was asked for.
-    fn no_atime(&mut self, mode: u64) {
-        let chosen = self.clear & MOUNT_ATTR_ATIME != 0;
-        if !chosen || self.set & MOUNT_ATTR_ATIME == mode {
-            self.atime(0);
+    fn apply(&mut self, switch: Switch) {
+        match switch {
+            Set(bit) => self.change(bit, true),
+            Clear(bit) => self.change(bit, false),
+            Atime(mode) => {
+                self.set = self.set & !MOUNT_ATTR_ATIME | mode;
+                self.clear |= MOUNT_ATTR_ATIME;
+            }
+            NotAtime(mode) => {
+                let chosen = self.clear & MOUNT_ATTR_ATIME != 0;
+                if !chosen || self.set & MOUNT_ATTR_ATIME == mode {
+                    self.apply(Atime(0));
+                }
+            }
+            Keep => {}
         }
-    }
-
-    fn apply(&mut self, name: &str) -> bool {
-        match name {
-            "ro" => self.change(MOUNT_ATTR_RDONLY, true),
-            "rw" => self.change(MOUNT_ATTR_RDONLY, false),
-            "nosuid" => self.change(MOUNT_ATTR_NOSUID, true),
-            "suid" => self.change(MOUNT_ATTR_NOSUID, false),
-            "nodev" => self.change(MOUNT_ATTR_NODEV, true),
-            "dev" => self.change(MOUNT_ATTR_NODEV, false),
-            "noexec" => self.change(MOUNT_ATTR_NOEXEC, true),
-            "exec" => self.change(MOUNT_ATTR_NOEXEC, false),
-            "nodiratime" => self.change(MOUNT_ATTR_NODIRATIME, true),
-            "diratime" => self.change(MOUNT_ATTR_NODIRATIME, false),
-            "nosymfollow" => self.change(MOUNT_ATTR_NOSYMFOLLOW, true),
-            "symfollow" => self.change(MOUNT_ATTR_NOSYMFOLLOW, false),
-            "noatime" => self.atime(MOUNT_ATTR_NOATIME),
-            "relatime" => self.atime(0),
-            "strictatime" => self.atime(MOUNT_ATTR_STRICTATIME),
-            "atime" => self.no_atime(MOUNT_ATTR_NOATIME),
-            "nostrictatime" => self.no_atime(MOUNT_ATTR_STRICTATIME),
-            "norelatime" => {}
-            _ => return false,
-        }
-        true
     }
 }
 
@@ -81,23 +197,15 @@ pub(crate) struct Propagation {
 impl Propagation {
     /// By its name in a config.
     pub(crate) fn named(name: &str) -> Option<Propagation> {
-        let (kind, recursive) = match name {
-            "shared" => (libc::MS_SHARED, false),
-            "rshared" => (libc::MS_SHARED, true),
-            "slave" => (libc::MS_SLAVE, false),
-            "rslave" => (libc::MS_SLAVE, true),
-            "private" => (libc::MS_PRIVATE, false),
-            "rprivate" => (libc::MS_PRIVATE, true),
-            "unbindable" => (libc::MS_UNBINDABLE, false),
-            "runbindable" => (libc::MS_UNBINDABLE, true),
-            _ => return None,
-        };
-        Some(Propagation { kind, recursive })
+        match effect(name) {
+            Some(Propagates(propagation)) => Some(propagation),
+            _ => None,
+        }
     }
 }
 
 /// Whether a mount is to be seen through an id mapping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Idmap {
     #[default]
     No,
@@ -107,7 +215,7 @@ pub(crate) enum Idmap {
 }
 
 /// A bind mount, or not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Bind {
     #[default]
     No,
@@ -159,57 +267,64 @@ impl Options {
             }
             all.apply(option, n);
         }
+        all.settle();
         Ok(all)
     }
 
+    /// Of a plain and a recursive option of one attribute the stricter holds for the mount itself, whatever their order: what
+    /// takes an attribute away and what sets it for the whole tree are both said of this mount.
+    ///
+    /// Of the ways to keep access times none is stricter: the plain option, which speaks of this mount alone, holds.
+    fn settle(&mut self) {
+        self.attributes.clear &= !self.recursive.set | MOUNT_ATTR_ATIME;
+    }
+
+    /// The attributes of the mount itself, for one that has nothing beneath: those of the tree are its own.
+    pub(crate) fn own(&self) -> Attributes {
+        let (tree, own) = (self.recursive, self.attributes);
+        let mut all = Attributes { set: tree.set & !own.clear | own.set, clear: tree.clear & !own.set | own.clear };
+        if own.clear & MOUNT_ATTR_ATIME != 0 {
+            all.set = all.set & !MOUNT_ATTR_ATIME | own.set & MOUNT_ATTR_ATIME;
+        }
+        all
+    }
+
     fn apply(&mut self, option: &str, n: usize) {
-        if self.attributes.apply(option) {
-            return;
-        }
-        if let Some(propagation) = Propagation::named(option) {
-            return self.propagation.push(propagation);
-        }
-        if option.strip_prefix('r').is_some_and(|rest| self.recursive.apply(rest)) {
-            return;
-        }
-        match option {
-            "bind" if self.bind == Bind::No => self.bind = Bind::Mount,
-            "bind" => {}
-            "rbind" => self.bind = Bind::Tree,
-            "remount" => self.remount = true,
-            "idmap" if self.idmap == Idmap::No => self.idmap = Idmap::Mount,
-            "idmap" => {}
-            "ridmap" => self.idmap = Idmap::Tree,
-            _ if option.starts_with("idmap=") || option.starts_with("ridmap=") => {
-                let (name, ranges) = option.split_once('=').unwrap_or_default();
-                self.idmap = if name == "idmap" { Idmap::Mount } else { Idmap::Tree };
-                self.id_ranges = Some((ranges.to_string(), n));
+        let (name, ranges) = option.split_once('=').map_or((option, None), |(name, ranges)| (name, Some(ranges)));
+        match (effect(name), ranges) {
+            (Some(IdmapOf(idmap)), ranges) => {
+                self.idmap = self.idmap.max(idmap);
+                self.id_ranges = ranges.map(|ranges| (ranges.to_string(), n)).or(self.id_ranges.take());
             }
-            "tmpcopyup" => self.copy_up = true,
-            "copy-symlink" => self.copy_symlink = true,
-            "src-nofollow" => self.source_no_follow = true,
-            "dest-nofollow" => self.destination_no_follow = true,
-            "iversion" => self.legacy_flags |= libc::MS_I_VERSION,
-            "noiversion" => self.legacy_flags &= !libc::MS_I_VERSION,
-            "silent" => self.legacy_flags |= libc::MS_SILENT,
-            "loud" => self.legacy_flags &= !libc::MS_SILENT,
-            _ if is_of_mount_command(option) => {}
-            _ => self.parameter_of_filesystem(option, n),
+            (Some(effect), None) => self.take(effect),
+            _ if option.starts_with("x-") || option.starts_with("X-") => {}
+            _ => self.parameters_of_filesystem(option, n),
         }
     }
 
-    fn parameter_of_filesystem(&mut self, option: &str, n: usize) {
-        let pair = match option {
-            "sync" | "async" => Some(("sync", "async")),
-            "dirsync" => Some(("dirsync", "")),
-            "lazytime" | "nolazytime" => Some(("lazytime", "nolazytime")),
-            "mand" | "nomand" => Some(("mand", "nomand")),
-            _ => None,
-        };
-        if let Some((on, off)) = pair {
-            self.superblock.retain(|other| *other != on && *other != off);
-            return self.superblock.push(if option == on { on } else { off });
+    fn take(&mut self, effect: Effect) {
+        match effect {
+            Own(switch) => self.attributes.apply(switch),
+            Tree(switch) => self.recursive.apply(switch),
+            Propagates(propagation) => self.propagation.push(propagation),
+            BindOf(bind) => self.bind = self.bind.max(bind),
+            Remount => self.remount = true,
+            IdmapOf(idmap) => self.idmap = self.idmap.max(idmap),
+            CopyUp => self.copy_up = true,
+            CopySymlink => self.copy_symlink = true,
+            SourceNoFollow => self.source_no_follow = true,
+            DestinationNoFollow => self.destination_no_follow = true,
+            Superblock(name, opposite) => {
+                self.superblock.retain(|other| *other != name && *other != opposite);
+                self.superblock.push(name);
+            }
+            Flag(flag, true) => self.legacy_flags |= flag,
+            Flag(flag, false) => self.legacy_flags &= !flag,
+            Nothing | OfMountCommand => {}
         }
+    }
+
+    fn parameters_of_filesystem(&mut self, option: &str, n: usize) {
         for part in split_data(option) {
             let (key, value) = match part.split_once('=') {
                 Some((key, value)) => (key, Some(value.trim_matches('"').to_string())),
@@ -218,27 +333,6 @@ impl Options {
             self.data.push(Parameter { key: key.to_string(), value, option: n });
         }
     }
-}
-
-/// Options that mount(8) takes for itself and never passes to the kernel.
-fn is_of_mount_command(option: &str) -> bool {
-    let own = matches!(
-        option,
-        "defaults"
-            | "auto"
-            | "noauto"
-            | "user"
-            | "nouser"
-            | "users"
-            | "nousers"
-            | "group"
-            | "nogroup"
-            | "owner"
-            | "noowner"
-            | "_netdev"
-            | "nofail"
-    );
-    own || option.starts_with("x-") || option.starts_with("X-") || option.is_empty()
 }
 
 /// Splits at commas, but not inside quotes (as an SELinux context has them).
@@ -260,72 +354,10 @@ mod tests {
         Options::parse(options, "mounts[0].options").unwrap()
     }
 
-    /// Every option of the specification's table, and which of our fields it touches.
     #[test]
-    fn no_option_of_the_specification_reaches_the_filesystem_as_data() {
-        for option in [
-            "async",
-            "atime",
-            "bind",
-            "defaults",
-            "dev",
-            "diratime",
-            "dirsync",
-            "exec",
-            "iversion",
-            "lazytime",
-            "loud",
-            "mand",
-            "noatime",
-            "nodev",
-            "nodiratime",
-            "noexec",
-            "noiversion",
-            "nolazytime",
-            "nomand",
-            "norelatime",
-            "nostrictatime",
-            "nosuid",
-            "nosymfollow",
-            "private",
-            "ratime",
-            "rbind",
-            "rdev",
-            "rdiratime",
-            "relatime",
-            "remount",
-            "rexec",
-            "rnoatime",
-            "rnodiratime",
-            "rnoexec",
-            "rnorelatime",
-            "rnostrictatime",
-            "rnosuid",
-            "rnosymfollow",
-            "ro",
-            "rprivate",
-            "rrelatime",
-            "rro",
-            "rrw",
-            "rshared",
-            "rslave",
-            "rstrictatime",
-            "rsuid",
-            "rsymfollow",
-            "runbindable",
-            "rw",
-            "shared",
-            "silent",
-            "slave",
-            "strictatime",
-            "suid",
-            "symfollow",
-            "sync",
-            "tmpcopyup",
-            "unbindable",
-            "idmap",
-            "ridmap",
-        ] {
+    fn the_table_is_in_order_and_no_option_of_it_reaches_the_filesystem_as_data() {
+        assert!(OPTIONS.is_sorted_by(|(one, _), (other, _)| one < other));
+        for (option, _) in OPTIONS {
             assert_eq!(parsed(&[option]).data, [], "{option}");
         }
     }
@@ -365,16 +397,48 @@ mod tests {
     }
 
     #[test]
-    fn the_page_on_mounts_names_no_option_that_would_reach_the_filesystem() {
+    fn the_page_on_mounts_has_each_option_of_the_table_once_and_no_other() {
         let page = include_str!("../../docs/mounts.md");
+        let (page, _) = page.split_once("| options in this order |").unwrap();
         let rows = page.lines().filter(|line| line.starts_with("| `"));
-        let options: Vec<&str> = rows
+        let mut on_page: Vec<&str> = rows
             .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
-            .filter(|option| !option.ends_with('='))
+            .filter(|option| !option.contains('='))
             .collect();
-        assert!(options.len() > 70, "{}", options.len());
-        for option in options {
-            assert_eq!(parsed(&[option]).data, [], "{option}");
+        on_page.sort_unstable();
+        assert_eq!(on_page, OPTIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_stricter_of_a_plain_and_a_recursive_option_wins_in_either_order() {
+        let both = [
+            ("rw", "rro", MOUNT_ATTR_RDONLY),
+            ("suid", "rnosuid", MOUNT_ATTR_NOSUID),
+            ("dev", "rnodev", MOUNT_ATTR_NODEV),
+            ("exec", "rnoexec", MOUNT_ATTR_NOEXEC),
+            ("diratime", "rnodiratime", MOUNT_ATTR_NODIRATIME),
+            ("symfollow", "rnosymfollow", MOUNT_ATTR_NOSYMFOLLOW),
+        ];
+        for (plain, recursive, bit) in both {
+            for options in [[plain, recursive], [recursive, plain]].map(|options| parsed(&options)) {
+                assert_eq!((options.attributes, options.recursive.set), (Attributes::default(), bit), "{plain}");
+                assert_eq!(options.own(), Attributes::setting(bit));
+            }
+        }
+        for options in [["ro", "rrw"], ["rrw", "ro"]].map(|options| parsed(&options)) {
+            assert_eq!(options.own(), Attributes::setting(MOUNT_ATTR_RDONLY));
+            assert_eq!(options.recursive.clear, MOUNT_ATTR_RDONLY);
+        }
+    }
+
+    #[test]
+    fn between_a_mount_and_its_tree_the_wider_bind_or_id_mapping_stays() {
+        for options in [["bind", "rbind"], ["rbind", "bind"]] {
+            assert_eq!(parsed(&options).bind, Bind::Tree);
+        }
+        for options in [["idmap=x", "ridmap"], ["ridmap", "idmap=x"], ["idmap", "ridmap=x"]] {
+            let options = parsed(&options);
+            assert_eq!((options.idmap, options.id_ranges.unwrap().0.as_str()), (Idmap::Tree, "x"));
         }
     }
 

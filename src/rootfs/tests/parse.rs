@@ -30,6 +30,15 @@ fn a_root_path_is_relative_to_the_bundle_or_absolute() {
 }
 
 #[test]
+fn a_destination_that_begins_with_the_roots_host_path_is_a_path_inside_the_container() {
+    let mount = r#"{"destination":"/bundle/rootfs/data","type":"tmpfs"}"#;
+    let json = format!(r#"{{"root":{{"path":"rootfs"}},"mounts":[{mount}]}}"#);
+    let rootfs = Rootfs::parse(&config::parse(&json).unwrap(), Path::new("/bundle"), Facts::default()).unwrap();
+    assert_eq!(rootfs.path, Path::new("/bundle/rootfs"));
+    assert_eq!(rootfs.mounts[0].destination.as_str(), "/bundle/rootfs/data");
+}
+
+#[test]
 fn each_wrong_thing_in_a_mount_is_named() {
     let long = format!(r#"{{"destination":"/{}","type":"tmpfs"}}"#, "x".repeat(5000));
     for (mount, text) in [
