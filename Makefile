@@ -20,7 +20,7 @@ PARTS    := unit hand checkpoint kills budgets shim captures engines conformance
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
 .PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint kills budgets shim captures engines \
-	conformance conformance-table soak vm-test bench performance lint order pages reference install clean
+	conformance conformance-table soak vm-test bench performance lint pages reference install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -45,7 +45,7 @@ build-debian:
 	@rm -f out/debian/libunwind.a && ar rc out/debian/libunwind.a out/debian/unwind.o
 	RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
 	CARGO_TARGET_$(call upper,$(MUSL))_LINKER=cc \
-	CARGO_TARGET_$(call upper,$(MUSL))_RUSTFLAGS="-Lnative=/usr/lib/$(ARCH)-linux-musl -Lnative=$$(dirname $$(cc -print-file-name=crtbeginS.o)) -Lnative=$(CURDIR)/out/debian -Cforce-unwind-tables=no -Clink-arg=-Wl,-z,noseparate-code $(SYMBOLS)" \
+	CARGO_TARGET_$(call upper,$(MUSL))_RUSTFLAGS="-Lnative=/usr/lib/$(ARCH)-linux-musl -Lnative=$$(dirname $$(cc -print-file-name=crtbeginS.o)) -Lnative=$(CURDIR)/out/debian -Cforce-unwind-tables=no" \
 	/usr/bin/cargo build --locked --release --bin orlop --target $(MUSL) --target-dir target/debian \
 	    -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 	@integration/place target/debian/$(MUSL)/release/orlop "static musl, Debian's packages ($$(/usr/bin/rustc --version | cut -d' ' -f1,2))"
@@ -137,13 +137,6 @@ lint: ## formatting, clippy, the floors test, a check for aarch64
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked -q -p integration --test floors
 	integration/aarch64
-
-order: ## write src/order.ld anew: what stands first in the binary, so that commands touch few pages
-	@integration/prerequisites build engines
-	@$(MAKE) --no-print-directory build-debian SYMBOLS=-Cstrip=none
-	integration/order out/orlop > out/order.ld
-	@mv out/order.ld src/order.ld
-	@$(MAKE) --no-print-directory build
 
 pages: ## man pages and shell completions, below out/share
 	$(CARGO) run --locked -q -p pages -- out/share

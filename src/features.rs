@@ -11,8 +11,7 @@ use crate::process::capability::NAMES;
 use crate::process::seccomp;
 use crate::rootfs;
 use crate::sys::filter;
-use crate::word::Word;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The oldest and the newest version of the specification that a config.json may name.
@@ -26,7 +25,7 @@ const NEWEST: &str = "1.3.0";
 pub struct Features {
     pub oci_version_min: &'static str,
     pub oci_version_max: &'static str,
-    pub hooks: &'static [Word<15>],
+    pub hooks: &'static [&'static str],
     pub mount_options: Vec<&'static str>,
     pub linux: Linux,
     pub annotations: BTreeMap<&'static str, &'static str>,
@@ -38,7 +37,7 @@ pub struct Features {
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)] // The fields are those of features-linux.md.
 pub struct Linux {
-    pub namespaces: &'static [Word<7>],
+    pub namespaces: &'static [&'static str],
     pub capabilities: Vec<String>,
     pub cgroup: Cgroup,
     pub seccomp: Seccomp,
@@ -75,9 +74,9 @@ pub struct Cgroup {
 #[allow(missing_docs)]
 pub struct Seccomp {
     pub enabled: bool,
-    pub actions: &'static [Word<21>],
-    pub operators: &'static [Word<18>],
-    pub archs: &'static [Word<21>],
+    pub actions: &'static [&'static str],
+    pub operators: &'static [&'static str],
+    pub archs: &'static [&'static str],
     pub known_flags: Vec<&'static str>,
     pub supported_flags: Vec<&'static str>,
 }
@@ -95,8 +94,8 @@ pub struct IntelRdt {
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct MemoryPolicy {
-    pub modes: &'static [Word<24>],
-    pub flags: &'static [Word<21>],
+    pub modes: &'static [&'static str],
+    pub flags: &'static [&'static str],
 }
 
 /// What mounts can do beyond options.
@@ -104,12 +103,6 @@ pub struct MemoryPolicy {
 #[allow(missing_docs)]
 pub struct MountExtensions {
     pub idmap: Enabled,
-}
-
-impl<const N: usize> Serialize for Word<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str(self)
-    }
 }
 
 impl Features {
@@ -129,7 +122,7 @@ impl Features {
                     actions: &seccomp::ACTIONS,
                     operators: &seccomp::OPERATORS,
                     archs: &seccomp::ARCHITECTURES,
-                    known_flags: seccomp::FLAGS.iter().map(|(name, _)| name.as_str()).collect(),
+                    known_flags: seccomp::FLAGS.iter().map(|(name, _)| *name).collect(),
                     supported_flags: supported_flags(),
                 },
                 apparmor: Enabled { enabled: true },
@@ -162,13 +155,13 @@ fn unsafe_annotations() -> Vec<&'static str> {
     annotations::ANNOTATIONS
         .iter()
         .filter(|annotation| annotation.is_unsafe)
-        .map(|annotation| annotation.name.as_str())
+        .map(|annotation| annotation.name)
         .collect()
 }
 
 /// Those filter flags that this kernel knows.
 fn supported_flags() -> Vec<&'static str> {
-    seccomp::FLAGS.iter().filter(|(_, bit)| filter::knows_flag(*bit)).map(|(name, _)| name.as_str()).collect()
+    seccomp::FLAGS.iter().filter(|(_, bit)| filter::knows_flag(*bit)).map(|(name, _)| *name).collect()
 }
 
 impl Default for Features {

@@ -29,4 +29,3 @@ pub mod rootfs;
 pub mod state;
 pub mod sys;
 pub mod text;
-pub mod word;

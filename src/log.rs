@@ -15,7 +15,6 @@ pub use target::Target;
 pub use trace::Trace;
 
 use crate::error::{Error, Kind, Result};
-use crate::sys::lend;
 use crate::text;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
@@ -102,12 +101,9 @@ struct Log {
 const LONGEST: usize = 8192;
 
 static LOG: Mutex<Log> = Mutex::new(Log::new());
-/// For a child that borrows this process's memory: whenever it is killed or frozen, the lock of ours is free.
-static BORROWERS: Mutex<Log> = Mutex::new(Log::new());
 
 fn log() -> MutexGuard<'static, Log> {
-    let log = if lend::is_borrower() { &BORROWERS } else { &LOG };
-    log.lock().unwrap_or_else(PoisonError::into_inner)
+    LOG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sets who speaks (`orlop`), to where, in which form and from which level on.
@@ -165,17 +161,6 @@ pub fn divert() {
 /// The records that are held; none are afterwards.
 pub fn take() -> Vec<Record> {
     std::mem::take(&mut log().held)
-}
-
-/// Says again what a process that is diverted has said.
-pub fn replay(records: Vec<Record>) {
-    let mut log = log();
-    // The other process has written its trace itself.
-    let trace = log.trace.take();
-    for record in records {
-        log.say(record);
-    }
-    log.trace = trace;
 }
 
 /// The command has succeeded: writes the warnings that waited for it.

@@ -2,8 +2,7 @@
 //!
 //! System calls are those of the command and of every process that it makes, until each waits, ends or executes the
 //! container's program. Instructions are counted by callgrind, in commands that make no container: it cannot follow a
-//! clone into namespaces. So are the pages of the program's code on which they lie: functions that `src/order.ld` does not
-//! know by the names that they have now lie far from the others. All are the same on every machine of a kind (the cgroups' version, and who compiled the binary),
+//! clone into namespaces. Both are the same on every machine of a kind (the cgroups' version, and who compiled the binary),
 //! however busy it is, but for a small margin.
 
 use crate::Request;
@@ -14,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use integration::report::{Outcome, Report};
 use integration::runtime;
 use integration::scene::here;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -24,10 +23,8 @@ use std::process::Command;
 /// costs a few system calls; instructions depend on the lengths of paths and numbers.
 const MARGIN_OF_CALLS: u64 = 32;
 const MARGIN_OF_INSTRUCTIONS: u64 = 50;
-const MARGIN_OF_PAGES: u64 = 12;
 
 const INSTRUCTIONS: &str = "instructions";
-const PAGES: &str = "pages of code";
 
 /// What is measured, of what, and what it may cost at most.
 type Budgets = BTreeMap<(String, String), u64>;
@@ -56,15 +53,11 @@ fn judge(what: &str, cost: u64, budget: Option<u64>, kind: &str) -> Outcome {
     let Some(budget) = budget else {
         return Outcome::Skipped(format!("no budget for {kind} machines (`make budgets UPDATE=1` writes one)"));
     };
-    let (margin, first) = match what {
-        INSTRUCTIONS => (MARGIN_OF_INSTRUCTIONS, ""),
-        PAGES => (MARGIN_OF_PAGES, "`make order` may help; "),
-        _ => (MARGIN_OF_CALLS, ""),
-    };
+    let margin = if what == INSTRUCTIONS { MARGIN_OF_INSTRUCTIONS } else { MARGIN_OF_CALLS };
     println!("     {cost} of {budget}");
-    match cost > budget + (budget / margin).max(u64::from(what == PAGES)) {
+    match cost > budget + budget / margin {
         true => Outcome::Failed(format!(
-            "     {cost} {what}, the budget is {budget}: {first}if it must be, `make budgets UPDATE=1` raises it"
+            "     {cost} {what}, the budget is {budget}: if it must be, `make budgets UPDATE=1` raises it"
         )),
         false => Outcome::Passed,
     }
@@ -132,7 +125,7 @@ fn callgrind(seen: &mut Budgets, work: &Path, name: &str, words: &[String]) -> R
     };
     let calls = work.join("callgrind");
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--dump-instr=yes", "--compress-pos=no"])
+        .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", calls.display()))
         .arg(Path::new(".").join(program))
         .args(arguments)
@@ -147,15 +140,7 @@ fn callgrind(seen: &mut Budgets, work: &Path, name: &str, words: &[String]) -> R
         bail!("valgrind {}: {}: {said}", words.join(" "), output.status);
     };
     seen.insert((INSTRUCTIONS.into(), name.into()), count);
-    seen.insert((PAGES.into(), name.into()), pages(&fs::read_to_string(&calls)?));
     Ok(())
-}
-
-/// How many pages there are among the addresses of instructions in what callgrind has written.
-fn pages(calls: &str) -> u64 {
-    let addresses = calls.lines().filter_map(|line| line.split(' ').next()?.strip_prefix("0x"));
-    let pages: BTreeSet<u64> = addresses.filter_map(|hex| Some(u64::from_str_radix(hex, 16).ok()? >> 12)).collect();
-    pages.len() as u64
 }
 
 /// The lines `KIND | WHAT | OF | AT MOST` of one kind.
@@ -198,14 +183,6 @@ mod tests {
         assert_eq!(text, "# head\nv2-gnu | system calls | run | 9\nv1x9-debian | system calls | run | 7\n");
         assert_eq!(read(&text, "v1x9-debian").unwrap(), seen);
         assert!(read("nonsense", "v2").is_err());
-    }
-
-    #[test]
-    fn a_page_counts_once() {
-        assert_eq!(
-            pages("positions: instr line\nfn=(1) 0x5000\n0x10ff0 0 3\n0x10ff4 0 1\ncalls=1 0x7000\n0x11000 0 9\n"),
-            2
-        );
     }
 
     #[test]

@@ -323,7 +323,6 @@ fn build(
         cgroup: Some(&joiner),
         elsewhere: None,
         prepared: Some(prepared),
-        scarce: parts.asked.limits.memory_is_scarce(),
         console,
         gate,
         state: &state,

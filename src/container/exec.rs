@@ -65,7 +65,6 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
         cgroup: Some(&joiner),
         elsewhere: if request.cgroups.is_empty() { Some(&|| cgroup.joiner_of(init_pid)) } else { None },
         prepared: None,
-        scarce: limits_memory(&spec),
         console,
         gate: None,
         state: &|_, _| Vec::new(),
@@ -82,14 +81,6 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
     log::step("wait for the program");
     let relay = ours.map(|ours| console::master(&ours)).transpose()?.flatten().map(Relay::new).transpose()?;
     super::terminal::serve(&launched, &signals, relay, None).map(|ended| ended.status() as u8)
-}
-
-/// Whether the container may have used its memory up, and the kernel may kill the new process for want of it.
-fn limits_memory(spec: &Spec<'_>) -> bool {
-    let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
-    resources.is_some_and(|given| {
-        given.memory.is_some() || given.unified.iter().flatten().any(|(file, _)| file.starts_with("memory."))
-    })
 }
 
 /// The container's init, if a process can be put beside it.

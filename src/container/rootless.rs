@@ -4,7 +4,6 @@ use super::request::Rootless;
 use crate::error::Error;
 use crate::namespaces::in_user_namespace;
 use crate::sys::credentials;
-use crate::word::Word;
 
 /// Whether a cgroup that cannot be made is forgiven, as far as no limit needs it.
 pub(super) fn forgives(asked: Rootless) -> bool {
@@ -17,27 +16,25 @@ pub(super) fn forgives(asked: Rootless) -> bool {
 
 /// Settings of the kernel that keep ordinary users from user namespaces: the error with which it does so, and what is to be said.
 /// Ubuntu's takes the rights in a new namespace away from programs without a profile of their own; the second is Debian's.
-static SWITCHES: [(Word<44>, Word<1>, [i32; 2], Word<160>); 3] = [
+static SWITCHES: [(&str, &str, [i32; 2], &str); 3] = [
     (
-        Word::new("kernel/apparmor_restrict_unprivileged_userns"),
-        Word::new("1"),
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
         [libc::EPERM, libc::EACCES],
-        Word::new(
-            "the sysctl kernel.apparmor_restrict_unprivileged_userns is 1, and then user namespaces need an AppArmor \
+        "the sysctl kernel.apparmor_restrict_unprivileged_userns is 1, and then user namespaces need an AppArmor \
              profile: load packaging/apparmor.d/orlop",
-        ),
     ),
     (
-        Word::new("kernel/unprivileged_userns_clone"),
-        Word::new("0"),
+        "kernel/unprivileged_userns_clone",
+        "0",
         [libc::EPERM; 2],
-        Word::new("the sysctl kernel.unprivileged_userns_clone is 0, and then only root may make user namespaces"),
+        "the sysctl kernel.unprivileged_userns_clone is 0, and then only root may make user namespaces",
     ),
     (
-        Word::new("user/max_user_namespaces"),
-        Word::new("0"),
+        "user/max_user_namespaces",
+        "0",
         [libc::ENOSPC; 2],
-        Word::new("the sysctl user.max_user_namespaces is 0, and then nobody may make user namespaces"),
+        "the sysctl user.max_user_namespaces is 0, and then nobody may make user namespaces",
     ),
 ];
 
@@ -52,7 +49,7 @@ pub(super) fn explain(error: Error, new_user_namespace: bool) -> Error {
         std::fs::read_to_string(format!("/proc/sys/{sysctl}")).is_ok_and(|text| text.trim() == value)
     };
     match SWITCHES.iter().find(|(sysctl, value, errors, _)| errors.contains(&errno) && set(sysctl, value)) {
-        Some((.., hint)) => error.better_hint(hint.as_str()),
+        Some((.., hint)) => error.better_hint(hint),
         None => error,
     }
 }

@@ -6,7 +6,6 @@
 use crate::container::request::SpecRequest;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::sys::credentials;
-use crate::word::{Word, numbered, words};
 use std::fs::OpenOptions;
 use std::io::Write;
 
@@ -35,7 +34,7 @@ pub fn spec(request: &SpecRequest) -> Result<()> {
 
 /// The document; with the caller's user and group, one in which the caller is root of a user namespace.
 fn document(caller: Option<(u32, u32)>) -> String {
-    let capabilities = strings(4, CAPABILITIES.iter().map(Word::as_str));
+    let capabilities = strings(4, CAPABILITIES.iter().copied());
     let capabilities: Vec<String> =
         ["bounding", "effective", "permitted"].iter().map(|set| format!("\n\t\t\t\"{set}\": {capabilities}")).collect();
     let mounts: Vec<String> = MOUNTS.iter().map(|mount| mount.text(caller.is_some())).collect();
@@ -49,8 +48,8 @@ fn document(caller: Option<(u32, u32)>) -> String {
         .replace("@MOUNTS", &mounts.join(","))
         .replace("@LINUX", &caller.map_or_else(|| RESOURCES.to_owned(), mappings))
         .replace("@NAMESPACES", &namespaces.join(","))
-        .replace("@MASKED", &strings(3, MASKED.iter().map(Word::as_str)))
-        .replace("@READONLY", &strings(3, READONLY.iter().map(Word::as_str)))
+        .replace("@MASKED", &strings(3, MASKED.iter().copied()))
+        .replace("@READONLY", &strings(3, READONLY.iter().copied()))
 }
 
 const TEMPLATE: &str = r#"{
@@ -117,11 +116,11 @@ fn mappings((uid, gid): (u32, u32)) -> String {
 }
 
 struct Mount {
-    destination: Word<14>,
-    kind: Word<6>,
-    source: Word<7>,
+    destination: &'static str,
+    kind: &'static str,
+    source: &'static str,
     /// With commas between.
-    options: Word<64>,
+    options: &'static str,
 }
 
 static MOUNTS: [Mount; 7] = [
@@ -135,16 +134,15 @@ static MOUNTS: [Mount; 7] = [
 ];
 
 impl Mount {
-    const fn new(destination: &str, kind: &str, source: &str, options: &str) -> Mount {
-        let (kind, source) = (Word::new(kind), Word::new(source));
-        Mount { destination: Word::new(destination), kind, source, options: Word::new(options) }
+    const fn new(destination: &'static str, kind: &'static str, source: &'static str, options: &'static str) -> Mount {
+        Mount { destination, kind, source, options }
     }
 
     fn text(&self, rootless: bool) -> String {
         // Without a network namespace of one's own a fresh sysfs is refused, and group 5 is nobody in a map of one id.
-        let (kind, source, options) = match rootless && self.kind.is("sysfs") {
+        let (kind, source, options) = match rootless && self.kind == "sysfs" {
             true => ("none", "/sys", "rbind,nosuid,noexec,nodev,ro"),
-            false => (self.kind.as_str(), self.source.as_str(), self.options.as_str()),
+            false => (self.kind, self.source, self.options),
         };
         let options = options.split(',').filter(|option| !option.is_empty());
         let options: Vec<&str> = options.filter(|option| !(rootless && option.starts_with("gid="))).collect();
@@ -161,7 +159,7 @@ impl Mount {
 
 /// The kinds, and whether a container of root's and one of a user's has them: a user keeps the caller's network, since
 /// nothing but loopback could be put into one of the container's own.
-static NAMESPACES: [(Word<7>, (bool, bool)); 7] = numbered([
+static NAMESPACES: [(&str, (bool, bool)); 7] = [
     ("pid", (true, true)),
     ("network", (true, false)),
     ("ipc", (true, true)),
@@ -169,11 +167,11 @@ static NAMESPACES: [(Word<7>, (bool, bool)); 7] = numbered([
     ("mount", (true, true)),
     ("cgroup", (true, true)),
     ("user", (false, true)),
-]);
+];
 
-static CAPABILITIES: [Word<20>; 3] = words(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
+static CAPABILITIES: [&str; 3] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
-static MASKED: [Word<29>; 12] = words([
+static MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -186,9 +184,9 @@ static MASKED: [Word<29>; 12] = words([
     "/proc/timer_stats",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
-]);
+];
 
-static READONLY: [Word<19>; 5] = words(["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]);
+static READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// A list of strings, one in a line, `depth` tabs in.
 fn strings<'a>(depth: usize, list: impl Iterator<Item = &'a str>) -> String {

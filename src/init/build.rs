@@ -14,19 +14,6 @@ fn main() {
     println!("cargo::rerun-if-changed=src/init");
     println!("cargo::rerun-if-changed=src/sys/raw.rs");
     println!("cargo::rerun-if-env-changed=ORLOP_INIT_IMAGE");
-    if ["ARCH", "ENV"].map(|key| env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default()) == ["x86_64", "musl"]
-    {
-        // Defined in src/sys/start.rs.
-        println!("cargo::rustc-link-arg-bins=-Wl,-e,orlop_start,-z,pack-relative-relocs");
-        // A static program protects nothing after its start, and what would be protected begins a page of its own.
-        let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
-        if features.split(',').any(|feature| feature == "crt-static") {
-            println!("cargo::rustc-link-arg-bins=-Wl,-z,norelro");
-        }
-        let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
-        println!("cargo::rustc-link-arg-bins=-T{here}/src/order.ld");
-        println!("cargo::rerun-if-changed=src/order.ld");
-    }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let linked = match env::var_os("ORLOP_INIT_IMAGE") {
         Some(file) => PathBuf::from(file),

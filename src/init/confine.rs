@@ -31,15 +31,6 @@ pub(crate) fn enter_cgroup(init: &Init) {
     }
 }
 
-/// Sets the OOM score of a process that had its maker's memory until now, and so its score.
-pub(crate) fn set_oom_score(init: &Init) {
-    let plan = init.plan;
-    if plan.score_file >= 0 {
-        init.step(Step::Score, || raw::write(plan.score_file, raw::list(plan.score)));
-        raw::close(plan.score_file);
-    }
-}
-
 /// Asks the security module for the label that the program will have.
 pub(crate) fn label(init: &Init) {
     let plan = init.plan;

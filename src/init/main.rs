@@ -73,7 +73,6 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
     confine::hide();
     raw::close_from(plan.first_closed, true);
     confine::enter_cgroup(&init);
-    confine::set_oom_score(&init);
     confine::label(&init);
     let program = confine::confine(&init);
     if init.has(flag::FORK) {

@@ -52,8 +52,6 @@ pub struct Plan {
     pub first_closed: i32,
     /// A procfs to write the label to.
     pub procfs: i32,
-    /// The file that takes the OOM score, -1 for none.
-    pub score_file: i32,
     /// The file by which to join the last cgroup, -1 for none.
     pub cgroup_file: i32,
     pub uid: u32,
@@ -63,8 +61,6 @@ pub struct Plan {
     pub last_capability: u32,
     /// Milliseconds that the shim leaves to the rest after SIGTERM when the program has ended; 0 kills at once.
     pub grace: u32,
-    /// So that what follows is aligned.
-    pub reserved: u32,
     pub bounding: u64,
     pub effective: u64,
     pub permitted: u64,
@@ -88,8 +84,6 @@ pub struct Plan {
     pub label_file: u64,
     /// Bytes.
     pub label: Span,
-    /// Bytes: the OOM score in decimal.
-    pub score: Span,
     /// A [`Program`]; 0 for none.
     pub filter: u64,
     /// SECCOMP_FILTER_FLAG_* for the filter.
@@ -188,7 +182,6 @@ pub enum Step {
     Filter = 22,
     Execute = 23,
     Close = 24,
-    Score = 25,
-    Cgroup = 26,
-    CgroupNamespace = 27,
+    Cgroup = 25,
+    CgroupNamespace = 26,
 }

@@ -9,10 +9,9 @@ use std::path::PathBuf;
 
 use super::fault::{Read, Step};
 use super::reader::Reader;
-use crate::word::Word;
 
 /// A key that a record knows.
-pub(crate) type Name = Word<27>;
+pub(crate) type Name = &'static str;
 
 /// A place that a JSON value can be read into.
 ///
@@ -43,7 +42,7 @@ pub(crate) fn read<'a>(record: &mut dyn Record<'a>, reader: &mut Reader<'a>) -> 
         let index = position(names, expected, &key);
         match index.and_then(|index| record.place(index).map(|place| (index, place))) {
             Some((index, place)) => {
-                place.read(reader).map_err(|fault| fault.inside(Step::Field(names[index].as_str())))?;
+                place.read(reader).map_err(|fault| fault.inside(Step::Field(names[index])))?;
                 expected = index + 1;
             }
             None => {
@@ -60,7 +59,7 @@ pub(crate) fn read<'a>(record: &mut dyn Record<'a>, reader: &mut Reader<'a>) -> 
 fn position(names: &[Name], expected: usize, key: &str) -> Option<usize> {
     let order = (expected..names.len()).chain(0..expected.min(names.len()));
     for index in order {
-        if names[index].is(key) {
+        if names[index] == key {
             return Some(index);
         }
     }
@@ -85,7 +84,7 @@ macro_rules! readable {
     ($name:ident $(<$life:lifetime>)? { $($field:ident = $json:literal),* $(,)? } $(others in $others:ident)?) => {
         impl<'a> $crate::json::Record<'a> for $name $(<$life>)? {
             fn names(&self) -> &'static [$crate::json::Name] {
-                const { &$crate::word::words([$($json),*]) }
+                &[$($json),*]
             }
 
             fn place(&mut self, index: usize) -> Option<&mut dyn $crate::json::Value<'a>> {

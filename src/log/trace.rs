@@ -7,7 +7,6 @@
 
 use super::Record;
 use crate::error::{IoContext, Result};
-use crate::sys::start;
 use crate::text;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -83,8 +82,7 @@ impl Trace {
         if self.open {
             text += &self.event(now, 'E', None);
         }
-        let words: Vec<String> =
-            start::arguments().into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let words = text::shown_json(serde_json::Value::from(format!("orlop {}", words.join(" "))).to_string());
         let id = self.command;
         text += &format!("{{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":{id},\"args\":{{\"name\":{words}}}}}{END}");

@@ -5,7 +5,6 @@
 use crate::config::{IoPriority, Linux, MemoryPolicy, Personality, Process, Rlimit, Scheduler};
 use crate::error::{Context, Error, Result};
 use crate::sys::process::{self, Pid, SchedAttr};
-use crate::word::{Word, numbered};
 use std::borrow::Cow;
 
 /// The checked attributes.
@@ -98,7 +97,7 @@ impl Attributes {
 
 // musl's constants are of another integer type than glibc's.
 #[allow(clippy::unnecessary_cast)]
-static RLIMITS: [(Word<17>, u32); 16] = numbered([
+static RLIMITS: [(&str, u32); 16] = [
     ("RLIMIT_CPU", libc::RLIMIT_CPU as u32),
     ("RLIMIT_FSIZE", libc::RLIMIT_FSIZE as u32),
     ("RLIMIT_DATA", libc::RLIMIT_DATA as u32),
@@ -115,7 +114,7 @@ static RLIMITS: [(Word<17>, u32); 16] = numbered([
     ("RLIMIT_NICE", libc::RLIMIT_NICE as u32),
     ("RLIMIT_RTPRIO", libc::RLIMIT_RTPRIO as u32),
     ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME as u32),
-]);
+];
 
 // musl's constant is of another integer type than glibc's.
 #[allow(clippy::unnecessary_cast)]
@@ -135,7 +134,7 @@ fn rlimits(field: &str, written: &[Rlimit<'_>]) -> Result<Vec<(u32, &'static str
     for (n, limit) in written.iter().enumerate() {
         let problem = |name: &str, text: String| Err(Error::config(format_args!("{field}.rlimits[{n}].{name}"), text));
         let word = limit.type_.as_deref().unwrap_or_default();
-        let Some((name, resource)) = RLIMITS.iter().find(|(name, _)| name.is(word)) else {
+        let Some((name, resource)) = RLIMITS.iter().find(|(name, _)| *name == word) else {
             return problem("type", format!("invalid rlimit type {word:?}"));
         };
         if list.iter().any(|(known, ..)| known == resource) {
@@ -147,7 +146,7 @@ fn rlimits(field: &str, written: &[Rlimit<'_>]) -> Result<Vec<(u32, &'static str
         if soft > hard {
             return problem("soft", format!("{soft} is above the hard limit of {hard}"));
         }
-        list.push((*resource, name.as_str(), soft, hard));
+        list.push((*resource, *name, soft, hard));
     }
     Ok(list)
 }
@@ -160,16 +159,16 @@ fn oom_score_adj(field: &str, value: i64) -> Result<i32> {
 }
 
 /// The place of a word in a table, or an error that names both.
-fn look_up<const N: usize, T: Copy>(field: &str, word: &Option<Cow<'_, str>>, table: &[(Word<N>, T)]) -> Result<T> {
+fn look_up<T: Copy>(field: &str, word: &Option<Cow<'_, str>>, table: &[(&'static str, T)]) -> Result<T> {
     let word = word.as_deref().unwrap_or_default();
-    table.iter().find(|(name, _)| name.is(word)).map(|(_, value)| *value).ok_or_else(|| {
-        let known: Vec<_> = table.iter().map(|(name, _)| name.as_str()).collect();
+    table.iter().find(|(name, _)| *name == word).map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<_> = table.iter().map(|(name, _)| *name).collect();
         Error::config(field, format_args!("{word:?} is none of {}", known.join(", ")))
     })
 }
 
 fn scheduler(field: &str, written: &Scheduler<'_>) -> Result<SchedAttr> {
-    static POLICIES: [(Word<14>, u32); 7] = numbered([
+    static POLICIES: [(&str, u32); 7] = [
         ("SCHED_OTHER", 0),
         ("SCHED_FIFO", 1),
         ("SCHED_RR", 2),
@@ -177,8 +176,8 @@ fn scheduler(field: &str, written: &Scheduler<'_>) -> Result<SchedAttr> {
         ("SCHED_ISO", 4),
         ("SCHED_IDLE", 5),
         ("SCHED_DEADLINE", 6),
-    ]);
-    static FLAGS: [(Word<25>, u64); 7] = numbered([
+    ];
+    static FLAGS: [(&str, u64); 7] = [
         ("SCHED_FLAG_RESET_ON_FORK", 0x01),
         ("SCHED_FLAG_RECLAIM", 0x02),
         ("SCHED_FLAG_DL_OVERRUN", 0x04),
@@ -186,7 +185,7 @@ fn scheduler(field: &str, written: &Scheduler<'_>) -> Result<SchedAttr> {
         ("SCHED_FLAG_KEEP_PARAMS", 0x10),
         ("SCHED_FLAG_UTIL_CLAMP_MIN", 0x20),
         ("SCHED_FLAG_UTIL_CLAMP_MAX", 0x40),
-    ]);
+    ];
     let policy = look_up(&format!("{field}.policy"), &written.policy, &POLICIES)?;
     let mut flags = 0;
     for (n, word) in written.flags.iter().flatten().enumerate() {
@@ -213,8 +212,7 @@ fn scheduler(field: &str, written: &Scheduler<'_>) -> Result<SchedAttr> {
 }
 
 fn io_priority(field: &str, written: &IoPriority<'_>) -> Result<i32> {
-    static CLASSES: [(Word<17>, i32); 3] =
-        numbered([("IOPRIO_CLASS_RT", 1), ("IOPRIO_CLASS_BE", 2), ("IOPRIO_CLASS_IDLE", 3)]);
+    static CLASSES: [(&str, i32); 3] = [("IOPRIO_CLASS_RT", 1), ("IOPRIO_CLASS_BE", 2), ("IOPRIO_CLASS_IDLE", 3)];
     let class = look_up(&format!("{field}.class"), &written.class, &CLASSES)?;
     match written.priority.unwrap_or(0) {
         level @ 0..=7 => Ok(class << 13 | level as i32),
@@ -223,7 +221,7 @@ fn io_priority(field: &str, written: &IoPriority<'_>) -> Result<i32> {
 }
 
 fn personality(written: &Personality<'_>) -> Result<u64> {
-    static DOMAINS: [(Word<7>, u64); 2] = numbered([("LINUX", 0), ("LINUX32", 8)]);
+    static DOMAINS: [(&str, u64); 2] = [("LINUX", 0), ("LINUX32", 8)];
     if written.flags.as_ref().is_some_and(|flags| !flags.is_empty()) {
         return Err(Error::config("linux.personality.flags", "the spec defines no flags"));
     }
@@ -231,7 +229,7 @@ fn personality(written: &Personality<'_>) -> Result<u64> {
 }
 
 fn memory_policy(written: &MemoryPolicy<'_>) -> Result<Option<(i32, Vec<u64>)>> {
-    static MODES: [(Word<24>, i32); 7] = numbered([
+    static MODES: [(&str, i32); 7] = [
         ("MPOL_DEFAULT", 0),
         ("MPOL_PREFERRED", 1),
         ("MPOL_BIND", 2),
@@ -239,12 +237,9 @@ fn memory_policy(written: &MemoryPolicy<'_>) -> Result<Option<(i32, Vec<u64>)>> 
         ("MPOL_LOCAL", 4),
         ("MPOL_PREFERRED_MANY", 5),
         ("MPOL_WEIGHTED_INTERLEAVE", 6),
-    ]);
-    static FLAGS: [(Word<21>, i32); 3] = numbered([
-        ("MPOL_F_NUMA_BALANCING", 1 << 13),
-        ("MPOL_F_RELATIVE_NODES", 1 << 14),
-        ("MPOL_F_STATIC_NODES", 1 << 15),
-    ]);
+    ];
+    static FLAGS: [(&str, i32); 3] =
+        [("MPOL_F_NUMA_BALANCING", 1 << 13), ("MPOL_F_RELATIVE_NODES", 1 << 14), ("MPOL_F_STATIC_NODES", 1 << 15)];
     if written.mode.as_deref().unwrap_or_default().is_empty() && written.nodes.is_none() && written.flags.is_none() {
         return Ok(None);
     }

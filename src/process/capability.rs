@@ -5,11 +5,10 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::sys;
 use crate::text;
-use crate::word::{Word, words};
 use std::borrow::Cow;
 
 /// The names in the order of their numbers, without `CAP_`.
-pub static NAMES: [Word<18>; 41] = words([
+pub static NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",
@@ -51,12 +50,12 @@ pub static NAMES: [Word<18>; 41] = words([
     "PERFMON",
     "BPF",
     "CHECKPOINT_RESTORE",
-]);
+];
 
 /// The number of the capability `CAP_NAME`.
 pub fn number(name: &str) -> Option<u32> {
     let name = name.strip_prefix("CAP_")?;
-    NAMES.iter().position(|known| known.is(name)).map(|n| n as u32)
+    NAMES.iter().position(|known| *known == name).map(|n| n as u32)
 }
 
 /// The five sets, a bit for each capability.

@@ -122,11 +122,11 @@ impl Layout {
 fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
     out.extend(plan.waiting_name);
     out.extend(plan.flags.to_ne_bytes());
-    let files = [plan.procfs, plan.score_file, plan.cgroup_file];
+    let files = [plan.procfs, plan.cgroup_file];
     for number in [plan.sync, plan.gate, plan.page, plan.first_closed].into_iter().chain(files) {
         out.extend(number.to_ne_bytes());
     }
-    for number in [plan.uid, plan.gid, plan.umask, plan.last_capability, plan.grace, plan.reserved] {
+    for number in [plan.uid, plan.gid, plan.umask, plan.last_capability, plan.grace] {
         out.extend(number.to_ne_bytes());
     }
     let longs: [&[u64]; 7] = [
@@ -135,7 +135,7 @@ fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
         &[plan.groups.at, plan.groups.count, plan.cwd],
         &[plan.candidates.at, plan.candidates.count, plan.argv, plan.envp],
         &[plan.hooks.at, plan.hooks.count, plan.state.at, plan.state.count, plan.pid_at],
-        &[plan.label_file, plan.label.at, plan.label.count, plan.score.at, plan.score.count],
+        &[plan.label_file, plan.label.at, plan.label.count],
         &[plan.filter, plan.filter_flags],
     ];
     out.extend(longs.into_iter().flatten().flat_map(|number| number.to_ne_bytes()));

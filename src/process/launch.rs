@@ -10,12 +10,10 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::hooks::{Hooks, Moment};
 use crate::namespaces::recipe::User;
 use crate::rootfs::{Prepared, Trees};
-use crate::sys::lend::{self, Lent, Life};
 use crate::sys::process::{self, Clone, Cloned, Ended, Pid, SingleThreaded};
 use crate::sys::{self, file};
 use crate::{log, namespaces};
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// How long the child may be silent before its watcher is asked, in milliseconds.
@@ -56,8 +54,6 @@ pub struct Inputs<'a> {
     pub elsewhere: Option<&'a dyn Fn() -> Result<cgroups::Joiner>>,
     /// Host descriptors for the root filesystem.
     pub prepared: Option<Prepared>,
-    /// Whether the child's cgroups may be too small for it: when it is killed then, the runtime must not be.
-    pub scarce: bool,
     /// Where the terminal's master goes.
     pub console: Option<OwnedFd>,
     /// The listening gate.
@@ -104,18 +100,15 @@ pub fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Res
     let trees = Cell::new(inputs.prepared.as_mut().map(Prepared::take_trees).unwrap_or_default());
     let ends = (parent.0.as_raw_fd(), child.0.as_raw_fd());
     let birth = Birth { plan, inputs: &inputs, report: &report, trees: &trees, ends };
-    // What the child may use of our memory must outlive `lent`.
-    let life = || -> Infallible { birth.live(inputs.cgroup, true) };
-    let (other, life_in_other);
-    let born = match (birth.give(inputs.cgroup, &life), inputs.elsewhere) {
+    let other;
+    let born = match (birth.give(inputs.cgroup), inputs.elsewhere) {
         (Err(e), Some(elsewhere)) if e.is(libc::EBUSY) => {
             other = elsewhere()?;
-            life_in_other = || -> Infallible { birth.live(Some(&other), true) };
-            birth.give(Some(&other), &life_in_other)
+            birth.give(Some(&other))
         }
         (born, _) => born,
     };
-    let (pid, pidfd, lent) = born.map_err(explain_clone)?;
+    let (pid, pidfd) = born.map_err(explain_clone)?;
     drop::<ChildEnd>(child);
     let awaits_scope = inputs.cgroup.is_some_and(|entry| entry.awaits_scope());
     let listeners = if plan.waits_at_gate { 0 } else { listeners(plan.filter.as_ref(), &plan.hooks) };
@@ -128,7 +121,6 @@ pub fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Res
     if followed.is_err() {
         launch.end();
     }
-    drop::<Option<Lent<'_>>>(lent);
     followed.map(|()| Launched { pid: launch.pid, pidfd: launch.pidfd })
 }
 
@@ -144,35 +136,16 @@ struct Birth<'a, 'b> {
 
 impl Birth<'_, '_> {
     /// Makes the child in `cgroup`; comes back in the runtime alone.
-    fn give<'m>(
-        &self,
-        cgroup: Option<&cgroups::Joiner>,
-        life: &'m Life<'m>,
-    ) -> sys::Result<(Pid, OwnedFd, Option<Lent<'m>>)> {
+    fn give(&self, cgroup: Option<&cgroups::Joiner>) -> sys::Result<(Pid, OwnedFd)> {
         let into_cgroup = cgroup.and_then(|entry| entry.clone_into());
         let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
-        if self.may_lend(cgroup)
-            && let Some(born) = lend::clone3_lending(self.inputs.proof, &how, life)
-        {
-            return born.map(|(pid, pidfd, lent)| (pid, pidfd, Some(lent)));
-        }
         match process::clone3(self.inputs.proof, &how)? {
-            Cloned::Parent(pid, pidfd) => Ok((pid, pidfd, None)),
-            Cloned::Child => self.live(cgroup, false),
+            Cloned::Parent(pid, pidfd) => Ok((pid, pidfd)),
+            Cloned::Child => self.live(cgroup),
         }
     }
 
-    /// Whether the child may have our memory, as far as it depends on more than the plan; a log of every step tells the
-    /// processes apart.
-    fn may_lend(&self, cgroup: Option<&cgroups::Joiner>) -> bool {
-        let waits = cgroup.is_some_and(|entry| entry.awaits_scope());
-        let trees = self.trees.take();
-        let has_trees = !trees.is_empty();
-        self.trees.set(trees);
-        self.plan.lends_memory() && !self.inputs.scarce && !has_trees && !waits && !log::reads(log::Level::Debug)
-    }
-
-    fn live(&self, cgroup: Option<&cgroups::Joiner>, borrows: bool) -> ! {
+    fn live(&self, cgroup: Option<&cgroups::Joiner>) -> ! {
         // With a copy of the runtime's end open, the child would never see that the runtime is gone.
         let (theirs, ours) = self.ends;
         file::close(theirs);
@@ -182,17 +155,15 @@ impl Birth<'_, '_> {
                 plan: self.plan,
                 proof: inputs.proof,
                 channel: ChildEnd(file::inherited(ours)),
-                borrows,
                 report: self.report.file(),
                 cgroup,
                 prepared: inputs.prepared.as_ref(),
-                trees: if borrows { Trees::default() } else { self.trees.take() },
+                trees: self.trees.take(),
                 built: None,
                 console: inputs.console.as_ref(),
                 gate: inputs.gate.as_ref(),
                 terminal: None,
                 procfs: None,
-                score: None,
                 state: inputs.state,
             },
             inputs.steps.table(),

@@ -112,18 +112,6 @@ impl Plan {
         self.recipe.fork != Fork::None
     }
 
-    /// Whether the child may have the runtime's memory until it executes the image (`sys/lend.rs`): where it neither waits for
-    /// the runtime on its way nor forks, and joins no time namespace.
-    pub(super) fn lends_memory(&self) -> bool {
-        let waits = self.recipe.user != User::Stays || self.moves_devices || self.runtime_acts_on_built();
-        let forks = matches!(self.recipe.fork, Fork::Early(_))
-            || self.joined.fd(Kind::Pid).is_some()
-            || !self.hooks.at(Moment::CreateContainer).is_empty();
-        let has_time = self.namespaces.has(Kind::Time)
-            || self.entered.as_ref().is_some_and(|entered| entered.flags & Kind::Time.flag() != 0);
-        !waits && !forks && !has_time
-    }
-
     /// How the root is entered.
     pub(super) fn enter_root(&self) -> Enter {
         if self.no_pivot { Enter::Move } else { Enter::Pivot }
@@ -136,7 +124,6 @@ impl Plan {
             flags: self.flags(),
             first_closed: self.first_fd(),
             procfs: -1,
-            score_file: -1,
             cgroup_file: -1,
             last_capability: capability::last_known(),
             ..init::Plan::default()

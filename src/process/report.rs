@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 /// The memory file that the image maps the report page from.
 ///
 /// Here it is mapped only while the image waits for an answer in it. When the image has ended, or executed the program, what it
-/// left is read: to map and unmap a page costs more, since the child that borrows this memory may run on another processor.
+/// left is read, since to map and unmap a page costs more.
 pub struct Report {
     file: OwnedFd,
     page: OnceCell<SharedPage>,
@@ -147,7 +147,6 @@ impl Report {
             () if is(Step::Terminal) => "ioctl(0, TIOCSCTTY)".into(),
             () if is(Step::NoNewPrivs) => "prctl(PR_SET_NO_NEW_PRIVS, 1)".into(),
             () if is(Step::Fork) => "clone3()".into(),
-            () if is(Step::Score) => "write(\"/proc/self/oom_score_adj\")".into(),
             () if is(Step::Cgroup) => "write(\"tasks\", \"0\")".into(),
             () if is(Step::CgroupNamespace) => "unshare(CLONE_NEWCGROUP)".into(),
             () => format!("step {step} of the init image"),
@@ -160,7 +159,6 @@ impl Report {
             () if is(Step::Filter) => "linux.seccomp",
             () if is(Step::Terminal) => "process.terminal",
             () if is(Step::NoNewPrivs) => "process.noNewPrivileges",
-            () if is(Step::Score) => "process.oomScoreAdj",
             () if is(Step::Cgroup) || is(Step::CgroupNamespace) => "enter the memory cgroup",
             () => "confine the process",
         };

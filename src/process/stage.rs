@@ -12,7 +12,7 @@ use crate::path::InRoot;
 use crate::procfs::ProcFd;
 use crate::rootfs::{self, Built, Prepared, Trees};
 use crate::sys::process::{self, Clone, Cloned, SingleThreaded};
-use crate::sys::{self, credentials, file, lend, terminal};
+use crate::sys::{self, credentials, file, terminal};
 use crate::{cgroups, log};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -22,8 +22,6 @@ pub(super) struct Stage<'a> {
     pub(super) plan: &'a Plan,
     pub(super) proof: &'a SingleThreaded,
     pub(super) channel: ChildEnd,
-    /// Whether the runtime's memory is this process's too (`sys/lend.rs`), and not a copy.
-    pub(super) borrows: bool,
     pub(super) report: &'a OwnedFd,
     pub(super) cgroup: Option<&'a cgroups::Joiner>,
     pub(super) prepared: Option<&'a Prepared>,
@@ -35,8 +33,6 @@ pub(super) struct Stage<'a> {
     /// The terminal's slave, once there is one.
     pub(super) terminal: Option<OwnedFd>,
     pub(super) procfs: Option<OwnedFd>,
-    /// The file of the OOM score, where the image sets it.
-    pub(super) score: Option<OwnedFd>,
     /// What hooks read, with the pid as the container sees it (for startContainer) and as the runtime does.
     pub(super) state: &'a dyn Fn(Moment, process::Pid) -> Vec<u8>,
 }
@@ -98,12 +94,7 @@ fn die_with_runtime(stage: &Stage<'_>) -> Result<()> {
 fn report_panics(channel: &ChildEnd) {
     let Ok(copy) = file::duplicate_above(channel, 3) else { return };
     let channel = ChildEnd(copy);
-    let (in_borrower, others) = (lend::is_borrower(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |info| {
-        if in_borrower != lend::is_borrower() {
-            // The runtime's own, with which this child shares the hook.
-            return others(info);
-        }
         let _ = channel.say(&FromChild::Failed(Error::internal(format!("panic: {info}"))));
         process::exit_now(101)
     }));
@@ -436,11 +427,6 @@ pub(super) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
     let score = stage.plan.program.as_ref().and_then(|program| program.attributes.oom_score_adj);
     let Some(score) = score else { return Ok(()) };
     let opened = file::open("/proc/self/oom_score_adj", libc::O_WRONLY);
-    if stage.borrows {
-        // Processes with the same memory have the same score: it is set by the image.
-        stage.score = Some(opened.at("process.oomScoreAdj")?);
-        return Ok(());
-    }
     match opened.and_then(|fd| file::write(fd, score.to_string().as_bytes())) {
         Err(_) if stage.plan.recipe.user != User::Stays => Ok(()),
         other => other.at("process.oomScoreAdj").map(drop),
@@ -460,9 +446,9 @@ pub(super) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
         program.attributes.apply_file_size()?;
     }
     // The image keeps what it is told of, and nothing else.
-    let kept = [plan.sync, plan.gate, plan.page, plan.procfs, plan.score_file, plan.cgroup_file];
-    let [sync, gate, page, procfs, score, cgroup] = kept;
-    file::close_by_execute(stage.plan.first_fd(), &[sync, gate, page, procfs, score, cgroup, image.as_raw_fd()])?;
+    let kept = [plan.sync, plan.gate, plan.page, plan.procfs, plan.cgroup_file];
+    let [sync, gate, page, procfs, cgroup] = kept;
+    file::close_by_execute(stage.plan.first_fd(), &[sync, gate, page, procfs, cgroup, image.as_raw_fd()])?;
     for fd in kept.into_iter().filter(|fd| *fd >= 0) {
         file::keep_over_exec(fd)?;
     }
@@ -491,10 +477,6 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
         }
         if program.terminal.is_some() {
             out.flags |= flag::TERMINAL;
-        }
-        if let (Some(file), Some(score)) = (&stage.score, program.attributes.oom_score_adj) {
-            out.score_file = file.as_raw_fd();
-            out.score = layout.bytes(score.to_string().as_bytes());
         }
     }
     let start = plan.hooks.at(Moment::StartContainer);

@@ -6,7 +6,6 @@ use crate::path::{Create, InRoot, Root};
 use crate::sys::fs::{self, Stat, device_number};
 use crate::sys::mount::{self, OPEN_TREE_CLONE};
 use crate::sys::{self, file};
-use crate::word::{Word, numbered};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -25,21 +24,21 @@ pub(crate) struct Device {
 }
 
 /// Of config-linux.md, "Default Devices"; /dev/console and /dev/ptmx are made elsewhere, as they are the terminal's.
-static DEFAULT: [(Word<12>, (u32, u32)); 6] = numbered([
+static DEFAULT: [(&str, (u32, u32)); 6] = [
     ("/dev/null", (1, 3)),
     ("/dev/zero", (1, 5)),
     ("/dev/full", (1, 7)),
     ("/dev/random", (1, 8)),
     ("/dev/urandom", (1, 9)),
     ("/dev/tty", (5, 0)),
-]);
+];
 
 /// The default devices that the config does not speak of, then the config's.
 pub(crate) fn parse(devices: &[config::Device<'_>]) -> Result<Vec<Device>> {
     let own = devices.iter().enumerate().map(|(n, device)| Device::parse(device, &format!("linux.devices[{n}]")));
     let own = own.collect::<Result<Vec<_>>>()?;
     let default = DEFAULT.iter().map(|&(path, (major, minor))| Device {
-        path: InRoot::new(path.as_str()),
+        path: InRoot::new(path),
         kind: libc::S_IFCHR,
         major,
         minor,
@@ -194,16 +193,16 @@ pub(crate) fn create(root: &Root, devices: &[Device], bind: bool) -> Result<()> 
 
 /// The links of /dev. What stands there already stays, but for `ptmx`, which must be the container's own.
 pub(crate) fn link(root: &Root) -> Result<()> {
-    static LINKS: [(Word<15>, Word<6>); 4] = [
-        (Word::new("/proc/self/fd"), Word::new("fd")),
-        (Word::new("/proc/self/fd/0"), Word::new("stdin")),
-        (Word::new("/proc/self/fd/1"), Word::new("stdout")),
-        (Word::new("/proc/self/fd/2"), Word::new("stderr")),
+    static LINKS: [(&str, &str); 4] = [
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
     ];
     let dir = root.mkdir_all(&InRoot::new("/dev"))?;
     let kcore = matches!(root.find_if_there(&InRoot::new("/proc/kcore")), Ok(Some(_)));
     let kcore = kcore.then_some(("/proc/kcore", "core"));
-    for (target, name) in LINKS.iter().map(|(target, name)| (target.as_str(), name.as_str())).chain(kcore) {
+    for (target, name) in LINKS.iter().copied().chain(kcore) {
         unless_there(fs::symlink_at(target, &dir, name)).with(|| format!("link /dev/{name}"))?;
     }
     let ptmx = || fs::symlink_at("pts/ptmx", &dir, "ptmx");

@@ -52,8 +52,7 @@ impl From<std::io::Error> for Errno {
     }
 }
 
-/// A line for each number: one text, since an array of texts would be an array of addresses, for which every start of the program
-/// pays (see `word.rs`), and no errors are read from here but those that somebody is told.
+/// A line for each number: the number, its name and its words.
 const TABLE: &str = "\
 1 EPERM operation not permitted
 2 ENOENT no such file or directory

@@ -206,8 +206,8 @@ pub fn inherited(number: RawFd) -> OwnedFd {
     own(number.into())
 }
 
-/// Standard input, output and error, which are always open (`sys/start.rs`): without std's objects, whose buffers a child that
-/// borrows this process's memory would make for both.
+/// Standard input, output and error, which are always open : std opens /dev/null in place of
+/// those that are closed.
 pub fn standard() -> [BorrowedFd<'static>; 3] {
     // SAFETY: nobody owns these numbers, and nobody closes them.
     [0, 1, 2].map(|number| unsafe { BorrowedFd::borrow_raw(number) })

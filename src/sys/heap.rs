@@ -3,12 +3,8 @@
 //! musl's allocator writes to a page of its own for each size of object, maps and unmaps a page for each larger buffer, and
 //! keeps books against misuse by C: a quarter of the time that `run` spent outside the kernel. This one takes memory from
 //! the end of one region, keeps what is given back in a list for each size, and never gives pages below 64 KiB back.
-//!
-//! It has two sides: a child that borrows this process's memory (`sys/lend.rs`) has one of its own, so that it may be killed,
-//! or frozen, whatever it is doing, and the parent goes on.
 #![allow(unsafe_code)]
 
-use super::lend::is_borrower;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::ptr::null_mut;
@@ -16,8 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What lies in the program's zeroed data, enough for most commands; pages that nobody touches cost nothing.
 const FIRST: usize = 256 << 10;
-/// The same for a child that borrows the memory.
-const BORROWED: usize = 64 << 10;
 /// How much is mapped at once when that is used up.
 const NEXT: usize = 1 << 20;
 /// Sizes up to here are multiples of [`GRAIN`], above it powers of two.
@@ -28,22 +22,14 @@ const SMALL_CLASSES: usize = SMALL / GRAIN;
 const LARGEST: usize = 64 << 10;
 const CLASSES: usize = SMALL_CLASSES + 7;
 
-#[repr(C, align(16))]
-struct Region<const SIZE: usize>(UnsafeCell<[u8; SIZE]>);
-
-/// The allocator of the program, for `#[global_allocator]`.
+/// The allocator of the program, for `#[global_allocator]`. The books lie before the blocks, so that the first blocks need
+/// no page of their own.
 #[allow(missing_debug_implementations)] // Formatting would allocate.
+#[repr(C, align(16))]
 pub struct Heap {
-    own: Side<FIRST>,
-    borrower: Side<BORROWED>,
-}
-
-/// The books lie before what they are about: so the first blocks need no page of their own.
-#[repr(C)]
-struct Side<const SIZE: usize> {
     locked: AtomicBool,
     books: UnsafeCell<Books>,
-    first: Region<SIZE>,
+    first: UnsafeCell<[u8; FIRST]>,
 }
 
 /// A block that was given back holds the next one of its size.
@@ -59,54 +45,16 @@ struct Books {
 }
 
 // SAFETY: `books` and `first` are only touched while `locked` is held.
-unsafe impl<const SIZE: usize> Sync for Side<SIZE> {}
+unsafe impl Sync for Heap {}
 
 impl Heap {
     /// A heap from which nothing was taken.
     #[allow(clippy::new_without_default)] // A static needs a constant.
     pub const fn new() -> Heap {
-        Heap { own: Side::new(), borrower: Side::new() }
-    }
-
-    #[inline]
-    fn take(&self, layout: &Layout) -> *mut u8 {
-        if is_borrower() { self.borrower.take(layout) } else { self.own.take(layout) }
-    }
-
-    fn resize_last(&self, block: *mut u8, old_size: usize, new_size: usize) -> bool {
-        if is_borrower() {
-            // A block of the parent's is not at the end of this region, wherever the parent's ends.
-            self.borrower.first.has(block) && self.borrower.resize_last(block, old_size, new_size)
-        } else {
-            self.own.resize_last(block, old_size, new_size)
-        }
-    }
-
-    #[inline]
-    fn give_back(&self, block: *mut u8, layout: &Layout) {
-        if is_borrower() {
-            // What the parent has taken stays the parent's.
-            if self.borrower.first.has(block) {
-                self.borrower.give_back(block, layout);
-            }
-        } else {
-            self.own.give_back(block, layout);
-        }
-    }
-}
-
-impl<const SIZE: usize> Region<SIZE> {
-    fn has(&self, block: *mut u8) -> bool {
-        (self.0.get() as usize..self.0.get() as usize + SIZE).contains(&(block as usize))
-    }
-}
-
-impl<const SIZE: usize> Side<SIZE> {
-    const fn new() -> Side<SIZE> {
-        Side {
+        Heap {
             locked: AtomicBool::new(false),
             books: UnsafeCell::new(Books { from: null_mut(), left: 0, lists: [null_mut(); CLASSES] }),
-            first: Region(UnsafeCell::new([0; SIZE])),
+            first: UnsafeCell::new([0; FIRST]),
         }
     }
 
@@ -167,7 +115,7 @@ impl<const SIZE: usize> Side<SIZE> {
         // `align` is a power of two.
         let offset = |from: *mut u8| (from as usize).wrapping_neg() & (align - 1);
         if books.from.is_null() {
-            (books.from, books.left) = (self.first.0.get().cast(), SIZE);
+            (books.from, books.left) = (self.first.get().cast(), FIRST);
         }
         if offset(books.from) + size > books.left {
             let length = NEXT.max(size + align);

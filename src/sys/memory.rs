@@ -7,6 +7,29 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
+/// Makes the program's relocated data read-only (PT_GNU_RELRO of elf(5)), as a dynamic linker does: musl leaves it writable in
+/// a static program. Call it before anything else; without such a segment, or where the kernel refuses, nothing changes.
+pub fn protect_relocated() {
+    unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, _: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the C library gives a live description, whose headers it never writes to.
+        let (base, headers) = unsafe {
+            let info = &*info;
+            (info.dlpi_addr as usize, std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()))
+        };
+        if let Some(header) = headers.iter().find(|header| header.p_type == libc::PT_GNU_RELRO) {
+            let page = page_size();
+            let from = (base + header.p_vaddr as usize) & !(page - 1);
+            let to = (base + header.p_vaddr as usize + header.p_memsz as usize) & !(page - 1);
+            // SAFETY: the linker put nothing into these pages that is written to once the program is relocated.
+            unsafe { libc::mprotect(from as *mut libc::c_void, to.saturating_sub(from), libc::PROT_READ) };
+        }
+        // The program itself comes first; its libraries have a linker that protects them.
+        1
+    }
+    // SAFETY: `visit` has the signature that dl_iterate_phdr(3) asks for, and takes no data.
+    unsafe { libc::dl_iterate_phdr(Some(visit), std::ptr::null_mut()) };
+}
+
 const MFD_EXEC: u32 = 0x10;
 const MFD_NOEXEC_SEAL: u32 = 0x8;
 

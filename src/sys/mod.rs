@@ -5,23 +5,18 @@
 
 pub mod bpf;
 pub mod cgroup;
-// Only where the C library's own is a slow one. Tests keep theirs.
-#[cfg(all(target_arch = "x86_64", any(target_env = "musl", test)))]
-mod copy;
 pub mod credentials;
 mod errno;
 pub mod file;
 pub mod filter;
 pub mod fs;
 pub mod heap;
-pub mod lend;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod process;
 pub mod regex;
 pub mod socket;
-pub mod start;
 pub mod terminal;
 
 pub use errno::Errno;

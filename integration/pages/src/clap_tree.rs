@@ -39,17 +39,17 @@ fn id() -> Arg {
 }
 
 fn argument(flag: &'static Flag) -> Arg {
-    let argument = Arg::new(flag.long.as_str()).long(flag.long.as_str()).help(flag.help.as_str()).hide(flag.hidden);
+    let argument = Arg::new(flag.long).long(flag.long).help(flag.help).hide(flag.hidden);
     let argument = match flag.short {
         Some(letter) => argument.short(letter),
         None => argument,
     };
     match &flag.value {
         Value::Switch => argument.action(ArgAction::SetTrue),
-        Value::Path(name) if name.is("DIR") => argument.value_name("DIR").value_hint(ValueHint::DirPath),
-        Value::Path(name) => argument.value_name(name.as_str()).value_hint(ValueHint::FilePath),
-        Value::Text(name) | Value::Number(name) => argument.value_name(name.as_str()),
-        Value::List(name) => argument.value_name(name.as_str()).action(ArgAction::Append),
+        Value::Path(name) if *name == "DIR" => argument.value_name("DIR").value_hint(ValueHint::DirPath),
+        Value::Path(name) => argument.value_name(name).value_hint(ValueHint::FilePath),
+        Value::Text(name) | Value::Number(name) => argument.value_name(name),
+        Value::List(name) => argument.value_name(name).action(ArgAction::Append),
         Value::Choice(words) => argument.value_parser(words.split('|').collect::<Vec<_>>()),
     }
 }

@@ -11,7 +11,6 @@ mod table;
 
 use anyhow::{Context, Result, bail};
 use clap_complete::Shell;
-use orlop::word;
 use std::fs;
 use std::path::Path;
 

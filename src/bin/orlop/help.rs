@@ -67,7 +67,7 @@ fn flags(text: &mut String, flags: &[Flag], root: Option<&str>) {
             Value::Path(name) | Value::Text(name) | Value::List(name) | Value::Number(name) => format!(" {name}"),
             Value::Choice(words) => format!(" {words}"),
         };
-        let help = match root.filter(|_| flag.long.is("root")) {
+        let help = match root.filter(|_| flag.long == "root") {
             Some(root) => format!("{} {root}", flag.help),
             None => flag.help.to_string(),
         };

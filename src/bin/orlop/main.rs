@@ -1,7 +1,5 @@
 //! The program `orlop`: arguments to a request, a request to the library, its answer to one line and an exit code.
 
-#![cfg_attr(not(test), no_main)]
-
 mod caller;
 mod dispatch;
 mod help;
@@ -13,15 +11,12 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use orlop::word;
+use std::process::ExitCode;
 
 #[global_allocator]
 static HEAP: orlop::sys::heap::Heap = orlop::sys::heap::Heap::new();
 
-#[cfg(not(test))]
-orlop::program!(run);
-
-#[cfg_attr(test, allow(dead_code))]
-fn run(arguments: &[std::ffi::OsString]) -> u8 {
-    dispatch::run(lexopt::Parser::from_iter(arguments))
+fn main() -> ExitCode {
+    orlop::sys::memory::protect_relocated();
+    dispatch::run(lexopt::Parser::from_env()).into()
 }

@@ -16,12 +16,12 @@ pub(crate) struct Given(Vec<(&'static Flag, OsString)>);
 impl Given {
     /// The last value of a flag.
     pub(crate) fn last(&self, long: &str) -> Option<&OsStr> {
-        self.0.iter().rev().find(|(flag, _)| flag.long.is(long)).map(|(_, value)| value.as_os_str())
+        self.0.iter().rev().find(|(flag, _)| flag.long == long).map(|(_, value)| value.as_os_str())
     }
 
     /// All values of a flag that may be given again.
     pub(crate) fn all<'a>(&'a self, long: &'a str) -> impl Iterator<Item = &'a OsStr> {
-        self.0.iter().filter(move |(flag, _)| flag.long.is(long)).map(|(_, value)| value.as_os_str())
+        self.0.iter().filter(move |(flag, _)| flag.long == long).map(|(_, value)| value.as_os_str())
     }
 
     /// Whether a switch is on, if it was given.
@@ -108,7 +108,7 @@ fn next(parser: &mut Parser, known: &[&'static [Flag]], given: &mut Given, at: O
     let (flag, written) = match parser.next().map_err(|e| usage(e.to_string(), word))? {
         None => return Ok(Step::End),
         Some(Arg::Value(operand)) => return Ok(Step::Operand(operand)),
-        Some(Arg::Long(name)) => match find(&|f| f.long.is(name)) {
+        Some(Arg::Long(name)) => match find(&|f| f.long == name) {
             Some(flag) => (flag, flag.long.len()),
             None => return Err(unknown(&format!("--{name}"), known, at)),
         },
@@ -141,7 +141,7 @@ fn single_dash(parser: &mut Parser, known: &dyn Fn(&str) -> bool) -> Option<(Str
 }
 
 fn is_named(flag: &Flag, name: &str) -> bool {
-    flag.long.is(name) || (name.len() == 1 && flag.short.is_some_and(|c| name.starts_with(c)))
+    flag.long == name || (name.len() == 1 && flag.short.is_some_and(|c| name.starts_with(c)))
 }
 
 /// Takes the next argument off if it looks like a flag and is none of the command's.
@@ -199,7 +199,7 @@ fn unknown(written: &str, known: &[&'static [Flag]], at: Option<&Command>) -> Er
         return Error::new(Kind::Config, text).hint(format!("{written} is global: it stands before {}", command.word));
     }
     let shown = known.iter().flat_map(|flags| flags.iter()).filter(|f| !f.hidden);
-    match nearest::nearest(name, shown.map(|f| f.long.as_str())) {
+    match nearest::nearest(name, shown.map(|f| f.long)) {
         Some(near) if name.len() > 1 => Error::new(Kind::Config, text).hint(format!("did you mean --{near}?")),
         _ => usage(text, at.map_or("", |c| c.word)),
     }

@@ -1,7 +1,6 @@
 //! A signal by name or number.
 
 use crate::error::{Error, Kind, Result};
-use crate::word::{Word, numbered};
 use std::fmt;
 
 /// A signal's number, 0 (which only asks whether the process is there) to 64.
@@ -13,7 +12,7 @@ pub struct Signal(i32);
 const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
-static NAMES: [(Word<6>, i32); 36] = numbered([
+static NAMES: [(&str, i32); 36] = [
     ("HUP", libc::SIGHUP),
     ("INT", libc::SIGINT),
     ("QUIT", libc::SIGQUIT),
@@ -50,7 +49,7 @@ static NAMES: [(Word<6>, i32); 36] = numbered([
     ("SYS", libc::SIGSYS),
     ("RTMIN", RTMIN),
     ("RTMAX", RTMAX),
-]);
+];
 
 impl Signal {
     /// What `kill` sends when it is told no signal.
@@ -68,7 +67,7 @@ impl Signal {
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-        let named = NAMES.iter().find(|(known, _)| known.is(name)).map(|(_, number)| *number);
+        let named = NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
         named.or_else(|| offset(name)).map(Signal).ok_or_else(unknown)
     }
 

@@ -1,10 +1,9 @@
 //! What the kernel shall do with a call (seccomp(2), "SECCOMP_RET_*").
 
 use crate::error::{Error, Result};
-use crate::word::{Word, words};
 
 /// Every action that a config may name.
-pub static ACTIONS: [Word<21>; 9] = words([
+pub static ACTIONS: [&str; 9] = [
     "SCMP_ACT_KILL",
     "SCMP_ACT_KILL_PROCESS",
     "SCMP_ACT_KILL_THREAD",
@@ -14,7 +13,7 @@ pub static ACTIONS: [Word<21>; 9] = words([
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_LOG",
     "SCMP_ACT_NOTIFY",
-]);
+];
 
 /// An action as a filter returns it: the action in the upper half, its datum in the lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

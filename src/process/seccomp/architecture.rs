@@ -1,12 +1,11 @@
 //! Architectures: what the kernel reports for a call (`AUDIT_ARCH_*` in linux/audit.h), and how its numbers are found.
 
 use super::tables::Row;
-use crate::word::{Word, words};
 
 /// An architecture whose calls the kernel of this build can report.
 pub(super) struct Architecture {
     /// As the config spells it.
-    pub(super) name: Word<21>,
+    pub(super) name: &'static str,
     /// `seccomp_data.arch`.
     pub(super) audit: u32,
     /// Whether registers, so arguments, have 64 bits.
@@ -25,9 +24,9 @@ pub(super) const ARM_PRIVATE: u32 = 0x000f_0000;
 /// Where the table has them, so that its numbers fit 16 bits.
 const ARM_PRIVATE_ROWS: u32 = 0xf000;
 
-const fn architecture(name: &str, audit: u32, column: usize) -> Architecture {
+const fn architecture(name: &'static str, audit: u32, column: usize) -> Architecture {
     const WIDE: u32 = 0x8000_0000;
-    Architecture { name: Word::new(name), audit, wide: audit & WIDE != 0, multiplexed: false, column, offset: 0 }
+    Architecture { name, audit, wide: audit & WIDE != 0, multiplexed: false, column, offset: 0 }
 }
 
 /// The native architecture first. libseccomp always filters it, so a config need not list it.
@@ -88,7 +87,7 @@ pub(super) static FAMILY: [Architecture; 1] =
     [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_M68K", 0x0000_0004, 0) }];
 
 /// Every architecture that a config may name (config-linux.md, "Seccomp").
-pub static ARCHITECTURES: [Word<21>; 23] = words([
+pub static ARCHITECTURES: [&str; 23] = [
     "SCMP_ARCH_X86",
     "SCMP_ARCH_X86_64",
     "SCMP_ARCH_X32",
@@ -112,7 +111,7 @@ pub static ARCHITECTURES: [Word<21>; 23] = words([
     "SCMP_ARCH_M68K",
     "SCMP_ARCH_SH",
     "SCMP_ARCH_SHEB",
-]);
+];
 
 /// A way to make one system call: its number, and for a multiplexer what its first argument must be.
 #[derive(Clone, Copy, Debug, PartialEq)]

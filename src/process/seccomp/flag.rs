@@ -2,7 +2,6 @@
 
 use crate::config::Seccomp;
 use crate::error::{Error, Result};
-use crate::word::{Word, numbered};
 
 pub(super) const TSYNC: u32 = 1 << 0;
 pub(super) const LOG: u32 = 1 << 1;
@@ -12,12 +11,12 @@ pub(super) const TSYNC_ESRCH: u32 = 1 << 4;
 pub(super) const WAIT_KILLABLE_RECV: u32 = 1 << 5;
 
 /// Every flag that a config may name, with its bit.
-pub static FLAGS: [(Word<38>, u32); 4] = numbered([
+pub static FLAGS: [(&str, u32); 4] = [
     ("SECCOMP_FILTER_FLAG_TSYNC", TSYNC),
     ("SECCOMP_FILTER_FLAG_LOG", LOG),
     ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", SPEC_ALLOW),
     ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", WAIT_KILLABLE_RECV),
-]);
+];
 
 /// The flags to load a filter with, on a kernel that supports those of `supported`.
 ///
@@ -30,7 +29,7 @@ pub(super) fn parse(seccomp: &Seccomp<'_>, supported: u32, notifies: bool) -> Re
     };
     for (index, name) in seccomp.flags.iter().flatten().enumerate() {
         let path = || format!("linux.seccomp.flags[{index}]");
-        let Some(&(_, flag)) = FLAGS.iter().find(|(known, _)| known.is(name)) else {
+        let Some(&(_, flag)) = FLAGS.iter().find(|(known, _)| *known == name) else {
             return Err(Error::config(path(), format!("unknown flag {name}")));
         };
         if flag & supported == 0 {

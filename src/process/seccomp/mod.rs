@@ -139,7 +139,7 @@ fn sections<'p>(profile: &'p Profile) -> Vec<(u32, Vec<Range<'p>>)> {
             }
         }
     }
-    if cfg!(target_arch = "x86_64") && !profile.architectures.iter().any(|other| other.name.is("SCMP_ARCH_X32")) {
+    if cfg!(target_arch = "x86_64") && !profile.architectures.iter().any(|other| other.name == "SCMP_ARCH_X32") {
         without_x32(&mut sections, &FAMILY[0]);
     }
     sections.into_iter().map(|(audit, ranges)| (audit, ranges.into_list())).collect()

@@ -1,7 +1,6 @@
 //! `socketcall(2)` and `ipc(2)`: one number for many calls, told apart by the first argument. Where an architecture has
 //! them beside the calls themselves, a rule for `socket` must hold for both ways, or it is none.
 
-use crate::word::{Word, numbered};
 use Multiplexer::{Ipc, Socketcall};
 
 #[derive(Clone, Copy)]
@@ -56,12 +55,10 @@ const ROWS: [(&str, (Multiplexer, u32)); 32] = [
     ("socketpair", (Socketcall, 8)),
 ];
 
-static CALLS: [(Word<11>, (Multiplexer, u32)); ROWS.len()] = numbered(ROWS);
-
 /// The multiplexer through which `name` can be called, and the first argument that selects it.
 pub(super) fn selector(name: &str) -> Option<(&'static str, u32)> {
-    let found = CALLS.binary_search_by(|(call, _)| call.as_bytes().cmp(name.as_bytes())).ok()?;
-    let (_, (multiplexer, selector)) = CALLS[found];
+    let found = ROWS.binary_search_by(|(call, _)| call.as_bytes().cmp(name.as_bytes())).ok()?;
+    let (_, (multiplexer, selector)) = ROWS[found];
     Some((multiplexer.name(), selector))
 }
 

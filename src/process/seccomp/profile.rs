@@ -86,11 +86,11 @@ impl Profile {
 /// architecture that is not in the filter is killed anyway.
 fn architectures(seccomp: &Seccomp<'_>) -> Result<Vec<&'static Architecture>> {
     let listed = seccomp.architectures.as_deref().unwrap_or_default();
-    if let Some(index) = listed.iter().position(|name| !ARCHITECTURES.iter().any(|known| known.is(name))) {
+    if let Some(index) = listed.iter().position(|name| !ARCHITECTURES.iter().any(|known| known == name)) {
         let path = format!("linux.seccomp.architectures[{index}]");
         return Err(Error::config(path, format!("unknown architecture {}", listed[index])));
     }
     let (native, others) = FAMILY.split_at(1);
-    let others = others.iter().filter(|architecture| listed.iter().any(|name| architecture.name.is(name)));
+    let others = others.iter().filter(|architecture| listed.iter().any(|name| architecture.name == *name));
     Ok(native.iter().chain(others).collect())
 }

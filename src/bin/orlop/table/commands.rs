@@ -1,27 +1,26 @@
 //! The commands.
 
 use super::{Command, Count, Name, Order, flags};
-use crate::word::Word;
 
 /// All of them, sorted, as they are typed.
-pub(crate) const WORDS: [(Word<10>, Name); 17] = [
-    (Word::new("checkpoint"), Name::Checkpoint),
-    (Word::new("create"), Name::Create),
-    (Word::new("delete"), Name::Delete),
-    (Word::new("events"), Name::Events),
-    (Word::new("exec"), Name::Exec),
-    (Word::new("features"), Name::Features),
-    (Word::new("kill"), Name::Kill),
-    (Word::new("list"), Name::List),
-    (Word::new("pause"), Name::Pause),
-    (Word::new("ps"), Name::Ps),
-    (Word::new("restore"), Name::Restore),
-    (Word::new("resume"), Name::Resume),
-    (Word::new("run"), Name::Run),
-    (Word::new("spec"), Name::Spec),
-    (Word::new("start"), Name::Start),
-    (Word::new("state"), Name::State),
-    (Word::new("update"), Name::Update),
+pub(crate) const WORDS: [(&str, Name); 17] = [
+    ("checkpoint", Name::Checkpoint),
+    ("create", Name::Create),
+    ("delete", Name::Delete),
+    ("events", Name::Events),
+    ("exec", Name::Exec),
+    ("features", Name::Features),
+    ("kill", Name::Kill),
+    ("list", Name::List),
+    ("pause", Name::Pause),
+    ("ps", Name::Ps),
+    ("restore", Name::Restore),
+    ("resume", Name::Resume),
+    ("run", Name::Run),
+    ("spec", Name::Spec),
+    ("start", Name::Start),
+    ("state", Name::State),
+    ("update", Name::Update),
 ];
 
 /// A command; the rest of its fields as most commands have them.
@@ -40,7 +39,7 @@ const fn command(name: Name, word: &'static str, summary: &'static str) -> Comma
 }
 
 impl Name {
-    /// All that is known of it. It is code, and no table: the addresses in a table would be written at each start (`word.rs`).
+    /// The row of the command table.
     #[inline(never)]
     pub(crate) const fn command(self) -> Command {
         match self {

@@ -1,8 +1,6 @@
-//! The flags: the global ones, and those of each command. As statics they have names, by which `order.ld` keeps them apart from
-//! what every command reads.
+//! The flags: the global ones, and those of each command.
 
 use super::{Flag, Value};
-use crate::word::Word;
 
 const DIR: Value = Value::path("DIR");
 const FILE: Value = Value::path("FILE");
@@ -18,7 +16,7 @@ pub(crate) static GLOBAL: [Flag; 12] = [
     Flag::new("debug", SWITCH, "log what happens, step by step"),
     Flag::new("trace", FILE, "write every step with its time to a file; for Perfetto if its name ends in .json"),
     Flag::new("systemd-cgroup", SWITCH, "let systemd make the cgroups; cgroupsPath has the form slice:prefix:name"),
-    Flag::new("cgroup-manager", Value::Choice(Word::new("cgroupfs|systemd|disabled")), "who makes the cgroups"),
+    Flag::new("cgroup-manager", Value::Choice("cgroupfs|systemd|disabled"), "who makes the cgroups"),
     Flag::new(
         "rootless",
         Value::text("WHEN"),

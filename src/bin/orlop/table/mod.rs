@@ -5,7 +5,6 @@
 mod commands;
 mod flags;
 
-use crate::word::Word;
 use commands::WORDS;
 pub(crate) use flags::GLOBAL;
 
@@ -77,32 +76,32 @@ pub(crate) enum Value {
     /// Nothing, or `=true` and `=false`.
     Switch,
     /// A path; the word is its name in the help.
-    Path(Word<20>),
+    Path(&'static str),
     /// Any text.
-    Text(Word<20>),
+    Text(&'static str),
     /// Any text, and it may be given again. Lists are not split at commas.
-    List(Word<20>),
+    List(&'static str),
     /// A whole number.
-    Number(Word<20>),
+    Number(&'static str),
     /// One of these words, with a bar between.
-    Choice(Word<32>),
+    Choice(&'static str),
 }
 
 impl Value {
-    const fn path(name: &str) -> Value {
-        Value::Path(Word::new(name))
+    const fn path(name: &'static str) -> Value {
+        Value::Path(name)
     }
 
-    const fn text(name: &str) -> Value {
-        Value::Text(Word::new(name))
+    const fn text(name: &'static str) -> Value {
+        Value::Text(name)
     }
 
-    const fn list(name: &str) -> Value {
-        Value::List(Word::new(name))
+    const fn list(name: &'static str) -> Value {
+        Value::List(name)
     }
 
-    const fn number(name: &str) -> Value {
-        Value::Number(Word::new(name))
+    const fn number(name: &'static str) -> Value {
+        Value::Number(name)
     }
 }
 
@@ -110,18 +109,18 @@ impl Value {
 #[derive(Debug)]
 pub(crate) struct Flag {
     /// Its name, without dashes.
-    pub(crate) long: Word<20>,
+    pub(crate) long: &'static str,
     /// Its letter.
     pub(crate) short: Option<char>,
     pub(crate) value: Value,
-    pub(crate) help: Word<110>,
+    pub(crate) help: &'static str,
     /// Accepted for callers that pass it, and not shown.
     pub(crate) hidden: bool,
 }
 
 impl Flag {
-    pub(crate) const fn new(long: &str, value: Value, help: &str) -> Flag {
-        Flag { long: Word::new(long), short: None, value, help: Word::new(help), hidden: false }
+    pub(crate) const fn new(long: &'static str, value: Value, help: &'static str) -> Flag {
+        Flag { long, short: None, value, help, hidden: false }
     }
 
     pub(crate) const fn short(mut self, letter: char) -> Flag {
@@ -138,7 +137,7 @@ impl Flag {
 impl Command {
     /// The command that is typed as `word`.
     pub(crate) fn find(word: &str) -> Option<Command> {
-        WORDS.iter().find(|(known, _)| known.is(word)).map(|(_, name)| name.command())
+        WORDS.iter().find(|(known, _)| *known == word).map(|(_, name)| name.command())
     }
 
     /// All of them, sorted.
@@ -175,7 +174,7 @@ mod tests {
     fn commands_are_sorted_and_say_what_they_do() {
         assert!(Command::all().is_sorted_by_key(|c| c.word));
         for ((word, name), command) in WORDS.iter().zip(Command::all()) {
-            assert_eq!((word.as_str(), *name), (command.word, command.name));
+            assert_eq!((*word, *name), (command.word, command.name));
             assert!(!command.summary.ends_with('.') && !command.about.is_empty(), "{}", command.word);
             assert_eq!(command.examples().count(), command.examples.lines().count(), "{}", command.word);
         }
