@@ -64,6 +64,13 @@ impl InRoot {
         (!name.is_empty()).then(|| (InRoot::new(parent), name))
     }
 
+    /// The rest of the path beneath `other`, which it must be within: `.` for `other` itself.
+    pub(crate) fn beneath(&self, other: &InRoot) -> &str {
+        let rest = if other.is_root() { &self.0 } else { self.0.strip_prefix(&other.0).unwrap_or(&self.0) };
+        let rest = rest.trim_start_matches('/');
+        if rest.is_empty() { "." } else { rest }
+    }
+
     fn relative(&self) -> &str {
         if self.is_root() { "." } else { &self.0[1..] }
     }
@@ -320,6 +327,15 @@ mod tests {
         assert!(InRoot::new("/proc").is_within(&InRoot::new("/proc/")));
         assert!(!InRoot::new("/process").is_within(&InRoot::new("/proc")));
         assert!(InRoot::new("/x").is_within(&InRoot::new("/")));
+    }
+
+    #[test]
+    fn a_path_knows_its_rest_beneath_another() {
+        for (path, other, rest) in
+            [("/proc/x/y", "/proc", "x/y"), ("/proc", "/proc", "."), ("/a/b", "/", "a/b"), ("/", "/", ".")]
+        {
+            assert_eq!(InRoot::new(path).beneath(&InRoot::new(other)), rest);
+        }
     }
 
     #[test]

@@ -192,6 +192,9 @@ impl Parts {
         let filter = super::filter::of(spec)?;
         let rootfs = Rootfs::parse(spec, &bundle.path, super::security::facts())?;
         rootfs.warnings().into_iter().for_each(crate::log::warning);
+        if crate::log::reads(crate::log::Level::Debug) {
+            rootfs.unprotected().into_iter().for_each(|text| crate::log::debug(|| text));
+        }
         if !namespaces.has(Ns::Mount) {
             return Err(Error::config("linux.namespaces", "a container needs a mount namespace of its own")
                 .hint("add {\"type\": \"mount\"}"));

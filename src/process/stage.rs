@@ -314,11 +314,14 @@ pub(super) fn run_hooks(stage: &mut Stage<'_>) -> Result<()> {
         stage.channel.wait()?;
     }
     let list = stage.plan.hooks.at(Moment::CreateContainer);
-    if list.is_empty() {
-        return Ok(());
+    if !list.is_empty() {
+        let pid = process::pid();
+        hooks::run(stage.proof, Moment::CreateContainer, list, &(stage.state)(Moment::CreateContainer, pid))?;
     }
-    let pid = process::pid();
-    hooks::run(stage.proof, Moment::CreateContainer, list, &(stage.state)(Moment::CreateContainer, pid))
+    match &mut stage.built {
+        Some(built) if stage.plan.runtime_acts_on_built() || !list.is_empty() => built.after_hooks(),
+        _ => Ok(()),
+    }
 }
 
 /// The root becomes the container's.
@@ -358,10 +361,11 @@ pub(super) fn give_terminal(stage: &mut Stage<'_>, console: rootfs::Console, siz
     Ok(())
 }
 
-/// Masks, read-only paths, read-only root.
+/// The working directory, masks, read-only paths, read-only root.
 pub(super) fn protect(stage: &mut Stage<'_>) -> Result<()> {
+    let cwd = stage.plan.program.as_ref().map(|program| program.cwd.as_str());
     match stage.built.take() {
-        Some(built) => built.protect(),
+        Some(built) => built.protect(cwd),
         None => Ok(()),
     }
 }

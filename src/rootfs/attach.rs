@@ -4,12 +4,14 @@ use super::Rootfs;
 use super::attributes::{self, Change};
 use super::cgroup::{self, CgroupView};
 use super::copy;
+use super::cwd;
 use super::device;
 use super::filesystem::{New, PROC_SUPER_MAGIC, reconfigure};
-use super::mask::{self, DevNull};
+use super::mask::{self, Access, DevNull};
 use super::mount::{Kind, Mount, is_allowed_in_proc};
 use super::options::Propagation;
 use super::prepare::{Prepared, Trees, open_source};
+use super::tree::{self, Found, Tree};
 use crate::error::{Context, Error, Result};
 use crate::path::{Create, Handle, InRoot, Root};
 use crate::procfs::ProcFd;
@@ -24,7 +26,7 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct Built<'a> {
     pub(crate) rootfs: &'a Rootfs,
-    pub(crate) root: Root,
+    pub(super) tree: Tree,
     null: Option<DevNull>,
     /// Mounts to be made read-only once nothing more is put into them.
     late: Vec<OwnedFd>,
@@ -44,13 +46,13 @@ impl Rootfs {
     fn build_unmasked(&self, prepared: &Prepared, mut trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
         let null = if self.masked.is_empty() { None } else { Some(DevNull::open()?) };
         let root = self.attach_root(prepared).with(|| format!("mount the root filesystem {}", self.path.display()))?;
-        let mut built = Built { rootfs: self, root, null, late: Vec::new() };
+        let mut built = Built { rootfs: self, tree: Tree::new(root), null, late: Vec::new() };
         for mount in &self.mounts {
             built.attach(mount, trees.take(mount.index), cgroups).with(|| mount.name())?;
         }
         if self.owns_dev() {
-            device::create(&built.root, &self.devices, self.user_namespace)?;
-            device::link(&built.root)?;
+            device::create(&built.tree, &self.devices, self.user_namespace)?;
+            device::link(&built.tree)?;
         }
         Ok(built)
     }
@@ -80,28 +82,33 @@ impl Rootfs {
 }
 
 impl Built<'_> {
-    fn attach(&mut self, mount: &Mount, prepared: Option<OwnedFd>, cgroups: &CgroupView) -> Result<()> {
+    pub(super) fn attach(&mut self, mount: &Mount, prepared: Option<OwnedFd>, cgroups: &CgroupView) -> Result<()> {
         match &mount.kind {
             Kind::Bind { source, .. } => self.bind(mount, source, prepared),
             Kind::Filesystem { kind, .. } if kind == "cgroup2" && cgroups.shared => {
-                let (place, _) = self.place(mount, Create::Directory)?;
-                cgroup::version_2(mount, &place, cgroups)
+                let place = self.place(mount, Create::Directory)?;
+                let tree = cgroup::version_2(mount, &place.handle, cgroups)?;
+                self.mounted(mount, place.path, tree);
+                Ok(())
             }
             Kind::Filesystem { kind, source } => self.filesystem(mount, kind, source, prepared),
             Kind::Cgroup => {
-                let (place, _) = self.place(mount, Create::Directory)?;
-                cgroup::mount(mount, &place, cgroups, self.rootfs.label.as_deref())
+                let place = self.place(mount, Create::Directory)?;
+                let tree = cgroup::mount(mount, &place.handle, cgroups, self.rootfs.label.as_deref())?;
+                self.mounted(mount, place.path, tree);
+                Ok(())
             }
             Kind::Remount => {
-                let place = self.root.find(&mount.destination)?;
+                let found = self.tree.find(&mount.destination)?;
+                let place = found.ok_or_else(|| missing(&mount.destination))?.handle;
                 reconfigure(&place, mount)?;
                 attributes::apply_attached(&place, attributes::of(&mount.options))
             }
         }
     }
 
-    fn bind(&self, mount: &Mount, source: &Path, prepared: Option<OwnedFd>) -> Result<()> {
-        if mount.options.copy_symlink && copy_symlink(&self.root, mount, source)? {
+    fn bind(&mut self, mount: &Mount, source: &Path, prepared: Option<OwnedFd>) -> Result<()> {
+        if mount.options.copy_symlink && copy_symlink(&self.tree, mount, source)? {
             return Ok(());
         }
         let mut changes = attributes::of(&mount.options);
@@ -119,8 +126,10 @@ impl Built<'_> {
             ProcFd::checked(tree.as_fd().try_clone_to_owned().map_err(|e| Error::system(e.to_string()))?)?;
         }
         let kind = if fs::stat(&tree)?.is_dir() { Create::Directory } else { Create::File };
-        let (place, _) = self.place(mount, kind)?;
-        put(&tree, &place, changes)
+        let place = self.place(mount, kind)?;
+        put(&tree, &place.handle, changes)?;
+        self.mounted(mount, place.path, tree);
+        Ok(())
     }
 
     fn filesystem(&mut self, mount: &Mount, kind: &str, source: &str, context: Option<OwnedFd>) -> Result<()> {
@@ -128,31 +137,41 @@ impl Built<'_> {
             cgroup::refuse_flags(mount)?;
         }
         let of_kernel = kind == "proc" || kind == "sysfs";
-        let (place, existed) = match of_kernel {
-            true => (self.ordinary_directory(mount, kind)?, true),
+        let place = match of_kernel {
+            true => self.ordinary_directory(mount, kind)?,
             false => self.place(mount, Create::Directory)?,
         };
-        let extra = if existed && kind == "tmpfs" { mode_of_covered(mount, &place)? } else { None };
+        let extra = if place.existed && kind == "tmpfs" { mode_of_covered(mount, &place.handle)? } else { None };
         let new = New { kind, source, options: &mount.options, label: self.rootfs.label.as_deref(), extra, context };
         let late = self.is_filled_later(mount);
         if new.needs_old_call() {
-            new.make_by_old_call(&place)?;
-            let mounted = self.root.find(&mount.destination)?;
-            if !fs::is_mount_root(&mounted)? || mounted.stat()?.same_file(&place.stat()?) {
-                return Err(Error::system("the destination was exchanged"));
-            }
-            return attributes::apply_attached(&mounted, attributes::of_new(&mount.options));
+            new.make_by_old_call(&place.handle)?;
+            let mounted = tree::topmost(&place.handle)?.ok_or_else(|| Error::system("the destination was removed"))?;
+            attributes::apply_attached(&mounted, attributes::of_new(&mount.options))?;
+            self.mounted(mount, place.path, mounted);
+            return Ok(());
         }
         let tree = new.make(late).map_err(|e| with_hint(e, kind))?;
         if mount.options.copy_up {
-            copy::up(&self.root.open(&mount.destination, libc::O_RDONLY | libc::O_DIRECTORY)?, &tree)?;
+            copy::up(&file::open_at(&place.handle, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?, &tree)?;
         }
         let propagation = mount.options.propagation.iter().copied().map(Change::propagating).collect();
-        put(&tree, &place, propagation)?;
+        put(&tree, &place.handle, propagation)?;
         if late {
+            let tree = tree.try_clone().map_err(|e| Error::system(format!("duplicate a mount: {e}")))?;
             self.late.push(tree);
         }
+        self.mounted(mount, place.path, tree);
         Ok(())
+    }
+
+    /// Records a mount that was made; holds those beneath which something is looked up later.
+    fn mounted(&mut self, mount: &Mount, place: InRoot, tree: OwnedFd) {
+        // As long as they are few all are held, since a symbolic link may lead there.
+        const FEW: usize = 64;
+        let of_kernel = matches!(&mount.kind, Kind::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
+        let held = self.tree.number_held() < FEW || of_kernel || self.rootfs.leads_into(&place, mount.index);
+        self.tree.mounted(place, held.then_some(tree));
     }
 
     /// Whether something is still to be put into a mount that is to be read-only.
@@ -168,32 +187,32 @@ impl Built<'_> {
     }
 
     /// The place of a procfs or sysfs: a real directory, reached through real directories (CVE-2019-19921).
-    fn ordinary_directory(&self, mount: &Mount, kind: &str) -> Result<Handle> {
-        let find = || self.root.find_plain(&mount.destination);
-        let found = match find() {
-            Err(e) if e.is(libc::ENOENT) => {
-                self.root.mkdir_all(&mount.destination)?;
-                find()
-            }
-            other => other,
-        };
+    fn ordinary_directory(&self, mount: &Mount, kind: &str) -> Result<Found> {
         let ordinary = |error: Error| error.at(format!("filesystem {kind:?} must be mounted on ordinary directory"));
-        let place = found.map_err(|e| ordinary(e.into()))?;
-        if place.stat()?.is_dir() { Ok(place) } else { Err(ordinary(Error::system("it is not a directory"))) }
+        let found = match self.tree.find_plain(&mount.destination).map_err(ordinary)? {
+            Some(found) => found,
+            None => {
+                self.tree.find_or_create(&mount.destination, Create::Directory)?;
+                let found = self.tree.find_plain(&mount.destination).map_err(ordinary)?;
+                found.ok_or_else(|| ordinary(missing(&mount.destination).into()))?
+            }
+        };
+        let directory = found.handle.stat()?.is_dir();
+        if directory { Ok(found) } else { Err(ordinary(Error::system("it is not a directory"))) }
     }
 
-    /// The destination of a mount, made if it is missing, and whether it was there.
-    fn place(&self, mount: &Mount, kind: Create) -> Result<(Handle, bool)> {
+    /// The destination of a mount, made if it is missing.
+    fn place(&self, mount: &Mount, kind: Create) -> Result<Found> {
         let found = match mount.options.destination_no_follow {
-            true => self.root.find_no_follow(&mount.destination)?,
+            true => self.tree.find_no_follow(&mount.destination)?,
             false => None,
         };
-        let (place, existed) = match found {
-            Some(place) => (place, true),
-            None => self.root.find_or_create(&mount.destination, kind)?,
+        let found = match found {
+            Some(found) => found,
+            None => self.tree.find_or_create(&mount.destination, kind)?,
         };
-        self.refuse_inside_proc(mount, &place)?;
-        Ok((place, existed))
+        self.refuse_inside_proc(mount, &found.handle)?;
+        Ok(found)
     }
 
     /// Whatever way the destination led into a procfs: there, only a few files may be covered.
@@ -206,37 +225,53 @@ impl Built<'_> {
         Err(Error::system(format!("{} cannot be mounted because it is inside /proc", mount.destination)))
     }
 
-    /// The root directory, for lookups that cannot leave it.
-    pub fn root(&self) -> &Root {
-        &self.root
+    /// Holds what hooks have mounted over the mounts that were made: what is masked is what the container sees.
+    pub fn after_hooks(&mut self) -> Result<()> {
+        self.tree.adopt_covers()
     }
 
-    /// Makes paths read-only, hides paths, and makes the root read-only: the last change of the container's mounts.
-    pub fn protect(self) -> Result<()> {
+    /// Makes the working directory where it is missing, makes paths read-only, hides paths, and makes the root read-only: the
+    /// last changes of the container's tree.
+    pub fn protect(self, cwd: Option<&str>) -> Result<()> {
         let rootfs = self.rootfs;
-        mask::protect(&self.root, &rootfs.readonly_paths)?;
-        if let Some(null) = self.null {
-            mask::hide(&self.root, &rootfs.masked, null, rootfs.label.as_deref())?;
-        }
         for mount in &self.late {
             attributes::apply_attached(mount, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;
         }
-        if rootfs.readonly {
-            attributes::apply_attached(&self.root, vec![Change::setting(MOUNT_ATTR_RDONLY)])
+        cwd.map_or(Ok(()), |cwd| cwd::make(&self.tree, cwd))?;
+        let lists = mask::Lists { read_only: &rootfs.readonly_paths, masked: &rootfs.masked };
+        let root = mask::apply(&self.tree, &lists, self.null, rootfs.label.as_deref())?;
+        if rootfs.readonly || root == Access::ReadOnly {
+            attributes::apply_attached(self.tree.root(), vec![Change::setting(MOUNT_ATTR_RDONLY)])
                 .at("make the root filesystem read-only")?;
         }
         Ok(())
     }
 }
 
+impl Rootfs {
+    /// Whether something is looked up at or beneath `place` after mount number `index` is made there.
+    fn leads_into(&self, place: &InRoot, index: usize) -> bool {
+        let later = self.mounts.iter().skip(index + 1).map(|mount| &mount.destination);
+        let devices = self.devices.iter().map(|device| &device.path);
+        let protected = self.masked.iter().chain(&self.readonly_paths);
+        let mut paths = later.chain(devices).chain(protected).chain(&self.cwd);
+        // /dev takes links, and a terminal is of /dev/pts.
+        matches!(place.as_str(), "/dev" | "/dev/pts") || paths.any(|path| path.is_within(place))
+    }
+}
+
+fn missing(path: &InRoot) -> Failure {
+    Failure::new(format!("look up {path}"), Errno(libc::ENOENT))
+}
+
 /// Makes a symbolic link in the container where the source is one; says whether it is.
-pub(super) fn copy_symlink(root: &Root, mount: &Mount, source: &Path) -> Result<bool> {
+pub(super) fn copy_symlink(tree: &Tree, mount: &Mount, source: &Path) -> Result<bool> {
     let link = match fs::read_link_at(file::CWD, source.as_os_str().as_bytes()) {
         Err(e) if e.is(libc::EINVAL) => return Ok(false),
         other => other?,
     };
     let Some((parent, name)) = mount.destination.split() else { return Ok(false) };
-    let dir = root.mkdir_all(&parent)?;
+    let dir = tree.find_or_create(&parent, Create::Directory)?.handle;
     match fs::symlink_at(&link, &dir, name) {
         Err(e) if e.is(libc::EEXIST) && fs::read_link_at(&dir, name).is_ok_and(|there| there == link) => Ok(true),
         other => Ok(other.map(|()| true)?),

@@ -48,8 +48,8 @@ pub struct Hierarchy {
     pub parameters: Vec<String>,
 }
 
-/// A mount of type `cgroup`.
-pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<()> {
+/// A mount of type `cgroup`; gives back the mount that was made.
+pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<OwnedFd> {
     match &view.unified {
         Some(_) => version_2(mount, place, view),
         None => {
@@ -60,11 +60,15 @@ pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Opt
 }
 
 /// A mount of type `cgroup`, or one of type `cgroup2` in the host's cgroup namespace, where there is version 2 to be shown.
-pub(crate) fn version_2(mount: &Mount, place: &Handle, view: &CgroupView) -> Result<()> {
+pub(crate) fn version_2(mount: &Mount, place: &Handle, view: &CgroupView) -> Result<OwnedFd> {
     refuse_options(mount, view)?;
     match (&view.tree, &view.unified) {
         (Some(tree), _) => bind(tree, mount, place),
-        (None, Some(directory)) => put(&unified(directory)?, place, attributes::of(&mount.options)),
+        (None, Some(directory)) => {
+            let tree = unified(directory)?;
+            put(&tree, place, attributes::of(&mount.options))?;
+            Ok(tree)
+        }
         (None, None) => {
             Err(Error::config(format!("mounts[{}].type", mount.index), "the host has no cgroup2 that it could show")
                 .hint("give the container a cgroup namespace"))
@@ -94,7 +98,7 @@ pub(crate) fn refuse_flags(mount: &Mount) -> Result<()> {
 }
 
 /// The host's tree, as a new mount would show it.
-fn bind(tree: &Path, mount: &Mount, place: &Handle) -> Result<()> {
+fn bind(tree: &Path, mount: &Mount, place: &Handle) -> Result<OwnedFd> {
     let clone = mount::open_tree(file::CWD, tree.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
     // In a joined mount namespace something else may stand there.
     if fs::filesystem_magic(&clone)? != CGROUP2_MAGIC {
@@ -102,7 +106,8 @@ fn bind(tree: &Path, mount: &Mount, place: &Handle) -> Result<()> {
     }
     let mut changes = attributes::of(&mount.options);
     attributes::as_of_new_mount(&mut changes);
-    put(&clone, place, changes)
+    put(&clone, place, changes)?;
+    Ok(clone)
 }
 
 /// A mount of version 2; where that is not allowed (no cgroup namespace that the user namespace owns), the container's own
@@ -119,7 +124,7 @@ fn unified(directory: &Path) -> Result<OwnedFd> {
 }
 
 /// A tmpfs with a directory for each hierarchy of version 1.
-fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<()> {
+fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<OwnedFd> {
     let mode = Parameter { key: "mode".into(), value: Some("755".into()), option: 0 };
     let own = mount.options.own().set;
     let writable = Attributes::setting(own & !MOUNT_ATTR_RDONLY);
@@ -134,7 +139,7 @@ fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str
     if own & MOUNT_ATTR_RDONLY != 0 {
         attributes::apply_attached(&tmpfs, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;
     }
-    Ok(())
+    Ok(tmpfs)
 }
 
 impl Hierarchy {

@@ -2,9 +2,9 @@
 
 use super::Built;
 use crate::error::{Context, Error, Result};
-use crate::path::{Create, InRoot, Root};
+use crate::path::{Create, Handle, InRoot, Root};
 use crate::sys::mount::{self, OPEN_TREE_CLONE, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV};
-use crate::sys::{Failure, fs};
+use crate::sys::{Errno, Failure, fs};
 use std::os::fd::OwnedFd;
 
 const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
@@ -25,17 +25,17 @@ impl Console {
     ///
     /// The slave side is opened through the master, never by the name that devpts gave it (CVE-2025-52565).
     pub fn open(root: &Root) -> Result<Console> {
-        Console::pseudo_terminal(root).at("make a pseudo-terminal")
+        let devpts = root.find(&InRoot::new("/dev/pts")).map_err(no_devpts);
+        devpts.and_then(|devpts| Console::of(&devpts)).at("make a pseudo-terminal")
     }
 
-    fn pseudo_terminal(root: &Root) -> Result<Console> {
-        let devpts = root.find(&InRoot::new("/dev/pts")).map_err(no_devpts)?;
-        if fs::filesystem_magic(&devpts)? != DEVPTS_SUPER_MAGIC {
+    fn of(devpts: &Handle) -> Result<Console> {
+        if fs::filesystem_magic(devpts)? != DEVPTS_SUPER_MAGIC {
             return Err(Error::system("/dev/pts in the container is not a devpts"));
         }
         // The filesystem is the kernel's, so that nothing in it can be anything else than it seems.
         let beneath = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
-        let master = mount::openat2(&devpts, "ptmx", libc::O_RDWR | libc::O_NOCTTY, 0, beneath)?;
+        let master = mount::openat2(devpts, "ptmx", libc::O_RDWR | libc::O_NOCTTY, 0, beneath)?;
         let slave = fs::pty_peer(&master)?;
         if fs::filesystem_magic(&slave)? != DEVPTS_SUPER_MAGIC {
             return Err(Error::system("the pseudo-terminal is not of a devpts"));
@@ -49,15 +49,23 @@ impl Built<'_> {
     /// Makes a pseudo-terminal in the container's devpts and mounts it as /dev/console. After [`Built::pivot`], before
     /// [`Built::protect`].
     pub fn console(&self) -> Result<Console> {
-        let console = Console::open(&self.root)?;
+        let path = InRoot::new("/dev/pts");
+        let devpts = match self.tree.find(&path)? {
+            Some(found) => found.handle,
+            None => {
+                let missing = Failure::new(format!("look up {path}"), Errno(libc::ENOENT));
+                return Err(no_devpts(missing).at("make a pseudo-terminal"));
+            }
+        };
+        let console = Console::of(&devpts).at("make a pseudo-terminal")?;
         self.mount_console(&console).at("mount /dev/console")?;
         Ok(console)
     }
 
     fn mount_console(&self, console: &Console) -> Result<()> {
         let node = mount::open_tree(&console.slave, "", OPEN_TREE_CLONE)?;
-        let place = self.root.create(&InRoot::new("/dev/console"), Create::File)?;
-        Ok(mount::move_mount(&node, &place)?)
+        let place = self.tree.find_or_create(&InRoot::new("/dev/console"), Create::File)?;
+        Ok(mount::move_mount(&node, &place.handle)?)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Device nodes, and the links of /dev (config-linux.md, "Devices"; runtime-linux.md, "Dev symbolic links").
 
+use super::tree::Tree;
 use crate::config;
 use crate::error::{Context, Error, Result};
-use crate::path::{Create, InRoot, Root};
+use crate::path::{Create, InRoot};
 use crate::sys::fs::{self, Stat, device_number};
 use crate::sys::mount::{self, OPEN_TREE_CLONE};
 use crate::sys::{self, file};
@@ -160,9 +161,9 @@ impl Device {
     }
 
     /// Binds the host's node over an empty file, for want of the right to make one (in a user namespace).
-    fn bind(&self, root: &Root) -> Result<()> {
+    fn bind(&self, tree: &Tree) -> Result<()> {
         let node = self.of_host().at("bind the host's device")?;
-        let target = root.create(&self.path, Create::File)?;
+        let target = tree.find_or_create(&self.path, Create::File)?.handle;
         let there = fs::stat(&target)?;
         // An empty file is what a container before this one has left to bind to.
         let empty = there.kind() == libc::S_IFREG && there.size == 0;
@@ -174,33 +175,33 @@ impl Device {
 }
 
 /// Puts all devices in place; `bind`: the host's nodes, as none can be made in a user namespace.
-pub(crate) fn create(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
+pub(crate) fn create(tree: &Tree, devices: &[Device], bind: bool) -> Result<()> {
     let mut last: Option<(InRoot, crate::path::Handle)> = None;
     for device in devices {
         let name = || format!("device {}", device.path);
         let Some((parent, file)) = device.path.split() else { continue };
         if last.as_ref().is_none_or(|(path, _)| *path != parent) {
-            last = Some((parent.clone(), root.mkdir_all(&parent).with(name)?));
+            last = Some((parent.clone(), tree.find_or_create(&parent, Create::Directory).with(name)?.handle));
         }
         let Some((_, dir)) = &last else { continue };
         let made = if bind && device.kind != libc::S_IFIFO { None } else { device.make(dir, file).with(name)? };
         if made.is_none() {
-            device.bind(root).with(name)?;
+            device.bind(tree).with(name)?;
         }
     }
     Ok(())
 }
 
 /// The links of /dev. What stands there already stays, but for `ptmx`, which must be the container's own.
-pub(crate) fn link(root: &Root) -> Result<()> {
+pub(crate) fn link(tree: &Tree) -> Result<()> {
     static LINKS: [(&str, &str); 4] = [
         ("/proc/self/fd", "fd"),
         ("/proc/self/fd/0", "stdin"),
         ("/proc/self/fd/1", "stdout"),
         ("/proc/self/fd/2", "stderr"),
     ];
-    let dir = root.mkdir_all(&InRoot::new("/dev"))?;
-    let kcore = matches!(root.find_if_there(&InRoot::new("/proc/kcore")), Ok(Some(_)));
+    let dir = tree.find_or_create(&InRoot::new("/dev"), Create::Directory)?.handle;
+    let kcore = matches!(tree.find(&InRoot::new("/proc/kcore")), Ok(Some(_)));
     let kcore = kcore.then_some(("/proc/kcore", "core"));
     for (target, name) in LINKS.iter().copied().chain(kcore) {
         unless_there(fs::symlink_at(target, &dir, name)).with(|| format!("link /dev/{name}"))?;

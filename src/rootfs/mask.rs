@@ -6,15 +6,19 @@
 use super::attributes::{self, Change};
 use super::filesystem::New;
 use super::options::{Options, Parameter};
+use super::tree::{Found, Tree};
 use crate::error::{Context, Error, Result};
-use crate::path::{Handle, InRoot, Root};
+use crate::path::{Handle, InRoot};
+use crate::sys::file;
 use crate::sys::fs::{self, device_number};
 use crate::sys::mount::{
     self, AT_RECURSIVE, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE,
 };
-use crate::sys::{self, file};
 use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
+
+/// What is wrong with a mask of the root.
+const HIDES_ALL: &str = "would hide the whole container";
 
 /// The list of paths at `at` in the config.
 pub(crate) fn parse(paths: Option<&[Cow<'_, str>]>, at: &str) -> Result<Vec<InRoot>> {
@@ -30,7 +34,7 @@ pub(crate) fn parse(paths: Option<&[Cow<'_, str>]>, at: &str) -> Result<Vec<InRo
                 return wrong("holds a NUL byte");
             }
             let path = InRoot::new(path);
-            if hides && path.is_root() { wrong("would hide the whole container") } else { Ok(path) }
+            if hides && path.is_root() { wrong(HIDES_ALL) } else { Ok(path) }
         })
         .collect()
 }
@@ -76,25 +80,100 @@ impl Cover {
     }
 }
 
-/// Hides the paths that exist.
-pub(crate) fn hide(root: &Root, paths: &[InRoot], null: DevNull, label: Option<&str>) -> Result<()> {
-    let sealed = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
-    let mut file = Cover { mount: null.0, change: Change::setting(sealed), attached: false };
-    let mut directory: Option<Cover> = None;
-    for path in paths {
-        let context = || format!("mask {path}");
-        let Some(place) = existing(root, path).with(context)? else { continue };
-        if !place.stat().with(context)?.is_dir() {
-            file.put(&place).with(context)?;
-            continue;
+/// What is to be protected.
+pub(crate) struct Lists<'a> {
+    pub(crate) read_only: &'a [InRoot],
+    pub(crate) masked: &'a [InRoot],
+}
+
+/// What the lists leave of the root directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Full,
+    ReadOnly,
+}
+
+#[derive(Clone, Copy)]
+enum Protection {
+    ReadOnly,
+    Mask,
+}
+
+/// Protects the paths that exist: each with what is mounted beneath it is made read-only, or is hidden. The root itself is left to
+/// the caller to be made read-only.
+///
+/// What a path within a mount leads to is looked up in that mount: "not there" is then so, and not a directory that was exchanged.
+pub(crate) fn apply(tree: &Tree, lists: &Lists<'_>, null: Option<DevNull>, label: Option<&str>) -> Result<Access> {
+    let mut covers = Covers { file: null.map(cover), directory: None, label };
+    let (mut access, mut outer) = (Access::Full, Vec::new());
+    let read_only = lists.read_only.iter().map(|path| (path, Protection::ReadOnly));
+    for (path, protection) in read_only.chain(lists.masked.iter().map(|path| (path, Protection::Mask))) {
+        let context = || protection.of(path);
+        for covered in tree.find_covered(path).with(context)? {
+            covers.protect(&covered, protection).with(context)?;
         }
-        let cover = match &mut directory {
-            Some(cover) => cover,
-            none => none.insert(empty_directory(label).with(context)?),
-        };
-        cover.put(&place).with(context)?;
+        let Some(found) = existing(tree, path).with(context)? else { continue };
+        match protection {
+            _ if tree.has_mounts_within(&found.path) && !found.path.is_root() => outer.push((found.path, protection)),
+            Protection::ReadOnly if found.path.is_root() => access = Access::ReadOnly,
+            Protection::Mask if found.path.is_root() => return Err(hides_all(lists.masked, path)),
+            _ => covers.protect(&found.handle, protection).with(context)?,
+        }
     }
-    Ok(())
+    // What is put over a mount is a copy of it, or hides it: nothing can be put into that mount afterwards.
+    outer.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_str().split('/').count()));
+    for (path, protection) in outer {
+        let context = || protection.of(&path);
+        let Some(found) = existing(tree, &path).with(context)? else {
+            return Err(Error::system("was exchanged while the container was made")).with(context);
+        };
+        covers.protect(&found.handle, protection).with(context)?;
+    }
+    Ok(access)
+}
+
+fn hides_all(masked: &[InRoot], path: &InRoot) -> Error {
+    let n = masked.iter().position(|other| other == path).unwrap_or_default();
+    Error::config(format_args!("linux.maskedPaths[{n}]"), format_args!("{path} is the root: {HIDES_ALL}"))
+}
+
+impl Protection {
+    fn of(self, path: &InRoot) -> String {
+        match self {
+            Protection::ReadOnly => format!("make {path} read-only"),
+            Protection::Mask => format!("mask {path}"),
+        }
+    }
+}
+
+/// The mounts that hide others.
+struct Covers<'a> {
+    file: Option<Cover>,
+    directory: Option<Cover>,
+    label: Option<&'a str>,
+}
+
+fn cover(null: DevNull) -> Cover {
+    let sealed = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+    Cover { mount: null.0, change: Change::setting(sealed), attached: false }
+}
+
+impl Covers<'_> {
+    fn protect(&mut self, place: &Handle, protection: Protection) -> Result<()> {
+        match protection {
+            Protection::ReadOnly => make_read_only(place),
+            Protection::Mask => self.mask(place),
+        }
+    }
+
+    fn mask(&mut self, place: &Handle) -> Result<()> {
+        let cover = match (place.stat()?.is_dir(), &mut self.directory) {
+            (true, Some(cover)) => cover,
+            (true, none) => none.insert(empty_directory(self.label)?),
+            (false, _) => self.file.as_mut().ok_or_else(|| Error::internal("masks without /dev/null"))?,
+        };
+        cover.put(place)
+    }
 }
 
 fn empty_directory(label: Option<&str>) -> Result<Cover> {
@@ -110,26 +189,16 @@ fn empty_directory(label: Option<&str>) -> Result<Cover> {
     Ok(Cover { mount, change: Change::default(), attached: false })
 }
 
-/// Makes the paths that exist read-only, each with what is mounted beneath it.
-pub(crate) fn protect(root: &Root, paths: &[InRoot]) -> Result<()> {
-    for path in paths {
-        let context = || format!("make {path} read-only");
-        let Some(place) = existing(root, path).with(context)? else { continue };
-        protect_one(&place).with(context)?;
-    }
-    Ok(())
-}
-
-fn protect_one(place: &Handle) -> Result<()> {
+fn make_read_only(place: &Handle) -> Result<()> {
     let tree = mount::open_tree(place.as_fd(), "", OPEN_TREE_CLONE | AT_RECURSIVE)?;
     let waiting = attributes::apply(&tree, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;
     mount::move_mount(&tree, place)?;
     attributes::apply_waiting(&tree, &waiting)
 }
 
-fn existing(root: &Root, path: &InRoot) -> sys::Result<Option<Handle>> {
-    match root.find_if_there(path) {
-        Err(e) if e.is(libc::ENOTDIR) => Ok(None),
+fn existing(tree: &Tree, path: &InRoot) -> Result<Option<Found>> {
+    match tree.find(path) {
+        Err(e) if e.errno() == libc::ENOTDIR => Ok(None),
         other => other,
     }
 }

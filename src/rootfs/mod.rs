@@ -11,17 +11,19 @@
 //!           (hooks of the runtime and createContainer)
 //!           Built::pivot          the root becomes /
 //!           Built::console        a pseudo-terminal of the container's, and /dev/console
-//!           Built::protect        read-only and masked paths, read-only root
+//!           Built::protect        the working directory, read-only and masked paths, read-only root
 //! ```
 //!
-//! The container's tree may be hostile and may change while all this happens. Every place in it is looked up once, through
-//! [`crate::path::Root`], and then held; mounts are made detached and attached to what is held.
+//! The container's tree may be hostile and may change while all this happens. Every place in it is looked up once and then held;
+//! mounts are made detached and attached to what is held. They stay held, too: what is done with a mount later, or with what is
+//! in it, is done through its descriptor (`tree.rs`), since its name may lead to something else by then.
 
 mod attach;
 mod attributes;
 mod cgroup;
 mod console;
 mod copy;
+mod cwd;
 mod device;
 mod filesystem;
 mod idmap;
@@ -34,6 +36,7 @@ mod prepare;
 mod propagation;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 pub use attach::Built;
 pub use cgroup::{CgroupView, Hierarchy};
@@ -74,6 +77,8 @@ pub struct Rootfs {
     user_namespace: bool,
     masked: Vec<InRoot>,
     readonly_paths: Vec<InRoot>,
+    /// The working directory of the container's program.
+    cwd: Option<InRoot>,
     label: Option<String>,
 }
 
@@ -109,6 +114,7 @@ impl Rootfs {
             user_namespace,
             masked: mask::parse(linux.masked_paths.as_deref(), "linux.maskedPaths")?,
             readonly_paths: mask::parse(linux.readonly_paths.as_deref(), "linux.readonlyPaths")?,
+            cwd: spec.process.as_ref().and_then(|process| process.cwd.as_deref()).map(InRoot::new),
             label: label(linux.mount_label.as_deref(), facts)?,
         })
     }
@@ -133,6 +139,21 @@ impl Rootfs {
     /// What the config asks for that has no effect, each with its place in the config.
     pub fn warnings(&self) -> Vec<String> {
         self.mounts.iter().filter_map(Mount::warning).collect()
+    }
+
+    /// Each procfs and sysfs in which no path is masked or read-only, though the config protects others: the lists name paths, and
+    /// a second one has other paths.
+    pub fn unprotected(&self) -> Vec<String> {
+        let of_kernel = |mount: &&Mount| matches!(&mount.kind, mount::Kind::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
+        let protects = |mount: &Mount| {
+            self.masked.iter().chain(&self.readonly_paths).any(|path| path.is_within(&mount.destination))
+        };
+        let bare = self.mounts.iter().filter(of_kernel).filter(|mount| !protects(mount));
+        let lists = "linux.maskedPaths and linux.readonlyPaths name nothing in it";
+        if self.masked.is_empty() && self.readonly_paths.is_empty() {
+            return Vec::new();
+        }
+        bare.map(|mount| format!("mounts[{}]: {} is not protected: {lists}", mount.index, mount.destination)).collect()
     }
 
     /// Whether /dev is the container's own, to be filled; a bind mount of the host's /dev is left as it is.

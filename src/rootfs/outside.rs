@@ -10,6 +10,7 @@ use super::cgroup::CgroupView;
 use super::mount::{Kind, Mount};
 use super::options::Bind;
 use super::prepare::Prepared;
+use super::tree::Tree;
 use crate::error::{Context, Error, Result};
 use crate::mountinfo::{self, Mounted};
 use crate::path::{Create, InRoot, Root};
@@ -243,14 +244,14 @@ impl Rootfs {
     /// # Errors
     /// A place cannot be made.
     pub fn make_places(&self, prepared: &Prepared) -> Result<()> {
-        let root = self.root(prepared)?;
+        let tree = Tree::new(self.root(prepared)?);
         for mount in &self.mounts {
             let earlier = self.mounts.iter().take(mount.index);
             if mount.kind == Kind::Remount || earlier.clone().any(|of| mount.destination.is_within(&of.destination)) {
                 continue;
             }
             let kind = match &mount.kind {
-                Kind::Bind { source, .. } if mount.options.copy_symlink && copy_symlink(&root, mount, source)? => {
+                Kind::Bind { source, .. } if mount.options.copy_symlink && copy_symlink(&tree, mount, source)? => {
                     continue;
                 }
                 Kind::Bind { source, .. } => match std::fs::metadata(source) {
@@ -259,12 +260,12 @@ impl Rootfs {
                 },
                 _ => Create::Directory,
             };
-            root.create(&mount.destination, kind).with(|| mount.name())?;
+            tree.find_or_create(&mount.destination, kind).with(|| mount.name())?;
         }
         let dev = InRoot::new("/dev");
         if !self.mounts.iter().any(|mount| dev.is_within(&mount.destination)) {
-            super::device::create(&root, &self.devices, self.user_namespace)?;
-            super::device::link(&root)?;
+            super::device::create(&tree, &self.devices, self.user_namespace)?;
+            super::device::link(&tree)?;
         }
         Ok(())
     }

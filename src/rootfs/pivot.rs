@@ -28,7 +28,7 @@ impl Built<'_> {
             Enter::Move => self.move_root()?,
         }
         if let Some(propagation) = self.rootfs.root_propagation() {
-            attributes::apply_attached(&self.root, vec![Change::propagating(propagation)])
+            attributes::apply_attached(self.tree.root(), vec![Change::propagating(propagation)])
                 .at("linux.rootfsPropagation")?;
             fs::change_dir("/")?;
         }
@@ -39,7 +39,7 @@ impl Built<'_> {
     /// it (pivot_root(2), notes).
     fn pivot_root(&self) -> Result<()> {
         let old = if self.rootfs.keeps_peers() { Some(old_root()?) } else { None };
-        fs::change_dir_to(&self.root)?;
+        fs::change_dir_to(self.tree.root())?;
         mount::pivot_root_here()?;
         if let Some(old) = &old {
             // Its mounts are still peers of the host's, whom the detaching must not reach.
@@ -53,8 +53,8 @@ impl Built<'_> {
     fn move_root(&self) -> Result<()> {
         self.detach_kernel_filesystems()?;
         let old = old_root()?;
-        mount::move_mount(&self.root, &old)?;
-        fs::change_dir_to(&self.root)?;
+        mount::move_mount(self.tree.root(), &old)?;
+        fs::change_dir_to(self.tree.root())?;
         fs::change_root_here()?;
         Ok(fs::change_dir("/")?)
     }

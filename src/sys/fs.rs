@@ -75,18 +75,34 @@ pub fn device_number(major: u32, minor: u32) -> u64 {
 pub fn is_mount_root(fd: impl AsFd) -> Result<bool> {
     const MOUNT_ROOT: u64 = 0x2000;
     let fd = fd.as_fd();
+    let raw = statx(fd, 0)?;
+    if raw.stx_attributes_mask & MOUNT_ROOT == 0 {
+        return Err(Failure::new(format!("statx({}): no STATX_ATTR_MOUNT_ROOT", show(fd)), Errno(libc::ENOSYS)));
+    }
+    Ok(raw.stx_attributes & MOUNT_ROOT != 0)
+}
+
+/// The number of the mount that `fd` is on, unique as long as the mount exists (`statx(2)`, STATX_MNT_ID, since Linux 5.8).
+pub fn mount_id(fd: impl AsFd) -> Result<u64> {
+    const MNT_ID: u32 = 0x1000;
+    let fd = fd.as_fd();
+    let raw = statx(fd, MNT_ID)?;
+    if raw.stx_mask & MNT_ID == 0 {
+        return Err(Failure::new(format!("statx({}): no STATX_MNT_ID", show(fd)), Errno(libc::ENOSYS)));
+    }
+    Ok(raw.stx_mnt_id)
+}
+
+fn statx(fd: BorrowedFd<'_>, mask: u32) -> Result<libc::statx> {
     // SAFETY: all zeroes is a valid `struct statx`.
     let mut raw: libc::statx = unsafe { std::mem::zeroed() };
     let (number, path, at) = (fd.as_raw_fd(), c"".as_ptr(), &raw mut raw);
     // SAFETY: the empty path is a static C string, and `raw` is a writable `struct statx`. Raw, since musl has no wrapper
     // before 1.2.4.
-    check(unsafe { libc::syscall(libc::SYS_statx, number, path, libc::AT_EMPTY_PATH, 0, at) }, || {
+    check(unsafe { libc::syscall(libc::SYS_statx, number, path, libc::AT_EMPTY_PATH, mask, at) }, || {
         format!("statx({})", show(fd))
     })?;
-    if raw.stx_attributes_mask & MOUNT_ROOT == 0 {
-        return Err(Failure::new(format!("statx({}): no STATX_ATTR_MOUNT_ROOT", show(fd)), Errno(libc::ENOSYS)));
-    }
-    Ok(raw.stx_attributes & MOUNT_ROOT != 0)
+    Ok(raw)
 }
 
 /// The magic number of the filesystem (`fstatfs(2)`).

@@ -152,6 +152,13 @@ impl Scene {
         true
     }
 
+    /// The container's first process.
+    pub fn pid(&self) -> u32 {
+        let state = ended(self.command("state", &[], &[]).output().unwrap());
+        let state: Value = serde_json::from_str(&state.out).unwrap_or_else(|_| panic!("{state:?}"));
+        state["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap()
+    }
+
     pub fn delete(&self) {
         let _ = self.command("delete", &["--force"], &[]).output();
     }

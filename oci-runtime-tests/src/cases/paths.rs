@@ -121,6 +121,19 @@ cases! {
         equal("file", seen.text_of("read /fixed/file")?, "text")?;
     }
 
+    /// The root as a read-only path: by its own name, and by that of a link.
+    ["readonly"]
+    fn the_root_as_a_readonly_path_cannot_be_written(t) {
+        for path in ["/", "/whole"] {
+            let b = t.bundle()?.file("/fixed", "text")?.set("/linux/readonlyPaths", json!([path]));
+            std::os::unix::fs::symlink("/", b.rootfs().join("whole"))?;
+            let seen = b.does(&["create /new", "write /fixed x", "read /fixed"]).observe()?;
+            seen.fails("create /new", &[errno::EROFS])?;
+            seen.fails("write /fixed x", &[errno::EROFS])?;
+            equal("file", seen.text_of("read /fixed")?, "text")?;
+        }
+    }
+
     /// /proc/sys, as engines ask for it.
     ["readonly"]
     fn proc_sys_is_readonly(t) {

@@ -83,7 +83,7 @@ fn a_mask_is_the_hosts_null_device_whatever_the_containers_is() {
         built.pivot(Enter::Pivot).unwrap();
         fs::remove_file("/dev/null").unwrap();
         symlink("/proc/sys/kernel/core_pattern", "/dev/null").unwrap();
-        built.protect().unwrap();
+        built.protect(None).unwrap();
         assert_eq!(fs::metadata("/proc/keys").unwrap().rdev(), 0x103);
     });
 }
@@ -130,7 +130,7 @@ fn a_write_to_procfs_is_never_led_astray() {
         let mounts = r#"{"destination":"/proc","type":"proc","source":"proc"}"#;
         let rootfs = parsed(mounts, "").unwrap();
         let built = built(&rootfs).unwrap();
-        let root = built.root().open(&InRoot::new("/proc"), libc::O_PATH).unwrap();
+        let root = built.tree.root().open(&InRoot::new("/proc"), libc::O_PATH).unwrap();
         let proc = crate::procfs::ProcFd::checked(root).unwrap();
         assert!(proc.read("sys/kernel/ostype").is_ok());
         let bind = calls::Mount { source: Some("/mnt/outside/file"), flags: libc::MS_BIND, ..Default::default() };

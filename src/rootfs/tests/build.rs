@@ -27,7 +27,7 @@ fn a_usual_container_has_its_filesystems_devices_and_links() {
         assert!(crate::sys::terminal::is_terminal(&console.slave));
         assert_eq!(mount_at("/dev/console").unwrap()[2], "devpts");
         assert_eq!(fs::metadata("/dev/console").unwrap().ino(), fs::metadata("/dev/pts/0").unwrap().ino());
-        built.protect().unwrap();
+        built.protect(None).unwrap();
     });
 }
 
@@ -74,7 +74,7 @@ fn paths_are_masked_and_protected_and_the_root_is_read_only_last() {
         }
         let built = built(&rootfs).unwrap();
         built.pivot(Enter::Pivot).unwrap();
-        built.protect().unwrap();
+        built.protect(None).unwrap();
         assert_eq!(fs::read("/proc/keys").unwrap(), b"");
         assert_eq!(fs::metadata("/proc/keys").unwrap().rdev(), 0x103);
         fs::write("/proc/keys", "writing to the mask goes nowhere").unwrap();
@@ -121,7 +121,7 @@ fn a_tmpfs_takes_the_mode_of_what_it_covers_and_may_begin_with_its_contents() {
             {"destination":"/run/put/in","type":"tmpfs","source":"tmpfs","options":[]}"#;
         let rootfs = parsed(mounts, "").unwrap();
         let built = built(&rootfs).unwrap();
-        built.protect().unwrap();
+        built.protect(None).unwrap();
         assert_eq!(mode("run") & 0o7777, 0o1750);
         assert_eq!(mode("run/put/in") & 0o7777, 0o1777);
         let file = fs::metadata("run/sub/file").unwrap();
@@ -427,7 +427,7 @@ fn a_kernel_without_mount_setattr_gives_the_same_mounts_but_for_recursive_option
         let built = built(&rootfs).unwrap();
         built.pivot(Enter::Pivot).unwrap();
         built.console().unwrap();
-        built.protect().unwrap();
+        built.protect(None).unwrap();
         assert_eq!(mount_at("/a").unwrap()[0], "ro,nosuid,noatime");
         assert_eq!(mount_at("/etc/file").unwrap()[0], "ro,relatime");
         assert_eq!(mount_at("/proc/keys").unwrap()[0], "ro,nosuid,noexec,relatime");

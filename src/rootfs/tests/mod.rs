@@ -2,6 +2,8 @@
 
 mod attacks;
 mod build;
+mod cwd;
+mod held;
 mod parse;
 
 use super::*;
@@ -95,6 +97,35 @@ pub(super) fn built_with<'a>(rootfs: &'a Rootfs, sources: Sources, view: &Cgroup
     rootfs.propagate()?;
     let trees = prepared.take_trees();
     rootfs.build(&prepared, trees, view)
+}
+
+/// Somebody in another mount namespace, to whom the root is a directory like any other: it can rename what mounts are on.
+pub(super) struct Neighbour {
+    names: std::sync::mpsc::Sender<[String; 2]>,
+    done: std::sync::mpsc::Receiver<()>,
+}
+
+impl Neighbour {
+    pub(super) fn new() -> Neighbour {
+        let (names, asked) = std::sync::mpsc::channel::<[String; 2]>();
+        let (ready, done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            namespace::unshare(libc::CLONE_NEWNS | libc::CLONE_FS).unwrap();
+            ready.send(()).unwrap();
+            for [one, other] in asked {
+                crate::sys::fs::exchange_at(crate::sys::file::CWD, &one, &other).unwrap();
+                ready.send(()).unwrap();
+            }
+        });
+        done.recv().unwrap();
+        Neighbour { names, done }
+    }
+
+    /// Exchanges two names in the root.
+    pub(super) fn exchange(&self, one: &str, other: &str) {
+        self.names.send([one, other].map(|name| format!("/mnt/bundle/rootfs/{name}"))).unwrap();
+        self.done.recv().unwrap();
+    }
 }
 
 /// The fields of the mount at `target` from mountinfo: per-mount options, optional fields, type, superblock options.

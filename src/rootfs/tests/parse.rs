@@ -127,3 +127,18 @@ fn each_wrong_path_or_name_of_linux_is_named() {
         assert_eq!(parsed("", linux).unwrap_err().to_string(), text);
     }
 }
+
+#[test]
+fn a_second_procfs_or_sysfs_without_masks_is_told_of() {
+    let second =
+        format!(r#"{USUAL},{{"destination":"/data","type":"proc"}},{{"destination":"/x/sys","type":"sysfs"}}"#);
+    let masks = r#""maskedPaths":["/proc/keys"],"readonlyPaths":["/sys/firmware"]"#;
+    let told = parsed(&second, masks).unwrap().unprotected();
+    let text = |n: usize, at: &str| {
+        format!("mounts[{n}]: {at} is not protected: linux.maskedPaths and linux.readonlyPaths name nothing in it")
+    };
+    assert_eq!(told, [text(6, "/data"), text(7, "/x/sys")]);
+    let masked = r#""maskedPaths":["/proc/keys","/data/keys","/x/sys"],"readonlyPaths":["/sys/firmware"]"#;
+    assert!(parsed(&second, masked).unwrap().unprotected().is_empty());
+    assert!(parsed(&second, "").unwrap().unprotected().is_empty(), "a container that is not to be protected at all");
+}
