@@ -10,7 +10,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::hooks::Hooks;
 use crate::log;
 use crate::mountinfo;
-use crate::namespaces::{Kind as Ns, Namespaces, Place};
+use crate::namespaces::{self, Kind as Ns, Namespaces, Place};
 use crate::process::launch;
 use crate::rootfs::{CgroupView, Rootfs, Sources};
 use crate::state::{Entry, Record, Status, Store};
@@ -46,6 +46,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &Single
     let program = images::program(&request.criu, "checkpoint")?;
     let json = store.config(request.id.as_str())?;
     let mut spec = config::parse(&json)?;
+    namespaces::disregard_shared(&mut spec, init.pid, &Ns::ALL)?;
     let table = mountinfo::table(&init.pid.to_string()).at("the container's mounts")?;
     if mountinfo::mounts(&table).any(|mounted| super::notify::was_offered(&spec, &mounted.point())) {
         super::notify::offer(&mut spec, entry.path());

@@ -72,10 +72,12 @@ pub(super) fn make(
     if notifies {
         super::notify::offer(&mut spec, &store.directory(request.id.as_str()));
     }
-    let receiver = super::annotations::pidfd_receiver(&spec)?;
     let inherited = Inherited::take(request.preserve_fds)?;
     log::step("check the configuration");
-    let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited)?;
+    let joined = Joined::open(&mut spec)?;
+    let receiver = super::annotations::pidfd_receiver(&spec)?;
+    let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited).map_err(|e| joined.explain(e))?;
+    parts.plan.joined = joined;
     let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
     parts.plan.shown_on = if has_terminal { console.size() } else { None };
     let foreground = matches!(console, super::console::Give::Ours);
@@ -196,8 +198,8 @@ impl Parts {
             rootfs.unprotected().into_iter().for_each(|text| crate::log::debug(|| text));
         }
         if !namespaces.has(Ns::Mount) {
-            return Err(Error::config("linux.namespaces", "a container needs a mount namespace of its own")
-                .hint("add {\"type\": \"mount\"}"));
+            let problem = "no mount namespace: the container would be in the runtime's own, and its mounts and its root on the host";
+            return Err(Error::config("linux.namespaces", problem).hint("add {\"type\": \"mount\"}"));
         }
         let rootless = super::rootless::forgives(context.rootless);
         let driver = match context.cgroup_manager {
@@ -272,7 +274,6 @@ fn build(
     console: Option<OwnedFd>,
     until: Until,
 ) -> Result<Launched> {
-    parts.plan.joined = parts.plan.namespaces.open()?;
     let mut cgroup = Cgroup::prepare(&parts.asked, &Layout::read()?)?;
     record.cgroup = cgroup.record();
     record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;

@@ -11,7 +11,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::hooks::Hooks;
 use crate::log;
 use crate::namespaces::recipe::{Fork, User};
-use crate::namespaces::{Joined, Kind as Ns, Namespaces, Recipe};
+use crate::namespaces::{self, Joined, Kind as Ns, Namespaces, Recipe};
 use crate::process::attributes::bit_list;
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{Entered, Label, Plan};
@@ -35,7 +35,9 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
     let record = store.read(request.id.as_str())?;
     let init = enterable(&record, request.ignore_paused)?;
     let json = store.config(request.id.as_str())?;
-    let spec = config::parse(&json)?;
+    let mut spec = config::parse(&json)?;
+    // The kernel refuses to let a process join the user namespace that it is in.
+    namespaces::disregard_shared(&mut spec, init.0.pid, &[Ns::User])?;
     let from_file = match &request.process {
         ExecProcess::File(path) => {
             let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY).at("--process")?;

@@ -18,7 +18,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::log;
 use crate::mountinfo;
-use crate::namespaces::{self, Kind as Ns, Place};
+use crate::namespaces::{self, Joined, Kind as Ns, Place};
 use crate::process::join_keyring_named;
 use crate::process::launch::Launched;
 use crate::rootfs::{self, IdMappings, IdmapOf, Prepared, Rootfs, Sources};
@@ -75,13 +75,16 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     if notifies {
         super::notify::offer(&mut spec, &store.directory(request.create.id.as_str()));
     }
-    let receiver = super::annotations::pidfd_receiver(&spec)?;
     log::step("check the configuration");
     if request.create.preserve_fds != 0 {
         log::warning("--preserve-fds has no effect: the descriptors are in the images");
     }
     let inherited = Inherited::take(0)?;
-    let mut parts = Parts::parse(context, &request.create, &spec, &bundle, &inherited)?;
+    let joined = Joined::open(&mut spec)?;
+    let receiver = super::annotations::pidfd_receiver(&spec)?;
+    let mut parts =
+        Parts::parse(context, &request.create, &spec, &bundle, &inherited).map_err(|e| joined.explain(e))?;
+    parts.plan.joined = joined;
     refuse(&parts)?;
     parts.notifies = notifies;
     let has_terminal = parts.plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
@@ -172,7 +175,6 @@ impl Maker<'_> {
         descriptors: &[String],
         terminal: &Terminal,
     ) -> Result<(Launched, Option<OwnedFd>)> {
-        parts.plan.joined = parts.plan.namespaces.open()?;
         let layout = Layout::read()?;
         let mut cgroup = Cgroup::prepare(&parts.asked, &layout)?;
         record.cgroup = cgroup.record();

@@ -1,9 +1,10 @@
 //! Namespaces: which a container has, how a process gets into them, and what is set in them.
 //!
-//! [`Namespaces::parse`] checks what the config asks for, [`recipe`] says as data how to get there, [`enter`] does it.
+//! [`Joined::open`] opens what the config joins, [`Namespaces::parse`] checks what it asks for, [`recipe`] says as data how to get there, [`enter`] does it.
 
 pub mod enter;
 mod idmap;
+mod joined;
 pub mod map;
 mod netdevice;
 mod netlink;
@@ -13,16 +14,15 @@ mod sysctl;
 mod user;
 
 pub use idmap::{IdMap, IdMaps};
+pub use joined::{Joined, disregard_shared};
 pub use netdevice::{Moved, NetDevices};
 pub use offsets::Offsets;
 pub use recipe::{Owner, Recipe};
 pub use sysctl::Sysctls;
 pub use user::{in_first_user_namespace, in_user_namespace};
 
-use crate::config::Spec;
+use crate::config::{Linux, Spec};
 use crate::error::{Error, Result};
-use crate::sys;
-use std::os::fd::OwnedFd;
 
 /// A kind of namespace (`namespaces(7)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,21 +109,7 @@ impl Namespaces {
     pub fn parse(spec: &Spec<'_>) -> Result<Namespaces> {
         let mut all = Namespaces::default();
         let Some(linux) = &spec.linux else { return all.named(spec) };
-        for (n, entry) in linux.namespaces.iter().flatten().enumerate() {
-            let field = |name: &str| format!("linux.namespaces[{n}].{name}");
-            let word = entry.type_.as_deref().unwrap_or_default();
-            let Some(kind) = Kind::from_word(word) else {
-                return Err(Error::config(field("type"), format_args!("unknown namespace {word:?}")));
-            };
-            if all.places[kind as usize] != Place::Runtime {
-                return Err(Error::config(field("type"), format_args!("duplicated ns {word:?}")));
-            }
-            all.places[kind as usize] = match entry.path.as_deref().unwrap_or_default() {
-                "" => Place::New,
-                path if path.starts_with('/') => Place::Join(path.into()),
-                path => return Err(Error::config(field("path"), format_args!("{path:?} is not an absolute path"))),
-            };
-        }
+        all.places = places(linux)?;
         all.ids = idmap::parse(linux, all.place(Kind::User))?;
         all.offsets = offsets::parse(linux, all.place(Kind::Time))?;
         all.sysctls = sysctl::parse(linux, &all)?;
@@ -162,55 +148,27 @@ impl Namespaces {
     pub fn has(&self, kind: Kind) -> bool {
         *self.place(kind) != Place::Runtime
     }
-
-    /// Opens every namespace that is joined, checks that each file is one of its kind, and finds out who owns it.
-    pub fn open(&self) -> Result<Joined> {
-        let mut joined = Joined::default();
-        for kind in Kind::ALL {
-            let Place::Join(path) = self.place(kind) else { continue };
-            let what = || format!("linux.namespaces: {} {path:?}", kind.word());
-            let fd = sys::file::open(path, libc::O_RDONLY).map_err(|e| Error::from(e).at(what()))?;
-            if !sys::namespace::kind_of(&fd).is_ok_and(|found| found == kind.flag()) {
-                return Err(Error::new(
-                    crate::error::Kind::Config,
-                    format!("{}: is not a namespace of that kind", what()),
-                ));
-            }
-            joined.fds.push((kind, fd));
-        }
-        joined.find_owners()?;
-        Ok(joined)
-    }
 }
 
-/// The namespaces that are joined, open.
-#[derive(Debug, Default)]
-pub struct Joined {
-    fds: Vec<(Kind, OwnedFd)>,
-    of_joined_user: Vec<Kind>,
-}
-
-impl Joined {
-    fn find_owners(&mut self) -> Result<()> {
-        let Some(user) = self.fd(Kind::User) else { return Ok(()) };
-        let user = sys::namespace::identity(user)?;
-        let owned = |fd: &OwnedFd| {
-            let owner = sys::namespace::owner_of(fd).and_then(sys::namespace::identity);
-            owner.is_ok_and(|owner| owner == user)
+/// Checks `linux.namespaces` by itself: each kind once, each path absolute.
+fn places(linux: &Linux<'_>) -> Result<[Place; 8]> {
+    let mut places = <[Place; 8]>::default();
+    for (n, entry) in linux.namespaces.iter().flatten().enumerate() {
+        let field = |name: &str| format!("linux.namespaces[{n}].{name}");
+        let word = entry.type_.as_deref().unwrap_or_default();
+        let Some(kind) = Kind::from_word(word) else {
+            return Err(Error::config(field("type"), format_args!("unknown namespace {word:?}")));
         };
-        self.of_joined_user = self.fds.iter().filter(|(_, fd)| owned(fd)).map(|(kind, _)| *kind).collect();
-        Ok(())
+        if places[kind as usize] != Place::Runtime {
+            return Err(Error::config(field("type"), format_args!("duplicated ns {word:?}")));
+        }
+        places[kind as usize] = match entry.path.as_deref().unwrap_or_default() {
+            "" => Place::New,
+            path if path.starts_with('/') => Place::Join(path.into()),
+            path => return Err(Error::config(field("path"), format_args!("{path:?} is not an absolute path"))),
+        };
     }
-
-    /// The descriptor of the joined namespace of this kind.
-    pub fn fd(&self, kind: Kind) -> Option<&OwnedFd> {
-        self.fds.iter().find(|(k, _)| *k == kind).map(|(_, fd)| fd)
-    }
-
-    /// Who owns the joined namespace of this kind.
-    pub fn owner(&self, kind: Kind) -> Owner {
-        if self.of_joined_user.contains(&kind) { Owner::JoinedUser } else { Owner::Runtime }
-    }
+    Ok(places)
 }
 
 #[cfg(test)]

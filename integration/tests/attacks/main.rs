@@ -10,6 +10,7 @@ mod descriptors;
 mod hooks;
 mod identity;
 mod inputs;
+mod namespaces;
 mod paths;
 mod races;
 mod sealed;
