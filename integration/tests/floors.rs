@@ -17,7 +17,6 @@ const FLOORS: &[(&str, u8)] = &[
     ("error", 1),
     ("log", 1),
     ("text", 1),
-    ("word", 1),
     ("namespaces", 2),
     ("cgroups", 2),
     ("rootfs", 2),
@@ -28,7 +27,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("container", 4),
     ("state", 4),
     ("features", 4),
-    ("bin", 5),
+    ("cli", 5),
+    ("bin", 6),
 ];
 
 /// Floors on which siblings may not import one another.
@@ -153,8 +153,8 @@ fn every_import_goes_to_a_lower_floor() {
 fn unsafe_code_is_in_sys_alone() {
     let mut found = Vec::new();
     for (path, text) in sources() {
-        // src/init is the program of its own that the shim runs: no_std, it has its own system calls.
-        if matches!(module_of(&path).as_str(), "sys" | "init") {
+        // src/init is the init stub, a program of its own without a libc, with its own system calls; the heap is the binary's.
+        if matches!(module_of(&path).as_str(), "sys" | "init") || path.ends_with("bin/orlop/heap.rs") {
             continue;
         }
         for (number, line) in text.lines().enumerate() {

@@ -10,7 +10,6 @@ mod errno;
 pub mod file;
 pub mod filter;
 pub mod fs;
-pub mod heap;
 pub mod memory;
 pub mod mount;
 pub mod namespace;

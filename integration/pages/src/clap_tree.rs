@@ -1,7 +1,7 @@
 //! The table as clap's commands: clap only writes pages here, it never parses.
 
-use crate::table::{Command, Count, Flag, GLOBAL, Value};
 use clap::{Arg, ArgAction, ValueHint};
+use orlop::cli::{Command, Count, Flag, GLOBAL, Value};
 
 /// The whole program.
 pub(crate) fn program() -> clap::Command {

@@ -4,11 +4,6 @@
 mod clap_tree;
 mod reference;
 
-// What only the runtime itself reads of the table.
-#[allow(dead_code)]
-#[path = "../../../src/bin/orlop/table/mod.rs"]
-mod table;
-
 use anyhow::{Context, Result, bail};
 use clap_complete::Shell;
 use std::fs;

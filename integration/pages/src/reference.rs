@@ -1,6 +1,6 @@
 //! The command reference, docs/commands.md.
 
-use crate::table::{Command, Flag, GLOBAL, Value};
+use orlop::cli::{Command, Flag, GLOBAL, Value};
 use std::fmt::Write;
 
 const HEAD: &str = include_str!("reference.md");

@@ -1,22 +1,10 @@
-//! The program `orlop`: arguments to a request, a request to the library, its answer to one line and an exit code.
+//! The program `orlop`; all of it is in the library.
 
-mod caller;
-mod dispatch;
-mod help;
-mod nearest;
-mod parse;
-mod perform;
-mod requests;
-mod table;
-#[cfg(test)]
-mod tests;
-
-use std::process::ExitCode;
+mod heap;
 
 #[global_allocator]
-static HEAP: orlop::sys::heap::Heap = orlop::sys::heap::Heap::new();
+static HEAP: heap::Heap = heap::Heap::new();
 
-fn main() -> ExitCode {
-    orlop::sys::memory::protect_relocated();
-    dispatch::run(lexopt::Parser::from_env()).into()
+fn main() -> std::process::ExitCode {
+    orlop::cli::main()
 }

@@ -1,12 +1,12 @@
 //! The command line as one table: parsing, help, suggestions, completions and man pages all read it.
 //!
-//! It holds data and depends on words only, so that the program that writes the man pages can include it too.
+//! It holds data and depends on words only, so that the program that writes the man pages reads it too.
 
 mod commands;
 mod flags;
 
 use commands::WORDS;
-pub(crate) use flags::GLOBAL;
+pub use flags::GLOBAL;
 
 /// The commands, as a match needs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,28 +32,28 @@ pub(crate) enum Name {
 
 /// One command.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Command {
+pub struct Command {
     pub(crate) name: Name,
     /// What is typed.
-    pub(crate) word: &'static str,
+    pub word: &'static str,
     /// One line, for the list of commands.
-    pub(crate) summary: &'static str,
+    pub summary: &'static str,
     /// The operands as the help shows them.
-    pub(crate) operands: &'static str,
+    pub operands: &'static str,
     /// How many operands there must be.
-    pub(crate) count: Count,
+    pub count: Count,
     /// What happens to flags behind the first operand.
     pub(crate) order: Order,
     /// Paragraphs for the help, one line each.
     about: &'static str,
     /// Commands to try, one line each, with what it does behind a `#`.
     examples: &'static str,
-    pub(crate) flags: &'static [Flag],
+    pub flags: &'static [Flag],
 }
 
 /// How many operands a command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Count {
+pub enum Count {
     Exactly(usize),
     AtLeast(usize),
     Between(usize, usize),
@@ -72,7 +72,7 @@ pub(crate) enum Order {
 
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub enum Value {
     /// Nothing, or `=true` and `=false`.
     Switch,
     /// A path; the word is its name in the help.
@@ -107,15 +107,15 @@ impl Value {
 
 /// One flag.
 #[derive(Debug)]
-pub(crate) struct Flag {
+pub struct Flag {
     /// Its name, without dashes.
-    pub(crate) long: &'static str,
+    pub long: &'static str,
     /// Its letter.
-    pub(crate) short: Option<char>,
-    pub(crate) value: Value,
-    pub(crate) help: &'static str,
+    pub short: Option<char>,
+    pub value: Value,
+    pub help: &'static str,
     /// Accepted for callers that pass it, and not shown.
-    pub(crate) hidden: bool,
+    pub hidden: bool,
 }
 
 impl Flag {
@@ -141,17 +141,17 @@ impl Command {
     }
 
     /// All of them, sorted.
-    pub(crate) fn all() -> impl Iterator<Item = Command> {
+    pub fn all() -> impl Iterator<Item = Command> {
         WORDS.iter().map(|(_, name)| name.command())
     }
 
     /// What the help says of it.
-    pub(crate) fn paragraphs(&self) -> impl Iterator<Item = &'static str> {
+    pub fn paragraphs(&self) -> impl Iterator<Item = &'static str> {
         self.about.lines()
     }
 
     /// Commands to try, each with what it does.
-    pub(crate) fn examples(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+    pub fn examples(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.examples.lines().filter_map(|line| line.split_once(" # "))
     }
 }

@@ -3,10 +3,10 @@
 //! Flags are found as runc and crun find them: `--flag value`, `--flag=value`, `-f value`, `-fvalue`, letters joined
 //! (`-dt`), a long name behind one dash (`-bundle DIR`, as Go programs allow), and `--` ends them.
 
-use crate::nearest;
-use crate::table::{Command, Count, Flag, GLOBAL, Order, Value};
+use super::nearest;
+use super::table::{Command, Count, Flag, GLOBAL, Order, Value};
+use crate::error::{Error, Kind, Result};
 use lexopt::{Arg, Parser};
-use orlop::error::{Error, Kind, Result};
 use std::ffi::{OsStr, OsString};
 
 /// The flags that were given, in their order.

@@ -1,7 +1,7 @@
 //! Help, from the table.
 
-use crate::caller::Caller;
-use crate::table::{Command, Flag, GLOBAL, Value};
+use super::caller::Caller;
+use super::table::{Command, Flag, GLOBAL, Value};
 
 /// The width for which text is set.
 const WIDTH: usize = 96;

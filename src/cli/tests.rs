@@ -1,11 +1,11 @@
 //! Command lines against the requests that they become.
 
-use crate::parse::{self, Line};
-use crate::table::{Command, Name};
-use orlop::container::request::{ExecProcess, ResourceSource, Signal, User};
+use super::parse::{self, Line};
+use super::table::{Command, Name};
+use crate::container::request::{ExecProcess, ResourceSource, Signal, User};
 
 /// Parses what stands behind the program's name.
-fn line(arguments: &str) -> orlop::error::Result<Line> {
+fn line(arguments: &str) -> crate::error::Result<Line> {
     let mut parser = lexopt::Parser::from_args(arguments.split_whitespace());
     let (_, word) = parse::globals(&mut parser);
     let word = word?.unwrap_or_default();

@@ -26,7 +26,7 @@ const CLASSES: usize = SMALL_CLASSES + 7;
 /// no page of their own.
 #[allow(missing_debug_implementations)] // Formatting would allocate.
 #[repr(C, align(16))]
-pub struct Heap {
+pub(crate) struct Heap {
     locked: AtomicBool,
     books: UnsafeCell<Books>,
     first: UnsafeCell<[u8; FIRST]>,
@@ -50,7 +50,7 @@ unsafe impl Sync for Heap {}
 impl Heap {
     /// A heap from which nothing was taken.
     #[allow(clippy::new_without_default)] // A static needs a constant.
-    pub const fn new() -> Heap {
+    pub(crate) const fn new() -> Heap {
         Heap {
             locked: AtomicBool::new(false),
             books: UnsafeCell::new(Books { from: null_mut(), left: 0, lists: [null_mut(); CLASSES] }),

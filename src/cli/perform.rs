@@ -1,17 +1,17 @@
 //! The commands: each a call of the library.
 
-use crate::caller::Caller;
-use crate::dispatch::print;
-use crate::parse::{Given, Line};
-use crate::requests::text;
-use crate::table::Name;
-use orlop::container::request::{CgroupManager, ContainerId, Rootless};
-use orlop::container::{self, Context};
-use orlop::error::{Context as _, Error, IoContext, Kind, Result};
-use orlop::features::Features;
-use orlop::state::Store;
-use orlop::sys::process::SingleThreaded;
-use orlop::sys::regex::Pattern;
+use super::caller::Caller;
+use super::dispatch::print;
+use super::parse::{Given, Line};
+use super::requests::text;
+use super::table::Name;
+use crate::container::request::{CgroupManager, ContainerId, Rootless};
+use crate::container::{self, Context};
+use crate::error::{Context as _, Error, IoContext, Kind, Result};
+use crate::features::Features;
+use crate::state::Store;
+use crate::sys::process::SingleThreaded;
+use crate::sys::regex::Pattern;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;

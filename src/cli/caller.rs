@@ -63,7 +63,7 @@ impl Caller {
 
 /// Where systemd puts a user's XDG_RUNTIME_DIR, for those who come without the variable, as by sudo or cron.
 fn session_directory() -> Option<PathBuf> {
-    let uid = orlop::sys::credentials::effective_uid();
+    let uid = crate::sys::credentials::effective_uid();
     let directory = PathBuf::from(format!("/run/user/{uid}"));
     let owner = directory.symlink_metadata().ok().filter(Metadata::is_dir).map(|found| found.uid());
     (uid != 0 && owner == Some(uid)).then_some(directory)
@@ -71,9 +71,9 @@ fn session_directory() -> Option<PathBuf> {
 
 /// Whether we lack the rights of the machine's root: not uid 0, or uid 0 of a user namespace that a user made.
 pub(crate) fn is_rootless() -> bool {
-    let root = orlop::sys::credentials::effective_uid() == 0;
+    let root = crate::sys::credentials::effective_uid() == 0;
     let called_root = || env::var_os("USER").is_some_and(|user| user == OsStr::new("root"));
-    !root || (!called_root() && orlop::namespaces::in_user_namespace())
+    !root || (!called_root() && crate::namespaces::in_user_namespace())
 }
 
 #[cfg(test)]

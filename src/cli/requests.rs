@@ -1,13 +1,13 @@
 //! From what was written to what is meant: a command's flags as the library's request.
 
-use crate::parse::{Given, Line};
-use orlop::container::request::CheckpointRequest;
-use orlop::container::request::{
+use super::parse::{Given, Line};
+use crate::container::request::CheckpointRequest;
+use crate::container::request::{
     ContainerId, CreateRequest, CriuOptions, DeleteRequest, EventsRequest, ExecProcess, ExecRequest, Format,
     KillRequest, ListRequest, ManageCgroups, NetworkLock, ProcessChanges, PsRequest, ResourceChanges, ResourceSource,
     RestoreRequest, RunRequest, Signal, SpecRequest, SubCgroup, UpdateRequest, User, size,
 };
-use orlop::error::{Context, Error, IoContext, Kind, Result};
+use crate::error::{Context, Error, IoContext, Kind, Result};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;

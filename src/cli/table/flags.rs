@@ -8,7 +8,7 @@ const SOCKET: Value = Value::path("SOCKET");
 const SWITCH: Value = Value::Switch;
 
 /// Those that stand before the command.
-pub(crate) static GLOBAL: [Flag; 12] = [
+pub static GLOBAL: [Flag; 12] = [
     Flag::new("root", DIR, "directory of the containers' state, best on a tmpfs"),
     Flag::new("log", FILE, "where the log goes: a file, file:FILE, journald:NAME or syslog:NAME (default: stderr)"),
     Flag::new("log-format", Value::text("FORMAT"), "form of the log: text or json (default: text)"),

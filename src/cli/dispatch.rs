@@ -1,14 +1,14 @@
 //! One command from its arguments to its exit code.
 
-use crate::caller::Caller;
-use crate::help;
-use crate::parse::{self, Given, Line};
-use crate::perform;
-use crate::table::{Command, Name};
+use super::caller::Caller;
+use super::help;
+use super::parse::{self, Given, Line};
+use super::perform;
+use super::table::{Command, Name};
+use crate::error::{Error, Result};
+use crate::log::{self, Form, Level, Target};
+use crate::sys::{Failure, file, process};
 use lexopt::Parser;
-use orlop::error::{Error, Result};
-use orlop::log::{self, Form, Level, Target};
-use orlop::sys::{Failure, file, process};
 use std::ffi::{OsStr, OsString};
 
 /// The exit code of a command that failed.
