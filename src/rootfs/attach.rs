@@ -102,7 +102,7 @@ impl Built<'_> {
                 let found = self.tree.find(&mount.destination)?;
                 let place = found.ok_or_else(|| missing(&mount.destination))?.handle;
                 reconfigure(&place, mount)?;
-                attributes::apply_attached(&place, attributes::of(&mount.options))
+                attributes::apply_attached(&place, attributes::of(mount))
             }
         }
     }
@@ -111,7 +111,7 @@ impl Built<'_> {
         if mount.options.copy_symlink && copy_symlink(&self.tree, mount, source)? {
             return Ok(());
         }
-        let mut changes = attributes::of(&mount.options);
+        let mut changes = attributes::of(mount);
         let tree = match prepared {
             Some(tree) => {
                 if !self.rootfs.keeps_peers() {

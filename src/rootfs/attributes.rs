@@ -4,8 +4,10 @@
 //! was attached, with `mount(2)` through a procfs of our own, by the number of its descriptor: never by a path of the
 //! container's.
 
+use super::mount::Mount;
 use super::options::{Attributes, Options, Propagation};
 use crate::error::{Context, Error, Result};
+use crate::log;
 use crate::procfs::ProcFd;
 use crate::sys::mount::{
     self, MOUNT_ATTR_ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC,
@@ -16,7 +18,7 @@ use libc::{
     MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_REC, MS_REMOUNT,
     MS_STRICTATIME, c_ulong,
 };
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// One change of a mount, or of a mount and all beneath it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(crate) struct Change {
     pub(crate) attributes: Attributes,
     /// MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, or 0 for none.
     pub(crate) propagation: c_ulong,
+    /// The entry of `mounts` that asks for it, for the log.
+    pub(crate) entry: Option<usize>,
 }
 
 impl Change {
@@ -33,20 +37,30 @@ impl Change {
         Change { attributes: Attributes::setting(set), ..Change::default() }
     }
 
+    /// Whether it changes nothing.
+    fn is_none(&self) -> bool {
+        self.attributes.is_empty() && self.propagation == 0
+    }
+
     /// A change of propagation alone.
     pub(crate) fn propagating(propagation: Propagation) -> Change {
         Change { recursive: propagation.recursive, propagation: propagation.kind, ..Change::default() }
     }
 }
 
-/// The changes that a mount's options ask for, as few as can be.
-pub(crate) fn of(options: &Options) -> Vec<Change> {
+/// The changes that an entry of `mounts` asks for, as few as can be.
+pub(crate) fn of(mount: &Mount) -> Vec<Change> {
+    let entry = Some(mount.index);
+    of_options(&mount.options).into_iter().map(|change| Change { entry, ..change }).collect()
+}
+
+fn of_options(options: &Options) -> Vec<Change> {
     let mut changes = Vec::new();
     if !options.recursive.is_empty() {
-        changes.push(Change { recursive: true, attributes: options.recursive, propagation: 0 });
+        changes.push(Change { recursive: true, attributes: options.recursive, ..Change::default() });
     }
     if !options.attributes.is_empty() {
-        changes.push(Change { recursive: false, attributes: options.attributes, propagation: 0 });
+        changes.push(Change { attributes: options.attributes, ..Change::default() });
     }
     for propagation in &options.propagation {
         match changes.last_mut() {
@@ -74,7 +88,8 @@ pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
         | MOUNT_ATTR_NODIRATIME
         | MOUNT_ATTR_NOSYMFOLLOW
         | MOUNT_ATTR_ATIME;
-    let new = Change { recursive: false, attributes: Attributes { set: 0, clear: ALL }, propagation: libc::MS_PRIVATE };
+    let attributes = Attributes { set: 0, clear: ALL };
+    let new = Change { attributes, propagation: libc::MS_PRIVATE, ..Change::default() };
     match changes.first_mut() {
         // The kernel clears before it sets.
         Some(first) if !first.recursive && first.propagation == 0 => {
@@ -88,21 +103,65 @@ pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
 /// Makes the changes to a mount that may still be detached; gives back those that must wait until it is attached, as this
 /// kernel has no `mount_setattr`.
 pub(crate) fn apply(tree: impl AsFd, changes: Vec<Change>) -> Result<Vec<Change>> {
-    for change in changes.iter().filter(|change| **change != Change::default()) {
-        let attr = MountAttr {
-            set: change.attributes.set,
-            clear: change.attributes.clear,
-            propagation: change.propagation,
-            userns: 0,
-        };
-        match mount::mount_setattr(tree.as_fd(), change.recursive, &attr) {
+    for change in changes.iter().filter(|change| !change.is_none()) {
+        match set(tree.as_fd(), change) {
             // Nothing can have been applied yet.
-            Err(e) if e.is(libc::ENOSYS) => return Ok(changes),
+            Err(e) if e.errno() == libc::ENOSYS => return Ok(changes),
+            Err(e) if e.errno() == libc::EPERM => keep_locked(change, e, |part| set(tree.as_fd(), part))?,
             other => other?,
         }
     }
     Ok(Vec::new())
 }
+
+/// With `mount_setattr(2)`.
+fn set(tree: BorrowedFd<'_>, change: &Change) -> Result<()> {
+    let Change { recursive, attributes: Attributes { set, clear }, propagation, .. } = *change;
+    Ok(mount::mount_setattr(tree, recursive, &MountAttr { set, clear, propagation, userns: 0 })?)
+}
+
+/// What an option clears may stay where the kernel has locked it; what an option sets must be set.
+///
+/// A mount namespace of another user namespace gets its mounts with their read-only, nosuid, nodev and noexec and the way of
+/// keeping access times locked (mount_namespaces(7)): `rw` on a bind mount of such a mount is refused. `change` was, with
+/// `refused`; `make` makes a part of it.
+fn keep_locked(change: &Change, refused: Error, make: impl Fn(&Change) -> Result<()>) -> Result<()> {
+    let Attributes { set, clear } = change.attributes;
+    // The field of access times is cleared in order to be set.
+    let needed = clear & if set & MOUNT_ATTR_ATIME != 0 { MOUNT_ATTR_ATIME } else { 0 };
+    if clear == needed {
+        return Err(refused);
+    }
+    let required = Change { attributes: Attributes { set, clear: needed }, ..*change };
+    if !required.is_none() {
+        make(&required)?;
+    }
+    for (name, bit) in CLEARED.into_iter().filter(|(_, bit)| clear & !needed & bit != 0) {
+        let attributes = Attributes { set: 0, clear: bit };
+        let part = |recursive| Change { recursive, attributes, ..Change::default() };
+        // One locked mount beneath has the whole tree refused.
+        let cleared =
+            make(&part(change.recursive)).or_else(|e| if change.recursive { make(&part(false)) } else { Err(e) });
+        let entry = change.entry.map_or_else(String::new, |n| format!("mounts[{n}].options: "));
+        match cleared {
+            Err(e) if e.errno() != libc::EPERM => return Err(e),
+            Ok(()) if !change.recursive => {}
+            _ => log::debug(|| format!("{entry}{name} stays where it is locked in the user namespace")),
+        }
+    }
+    Ok(())
+}
+
+/// What can be cleared, by the name of what stays.
+const CLEARED: [(&str, u64); 7] = [
+    ("ro", MOUNT_ATTR_RDONLY),
+    ("nosuid", MOUNT_ATTR_NOSUID),
+    ("nodev", MOUNT_ATTR_NODEV),
+    ("noexec", MOUNT_ATTR_NOEXEC),
+    ("nodiratime", MOUNT_ATTR_NODIRATIME),
+    ("nosymfollow", MOUNT_ATTR_NOSYMFOLLOW),
+    ("the way of keeping access times", MOUNT_ATTR_ATIME),
+];
 
 /// Makes the changes to a mount that is attached.
 pub(crate) fn apply_attached(tree: impl AsFd, changes: Vec<Change>) -> Result<()> {
@@ -113,12 +172,15 @@ pub(crate) fn apply_attached(tree: impl AsFd, changes: Vec<Change>) -> Result<()
 
 /// Makes, once the mount is attached, the changes that [`apply`] gave back.
 pub(crate) fn apply_waiting(tree: impl AsFd, changes: &[Change]) -> Result<()> {
-    changes.iter().try_for_each(|change| apply_old(tree.as_fd(), change))
+    let tree = tree.as_fd();
+    changes.iter().try_for_each(|change| match apply_old(tree, change) {
+        Err(e) if e.errno() == libc::EPERM => keep_locked(change, e, |part| apply_old(tree, part)),
+        other => other,
+    })
 }
 
 /// With `mount(2)`.
-fn apply_old(tree: impl AsFd, change: &Change) -> Result<()> {
-    let tree = tree.as_fd();
+fn apply_old(tree: BorrowedFd<'_>, change: &Change) -> Result<()> {
     if !change.attributes.is_empty() {
         if change.recursive {
             return Err(Error::system("recursive mount attributes need mount_setattr(2) of Linux 5.12"));
@@ -183,11 +245,11 @@ mod tests {
     fn one_call_sets_attributes_and_propagation_where_the_depth_agrees() {
         let options = Options::parse(&["ro", "private"], "").unwrap();
         let expected = Change { propagation: libc::MS_PRIVATE, ..Change::setting(MOUNT_ATTR_RDONLY) };
-        assert_eq!(of(&options), [expected]);
+        assert_eq!(of_options(&options), [expected]);
         let options = Options::parse(&["rro", "rprivate"], "").unwrap();
-        assert_eq!(of(&options).len(), 1);
+        assert_eq!(of_options(&options).len(), 1);
         let options = Options::parse(&["ro", "rprivate"], "").unwrap();
-        assert_eq!(of(&options).len(), 2);
+        assert_eq!(of_options(&options).len(), 2);
     }
 
     #[test]

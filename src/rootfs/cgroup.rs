@@ -66,7 +66,7 @@ pub(crate) fn version_2(mount: &Mount, place: &Handle, view: &CgroupView) -> Res
         (Some(tree), _) => bind(tree, mount, place),
         (None, Some(directory)) => {
             let tree = unified(directory)?;
-            put(&tree, place, attributes::of(&mount.options))?;
+            put(&tree, place, attributes::of(mount))?;
             Ok(tree)
         }
         (None, None) => {
@@ -104,7 +104,7 @@ fn bind(tree: &Path, mount: &Mount, place: &Handle) -> Result<OwnedFd> {
     if fs::filesystem_magic(&clone)? != CGROUP2_MAGIC {
         return Err(Error::system(format!("{} is no cgroup2 in this mount namespace", tree.display())));
     }
-    let mut changes = attributes::of(&mount.options);
+    let mut changes = attributes::of(mount);
     attributes::as_of_new_mount(&mut changes);
     put(&clone, place, changes)?;
     Ok(clone)
@@ -144,7 +144,7 @@ fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str
 
 impl Hierarchy {
     fn attach(&self, tmpfs: &OwnedFd, mount: &Mount, view: &CgroupView) -> Result<()> {
-        let mut changes = attributes::of(&mount.options);
+        let mut changes = attributes::of(mount);
         let tree = match view.namespace {
             // Half as many calls as a new mount takes, and the same for whoever looks.
             true if view.same => {

@@ -60,6 +60,9 @@ impl Rootfs {
             trees.push(match &mount.kind {
                 Kind::Bind { source, idmap: None } if now => match open_source(mount, source) {
                     Err(e) if e.errno() == libc::EMFILE => break,
+                    // An unprivileged user may copy mounts only in a mount namespace of the container's user namespace. All
+                    // mounts are slaves of the host's there: none could stay a peer.
+                    Err(e) if e.errno() == libc::EPERM => None,
                     other => Some(other.with(|| mount.name())?),
                 },
                 _ => None,

@@ -1,0 +1,195 @@
+//! Mounts and devices of whole containers in user namespaces, of root and of an unprivileged user.
+//!
+//! `ORLOP` names another program than `out/orlop`. Without root, or without a runtime, a test says so and does nothing.
+
+#![allow(clippy::unwrap_used)] // The whole file is a test.
+
+use integration::runtime::find;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A bundle with a busybox, a directory `volume`, and the runtime, in a place that everyone may enter.
+struct Scene {
+    dir: PathBuf,
+    config: Value,
+    /// What is mounted for the runtime to see, in a mount namespace that ends with it.
+    host: String,
+    user: u32,
+}
+
+struct Ended {
+    fine: bool,
+    out: String,
+    error: String,
+}
+
+/// The host's ids of the container: those of the unprivileged user, or root's container's first.
+const USER: u32 = 1000;
+const FIRST: u32 = 100_000;
+
+impl Scene {
+    fn new(user: u32) -> Option<Scene> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        if fs::metadata("/proc/self").unwrap().uid() != 0 {
+            eprintln!("skipped: needs root");
+            return None;
+        }
+        let Ok(runtime) = find("orlop", &std::env::temp_dir()) else {
+            eprintln!("skipped: no runtime; run `make` or set ORLOP");
+            return None;
+        };
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("mounts-{}-{number}", std::process::id()));
+        for name in ["bin", "proc", "dev", "m", "etc"] {
+            fs::create_dir_all(dir.join("bundle/rootfs").join(name)).unwrap();
+        }
+        for name in ["volume", "state"] {
+            fs::create_dir(dir.join(name)).unwrap();
+        }
+        fs::copy(runtime.path, dir.join("orlop")).unwrap();
+        fs::copy("/bin/busybox", dir.join("bundle/rootfs/bin/busybox")).unwrap();
+        for applet in ["sh", "cat", "ls", "grep", "stat", "readlink", "head", "mkdir", "id"] {
+            symlink("busybox", dir.join("bundle/rootfs/bin").join(applet)).unwrap();
+        }
+        let (first, size) = if user == 0 { (FIRST, 65536) } else { (user, 1) };
+        let owner = format!("{first}:{first}");
+        assert!(Command::new("chown").arg("-R").arg(owner).arg(&dir).status().unwrap().success());
+        let ids = json!([{"containerID": 0, "hostID": first, "size": size}]);
+        let kinds = ["pid", "mount", "user", "ipc", "uts"];
+        let config = json!({
+            "ociVersion": "1.0.2",
+            "root": {"path": "rootfs"},
+            "process": {"cwd": "/", "user": {"uid": 0, "gid": 0}, "args": [], "env": ["PATH=/bin"]},
+            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "linux": {
+                "namespaces": kinds.map(|kind| json!({"type": kind})),
+                "uidMappings": ids, "gidMappings": ids
+            }
+        });
+        Some(Scene { dir, config, host: String::new(), user })
+    }
+
+    fn mount(&mut self, mount: Value) -> &mut Scene {
+        self.config["mounts"].as_array_mut().unwrap().push(mount);
+        self
+    }
+
+    /// A bind mount of the volume, or what is in it.
+    fn volume(&mut self, options: Value) {
+        let source = self.dir.join("volume");
+        self.mount(json!({"destination": "/m", "type": "bind", "source": source, "options": options}));
+    }
+
+    fn run(&mut self, script: &str) -> Ended {
+        self.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
+        fs::write(self.dir.join("bundle/config.json"), self.config.to_string()).unwrap();
+        let id = format!("mounts-{}", std::process::id());
+        let runtime = format!(
+            "cd bundle; exec setpriv --reuid {0} --regid {0} --clear-groups ../orlop --debug --root ../state run {id} < /dev/null",
+            self.user
+        );
+        let output = Command::new("timeout")
+            .args(["60", "unshare", "-m", "--propagation", "private", "sh", "-ec"])
+            .arg(format!("{}\n{runtime}", self.host))
+            .current_dir(&self.dir)
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end().to_owned();
+        Ended { fine: output.status.success(), out: text(output.stdout), error: text(output.stderr) }
+    }
+
+    /// The attributes and propagation of the container's mounts at and below `/m`.
+    fn mounts(&mut self) -> Vec<String> {
+        let ended = self.run("cat /proc/self/mountinfo");
+        assert!(ended.fine, "{}", ended.error);
+        let rows = ended.out.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let here = rows.filter(|fields| fields[4] == "/m" || fields[4].starts_with("/m/"));
+        here.map(|fields| {
+            fields[5..]
+                .iter()
+                .take_while(|field| **field != "-")
+                .map(|f| f.split(':').next().unwrap())
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A volume that is read-only and all else, with one like it and one without attributes in it.
+const LOCKED: &str = "
+for place in volume volume/locked volume/plain; do
+    [ -d $place ] || mkdir $place
+    mount -t tmpfs tmpfs $place
+done
+for place in volume volume/locked; do mount -o remount,bind,ro,nosuid,nodev,noexec,noatime $place; done";
+
+#[test]
+fn what_an_option_clears_stays_where_the_users_mount_has_it_locked_and_the_debug_log_says_so() {
+    let all = "ro,nosuid,nodev,noexec,noatime";
+    for (options, mount, said) in [
+        (json!(["rbind", "rw"]), all, vec!["ro"]),
+        (json!(["rbind", "suid", "dev", "exec", "ro"]), all, vec!["nosuid", "nodev", "noexec"]),
+        (json!(["rbind", "rrw", "rsuid"]), all, vec!["ro", "nosuid"]),
+        (json!(["rbind", "relatime"]), all, vec!["the way of keeping access times"]),
+        (json!(["rbind", "rw", "nosymfollow"]), "ro,nosuid,nodev,noexec,noatime,nosymfollow", vec!["ro"]),
+        (json!(["rbind", "ro", "nosuid", "nodev", "noexec"]), all, vec![]),
+    ] {
+        let Some(mut scene) = Scene::new(USER) else { return };
+        scene.host = LOCKED.into();
+        scene.volume(options.clone());
+        assert_eq!(scene.mounts(), [mount, all, "rw,relatime"], "{options}");
+        let error = scene.run("true").error;
+        for word in &said {
+            let text = format!("mounts[1].options: {word} stays where it is locked");
+            assert!(error.contains(&text), "{options}: {text}: {error}");
+        }
+        assert_eq!(error.matches("stays").count(), said.len(), "{error}");
+    }
+}
+
+#[test]
+fn an_option_that_sets_what_is_locked_otherwise_is_an_error() {
+    for options in [json!(["rbind", "strictatime"]), json!(["rbind", "rw", "rstrictatime"])] {
+        let Some(mut scene) = Scene::new(USER) else { return };
+        scene.host = LOCKED.into();
+        scene.volume(options.clone());
+        let ended = scene.run("true");
+        assert!(
+            !ended.fine && ended.error.contains("mounts[1]: mount /m: mount_setattr"),
+            "{options}: {}",
+            ended.error
+        );
+    }
+}
+
+#[test]
+fn an_option_clears_what_is_locked_for_users_where_the_runtime_is_root() {
+    let Some(mut scene) = Scene::new(0) else { return };
+    scene.host = LOCKED.into();
+    scene.volume(json!(["rbind", "rrw", "suid", "exec"]));
+    assert_eq!(scene.mounts(), ["rw,nodev,noatime", "rw,nosuid,nodev,noexec,noatime", "rw,relatime"]);
+}
+
+#[test]
+fn an_unprivileged_users_root_may_be_shared_and_its_volumes_are_slaves_of_the_hosts() {
+    for (propagation, peers) in [("shared", ""), ("rshared", " shared")] {
+        for (host, master) in [("private", ""), ("shared", " master")] {
+            let Some(mut scene) = Scene::new(USER) else { return };
+            scene.host = format!("mount -t tmpfs tmpfs volume; mount --make-{host} volume");
+            scene.config["linux"]["rootfsPropagation"] = json!(propagation);
+            scene.volume(json!(["rbind"]));
+            assert_eq!(scene.mounts(), [format!("rw,relatime{peers}{master}")], "{propagation} {host}");
+        }
+    }
+}
