@@ -24,6 +24,7 @@ pub(crate) fn run(mut parser: Parser) -> u8 {
         log::panicked(&Error::internal(format!("panic: {info}")).to_string());
         process::exit_now(FAILED.into())
     }));
+    process::reset_own_signals();
     let caller = Caller::new(parser.bin_name());
     let (given, word) = parse::globals(&mut parser);
     let outcome = open_log(&caller, &given)

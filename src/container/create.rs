@@ -12,7 +12,7 @@ use crate::log;
 use crate::namespaces::recipe::User;
 use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices, Place};
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
-use crate::process::plan::{self, Label, Plan};
+use crate::process::plan::{self, Affinity, Label, Plan};
 use crate::process::program::Program;
 
 use crate::rootfs::{self, CgroupView, Rootfs, Sources};
@@ -74,6 +74,7 @@ pub(super) fn make(
     }
     let inherited = Inherited::take(request.preserve_fds)?;
     log::step("check the configuration");
+    super::files::raise(&spec, inherited.count())?;
     let joined = Joined::open(&mut spec)?;
     let receiver = super::annotations::pidfd_receiver(&spec)?;
     let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited).map_err(|e| joined.explain(e))?;
@@ -219,7 +220,7 @@ impl Parts {
             namespaces,
             joined: Joined::default(),
             entered: None,
-            affinity: [None, None],
+            affinity: [Affinity::Unchanged, Affinity::Cpuset],
             rootfs: Some(rootfs),
             cgroup_view: None,
             hooks,
@@ -234,7 +235,6 @@ impl Parts {
             reports_ready: false,
             waits_at_gate: false,
             moves_devices: !devices.is_empty(),
-            raised_files: None,
             shown_on: None,
         };
         let moved = Moved::default();
@@ -306,7 +306,6 @@ fn build(
         joiner.leave_none();
     }
     plan.cgroup_view = Some(view);
-    plan.raised_files = super::files::raise(rootfs.number_of_mounts())?;
     // A child in a user namespace may find the ways to the sources closed; only root can open them for it.
     let by_parent = plan.recipe.user != User::Stays && credentials::effective_uid() == 0;
     let mut prepared = rootfs.prepare(if by_parent { Sources::ByParent } else { Sources::ByChild })?;

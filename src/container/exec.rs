@@ -12,9 +12,8 @@ use crate::hooks::Hooks;
 use crate::log;
 use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{self, Joined, Kind as Ns, Namespaces, Recipe};
-use crate::process::attributes::bit_list;
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
-use crate::process::plan::{Entered, Label, Plan};
+use crate::process::plan::{Affinity, Entered, Label, Plan};
 use crate::process::program::Program;
 
 use crate::state::{ProcessId, Record, Status, Store};
@@ -52,6 +51,7 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
     };
     let inherited = Inherited::take(request.preserve_fds)?;
     let init_pid = init.0.pid;
+    super::files::raise(&Spec::default(), inherited.count())?;
     let mut plan = plan(&spec, &written, &record, init, inherited)?;
     if !request.detach {
         let has_terminal = plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
@@ -153,11 +153,7 @@ fn plan(
     super::security::check(&program)?;
     let all = Namespaces::parse(spec)?;
     let flags = Ns::ALL.into_iter().filter(|kind| all.has(*kind)).fold(0, |flags, kind| flags | kind.flag());
-    let affinity = |list: Option<&Cow<'_, str>>, which: &str| {
-        let list = list.filter(|list| !list.is_empty());
-        list.map(|list| bit_list(&format!("process.execCPUAffinity.{which}"), list, 8192)).transpose()
-    };
-    let asked = written.exec_cpu_affinity.as_ref();
+    let affinity = affinity(&program);
     let keyring = CString::new(format!("_ses.{}", record.id)).ok().filter(|_| record.keyring);
     let filter = super::filter::of(spec)?;
     if !all.has(Ns::User) {
@@ -172,10 +168,7 @@ fn plan(
             ..Recipe::default()
         },
         entered: Some(Entered { init, flags }),
-        affinity: [
-            affinity(asked.and_then(|asked| asked.initial.as_ref()), "initial")?,
-            affinity(asked.and_then(|asked| asked.final_.as_ref()), "final")?,
-        ],
+        affinity,
         rootfs: None,
         cgroup_view: None,
         hooks: Hooks::default(),
@@ -190,9 +183,17 @@ fn plan(
         reports_ready: false,
         waits_at_gate: false,
         moves_devices: false,
-        raised_files: None,
         shown_on: None,
     })
+}
+
+/// The CPUs before and after the cgroups are joined. With process.execCPUAffinity the second is the kernel's choice where it is
+/// not given (config.md); without it, the caller's affinity is not the container's.
+fn affinity(program: &Program) -> [Affinity; 2] {
+    match program.exec_affinity.clone() {
+        [None, None] => [Affinity::Unchanged, Affinity::Cpuset],
+        asked => asked.map(|mask| mask.map_or(Affinity::Unchanged, Affinity::Only)),
+    }
 }
 
 /// Where the terminal goes, the end that we show, and the signals of a foreground process.

@@ -1,21 +1,21 @@
 //! The limit of open files of the runtime itself.
 
+use crate::config::Spec;
 use crate::error::Result;
-use crate::sys::process;
+use crate::sys::limits;
 
-/// Descriptors beyond those that mounts need.
-const OTHERS: u64 = 128;
+/// Descriptors beyond those that mounts and devices need.
+const OTHERS: usize = 128;
 
-/// Raises the soft limit to the hard one if the mounts could need it; gives what the program must have back.
-pub(super) fn raise(mounts: usize) -> Result<Option<(u64, u64)>> {
+/// Raises the soft limit to what the runtime needs for the mounts and devices of a container, and for the descriptors of the
+/// caller that are passed on.
+pub(super) fn raise(spec: &Spec<'_>, inherited: i32) -> Result<()> {
     // musl's constant is of another integer type than glibc's.
     #[allow(clippy::unnecessary_cast)]
     const RLIMIT_NOFILE: u32 = libc::RLIMIT_NOFILE as u32;
-    // Each mount is at most two descriptors at a time. Every Linux starts with at least this soft limit.
-    if mounts as u64 * 2 + OTHERS < 1024 {
-        return Ok(None);
-    }
-    let (soft, hard) = process::rlimit(RLIMIT_NOFILE)?;
-    process::set_rlimit(0, RLIMIT_NOFILE, hard, hard)?;
-    Ok(Some((soft, hard)))
+    let devices = spec.linux.as_ref().and_then(|linux| linux.devices.as_ref()).map_or(0, Vec::len);
+    let mounts = spec.mounts.as_ref().map_or(0, Vec::len);
+    // Each is at most two descriptors at a time.
+    let needed = 2 * (mounts + devices) + OTHERS + inherited.unsigned_abs() as usize;
+    Ok(limits::raise_soft(RLIMIT_NOFILE, needed as u64)?)
 }

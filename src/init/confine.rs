@@ -1,7 +1,7 @@
 //! From the runtime's privileges to the container's.
 
 use crate::plan::{Step, flag};
-use crate::{Init, raw};
+use crate::{Init, limits, raw};
 
 const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
@@ -61,7 +61,7 @@ pub(crate) fn confine(init: &Init) -> u64 {
     }
     init.step(Step::Gid, || raw::setgid(plan.gid));
     let _ = raw::prctl(PR_SET_KEEPCAPS, 1, 0);
-    init.step(Step::Uid, || raw::setuid(plan.uid));
+    limits::change_user(init, || init.step(Step::Uid, || raw::setuid(plan.uid)));
     let _ = raw::prctl(PR_SET_KEEPCAPS, 0, 0);
     if init.has(flag::CAPABILITIES) {
         set_capabilities(init);

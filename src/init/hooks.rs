@@ -2,7 +2,7 @@
 
 use crate::plan::{Hook, Step, flag, word};
 use crate::raw::Watched;
-use crate::{Init, raw};
+use crate::{Init, limits, raw};
 
 /// Runs them in order; one that fails ends the container.
 pub(crate) fn run(init: &Init) {
@@ -162,16 +162,19 @@ fn state<'a>(init: &Init, digits: &'a mut [u8; 10]) -> [&'a [u8]; 3] {
 /// before this process ends, as the parent only reports once it is gone.
 fn execute(init: &Init, hook: &Hook, stdin: i32, output: i32) -> ! {
     const NOT_EXECUTED: i32 = 127;
-    let errno = match redirect(stdin, output) {
-        Err(errno) => errno,
-        Ok(()) => {
+    let confined = redirect(stdin, output)
+        .and_then(|()| {
+            init.say(word::HOOK_STEP, Step::Limits as u32);
+            limits::before_execute(init)
+        })
+        .and_then(|()| {
             init.say(word::HOOK_STEP, Step::Filter as u32);
-            crate::load_filter(init).err().unwrap_or_else(|| {
-                init.say(word::HOOK_STEP, Step::Execute as u32);
-                raw::execve(hook.path, hook.argv, hook.envp)
-            })
-        }
-    };
+            crate::load_filter(init)
+        });
+    let errno = confined.err().unwrap_or_else(|| {
+        init.say(word::HOOK_STEP, Step::Execute as u32);
+        raw::execve(hook.path, hook.argv, hook.envp)
+    });
     init.say(word::HOOK_ERRNO, errno as u32);
     raw::exit(NOT_EXECUTED)
 }

@@ -13,6 +13,7 @@
 
 mod confine;
 mod hooks;
+mod limits;
 mod plan;
 #[path = "../sys/raw.rs"]
 mod raw;
@@ -76,7 +77,9 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
     confine::label(&init);
     let program = confine::confine(&init);
     if init.has(flag::FORK) {
+        limits::before_fork(&init);
         fork_into_namespace(&init);
+        limits::after_fork(&init);
     }
     wait_for_parent(&init);
     confine::let_go();
@@ -147,6 +150,7 @@ fn gate(init: &mut Init) {
 
 /// Loads the filter and executes the program.
 pub(crate) fn execute(init: &Init, program: u64) -> ! {
+    init.step(Step::Limits, || limits::before_execute(init));
     init.step(Step::Filter, || load_filter(init));
     init.begin(Step::Execute);
     init.fail(raw::execve(program, init.plan.argv, init.plan.envp))

@@ -26,6 +26,15 @@ pub struct Hook {
     pub timeout: u64,
 }
 
+/// A resource limit, for `prlimit(2)`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Limit {
+    pub resource: u64,
+    pub soft: u64,
+    pub hard: u64,
+}
+
 /// `struct sock_fprog` of `seccomp(2)`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -61,6 +70,8 @@ pub struct Plan {
     pub last_capability: u32,
     /// Milliseconds that the shim leaves to the rest after SIGTERM when the program has ended; 0 kills at once.
     pub grace: u32,
+    /// Of [`Limit`].
+    pub limits: Span,
     pub bounding: u64,
     pub effective: u64,
     pub permitted: u64,
@@ -184,4 +195,5 @@ pub enum Step {
     Close = 24,
     Cgroup = 25,
     CgroupNamespace = 26,
+    Limits = 27,
 }

@@ -3,7 +3,7 @@
 //! Pid 1 may not give up: every error but the program's own end is passed over.
 
 use crate::plan::{Step, flag, word};
-use crate::{Init, execute, raw};
+use crate::{Init, execute, limits, raw};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -34,6 +34,7 @@ pub(crate) fn run(init: &Init, program: u64) -> ! {
         init.say(word::CHILD, child.pidfd as u32 + 2);
         await_fetch(init, child.pidfd);
     }
+    let _ = limits::before_execute(init);
     confine(init);
     let status = serve(child.pid);
     end_the_rest(init);

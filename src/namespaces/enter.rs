@@ -3,6 +3,7 @@
 use super::{Joined, Kind, Namespaces};
 use crate::error::{Context, Result};
 use crate::sys;
+use std::os::fd::OwnedFd;
 
 /// Joins the namespaces of `kinds`.
 pub fn join(joined: &Joined, kinds: &[Kind]) -> Result<()> {
@@ -22,10 +23,15 @@ pub fn unshare(flags: i32) -> Result<()> {
     sys::namespace::unshare(flags).with(|| format!("make new namespaces ({})", words(flags)))
 }
 
+/// Opens the file that takes the clock offsets of this process's children. The kernel asks for CAP_SYS_TIME over the time
+/// namespace in the rights with which the file was opened.
+pub fn open_offsets() -> Result<OwnedFd> {
+    sys::file::open("/proc/self/timens_offsets", libc::O_WRONLY).at("linux.timeOffsets")
+}
+
 /// Writes the clock offsets of the time namespace that was just unshared.
-pub fn write_offsets(all: &Namespaces) -> Result<()> {
-    let file = sys::file::open("/proc/self/timens_offsets", libc::O_WRONLY).at("linux.timeOffsets")?;
-    sys::file::write(&file, all.offsets.text().as_bytes()).at("linux.timeOffsets")?;
+pub fn write_offsets(file: &OwnedFd, all: &Namespaces) -> Result<()> {
+    sys::file::write(file, all.offsets.text().as_bytes()).at("linux.timeOffsets")?;
     Ok(())
 }
 

@@ -4,14 +4,15 @@
 
 use crate::config::{IoPriority, Linux, MemoryPolicy, Personality, Process, Rlimit, Scheduler};
 use crate::error::{Context, Error, Result};
+use crate::sys::limits::{self, Limit};
 use crate::sys::process::{self, Pid, SchedAttr};
 use std::borrow::Cow;
 
 /// The checked attributes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attributes {
-    /// (resource, name, soft, hard) for `prlimit(2)`.
-    pub rlimits: Vec<(u32, &'static str, u64, u64)>,
+    /// The resource limits, with their names.
+    pub rlimits: Vec<(Limit, &'static str)>,
     /// For /proc/PID/oom_score_adj.
     pub oom_score_adj: Option<i32>,
     /// For `sched_setattr(2)`.
@@ -54,33 +55,20 @@ impl Attributes {
         Ok(())
     }
 
-    /// Applies the resource limits to `pid` (0: this process).
-    pub fn apply_rlimits(&self, pid: Pid) -> Result<()> {
-        let limits = self.rlimits.iter().filter(|(resource, ..)| *resource != FILE_SIZE);
-        limits.into_iter().try_for_each(|(resource, name, soft, hard)| set_rlimit(pid, *resource, name, *soft, *hard))
-    }
-
-    /// Sets this process's limit of the size of files: the last thing before the init image, which is a file to be written.
-    ///
-    /// # Errors
-    /// As [`Attributes::apply_rlimits`].
-    pub fn apply_file_size(&self) -> Result<()> {
-        let limit = self.rlimits.iter().find(|(resource, ..)| *resource == FILE_SIZE);
-        limit.map_or(Ok(()), |(resource, name, soft, hard)| set_rlimit(0, *resource, name, *soft, *hard))
-    }
-
-    /// Gives a process that has no right to do so itself the hard limit of the size of files, where that is above ours.
-    ///
-    /// # Errors
-    /// As [`Attributes::apply_rlimits`].
-    pub fn raise_file_size(&self, pid: Pid) -> Result<()> {
-        let limit = self.rlimits.iter().find(|(resource, ..)| *resource == FILE_SIZE);
-        match limit {
-            Some((resource, name, _, hard)) if *hard > process::rlimit(FILE_SIZE)?.1 => {
-                set_rlimit(pid, *resource, name, *hard, *hard)
-            }
-            _ => Ok(()),
+    /// Gives this process the hard limits that are above its own, for the init image, which can only lower them.
+    pub fn raise_rlimits(&self) -> Result<()> {
+        for (limit, name) in &self.rlimits {
+            limits::raise_hard(limit.resource, limit.hard)
+                .with(|| format!("process.rlimits: error setting rlimit type {name} ({})", limit.resource))
+                .map_err(|e| match e.errno() {
+                    libc::EPERM if name == &"RLIMIT_NOFILE" => {
+                        e.hint("it is above the sysctl fs.nr_open, or the runtime has no CAP_SYS_RESOURCE")
+                    }
+                    libc::EPERM => e.hint("a hard limit above the runtime's own needs CAP_SYS_RESOURCE"),
+                    _ => e,
+                })?;
         }
+        Ok(())
     }
 
     /// Applies what only the process itself can.
@@ -116,28 +104,15 @@ static RLIMITS: [(&str, u32); 16] = [
     ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME as u32),
 ];
 
-// musl's constant is of another integer type than glibc's.
-#[allow(clippy::unnecessary_cast)]
-const FILE_SIZE: u32 = libc::RLIMIT_FSIZE as u32;
-
-fn set_rlimit(pid: Pid, resource: u32, name: &str, soft: u64, hard: u64) -> Result<()> {
-    process::set_rlimit(pid, resource, soft, hard)
-        .with(|| format!("process.rlimits: error setting rlimit type {name} ({resource})"))
-        .map_err(|e| match e.errno() {
-            libc::EPERM => e.hint("a hard limit above the runtime's own needs CAP_SYS_RESOURCE"),
-            _ => e,
-        })
-}
-
-fn rlimits(field: &str, written: &[Rlimit<'_>]) -> Result<Vec<(u32, &'static str, u64, u64)>> {
-    let mut list: Vec<(u32, &'static str, u64, u64)> = Vec::new();
+fn rlimits(field: &str, written: &[Rlimit<'_>]) -> Result<Vec<(Limit, &'static str)>> {
+    let mut list: Vec<(Limit, &'static str)> = Vec::new();
     for (n, limit) in written.iter().enumerate() {
         let problem = |name: &str, text: String| Err(Error::config(format_args!("{field}.rlimits[{n}].{name}"), text));
         let word = limit.type_.as_deref().unwrap_or_default();
         let Some((name, resource)) = RLIMITS.iter().find(|(name, _)| *name == word) else {
             return problem("type", format!("invalid rlimit type {word:?}"));
         };
-        if list.iter().any(|(known, ..)| known == resource) {
+        if list.iter().any(|(known, _)| known.resource == *resource) {
             return problem("type", format!("{name} was already given"));
         }
         let (Some(soft), Some(hard)) = (limit.soft, limit.hard) else {
@@ -146,7 +121,7 @@ fn rlimits(field: &str, written: &[Rlimit<'_>]) -> Result<Vec<(u32, &'static str
         if soft > hard {
             return problem("soft", format!("{soft} is above the hard limit of {hard}"));
         }
-        list.push((*resource, *name, soft, hard));
+        list.push((Limit { resource: *resource, soft, hard }, *name));
     }
     Ok(list)
 }
@@ -197,9 +172,6 @@ fn scheduler(field: &str, written: &Scheduler<'_>) -> Result<SchedAttr> {
         (written.runtime.unwrap_or(0), written.deadline.unwrap_or(0), written.period.unwrap_or(0));
     if !(-20..=19).contains(&nice) {
         return problem("nice", "must be from -20 to 19");
-    }
-    if nice != 0 && !matches!(policy, 0 | 3) {
-        return problem("nice", "can only be specified for SCHED_OTHER or SCHED_BATCH");
     }
     if priority != 0 && !matches!(policy, 1 | 2) {
         return problem("priority", "can only be specified for SCHED_FIFO or SCHED_RR");
@@ -304,7 +276,7 @@ mod tests {
             ),
             (r#"{"oomScoreAdj":1001}"#, "{}", "process.oomScoreAdj: 1001 is not"),
             (r#"{"scheduler":{"policy":"X"}}"#, "{}", "process.scheduler.policy: \"X\" is none of SCHED_OTHER"),
-            (r#"{"scheduler":{"policy":"SCHED_FIFO","nice":1}}"#, "{}", "process.scheduler.nice: can only"),
+            (r#"{"scheduler":{"policy":"SCHED_FIFO","nice":20}}"#, "{}", "process.scheduler.nice: must be"),
             (r#"{"scheduler":{"policy":"SCHED_OTHER","period":1}}"#, "{}", "process.scheduler.runtime: "),
             (r#"{"ioPriority":{"class":"IOPRIO_CLASS_BE","priority":8}}"#, "{}", "process.ioPriority.priority: 8"),
             ("{}", r#"{"personality":{"domain":"X"}}"#, "linux.personality.domain: \"X\" is none of"),

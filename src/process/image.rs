@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 #[path = "../init/plan.rs"]
 pub mod plan;
 
-use plan::{Hook, PLAN_AT, Plan, Span};
+use plan::{Hook, Limit, PLAN_AT, Plan, Span};
 
 /// The code: what stands at [`CODE_AT`].
 static CODE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init.bin"));
@@ -98,6 +98,14 @@ impl Layout {
         Span { at, count: hooks.len() as u64 }
     }
 
+    /// Resource limits.
+    pub fn limits(&mut self, limits: &[Limit]) -> Span {
+        let at = self.align();
+        let words = limits.iter().flat_map(|limit| [limit.resource, limit.soft, limit.hard]);
+        self.bytes.extend(words.flat_map(u64::to_ne_bytes));
+        Span { at, count: limits.len() as u64 }
+    }
+
     /// A filter program (`struct sock_fprog`) of `count` instructions.
     pub fn program(&mut self, instructions: &[u8], count: u16) -> u64 {
         let code = self.bytes(instructions).at;
@@ -129,7 +137,8 @@ fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
     for number in [plan.uid, plan.gid, plan.umask, plan.last_capability, plan.grace] {
         out.extend(number.to_ne_bytes());
     }
-    let longs: [&[u64]; 7] = [
+    let longs: [&[u64]; 8] = [
+        &[plan.limits.at, plan.limits.count],
         &[plan.bounding, plan.effective],
         &[plan.permitted, plan.inheritable, plan.ambient],
         &[plan.groups.at, plan.groups.count, plan.cwd],

@@ -92,7 +92,13 @@ pub struct Launched {
 ///
 /// # Errors
 /// The first failure of either side; no process is left then.
-pub fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
+pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
+    let launched = plan.raise_limits().and_then(|()| make(plan, inputs, watch));
+    sys::limits::restore();
+    launched
+}
+
+fn make(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
     log::step("make the process");
     let (parent, child) = protocol::pair()?;
     let report = Report::new()?;
@@ -213,10 +219,6 @@ impl Launch<'_> {
     /// Answers the child until it is where it should be.
     fn follow(&mut self, watch: &mut dyn Watch) -> Result<()> {
         log::step("answer the process");
-        if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.user != User::Stays) {
-            // At once: it lowers the limit itself before the image, and waits for its ids until then, if we map them.
-            program.attributes.raise_file_size(self.pid)?;
-        }
         watch.born(self.pid)?;
         let mut waits_for_ids = self.plan.maps_ids();
         let mut waits_for_scope = self.awaits_scope;
@@ -307,7 +309,6 @@ impl Launch<'_> {
                 self.set_oom_score(score).at("process.oomScoreAdj")?;
             }
             attributes.apply_scheduling(self.pid)?;
-            attributes.apply_rlimits(self.pid)?;
         } else if let Some(program) =
             self.plan.program.as_ref().filter(|_| self.plan.recipe.fork == namespaces::recipe::Fork::Late)
         {

@@ -11,6 +11,7 @@ use crate::hooks::{Hooks, Moment};
 use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{Joined, Kind, Namespaces, Place, Recipe};
 use crate::rootfs::{CgroupView, Enter, Rootfs};
+use crate::sys::limits::{self, Limit};
 use crate::sys::terminal::Size;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -25,8 +26,8 @@ pub struct Plan {
     pub recipe: Recipe,
     /// The container that the process enters, instead of all that makes one.
     pub entered: Option<Entered>,
-    /// The CPUs that the process may use before and after it has joined its cgroups, as bits of 64 a word.
-    pub affinity: [Option<Vec<u64>>; 2],
+    /// The CPUs that the process may use before and after it has joined its cgroups.
+    pub affinity: [Affinity; 2],
     /// The root filesystem; none for a process that enters a container.
     pub rootfs: Option<Rootfs>,
     /// What a mount of the type `cgroup` shows.
@@ -57,8 +58,22 @@ pub struct Plan {
     pub shown_on: Option<Size>,
     /// Whether the runtime moves network devices into the container, once the process is in its namespaces.
     pub moves_devices: bool,
-    /// The soft and hard limit of open files that the runtime raised for itself.
-    pub raised_files: Option<(u64, u64)>,
+}
+
+// musl's constant is of another integer type than glibc's.
+#[allow(clippy::unnecessary_cast)]
+const NPROC: u32 = libc::RLIMIT_NPROC as u32;
+
+/// The CPUs that a process may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// Those that it may use already.
+    #[default]
+    Unchanged,
+    /// Every CPU of its cpuset: the caller's own affinity says nothing about the container.
+    Cpuset,
+    /// These, as bits of 64 a word (process.execCPUAffinity).
+    Only(Vec<u64>),
 }
 
 /// A running container, as `exec` enters it.
@@ -112,6 +127,29 @@ impl Plan {
         self.recipe.fork != Fork::None
     }
 
+    /// Raises the runtime's own limits to what making this process needs, and to the hard limits that the program is to have.
+    pub(super) fn raise_limits(&self) -> Result<()> {
+        let Some(program) = &self.program else { return Ok(()) };
+        program.attributes.raise_rlimits()?;
+        // Root of the first user namespace has no limit of processes.
+        let is_limited = program.uid != 0 || self.recipe.user != User::Stays;
+        let hooks = [Moment::CreateContainer, Moment::StartContainer];
+        let forks =
+            self.forks() || self.shim.is_some() || hooks.iter().any(|moment| !self.hooks.at(*moment).is_empty());
+        if is_limited && forks {
+            limits::raise_soft(NPROC, libc::RLIM_INFINITY)?;
+        }
+        Ok(())
+    }
+
+    /// The limits that the init image sets: the program's, and the caller's where those were raised.
+    fn limits(&self, program: &Program) -> Vec<init::Limit> {
+        let own: Vec<Limit> = program.attributes.rlimits.iter().map(|(limit, _)| *limit).collect();
+        let callers = limits::before().filter(|limit| own.iter().all(|known| known.resource != limit.resource));
+        let all = own.iter().copied().chain(callers);
+        all.map(|Limit { resource, soft, hard }| init::Limit { resource: resource.into(), soft, hard }).collect()
+    }
+
     /// How the root is entered.
     pub(super) fn enter_root(&self) -> Enter {
         if self.no_pivot { Enter::Move } else { Enter::Pivot }
@@ -137,6 +175,7 @@ impl Plan {
         (plan.bounding, plan.effective, plan.permitted) = (sets.bounding, sets.effective, sets.permitted);
         (plan.inheritable, plan.ambient) = (sets.inheritable, sets.ambient);
         plan.groups = layout.words(&program.groups);
+        plan.limits = layout.limits(&self.limits(program));
         plan.cwd = layout.string(&program.cwd);
         plan.candidates = layout.strings(program.candidates());
         plan.argv = layout.strings(program.args.iter().map(|arg| arg.as_bytes())).at;

@@ -1,6 +1,6 @@
 //! The user's program: who runs it, with what, where (config.md, "Process").
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, bit_list};
 use super::capability::{self, Sets};
 use crate::config::{Linux, Process};
 use crate::error::{Error, Result};
@@ -40,6 +40,8 @@ pub struct Program {
     pub selinux: Option<String>,
     /// What is set by the pid.
     pub attributes: Attributes,
+    /// process.execCPUAffinity: the CPUs of an `exec` before and after it has joined the cgroups, as bits of 64 a word.
+    pub exec_affinity: [Option<Vec<u64>>; 2],
 }
 
 impl Program {
@@ -81,6 +83,7 @@ impl Program {
             apparmor: label(&format!("{field}.apparmorProfile"), &written.apparmor_profile)?,
             selinux: label(&format!("{field}.selinuxLabel"), &written.selinux_label)?,
             attributes: Attributes::parse(field, written, linux)?,
+            exec_affinity: exec_affinity(field, written)?,
         })
     }
 
@@ -127,6 +130,34 @@ fn groups(field: &str, groups: Vec<u32>) -> Result<Vec<u32>> {
         0..=MOST_GROUPS => Ok(groups),
         many => Err(Error::config(field, format_args!("{many} groups are more than the kernel's {MOST_GROUPS}"))),
     }
+}
+
+/// Checked also where no `exec` is made yet: else each of them would fail.
+fn exec_affinity(field: &str, written: &Process<'_>) -> Result<[Option<Vec<u64>>; 2]> {
+    const MOST_CPUS: u32 = 8192;
+    let Some(asked) = &written.exec_cpu_affinity else { return Ok([None, None]) };
+    let check = |list: &Option<Cow<'_, str>>, name: &str| {
+        let Some(list) = list.as_deref().filter(|list| !list.is_empty()) else { return Ok(None) };
+        let field = format!("{field}.execCPUAffinity.{name}");
+        let mask = bit_list(&field, list, MOST_CPUS)?;
+        if mask.is_empty() {
+            return Err(Error::config(field, format_args!("{list:?} names no CPU")));
+        }
+        refuse_unknown(&field, list, &mask)?;
+        Ok(Some(mask))
+    };
+    Ok([check(&asked.initial, "initial")?, check(&asked.final_, "final")?])
+}
+
+/// Refuses a list of CPUs none of which this machine can have.
+fn refuse_unknown(field: &str, list: &str, mask: &[u64]) -> Result<()> {
+    let Ok(possible) = std::fs::read_to_string("/sys/devices/system/cpu/possible") else { return Ok(()) };
+    let possible = possible.trim();
+    let Ok(known) = bit_list(field, possible, u32::MAX) else { return Ok(()) };
+    if known.iter().zip(mask).all(|(known, asked)| known & asked == 0) {
+        return Err(Error::config(field, format_args!("{list:?} names no CPU of this machine, which has {possible}")));
+    }
+    Ok(())
 }
 
 fn size(written: &Process<'_>) -> Result<Size> {

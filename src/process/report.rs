@@ -149,6 +149,7 @@ impl Report {
             () if is(Step::Fork) => "clone3()".into(),
             () if is(Step::Cgroup) => "write(\"tasks\", \"0\")".into(),
             () if is(Step::CgroupNamespace) => "unshare(CLONE_NEWCGROUP)".into(),
+            () if is(Step::Limits) => "prlimit()".into(),
             () => format!("step {step} of the init image"),
         };
         let field = match () {
@@ -159,6 +160,7 @@ impl Report {
             () if is(Step::Filter) => "linux.seccomp",
             () if is(Step::Terminal) => "process.terminal",
             () if is(Step::NoNewPrivs) => "process.noNewPrivileges",
+            () if is(Step::Limits) => "process.rlimits",
             () if is(Step::Cgroup) || is(Step::CgroupNamespace) => "enter the memory cgroup",
             () => "confine the process",
         };
@@ -189,6 +191,9 @@ impl Report {
     fn hook_not_executed(&self, hook: &hooks::Hook, errno: Errno) -> Error {
         if self.word(word::HOOK_STEP) == Step::Filter as u32 {
             return Error::from(Failure::new("seccomp(SECCOMP_SET_MODE_FILTER)", errno)).at("linux.seccomp");
+        }
+        if self.word(word::HOOK_STEP) == Step::Limits as u32 {
+            return Error::from(Failure::new("prlimit()", errno)).at("process.rlimits");
         }
         Error::from(Failure::new(format!("execve({:?})", hook.path), errno))
             .hint("the path of a startContainer hook is one in the container, and linux.seccomp holds for it")
@@ -229,6 +234,11 @@ fn not_executable(program: &Program, errno: Errno, executing: bool) -> Error {
     let error = Error::new(Kind::Execute, text);
     if executing && errno.0 == libc::ENOENT {
         return error.hint("the file is there: its interpreter (the first line of a script, or the ELF loader) is not");
+    }
+    if executing && errno.0 == libc::EAGAIN {
+        let uid = program.uid;
+        return error
+            .hint(format!("the processes of user {uid}, also outside of the container, exceed its RLIMIT_NPROC"));
     }
     if errno.0 == libc::ENOEXEC {
         return error.hint("the file is for another architecture, or a script without a #! line");

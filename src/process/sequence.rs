@@ -16,6 +16,7 @@ pub(super) static CREATE: &[Step] = &[
     Step { name: "set the OOM score", run: stage::set_oom_score },
     Step { name: "enter namespaces", run: stage::enter_namespaces },
     Step { name: "enter cgroups", run: stage::enter_cgroups },
+    Step { name: "set the CPU affinity", run: stage::set_final_affinity },
     Step { name: "make a session keyring", run: stage::join_keyring },
     Step { name: "set up namespaces", run: stage::set_up_namespaces },
     Step { name: "build the root filesystem", run: stage::build_rootfs },
@@ -24,7 +25,6 @@ pub(super) static CREATE: &[Step] = &[
     Step { name: "make the console", run: stage::make_console },
     Step { name: "mask and protect paths", run: stage::protect },
     Step { name: "set up standard input and output", run: stage::set_up_stdio },
-    Step { name: "restore the limit of open files", run: stage::restore_files },
     Step { name: "set process attributes", run: stage::set_attributes },
     Step { name: "execute the init image", run: stage::execute_image },
 ];

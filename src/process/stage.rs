@@ -2,7 +2,7 @@
 
 use super::image::plan::flag;
 use super::image::{self, Layout};
-use super::plan::Plan;
+use super::plan::{Affinity, Plan};
 use super::protocol::{ChildEnd, FromChild};
 use crate::error::{Context, Error, Result};
 use crate::hooks::{self, Moment};
@@ -103,6 +103,8 @@ fn report_panics(channel: &ChildEnd) {
 /// Namespaces, but for the cgroup namespace and a late fork.
 pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     let (recipe, joined) = (&stage.plan.recipe, &stage.plan.joined);
+    // Once its ids have changed, the process is not dumpable, and its files in /proc belong to the host's root.
+    let offsets = recipe.offsets.then(enter::open_offsets).transpose()?;
     enter::join(joined, &recipe.join_first)?;
     match recipe.user {
         User::Stays => {}
@@ -121,8 +123,8 @@ pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
         User::Unshared => enter::unshare(recipe.unshare & recipe::LATE)?,
         _ => enter::unshare(recipe.unshare)?,
     }
-    if recipe.offsets {
-        enter::write_offsets(&stage.plan.namespaces)?;
+    if let Some(file) = offsets {
+        enter::write_offsets(&file, &stage.plan.namespaces)?;
     }
     if let Fork::Early(flags) = recipe.fork {
         fork(stage, flags)?;
@@ -149,18 +151,26 @@ pub(super) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
 
 /// The CPUs before the cgroups are joined: those of the host that the process may use until then.
 pub(super) fn set_initial_affinity(stage: &mut Stage<'_>) -> Result<()> {
-    set_affinity(stage.plan.affinity[0].as_deref(), "initial")
+    set_affinity(&stage.plan.affinity[0], "initial")
 }
 
 /// The CPUs after the cgroups are joined, which would undo it.
 pub(super) fn set_final_affinity(stage: &mut Stage<'_>) -> Result<()> {
-    set_affinity(stage.plan.affinity[1].as_deref(), "final")
+    set_affinity(&stage.plan.affinity[1], "final")
 }
 
-fn set_affinity(mask: Option<&[u64]>, which: &str) -> Result<()> {
-    match mask {
-        Some(mask) => process::sched_setaffinity(0, mask).with(|| format!("process.execCPUAffinity.{which}")),
-        None => Ok(()),
+fn set_affinity(affinity: &Affinity, which: &str) -> Result<()> {
+    // The kernel takes the part of a mask that the cpuset allows; it has at most 8192 CPUs.
+    const EVERY: [u64; 128] = [u64::MAX; 128];
+    match affinity {
+        Affinity::Unchanged => Ok(()),
+        Affinity::Only(mask) => process::sched_setaffinity(0, mask).with(|| format!("process.execCPUAffinity.{which}")),
+        Affinity::Cpuset => {
+            if let Err(e) = process::sched_setaffinity(0, &EVERY) {
+                log::warning(format!("the container keeps the caller's CPU affinity: {}", e.errno()));
+            }
+            Ok(())
+        }
     }
 }
 
@@ -412,17 +422,7 @@ pub(super) fn set_attributes(stage: &mut Stage<'_>) -> Result<()> {
         // SCHED_FLAG_RESET_ON_FORK would undo it at the late fork: then the runtime does it.
         program.attributes.apply_scheduling(0)?;
     }
-    program.attributes.apply_rlimits(0)
-}
-
-/// Gives the limit of open files back that the runtime raised for its own work.
-pub(super) fn restore_files(stage: &mut Stage<'_>) -> Result<()> {
-    match stage.plan.raised_files {
-        // musl's constant is of another integer type than glibc's.
-        #[allow(clippy::unnecessary_cast)]
-        Some((soft, hard)) => Ok(process::set_rlimit(0, libc::RLIMIT_NOFILE as u32, soft, hard)?),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The OOM score, while /proc is the host's. In a user namespace a score may be raised but not lowered: there the runtime has
@@ -446,9 +446,6 @@ pub(super) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
     let plan = image_plan(stage, &mut layout)?;
     let content = image::elf(&plan, layout);
     let image = image::make(&content)?;
-    if let Some(program) = &stage.plan.program {
-        program.attributes.apply_file_size()?;
-    }
     // The image keeps what it is told of, and nothing else.
     let kept = [plan.sync, plan.gate, plan.page, plan.procfs, plan.cgroup_file];
     let [sync, gate, page, procfs, cgroup] = kept;

@@ -119,11 +119,6 @@ impl Rootfs {
         })
     }
 
-    /// How many mounts the config asks for.
-    pub fn number_of_mounts(&self) -> usize {
-        self.mounts.len()
-    }
-
     /// Whether it matters in which cgroups the process is that builds it: the cgroup namespace is what a mount of cgroup v2 shows,
     /// and what `tmpcopyup` copies is charged to who copies it.
     pub fn is_of_cgroups(&self) -> bool {

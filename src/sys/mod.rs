@@ -10,6 +10,7 @@ mod errno;
 pub mod file;
 pub mod filter;
 pub mod fs;
+pub mod limits;
 pub mod memory;
 pub mod mount;
 pub mod namespace;

@@ -466,18 +466,41 @@ pub fn pending_end() -> Result<Option<i32>> {
     Ok(asks.into_iter().find(|signal| unsafe { libc::sigismember(&set, *signal) } == 1))
 }
 
-/// Unblocks every signal and gives each the default disposition, as a new program expects them.
-///
-/// Rust's own SIGPIPE ignore is undone with the rest.
+/// Unblocks every signal and gives each the default disposition, as a new program expects them: `execve(2)` would keep those
+/// that the caller ignores (nohup, a shell's `&`).
 pub fn reset_signals() {
-    // SAFETY: plain data, live pointers; setting SIG_DFL installs no code of ours. Signals that cannot be set fail, which is
-    // what is wanted for them.
+    // SAFETY: plain data, a live pointer; no old mask is asked for.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
         libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
+    let ignored = ignored_signals().unwrap_or(u64::MAX);
+    (1..=64).filter(|signal| ignored & 1 << (signal - 1) != 0).for_each(reset_signal);
+}
+
+/// Gives SIGCHLD and SIGPIPE the default disposition in the runtime itself: with SIGCHLD ignored the kernel reaps the children
+/// whose exit status is wanted, and `wait4(2)` fails. The others stay as the caller has them.
+pub fn reset_own_signals() {
+    [libc::SIGCHLD, libc::SIGPIPE].into_iter().for_each(reset_signal);
+}
+
+/// The signals that this process ignores, as the kernel's mask (`proc_pid_status(5)`, SigIgn).
+fn ignored_signals() -> Option<u64> {
+    let fd = super::file::open("/proc/thread-self/status", libc::O_RDONLY).ok()?;
+    let mut buffer = [0u8; 4096];
+    let length = super::file::read(fd, &mut buffer).ok()?;
+    let text = std::str::from_utf8(&buffer[..length]).ok()?;
+    let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+/// SIG_DFL by `rt_sigaction(2)`: libc's function refuses the real-time signals that it keeps for itself.
+fn reset_signal(signal: i32) {
+    // The kernel's `struct sigaction`: handler, flags, restorer and a mask of 64 bits.
+    let default = [0u64; 4];
+    // SAFETY: the structure is live and SIG_DFL installs no code. SIGKILL and SIGSTOP are refused, and are default anyway.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8) };
 }
 
 /// Makes this process the leader of a process group of its own (`setpgid(2)`).

@@ -24,6 +24,7 @@ mod number {
     pub(super) const STATX: usize = 332; pub(super) const FCNTL: usize = 72; pub(super) const GETPID: usize = 39;
     pub(super) const SIGACTION: usize = 13; pub(super) const UNSHARE: usize = 272;
     pub(super) const READ: usize = 0; pub(super) const CLOCK_GETTIME: usize = 228;
+    pub(super) const PRLIMIT64: usize = 302;
 }
 #[cfg(target_arch = "aarch64")]
 #[rustfmt::skip]
@@ -42,6 +43,7 @@ mod number {
     pub(super) const STATX: usize = 291; pub(super) const FCNTL: usize = 25; pub(super) const GETPID: usize = 172;
     pub(super) const SIGACTION: usize = 134; pub(super) const UNSHARE: usize = 97;
     pub(super) const READ: usize = 63; pub(super) const CLOCK_GETTIME: usize = 113;
+    pub(super) const PRLIMIT64: usize = 261;
 }
 
 /// An error number.
@@ -269,6 +271,21 @@ pub(crate) fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result
     let data = [half(0), half(32)];
     // SAFETY: version 3 reads two words and two structures of three.
     done(unsafe { call(number::CAPSET, [header.as_ptr() as usize, data.as_ptr() as usize, 0, 0, 0, 0]) })
+}
+
+/// `prlimit(2)`: this process's soft and hard limit.
+pub(crate) fn limit(resource: u64) -> Result<(u64, u64)> {
+    let mut now = [0u64; 2];
+    // SAFETY: writes two words into a live array; nothing is set.
+    unsafe { call(number::PRLIMIT64, [0, resource as usize, 0, now.as_mut_ptr() as usize, 0, 0]) }?;
+    Ok((now[0], now[1]))
+}
+
+/// `prlimit(2)`: sets a limit of this process.
+pub(crate) fn set_limit(resource: u64, soft: u64, hard: u64) -> Result<()> {
+    let new = [soft, hard];
+    // SAFETY: reads two live words; no old value is asked for.
+    done(unsafe { call(number::PRLIMIT64, [0, resource as usize, new.as_ptr() as usize, 0, 0, 0]) })
 }
 
 /// `chdir(2)`; `path` is the address of a C string of the plan.

@@ -1,0 +1,55 @@
+//! The resource limits. They are the program's, so they are lowered last: nothing that is done to get there may be refused for
+//! them. What they lower from is the runtime's, which has raised it where it had to.
+
+use crate::plan::{Limit, Step, flag};
+use crate::{Init, raw};
+
+const NPROC: u64 = 6;
+const NOFILE: u64 = 7;
+
+/// Whether this process only forks and then executes the program: its child is seen in the container at once, and has its
+/// limits from the start.
+fn come_early(init: &Init) -> bool {
+    let waits = init.has(flag::GATE) || init.has(flag::SHIM) || init.plan.hooks.count != 0;
+    init.has(flag::FORK) && !waits
+}
+
+/// Before the late fork: all but those that would refuse it.
+pub(crate) fn before_fork(init: &Init) {
+    if come_early(init) {
+        init.step(Step::Limits, || set(init, |limit| !matches!(limit.resource, NPROC | NOFILE)));
+    }
+}
+
+/// After the late fork.
+pub(crate) fn after_fork(init: &Init) {
+    if come_early(init) {
+        init.step(Step::Limits, || set(init, |limit| matches!(limit.resource, NPROC | NOFILE)));
+    }
+}
+
+/// Before a program is executed, be it the container's or a hook.
+pub(crate) fn before_execute(init: &Init) -> raw::Result<()> {
+    if come_early(init) { Ok(()) } else { set(init, |_| true) }
+}
+
+fn set(init: &Init, which: impl Fn(&Limit) -> bool) -> raw::Result<()> {
+    let mut limits = raw::list::<Limit>(init.plan.limits).iter().filter(|limit| which(limit));
+    limits.try_for_each(|limit| raw::set_limit(limit.resource, limit.soft, limit.hard))
+}
+
+/// Becomes another user by `change`, whose processes the kernel compares with RLIMIT_NPROC only here: where there are too
+/// many, `execve` fails. Until then this process may have to fork.
+pub(crate) fn change_user<T>(init: &Init, change: impl FnOnce() -> T) -> T {
+    let limits = raw::list::<Limit>(init.plan.limits);
+    let Some(limit) = limits.iter().find(|limit| limit.resource == NPROC) else { return change() };
+    let before = raw::limit(NPROC);
+    if let Ok((_, hard)) = before {
+        let _ = raw::set_limit(NPROC, limit.soft, hard);
+    }
+    let changed = change();
+    if let Ok((soft, hard)) = before {
+        let _ = raw::set_limit(NPROC, soft, hard);
+    }
+    changed
+}
