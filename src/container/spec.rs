@@ -1,8 +1,9 @@
 //! The config.json to begin with.
 //!
-//! It runs wherever this program runs: nothing in it depends on the machine. A container of it has few capabilities, none of
-//! them inheritable or ambient (they would outlive a change of user), and namespaces of every kind that needs no set-up.
+//! A container of it has few capabilities, none of them inheritable or ambient (they would outlive a change of user), and
+//! namespaces of every kind that needs no set-up. As runc's, it has a cgroup namespace where the machine has cgroup v2 alone.
 
+use crate::cgroups::{Layout, Mode};
 use crate::container::request::SpecRequest;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::sys::credentials;
@@ -13,7 +14,9 @@ const NAME: &str = "config.json";
 
 /// Writes the document into the bundle, or where the request says. A file that is there is not overwritten.
 pub fn spec(request: &SpecRequest) -> Result<()> {
-    let text = document(request.rootless.then(|| (credentials::effective_uid(), credentials::effective_gid())));
+    let caller = request.rootless.then(|| (credentials::effective_uid(), credentials::effective_gid()));
+    let unified = Layout::read().is_ok_and(|layout| layout.mode() == Mode::Unified);
+    let text = document(caller, unified);
     if request.file.as_deref().is_some_and(|file| file.as_os_str() == "-") {
         return std::io::stdout().write_all(text.as_bytes()).call(|| "write to standard output".into());
     }
@@ -32,8 +35,9 @@ pub fn spec(request: &SpecRequest) -> Result<()> {
     }
 }
 
-/// The document; with the caller's user and group, one in which the caller is root of a user namespace.
-fn document(caller: Option<(u32, u32)>) -> String {
+/// The document; with the caller's user and group, one in which the caller is root of a user namespace. `unified` says that
+/// the machine has cgroup v2 alone.
+fn document(caller: Option<(u32, u32)>, unified: bool) -> String {
     let capabilities = strings(4, CAPABILITIES.iter().copied());
     let capabilities: Vec<String> =
         ["bounding", "effective", "permitted"].iter().map(|set| format!("\n\t\t\t\"{set}\": {capabilities}")).collect();
@@ -41,6 +45,7 @@ fn document(caller: Option<(u32, u32)>) -> String {
     let namespaces: Vec<String> = NAMESPACES
         .iter()
         .filter(|(_, (rooted, rootless))| if caller.is_some() { *rootless } else { *rooted })
+        .filter(|(kind, _)| unified || *kind != "cgroup")
         .map(|(kind, ..)| format!("\n\t\t\t{{\n\t\t\t\t\"type\": \"{kind}\"\n\t\t\t}}"))
         .collect();
     TEMPLATE
@@ -201,7 +206,7 @@ mod tests {
     use serde_json::Value;
 
     fn parsed(caller: Option<(u32, u32)>) -> Value {
-        serde_json::from_str(&document(caller)).unwrap()
+        serde_json::from_str(&document(caller, true)).unwrap()
     }
 
     #[test]
@@ -214,12 +219,22 @@ mod tests {
     }
 
     #[test]
+    fn a_cgroup_namespace_is_listed_only_where_there_is_cgroup_v2_alone() {
+        for caller in [None, Some((1000, 100))] {
+            assert!(document(caller, true).contains(r#""type": "cgroup""#));
+            let legacy: Value = serde_json::from_str(&document(caller, false)).unwrap();
+            let kinds = legacy["linux"]["namespaces"].as_array().unwrap();
+            assert!(kinds.len() >= 5 && kinds.iter().all(|kind| kind["type"] != "cgroup"), "{kinds:?}");
+        }
+    }
+
+    #[test]
     fn a_user_is_root_of_a_namespace_that_maps_only_that_user() {
         let linux = parsed(Some((1000, 100)))["linux"].clone();
         assert_eq!(linux["uidMappings"].to_string(), r#"[{"containerID":0,"hostID":1000,"size":1}]"#);
         assert_eq!(linux["gidMappings"].to_string(), r#"[{"containerID":0,"hostID":100,"size":1}]"#);
         assert!(linux.get("resources").is_none());
-        assert!(!document(Some((1, 1))).contains("gid=5"));
+        assert!(!document(Some((1, 1)), true).contains("gid=5"));
     }
 
     #[test]
@@ -227,7 +242,7 @@ mod tests {
         let mut pretty = Vec::new();
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         let mut writer = serde_json::Serializer::with_formatter(&mut pretty, formatter);
-        let text = document(None);
+        let text = document(None, true);
         let raw: Value = serde_json::from_str(&text).unwrap();
         serde::Serialize::serialize(&raw, &mut writer).unwrap();
         let sorted = |text: &str| {
