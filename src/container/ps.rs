@@ -5,7 +5,7 @@ use super::request::{Format, PsRequest};
 use crate::error::{Error, IoContext, Result};
 use crate::state::{Status, Store};
 use crate::text;
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// `ps`: the text to print.
 ///
@@ -41,10 +41,21 @@ fn run(args: &[String]) -> Result<String> {
     let args = if args.is_empty() { &everything[..] } else { args };
     let output = Command::new("ps").args(args).output().call(|| format!("run ps {}", args.join(" ")))?;
     if !output.status.success() {
-        let said = [output.stdout, output.stderr].concat();
-        return Err(Error::system(format!("{}: {}", output.status, String::from_utf8_lossy(&said).trim())));
+        return Err(failed(args, &output));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// ps(1) explains its usage behind the first line.
+fn failed(args: &[String], output: &Output) -> Error {
+    let said = [&output.stderr[..], b"\n", &output.stdout].concat();
+    let said = String::from_utf8_lossy(&said);
+    let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it printed nothing").trim();
+    let ended = match output.status.code() {
+        Some(code) => format!("exit status {code}"),
+        None => output.status.to_string(),
+    };
+    Error::system(format!("{ended}: {first}")).at(format!("ps {}", args.join(" ")))
 }
 
 /// The header, and the lines whose column PID is one of ours.
@@ -86,6 +97,12 @@ mod tests {
         for output in ["", "CMD\nx\n"] {
             assert_eq!(table(output, &[1]).unwrap_err().to_string(), "couldn't find PID field in ps output");
         }
+    }
+
+    #[test]
+    fn what_ps_refuses_is_told_in_its_first_line() {
+        let error = run(&["--no-such-option".into()]).unwrap_err().to_string();
+        assert!(error.starts_with("ps --no-such-option: exit status ") && !error.contains("Usage:\\n"), "{error}");
     }
 
     #[test]

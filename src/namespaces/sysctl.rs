@@ -3,15 +3,27 @@
 use super::{Kind, Namespaces};
 use crate::config::Linux;
 use crate::error::{Error, Result};
+use crate::text;
 
 /// Paths below /proc/sys, with the value for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sysctls(Vec<(String, String)>);
+pub struct Sysctls(Vec<Sysctl>);
+
+/// A kernel parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sysctl {
+    /// As the config writes it, with dots or slashes.
+    pub name: String,
+    /// Below /proc/sys, without a leading slash.
+    pub path: String,
+    /// What is written.
+    pub value: String,
+}
 
 impl Sysctls {
-    /// Each path below /proc/sys, without a leading slash, and its value.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(path, value)| (path.as_str(), value.as_str()))
+    /// Each of them, in the config's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Sysctl> {
+        self.0.iter()
     }
 
     /// Whether there are none.
@@ -38,7 +50,14 @@ pub(super) fn parse(linux: &Linux<'_>, all: &Namespaces) -> Result<Sysctls> {
                 kind.word()
             )));
         }
-        list.push((path, value.clone().into_owned()));
+        list.push(Sysctl { name: name.to_string(), path, value: value.clone().into_owned() });
+    }
+    let paths: Vec<&str> = list.iter().map(|sysctl: &Sysctl| sysctl.path.as_str()).collect();
+    for (n, first) in text::first_of_equal(&paths).into_iter().enumerate() {
+        if first != n && list[first].value != list[n].value {
+            let problem = format_args!("is set to another value as {:?}", list[first].name);
+            return Err(Error::config(format_args!("linux.sysctl[{:?}]", list[n].name), problem));
+        }
     }
     Ok(Sysctls(list))
 }

@@ -113,6 +113,10 @@ fn every_wrong_thing_about_namespaces_names_its_field() {
             r#"{"linux":{"namespaces":[{"type":"network"}],"sysctl":{"net/../vm/swappiness":"1"}}}"#,
             "linux.sysctl[\"net/../vm/swappiness\"]: is not the name",
         ),
+        (
+            r#"{"linux":{"namespaces":[{"type":"network"}],"sysctl":{"net.ipv4.x":"1","net/ipv4/x":"2"}}}"#,
+            "linux.sysctl[\"net/ipv4/x\"]: is set to another value as \"net.ipv4.x\"",
+        ),
     ] {
         let error = parse(json).expect_err(json).to_string();
         assert!(error.starts_with(begins), "{json}: {error}");
@@ -124,7 +128,7 @@ fn a_sysctl_names_its_path_with_dots_or_slashes() {
     let all = parse(
         r#"{"linux":{"namespaces":[{"type":"network"}],"sysctl":{"net.ipv4.conf.eth0/1.x":"1","net/a.b/c":"2"}}}"#,
     );
-    let list: Vec<_> = all.unwrap().sysctls.iter().map(|(p, v)| (p.to_owned(), v.to_owned())).collect();
+    let list: Vec<_> = all.unwrap().sysctls.iter().map(|s| (s.path.clone(), s.value.clone())).collect();
     let expected = [("net/ipv4/conf/eth0.1/x", "1"), ("net/a.b/c", "2")].map(|(p, v)| (p.to_owned(), v.to_owned()));
     assert_eq!(list, expected);
 }

@@ -268,8 +268,8 @@ pub(super) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     }
     if !all.sysctls.is_empty() {
         let procfs = ProcFd::open_full()?;
-        for (path, value) in all.sysctls.iter() {
-            procfs.write_sysctl(path, value).with(|| format!("linux.sysctl[{path:?}]"))?;
+        for sysctl in all.sysctls.iter() {
+            procfs.write_sysctl(&sysctl.path, &sysctl.value).with(|| format!("linux.sysctl[{:?}]", sysctl.name))?;
         }
     }
     Ok(())
