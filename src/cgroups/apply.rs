@@ -3,6 +3,7 @@
 use super::branch::Branch;
 use super::write::Write;
 use crate::error::{Context, Error, Result};
+use crate::sys::credentials::effective_uid;
 use crate::sys::{self, file};
 use std::os::fd::OwnedFd;
 
@@ -12,12 +13,42 @@ use std::os::fd::OwnedFd;
 /// The first value that the kernel refuses, with the field that it comes from.
 pub(super) fn all(branches: &[Branch], writes: &[&Write]) -> Result<()> {
     let mut files = Files { branches, open: None };
-    let mut rest = writes;
-    while let Some(first) = rest.first() {
-        let bound = rest.iter().take_while(|w| w.bond.is_some() && w.bond == first.bond).count();
-        let (now, later) = rest.split_at(bound.max(1));
-        files.bound(now)?;
-        rest = later;
+    writes.chunk_by(|one, next| are_bound(one, next)).try_for_each(|group| files.bound(group))
+}
+
+fn are_bound(one: &Write, next: &Write) -> bool {
+    one.bond.is_some() && one.bond == next.bond
+}
+
+/// The writes in their order, those together that depend on each other.
+pub(super) fn groups(writes: &[Write]) -> impl Iterator<Item = &[Write]> {
+    writes.chunk_by(are_bound)
+}
+
+/// Carries out one of [`groups`].
+///
+/// # Errors
+/// As [`all`].
+pub(super) fn group(branches: &[Branch], group: &[Write]) -> Result<()> {
+    Files { branches, open: None }.bound(&group.iter().collect::<Vec<_>>())
+}
+
+/// Whether each write has a file to go to.
+///
+/// # Errors
+/// The first that has none, as [`all`] would tell of it.
+pub(super) fn check(branches: &[Branch], writes: &[Write]) -> Result<()> {
+    for write in writes {
+        let branch = branch_of(branches, &write.controller).ok_or_else(|| no_controller(write))?;
+        let missing = |name: &str| file::open(branch.file(name), libc::O_WRONLY).err().filter(|e| e.is(libc::ENOENT));
+        let Some(failure) = missing(&write.file) else { continue };
+        if write.optional || write.instead.as_ref().is_some_and(|(file, _)| missing(file).is_none()) {
+            continue;
+        }
+        return Err(match branch.is_unified() {
+            true => unavailable(branch, write, failure),
+            false => Error::from(failure).at(format!("linux.resources.{}", write.field)),
+        });
     }
     Ok(())
 }
@@ -99,7 +130,13 @@ fn no_controller(write: &Write) -> Error {
         "cannot set {name} limit: container could not join or create cgroup: there is none of the {} controller",
         write.controller
     );
-    Error::config(format!("linux.resources.{}", write.field), problem)
+    let error = Error::config(format!("linux.resources.{}", write.field), problem);
+    match effective_uid() {
+        0 => error,
+        _ => error.hint(
+            "an unprivileged user may set limits in a delegated cgroup only: use the systemd cgroup driver, or leave the limit out",
+        ),
+    }
 }
 
 /// On v2 a file is missing when its controller is not enabled, or when the kernel is too old for it.

@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::scope::{self, Pending};
 use super::systemd::Unit;
 use super::write::{Moment, Write};
-use super::{apply, decide, freezer, owner, remove, unified};
+use super::{apply, decide, freezer, owner, remove, systemd, unified};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Read, Reader, Value, readable, records};
 use crate::sys::file;
@@ -203,7 +203,11 @@ impl Cgroup {
             }
             place => (None, decide::branches_at(place, layout)?),
         };
-        let writes = decide::writes(&branches, &plan.limits)?;
+        let mut limits = plan.limits.clone();
+        if pending.is_some() && branches.iter().all(Branch::is_unified) {
+            systemd::round(&mut limits);
+        }
+        let writes = decide::writes(&branches, &limits)?;
         let (rootless, named) = (plan.rootless, plan.named);
         let unit = pending.as_ref().map(|p| p.unit().clone());
         let scarce = plan.limits.memory_is_scarce();

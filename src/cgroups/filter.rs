@@ -42,12 +42,12 @@ const ACCESS: u8 = 3;
 pub fn program(rules: &[Rule]) -> Result<Vec<Instruction>> {
     // struct bpf_cgroup_dev_ctx: access and type in one word, the major, the minor. The answer is yes until it is no.
     let begin = vec![
-        load(TYPE, 0),
+        load_word(TYPE, 0),
         immediate(AND, TYPE, 0xffff),
-        load(ACCESS, 0),
+        load_word(ACCESS, 0),
         immediate(SHIFT_RIGHT, ACCESS, 16),
-        load(MAJOR, 4),
-        load(MINOR, 8),
+        load_word(MAJOR, 4),
+        load_word(MINOR, 8),
         immediate(MOVE, ANSWER, 1),
     ];
     let mut writer = Writer { program: begin, ..Writer::default() };
@@ -183,7 +183,7 @@ fn kernel_bits(access: u8) -> u8 {
     [(MKNOD, 1), (READ, 2), (WRITE, 4)].iter().filter(|(ours, _)| access & ours != 0).map(|(_, theirs)| theirs).sum()
 }
 
-fn load(register: u8, offset: i16) -> Instruction {
+fn load_word(register: u8, offset: i16) -> Instruction {
     Instruction { code: LOAD_WORD, registers: register | CONTEXT << 4, offset, immediate: 0 }
 }
 
@@ -201,7 +201,22 @@ fn jump(code: u8, register: u8, value: i32, distance: i16) -> Instruction {
 /// # Errors
 /// The kernel refuses the program (EPERM without rights over the first user namespace).
 pub fn enforce(directory: &OwnedFd, rules: &[Rule]) -> Result<()> {
-    let program = bpf::load_device_filter(&program(rules)?, NAME).at("device filter")?;
+    put(directory, &load(rules)?)
+}
+
+/// The rules as a program that the kernel has looked at.
+///
+/// # Errors
+/// The kernel refuses it.
+pub fn load(rules: &[Rule]) -> Result<OwnedFd> {
+    bpf::load_device_filter(&program(rules)?, NAME).at("device filter")
+}
+
+/// As [`enforce`], with a program of [`load`].
+///
+/// # Errors
+/// It cannot be attached.
+pub fn put(directory: &OwnedFd, program: &OwnedFd) -> Result<()> {
     let ours = bpf::device_filters(directory)?.into_iter().find(|(_, name)| name == NAME);
     bpf::attach_device_filter(directory, program.as_fd(), ours.as_ref().map(|(fd, _)| fd)).at("device filter")
 }

@@ -6,7 +6,7 @@ use super::limits::Limits;
 use super::oom::OomEvents;
 use super::stats::{self, Stats};
 use super::systemd::Unit;
-use super::{freezer, kill, remove, scope, update};
+use super::{freezer, kill, remove, update};
 use crate::error::{Context, Result};
 
 impl Cgroup {
@@ -81,11 +81,7 @@ impl Cgroup {
     /// # Errors
     /// The first value that cannot be applied, with its field.
     pub fn update(&self, limits: &Limits) -> Result<()> {
-        let limits = update::complete(&self.branches, limits);
-        if let Some(unit) = &self.unit {
-            unit.set(&scope::limits(&limits, self.unified_only(), unit.user)?)?;
-        }
-        update::update(&self.branches, &limits)
+        update::update(&self.branches, self.unit.as_ref(), &update::complete(&self.branches, limits))
     }
 
     /// What is used in it.

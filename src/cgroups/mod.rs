@@ -36,6 +36,7 @@ pub mod resctrl;
 mod scope;
 pub mod stats;
 pub mod systemd;
+mod undo;
 mod unified;
 mod update;
 pub mod v1;

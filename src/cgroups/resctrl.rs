@@ -136,6 +136,16 @@ impl Record {
         Ok(())
     }
 
+    /// The schemata as they are.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn schemata(&self) -> Result<String> {
+        let path = self.group.join("schemata");
+        let text = fs::read_to_string(&path).call(|| format!("read {}", path.display()))?;
+        Ok(text.lines().map(|line| line.trim().to_owned() + "\n").collect())
+    }
+
     /// Writes lines of schemata.
     ///
     /// # Errors

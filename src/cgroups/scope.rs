@@ -2,7 +2,6 @@
 
 use super::branch::Branch;
 use super::layout::Layout;
-use super::limits::Limits;
 use super::place::{Scope, expand_slice};
 use super::plan::Plan;
 use super::systemd::{self, Property, Unit, Value};
@@ -38,19 +37,13 @@ pub(super) fn plan(plan: &Plan, scope: &Scope, layout: &Layout) -> Result<(Pendi
         return Err(Error::state(problem).at(busy.directory()));
     }
     let unified = branches.iter().all(Branch::is_unified);
-    let mut properties = limits(&plan.limits, unified, user)?;
+    let mut properties = systemd::properties(&plan.limits, unified, || systemd::version(user))?;
+    if unit.name.ends_with(".slice") {
+        properties.retain(|(name, _)| name != systemd::OOM_POLICY);
+    }
     properties.extend(plan.properties.iter().cloned());
     let description = format!("libcontainer container {}", scope.name);
     Ok((Pending { unit, slice, description, properties }, branches))
-}
-
-/// The limits as properties; systemd's version is asked for only where it matters.
-pub(super) fn limits(limits: &Limits, unified: bool, user: bool) -> Result<Vec<Property>> {
-    let cpu = &limits.cpu;
-    let matters = cpu.cpus.is_some() || cpu.mems.is_some() || cpu.period.is_some() || cpu.idle.is_some();
-    let matters = matters || limits.unified.iter().any(|(file, _)| file.starts_with("cpu"));
-    let version = if matters { systemd::version(user) } else { 0 };
-    systemd::properties(limits, unified, version)
 }
 
 impl Pending {

@@ -302,6 +302,101 @@ fn an_update_that_is_refused_leaves_the_old_limits() {
     assert!(shares(&fixture).is_none_or(|s| s == "700"));
 }
 
+/// The content of each file of a limit, by its controller and name.
+fn limits_of(fixture: &Fixture) -> Vec<(String, String)> {
+    let files = [
+        ("cpu", "cpu.shares cpu.cfs_quota_us cpu.cfs_period_us cpu.cfs_burst_us"),
+        ("cpu", "cpu.idle cpu.weight cpu.max cpu.max.burst"),
+        ("memory", "memory.limit_in_bytes memory.memsw.limit_in_bytes memory.soft_limit_in_bytes memory.swappiness"),
+        ("memory", "memory.oom_control memory.max memory.high memory.low memory.min memory.swap.max memory.oom.group"),
+        ("cpuset", "cpuset.cpus cpuset.mems"),
+        ("blkio", "blkio.weight blkio.bfq.weight"),
+        ("io", "io.weight io.bfq.weight io.max"),
+        ("pids", "pids.max"),
+        ("devices", "devices.list"),
+    ];
+    let mut list = Vec::new();
+    for (controller, names) in files {
+        let branch = super::apply::branch_of(fixture.cgroup.branches(), controller);
+        for name in names.split(' ') {
+            list.extend(branch.and_then(|b| b.read(name).ok()).map(|text| (name.to_owned(), text)));
+        }
+    }
+    list
+}
+
+/// Gives the parent of a fixture's cgroup processor time of which its children can have no greater part (v1).
+fn bound_parent(fixture: &Fixture) {
+    let Some(branch) = fixture.branch("cpu") else { return };
+    let parent = Branch { path: branch.path.rsplit_once('/').unwrap().0.to_owned(), ..branch.clone() };
+    parent.write("cpu.cfs_period_us", "100000").unwrap();
+    parent.write("cpu.cfs_quota_us", "40000").unwrap();
+}
+
+#[test]
+fn no_two_values_that_are_written_together_stay_when_an_update_is_refused() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let limits = |json: &str| Limits::parse(&config::parse_resources(json).unwrap(), "").unwrap();
+    let quota = |quota: u32, period: u32| format!(r#""quota":{quota},"period":{period}"#);
+    let with_burst = |quota: u32, burst: u32| format!(r#""quota":{quota},"burst":{burst}"#);
+    let memory = |limit: u32, swap: u32| format!(r#""limit":{},"swap":{}"#, limit << 20, swap << 20);
+    let mut cases: Vec<(String, String)> = Vec::new();
+    let mut both = |group: &str, one: String, other: String| {
+        let json = |fields: &str| format!(r#"{{"{group}":{{{fields}}},"#);
+        cases.push((json(&one), json(&other)));
+        cases.push((json(&other), json(&one)));
+    };
+    both("cpu", quota(40_000, 100_000), quota(4000, 10_000));
+    both("cpu", quota(20_000, 50_000), quota(400_000, 1_000_000));
+    both("cpu", with_burst(10_000, 10_000), with_burst(20_000, 20_000));
+    both("cpu", with_burst(20_000, 20_000), with_burst(20_000, 0));
+    both("cpu", r#""shares":500"#.into(), r#""idle":1"#.into());
+    both("cpu", r#""shares":500,"idle":0"#.into(), r#""shares":700"#.into());
+    both("cpu", r#""cpus":"0""#.into(), r#""shares":500"#.into());
+    both("memory", memory(50, 100), memory(200, 300));
+    both("memory", memory(60, 60), memory(50, 300));
+    both("memory", r#""reservation":1048576"#.into(), r#""limit":67108864"#.into());
+    for (n, (before, after)) in cases.iter().enumerate() {
+        // A kernel that does not count swap, or has no burst, refuses the first already.
+        let fixture = Fixture::at(&format!("/{}/c", name(&format!("bound{n}"))), "{}");
+        bound_parent(&fixture);
+        if let Err(e) = fixture.cgroup.update(&limits(&format!(r#"{before}"pids":{{"limit":30}}}}"#))) {
+            eprintln!("skipped: {before}: {e}");
+            continue;
+        }
+        let old = limits_of(&fixture);
+        let error = fixture.cgroup.update(&limits(&format!(r#"{after}"pids":{{"limit":99999999999}}}}"#))).unwrap_err();
+        assert!(error.to_string().starts_with("linux.resources."), "{after}: {error}");
+        assert!(!error.to_string().contains("not all back"), "{error}");
+        assert_eq!(limits_of(&fixture), old, "{before} {after}");
+        if old.iter().any(|(file, _)| file == "cpu.max") {
+            let unknown = format!(r#"{after}"pids":{{"limit":40}},"unified":{{"no.such":"1"}}}}"#);
+            fixture.cgroup.update(&limits(&unknown)).unwrap_err();
+            assert_eq!(limits_of(&fixture), old, "{before} {unknown}");
+        }
+    }
+}
+
+#[test]
+fn an_update_tells_of_what_it_could_not_bring_back() {
+    if !may_make_cgroups() || Layout::read().unwrap().mode() == Mode::Unified {
+        return;
+    }
+    let fixture = Fixture::at(&format!("/{}/c", name("untold")), r#"{"cpu":{"quota":30000}}"#);
+    let Some(branch) = fixture.branch("cpu").cloned() else { return };
+    fixture.cgroup.apply_early().unwrap();
+    let group = [super::write::Write::new("cpu.quota", "cpu", "cpu.cfs_quota_us", "10000".into())];
+    let undo = super::undo::Undo::of(fixture.cgroup.branches(), &group);
+    branch.write("cpu.cfs_quota_us", "10000").unwrap();
+    // Meanwhile somebody takes the time away from which the old value was taken.
+    let parent = Branch { path: branch.path.rsplit_once('/').unwrap().0.to_owned(), ..branch.clone() };
+    parent.write("cpu.cfs_quota_us", "10000").unwrap();
+    let error = undo.bring_back(fixture.cgroup.branches()).unwrap_err().to_string();
+    assert!(error.contains("cpu.cfs_quota_us") && error.contains("EINVAL"), "{error}");
+}
+
 #[test]
 fn memory_and_swap_grow_and_shrink_in_whichever_order_the_kernel_takes() {
     if !may_make_cgroups() {

@@ -1,39 +1,33 @@
 //! New limits for a cgroup in use: all of them, or none.
+//!
+//! What can be seen to fail is looked at before anything is written. Then files are written, group by group; systemd is told,
+//! where it made the cgroup; a filter of devices comes last. What is refused on the way brings the old values back, those of
+//! a group in whichever order the kernel takes, and the error tells of those that do not come back.
+//!
+//! systemd learns a limit from its file, once it is written, so that property and file agree. When it is told of one limit it
+//! writes all that it knows of that controller, and its own defaults for what it does not know: so files are compared
+//! afterwards, and written again where they differ.
 
 use super::apply;
 use super::branch::Branch;
 use super::devices::{self, Exception, Exceptions, Rule};
 use super::limits::Limits;
+use super::systemd::{self, Property, Unit};
+use super::undo::{self, Undo};
 use super::write::Write;
-use super::{unified, v1, v2};
+use super::{filter, v1, v2};
 use crate::error::{Error, Result};
+use crate::sys::file;
+use std::os::fd::OwnedFd;
 
-/// Applies the limits; when one is refused, those before it are taken back.
+/// Applies the limits; when one is refused, those before it are taken back. `unit` is systemd's, where it made the cgroup.
 ///
 /// # Errors
 /// The first value that cannot be applied, with its field.
-pub(super) fn update(branches: &[Branch], limits: &Limits) -> Result<()> {
-    let only_unified = branches.iter().all(Branch::is_unified);
-    let mut limits = limits.clone();
-    check_memory(branches, &limits)?;
-    let devices = limits.devices.take();
-    let mut writes = if only_unified { v2::writes(&limits)? } else { v1::writes(&limits)? };
-    if let (Some(rules), false) = (&devices, only_unified) {
-        writes.extend(device_changes(branches, rules)?);
-    }
-    let before: Vec<Write> = writes.iter().rev().filter_map(|w| undo(branches, w)).collect();
-    let done = apply::all(branches, &writes.iter().collect::<Vec<_>>());
-    // The filter comes last: it replaces the old one at once, or fails and leaves it.
-    let done = done.and_then(|()| match (&devices, branches) {
-        (Some(rules), [only]) if only_unified => unified::enforce_devices(only, rules),
-        _ => Ok(()),
-    });
-    if done.is_err() {
-        for write in &before {
-            let _ = apply::all(branches, &[write]);
-        }
-    }
-    done
+pub(super) fn update(branches: &[Branch], unit: Option<&Unit>, limits: &Limits) -> Result<()> {
+    let change = Change::plan(branches, unit, limits)?;
+    let mut reached = Reached::default();
+    change.carry_out(&mut reached).map_err(|error| change.take_back(&reached, error))
 }
 
 /// The limits with what stays as it is: the default devices, and the other half of quota and period, for which v2 has one
@@ -58,6 +52,107 @@ fn complete_quota(branches: &[Branch], limits: &mut Limits) {
     let Some((quota, period)) = now.split_once(' ') else { return };
     cpu.quota = cpu.quota.or(Some(quota.parse().unwrap_or(-1)));
     cpu.period = cpu.period.or(period.parse().ok());
+}
+
+/// Everything that an update does, checked.
+struct Change<'a> {
+    branches: &'a [Branch],
+    unit: Option<&'a Unit>,
+    limits: Limits,
+    writes: Vec<Write>,
+    /// For each group of the writes what brings the old values back.
+    undo: Vec<Undo>,
+    /// Rules for v2 as a program that the kernel has taken.
+    filter: Option<OwnedFd>,
+}
+
+/// How far an update came.
+#[derive(Default)]
+struct Reached {
+    groups: usize,
+    told: bool,
+}
+
+impl<'a> Change<'a> {
+    fn plan(branches: &'a [Branch], unit: Option<&'a Unit>, limits: &Limits) -> Result<Change<'a>> {
+        let unified = branches.iter().all(Branch::is_unified);
+        let mut limits = limits.clone();
+        if unit.is_some() && unified {
+            systemd::round(&mut limits);
+        }
+        check_memory(branches, &limits)?;
+        let without_devices = Limits { devices: None, ..limits.clone() };
+        let mut writes = if unified { v2::writes(&without_devices)? } else { v1::writes(&without_devices)? };
+        let mut filter = None;
+        match &limits.devices {
+            Some(rules) if unified => filter = Some(filter::load(rules)?),
+            Some(rules) => writes.extend(device_changes(branches, rules)?),
+            None => {}
+        }
+        apply::check(branches, &writes)?;
+        let undo = apply::groups(&writes).map(|group| Undo::of(branches, group)).collect();
+        Ok(Change { branches, unit, limits, writes, undo, filter })
+    }
+
+    fn carry_out(&self, reached: &mut Reached) -> Result<()> {
+        for group in apply::groups(&self.writes) {
+            reached.groups += 1;
+            apply::group(self.branches, group)?;
+        }
+        if let Some(unit) = self.unit {
+            self.tell(unit, &mut reached.told)?;
+        }
+        match (&self.filter, self.branches) {
+            (Some(filter), [only]) => {
+                let directory = file::open(only.directory(), libc::O_RDONLY | libc::O_DIRECTORY)?;
+                filter::put(&directory, filter)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells systemd, and writes again what it writes over.
+    fn tell(&self, unit: &Unit, told: &mut bool) -> Result<()> {
+        let properties = self.properties(unit)?;
+        if properties.is_empty() {
+            return Ok(());
+        }
+        let kept = undo::kept_from_systemd(self.branches, &self.writes);
+        unit.set(&properties)?;
+        *told = true;
+        kept.iter().try_for_each(|group| group.bring_back(self.branches))
+    }
+
+    fn properties(&self, unit: &Unit) -> Result<Vec<Property>> {
+        let only = match self.branches {
+            [only] if only.is_unified() => only,
+            _ => return systemd::properties(&self.limits, false, || systemd::version(unit.user)),
+        };
+        let devices = Limits { devices: self.limits.devices.clone(), ..Limits::default() };
+        let mut list = systemd::properties(&devices, true, || 0)?;
+        list.extend(systemd::properties_of_files(only, &self.writes, || systemd::version(unit.user)));
+        Ok(list)
+    }
+
+    /// Brings the old values back; the error tells of what did not come back.
+    fn take_back(&self, reached: &Reached, error: Error) -> Error {
+        let mut left: Vec<String> = Vec::new();
+        for undo in self.undo[..reached.groups].iter().rev() {
+            left.extend(undo.bring_back(self.branches).err().map(|e| e.to_string()));
+        }
+        match self.unit.filter(|_| reached.told) {
+            // systemd reads them from the files.
+            Some(unit) if self.branches.iter().all(Branch::is_unified) => {
+                left.extend(self.tell(unit, &mut true).err().map(|e| e.to_string()));
+            }
+            Some(unit) => left.push(format!("unit {:?} keeps the new properties", unit.name)),
+            None => {}
+        }
+        match left.is_empty() {
+            true => error,
+            false => error.better_hint(&format!("the old limits are not all back: {}", left.join("; "))),
+        }
+    }
 }
 
 /// v2's kernel would kill at a limit below what is in use; v1's refuses.
@@ -96,35 +191,4 @@ fn device_changes(branches: &[Branch], rules: &[Rule]) -> Result<Vec<Write>> {
         }
     }
     Ok(writes)
-}
-
-/// The write that brings the old value back.
-fn undo(branches: &[Branch], write: &Write) -> Option<Write> {
-    let mut undo = write.clone();
-    undo.bond = None;
-    undo.value = match write.file.as_ref() {
-        "devices.allow" | "devices.deny" => {
-            undo.file = if write.file == "devices.allow" { "devices.deny" } else { "devices.allow" }.into();
-            return (write.value != "a").then_some(undo);
-        }
-        file => old_value(apply::branch_of(branches, &write.controller)?, file, &write.value)?,
-    };
-    if let Some((file, value)) = &write.instead {
-        undo.instead = Some((file, old_value(apply::branch_of(branches, &write.controller)?, file, value)?));
-    }
-    Some(undo)
-}
-
-/// The value that a file holds now: of a table by device, the device's own line, or that there is no limit.
-fn old_value(branch: &Branch, file: &str, new: &str) -> Option<String> {
-    let text = branch.read(file).ok()?;
-    let Some((key, rest)) = new.split_once(' ').filter(|(key, _)| key.contains(':')) else {
-        return Some(text);
-    };
-    let line = text.lines().find(|line| line.split(' ').next() == Some(key));
-    Some(match (line, rest.split_once('=')) {
-        (Some(line), _) => line.to_owned(),
-        (None, Some((name, _))) => format!("{key} {name}=max"),
-        (None, None) => format!("{key} 0"),
-    })
 }

@@ -73,11 +73,12 @@ fn cpu(cpu: &Cpu, list: &mut Vec<Write>) {
     // A realtime process cannot join a cgroup that has no realtime budget.
     add("cpu.realtimePeriod", "cpu", "cpu.rt_period_us", text(cpu.realtime_period), "realtime");
     add("cpu.realtimeRuntime", "cpu", "cpu.rt_runtime_us", cpu.realtime_runtime.map(|n| n.to_string()), "realtime");
-    add("cpu.shares", "cpu", "cpu.shares", text(cpu.shares), "");
+    // An idle cgroup takes no shares.
+    add("cpu.shares", "cpu", "cpu.shares", text(cpu.shares), "weight");
+    add("cpu.idle", "cpu", "cpu.idle", cpu.idle.map(|idle| u8::from(idle).to_string()), "weight");
     add("cpu.period", "cpu", "cpu.cfs_period_us", text(cpu.period), "quota");
     add("cpu.quota", "cpu", "cpu.cfs_quota_us", cpu.quota.map(|n| n.to_string()), "quota");
     add("cpu.burst", "cpu", "cpu.cfs_burst_us", text(cpu.burst), "quota");
-    add("cpu.idle", "cpu", "cpu.idle", cpu.idle.map(|idle| u8::from(idle).to_string()), "");
 }
 
 fn io(io: &Io, list: &mut Vec<Write>) {

@@ -87,11 +87,11 @@ fn cpu(cpu: &Cpu, list: &mut Vec<Write>) -> Result<()> {
         list.push(Write::new("cpu.mems", "cpuset", "cpuset.mems", mems.clone()));
     }
     if let Some(idle) = cpu.idle {
-        list.push(Write::new("cpu.idle", "cpu", "cpu.idle", u8::from(idle).to_string()));
+        list.push(Write::new("cpu.idle", "cpu", "cpu.idle", u8::from(idle).to_string()).bound("weight"));
     }
     // An idle cgroup has no weight.
     if let Some(shares) = cpu.shares.filter(|_| cpu.idle != Some(true)) {
-        list.push(Write::new("cpu.shares", "cpu", "cpu.weight", weight_of_shares(shares).to_string()));
+        list.push(Write::new("cpu.shares", "cpu", "cpu.weight", weight_of_shares(shares).to_string()).bound("weight"));
     }
     if let Some(burst) = cpu.burst {
         list.push(Write::new("cpu.burst", "cpu", "cpu.max.burst", burst.to_string()).bound("quota"));

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::request::{ResourceChanges, ResourceSource, UpdateRequest};
-use crate::cgroups::Limits;
+use crate::cgroups::{Limits, resctrl};
 use crate::config::{self, BlockIo, Cpu, Memory, Pids, Resources};
 use crate::error::{Error, IoContext, Result};
 use crate::log;
@@ -25,17 +25,28 @@ pub fn update(context: &Context, request: &UpdateRequest) -> Result<()> {
     if cgroup.branches().is_empty() && limits != Limits::default() {
         return Err(Error::state("the container has no cgroup of its own, which could be limited"));
     }
-    cgroup.update(&limits)?;
-    let ResourceSource::Changes(changes) = &request.resources else { return Ok(()) };
-    update_resctrl(&record, changes)
+    let schemata = match &request.resources {
+        ResourceSource::Changes(changes) => schemata(changes),
+        _ => Vec::new(),
+    };
+    let Some(group) = resctrl_group(&record, &schemata)? else { return cgroup.update(&limits) };
+    let before = group.schemata()?;
+    group.update(&schemata)?;
+    cgroup.update(&limits).map_err(|error| match group.update(&before.lines().collect::<Vec<_>>()) {
+        Ok(()) => error,
+        Err(left) => error.better_hint(&format!("the old schemata of Intel RDT are not back: {left}")),
+    })
 }
 
-fn update_resctrl(record: &Record, changes: &ResourceChanges) -> Result<()> {
-    let lines: Vec<&str> =
-        [&changes.l3_cache_schema, &changes.mem_bw_schema].into_iter().flatten().map(|s| &s[..]).collect();
+fn schemata(changes: &ResourceChanges) -> Vec<&str> {
+    [&changes.l3_cache_schema, &changes.mem_bw_schema].into_iter().flatten().map(|s| &s[..]).collect()
+}
+
+/// The group that is changed; none where there is nothing to change.
+fn resctrl_group<'a>(record: &'a Record, schemata: &[&str]) -> Result<Option<&'a resctrl::Record>> {
     match &record.resctrl {
-        _ if lines.is_empty() => Ok(()),
-        Some(group) => group.update(&lines),
+        _ if schemata.is_empty() => Ok(None),
+        Some(group) => Ok(Some(group)),
         None => Err(Error::state("the container has no group of Intel RDT").hint("set linux.intelRdt in config.json")),
     }
 }

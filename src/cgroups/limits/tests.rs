@@ -87,10 +87,10 @@ fn v1_writes_the_values_as_they_are() {
             "cpuset.cpus=0-1",
             "cpu.rt_period_us=1000000",
             "cpu.shares=512",
+            "cpu.idle=1",
             "cpu.cfs_period_us=50000",
             "cpu.cfs_quota_us=-1",
-            "cpu.cfs_burst_us=0",
-            "cpu.idle=1"
+            "cpu.cfs_burst_us=0"
         ]
     );
     assert_eq!(

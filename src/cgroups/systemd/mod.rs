@@ -7,7 +7,7 @@ mod properties;
 mod value;
 
 pub use annotation::parse as parse_annotations;
-pub use properties::properties;
+pub use properties::{OOM_POLICY, properties, properties_of_files, round};
 pub use value::Value;
 
 use super::place::Scope;
@@ -124,7 +124,7 @@ impl Unit {
         done.with(context)
     }
 
-    /// Changes properties for as long as the unit is there.
+    /// Changes properties for as long as the unit is there; systemd has written its cgroup's files when this returns.
     ///
     /// # Errors
     /// A property is refused.
@@ -132,7 +132,9 @@ impl Unit {
         let context = || format!("unable to set properties of unit {:?}", self.name);
         let mut bus = Bus::connect(self.user).with(context)?;
         let body = vec![Value::str(&self.name), Value::Bool(true), list(properties)];
-        bus.call(&manager_call("SetUnitProperties", body)).with(context).map(drop)
+        bus.call(&manager_call("SetUnitProperties", body)).with(context)?;
+        // The files are written after the answer, but before systemd looks at its next call.
+        property(&mut bus, MANAGER, "org.freedesktop.systemd1.Manager", "Version").with(context).map(drop)
     }
 
     /// The cgroup that systemd has made for it.

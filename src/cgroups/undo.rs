@@ -1,0 +1,183 @@
+//! The values that files of a cgroup have, kept to be brought back.
+
+use super::apply;
+use super::branch::Branch;
+use super::write::Write;
+use crate::error::Result;
+
+/// What brings the values of some files back. They depend on each other: see [`Write::bond`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Undo(Vec<Write>);
+
+/// The name by which values of one group are bound.
+const BOND: &str = "as before";
+
+impl Undo {
+    /// The values now of the files that a group of writes changes. What cannot be read cannot be brought back.
+    pub(super) fn of(branches: &[Branch], group: &[Write]) -> Undo {
+        let mut list = Vec::new();
+        for write in group {
+            let Some(branch) = apply::branch_of(branches, &write.controller) else { continue };
+            match write.file.as_ref() {
+                "devices.allow" | "devices.deny" => list.extend(devices(branch, write)),
+                "cpu.idle" | "cpu.weight" | "cpu.weight.nice" | "cpu.shares" => list.extend(weight(branch, write)),
+                _ => list.extend(old_value(branch, write)),
+            }
+        }
+        list.dedup();
+        Undo(list.into_iter().map(|write| write.bound(BOND)).collect())
+    }
+
+    /// Writes those that differ from what there is.
+    ///
+    /// # Errors
+    /// The first value that the kernel refuses.
+    pub(super) fn bring_back(&self, branches: &[Branch]) -> Result<()> {
+        let differs = |write: &&Write| {
+            let branch = apply::branch_of(branches, &write.controller);
+            branch.and_then(|branch| old_value(branch, write)).is_none_or(|now| now.value != write.value)
+        };
+        let left: Vec<Write> = self.0.iter().filter(differs).cloned().collect();
+        apply::group(branches, &left)
+    }
+}
+
+/// What systemd may write when it is told of another limit of the same controller (cgroup_context_apply of its source names
+/// the files), in groups of those that depend on each other.
+const OF_SYSTEMD: &[&[&str]] = &[
+    &["memory.min"],
+    &["memory.low"],
+    &["memory.high"],
+    &["memory.max"],
+    &["memory.swap.max"],
+    &["memory.zswap.max"],
+    &["memory.zswap.writeback"],
+    &["memory.oom.group"],
+    &["cpu.idle"],
+    &["cpu.max", "cpu.max.burst"],
+    &["cpuset.cpus"],
+    &["cpuset.mems"],
+    &["io.weight"],
+    &["io.bfq.weight"],
+    &["pids.max"],
+];
+
+/// The values now of those files that systemd may write over, and of those that `writes` name.
+pub(super) fn kept_from_systemd(branches: &[Branch], writes: &[Write]) -> Vec<Undo> {
+    let writes = writes.iter().filter(|write| !write.file.starts_with("devices."));
+    let mut groups: Vec<Undo> =
+        writes.map(|write| Undo::of(branches, std::slice::from_ref(write))).filter(|undo| !undo.0.is_empty()).collect();
+    if let [only] = branches
+        && only.is_unified()
+    {
+        for files in OF_SYSTEMD {
+            let group: Vec<Write> = files
+                .iter()
+                .map(|file| {
+                    let controller = file.split('.').next().unwrap_or_default();
+                    let mut write = Write::new("unified", "", *file, String::new());
+                    write.controller = controller.into();
+                    write.field = (*file).into();
+                    write
+                })
+                .collect();
+            groups.push(Undo::of(branches, &group));
+        }
+    }
+    groups
+}
+
+/// The write of the value that its file has now: of a table, only the line of the same key; that there is no limit where
+/// there is no such line.
+fn old_value(branch: &Branch, write: &Write) -> Option<Write> {
+    let now = |file: &str, new: &str| branch.read(file).ok().map(|text| line(file, &text, new));
+    let mut old = Write { instead: None, ..write.clone() };
+    match (now(&write.file, &write.value), &write.instead) {
+        (Some(value), _) => old.value = value,
+        (None, Some((file, new))) => {
+            old.file = (*file).into();
+            old.value = now(file, new)?;
+        }
+        (None, None) => return None,
+    }
+    Some(old)
+}
+
+fn line(file: &str, text: &str, new: &str) -> String {
+    if file == "memory.oom_control" {
+        return text.lines().find_map(|line| line.strip_prefix("oom_kill_disable ")).unwrap_or(text).to_owned();
+    }
+    // An empty write is none.
+    if text.is_empty() {
+        return "\n".to_owned();
+    }
+    let key_of = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let is_table = new.contains(':') || text.contains('\n') || text.starts_with("default ");
+    if !is_table {
+        return text.to_owned();
+    }
+    // A weight without a key is the default one.
+    let key = if new.contains(' ') { key_of(new) } else { "default".to_owned() };
+    match (
+        text.lines().find(|line| key_of(line) == key),
+        new.split_once(' ').and_then(|(_, rest)| rest.split_once('=')),
+    ) {
+        (Some(line), _) => line.to_owned(),
+        (None, Some((name, _))) => format!("{key} {name}=max"),
+        (None, None) if key == "default" => text.lines().next().unwrap_or_default().to_owned(),
+        (None, None) if file.ends_with("weight") => format!("{key} default"),
+        (None, None) => format!("{key} 0"),
+    }
+}
+
+/// v1's list of devices as it is, where everything is replaced; else the opposite of one change.
+fn devices(branch: &Branch, write: &Write) -> Vec<Write> {
+    let with = |file: &'static str, value: &str| Write { file: file.into(), value: value.to_owned(), ..write.clone() };
+    if write.value != "a" {
+        let opposite = if write.file == "devices.allow" { "devices.deny" } else { "devices.allow" };
+        return vec![with(opposite, &write.value)];
+    }
+    let now = branch.read("devices.list").unwrap_or_default();
+    if now.lines().any(|line| line.starts_with('a')) {
+        return vec![with("devices.allow", "a")];
+    }
+    let each = now.lines().map(|line| with("devices.allow", line));
+    [with("devices.deny", "a")].into_iter().chain(each).collect()
+}
+
+/// A cgroup is idle or has a weight, and loses the one by the other.
+fn weight(branch: &Branch, write: &Write) -> Vec<Write> {
+    let with = |file: &'static str| Write { file: file.into(), instead: None, ..write.clone() };
+    let idle = old_value(branch, &with("cpu.idle"));
+    if idle.as_ref().is_some_and(|idle| idle.value == "1") {
+        return idle.into_iter().collect();
+    }
+    let file = if branch.is_unified() { "cpu.weight" } else { "cpu.shares" };
+    idle.into_iter().chain(old_value(branch, &with(file))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn of_a_table_the_line_of_the_same_key_is_kept() {
+        for (file, text, new, old) in [
+            ("cpu.max", "max 100000", "5000 10000", "max 100000"),
+            ("pids.max", "max", "7", "max"),
+            ("cpuset.cpus", "", "0", "\n"),
+            ("io.max", "8:0 rbps=1 wbps=max\n8:16 rbps=2", "8:16 rbps=5", "8:16 rbps=2"),
+            ("io.max", "", "8:16 rbps=5", "\n"),
+            ("io.max", "8:0 rbps=1", "8:16 wiops=5", "8:16 wiops=max"),
+            ("io.weight", "default 100\n8:0 50", "default 7", "default 100"),
+            ("io.weight", "default 100\n8:0 50", "7", "default 100"),
+            ("io.weight", "default 100", "8:0 7", "8:0 default"),
+            ("blkio.throttle.read_bps_device", "8:0 9", "8:0 7", "8:0 9"),
+            ("net_prio.ifpriomap", "lo 0\neth0 3", "eth0 5", "eth0 3"),
+            ("rdma.max", "a hca_handle=1 hca_object=2\nb hca_handle=max", "b hca_handle=2", "b hca_handle=max"),
+            ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0", "1", "0"),
+        ] {
+            assert_eq!(line(file, text, new), old, "{file} {new}");
+        }
+    }
+}
