@@ -132,11 +132,13 @@ performance: ## measure everything and write docs/performance.md anew (VIEW=v2: 
 	@$(MAKE) --no-print-directory bench BENCH="$(if $(VIEW),--view $(VIEW)) $(BENCH)"
 	@integration/performance $(VIEW)
 
-lint: ## formatting, clippy, the floors test, a check for aarch64
+lint: ## formatting, clippy, cargo deny, the tests of floors and style, a check for aarch64
 	@integration/prerequisites --optional build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) test --locked -q -p integration --test floors
+	$(CARGO) test --locked -q -p integration --test floors --test style
+	@if command -v cargo-deny >/dev/null; then cargo-deny --locked --offline check bans licenses sources; \
+	else echo 'SKIP cargo deny: cargo-deny is not installed (cargo install cargo-deny)'; fi
 	integration/aarch64
 
 pages: ## man pages and shell completions, below out/share

@@ -1,0 +1,98 @@
+//! What the style of the sources is held to, as far as a program can count it.
+
+#![allow(clippy::unwrap_used)] // The whole file is a test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The longest function outside tests, in lines.
+const LONGEST_FUNCTION: usize = 110;
+/// How many lines of 1,000 in doc comments may hold a word that stands for a missing noun.
+const VAGUE_LINES: usize = 145;
+/// Words that stand where the field has a noun: "the path", "the caller", "an unprivileged user".
+const VAGUE: &[&str] = &["what", "whoever", "whom", "whose", "somebody", "nobody", "anybody"];
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
+    let mut files = Vec::new();
+    let mut left = vec![root];
+    while let Some(dir) = left.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let is_test = path.file_stem().is_some_and(|name| name == "tests");
+            match path.is_dir() {
+                true if !is_test => left.push(path),
+                false if path.extension().is_some_and(|e| e == "rs") && !is_test => {
+                    files.push((path.clone(), fs::read_to_string(path).unwrap()));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(files.len() > 100);
+    files
+}
+
+fn is_function(line: &str) -> bool {
+    let words = line.split_whitespace().take_while(|word| !word.contains('('));
+    let mut qualifiers = words.skip_while(|word| {
+        matches!(*word, "pub" | "const" | "unsafe" | "extern" | "\"C\"") || word.starts_with("pub(")
+    });
+    qualifiers.next() == Some("fn")
+}
+
+/// The functions of `text` with their first line and length. rustfmt closes a function at its own indentation.
+fn functions(text: &str) -> Vec<(usize, usize, String)> {
+    let mut found = Vec::new();
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        if !is_function(line) || line.trim_end().ends_with(';') {
+            continue;
+        }
+        let indent = line.len() - line.trim_start().len();
+        let close = format!("{}}}", " ".repeat(indent));
+        let length = lines[at..].iter().position(|l| **l == close).unwrap_or(0) + 1;
+        found.push((at + 1, length, line.trim().to_owned()));
+    }
+    found
+}
+
+#[test]
+fn no_function_is_too_long_to_be_read_at_once() {
+    let mut long = Vec::new();
+    let mut count = 0;
+    for (path, text) in sources() {
+        for (line, length, name) in functions(&text) {
+            count += 1;
+            if length > LONGEST_FUNCTION {
+                long.push(format!("{}:{line}: {length} lines: {name}", path.display()));
+            }
+        }
+    }
+    assert!(count > 1000, "only {count} functions were found");
+    assert!(long.is_empty(), "functions above {LONGEST_FUNCTION} lines:\n{}", long.join("\n"));
+}
+
+#[test]
+fn doc_comments_name_their_nouns() {
+    let (mut lines, mut vague) = (0, 0);
+    for (_, text) in sources() {
+        for line in text.lines().map(str::trim_start).filter(|line| line.starts_with("///") || line.starts_with("//!"))
+        {
+            lines += 1;
+            let lower = line.to_lowercase();
+            let mut words = lower.split(|c: char| !c.is_alphanumeric());
+            vague += usize::from(words.any(|word| VAGUE.contains(&word)));
+        }
+    }
+    assert!(lines > 2000, "only {lines} lines of doc comments were found");
+    let rate = vague * 1000 / lines;
+    assert!(rate <= VAGUE_LINES, "{vague} of {lines} lines say {VAGUE:?}: {rate} of 1,000, at most {VAGUE_LINES}");
+}
+
+#[test]
+fn a_function_is_measured_from_its_first_line_to_its_brace() {
+    let text = "impl X {\n    pub(crate) fn a() {\n        b();\n    }\n}\n\nfn c();\nconst fn d() -> u8 {\n    1\n}\n";
+    let found: Vec<_> = functions(text).into_iter().map(|(line, length, _)| (line, length)).collect();
+    assert_eq!(found, [(2, 3), (8, 3)]);
+}
