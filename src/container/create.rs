@@ -208,6 +208,9 @@ impl Parts {
             CgroupManager::Systemd => cgroups::Driver::Systemd,
             CgroupManager::Disabled => cgroups::Driver::None,
         };
+        let notifies = filter.as_ref().is_some_and(|filter| filter.notify.is_some());
+        let by_systemd = context.cgroup_manager == CgroupManager::Systemd;
+        super::annotations::refuse_others(spec, super::annotations::Made { by_systemd, notifies })?;
         let asked = cgroups::Plan::parse(spec, request.id.as_str(), driver, rootless)?;
         let shim = super::shim::asked(request.init, spec)?;
         if let Some(filter) = filter.as_ref().filter(|_| shim.is_some()) {

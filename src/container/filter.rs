@@ -1,20 +1,31 @@
 //! The filter of system calls, for this kernel and for what of orlop's own runs under it.
 
+use super::annotations;
 use crate::config::{Seccomp, Spec};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::process::seccomp::{FLAGS, Filter, Kernel};
 use crate::sys::filter::knows_flag;
 
-/// The filter that `spec` asks for. What it says without effect is in the debug log.
+/// The filter that `spec` asks for: by an annotation, which is instead of `linux.seccomp` as with crun, or there. What it says
+/// without effect is in the debug log.
 ///
 /// # Errors
-/// Those of [`Filter::parse`].
+/// Those of [`Filter::parse`] and [`Filter::from_base64`]; a name of no system call, where an annotation asks for that.
 pub(super) fn of(spec: &Spec<'_>) -> Result<Option<Filter>> {
+    if let Some(text) = annotations::filter(spec) {
+        let filter = Filter::from_base64(text).map_err(|problem| annotations::refuse(annotations::FILTER, &problem))?;
+        return Ok(Some(filter));
+    }
     let Some(seccomp) = asked(spec) else { return Ok(None) };
     let flags = FLAGS.iter().filter(|(_, flag)| knows_flag(*flag)).fold(0, |all, (_, flag)| all | flag);
     let filter = Filter::parse(seccomp, &Kernel { flags })?;
+    let fails = annotations::unknown_calls_fail(spec)?;
     for warning in filter.iter().flat_map(|filter| &filter.warnings) {
+        if fails {
+            return Err(Error::new(Kind::Config, warning.as_str())
+                .hint(format!("the annotation {} makes this an error", annotations::UNKNOWN_CALLS)));
+        }
         log::debug(|| warning.clone());
     }
     Ok(filter)
@@ -29,7 +40,7 @@ pub(super) fn with_listener(spec: &Spec<'_>) -> Result<Option<Filter>> {
         let rules = seccomp.syscalls.iter().flatten().map(|syscall| &syscall.action);
         rules.chain([&seccomp.default_action]).any(|action| action.as_deref() == Some("SCMP_ACT_NOTIFY"))
     };
-    if asked(spec).is_some_and(notifies) { of(spec) } else { Ok(None) }
+    if annotations::filter(spec).is_none() && asked(spec).is_some_and(notifies) { of(spec) } else { Ok(None) }
 }
 
 fn asked<'s, 'a>(spec: &'s Spec<'a>) -> Option<&'s Seccomp<'a>> {

@@ -15,6 +15,7 @@ mod interpreter;
 mod multiplex;
 mod profile;
 mod program;
+mod raw;
 mod tables;
 
 #[cfg(test)]
@@ -87,6 +88,14 @@ impl Filter {
             warnings: std::mem::take(&mut profile.warnings),
             program,
         }))
+    }
+
+    /// A filter that is given in base64, as the kernel reads it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn from_base64(text: &str) -> std::result::Result<Filter, String> {
+        raw::parse(text)
     }
 
     /// The instructions as the kernel reads them.
