@@ -190,7 +190,17 @@ impl std::error::Error for Error {}
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
         let chain = vec![failure.errno().to_string(), failure.call().to_string()];
-        Error(Box::new(Inner { kind: Kind::System, errno: failure.errno().0, chain, hint: None }))
+        let errno = failure.errno().0;
+        let error = Error(Box::new(Inner { kind: Kind::System, errno, chain, hint: None }));
+        match crate::sys::refused::by_filter(&failure) {
+            Some(call) => {
+                let older = if errno == libc::ENOSYS { ", or the kernel is older than the call" } else { "" };
+                error.hint(format!(
+                    "a seccomp filter around this process refuses {call}{older}: allow it in the profile"
+                ))
+            }
+            None => error,
+        }
     }
 }
 

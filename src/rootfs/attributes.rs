@@ -13,7 +13,7 @@ use crate::sys::mount::{
     self, MOUNT_ATTR_ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME, MountAttr,
 };
-use crate::sys::{file, fs};
+use crate::sys::{file, fs, refused};
 use libc::{
     MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_REC, MS_REMOUNT,
     MS_STRICTATIME, c_ulong,
@@ -101,12 +101,13 @@ pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
 }
 
 /// Makes the changes to a mount that may still be detached; gives back those that must wait until it is attached, as this
-/// kernel has no `mount_setattr`.
+/// kernel has no `mount_setattr`, or a filter refuses it.
 pub(crate) fn apply(tree: impl AsFd, changes: Vec<Change>) -> Result<Vec<Change>> {
     for change in changes.iter().filter(|change| !change.is_none()) {
         match set(tree.as_fd(), change) {
             // Nothing can have been applied yet.
             Err(e) if e.errno() == libc::ENOSYS => return Ok(changes),
+            Err(e) if e.errno() == libc::EPERM && refused::is_refused(libc::SYS_mount_setattr) => return Ok(changes),
             Err(e) if e.errno() == libc::EPERM => keep_locked(change, e, |part| set(tree.as_fd(), part))?,
             other => other?,
         }

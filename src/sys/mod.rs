@@ -15,6 +15,7 @@ pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod refused;
 pub mod regex;
 pub mod socket;
 pub mod terminal;

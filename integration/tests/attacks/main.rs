@@ -12,6 +12,7 @@ mod hooks;
 mod identity;
 mod inputs;
 mod namespaces;
+mod nested;
 mod paths;
 mod races;
 mod sealed;

@@ -1,0 +1,76 @@
+//! Calls that a seccomp filter around this process refuses, as that of an older engine does which this one is nested in.
+//!
+//! Such a filter answers EPERM to every call that it has never heard of. The kernel checks the arguments of the calls below before
+//! the rights, so that a call with nonsense for arguments does nothing, and tells a filter's EPERM from the kernel's own.
+#![allow(unsafe_code)]
+
+use super::{Failure, process};
+
+/// The calls that are newer than filters which are still in use.
+const NEWER: [(&str, libc::c_long); 17] = [
+    ("getrandom", libc::SYS_getrandom),
+    ("memfd_create", libc::SYS_memfd_create),
+    ("execveat", libc::SYS_execveat),
+    ("statx", libc::SYS_statx),
+    ("keyctl", libc::SYS_keyctl),
+    ("pidfd_send_signal", libc::SYS_pidfd_send_signal),
+    ("open_tree", libc::SYS_open_tree),
+    ("move_mount", libc::SYS_move_mount),
+    ("fsopen", libc::SYS_fsopen),
+    ("fsconfig", libc::SYS_fsconfig),
+    ("fsmount", libc::SYS_fsmount),
+    ("pidfd_open", libc::SYS_pidfd_open),
+    ("clone3", libc::SYS_clone3),
+    ("close_range", libc::SYS_close_range),
+    ("openat2", libc::SYS_openat2),
+    ("pidfd_getfd", libc::SYS_pidfd_getfd),
+    ("mount_setattr", libc::SYS_mount_setattr),
+];
+
+/// The name of the call that failed, if a filter is why.
+///
+/// `move_mount`, `fsopen` and `fsmount` check the rights first: without CAP_SYS_ADMIN, and under a filter, it may be either.
+pub fn by_filter(failure: &Failure) -> Option<&'static str> {
+    let name = failure.call().split('(').next()?;
+    let (name, number) = *NEWER.iter().find(|(known, _)| *known == name)?;
+    let answer = failure.errno().0;
+    (matches!(answer, libc::EPERM | libc::ENOSYS) && is_filtered() && probe(number) == answer).then_some(name)
+}
+
+/// Whether a filter refuses this call of [`NEWER`] with EPERM.
+pub fn is_refused(number: libc::c_long) -> bool {
+    is_filtered() && probe(number) == libc::EPERM
+}
+
+/// Whether this process runs under a seccomp filter (`PR_GET_SECCOMP(2const)`).
+fn is_filtered() -> bool {
+    const SECCOMP_MODE_FILTER: i32 = 2;
+    process::prctl(libc::PR_GET_SECCOMP, 0, 0, 0, 0).is_ok_and(|mode| mode == SECCOMP_MODE_FILTER)
+}
+
+/// The error number of a call of [`NEWER`] with nonsense for arguments.
+fn probe(number: libc::c_long) -> i32 {
+    // SAFETY: -1 is no descriptor, no address that user space can have, a size above every structure's, and flags that none of
+    // the calls knows; each of them gives an error before it does anything.
+    match unsafe { libc::syscall(number, -1, -1isize, -1isize, -1isize, -1isize, -1isize) } {
+        -1 => std::io::Error::last_os_error().raw_os_error().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_is_refused_by_the_kernel_before_it_looks_at_rights() {
+        // As root: those that look at rights first are no exception then.
+        if super::super::credentials::effective_uid() != 0 {
+            return eprintln!("skipped: needs root");
+        }
+        for (name, number) in NEWER {
+            let answer = probe(number);
+            assert!(![0, libc::EPERM].contains(&answer), "{name}: {answer}");
+        }
+    }
+}
