@@ -87,7 +87,7 @@ impl Scene {
     fn run(&mut self, script: &str) -> Ended {
         self.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
         fs::write(self.dir.join("bundle/config.json"), self.config.to_string()).unwrap();
-        let id = format!("mounts-{}", std::process::id());
+        let id = self.dir.file_name().unwrap().to_str().unwrap();
         let runtime = format!(
             "cd bundle; exec setpriv --reuid {0} --regid {0} --clear-groups ../orlop --debug --root ../state run {id} < /dev/null",
             self.user
@@ -191,5 +191,99 @@ fn an_unprivileged_users_root_may_be_shared_and_its_volumes_are_slaves_of_the_ho
             scene.volume(json!(["rbind"]));
             assert_eq!(scene.mounts(), [format!("rw,relatime{peers}{master}")], "{propagation} {host}");
         }
+    }
+}
+
+/// Type, numbers, mode and owner of a node, as the container sees them.
+const NODE: &str =
+    "for node in /dev/foo /run/bar /dev/null; do stat -c '%F %t:%T %a %u:%g' $node; done; head -c 3 /run/bar | cat -v";
+
+#[test]
+fn a_device_in_a_user_namespace_has_its_owner_and_mode_though_the_host_has_none_of_that_name() {
+    for umask in ["0", "77"] {
+        let Some(mut scene) = Scene::new(0) else { return };
+        scene.host = format!("umask {umask}");
+        scene.config["linux"]["devices"] = json!([
+            {"path": "/dev/foo", "type": "c", "major": 1, "minor": 5, "uid": 5, "gid": 6, "fileMode": 0o640},
+            {"path": "/run/bar", "type": "c", "major": 1, "minor": 7},
+            {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o622, "uid": 0, "gid": 0}
+        ]);
+        scene.mount(json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}));
+        let ended = scene.run(NODE);
+        assert!(ended.fine, "{}", ended.error);
+        let special = "character special file";
+        let expected = format!("{special} 1:5 640 5:6\n{special} 1:7 666 0:0\n{special} 1:3 622 0:0\n^@^@^@");
+        assert_eq!(ended.out, expected, "{umask}");
+        assert_eq!(fs::read_dir(scene.dir.join("state")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn an_owner_of_a_device_that_the_user_namespace_does_not_map_is_an_error_that_names_it() {
+    let Some(mut scene) = Scene::new(0) else { return };
+    scene.config["linux"]["devices"] = json!([{"path": "/dev/foo", "type": "c", "major": 1, "minor": 5, "gid": 70000}]);
+    let ended = scene.run("true");
+    assert!(!ended.fine);
+    let text = "device /dev/foo: linux.devices: gid of /dev/foo: 70000 is not mapped in the container's user namespace";
+    assert!(ended.error.contains(text), "{}", ended.error);
+}
+
+#[test]
+fn a_device_is_made_for_a_joined_user_namespace_whose_ids_the_config_repeats_or_not() {
+    for repeats in [true, false] {
+        let Some(mut scene) = Scene::new(0) else { return };
+        // A process that stays in the user namespace until its standard input ends, which is when the runtime has ended.
+        scene.host = format!(
+            "mkfifo fifo ready
+            unshare --user sh -c 'echo > ready; read end < fifo' &
+            read ready < ready; pid=$!
+            for map in uid_map gid_map; do echo 0 {FIRST} 65536 > /proc/$pid/$map; done
+            sed -i s,USERNS,/proc/$pid/ns/user, bundle/config.json
+            exec 9> fifo"
+        );
+        scene.config["linux"]["namespaces"][2] = json!({"type": "user", "path": "USERNS"});
+        if !repeats {
+            scene.config["linux"].as_object_mut().unwrap().retain(|name, _| !name.ends_with("Mappings"));
+        }
+        scene.config["linux"]["devices"] = json!([
+            {"path": "/dev/foo", "type": "c", "major": 1, "minor": 5, "uid": 5, "gid": 6, "fileMode": 0o640}
+        ]);
+        let ended = scene.run("stat -c '%t:%T %a %u:%g' /dev/foo");
+        assert!(ended.fine, "{}", ended.error);
+        assert_eq!(ended.out, "1:5 640 5:6", "{repeats}");
+    }
+}
+
+#[test]
+fn an_unprivileged_users_device_is_the_hosts() {
+    let Some(mut scene) = Scene::new(USER) else { return };
+    scene.config["linux"]["devices"] =
+        json!([{"path": "/dev/zero", "type": "c", "major": 1, "minor": 5, "uid": 5, "fileMode": 0o640}]);
+    let ended = scene.run("stat -c '%t:%T' /dev/zero");
+    assert!(ended.fine && ended.out == "1:5", "{}", ended.error);
+    scene.config["linux"]["devices"] = json!([{"path": "/dev/foo", "type": "c", "major": 1, "minor": 5}]);
+    let ended = scene.run("true");
+    assert!(!ended.fine && ended.error.contains("device /dev/foo: bind the host's device"), "{}", ended.error);
+}
+
+#[test]
+fn a_listed_ptmx_is_the_link_to_the_containers_own_with_and_without_a_user_namespace() {
+    for has_user in [true, false] {
+        let Some(mut scene) = Scene::new(0) else { return };
+        if !has_user {
+            scene.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "user");
+            scene.config["linux"].as_object_mut().unwrap().retain(|name, _| !name.ends_with("Mappings"));
+        }
+        scene.config["linux"]["devices"] = json!([
+            {"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2, "fileMode": 0o600},
+            {"path": "/dev/pts/../ptmx", "type": "c", "major": 5, "minor": 2},
+            {"path": "/dev/console", "type": "c", "major": 5, "minor": 1}
+        ]);
+        scene.mount(json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}));
+        let options = ["newinstance", "ptmxmode=0666"];
+        scene.mount(json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": options}));
+        let ended = scene.run("readlink /dev/ptmx; stat -L -c %a /dev/ptmx");
+        assert!(ended.fine, "{}", ended.error);
+        assert_eq!(ended.out, "pts/ptmx\n666");
     }
 }

@@ -313,6 +313,9 @@ fn build(
     let by_parent = plan.recipe.user != User::Stays && credentials::effective_uid() == 0;
     let mut prepared = rootfs.prepare(if by_parent { Sources::ByParent } else { Sources::ByChild })?;
     super::idmap::prepare(rootfs, &plan.joined, &mut prepared, proof)?;
+    if by_parent {
+        rootfs.make_nodes(&mut prepared, entry.path(), plan.joined.fd(Ns::User).map(AsFd::as_fd))?;
+    }
     entry.unlock()?;
     // For hooks alone.
     let template = (!plan.hooks.is_empty()).then(|| record.clone());

@@ -205,6 +205,9 @@ impl Maker<'_> {
         let ids = IdMappings::of_container(self.spec)?;
         let userns = ids.map(|ids| rootfs::user_namespace(self.proof, &ids)).transpose()?;
         let mut prepared = rootfs.prepare(if userns.is_some() { Sources::ByParent } else { Sources::ByChild })?;
+        if userns.is_some() {
+            rootfs.make_nodes(&mut prepared, entry.path(), None)?;
+        }
         rootfs.make_places(&prepared)?;
         let table = mountinfo::table("self")?;
         let kept = self.keep_mounts(&mut yard, rootfs, &mut prepared, userns.as_ref())?;

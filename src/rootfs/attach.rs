@@ -5,7 +5,7 @@ use super::attributes::{self, Change};
 use super::cgroup::{self, CgroupView};
 use super::copy;
 use super::cwd;
-use super::device;
+use super::device::{self, Nodes};
 use super::filesystem::{New, PROC_SUPER_MAGIC, reconfigure};
 use super::mask::{self, Access, DevNull};
 use super::mount::{Kind, Mount, is_allowed_in_proc};
@@ -51,7 +51,9 @@ impl Rootfs {
             built.attach(mount, trees.take(mount.index), cgroups).with(|| mount.name())?;
         }
         if self.owns_dev() {
-            device::create(&built.tree, &self.devices, self.user_namespace)?;
+            let mut made = |device| trees.take(self.number_of_node(device));
+            let nodes = if self.user_namespace { Nodes::Bound(&mut made) } else { Nodes::Own };
+            device::create(&built.tree, &self.devices, nodes)?;
             device::link(&built.tree)?;
         }
         Ok(built)

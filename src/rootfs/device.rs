@@ -22,7 +22,14 @@ pub(crate) struct Device {
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+    /// Not one of the default ones.
+    pub(crate) is_of_config: bool,
+    /// The config says owner or mode.
+    pub(crate) is_special: bool,
 }
+
+/// Always a link to the container's own, whatever the config lists (config-linux.md, "Default Devices").
+pub(crate) const PTMX: &str = "/dev/ptmx";
 
 /// Of config-linux.md, "Default Devices"; /dev/console and /dev/ptmx are made elsewhere, as they are the terminal's.
 static DEFAULT: [(&str, (u32, u32)); 6] = [
@@ -46,6 +53,8 @@ pub(crate) fn parse(devices: &[config::Device<'_>]) -> Result<Vec<Device>> {
         mode: 0o666,
         uid: 0,
         gid: 0,
+        is_of_config: false,
+        is_special: false,
     });
     Ok(default.filter(|device| !own.iter().any(|other| other.path == device.path)).chain(own.clone()).collect())
 }
@@ -83,6 +92,8 @@ impl Device {
             mode: device.file_mode.unwrap_or(0o666) & 0o7777,
             uid: device.uid.unwrap_or(0),
             gid: device.gid.unwrap_or(0),
+            is_of_config: true,
+            is_special: device.file_mode.is_some() || device.uid.is_some() || device.gid.is_some(),
             path,
         })
     }
@@ -160,9 +171,12 @@ impl Device {
         ))
     }
 
-    /// Binds the host's node over an empty file, for want of the right to make one (in a user namespace).
-    fn bind(&self, tree: &Tree) -> Result<()> {
-        let node = self.of_host().at("bind the host's device")?;
+    /// Puts a node, or else the host's, over an empty file, for want of the right to make one (in a user namespace).
+    fn bind(&self, tree: &Tree, node: Option<OwnedFd>) -> Result<()> {
+        let node = match node {
+            Some(node) => node,
+            None => self.of_host().at("bind the host's device")?,
+        };
         let target = tree.find_or_create(&self.path, Create::File)?.handle;
         let there = fs::stat(&target)?;
         // An empty file is what a container before this one has left to bind to.
@@ -174,19 +188,41 @@ impl Device {
     }
 }
 
-/// Puts all devices in place; `bind`: the host's nodes, as none can be made in a user namespace.
-pub(crate) fn create(tree: &Tree, devices: &[Device], bind: bool) -> Result<()> {
+/// How devices come to be.
+pub(crate) enum Nodes<'a> {
+    /// Made in their places.
+    Own,
+    /// As none can be made in a user namespace: mounts of nodes that were made before, each with the number of its device, or of
+    /// the host's.
+    Bound(&'a mut dyn FnMut(usize) -> Option<OwnedFd>),
+    /// Bound later: only the places are made.
+    Places,
+}
+
+/// Puts all devices in place.
+pub(crate) fn create(tree: &Tree, devices: &[Device], mut nodes: Nodes<'_>) -> Result<()> {
     let mut last: Option<(InRoot, crate::path::Handle)> = None;
-    for device in devices {
+    for (n, device) in devices.iter().enumerate() {
+        // Its link, which leads into the container's own devpts, is made after all devices.
+        if device.path.as_str() == PTMX {
+            continue;
+        }
         let name = || format!("device {}", device.path);
         let Some((parent, file)) = device.path.split() else { continue };
         if last.as_ref().is_none_or(|(path, _)| *path != parent) {
             last = Some((parent.clone(), tree.find_or_create(&parent, Create::Directory).with(name)?.handle));
         }
         let Some((_, dir)) = &last else { continue };
-        let made = if bind && device.kind != libc::S_IFIFO { None } else { device.make(dir, file).with(name)? };
-        if made.is_none() {
-            device.bind(tree).with(name)?;
+        match &mut nodes {
+            Nodes::Places if device.kind != libc::S_IFIFO => {
+                tree.find_or_create(&device.path, Create::File).with(name)?;
+            }
+            Nodes::Bound(take) if device.kind != libc::S_IFIFO => device.bind(tree, take(n)).with(name)?,
+            _ => {
+                if device.make(dir, file).with(name)?.is_none() {
+                    device.bind(tree, None).with(name)?;
+                }
+            }
         }
     }
     Ok(())

@@ -22,6 +22,12 @@ fn mapping(id: &config::IdMapping, at: Arguments<'_>) -> Result<[u32; 3]> {
     checked([inside, outside, size]).map_err(|why| Error::config(at, why))
 }
 
+/// The host's id for one of a container with these mappings.
+pub(crate) fn to_host(ids: &[[u32; 3]], id: u32) -> Option<u32> {
+    let range = ids.iter().find(|[first, _, size]| (*first..first.saturating_add(*size)).contains(&id))?;
+    Some(range[1].saturating_add(id - range[0]))
+}
+
 fn checked(range: [u32; 3]) -> std::result::Result<[u32; 3], String> {
     let [inside, outside, size] = range;
     if inside.checked_add(size - 1).is_none() || outside.checked_add(size - 1).is_none() {
@@ -58,12 +64,8 @@ fn one_range(text: &str, container: &[[u32; 3]]) -> std::result::Result<[u32; 3]
         return Err(wrong());
     }
     if relative {
-        let within = |[first, _, size]: &&[u32; 3]| (*first..first.saturating_add(*size)).contains(&outside);
-        let [first, host, _] = container
-            .iter()
-            .find(within)
+        outside = to_host(container, outside)
             .ok_or_else(|| format!("the container's user namespace does not map the id {outside} of {text:?}"))?;
-        outside = host.saturating_add(outside - first);
     }
     checked([inside, outside, size])
 }

@@ -5,6 +5,7 @@
 //! ```text
 //!  parent   Rootfs::prepare       host descriptors: the root directory, sources that the child could not open
 //!           Prepared::directory   the current directory when the mount namespace is made, so that it is found again there
+//!           Rootfs::make_nodes    device nodes that a user namespace may not make
 //!           Rootfs::map_ids       id-mapped sources, once the user namespace has its ids
 //!  child    Rootfs::propagate     no mount made from here on reaches the host
 //!           Rootfs::build         the root at its host path, all mounts, devices and links in it
@@ -29,6 +30,7 @@ mod filesystem;
 mod idmap;
 mod mask;
 mod mount;
+mod node;
 mod options;
 mod outside;
 mod pivot;
@@ -73,8 +75,10 @@ pub struct Rootfs {
     propagation: Option<Propagation>,
     mounts: Vec<Mount>,
     devices: Vec<Device>,
-    /// Devices are bound from the host.
+    /// Devices are mounts of nodes made outside.
     user_namespace: bool,
+    /// Of that namespace, as the config has them.
+    ids: IdMappings,
     masked: Vec<InRoot>,
     readonly_paths: Vec<InRoot>,
     /// The working directory of the container's program.
@@ -105,13 +109,15 @@ impl Rootfs {
             return Err(Error::config("root.path", "holds a NUL byte"));
         }
         let mounts = spec.mounts.iter().flatten().enumerate().map(|(n, mount)| Mount::parse(mount, n, &around));
+        let mounts = mounts.collect::<Result<_>>()?;
         Ok(Rootfs {
             path: bundle.join(path),
             readonly: root.readonly.unwrap_or(false),
             propagation: propagation::parse(linux.rootfs_propagation.as_deref())?,
-            mounts: mounts.collect::<Result<_>>()?,
+            mounts,
             devices: device::parse(linux.devices.as_deref().unwrap_or_default())?,
             user_namespace,
+            ids: around.ids,
             masked: mask::parse(linux.masked_paths.as_deref(), "linux.maskedPaths")?,
             readonly_paths: mask::parse(linux.readonly_paths.as_deref(), "linux.readonlyPaths")?,
             cwd: spec.process.as_ref().and_then(|process| process.cwd.as_deref()).map(InRoot::new),

@@ -7,6 +7,7 @@
 use super::Rootfs;
 use super::attach::copy_symlink;
 use super::cgroup::CgroupView;
+use super::device::{Nodes, PTMX};
 use super::mount::{Kind, Mount};
 use super::options::Bind;
 use super::prepare::Prepared;
@@ -71,7 +72,7 @@ impl Rootfs {
         for mounted in &mounts {
             let (point, root) = (mounted.point(), mounted.root());
             let of_inside = inside.iter().any(|(device, of)| *device == mounted.device && is_within(&root, of));
-            if point == b"/" || (of_inside && !self.binds(&point)) {
+            if point == b"/" || (of_inside && !self.binds(&point) && !self.has_node_at(&point)) {
                 continue;
             }
             let hides = self.masked.iter().any(|path| path.as_str().as_bytes() == point)
@@ -110,6 +111,11 @@ impl Rootfs {
     fn binds(&self, point: &[u8]) -> bool {
         let here = self.mounts.iter().rfind(|mount| mount.destination.as_str().as_bytes() == point);
         here.is_some_and(|mount| matches!(mount.kind, Kind::Bind { .. }))
+    }
+
+    /// Whether a device's node, which only the runtime may make, is mounted there.
+    fn has_node_at(&self, point: &[u8]) -> bool {
+        self.user_namespace && self.devices.iter().any(|device| device.path.as_str().as_bytes() == point)
     }
 
     /// The paths on the host that the container is made of.
@@ -183,8 +189,14 @@ impl Rootfs {
             }
         }
         if self.user_namespace && self.owns_dev() {
-            for device in &self.devices {
-                let source = device.on_host().with(|| format!("device {}", device.path))?;
+            for (n, device) in self.devices.iter().enumerate().filter(|(_, device)| device.path.as_str() != PTMX) {
+                let number = self.number_of_node(n);
+                let source = match kept.iter().find(|(index, _)| *index == number) {
+                    Some((_, path)) => path.clone(),
+                    // A node that the runtime makes has no path on the host: in a checkpoint its name is enough.
+                    None if kept.is_empty() && device.is_of_config => PathBuf::from(device.path.as_str()),
+                    None => device.on_host().with(|| format!("device {}", device.path))?,
+                };
                 add(&mut list, device.path.as_str(), source.as_os_str().as_bytes());
             }
         }
@@ -264,7 +276,8 @@ impl Rootfs {
         }
         let dev = InRoot::new("/dev");
         if !self.mounts.iter().any(|mount| dev.is_within(&mount.destination)) {
-            super::device::create(&tree, &self.devices, self.user_namespace)?;
+            let nodes = if self.user_namespace { Nodes::Places } else { Nodes::Own };
+            super::device::create(&tree, &self.devices, nodes)?;
             super::device::link(&tree)?;
         }
         Ok(())

@@ -19,6 +19,7 @@ pub mod refused;
 pub mod regex;
 pub mod socket;
 pub mod terminal;
+pub mod xattr;
 
 pub use errno::Errno;
 

@@ -70,7 +70,7 @@ fn what_belongs_into_a_mount_is_put_into_it_though_its_directory_has_another_nam
         tree.mounted(InRoot::new("/dev"), Some(mount));
         fs::create_dir(format!("{ROOT}/empty")).unwrap();
         neighbour.exchange("dev", "empty");
-        device::create(&tree, &rootfs.devices, false).unwrap();
+        device::create(&tree, &rootfs.devices, device::Nodes::Own).unwrap();
         device::link(&tree).unwrap();
         tree.find_or_create(&InRoot::new("/dev/pts"), crate::path::Create::Directory).unwrap();
         assert!(is_empty(&format!("{ROOT}/dev")), "nothing was made in what has the name now");

@@ -1,0 +1,121 @@
+//! Device nodes for a container in a user namespace, in which none can be made: the runtime makes them, where it has the
+//! rights of the first user namespace, and gives the container a mount of each.
+
+use super::Rootfs;
+use super::attributes::{self, Change};
+use super::device::Device;
+use super::idmap;
+use super::options::Attributes;
+use super::prepare::Prepared;
+use crate::error::{Context, Error, Result};
+use crate::sys::credentials::set_umask;
+use crate::sys::fs::{self, device_number};
+use crate::sys::mount::{
+    self, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MountAttr,
+    OPEN_TREE_CLONE,
+};
+use crate::sys::{file, xattr};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+impl Rootfs {
+    /// Makes the nodes whose owner or mode the config says, and those that the host has nowhere; other devices are bound from
+    /// the host. For the parent, which must be root.
+    ///
+    /// `directory`, in which nobody else can write, keeps the nodes (a mount of a deleted file cannot be moved). `joined` is the user namespace if it is
+    /// joined: it has its ids already, whatever the config repeats of them.
+    ///
+    /// # Errors
+    /// An owner that the user namespace does not map.
+    pub fn make_nodes(&self, prepared: &mut Prepared, directory: &Path, joined: Option<BorrowedFd<'_>>) -> Result<()> {
+        if !self.user_namespace || !self.owns_dev() {
+            return Ok(());
+        }
+        let needed =
+            |device: &&Device| device.kind != libc::S_IFIFO && (device.is_special || device.on_host().is_err());
+        let mut opened = None;
+        for (n, device) in self.devices.iter().enumerate().filter(|(_, device)| device.is_of_config) {
+            if !needed(&device) {
+                continue;
+            }
+            let directory = match &opened {
+                Some(directory) => directory,
+                None => opened.insert(file::open(directory.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY)?),
+            };
+            let made = self
+                .node(device, directory, &format!("node-{n}"), joined)
+                .with(|| format!("device {}", device.path))?;
+            if let Some(node) = made {
+                prepared.trees.set(self.number_of_node(n), node);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number that the node of a device has among the trees, after those of the mounts.
+    pub(crate) fn number_of_node(&self, device: usize) -> usize {
+        self.mounts.len() + device
+    }
+
+    /// `None` where no node may be made here either; the host's is then bound.
+    fn node(
+        &self,
+        device: &Device,
+        directory: &OwnedFd,
+        name: &str,
+        joined: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<OwnedFd>> {
+        let _ = file::unlink_at(directory, name, 0);
+        let mask = set_umask(0);
+        let number = device_number(device.major, device.minor);
+        let made = fs::mknod_at(directory, name, device.kind | device.mode, number);
+        set_umask(mask);
+        match made {
+            Err(e) if e.is(libc::EPERM) => return Ok(None),
+            other => other?,
+        }
+        self.mount_of(device, directory, name, joined).map(Some)
+    }
+
+    fn mount_of(
+        &self,
+        device: &Device,
+        directory: &OwnedFd,
+        name: &str,
+        joined: Option<BorrowedFd<'_>>,
+    ) -> Result<OwnedFd> {
+        let node = mount::open_tree(directory, name, OPEN_TREE_CLONE)?;
+        if let Some(label) = &self.label {
+            xattr::set_by_number(&node, "security.selinux", format!("{label}\0").as_bytes())?;
+        }
+        let attributes =
+            Attributes { set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, clear: MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY };
+        let waiting = attributes::apply(&node, vec![Change { attributes, ..Change::default() }])?;
+        if !waiting.is_empty() && fs::mount_flags(&node)? & libc::MS_NODEV != 0 {
+            return Err(Error::system("the directory of states is on a nodev mount")
+                .hint("mount_setattr(2) of Linux 5.12 would take that away"));
+        }
+        match joined {
+            Some(userns) if self.ids.uids.is_empty() => {
+                fs::chown(&node, device.uid, device.gid)?;
+                let attr =
+                    MountAttr { set: MOUNT_ATTR_IDMAP, userns: userns.as_raw_fd() as u64, ..MountAttr::default() };
+                let hint = "linux.uidMappings and gidMappings of the joined user namespace would say who owns it";
+                mount::mount_setattr(&node, false, &attr).map_err(|e| Error::from(e).hint(hint))?;
+            }
+            _ => {
+                let mapped = |ids, id: u32, field| {
+                    idmap::to_host(ids, id).ok_or_else(|| {
+                        let what = format!("{id} is not mapped in the container's user namespace");
+                        Error::config(format!("linux.devices: {field} of {}", device.path), what)
+                    })
+                };
+                let (uid, gid) =
+                    (mapped(&self.ids.uids, device.uid, "uid")?, mapped(&self.ids.gids, device.gid, "gid")?);
+                fs::chown(&node, uid, gid)?;
+            }
+        }
+        Ok(node)
+    }
+}
