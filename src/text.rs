@@ -12,10 +12,20 @@ pub fn misleads(c: char) -> bool {
         | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Whether all bytes are from `lowest`, at most 0x80, to `~`: then no character misleads. Eight bytes at a time, since every `state`
+/// is looked at.
+fn is_plain(text: &str, lowest: u8) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    // The highest bit of a byte is set where it is too low or too high; it may be in bytes behind such a one too.
+    let unlike = |word: u64| word | word.wrapping_add(ONES) | (word.wrapping_sub(ONES * u64::from(lowest)) & !word);
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    words.iter().all(|word| unlike(u64::from_le_bytes(*word)) & (ONES * 0x80) == 0)
+        && rest.iter().all(|byte| (lowest..0x7f).contains(byte))
+}
+
 /// The text in one line: characters that mislead are escaped, as `\n` and `\u{1b}`.
 pub fn shown(text: &str) -> Cow<'_, str> {
-    // No character that misleads begins with another byte.
-    if text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) || !text.contains(misleads) {
+    if is_plain(text, b' ') || !text.contains(misleads) {
         return Cow::Borrowed(text);
     }
     let mut line = String::with_capacity(text.len() + 16);
@@ -31,7 +41,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 /// A JSON document with the same strings, in which characters that mislead are escaped as JSON does it. Those below a space
 /// are escaped in every document.
 pub fn shown_json(json: String) -> String {
-    if json.bytes().all(|byte| byte < 0x7f) || !json.contains(|c| c > '\x1f' && misleads(c)) {
+    if is_plain(&json, 0) || !json.contains(|c| c > '\x1f' && misleads(c)) {
         return json;
     }
     let mut text = String::with_capacity(json.len() + 16);
@@ -101,6 +111,22 @@ mod tests {
         }
         assert_eq!(shown("\n\x1b\u{202e}"), "\\n\\u{1b}\\u{202e}");
         assert_eq!(shown("größe \u{1f600}"), "größe \u{1f600}");
+    }
+
+    #[test]
+    fn every_byte_is_looked_at() {
+        for length in 0..20 {
+            for at in 0..length {
+                for byte in 0..=0x7f {
+                    let mut bytes = vec![b'x'; length];
+                    bytes[at] = byte;
+                    let text = String::from_utf8(bytes).unwrap();
+                    assert_eq!(is_plain(&text, b' '), (0x20..0x7f).contains(&byte), "{text:?}");
+                    assert_eq!(is_plain(&text, 0), byte != 0x7f, "{text:?}");
+                }
+                assert!(!is_plain(&format!("{}é", "x".repeat(at)), 0));
+            }
+        }
     }
 
     #[test]
