@@ -51,7 +51,8 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// Whatever is wrong with the request, the config or the machine; nothing is left then.
-pub fn create(context: &Context, request: &CreateRequest, proof: &SingleThreaded) -> Result<()> {
+pub fn create(context: &Context, request: &CreateRequest) -> Result<()> {
+    let proof = &SingleThreaded::of_caller()?;
     let console = super::console::detached(request)?;
     make(context, request, proof, Until::Gate, console).map(drop)
 }

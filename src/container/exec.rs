@@ -28,7 +28,8 @@ use std::os::unix::ffi::OsStrExt;
 ///
 /// # Errors
 /// The container does not run, or the process cannot be made; nothing is left then.
-pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) -> Result<u8> {
+pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
+    let proof = &SingleThreaded::of_caller()?;
     log::step("read the state and the configuration");
     let store = Store::at(&context.root);
     let record = store.read(request.id.as_str())?;

@@ -35,7 +35,8 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// Whatever is wrong with the request, the config, the images or the machine; nothing is left then.
-pub fn restore(context: &Context, request: &RestoreRequest, proof: &SingleThreaded) -> Result<u8> {
+pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
+    let proof = &SingleThreaded::of_caller()?;
     if request.detach {
         make(context, request, proof, console::detached(&request.create)?)?;
         return Ok(0);

@@ -60,10 +60,16 @@ macro_rules! field {
 
 /// In the order in which they change a bundle: the user namespace comes last, since the root filesystem is given to it.
 pub(super) const FIELDS: &[Field] = &[
-    field!("maskedPaths: a file", ["stat /proc/version"], [], |b| b.set("/linux/maskedPaths/-", "/proc/version"), |s| {
-        let seen = s.value("stat /proc/version")?;
-        equal("device", (&seen["major"], &seen["minor"]), (&json!(1), &json!(3)))
-    }),
+    field!(
+        "maskedPaths: a file",
+        ["stat /proc/version"],
+        [],
+        |b| b.set("/linux/maskedPaths/-", "/proc/version"),
+        |s| {
+            let seen = s.value("stat /proc/version")?;
+            equal("device", (&seen["major"], &seen["minor"]), (&json!(1), &json!(3)))
+        }
+    ),
     field!("maskedPaths: a directory", ["list /proc/fs"], [], |b| b.set("/linux/maskedPaths/-", "/proc/fs"), |s| {
         same("entries of /proc/fs", s.value("list /proc/fs")?, json!([]))
     }),
