@@ -232,3 +232,28 @@ fn a_door_of_procfs_to_other_files_is_no_way_for_a_mask() {
         assert_eq!(built.protect(None).unwrap_err().errno(), libc::ELOOP);
     });
 }
+
+/// A copy of a directory above the root holds what is mounted there at that moment.
+#[test]
+fn a_volume_above_the_root_does_not_hold_the_mounts_of_the_container() {
+    for many in [0, 300] {
+        in_namespace(move || {
+            symlink("/mnt", "/mnt/outside-link").unwrap();
+            let volumes = ["/mnt", "/mnt/bundle", "/mnt/outside-link/bundle/rootfs"].into_iter().enumerate();
+            let volumes = volumes
+                .map(|(n, source)| format!(r#"{{"destination":"/host{n}","source":"{source}","options":["rbind"]}}"#));
+            let others = (0..many)
+                .map(|n| format!(r#"{{"destination":"/other/{n}","source":"/mnt/outside/file","options":["bind"]}}"#));
+            let mounts: Vec<String> = [USUAL.to_owned()].into_iter().chain(others).chain(volumes).collect();
+            let rootfs = parsed(&mounts.join(","), PROTECTED).unwrap();
+            let built = built(&rootfs).unwrap();
+            built.pivot(Enter::Pivot).unwrap();
+            built.protect(None).unwrap();
+            for root in ["/host0/bundle/rootfs", "/host1/rootfs", "/host2"] {
+                assert!(is_empty(&format!("{root}/proc")), "{root}");
+                assert!(is_empty(&format!("{root}/sys")), "{root}");
+            }
+            is_protected("/proc");
+        });
+    }
+}
