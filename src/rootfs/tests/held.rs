@@ -257,3 +257,34 @@ fn a_volume_above_the_root_does_not_hold_the_mounts_of_the_container() {
         });
     }
 }
+
+/// After a restore: a mount that lost an attribute, and whose name leads elsewhere, is not passed over.
+#[test]
+fn a_restored_mount_that_lost_an_attribute_is_restricted_or_refused() {
+    in_namespace(|| {
+        let neighbour = Neighbour::new();
+        for dir in ["a", "c/d"] {
+            fs::create_dir_all(format!("{ROOT}/{dir}")).unwrap();
+        }
+        let mounts = r#"{"destination":"/a","type":"tmpfs","options":["nosuid"]},
+            {"destination":"/c/d","type":"tmpfs","options":["ro"]},{"destination":"/c","type":"tmpfs"}"#;
+        let rootfs = parsed(mounts, "").unwrap();
+        built(&rootfs).unwrap().pivot(Enter::Pivot).unwrap();
+        fs::create_dir("/table").unwrap();
+        calls::mount("/table", &calls::Mount { source: Some("proc"), kind: Some("proc"), ..Default::default() })
+            .unwrap();
+        let table = || fs::read("/table/thread-self/mountinfo").unwrap();
+        let restrict = |point: &str, flags| Rootfs::restrict(point, flags, &table());
+        restrict("/a", libc::MS_RDONLY | libc::MS_NOSUID).unwrap();
+        assert_eq!(fs::write("/a/x", "").unwrap_err().raw_os_error(), Some(libc::EROFS));
+        restrict("/c/d", libc::MS_RDONLY).unwrap();
+        let refused = |result: Result<()>, text: &str| assert_eq!(result.unwrap_err().to_string(), text);
+        let text = |point: &str| format!("the mount at {point} was exchanged or hidden: it cannot be made nodev again");
+        refused(restrict("/c/d", libc::MS_NODEV), &text("/c/d"));
+        let before = table();
+        neighbour.exchange("a", "c");
+        refused(Rootfs::restrict("/a", libc::MS_NODEV, &before), &text("/a"));
+        Rootfs::restrict("/a", libc::MS_NOSUID, &before).unwrap();
+        refused(Rootfs::restrict("/none", libc::MS_NODEV, &before), &text("/none"));
+    });
+}
