@@ -18,6 +18,7 @@ mod apply;
 mod branch;
 mod cgroup;
 mod decide;
+mod detour;
 pub mod devices;
 pub mod filter;
 mod freezer;
@@ -46,6 +47,7 @@ pub mod write;
 
 pub use branch::Branch;
 pub use cgroup::{Cgroup, Glance, Record};
+pub use detour::Detour;
 pub use devices::{Rule, Type};
 pub use join::Joiner;
 pub use layout::{Hierarchy, Layout, Mode, is_first_cgroup_namespace};

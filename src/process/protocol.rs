@@ -15,10 +15,13 @@
 //!                                            <-    Go
 //!     Built          rootfs stands           ->    prestart and createRuntime hooks
 //!                                            <-    Go
+//!     Hooked         createContainer hooks   ->    may set the limit of processes
 //!     Warning {text}                         ->    kept for the log
 //!     Failed {error} and ends                ->    cleans up, returns the error
 //!   executes the init image (src/init/)
-//!     F {pidfd}      forked late             ->    reaps A
+//!     C              may not fork (pids.max) ->    moves A out of the cgroup that is full
+//!                                            <-    Go
+//!     F {pidfd}      forked late             ->    reaps A, moves B where A was
 //!                                            <-    Go   (state saved, limits set)
 //!     R              all is ready            ->    create returns
 //!   waits at the gate, runs startContainer hooks, loads the filter, executes the program
@@ -40,12 +43,16 @@ pub enum FromChild {
     UserReady,
     /// It has forked; the descriptor is the new child's pidfd.
     Forked(OwnedFd),
+    /// The container's cgroup has as many processes as it may have, and the late fork was refused.
+    Crowded,
     /// It waits for a scope around it.
     Scope,
     /// It is in all its namespaces and waits for network devices.
     Isolated,
     /// The root filesystem stands, before the pivot.
     Built,
+    /// The createContainer hooks have run: it does not fork any more before it is the image.
+    Hooked,
     /// Everything is done that can be done before the program.
     Ready,
     /// Something to log when the command succeeds.
@@ -94,9 +101,11 @@ impl ParentEnd {
         Ok(match tag {
             b'U' => FromChild::UserReady,
             b'F' => FromChild::Forked(packet.fds.pop().ok_or_else(garbled)?),
+            b'C' => FromChild::Crowded,
             b'S' => FromChild::Scope,
             b'I' => FromChild::Isolated,
             b'B' => FromChild::Built,
+            b'H' => FromChild::Hooked,
             b'R' => FromChild::Ready,
             b'W' => FromChild::Warning(String::from_utf8_lossy(rest).into_owned()),
             b'E' => FromChild::Failed(Error::decode(rest)),
@@ -126,9 +135,11 @@ impl ChildEnd {
         let (tag, text) = match message {
             FromChild::UserReady => (b'U', Vec::new()),
             FromChild::Forked(pidfd) => return Ok(socket::send(&self.0, b"F", &[pidfd.as_raw_fd()])?),
+            FromChild::Crowded => (b'C', Vec::new()),
             FromChild::Scope => (b'S', Vec::new()),
             FromChild::Isolated => (b'I', Vec::new()),
             FromChild::Built => (b'B', Vec::new()),
+            FromChild::Hooked => (b'H', Vec::new()),
             FromChild::Ready => (b'R', Vec::new()),
             FromChild::Warning(text) => (b'W', text.clone().into_bytes()),
             FromChild::Failed(error) => (b'E', error.encode()),
