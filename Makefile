@@ -138,7 +138,7 @@ lint: ## formatting, clippy, cargo deny, the tests of floors and style, a check 
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked -q -p integration --test floors --test style
-	@if command -v cargo-deny >/dev/null; then cargo-deny --locked --offline check bans licenses sources; \
+	@if command -v cargo-deny >/dev/null; then cargo-deny --locked check bans licenses sources; \
 	else echo 'SKIP cargo deny: cargo-deny is not installed (cargo install cargo-deny)'; fi
 	integration/aarch64
 
