@@ -194,6 +194,28 @@ fn an_unprivileged_users_root_may_be_shared_and_its_volumes_are_slaves_of_the_ho
     }
 }
 
+#[test]
+fn a_copied_up_file_whose_access_list_names_ids_that_are_not_mapped_is_not_open_to_more_people() {
+    let Some(mut scene) = Scene::new(0) else { return };
+    let file = scene.dir.join("bundle/rootfs/m/file");
+    fs::write(&file, "text").unwrap();
+    std::os::unix::fs::chown(&file, Some(FIRST), Some(FIRST)).unwrap();
+    // user::rw- user:7:rw- group::r-- mask::rw- other::---, and user 7 is the host's.
+    let entries = [(1, 6, !0), (2, 6, 7), (4, 4, !0), (16, 6, !0), (32, 0, !0_u32)];
+    let mut list = vec![2, 0, 0, 0];
+    for (tag, permissions, id) in entries {
+        list.extend([tag, 0, permissions, 0]);
+        list.extend(id.to_le_bytes());
+    }
+    let opened = fs::File::open(&file).unwrap();
+    orlop::sys::xattr::set(&opened, "system.posix_acl_access", &list).unwrap();
+    assert_eq!(opened.metadata().unwrap().mode() & 0o777, 0o660);
+    scene.mount(json!({"destination": "/m", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}));
+    let ended = scene.run("stat -c '%a %u:%g' /m/file; cat /m/file");
+    assert!(ended.fine, "{}", ended.error);
+    assert_eq!(ended.out, "640 0:0\ntext");
+}
+
 /// Type, numbers, mode and owner of a node, as the container sees them.
 const NODE: &str =
     "for node in /dev/foo /run/bar /dev/null; do stat -c '%F %t:%T %a %u:%g' $node; done; head -c 3 /run/bar | cat -v";

@@ -1,6 +1,7 @@
 //! The root at its host path, and everything in it: done by the child, in the container's mount namespace.
 
 use super::Rootfs;
+use super::acl;
 use super::attributes::{self, Change};
 use super::cgroup::{self, CgroupView};
 use super::copy;
@@ -185,14 +186,13 @@ impl Built<'_> {
         if new.needs_old_call() {
             new.make_by_old_call(&place.handle)?;
             let mounted = tree::topmost(&place.handle)?.ok_or_else(|| Error::system("the destination was removed"))?;
+            copy_up(mount, &place.handle, &mounted)?;
             attributes::apply_attached(&mounted, attributes::of_new(&mount.options))?;
             self.mounted(mount, place.path, mounted);
             return Ok(());
         }
         let tree = new.make(late).map_err(|e| with_hint(e, kind))?;
-        if mount.options.copy_up {
-            copy::up(&file::open_at(&place.handle, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?, &tree)?;
-        }
+        copy_up(mount, &place.handle, &tree)?;
         let propagation = mount.options.propagation.iter().copied().map(Change::propagating).collect();
         put(&tree, &place.handle, propagation)?;
         if late {
@@ -361,8 +361,20 @@ fn with_hint(error: Error, kind: &str) -> Error {
 
 /// A tmpfs over a directory that exists has that directory's permissions, unless the options say otherwise.
 fn mode_of_covered(mount: &Mount, place: &Handle) -> Result<Option<(&'static str, String)>> {
-    if mount.options.data.iter().any(|p| p.key == "mode") {
+    if says_mode(mount) {
         return Ok(None);
     }
-    Ok(Some(("mode", format!("{:o}", place.stat()?.mode & 0o7777))))
+    Ok(Some(("mode", format!("{:o}", acl::mode_of(place)?))))
+}
+
+fn says_mode(mount: &Mount) -> bool {
+    mount.options.data.iter().any(|p| p.key == "mode")
+}
+
+/// Has a new tmpfs begin with what it covers, if it is to.
+fn copy_up(mount: &Mount, place: &Handle, tree: &OwnedFd) -> Result<()> {
+    if !mount.options.copy_up {
+        return Ok(());
+    }
+    copy::up(&file::open_at(place, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?, tree, says_mode(mount))
 }

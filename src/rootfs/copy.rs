@@ -1,57 +1,127 @@
 //! `tmpcopyup`: a tmpfs begins with what it covers.
 
+use super::acl;
 use crate::error::{Context, Error, Result};
 use crate::sys::fs::{self, Stat};
-use crate::sys::{self, file};
+use crate::sys::memory::truncate;
+use crate::sys::{self, file, xattr};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 /// The deepest tree that is copied; each level holds two descriptors.
 const DEEPEST: u32 = 200;
 
-/// Copies what is in `from` into `to`: directories, files, links and nodes with their owners, permissions and times.
+/// Copies what is in `from` into `to`: directories, files with their holes and hard links, symbolic links and nodes, with their
+/// owners, permissions, extended attributes and times. Of `from` itself the attributes; `keeps_mode`: not those that change
+/// the mode, as the options say another one.
 ///
 /// No symbolic link is followed, and no mount crossed but by the name of a directory; `to` is not yet visible to anybody.
-pub(crate) fn up(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
-    directory(from, to, 0).at("tmpcopyup")
+pub(crate) fn up(from: &OwnedFd, to: &OwnedFd, keeps_mode: bool) -> Result<()> {
+    let to = file::open_at(to, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    let mut copy = Copy { root: &to, links: BTreeMap::new() };
+    copy.directory(from, &to, &mut Vec::new(), 0).at("tmpcopyup")?;
+    // The mode that it was made with is that of a directory without an access control list.
+    attributes(from, &to, keeps_mode).map(drop).at("tmpcopyup")
 }
 
-fn directory(from: &OwnedFd, to: &OwnedFd, depth: u32) -> Result<()> {
-    if depth > DEEPEST {
-        return Err(Error::system(format!("more than {DEEPEST} directories deep")));
-    }
-    for name in fs::names(from)? {
-        entry(from, to, &name, depth).with(|| String::from_utf8_lossy(&name).into_owned())?;
-    }
-    Ok(())
+struct Copy<'a> {
+    root: &'a OwnedFd,
+    /// Where the files with more than one name are, below the root.
+    links: BTreeMap<(u64, u64), Vec<u8>>,
 }
 
-fn entry(from: &OwnedFd, to: &OwnedFd, name: &[u8], depth: u32) -> Result<()> {
-    let seen = file::open_at(from, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-    let stat = fs::stat(&seen)?;
-    match stat.kind() {
-        libc::S_IFDIR => {
-            fs::mkdir_at(to, name, 0o700)?;
-            let source = open_same(from, name, libc::O_RDONLY | libc::O_DIRECTORY, &stat)?;
-            let copy = file::open_at(to, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, 0)?;
-            directory(&source, &copy, depth + 1)?;
+impl Copy<'_> {
+    /// `path` is where `to` is below the root.
+    fn directory(&mut self, from: &OwnedFd, to: &OwnedFd, path: &mut Vec<u8>, depth: u32) -> Result<()> {
+        if depth > DEEPEST {
+            return Err(Error::system(format!("more than {DEEPEST} directories deep")));
         }
-        libc::S_IFREG => {
-            let source = open_same(from, name, libc::O_RDONLY | libc::O_NONBLOCK, &stat)?;
-            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-            contents(&source, &file::open_at(to, name, flags, 0o600)?)?;
+        for name in fs::names(from)? {
+            let length = path.len();
+            path.extend_from_slice(if length == 0 { b"" } else { b"/" });
+            path.extend_from_slice(&name);
+            let copied = self.entry(from, to, &name, path, depth);
+            path.truncate(length);
+            copied.with(|| String::from_utf8_lossy(&name).into_owned())?;
         }
-        libc::S_IFLNK => fs::symlink_at(fs::read_link_at(&seen, "")?, to, name)?,
-        _ => fs::mknod_at(to, name, stat.mode, stat.rdev)?,
+        Ok(())
     }
-    let copy = file::open_at(to, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-    fs::chown(&copy, stat.uid, stat.gid)?;
-    match stat.kind() {
-        libc::S_IFLNK => {}
-        libc::S_IFDIR => fs::chmod(file::open_at(to, name, libc::O_RDONLY | libc::O_NOFOLLOW, 0)?, stat.mode & 0o7777)?,
-        libc::S_IFREG => fs::chmod(file::open_at(to, name, libc::O_RDONLY | libc::O_NOFOLLOW, 0)?, stat.mode & 0o7777)?,
-        _ => {}
+
+    fn entry(&mut self, from: &OwnedFd, to: &OwnedFd, name: &[u8], path: &mut Vec<u8>, depth: u32) -> Result<()> {
+        let seen = file::open_at(from, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
+        let stat = fs::stat(&seen)?;
+        if stat.links > 1 && !stat.is_dir() {
+            match self.links.get(&(stat.dev, stat.ino)) {
+                // The tree is this process's alone: what is in the path is what was made.
+                Some(first) => return Ok(fs::link_at(self.root, first, to, name)?),
+                None => _ = self.links.insert((stat.dev, stat.ino), path.clone()),
+            }
+        }
+        match stat.kind() {
+            libc::S_IFDIR => {
+                fs::mkdir_at(to, name, 0o700)?;
+                let source = open_same(from, name, libc::O_RDONLY | libc::O_DIRECTORY, &stat)?;
+                let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+                let copy = file::open_at(to, name, flags, 0)?;
+                self.directory(&source, &copy, path, depth + 1)?;
+                settle(&source, &copy, &stat)?;
+            }
+            libc::S_IFREG => {
+                let source = open_same(from, name, libc::O_RDONLY | libc::O_NONBLOCK, &stat)?;
+                let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+                let copy = file::open_at(to, name, flags, 0o600)?;
+                contents(&source, &copy, &stat)?;
+                settle(&source, &copy, &stat)?;
+            }
+            kind => {
+                match kind {
+                    libc::S_IFLNK => fs::symlink_at(fs::read_link_at(&seen, "")?, to, name)?,
+                    // It cannot be opened for its attributes.
+                    _ => {
+                        fs::mknod_at(to, name, stat.kind() | acl::without(&stat, acl::of_name(from, name)?), stat.rdev)?
+                    }
+                }
+                let copy = file::open_at(to, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
+                fs::chown(&copy, stat.uid, stat.gid)?;
+            }
+        }
+        Ok(fs::set_times_at(to, name, stat.atime, stat.mtime)?)
     }
-    Ok(fs::set_times_at(to, name, stat.atime, stat.mtime)?)
+}
+
+/// Gives a copy owner, permissions and attributes, in the order in which none takes another away.
+fn settle(from: &OwnedFd, copy: &OwnedFd, stat: &Stat) -> Result<()> {
+    fs::chown(copy, stat.uid, stat.gid)?;
+    fs::chmod(copy, stat.mode & 0o7777)?;
+    match attributes(from, copy, false)? {
+        // The mode's middle digit is the list's mask.
+        Some(list) => Ok(fs::chmod(copy, acl::without(stat, Some(list)))?),
+        None => Ok(()),
+    }
+}
+
+/// Copies extended attributes; gives back the access control list if the copy cannot have it. Others are left out where they
+/// cannot be had: a label that a security module keeps to itself, `user.*` before Linux 6.6.
+fn attributes(from: &OwnedFd, copy: &OwnedFd, keeps_mode: bool) -> Result<Option<Vec<u8>>> {
+    let mut lost = None;
+    for name in xattr::list(from)? {
+        if keeps_mode && name == acl::ACCESS {
+            continue;
+        }
+        let Some(value) = xattr::get(from, &name)? else { continue };
+        match xattr::set(copy, &name, &value) {
+            Err(e) if is_refusal(&e) && name == acl::ACCESS => lost = Some(value),
+            Err(e) if is_refusal(&e) => {}
+            other => other?,
+        }
+    }
+    Ok(lost)
+}
+
+/// Whether a filesystem, a security module or a user namespace will not have it.
+fn is_refusal(failure: &sys::Failure) -> bool {
+    let refusals = [libc::EOPNOTSUPP, libc::EPERM, libc::EACCES, libc::EINVAL, libc::EOVERFLOW];
+    refusals.iter().any(|errno| failure.is(*errno))
 }
 
 /// Opens what was seen, and not what has taken its place since.
@@ -60,12 +130,40 @@ fn open_same(dir: &OwnedFd, name: &[u8], flags: i32, seen: &Stat) -> Result<Owne
     if fs::stat(&fd)?.same_file(seen) { Ok(fd) } else { Err(Error::system("was exchanged while it was copied")) }
 }
 
-fn contents(from: &OwnedFd, to: &OwnedFd) -> sys::Result<()> {
-    let mut buffer = [0; 32 << 10];
+/// Copies the data; where there is less on the disk than the size says, without the holes.
+fn contents(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> sys::Result<()> {
+    if stat.blocks.saturating_mul(512) >= stat.size {
+        return range(from, to, 0, u64::MAX).map(drop);
+    }
+    let mut place = 0;
     loop {
-        match file::read(from, &mut buffer)? {
-            0 => return Ok(()),
-            n => file::write_all(to, &buffer[..n])?,
+        let Some(data) = file::seek(from, place, libc::SEEK_DATA)? else {
+            // Only a hole is left.
+            return truncate(to, stat.size as u64);
+        };
+        let end = file::seek(from, data, libc::SEEK_HOLE)?.unwrap_or(u64::MAX);
+        file::seek(to, data, libc::SEEK_SET)?;
+        place = range(from, to, data, end)?;
+        // Less than there should be: a file of the kernel's, or one that was cut off meanwhile.
+        if place < end || place >= stat.size as u64 {
+            return Ok(());
         }
     }
+}
+
+/// Copies from `start` to `end`, or to the end of the file; gives back where it ended.
+fn range(from: &OwnedFd, to: &OwnedFd, start: u64, end: u64) -> sys::Result<u64> {
+    let mut buffer = [0; 32 << 10];
+    let mut place = start;
+    while place < end {
+        let most = usize::try_from(end - place).unwrap_or(usize::MAX).min(buffer.len());
+        match file::read_at(from, &mut buffer[..most], place)? {
+            0 => break,
+            n => {
+                file::write_all(to, &buffer[..n])?;
+                place += n as u64;
+            }
+        }
+    }
+    Ok(place)
 }

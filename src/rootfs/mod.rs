@@ -19,6 +19,7 @@
 //! mounts are made detached and attached to what is held. They stay held, too: what is done with a mount later, or with what is
 //! in it, is done through its descriptor (`tree.rs`), since its name may lead to something else by then.
 
+mod acl;
 mod attach;
 mod attributes;
 mod cgroup;

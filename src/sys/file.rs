@@ -75,6 +75,17 @@ pub fn read_at(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
     Ok(n as usize)
 }
 
+/// `lseek(2)`; `None` for the end of the data (ENXIO).
+pub fn seek(fd: impl AsFd, offset: u64, whence: i32) -> Result<Option<u64>> {
+    let fd = fd.as_fd();
+    // SAFETY: takes no pointer.
+    let place = unsafe { libc::lseek(fd.as_raw_fd(), offset as i64, whence) };
+    if place < 0 && Errno::last().0 == libc::ENXIO {
+        return Ok(None);
+    }
+    check(place, || format!("lseek({}, {offset}, {whence})", show(fd))).map(|place| Some(place as u64))
+}
+
 /// Reads a regular file to its end, failing with EFBIG past `limit` bytes: there, less than was asked for is the end.
 pub fn read_regular(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
     read_whole(fd.as_fd(), limit, true)

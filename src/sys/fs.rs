@@ -11,6 +11,8 @@ pub struct Stat {
     /// Device of the filesystem.
     pub dev: u64,
     pub ino: u64,
+    /// How many names it has.
+    pub links: u64,
     /// Type and permissions.
     pub mode: u32,
     pub uid: u32,
@@ -19,6 +21,8 @@ pub struct Stat {
     pub rdev: u64,
     /// Bytes.
     pub size: i64,
+    /// How much is stored, in units of 512 bytes.
+    pub blocks: i64,
     /// Last access, in seconds and nanoseconds.
     pub atime: (i64, i64),
     /// Last modification, in seconds and nanoseconds.
@@ -56,11 +60,13 @@ pub fn stat(fd: impl AsFd) -> Result<Stat> {
     Ok(Stat {
         dev: s.st_dev as u64,
         ino: s.st_ino as u64,
+        links: s.st_nlink as u64,
         mode: s.st_mode,
         uid: s.st_uid,
         gid: s.st_gid,
         rdev: s.st_rdev as u64,
         size: s.st_size as i64,
+        blocks: s.st_blocks as i64,
         atime: (s.st_atime as i64, s.st_atime_nsec as i64),
         mtime: (s.st_mtime as i64, s.st_mtime_nsec as i64),
     })
@@ -145,6 +151,20 @@ pub fn mknod_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32, device: u64) 
         // SAFETY: `c` is a C string that outlives the call.
         check(unsafe { libc::mknodat(dir.as_raw_fd(), c.as_ptr(), mode, device as libc::dev_t) }, || {
             format!("mknodat({}, {}, {mode:#o}, {device:#x})", show(dir), quote(name))
+        })
+    })?;
+    Ok(())
+}
+
+/// `linkat(2)`; a symbolic link at the end of `path` is linked itself.
+pub fn link_at(from: impl AsFd, path: impl AsRef<[u8]>, dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<()> {
+    let (from, path, dir, name) = (from.as_fd(), path.as_ref(), dir.as_fd(), name.as_ref());
+    with_c_str(path, |p| {
+        with_c_str(name, |n| {
+            // SAFETY: both are C strings that outlive the call.
+            check(unsafe { libc::linkat(from.as_raw_fd(), p.as_ptr(), dir.as_raw_fd(), n.as_ptr(), 0) }, || {
+                format!("linkat({}, {}, {}, {})", show(from), quote(path), show(dir), quote(name))
+            })
         })
     })?;
     Ok(())

@@ -34,16 +34,24 @@ pub fn list(fd: impl AsFd) -> Result<Vec<Vec<u8>>> {
 /// The value of an attribute of `fd` (`fgetxattr(2)`), `None` where it has none of that name; not for O_PATH descriptors.
 pub fn get(fd: impl AsFd, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
     let (fd, name) = (fd.as_fd(), name.as_ref());
+    let value = |buffer: &mut [u8]| {
+        with_c_str(name, |c| {
+            check(
+                // SAFETY: `c` is a C string; the pointer and the length are those of a live, writable buffer.
+                unsafe {
+                    libc::fgetxattr(fd.as_raw_fd(), c.as_ptr(), buffer.as_mut_ptr().cast::<c_void>(), buffer.len())
+                } as i64,
+                || format!("fgetxattr({}, {})", show(fd), quote(name)),
+            )
+        })
+    };
+    found(value)
+}
+
+/// A value, where there is one.
+fn found(get: impl Fn(&mut [u8]) -> Result<i64>) -> Result<Option<Vec<u8>>> {
     let mut value = vec![0; LONGEST];
-    let got = with_c_str(name, |c| {
-        check(
-            // SAFETY: `c` is a C string; the pointer and the length are those of a live, writable buffer.
-            unsafe { libc::fgetxattr(fd.as_raw_fd(), c.as_ptr(), value.as_mut_ptr().cast::<c_void>(), value.len()) }
-                as i64,
-            || format!("fgetxattr({}, {})", show(fd), quote(name)),
-        )
-    });
-    match got {
+    match get(&mut value) {
         Ok(length) => {
             value.truncate(length as usize);
             Ok(Some(value))
@@ -51,6 +59,25 @@ pub fn get(fd: impl AsFd, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         Err(e) if matches!(e.errno(), Errno(libc::ENODATA | libc::EOPNOTSUPP)) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// The same of a name in the current directory (`lgetxattr(2)`), which is not followed.
+pub fn get_of_name(path: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+    let (path, name) = (path.as_ref(), name.as_ref());
+    let value = |buffer: &mut [u8]| {
+        with_c_str(path, |path| {
+            with_c_str(name, |c| {
+                check(
+                    // SAFETY: both are C strings; the pointer and the length are those of a live, writable buffer.
+                    unsafe {
+                        libc::lgetxattr(path.as_ptr(), c.as_ptr(), buffer.as_mut_ptr().cast::<c_void>(), buffer.len())
+                    } as i64,
+                    || format!("lgetxattr({path:?}, {})", quote(name)),
+                )
+            })
+        })
+    };
+    found(value)
 }
 
 /// Sets an attribute of `fd` (`fsetxattr(2)`); not for O_PATH descriptors.

@@ -131,6 +131,77 @@ fn a_tmpfs_takes_the_mode_of_what_it_covers_and_may_begin_with_its_contents() {
     });
 }
 
+/// An access control list (acl(5)) of tags, permissions and ids.
+fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let mut list = vec![2, 0, 0, 0];
+    for (tag, permissions, id) in entries {
+        list.extend([tag.to_le_bytes(), permissions.to_le_bytes()].concat());
+        list.extend(id.to_le_bytes());
+    }
+    list
+}
+
+#[test]
+fn a_copied_up_tmpfs_has_attributes_lists_hard_links_and_holes() {
+    use crate::sys::{file, xattr};
+    const ACCESS: &str = "system.posix_acl_access";
+    const DEFAULT: &str = "system.posix_acl_default";
+    in_namespace(|| {
+        let root = "/mnt/bundle/rootfs";
+        fs::create_dir_all(format!("{root}/run/sub/deep")).unwrap();
+        let open = |path: &str| file::open(format!("{root}/run/{path}"), libc::O_RDONLY).unwrap();
+        fs::write(format!("{root}/run/sub/file"), "text").unwrap();
+        fs::hard_link(format!("{root}/run/sub/file"), format!("{root}/run/zlink")).unwrap();
+        fs::hard_link(format!("{root}/run/sub/file"), format!("{root}/run/sub/deep/link")).unwrap();
+        let sparse = fs::File::create(format!("{root}/run/sparse")).unwrap();
+        let write = |bytes: &[u8], at| std::os::unix::fs::FileExt::write_all_at(&sparse, bytes, at).unwrap();
+        write(&[1; 70_000], 1 << 20);
+        write(b"end", 8 << 20);
+        sparse.set_len(64 << 20).unwrap();
+        let list = acl(&[(1, 7, !0), (2, 7, 7), (4, 5, !0), (16, 7, !0), (32, 0, !0)]);
+        xattr::set(open("sub/file"), ACCESS, &list).unwrap();
+        xattr::set(open(""), ACCESS, &list).unwrap();
+        xattr::set(open("sub"), DEFAULT, &list).unwrap();
+        let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        xattr::set(open("sub/file"), "security.capability", &capability).unwrap();
+        let of_users = xattr::set(open("sub/file"), "user.word", b"value").is_ok();
+        let mounts = r#"{"destination":"/run","type":"tmpfs","source":"tmpfs","options":["tmpcopyup"]},
+            {"destination":"/a","type":"tmpfs","source":"tmpfs","options":["tmpcopyup","mode=711"]},
+            {"destination":"/b","type":"tmpfs","source":"tmpfs"},
+            {"destination":"/c","type":"tmpfs","source":"tmpfs","options":["tmpcopyup","silent"]}"#;
+        for name in ["a", "b", "c"] {
+            fs::create_dir(format!("{root}/{name}")).unwrap();
+            xattr::set(file::open(format!("{root}/{name}"), libc::O_RDONLY).unwrap(), ACCESS, &list).unwrap();
+        }
+        fs::write(format!("{root}/c/file"), "text").unwrap();
+        built(&parsed(mounts, "").unwrap()).unwrap();
+
+        let get = |path: &str, name: &str| xattr::get(file::open(path, libc::O_RDONLY).unwrap(), name).unwrap();
+        let file = fs::metadata("run/sub/file").unwrap();
+        assert_eq!((file.nlink(), file.mode() & 0o7777), (3, 0o770));
+        for link in ["run/zlink", "run/sub/deep/link"] {
+            assert_eq!(fs::metadata(link).unwrap().ino(), file.ino(), "{link}");
+        }
+        assert_eq!(get("run/sub/file", ACCESS), Some(list.clone()));
+        assert_eq!(get("run/sub/file", "security.capability"), Some(capability.to_vec()));
+        assert_eq!(get("run/sub/file", "user.word"), of_users.then(|| b"value".to_vec()));
+        assert_eq!((get("run", ACCESS), mode("run") & 0o7777), (Some(list.clone()), 0o770));
+        assert_eq!((get("run/sub", DEFAULT), get("run/sub", ACCESS)), (Some(list), None));
+        assert_eq!(get("run/sub/deep", ACCESS), None, "a default list is for what is made later");
+        // Without the list its mask is not what the group may do.
+        assert_eq!((get("a", ACCESS), mode("a") & 0o7777), (None, 0o711));
+        assert_eq!((get("b", ACCESS), mode("b") & 0o7777), (None, 0o750));
+        assert_eq!(fs::read_to_string("c/file").unwrap(), "text");
+
+        let sparse = fs::read("run/sparse").unwrap();
+        assert_eq!((sparse.len(), sparse[(1 << 20) - 1], sparse[1 << 20]), (64 << 20, 0, 1));
+        assert_eq!((sparse[(1 << 20) + 69_999], sparse[(1 << 20) + 70_000]), (1, 0));
+        assert_eq!(&sparse[8 << 20..(8 << 20) + 4], b"end\0");
+        let blocks = fs::metadata("run/sparse").unwrap().blocks();
+        assert!(blocks < 400, "{blocks} blocks are stored");
+    });
+}
+
 #[test]
 fn every_option_reaches_the_kernel() {
     in_namespace(|| {
