@@ -16,6 +16,7 @@ use crate::sys::{self, file, socket};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::io::Write as _;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
@@ -67,6 +68,9 @@ pub struct Record {
     pub resctrl: Option<cgroups::resctrl::Record>,
     /// Whether it has a session keyring of its own.
     pub keyring: bool,
+    /// Whether its pid namespace is not its own, so that its processes do not die with the first one.
+    #[serde(skip_serializing_if = "is_false")]
+    pub shares_pids: bool,
     /// What a newer version wrote and this one does not know, as JSON.
     #[serde(skip)]
     pub unknown: BTreeMap<String, Vec<u8>>,
@@ -89,7 +93,12 @@ readable! {
         cgroup = "cgroup",
         resctrl = "resctrl",
         keyring = "keyring",
+        shares_pids = "sharesPids",
     } others in unknown
+}
+
+fn is_false(it: &bool) -> bool {
+    !*it
 }
 
 /// What a container is doing (runtime.md, "State").
@@ -117,10 +126,18 @@ impl Status {
 }
 
 /// What /proc/PID/stat says.
-struct Stat {
-    name: String,
-    dead: bool,
-    start: u64,
+pub struct Stat {
+    /// The name, `comm`.
+    pub name: String,
+    /// Whether it has ended.
+    pub dead: bool,
+    /// When it was started, in clock ticks since boot.
+    pub start: u64,
+}
+
+/// What is known of the process that has this pid now.
+pub fn look_at(pid: Pid) -> Option<Stat> {
+    stat_of(pid)
 }
 
 fn stat_of(pid: Pid) -> Option<Stat> {
@@ -156,6 +173,24 @@ impl ProcessId {
         stat_of(self.pid).is_some_and(|stat| stat.start == self.start && !stat.dead)
     }
 
+    /// Whether it is about to be gone, or is gone: it is exiting, or SIGKILL waits for it.
+    pub fn is_ending(self) -> bool {
+        const SIGKILL_BIT: u64 = 1 << (libc::SIGKILL - 1);
+        /// PF_EXITING and PF_SIGNALED of the kernel.
+        const LEAVING: u32 = 0x4 | 0x400;
+        let text = |name: &str| {
+            let fd = file::open(format!("/proc/{}/{name}", self.pid), libc::O_RDONLY).ok()?;
+            Some(String::from_utf8_lossy(&file::read_to_end(fd, 1 << 16).ok()?).into_owned())
+        };
+        // What waits first: a signal that is taken between the two looks has left its mark for the second.
+        let pending = text("status").is_some_and(|status| {
+            let sets = status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
+            sets.filter_map(|set| u64::from_str_radix(set.trim(), 16).ok()).any(|set| set & SIGKILL_BIT != 0)
+        });
+        let flags = text("stat").and_then(|stat| stat.rsplit_once(") ")?.1.split(' ').nth(6)?.parse::<u32>().ok());
+        pending || flags.is_some_and(|flags| flags & LEAVING != 0) || !self.lives()
+    }
+
     /// A descriptor of this very process; None if it has ended.
     pub fn open(self) -> Result<Option<OwnedFd>> {
         let pidfd = self.open_number()?;
@@ -170,6 +205,13 @@ impl ProcessId {
             other => Ok(Some(other?)),
         }
     }
+}
+
+/// Whether a killed process has given up its memory, files and namespaces, so that nothing but its number is left: the first
+/// process of a pid namespace keeps that until every other one has been waited for, and those that `exec` brought in have
+/// a parent outside, which may take its time.
+pub fn has_left(pid: Pid) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err_and(|e| e.raw_os_error() == Some(libc::ENOENT))
 }
 
 /// How the name of init begins while it builds the container.
@@ -210,7 +252,8 @@ impl Record {
     /// # Errors
     /// They are no record.
     pub fn parse(bytes: &[u8]) -> Result<Record> {
-        let record: Record = document(bytes)?;
+        let mut record: Record = document(bytes)?;
+        record.unknown.remove("sum");
         let texts =
             [&record.oci_version, &record.id, &record.waiting_name, &record.bundle, &record.rootfs, &record.created];
         complete(texts.map(|text| &**text), [record.init, record.creator])?;
@@ -218,6 +261,16 @@ impl Record {
             return Err(damaged("it does not say where a cgroup is"));
         }
         Ok(record)
+    }
+
+    /// Whether the bytes of a record are those that were written: its last field is a sum of what stands before. A record without
+    /// one is an older version's.
+    pub fn is_intact(bytes: &[u8]) -> bool {
+        let Some((text, rest)) = bytes.split_at_checked(bytes.len().saturating_sub(SUM_LENGTH)) else { return true };
+        match rest.strip_prefix(SUM.as_bytes()) {
+            Some(sum) => sum == format!("{:016x}\"}}", sum_of(text)).as_bytes(),
+            None => !bytes.windows(SUM.len()).any(|window| window == SUM.as_bytes()),
+        }
     }
 
     fn to_json(&self) -> Result<Vec<u8>> {
@@ -232,6 +285,9 @@ impl Record {
             bytes.extend_from_slice(value);
             bytes.push(b'}');
         }
+        bytes.pop();
+        let sum = sum_of(&bytes);
+        write!(bytes, "{SUM}{sum:016x}\"}}").map_err(|e| Error::internal(e.to_string()))?;
         Ok(bytes)
     }
 
@@ -362,6 +418,16 @@ fn document<'a, T: Value<'a> + Default>(bytes: &'a [u8]) -> Result<T> {
     json::document(bytes).map_err(|fault| damaged(format_args!("{}: {}", fault.place(bytes), fault.what())))
 }
 
+/// The last field of a record, up to its value.
+const SUM: &str = ",\"sum\":\"";
+/// The field's length, with its value of 16 digits and the brace behind.
+const SUM_LENGTH: usize = SUM.len() + 16 + 2;
+
+/// FNV-1a: a broken disk or a slip of an editor changes it. It keeps nobody out who may write to the state directory.
+fn sum_of(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 fn damaged(what: impl Display) -> Error {
     Error::system(format!("state.json is damaged: {what}"))
 }
@@ -432,13 +498,18 @@ impl Entry {
         Ok(file::write_all(fd, bytes)?)
     }
 
-    /// The record, None where none was kept.
-    pub fn record(&self) -> Result<Option<Record>> {
-        match file::open_at(&self.directory, "state.json", libc::O_RDONLY | libc::O_NOFOLLOW, 0) {
-            Ok(fd) => Record::parse(&file::read_to_end(fd, LARGEST)?).map(Some),
-            Err(e) if e.is(libc::ENOENT) => Ok(None),
-            Err(e) => Err(e.into()),
+    /// The bytes of the record, None where none was kept.
+    pub fn bytes(&self) -> Result<Option<Vec<u8>>> {
+        match self.read("state.json", LARGEST) {
+            Err(e) if e.errno() == libc::ENOENT => Ok(None),
+            read => read.map(Some),
         }
+    }
+
+    /// A file in it, of at most `limit` bytes.
+    pub fn read(&self, name: &str, limit: usize) -> Result<Vec<u8>> {
+        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        Ok(file::read_to_end(file::open_at(&self.directory, name, flags, 0)?, limit)?)
     }
 
     /// A name in it that fits a socket's address, however long the path is.

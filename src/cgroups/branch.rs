@@ -74,6 +74,11 @@ impl Branch {
         Path::new(&self.directory()).exists()
     }
 
+    /// Whether there may be cgroups in it: its number of links tells.
+    pub(super) fn has_children(&self) -> bool {
+        std::fs::metadata(self.directory()).is_ok_and(|found| found.nlink() != 2)
+    }
+
     /// The content of a file, without white space around it.
     pub fn read(&self, name: &str) -> sys::Result<String> {
         read(&self.file(name))
@@ -122,28 +127,6 @@ pub(super) fn write(path: &str, value: &str) -> sys::Result<()> {
 /// Whether a file of a cgroup could not be read since the cgroup is removed: before it was opened, or since (ENODEV).
 pub(super) fn is_gone(error: &Error) -> bool {
     matches!(error.errno(), libc::ENOENT | libc::ENODEV)
-}
-
-/// The directories within a directory, without a look at it where its number of links tells that there are none.
-pub(super) fn children(directory: &str) -> Vec<String> {
-    if std::fs::metadata(directory).is_ok_and(|m| m.nlink() == 2) {
-        return Vec::new();
-    }
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let directories = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
-    directories.filter_map(|e| e.path().into_os_string().into_string().ok()).collect()
-}
-
-/// The directory and all within it, each before what it holds.
-pub(super) fn tree(directory: &str) -> Vec<String> {
-    let mut all = vec![directory.to_owned()];
-    let mut next = 0;
-    while let Some(directory) = all.get(next) {
-        let children = children(directory);
-        all.extend(children);
-        next += 1;
-    }
-    all
 }
 
 fn parent_of(path: &str) -> &str {

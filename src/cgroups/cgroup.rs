@@ -58,19 +58,39 @@ records! {
 }
 
 impl Glance<'_> {
+    /// The branch that can freeze.
+    fn freezer(&self) -> Option<Branch> {
+        let path = self.path.as_deref().unwrap_or_default();
+        let names: Vec<&str> = self.hierarchies.iter().flatten().map(|names| &**names).collect();
+        let freezes = |names: &&&str| names.split(',').any(|name| name == "freezer");
+        let standard = names.iter().find(freezes).or_else(|| names.iter().find(|names| names.is_empty()));
+        if let Some(found) = standard {
+            return Some(place(found, names.len() == 1, path, 0));
+        }
+        let branches: Vec<Branch> = self.branches.iter().flatten().map(BranchGlance::branch).collect();
+        freezer::branch(&branches).cloned()
+    }
+
     /// As [`Cgroup::frozen`].
     ///
     /// # Errors
     /// The freezer's state cannot be read.
     pub fn frozen(&self) -> Result<bool> {
-        let path = self.path.as_deref().unwrap_or_default();
-        let names: Vec<&str> = self.hierarchies.iter().flatten().map(|names| &**names).collect();
-        let freezes = |names: &&&str| names.split(',').any(|name| name == "freezer");
-        let standard = names.iter().find(freezes).or_else(|| names.iter().find(|names| names.is_empty()));
-        or_gone(match standard {
-            Some(found) => freezer::frozen(&[place(found, names.len() == 1, path, 0)]),
-            None => freezer::frozen(&self.branches.iter().flatten().map(BranchGlance::branch).collect::<Vec<_>>()),
-        })
+        or_gone(self.freezer().map_or(Ok(false), |branch| freezer::frozen(&[branch])))
+    }
+
+    /// As [`Cgroup::thaw_all`], and names the frozen cgroup above the container's, if there is one.
+    ///
+    /// # Errors
+    /// As [`Cgroup::thaw_all`].
+    pub fn thaw_all(&self) -> Result<Option<String>> {
+        let Some(branch) = self.freezer() else { return Ok(None) };
+        let branches = [branch];
+        let frozen = or_gone(freezer::frozen(&branches))?;
+        if frozen || branches[0].has_children() {
+            freezer::thaw_all(&branches)?;
+        }
+        Ok(if frozen { freezer::frozen_above(&branches) } else { None })
     }
 }
 

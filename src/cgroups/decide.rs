@@ -29,7 +29,7 @@ pub(super) fn writes(branches: &[Branch], limits: &Limits) -> Result<Vec<Write>>
 
 /// A relative place is below our own cgroup; on v2 beside it, since ours has processes and so no children with
 /// controllers.
-fn path_in(hierarchy: &Hierarchy, place: &Place, mode: Mode) -> Result<String> {
+pub(super) fn path_in(hierarchy: &Hierarchy, place: &Place, mode: Mode) -> Result<String> {
     let path = match place {
         Place::Absolute(path) => return Ok(path.clone()),
         Place::Relative(path) => path,

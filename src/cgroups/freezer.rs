@@ -1,11 +1,12 @@
 //! Freezing and thawing: v1's freezer controller, or v2's `cgroup.freeze`.
 
-use super::branch::{Branch, read, write};
+use super::beneath::{self, Visit};
+use super::branch::{Branch, is_gone, read};
+use super::kill;
 use crate::error::{Error, Result};
 use crate::sys::file;
 use crate::sys::process::poll;
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long a cgroup may take to freeze: a process in an uninterruptible wait holds it up.
@@ -48,9 +49,11 @@ pub(super) fn stands_still(branches: &[Branch]) -> Result<bool> {
 /// Freezes the cgroup and waits until every task stands still; if that fails, it is thawed again.
 ///
 /// # Errors
-/// It does not freeze within ten seconds, or has gone, or there is no freezer.
+/// It does not freeze within ten seconds, or has gone, or there is no freezer; this process is in it.
 pub(super) fn freeze(branches: &[Branch]) -> Result<()> {
     let branch = branch(branches).ok_or_else(|| Error::system("there is no freezer: the container has no cgroup"))?;
+    let directory = branch.directory();
+    kill::refuse_own(&kill::processes(&directory)?, &directory)?;
     let done = if branch.is_unified() { freeze_unified(branch) } else { freeze_v1(branch) };
     if done.is_err() {
         let _ = thaw(branches);
@@ -116,12 +119,52 @@ pub(super) fn thaw(branches: &[Branch]) -> Result<()> {
     Ok(())
 }
 
-/// Thaws a directory of any hierarchy, if it can be frozen at all: a killed process dies only when it runs.
-pub(super) fn thaw_directory(directory: &str) {
+/// Thaws the cgroup and those in it: a process that is killed in a frozen v1 cgroup dies when it is thawed. A cgroup
+/// above the container's is never written to. One that is gone needs nothing.
+///
+/// # Errors
+/// A cgroup's state cannot be read or written.
+pub(super) fn thaw_all(branches: &[Branch]) -> Result<()> {
+    let Some(branch) = branch(branches) else { return Ok(()) };
+    let done = beneath::open(&branch.directory()).and_then(|top| {
+        beneath::walk(top, &mut |visit| {
+            if let Visit::Enter(directory) = visit {
+                thaw_directory(directory);
+            }
+            Ok(())
+        })
+    });
+    match done {
+        Err(e) if is_gone(&e) => Ok(()),
+        done => done,
+    }
+}
+
+/// Thaws a directory of any hierarchy, if it can be frozen at all.
+pub(super) fn thaw_directory(directory: &OwnedFd) {
     for (name, value) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
-        let file = format!("{directory}/{name}");
-        if Path::new(&file).exists() && read(&file).is_ok_and(|state| state != value) {
-            let _ = write(&file, value);
+        if beneath::read(directory, name).is_ok_and(|state| state != value) {
+            let _ = beneath::write(directory, name, value);
         }
     }
+}
+
+/// Why killed processes do not end.
+pub(super) fn cannot_end(above: &str) -> Error {
+    Error::system("the container's processes were killed and cannot end: a cgroup above the container's is frozen")
+        .hint(format!("thaw it: echo THAWED > {above}/freezer.state"))
+}
+
+/// The nearest v1 cgroup above the container's that is frozen by itself, so that nothing in the container can end.
+pub(super) fn frozen_above(branches: &[Branch]) -> Option<String> {
+    let branch = branch(branches).filter(|branch| !branch.is_unified())?;
+    let mut path = &*branch.path;
+    while let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+        let directory = [&*branch.mount, parent].concat();
+        if read(&format!("{directory}/freezer.self_freezing")).is_ok_and(|word| word == "1") {
+            return Some(directory);
+        }
+        path = parent;
+    }
+    None
 }

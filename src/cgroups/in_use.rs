@@ -22,6 +22,11 @@ impl Cgroup {
         }
     }
 
+    /// Whether there is a directory of it.
+    pub fn exists(&self) -> bool {
+        self.branches.iter().any(super::branch::Branch::exists)
+    }
+
     /// Sends every process in it a signal, also to those born meanwhile.
     ///
     /// # Errors
@@ -44,6 +49,31 @@ impl Cgroup {
     /// The freezer refuses, or is gone.
     pub fn thaw(&self) -> Result<()> {
         freezer::thaw(&self.branches)
+    }
+
+    /// Thaws it and the cgroups in it, so that processes that are killed can end. A cgroup above it stays as it is.
+    ///
+    /// # Errors
+    /// A cgroup cannot be looked at.
+    pub fn thaw_all(&self) -> Result<()> {
+        freezer::thaw_all(&self.branches)
+    }
+
+    /// Refuses what would freeze or kill the runtime itself, which was moved into the cgroup.
+    ///
+    /// # Errors
+    /// This process is in it.
+    pub fn refuse_own(&self) -> Result<()> {
+        let Some(directory) = self.freezer() else { return Ok(()) };
+        kill::refuse_own(&self.processes()?, &directory)
+    }
+
+    /// Tells why killed processes do not end, where a v1 cgroup above the container's is frozen.
+    ///
+    /// # Errors
+    /// There is such a cgroup.
+    pub fn refuse_frozen_above(&self) -> Result<()> {
+        freezer::frozen_above(&self.branches).map_or(Ok(()), |above| Err(freezer::cannot_end(&above)))
     }
 
     /// Whether it is frozen; a cgroup that is gone is not.

@@ -1,6 +1,7 @@
 //! The processes of a cgroup, and signals to all of them.
 
-use super::branch::{Branch, is_gone, read, tree, write};
+use super::beneath::{self, Visit};
+use super::branch::{Branch, is_gone, write};
 use super::freezer;
 use crate::error::{Error, Result};
 use crate::sys::process::{self, pidfd_open, pidfd_send_signal};
@@ -8,34 +9,74 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+/// How many processes are held at once: a descriptor each.
+const HELD: usize = 256;
+
 /// The processes of a directory and of all cgroups in it. Those of other pid namespaces (0) are not told.
 ///
 /// # Errors
 /// The directory cannot be read, perhaps since it [is gone](is_gone).
 pub(super) fn processes(directory: &str) -> Result<Vec<i32>> {
     let mut pids = BTreeSet::new();
-    for (n, directory) in tree(directory).iter().enumerate() {
-        match read(&format!("{directory}/cgroup.procs")) {
-            Ok(text) => pids.extend(text.lines().filter_map(|l| l.parse::<i32>().ok())),
-            // A threaded cgroup lists its processes at its domain, and a nested one may be gone by now.
-            Err(_) if n > 0 => {}
-            Err(e) => return Err(e.into()),
+    let top = beneath::open(directory)?;
+    let mut members = Members::of(&top);
+    beneath::walk(top, &mut |visit| {
+        if let Visit::Enter(directory) = visit {
+            pids.extend(members.list(directory)?);
         }
-    }
+        Ok(())
+    })?;
     pids.remove(&0);
     Ok(pids.into_iter().collect())
+}
+
+/// How the processes of a tree of cgroups are listed.
+struct Members {
+    /// The tree lies in a threaded subtree of v2: a cgroup lists threads alone, and the processes are those of the domain above.
+    threaded: bool,
+    /// Whether a directory was listed: the first one must be.
+    listed: bool,
+}
+
+impl Members {
+    fn of(top: &OwnedFd) -> Members {
+        let threaded = beneath::read(top, "cgroup.type").is_ok_and(|kind| kind == "threaded");
+        Members { threaded, listed: false }
+    }
+
+    /// The processes of one cgroup.
+    fn list(&mut self, directory: &OwnedFd) -> Result<BTreeSet<i32>> {
+        let name = if self.threaded { "cgroup.threads" } else { "cgroup.procs" };
+        let numbers = match beneath::read(directory, name) {
+            // A threaded cgroup lists its processes at its domain, and a nested one may be gone by now.
+            Err(e) if self.listed && (is_gone(&e) || e.errno() == libc::EOPNOTSUPP) => return Ok(BTreeSet::new()),
+            read => read?,
+        };
+        self.listed = true;
+        let numbers = numbers.lines().filter_map(|line| line.parse::<i32>().ok());
+        Ok(if self.threaded { numbers.filter_map(process_of).collect() } else { numbers.collect() })
+    }
+}
+
+/// The process that a thread belongs to.
+fn process_of(thread: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
 }
 
 /// Signals every process of the cgroup, once, also those that are born meanwhile: the cgroup is frozen for as long as
 /// it takes. A cgroup that was frozen before stays so, except for SIGKILL, which must be seen to work.
 ///
 /// # Errors
-/// The cgroup's processes cannot be listed, or a signal is refused.
+/// The cgroup's processes cannot be listed, or a signal is refused; this process is one of them.
 pub(super) fn signal_all(branches: &[Branch], signal: i32) -> Result<()> {
     let Some(branch) = freezer::branch(branches).or(branches.first()) else {
         return Err(Error::state("the container has no cgroup of its own whose processes could be signalled"));
     };
     let directory = branch.directory();
+    if let Err(e) = processes(&directory).and_then(|pids| refuse_own(&pids, &directory)) {
+        return if is_gone(&e) { Ok(()) } else { Err(e) };
+    }
     if signal == libc::SIGKILL && branch.is_unified() && write(&branch.file("cgroup.kill"), "1").is_ok() {
         return Ok(());
     }
@@ -46,7 +87,9 @@ pub(super) fn signal_all(branches: &[Branch], signal: i32) -> Result<()> {
         Err(e) if is_gone(&e) => Ok(()),
         done => done,
     };
-    if froze || signal == libc::SIGKILL {
+    if signal == libc::SIGKILL {
+        freezer::thaw_all(branches)?;
+    } else if froze {
         match freezer::thaw(branches) {
             Err(e) if is_gone(&e) => {}
             thawed => thawed?,
@@ -55,34 +98,52 @@ pub(super) fn signal_all(branches: &[Branch], signal: i32) -> Result<()> {
     done
 }
 
+/// A runtime that stands in the container's cgroup would freeze or kill itself, and leave the work half done.
+pub(super) fn refuse_own(pids: &[i32], directory: &str) -> Result<()> {
+    if pids.contains(&process::pid()) {
+        let text = format!("the runtime itself, process {}, is in the container's cgroup {directory}", process::pid());
+        return Err(
+            Error::state(text).hint("move the calling shell or service out of it: it was put there after create")
+        );
+    }
+    Ok(())
+}
+
 fn signal_each(directory: &str, signal: i32) -> Result<()> {
     let mut told = BTreeSet::new();
-    // Without a freezer somebody may fork before our signal comes: look until nobody is new.
+    // Without a freezer a process may fork before our signal comes: look until there is no new one.
     for _ in 0..100 {
         let new: Vec<i32> = processes(directory)?.into_iter().filter(|pid| told.insert(*pid)).collect();
         if new.is_empty() {
             break;
         }
-        for pid in new {
-            signal_one(directory, pid, signal)?;
+        for some in new.chunks(HELD) {
+            let held = hold(some.iter().copied())?;
+            // Who is a member still, now that it is held, is the member that is meant.
+            let members: BTreeSet<i32> = processes(directory)?.into_iter().collect();
+            for (_, pidfd) in held.iter().filter(|(pid, _)| members.contains(pid)) {
+                send(pidfd, signal)?;
+            }
         }
     }
     Ok(())
 }
 
-/// Signals a process by a descriptor that is known to be of a member of the cgroup.
-fn signal_one(directory: &str, pid: i32, signal: i32) -> Result<()> {
-    let gone = |e: &crate::sys::Failure| e.is(libc::ESRCH);
-    let pidfd = match pidfd_open(pid) {
-        Err(e) if gone(&e) => return Ok(()),
-        Err(e) if e.is(libc::EINVAL) => return Ok(()),
-        pidfd => pidfd?,
-    };
-    if !processes(directory)?.contains(&pid) {
-        return Ok(());
+/// Descriptors of those processes that are there.
+fn hold(pids: impl IntoIterator<Item = i32>) -> Result<Vec<(i32, OwnedFd)>> {
+    let mut held = Vec::new();
+    for pid in pids.into_iter().filter(|pid| *pid > 0) {
+        match pidfd_open(pid) {
+            Err(e) if matches!(e.errno().0, libc::ESRCH | libc::EINVAL | libc::ENOENT) => {}
+            pidfd => held.push((pid, pidfd?)),
+        }
     }
-    match pidfd_send_signal(&pidfd, signal) {
-        Err(e) if gone(&e) => Ok(()),
+    Ok(held)
+}
+
+fn send(pidfd: &OwnedFd, signal: i32) -> Result<()> {
+    match pidfd_send_signal(pidfd, signal) {
+        Err(e) if e.is(libc::ESRCH) => Ok(()),
         done => Ok(done?),
     }
 }
@@ -91,28 +152,43 @@ fn signal_one(directory: &str, pid: i32, signal: i32) -> Result<()> {
 /// its cgroup some time before it has ended.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Kills what is in a directory (not in those within it) and waits for its end for a while. Says whether there was anybody.
-pub(super) fn end_all(directory: &str, deadline: Instant) -> bool {
-    let pids = read(&format!("{directory}/cgroup.procs")).unwrap_or_default();
-    let pidfds: Vec<OwnedFd> = pids
-        .lines()
-        .filter_map(|line| line.parse().ok().filter(|pid| *pid > 0))
-        .filter_map(|pid| pidfd_open(pid).ok())
-        .collect();
-    if pidfds.is_empty() {
-        return false;
-    }
-    // Still the same list: no pid has been given to another process since.
-    if read(&format!("{directory}/cgroup.procs")).unwrap_or_default() != pids {
-        return true;
-    }
-    for pidfd in &pidfds {
-        let _ = pidfd_send_signal(pidfd, libc::SIGKILL);
-    }
-    freezer::thaw_directory(directory);
-    for pidfd in &pidfds {
+/// Kills the processes of a cgroup and of those in it, thaws them, and removes those in it where that succeeds. One of the
+/// processes that were killed is waited for for a while. Says whether there were any.
+///
+/// # Errors
+/// A cgroup that cannot be looked at; this process is in one.
+pub(super) fn end_all(directory: &str, deadline: Instant) -> Result<bool> {
+    let top = beneath::open(directory)?;
+    let mut members = Members::of(&top);
+    let mut last = None;
+    beneath::walk(top, &mut |visit| {
+        match visit {
+            Visit::Enter(directory) => last = kill_members(&mut members, directory)?.or(last.take()),
+            // One that is still busy is tried again.
+            Visit::Leave { parent, name } => drop(crate::sys::file::unlink_at(parent, name, libc::AT_REMOVEDIR)),
+        }
+        Ok(())
+    })?;
+    if let Some(pidfd) = &last {
         let left = deadline.saturating_duration_since(Instant::now()).min(WAIT);
         let _ = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], left.as_millis() as i32);
     }
-    true
+    Ok(last.is_some())
+}
+
+/// Kills the processes of one cgroup; gives one of them.
+fn kill_members(members: &mut Members, directory: &OwnedFd) -> Result<Option<OwnedFd>> {
+    let pids: Vec<i32> = members.list(directory)?.into_iter().collect();
+    refuse_own(&pids, &crate::sys::show(directory))?;
+    let mut last = None;
+    for some in pids.chunks(HELD) {
+        let held = hold(some.iter().copied())?;
+        let now = members.list(directory)?;
+        for (_, pidfd) in held.into_iter().filter(|(pid, _)| now.contains(pid)) {
+            send(&pidfd, libc::SIGKILL)?;
+            last = Some(pidfd);
+        }
+    }
+    freezer::thaw_directory(directory);
+    Ok(last)
 }

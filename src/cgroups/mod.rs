@@ -15,11 +15,13 @@
 //! ```
 
 mod apply;
+mod beneath;
 mod branch;
 mod cgroup;
 mod decide;
 mod detour;
 pub mod devices;
+mod expected;
 pub mod filter;
 mod freezer;
 mod in_use;
@@ -49,6 +51,7 @@ pub use branch::Branch;
 pub use cgroup::{Cgroup, Glance, Record};
 pub use detour::Detour;
 pub use devices::{Rule, Type};
+pub use expected::expected;
 pub use join::Joiner;
 pub use layout::{Hierarchy, Layout, Mode, is_first_cgroup_namespace};
 pub use limits::Limits;

@@ -1,7 +1,7 @@
 //! Removing a cgroup, with what is left in it.
 
-use super::branch::{Branch, children, read};
-use super::kill;
+use super::branch::{Branch, is_gone};
+use super::{freezer, kill};
 use crate::error::{Error, IoContext, Result};
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn all(branches: &[Branch]) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut failed = None;
+    let mut rounds = 0;
     for branch in branches {
-        match directory(&branch.directory(), deadline) {
+        match directory(&branch.directory(), deadline, &mut || help(branches, &mut rounds)) {
             Ok(()) => branch.remove_parents(),
             Err(e) => drop(failed.get_or_insert(e)),
         }
@@ -25,7 +26,29 @@ pub(super) fn all(branches: &[Branch]) -> Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-fn directory(path: &str, deadline: Instant) -> Result<()> {
+/// The round after which processes that fork faster than they are killed are frozen for it.
+const PERSISTENT: u32 = 3;
+
+/// The round after which a frozen cgroup above the container's is taken for the reason: each takes 100 ms, as processes that
+/// were killed are waited for.
+const PATIENT: u32 = 20;
+
+/// What a cgroup that is busy needs in the hierarchy of the freezer, which may not be the one that is being removed.
+fn help(branches: &[Branch], rounds: &mut u32) -> Result<()> {
+    *rounds += 1;
+    let done = match *rounds {
+        1 => freezer::thaw_all(branches),
+        PERSISTENT => kill::signal_all(branches, libc::SIGKILL),
+        PATIENT => freezer::frozen_above(branches).map_or(Ok(()), |above| Err(freezer::cannot_end(&above))),
+        _ => Ok(()),
+    };
+    match done {
+        Err(e) if is_gone(&e) => Ok(()),
+        done => done,
+    }
+}
+
+fn directory(path: &str, deadline: Instant, help: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     let mut pause = Duration::from_micros(200);
     loop {
         match std::fs::remove_dir(path) {
@@ -39,13 +62,13 @@ fn directory(path: &str, deadline: Instant) -> Result<()> {
             }
             Err(_) => {}
         }
-        let nested = children(path);
-        for child in &nested {
-            directory(child, deadline)?;
-        }
-        let ended = kill::end_all(path, deadline);
-        if nested.is_empty() && !ended {
-            // Nobody is in it that we can see: its last process is on its way out.
+        help()?;
+        let ended = match kill::end_all(path, deadline) {
+            Err(e) if is_gone(&e) => false,
+            done => done?,
+        };
+        if !ended {
+            // There is no process that we can see: the last one is on its way out.
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }
@@ -54,8 +77,7 @@ fn directory(path: &str, deadline: Instant) -> Result<()> {
 
 /// Tells who keeps the cgroup busy.
 fn explain(error: Error, path: &str) -> Error {
-    let left = read(&format!("{path}/cgroup.procs")).unwrap_or_default();
-    let left: Vec<&str> = left.lines().take(8).collect();
+    let left: Vec<String> = kill::processes(path).unwrap_or_default().iter().take(8).map(i32::to_string).collect();
     match left.is_empty() {
         true => error,
         false => error.at(format!("still in the cgroup: processes {}", left.join(", "))),

@@ -267,6 +267,7 @@ pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bu
         cgroup: cgroups::Record::default(),
         resctrl: None,
         keyring: parts.plan.keyring.is_some(),
+        shares_pids: !matches!(parts.plan.namespaces.place(Ns::Pid), Place::New),
         unknown: Default::default(),
     }
 }
@@ -284,14 +285,15 @@ fn build(
     let mut cgroup = Cgroup::prepare(&parts.asked, &Layout::read()?)?;
     record.cgroup = cgroup.record();
     record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
-    entry.write("config.json", &bundle.json)?;
     if parts.notifies {
         super::notify::make_directory(entry)?;
         if until == Until::Program {
             parts.notice = Notice::open(entry)?;
         }
     }
+    // First the record: a directory that has a config and no record is one whose record was removed.
     entry.save(record)?;
+    entry.write("config.json", &bundle.json)?;
     if let (Some(plan), Some(record)) = (&parts.resctrl, &record.resctrl) {
         plan.make(record)?;
     }

@@ -2,11 +2,14 @@
 
 use super::Context;
 use super::request::KillRequest;
+use crate::cgroups::Cgroup;
 use crate::error::{Context as _, Error, Result};
+use crate::log;
 use crate::state::{Glance, ProcessId, Record, Store};
 use crate::sys::process;
 
-/// `kill`: a signal for the container's first process, or for all of them.
+/// `kill`: a signal for the container's first process, or for all of them. SIGKILL is for all of them too where the container
+/// has no pid namespace of its own.
 ///
 /// # Errors
 /// `container not running`, unless all are meant.
@@ -17,26 +20,53 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
     let container = Glance::parse(&bytes).with(|| format!("{:?}", store.file(id)))?;
     let record = || Record::parse(&bytes).with(|| format!("{:?}", store.file(id)));
     let signal = request.signal.number();
-    if request.all {
+    let everybody = signal == libc::SIGKILL && container.shares_pids;
+    if request.all || everybody {
         let cgroup = record()?.cgroup();
         if !cgroup.branches().is_empty() {
-            return cgroup.kill_all(signal);
+            return if request.all { cgroup.kill_all(signal) } else { kill_container(&container, &cgroup) };
+        }
+        if everybody && !request.all {
+            log::warning("the container has no cgroup of its own: of its processes only the first one is killed");
         }
     }
-    match container.init.map(ProcessId::open).transpose()?.flatten() {
-        Some(pidfd) => match process::pidfd_send_signal(&pidfd, signal) {
-            Err(e) if e.is(libc::ESRCH) => not_running(request),
-            other => Ok(other?),
-        },
-        None => not_running(request),
-    }?;
-    // A frozen process takes its death only when it is thawed.
-    if signal == libc::SIGKILL && container.frozen().unwrap_or(false) {
-        record()?.cgroup().thaw()?;
+    match signal_init(&container, signal)? {
+        false if !request.all => return Err(not_running()),
+        _ => {}
+    }
+    if signal == libc::SIGKILL
+        && let Some(above) = container.thaw_all()?
+    {
+        // A frozen process takes its death only when it is thawed.
+        log::warning(format!(
+            "the killed process ends when the frozen cgroup above the container's is thawed: {above}"
+        ));
     }
     Ok(())
 }
 
-fn not_running(request: &KillRequest) -> Result<()> {
-    if request.all { Ok(()) } else { Err(Error::state("container not running")) }
+/// Kills a container whose processes do not die with the first one, as they share their pid namespace with others: every process
+/// of its cgroup, and the first one wherever it is.
+fn kill_container(container: &Glance<'_>, cgroup: &Cgroup) -> Result<()> {
+    let init = container.init.is_some_and(ProcessId::lives);
+    if !init && cgroup.processes()?.is_empty() {
+        return Err(not_running());
+    }
+    cgroup.kill_all(libc::SIGKILL)?;
+    signal_init(container, libc::SIGKILL).map(drop)
+}
+
+/// Signals the container's first process; false where it has ended.
+fn signal_init(container: &Glance<'_>, signal: i32) -> Result<bool> {
+    match container.init.map(ProcessId::open).transpose()?.flatten() {
+        Some(pidfd) => match process::pidfd_send_signal(&pidfd, signal) {
+            Err(e) if e.is(libc::ESRCH) => Ok(false),
+            other => Ok(other.map(|()| true)?),
+        },
+        None => Ok(false),
+    }
+}
+
+fn not_running() -> Error {
+    Error::state("container not running")
 }

@@ -2,6 +2,7 @@
 
 mod annotations;
 mod checkpoint;
+mod clues;
 mod console;
 mod context;
 mod create;
@@ -19,6 +20,7 @@ mod listener;
 mod notify;
 mod ps;
 mod query;
+mod remains;
 pub mod request;
 mod restore;
 mod rootless;

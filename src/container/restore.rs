@@ -180,8 +180,8 @@ impl Maker<'_> {
         let mut cgroup = Cgroup::prepare(&parts.asked, &layout)?;
         record.cgroup = cgroup.record();
         record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
-        entry.write("config.json", &self.bundle.json)?;
         entry.save(record)?;
+        entry.write("config.json", &self.bundle.json)?;
         if parts.notifies {
             super::notify::make_directory(entry)?;
         }

@@ -23,6 +23,7 @@ pub struct Glance<'a> {
     /// In the order of their names.
     pub annotations: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     cgroup: cgroups::Glance<'a>,
+    pub shares_pids: bool,
 }
 
 readable! {
@@ -38,6 +39,7 @@ readable! {
         owner = "owner",
         annotations = "annotations",
         cgroup = "cgroup",
+        shares_pids = "sharesPids",
     }
 }
 
@@ -62,12 +64,16 @@ impl<'a> Glance<'a> {
         status(self.init, self.creator, &self.waiting_name, || self.frozen())
     }
 
-    /// Whether its cgroup is frozen.
+    fn frozen(&self) -> Result<bool> {
+        self.cgroup.frozen()
+    }
+
+    /// Thaws its cgroup and those in it; names a frozen cgroup above it, which stays so.
     ///
     /// # Errors
-    /// The freezer cannot be read.
-    pub fn frozen(&self) -> Result<bool> {
-        self.cgroup.frozen()
+    /// A cgroup cannot be looked at.
+    pub fn thaw_all(&self) -> Result<Option<String>> {
+        self.cgroup.thaw_all()
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Stat {
     pub links: u64,
     /// Type and permissions.
     pub mode: u32,
+    /// Hard links; of a directory in cgroupfs, two and one for each directory in it.
+    pub nlink: u64,
     pub uid: u32,
     pub gid: u32,
     /// Of a device node.
@@ -62,6 +64,7 @@ pub fn stat(fd: impl AsFd) -> Result<Stat> {
         ino: s.st_ino as u64,
         links: s.st_nlink as u64,
         mode: s.st_mode,
+        nlink: s.st_nlink as u64,
         uid: s.st_uid,
         gid: s.st_gid,
         rdev: s.st_rdev as u64,

@@ -16,6 +16,7 @@ mod nested;
 mod paths;
 mod races;
 mod sealed;
+mod state;
 mod table;
 
 use serde_json::{Value, json};
@@ -30,6 +31,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub struct Scene {
     pub dir: PathBuf,
     pub config: Value,
+    /// Flags before the command.
+    pub global: Vec<String>,
+    /// The value of `--root`.
+    pub state_root: PathBuf,
     runtime: PathBuf,
     id: String,
     outside: BTreeMap<String, String>,
@@ -63,7 +68,9 @@ impl Scene {
         }
         fs::create_dir_all(dir.join("outside/dir")).unwrap();
         fs::write(dir.join("outside/file"), "canary").unwrap();
-        let mut scene = Scene { config: config(), runtime, id, outside: BTreeMap::new(), dir };
+        let state_root = dir.join("state");
+        let mut scene =
+            Scene { config: config(), global: Vec::new(), state_root, runtime, id, outside: BTreeMap::new(), dir };
         fs::copy("/bin/busybox", scene.root("bin/busybox")).unwrap();
         for applet in ["sh", "cat", "ls", "id", "sleep", "true", "stat", "readlink", "grep", "touch", "dd", "head"] {
             symlink("busybox", scene.root(&format!("bin/{applet}"))).unwrap();
@@ -117,7 +124,8 @@ impl Scene {
             .args(["-k", "1", "60"])
             .arg(&self.runtime)
             .arg("--root")
-            .arg(self.dir.join("state"))
+            .arg(&self.state_root)
+            .args(&self.global)
             .arg(name)
             .args(flags)
             .arg(&self.id)
@@ -164,6 +172,27 @@ impl Scene {
 
     pub fn delete(&self) {
         let _ = self.command("delete", &["--force"], &[]).output();
+    }
+
+    /// The container's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The container's directory below the state root.
+    pub fn state(&self) -> PathBuf {
+        self.state_root.join(&self.id)
+    }
+
+    /// Another command of the runtime.
+    pub fn does(&self, name: &str, flags: &[&str], more: &[&str]) -> Ended {
+        ended(self.command(name, flags, more).output().unwrap())
+    }
+
+    /// The pid of the container's first process.
+    pub fn init(&self) -> i32 {
+        let state: Value = serde_json::from_str(&self.does("state", &[], &[]).out).unwrap();
+        state["pid"].as_i64().unwrap() as i32
     }
 
     /// The runtime that is attacked.

@@ -1,0 +1,126 @@
+//! A cgroup and all cgroups in it, visited beneath file descriptors.
+//!
+//! A container that may write to its cgroup chooses the names and the depth of the cgroups in it. A name need not be
+//! UTF-8, and a path may be longer than PATH_MAX, so no path is ever put together: a child is opened in its parent, and a
+//! parent by `..`, which the kernel keeps, since no cgroup moves to another parent. One descriptor is open at a time.
+
+use super::branch::is_gone;
+use crate::error::{Error, Result};
+use crate::sys::file;
+use crate::sys::fs;
+use std::os::fd::OwnedFd;
+
+const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+
+/// What a walk comes to.
+pub(super) enum Visit<'a> {
+    /// A cgroup, before those in it.
+    Enter(&'a OwnedFd),
+    /// A cgroup that lies in `parent`, after those in it.
+    Leave { parent: &'a OwnedFd, name: &'a [u8] },
+}
+
+/// Opens the directory of a cgroup.
+///
+/// # Errors
+/// It cannot be opened, perhaps since it is gone.
+pub(super) fn open(directory: &str) -> Result<OwnedFd> {
+    Ok(file::open(directory, DIRECTORY)?)
+}
+
+/// Visits the cgroup `top` and those in it; `top` itself is entered, but not left. Cgroups that go meanwhile are passed over.
+///
+/// # Errors
+/// Those of `visit`; a directory that cannot be read.
+pub(super) fn walk(top: OwnedFd, visit: &mut dyn FnMut(Visit<'_>) -> Result<()>) -> Result<()> {
+    let mut here = top;
+    visit(Visit::Enter(&here))?;
+    // For each level: the children that were not visited yet, behind the one that is.
+    let mut levels = vec![children(&here)?];
+    while let Some(names) = levels.last_mut() {
+        if let Some(name) = names.last().cloned() {
+            match file::open_at(&here, &name, DIRECTORY, 0) {
+                Ok(below) => {
+                    here = below;
+                    visit(Visit::Enter(&here))?;
+                    levels.push(or_none(children(&here))?);
+                }
+                Err(e) if matches!(e.errno().0, libc::ENOENT | libc::ENODEV) => drop(names.pop()),
+                Err(e) => return Err(e.into()),
+            }
+            continue;
+        }
+        levels.pop();
+        if let Some(name) = levels.last_mut().and_then(Vec::pop) {
+            here = file::open_at(&here, "..", DIRECTORY, 0)?;
+            visit(Visit::Leave { parent: &here, name: &name })?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of the cgroups in one, without a look where its number of links tells that there are none.
+fn children(directory: &OwnedFd) -> Result<Vec<Vec<u8>>> {
+    if fs::stat(directory)?.nlink == 2 {
+        return Ok(Vec::new());
+    }
+    Ok(fs::directories(directory)?)
+}
+
+fn or_none<T: Default>(done: Result<T>) -> Result<T> {
+    match done {
+        Err(e) if is_gone(&e) => Ok(T::default()),
+        done => done,
+    }
+}
+
+/// The content of a file of a cgroup, without white space around it.
+pub(super) fn read(directory: &OwnedFd, name: &str) -> Result<String> {
+    let fd = file::open_at(directory, name, libc::O_RDONLY, 0)?;
+    let bytes = file::read_to_end(fd, 64 << 20).map_err(Error::from)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// Writes a value to a file of a cgroup, in one write.
+pub(super) fn write(directory: &OwnedFd, name: &str, value: &str) -> Result<()> {
+    let fd = file::open_at(directory, name, libc::O_WRONLY, 0)?;
+    Ok(file::write(fd, value.as_bytes()).map(drop)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::PathBuf;
+
+    fn seen(top: &PathBuf) -> (usize, usize) {
+        let (mut entered, mut left) = (0, 0);
+        let top = open(top.to_str().unwrap()).unwrap();
+        walk(top, &mut |visit| {
+            match visit {
+                Visit::Enter(_) => entered += 1,
+                Visit::Leave { parent, name } => {
+                    left += 1;
+                    file::unlink_at(parent, name, libc::AT_REMOVEDIR)?;
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+        (entered, left)
+    }
+
+    #[test]
+    fn names_that_are_no_text_and_paths_longer_than_the_kernel_takes_are_visited_and_can_be_removed() {
+        let top = std::env::temp_dir().join(format!("orlop-beneath-{}", std::process::id()));
+        std::fs::create_dir_all(top.join("a/b")).unwrap();
+        std::fs::create_dir(top.join(std::ffi::OsStr::from_bytes(b"\xff\n"))).unwrap();
+        let (name, mut here) = ([b'n'; 250], file::open(top.as_os_str().as_bytes(), DIRECTORY).unwrap());
+        for _ in 0..40 {
+            fs::mkdir_at(&here, name, 0o700).unwrap();
+            here = file::open_at(&here, name, DIRECTORY, 0).unwrap();
+        }
+        assert_eq!(seen(&top), (1 + 2 + 1 + 40, 2 + 1 + 40));
+        std::fs::remove_dir(&top).unwrap();
+    }
+}

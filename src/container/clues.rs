@@ -1,0 +1,251 @@
+//! What a damaged record, another runtime's record and the copy of config.json still tell of a container's processes.
+
+use super::LARGEST_CONFIG;
+use crate::cgroups::Place;
+use crate::config;
+use crate::state::Entry;
+
+/// Who wrote the record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Writer {
+    #[default]
+    Orlop,
+    Runc,
+    Crun,
+    Youki,
+}
+
+impl Writer {
+    /// Its name, if it is another runtime.
+    pub(super) fn foreign(self) -> Option<&'static str> {
+        match self {
+            Writer::Orlop => None,
+            Writer::Runc => Some("runc"),
+            Writer::Crun => Some("crun"),
+            Writer::Youki => Some("youki"),
+        }
+    }
+}
+
+/// A process, as far as the record tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) pid: Option<u64>,
+    /// Field 22 of /proc/PID/stat.
+    pub(super) start: Option<u64>,
+}
+
+/// All that is known.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Clues {
+    pub(super) writer: Writer,
+    pub(super) processes: Vec<Told>,
+    /// The random part of the name that init has until it executes the program.
+    pub(super) waiting_name: Option<String>,
+    bundle: Option<String>,
+    /// Absolute.
+    pub(super) rootfs: Option<String>,
+    /// The end of the root filesystem's path, where nothing tells the bundle.
+    pub(super) root_tail: Option<String>,
+    /// Absolute paths of cgroups.
+    pub(super) cgroups: Vec<String>,
+    /// Paths of cgroups below one that is not known.
+    pub(super) names: Vec<String>,
+    /// `linux.cgroupsPath`; none where there is no readable copy of config.json.
+    pub(super) asked: Option<Option<String>>,
+}
+
+impl Clues {
+    /// Reads what there is in the directory of a container.
+    pub(super) fn gather(entry: &Entry, id: &str) -> Clues {
+        let read = |name: &str| entry.read(name, LARGEST_CONFIG).unwrap_or_default();
+        let (state, status) = (read("state.json"), read("status"));
+        let mut clues = Clues::of_record(if state.is_empty() { &status } else { &state });
+        let is_youki = clues.writer == Writer::Orlop && entry.read("youki_config.json", LARGEST_CONFIG).is_ok();
+        if state.is_empty() && !status.is_empty() {
+            clues.writer = Writer::Crun;
+        } else if is_youki {
+            clues.writer = Writer::Youki;
+        }
+        clues.add_config(&read("config.json"), id);
+        clues
+    }
+
+    /// What the pieces of a record say, whole or not.
+    fn of_record(text: &[u8]) -> Clues {
+        let mut clues = Clues::default();
+        for (key, value) in pairs(text) {
+            match (key.as_str(), value) {
+                ("init_process_pid", Loose::Number(pid)) => {
+                    clues.writer = Writer::Runc;
+                    clues.processes.push(Told { pid: Some(pid), start: None });
+                }
+                ("pid", Loose::Number(pid)) => clues.processes.push(Told { pid: Some(pid), start: None }),
+                ("start" | "init_process_start" | "process-start-time", Loose::Number(start)) => clues.add_start(start),
+                ("waitingName", Loose::Text(name)) => clues.waiting_name = Some(name).filter(|name| name.len() == 9),
+                ("bundle", Loose::Text(path)) => clues.bundle = Some(path).filter(|path| path.starts_with('/')),
+                ("rootfs", Loose::Text(path)) => clues.rootfs = Some(path).filter(|path| path.len() > 1),
+                ("path" | "cgroup-path", Loose::Text(path)) => clues.add_cgroup(path),
+                (_, Loose::Text(path)) => clues.add_cgroup_directory(&path),
+                _ => {}
+            }
+        }
+        clues
+    }
+
+    fn add_start(&mut self, start: u64) {
+        match self.processes.last_mut().filter(|told| told.start.is_none()) {
+            Some(told) => told.start = Some(start),
+            None => self.processes.push(Told { pid: None, start: Some(start) }),
+        }
+    }
+
+    fn add_cgroup(&mut self, path: String) {
+        if path.len() > 1 && path.starts_with('/') {
+            self.cgroups.push(path);
+        }
+    }
+
+    /// A directory on the host: below the only hierarchy, or below the one that the first part names.
+    fn add_cgroup_directory(&mut self, path: &str) {
+        let Some(path) = path.strip_prefix("/sys/fs/cgroup").filter(|path| path.starts_with('/')) else { return };
+        self.add_cgroup(path.to_owned());
+        if let Some((at, _)) = path.char_indices().skip(1).find(|(_, c)| *c == '/') {
+            self.add_cgroup(path[at..].to_owned());
+        }
+    }
+
+    fn add_config(&mut self, json: &[u8], id: &str) {
+        let spec = config::parse(json).ok();
+        let root = spec.as_ref().and_then(|spec| spec.root.as_ref()).and_then(|root| root.path.as_deref());
+        match (root, &self.rootfs, &self.bundle) {
+            (Some(root), None, _) if root.starts_with('/') => self.rootfs = Some(root.to_owned()),
+            (Some(root), None, Some(bundle)) => self.rootfs = Some(format!("{bundle}/{root}")),
+            // Little is proved by it: only where no process is named.
+            (Some(root), None, None)
+                if !self.processes.iter().any(|told| told.pid.is_some() && told.start.is_some()) =>
+            {
+                self.root_tail = Some(root.trim_matches('/').to_owned());
+            }
+            _ => {}
+        }
+        let linux = spec.as_ref().and_then(|spec| spec.linux.as_ref());
+        let path = linux.and_then(|linux| linux.cgroups_path.as_deref()).filter(|path| !path.is_empty());
+        self.asked = spec.as_ref().map(|_| path.map(str::to_owned));
+        if let Ok(Place::Scope(scope)) = Place::parse_scope(path, id) {
+            self.names.push(scope.unit());
+        }
+        match Place::parse(path, id) {
+            Ok(Place::Absolute(path)) => self.cgroups.push(path),
+            Ok(Place::Relative(path)) => self.names.push(path),
+            _ => {}
+        }
+        if spec.is_none() {
+            let engines = ["crun", "docker", "libpod", "cri-containerd", "crio"];
+            self.names.extend(engines.map(|engine| format!("{engine}-{id}.scope")));
+        }
+    }
+
+    /// Whether a path of /proc/PID/cgroup is of the container: the cgroup, or one in it.
+    pub(super) fn is_in_cgroup(&self, path: &str) -> bool {
+        let is_in = |cgroup: &String| path.strip_prefix(&**cgroup).is_some_and(is_end_of_part);
+        let is_below = |name: &String| {
+            let name = format!("/{name}");
+            path.match_indices(&name).any(|(at, _)| is_end_of_part(&path[at + name.len()..]))
+        };
+        self.cgroups.iter().any(is_in) || self.names.iter().any(is_below)
+    }
+}
+
+fn is_end_of_part(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
+}
+
+/// A value behind a key.
+#[derive(Debug, PartialEq, Eq)]
+enum Loose {
+    Text(String),
+    Number(u64),
+}
+
+/// The keys that have a text or a number behind them, wherever they stand in something that was JSON once. A text without an end
+/// is none, since it may be the beginning of another.
+fn pairs(text: &[u8]) -> Vec<(String, Loose)> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((key, after)) = next_string(rest) {
+        rest = after;
+        let Some(value) = rest.trim_ascii_start().strip_prefix(b":") else { continue };
+        let value = value.trim_ascii_start();
+        if value.first() == Some(&b'"') {
+            let Some((text, after)) = next_string(value) else { break };
+            found.push((key, Loose::Text(text)));
+            rest = after;
+            continue;
+        }
+        let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if let Some(number) = str::from_utf8(&value[..digits]).ok().and_then(|digits| digits.parse().ok()) {
+            found.push((key, Loose::Number(number)));
+        }
+        rest = &value[digits..];
+    }
+    found
+}
+
+/// The next string of a JSON text, and what follows it.
+fn next_string(text: &[u8]) -> Option<(String, &[u8])> {
+    let begin = text.iter().position(|byte| *byte == b'"')?;
+    let mut end = begin + 1;
+    while *text.get(end)? != b'"' {
+        end += if text[end] == b'\\' { 2 } else { 1 };
+    }
+    let quoted = &text[begin..=end];
+    let text_of = |quoted: &[u8]| String::from_utf8_lossy(&quoted[1..quoted.len() - 1]).into_owned();
+    Some((serde_json::from_slice(quoted).unwrap_or_else(|_| text_of(quoted)), &text[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"ociVersion":"1.3.0","id":"x","init":{"pid":77,"start":99},"waitingName":"abcdefghi","bundle":"/b","rootfs":"/b/rootfs","created":"t","owner":0,"annotations":{"a":"\"path\":"},"cgroup":{"path":"/in/x","hierarchies":["cpu",""]},"keyring":true}"#;
+
+    #[test]
+    fn every_piece_of_a_record_is_used_and_half_a_piece_is_not() {
+        let whole = Clues::of_record(RECORD.as_bytes());
+        assert_eq!(whole.processes, [Told { pid: Some(77), start: Some(99) }]);
+        assert_eq!(whole.waiting_name.as_deref(), Some("abcdefghi"));
+        assert_eq!(whole.rootfs.as_deref(), Some("/b/rootfs"));
+        assert_eq!(whole.cgroups, ["/in/x"]);
+        for length in 0..RECORD.len() {
+            let cut = Clues::of_record(&RECORD.as_bytes()[..length]);
+            assert!(cut.rootfs.is_none_or(|path| path == "/b/rootfs"), "{length}");
+            assert!(cut.waiting_name.is_none_or(|name| name == "abcdefghi"), "{length}");
+            assert!(cut.cgroups.iter().all(|path| path == "/in/x"), "{length}");
+        }
+        for garbage in ["", "{", "\"", "\"a\":\"\\", "\\\"", "[[[[\":1", "\"pid\":99999999999999999999999"] {
+            assert_eq!(Clues::of_record(garbage.as_bytes()), Clues::default(), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn the_records_of_other_runtimes_are_told_apart() {
+        let runc = r#"{"id":"x","init_process_pid":5,"init_process_start":6,"config":{"rootfs":"/r"},"cgroup_paths":{"cpu":"/sys/fs/cgroup/cpu/p/x"}}"#;
+        let clues = Clues::of_record(runc.as_bytes());
+        assert_eq!(clues.writer.foreign(), Some("runc"));
+        assert_eq!(clues.processes, [Told { pid: Some(5), start: Some(6) }]);
+        assert!(clues.is_in_cgroup("/p/x") && clues.is_in_cgroup("/p/x/y") && !clues.is_in_cgroup("/p/xy"));
+    }
+
+    #[test]
+    fn the_config_tells_where_the_cgroup_is_to_be() {
+        let mut clues = Clues::default();
+        clues.add_config(br#"{"root":{"path":"rootfs"},"linux":{"cgroupsPath":"/pod/c"}}"#, "x");
+        assert!(clues.is_in_cgroup("/pod/c/d") && !clues.is_in_cgroup("/pod") && !clues.is_in_cgroup("/a/x"));
+        assert_eq!(clues.root_tail.as_deref(), Some("rootfs"));
+        let mut clues = Clues::default();
+        clues.add_config(b"{}", "x");
+        assert!(clues.is_in_cgroup("/any/where/x") && clues.is_in_cgroup("/s.slice/runc-x.scope"));
+        assert!(!clues.is_in_cgroup("/") && !clues.is_in_cgroup("/xy/z"));
+    }
+}
