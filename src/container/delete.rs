@@ -173,7 +173,7 @@ fn destroy_unless_deleted(entry: &Entry, record: &Record, hooks: &Hooks, proof: 
     end(record)?;
     entry.lock()?;
     // It was not locked while the hook ran: `delete --force` may have removed it, and another one may have its id by now.
-    if entry.record()?.is_none() {
+    if entry.bytes()?.is_none() {
         return entry.unlock();
     }
     destroy(entry, record)?;
