@@ -91,9 +91,9 @@ pub(super) fn write(directory: &OwnedFd, name: &str, value: &str) -> Result<()> 
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt;
-    use std::path::PathBuf;
+    use std::path::Path;
 
-    fn seen(top: &PathBuf) -> (usize, usize) {
+    fn seen(top: &Path) -> (usize, usize) {
         let (mut entered, mut left) = (0, 0);
         let top = open(top.to_str().unwrap()).unwrap();
         walk(top, &mut |visit| {
