@@ -19,7 +19,6 @@ mod beneath;
 mod branch;
 mod cgroup;
 mod decide;
-mod detour;
 pub mod devices;
 mod expected;
 pub mod filter;
@@ -49,7 +48,6 @@ pub mod write;
 
 pub use branch::Branch;
 pub use cgroup::{Cgroup, Glance, Record};
-pub use detour::Detour;
 pub use devices::{Rule, Type};
 pub use expected::expected;
 pub use join::Joiner;

@@ -70,6 +70,10 @@ pub struct Plan {
     pub last_capability: u32,
     /// Milliseconds that the shim leaves to the rest after SIGTERM when the program has ended; 0 kills at once.
     pub grace: u32,
+    /// How many procfs contexts [`flag::PROCFS`] opens.
+    pub contexts: u32,
+    /// So that what follows is aligned.
+    pub reserved: u32,
     /// Of [`Limit`].
     pub limits: Span,
     pub bounding: u64,
@@ -133,6 +137,8 @@ pub mod flag {
     pub const NO_PROGRAM: u32 = 8192;
     /// Make a cgroup namespace, once in the last cgroup.
     pub const CGROUP_NAMESPACE: u32 = 16384;
+    /// Be the helper that opens contexts of a procfs in a joined pid namespace, and nothing else.
+    pub const PROCFS: u32 = 32768;
 }
 
 /// What the image writes into the report page: word by word, as an error leaves no other way behind a filter.
@@ -196,4 +202,5 @@ pub enum Step {
     Cgroup = 25,
     CgroupNamespace = 26,
     Limits = 27,
+    UserNamespace = 28,
 }

@@ -134,7 +134,8 @@ fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
     for number in [plan.sync, plan.gate, plan.page, plan.first_closed].into_iter().chain(files) {
         out.extend(number.to_ne_bytes());
     }
-    for number in [plan.uid, plan.gid, plan.umask, plan.last_capability, plan.grace] {
+    let numbers = [plan.uid, plan.gid, plan.umask, plan.last_capability, plan.grace, plan.contexts, plan.reserved];
+    for number in numbers {
         out.extend(number.to_ne_bytes());
     }
     let longs: [&[u64]; 8] = [

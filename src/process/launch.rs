@@ -1,14 +1,14 @@
 //! The runtime's side of a launch: makes the child, answers it, and finds out how it went.
 
 use super::plan::Plan;
-use super::protocol::{self, ChildEnd, FromChild, ParentEnd};
+use super::protocol::{self, ChildEnd, Due, FromChild, ParentEnd};
 use super::report::Report;
 use super::seccomp::Filter;
 use super::stage::{self, Stage, Step};
 use crate::cgroups;
 use crate::error::{Context, Error, Kind, Result};
 use crate::hooks::{Hooks, Moment};
-use crate::namespaces::recipe::User;
+use crate::namespaces::recipe::{Fork, User};
 use crate::rootfs::{Prepared, Trees};
 use crate::sys::process::{self, Clone, Cloned, Ended, Pid, SingleThreaded};
 use crate::sys::{self, file};
@@ -33,10 +33,6 @@ pub trait Watch {
     fn built(&mut self, pid: Pid) -> Result<()>;
     /// The process waits for the last word before the gate or the program; `pid` is final.
     fn confined(&mut self, pid: Pid) -> Result<()>;
-    /// The process could not fork: the cgroup has as many processes as it may have. It tries once more then.
-    fn crowded(&mut self, _: Pid) -> Result<()> {
-        Ok(())
-    }
     /// The process has not said anything for a while: an error ends the launch.
     fn waiting(&mut self) -> Result<()> {
         Ok(())
@@ -96,29 +92,37 @@ pub struct Launched {
 ///
 /// # Errors
 /// The first failure of either side; no process is left then.
-pub fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
+pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
+    let launched = plan.raise_limits().and_then(|()| make(plan, inputs, watch));
+    sys::limits::restore();
+    launched
+}
+
+fn make(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
     log::step("make the process");
-    let _raised = plan.raise_limits()?;
     let (parent, child) = protocol::pair()?;
+    if plan.forks() {
+        sys::socket::pass_credentials(&parent.0)?;
+    }
     let report = Report::new()?;
     let home = inputs.prepared.as_ref().map(stand_in).transpose()?;
     let trees = Cell::new(inputs.prepared.as_mut().map(Prepared::take_trees).unwrap_or_default());
     let ends = (parent.0.as_raw_fd(), child.0.as_raw_fd());
     let birth = Birth { plan, inputs: &inputs, report: &report, trees: &trees, ends };
     let other;
-    let born = match (birth.give_or_join(inputs.cgroup), inputs.elsewhere) {
+    let born = match (birth.give(inputs.cgroup), inputs.elsewhere) {
         (Err(e), Some(elsewhere)) if e.is(libc::EBUSY) => {
             other = elsewhere()?;
-            birth.give_or_join(Some(&other))
+            birth.give(Some(&other))
         }
         (born, _) => born,
     };
-    let (pid, pidfd) = born.map_err(explain_clone)?;
+    let (pid, pidfd) = born.map_err(|e| explain_clone(e, inputs.steps))?;
     drop::<ChildEnd>(child);
     let awaits_scope = inputs.cgroup.is_some_and(|entry| entry.awaits_scope());
     let listeners = if plan.waits_at_gate { 0 } else { listeners(plan.filter.as_ref(), &plan.hooks) };
-    let parent = &parent;
-    let mut launch = Launch { plan, parent, report: &report, pid, pidfd, forked: false, awaits_scope, listeners };
+    let (parent, proof) = (&parent, inputs.proof);
+    let mut launch = Launch { plan, proof, parent, report: &report, pid, pidfd, awaits_scope, warned: 0, listeners };
     let followed = match home {
         Some(home) => sys::fs::change_dir_to(&home).map_err(Error::from).and_then(|()| launch.follow(watch)),
         None => launch.follow(watch),
@@ -140,28 +144,17 @@ struct Birth<'a, 'b> {
 }
 
 impl Birth<'_, '_> {
-    /// Makes the child in `cgroup`, or, where that has as many processes as it may have, outside: to join it is not refused.
-    fn give_or_join(&self, cgroup: Option<&cgroups::Joiner>) -> sys::Result<(Pid, OwnedFd)> {
-        let has_unified = cgroup.is_some_and(|entry| entry.clone_into().is_some());
-        // A cgroup namespace must be made in the cgroup.
-        let may_join = has_unified && self.plan.recipe.clone & libc::CLONE_NEWCGROUP == 0;
-        match self.give(cgroup, false) {
-            Err(e) if e.is(libc::EAGAIN) && may_join => self.give(cgroup, true),
-            born => born,
-        }
-    }
-
-    /// Makes the child; comes back in the runtime alone.
-    fn give(&self, cgroup: Option<&cgroups::Joiner>, joins_unified: bool) -> sys::Result<(Pid, OwnedFd)> {
-        let into_cgroup = cgroup.and_then(|entry| entry.clone_into()).filter(|_| !joins_unified);
+    /// Makes the child in `cgroup`; comes back in the runtime alone.
+    fn give(&self, cgroup: Option<&cgroups::Joiner>) -> sys::Result<(Pid, OwnedFd)> {
+        let into_cgroup = cgroup.and_then(|entry| entry.clone_into());
         let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
         match process::clone3(self.inputs.proof, &how)? {
             Cloned::Parent(pid, pidfd) => Ok((pid, pidfd)),
-            Cloned::Child => self.live(cgroup, joins_unified),
+            Cloned::Child => self.live(cgroup),
         }
     }
 
-    fn live(&self, cgroup: Option<&cgroups::Joiner>, joins_unified: bool) -> ! {
+    fn live(&self, cgroup: Option<&cgroups::Joiner>) -> ! {
         // With a copy of the runtime's end open, the child would never see that the runtime is gone.
         let (theirs, ours) = self.ends;
         file::close(theirs);
@@ -173,7 +166,6 @@ impl Birth<'_, '_> {
                 channel: ChildEnd(file::inherited(ours)),
                 report: self.report.file(),
                 cgroup,
-                joins_unified,
                 prepared: inputs.prepared.as_ref(),
                 trees: self.trees.take(),
                 built: None,
@@ -196,12 +188,19 @@ fn stand_in(prepared: &Prepared) -> Result<OwnedFd> {
     Ok(home)
 }
 
-fn explain_clone(failure: sys::Failure) -> Error {
+fn explain_clone(failure: sys::Failure, steps: Steps) -> Error {
     let errno = failure.errno().0;
-    let error = Error::from(failure).at("make the container's first process");
+    let makes_namespaces = steps == Steps::Create;
+    let what = match steps {
+        Steps::Create => "make the container's first process",
+        Steps::Exec => "make a process to enter the container",
+    };
+    let error = Error::from(failure).at(what);
     match errno {
-        libc::EPERM => error.hint("new namespaces need root, or a user namespace in linux.namespaces"),
-        libc::ENOSPC => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
+        libc::EPERM if makes_namespaces => {
+            error.hint("new namespaces need root, or a user namespace in linux.namespaces")
+        }
+        libc::ENOSPC if makes_namespaces => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
         libc::EACCES => error.hint(
             "a process can move itself only within the part of the cgroup tree that is delegated to its user: \
              start from a systemd user scope, such as systemd-run --user --scope",
@@ -216,12 +215,14 @@ fn explain_clone(failure: sys::Failure) -> Error {
 
 struct Launch<'a> {
     plan: &'a Plan,
+    proof: &'a SingleThreaded,
     parent: &'a ParentEnd,
     report: &'a Report,
     pid: Pid,
     pidfd: OwnedFd,
-    forked: bool,
     awaits_scope: bool,
+    /// The length of the child's warnings until now.
+    warned: usize,
     /// How many listeners of the filter are to be fetched.
     listeners: usize,
 }
@@ -231,53 +232,43 @@ impl Launch<'_> {
     fn follow(&mut self, watch: &mut dyn Watch) -> Result<()> {
         log::step("answer the process");
         watch.born(self.pid)?;
-        let mut waits_for_ids = self.plan.maps_ids();
-        let mut waits_for_scope = self.awaits_scope;
-        let mut waits_for_devices = self.plan.moves_devices;
-        let mut waits_for_hooks = self.plan.runtime_acts_on_built();
-        // A limit of processes would refuse theirs.
-        let mut waits_for_inner_hooks = !self.plan.hooks.at(Moment::CreateContainer).is_empty();
-        let (mut released, mut crowded) = (false, false);
+        let mut due = self.due();
+        let mut released = false;
         loop {
-            let waits_for_fork = self.plan.forks() && !self.forked;
-            let waits = waits_for_ids || waits_for_scope || waits_for_devices || waits_for_hooks || waits_for_fork;
-            let waits = waits || waits_for_inner_hooks;
-            if !released && !waits {
+            if !released && !due.anything() {
                 self.release(watch)?;
                 released = true;
             }
-            match self.next(released, watch)? {
-                FromChild::UserReady => {
-                    self.map_ids()?;
-                    waits_for_ids = false;
-                }
+            let (sender, message) = self.next(released, watch)?;
+            if !due.take(&message, sender.is_none_or(|sender| sender == self.pid)) {
+                return Err(Error::internal("a message came from the container that its process does not send"));
+            }
+            match message {
+                FromChild::UserReady => self.map_ids()?,
                 FromChild::Forked(pidfd) => {
                     self.take_over(pidfd)?;
                     watch.born(self.pid)?;
+                    if !due.seen_by_others {
+                        self.parent.go(&[])?;
+                    }
                 }
-                FromChild::Crowded if waits_for_fork && !crowded => {
-                    watch.crowded(self.pid)?;
-                    crowded = true;
-                    self.parent.go(&[])?;
-                }
-                FromChild::Crowded => return Err(Error::internal("a child process was refused a fork twice")),
                 FromChild::Scope => {
                     watch.scope(self.pid)?;
-                    waits_for_scope = false;
                     self.parent.go(&[])?;
                 }
                 FromChild::Isolated => {
                     watch.isolated(self.pid)?;
-                    waits_for_devices = false;
                     self.parent.go(&[])?;
+                }
+                FromChild::Procfs => {
+                    let contexts = super::procfs::contexts(self.proof, self.plan, self.plan.procfs_of_joined())?;
+                    self.parent.go(&contexts)?;
                 }
                 FromChild::Built => {
                     watch.built(self.pid)?;
-                    waits_for_hooks = false;
                     self.parent.go(&[])?;
                 }
-                FromChild::Hooked => waits_for_inner_hooks = false,
-                FromChild::Warning(text) => log::warning(text),
+                FromChild::Warning(text) => self.warn(text),
                 FromChild::Failed(error) => return Err(error),
                 FromChild::Ready => return Ok(()),
                 FromChild::End => return self.ended(released),
@@ -285,8 +276,34 @@ impl Launch<'_> {
         }
     }
 
+    /// What the child says on its way.
+    fn due(&self) -> Due {
+        Due {
+            ids: self.plan.maps_ids(),
+            fork: self.plan.recipe.fork,
+            scope: self.awaits_scope,
+            devices: self.plan.moves_devices,
+            procfs: self.plan.procfs_of_joined() > 0,
+            hooks: self.plan.runtime_acts_on_built(),
+            ready: self.plan.reports_ready,
+            seen_by_others: false,
+        }
+    }
+
+    /// Keeps a warning for the log; a child that says more than any does is not believed.
+    fn warn(&mut self, text: String) {
+        const MOST: usize = 256 << 10;
+        let before = self.warned;
+        self.warned += text.len() + 64;
+        if self.warned <= MOST {
+            log::warning(text);
+        } else if before <= MOST {
+            log::warning("further warnings are left out");
+        }
+    }
+
     /// The child's next message; meanwhile, the filter's listeners are fetched as soon as they are there.
-    fn next(&mut self, released: bool, watch: &mut dyn Watch) -> Result<FromChild> {
+    fn next(&mut self, released: bool, watch: &mut dyn Watch) -> Result<(Option<Pid>, FromChild)> {
         while released && self.listeners > 0 {
             // The image can make no system call while it waits for this, so there is nothing to be woken by.
             const MILLISECONDS: i32 = 1;
@@ -300,12 +317,12 @@ impl Launch<'_> {
             let channel = (Some(self.parent.0.as_fd()), libc::POLLIN);
             let [ready, dead] = process::poll([channel, (Some(self.pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
             if ready != 0 {
-                return self.parent.receive();
+                return self.parent.receive_from();
             }
             if dead != 0 {
                 // What it said last came before its end. A child of its own may hold the channel open and wait for ever.
                 let [ready] = process::poll([channel], 0)?;
-                return if ready != 0 { self.parent.receive() } else { Ok(FromChild::End) };
+                return if ready != 0 { self.parent.receive_from() } else { Ok((None, FromChild::End)) };
             }
             watch.waiting()?;
         }
@@ -330,9 +347,7 @@ impl Launch<'_> {
                 self.set_oom_score(score).at("process.oomScoreAdj")?;
             }
             attributes.apply_scheduling(self.pid)?;
-        } else if let Some(program) =
-            self.plan.program.as_ref().filter(|_| self.plan.recipe.fork == namespaces::recipe::Fork::Late)
-        {
+        } else if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.fork == Fork::Late) {
             program.attributes.apply_scheduling(self.pid)?;
         }
         watch.confined(self.pid)?;
@@ -366,7 +381,6 @@ impl Launch<'_> {
         let pid = pid_of(&pidfd)?;
         let old = std::mem::replace(&mut self.pid, pid);
         self.pidfd = pidfd;
-        self.forked = true;
         process::wait(old)?;
         Ok(())
     }
@@ -486,4 +500,22 @@ pub fn new_waiting_name() -> Result<[u8; 16]> {
         *letter = LETTERS[(random & 31) as usize];
     }
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_that_fails_is_told_as_what_it_was_for() {
+        let text =
+            |steps, errno| explain_clone(sys::Failure::new("clone3(0x1000)", sys::Errno(errno)), steps).to_string();
+        let first = text(Steps::Create, libc::EPERM);
+        assert!(first.starts_with("make the container's first process: clone3(0x1000): "), "{first}");
+        assert!(first.contains("new namespaces need root"), "{first}");
+        let more = text(Steps::Exec, libc::EPERM);
+        assert!(more.starts_with("make a process to enter the container: clone3(0x1000): "), "{more}");
+        assert!(!more.contains("namespaces"), "{more}");
+        assert!(text(Steps::Exec, libc::EAGAIN).contains("limit of processes"));
+    }
 }

@@ -5,6 +5,7 @@ pub mod capability;
 pub mod image;
 pub mod launch;
 pub mod plan;
+mod procfs;
 pub mod program;
 pub mod protocol;
 pub mod report;

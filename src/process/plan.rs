@@ -11,7 +11,7 @@ use crate::hooks::{Hooks, Moment};
 use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{Joined, Kind, Namespaces, Place, Recipe};
 use crate::rootfs::{CgroupView, Enter, Rootfs};
-use crate::sys::limits::{self, Limit, Raised};
+use crate::sys::limits::{self, Limit};
 use crate::sys::terminal::Size;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -122,15 +122,20 @@ impl Plan {
         matches!(self.recipe.user, User::Cloned | User::Unshared)
     }
 
+    /// How many procfs of a joined pid namespace the root filesystem has.
+    pub(super) fn procfs_of_joined(&self) -> usize {
+        let joins = self.joined.fd(Kind::Pid).is_some();
+        self.rootfs.iter().filter(|_| joins).flat_map(|rootfs| rootfs.procfs_mounts()).count()
+    }
+
     /// Whether the process is forked once more, and the runtime learns of its pid only then.
     pub(super) fn forks(&self) -> bool {
         self.recipe.fork != Fork::None
     }
 
     /// Raises the runtime's own limits to what making this process needs, and to the hard limits that the program is to have.
-    pub(super) fn raise_limits(&self) -> Result<Raised> {
-        let raised = Raised::begin();
-        let Some(program) = &self.program else { return Ok(raised) };
+    pub(super) fn raise_limits(&self) -> Result<()> {
+        let Some(program) = &self.program else { return Ok(()) };
         program.attributes.raise_rlimits()?;
         // Root of the first user namespace has no limit of processes.
         let is_limited = program.uid != 0 || self.recipe.user != User::Stays;
@@ -140,7 +145,7 @@ impl Plan {
         if is_limited && forks {
             limits::raise_soft(NPROC, libc::RLIM_INFINITY)?;
         }
-        Ok(raised)
+        Ok(())
     }
 
     /// The limits that the init image sets: the program's, and the caller's where those were raised.

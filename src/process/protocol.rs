@@ -9,27 +9,33 @@
 //!     UserReady      ids must be mapped      ->    writes uid_map, gid_map
 //!                                            <-    Go {id-mapped trees}
 //!     Forked {pidfd of B}  A ends            ->    reaps A; B is the child from now on
+//!                                            <-    Go   to B, which has waited for it
 //!     Scope          with systemd           ->    has a scope made around it
 //!                                            <-    Go
 //!     Isolated       namespaces stand        ->    moves network devices in
 //!                                            <-    Go
+//!     Procfs         no procfs of the joined pid namespace   ->    has a helper open contexts (procfs.rs)
+//!                                            <-    Go {contexts}
 //!     Built          rootfs stands           ->    prestart and createRuntime hooks
 //!                                            <-    Go
-//!     Hooked         createContainer hooks   ->    may set the limit of processes
 //!     Warning {text}                         ->    kept for the log
 //!     Failed {error} and ends                ->    cleans up, returns the error
 //!   executes the init image (src/init/)
-//!     C              may not fork (pids.max) ->    moves A out of the cgroup that is full
-//!                                            <-    Go
-//!     F {pidfd}      forked late             ->    reaps A, moves B where A was
+//!     F {pidfd}      forked late             ->    reaps A
 //!                                            <-    Go   (state saved, limits set)
 //!     R              all is ready            ->    create returns
 //!   waits at the gate, runs startContainer hooks, loads the filter, executes the program
 //!     end of file on the socket (run, exec) or on the gate's connection (start): the program runs, or the report page
 //!     tells why not
 //! ```
+//!
+//! Where one forks, two processes have the socket. The kernel tells the runtime who sent a packet; one of another process than
+//! the one that it deals with, and one that is not due ([`Due`]), end the launch: the image may be traced by its neighbours in a
+//! joined pid namespace.
 
 use crate::error::{Error, Result};
+use crate::namespaces::recipe::Fork;
+use crate::sys::process::Pid;
 use crate::sys::{self, socket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -43,16 +49,14 @@ pub enum FromChild {
     UserReady,
     /// It has forked; the descriptor is the new child's pidfd.
     Forked(OwnedFd),
-    /// The container's cgroup has as many processes as it may have, and the late fork was refused.
-    Crowded,
     /// It waits for a scope around it.
     Scope,
     /// It is in all its namespaces and waits for network devices.
     Isolated,
+    /// It needs a context for each procfs mount of the joined pid namespace.
+    Procfs,
     /// The root filesystem stands, before the pivot.
     Built,
-    /// The createContainer hooks have run: it does not fork any more before it is the image.
-    Hooked,
     /// Everything is done that can be done before the program.
     Ready,
     /// Something to log when the command succeeds.
@@ -61,6 +65,59 @@ pub enum FromChild {
     Failed(Error),
     /// Nobody has the other end any more.
     End,
+}
+
+/// Which messages may still come; each that the runtime acts on comes once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// [`FromChild::UserReady`].
+    pub ids: bool,
+    /// [`FromChild::Forked`], and before what.
+    pub fork: Fork,
+    /// [`FromChild::Scope`].
+    pub scope: bool,
+    /// [`FromChild::Isolated`].
+    pub devices: bool,
+    /// [`FromChild::Procfs`], unless the kernel can do without.
+    pub procfs: bool,
+    /// [`FromChild::Built`].
+    pub hooks: bool,
+    /// [`FromChild::Ready`].
+    pub ready: bool,
+    /// Whether the image has forked late: what speaks since then is seen by others.
+    pub seen_by_others: bool,
+}
+
+impl Due {
+    /// Whether the runtime has still something to do for the child.
+    pub fn anything(&self) -> bool {
+        self.ids || self.scope || self.devices || self.hooks || self.fork != Fork::None
+    }
+
+    /// Whether `message` may come now; from now on it may not come again. `is_child`: whether the process sent it that the
+    /// runtime deals with.
+    pub fn take(&mut self, message: &FromChild, is_child: bool) -> bool {
+        if matches!(message, FromChild::End) {
+            return true;
+        }
+        // What an early fork makes is dealt with as soon as the runtime knows it, and says nothing before.
+        let before_fork = matches!(self.fork, Fork::Early(_));
+        let may_come = match message {
+            FromChild::Ready => std::mem::take(&mut self.ready) && !self.anything(),
+            _ if self.seen_by_others => false,
+            FromChild::UserReady => std::mem::take(&mut self.ids),
+            FromChild::Forked(_) => {
+                self.seen_by_others = self.fork == Fork::Late;
+                std::mem::take(&mut self.fork) != Fork::None
+            }
+            FromChild::Scope => std::mem::take(&mut self.scope) && !before_fork,
+            FromChild::Isolated => std::mem::take(&mut self.devices) && !before_fork,
+            FromChild::Procfs => std::mem::take(&mut self.procfs) && !before_fork,
+            FromChild::Built => std::mem::take(&mut self.hooks) && !before_fork,
+            FromChild::Warning(_) | FromChild::Failed(_) | FromChild::End => true,
+        };
+        may_come && is_child
+    }
 }
 
 /// The runtime's end.
@@ -88,29 +145,34 @@ fn despite_reset<T>(mut receive: impl FnMut() -> sys::Result<T>) -> sys::Result<
 impl ParentEnd {
     /// The child's next message; waits for it.
     pub fn receive(&self) -> Result<FromChild> {
+        self.receive_from().map(|(_, message)| message)
+    }
+
+    /// The same, with the process that sent it, where the socket passes credentials.
+    pub fn receive_from(&self) -> Result<(Option<Pid>, FromChild)> {
         let mut buffer = match despite_reset(|| socket::next_length(&self.0)) {
-            Ok(0) => return Ok(FromChild::End),
+            Ok(0) => return Ok((None, FromChild::End)),
             Ok(length) => vec![0u8; length.min(LONGEST)],
-            Err(e) if e.is(libc::ECONNRESET) => return Ok(FromChild::End),
+            Err(e) if e.is(libc::ECONNRESET) => return Ok((None, FromChild::End)),
             Err(e) => return Err(e.into()),
         };
         // Its end may also come between the two calls.
         let mut packet = despite_reset(|| socket::receive(&self.0, &mut buffer))?;
-        let Some((tag, rest)) = buffer[..packet.length].split_first() else { return Ok(FromChild::End) };
+        let Some((tag, rest)) = buffer[..packet.length].split_first() else { return Ok((None, FromChild::End)) };
         let garbled = || Error::internal(format!("a child process sent a message that cannot be read ({tag})"));
-        Ok(match tag {
+        let message = match tag {
             b'U' => FromChild::UserReady,
             b'F' => FromChild::Forked(packet.fds.pop().ok_or_else(garbled)?),
-            b'C' => FromChild::Crowded,
             b'S' => FromChild::Scope,
             b'I' => FromChild::Isolated,
+            b'P' => FromChild::Procfs,
             b'B' => FromChild::Built,
-            b'H' => FromChild::Hooked,
             b'R' => FromChild::Ready,
             b'W' => FromChild::Warning(String::from_utf8_lossy(rest).into_owned()),
             b'E' => FromChild::Failed(Error::decode(rest)),
             _ => return Err(garbled()),
-        })
+        };
+        Ok((packet.sender, message))
     }
 
     /// Lets the child go on, with descriptors for it.
@@ -135,11 +197,10 @@ impl ChildEnd {
         let (tag, text) = match message {
             FromChild::UserReady => (b'U', Vec::new()),
             FromChild::Forked(pidfd) => return Ok(socket::send(&self.0, b"F", &[pidfd.as_raw_fd()])?),
-            FromChild::Crowded => (b'C', Vec::new()),
             FromChild::Scope => (b'S', Vec::new()),
             FromChild::Isolated => (b'I', Vec::new()),
+            FromChild::Procfs => (b'P', Vec::new()),
             FromChild::Built => (b'B', Vec::new()),
-            FromChild::Hooked => (b'H', Vec::new()),
             FromChild::Ready => (b'R', Vec::new()),
             FromChild::Warning(text) => (b'W', text.clone().into_bytes()),
             FromChild::Failed(error) => (b'E', error.encode()),
@@ -194,5 +255,97 @@ mod tests {
             ending.join().unwrap();
             assert!(matches!(parent.receive().unwrap(), FromChild::End));
         }
+    }
+
+    /// Every message; the numbers name them below.
+    fn messages() -> Vec<FromChild> {
+        let pidfd = || std::fs::File::open("/dev/null").unwrap().into();
+        vec![
+            FromChild::UserReady,
+            FromChild::Forked(pidfd()),
+            FromChild::Scope,
+            FromChild::Isolated,
+            FromChild::Procfs,
+            FromChild::Built,
+            FromChild::Ready,
+            FromChild::Warning("w".into()),
+            FromChild::Failed(Error::internal("f")),
+            FromChild::End,
+        ]
+    }
+    const IDS: usize = 0;
+    const FORKED: usize = 1;
+    const SCOPE: usize = 2;
+    const DEVICES: usize = 3;
+    const PROCFS: usize = 4;
+    const HOOKS: usize = 5;
+    const READY: usize = 6;
+    const WARNING: usize = 7;
+    const FAILED: usize = 8;
+    const END: usize = 9;
+
+    fn everything(fork: Fork) -> Due {
+        let (ids, scope, devices, procfs) = (true, true, true, true);
+        Due { ids, fork, scope, devices, procfs, hooks: true, ready: true, seen_by_others: false }
+    }
+
+    /// Which messages may come after `said` ones of the child.
+    fn due_after(fork: Fork, said: &[usize], is_child: bool) -> Vec<usize> {
+        let all = messages();
+        let mut due = everything(fork);
+        for message in said {
+            assert!(due.take(&all[*message], true), "{message} after {said:?}");
+        }
+        (0..all.len()).filter(|n| due.clone().take(&all[*n], is_child)).collect()
+    }
+
+    #[test]
+    fn before_an_early_fork_nothing_is_taken_that_is_the_second_processs() {
+        let early = Fork::Early(0);
+        assert_eq!(due_after(early, &[], true), [IDS, FORKED, WARNING, FAILED, END]);
+        assert_eq!(due_after(early, &[IDS], true), [FORKED, WARNING, FAILED, END]);
+        assert_eq!(due_after(early, &[IDS, FORKED], true), [SCOPE, DEVICES, PROCFS, HOOKS, WARNING, FAILED, END]);
+        let all = [IDS, FORKED, SCOPE, DEVICES, PROCFS, HOOKS];
+        assert_eq!(due_after(early, &all, true), [READY, WARNING, FAILED, END]);
+    }
+
+    #[test]
+    fn after_a_late_fork_nothing_but_readiness_is_taken() {
+        let first = [IDS, FORKED, SCOPE, DEVICES, PROCFS, HOOKS, WARNING, FAILED, END];
+        assert_eq!(due_after(Fork::Late, &[], true), first);
+        let all = [IDS, SCOPE, DEVICES, PROCFS, HOOKS];
+        assert_eq!(due_after(Fork::Late, &all, true), [FORKED, WARNING, FAILED, END]);
+        assert_eq!(due_after(Fork::Late, &[IDS, SCOPE, DEVICES, PROCFS, HOOKS, FORKED], true), [READY, END]);
+        let ready = [IDS, SCOPE, DEVICES, PROCFS, HOOKS, FORKED, READY];
+        assert_eq!(due_after(Fork::Late, &ready, true), [END]);
+    }
+
+    #[test]
+    fn what_another_process_sends_is_taken_in_no_state() {
+        let orders: [&[usize]; 4] = [&[], &[IDS], &[IDS, FORKED], &[IDS, FORKED, SCOPE, DEVICES]];
+        for fork in [Fork::Early(0), Fork::Late] {
+            for said in orders.into_iter().filter(|said| fork != Fork::Late || said.len() < 4) {
+                assert_eq!(due_after(fork, said, false), [END], "{fork:?} {said:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_fork_each_message_is_taken_once() {
+        let all = [IDS, SCOPE, DEVICES, PROCFS, HOOKS];
+        for n in 0..all.len() {
+            assert!(!due_after(Fork::None, &all[..=n], true).contains(&all[n]));
+        }
+        assert_eq!(due_after(Fork::None, &all, true), [READY, WARNING, FAILED, END]);
+    }
+
+    #[test]
+    fn the_sender_of_a_message_is_known() {
+        let (parent, child) = pair().unwrap();
+        socket::pass_credentials(&parent.0).unwrap();
+        child.say(&FromChild::Scope).unwrap();
+        let (sender, message) = parent.receive_from().unwrap();
+        assert!(matches!(message, FromChild::Scope));
+        assert_eq!(sender, Some(std::process::id() as Pid));
     }
 }

@@ -85,6 +85,12 @@ impl Report {
         self.word(word::ERRNO) != 0
     }
 
+    /// The step that failed and its error number, if one is noted.
+    pub fn failure(&self) -> Option<(u32, Errno)> {
+        let errno = i32::try_from(self.word(word::ERRNO)).ok().filter(|errno| *errno != 0)?;
+        Some((self.word(word::STEP), Errno(errno)))
+    }
+
     /// The step that began last.
     pub fn step(&self) -> u32 {
         self.word(word::STEP)
@@ -117,6 +123,9 @@ impl Report {
         if is(Step::Find) || is(Step::Execute) {
             return not_executable(program, errno, is(Step::Execute));
         }
+        if is(Step::Fork) {
+            return super::procfs::no_birth(errno).at("fork into the container's pid or time namespace");
+        }
         if is(Step::Cwd) {
             let error = call(format!("chdir({:?})", program.cwd));
             return error.at(format!("chdir to cwd ({:?}) set in config.json failed", program.cwd));
@@ -146,7 +155,6 @@ impl Report {
             () if is(Step::Session) => "setsid()".into(),
             () if is(Step::Terminal) => "ioctl(0, TIOCSCTTY)".into(),
             () if is(Step::NoNewPrivs) => "prctl(PR_SET_NO_NEW_PRIVS, 1)".into(),
-            () if is(Step::Fork) => "clone3()".into(),
             () if is(Step::Cgroup) => "write(\"tasks\", \"0\")".into(),
             () if is(Step::CgroupNamespace) => "unshare(CLONE_NEWCGROUP)".into(),
             () if is(Step::Limits) => "prlimit()".into(),
@@ -165,10 +173,6 @@ impl Report {
             () => "confine the process",
         };
         let error = call(text).at(field);
-        if errno.0 == libc::EAGAIN && is(Step::Fork) {
-            let limits = "pids.max of a cgroup, the runtime's or above it, or RLIMIT_NPROC of the user";
-            return error.hint(format!("a limit of processes is reached: {limits}"));
-        }
         if errno.0 == libc::EINVAL && (is(Step::Gid) || is(Step::Uid) || is(Step::Groups)) {
             return error.hint("the id is not mapped in the user namespace");
         }
@@ -186,8 +190,6 @@ impl Report {
             s if s == Step::HookTimeout as u32 => hook.late(&self.hook_output()),
             s if s == Step::HookStatus as u32 && own.0 != 0 => self.hook_not_executed(hook, own),
             s if s == Step::HookStatus as u32 => hook.failed(ended(status), &self.hook_output()),
-            _ if errno.0 == libc::EAGAIN => Error::from(Failure::new("clone3()", errno))
-                .hint("linux.resources.pids.limit has to count the hook beside the container's process"),
             _ => Error::from(Failure::new("start the hook", errno)),
         };
         error.at(hooks::name(Moment::StartContainer, n, hook))

@@ -12,7 +12,7 @@ use crate::path::InRoot;
 use crate::procfs::ProcFd;
 use crate::rootfs::{self, Built, Prepared, Trees};
 use crate::sys::process::{self, Clone, Cloned, SingleThreaded};
-use crate::sys::{self, credentials, file, terminal};
+use crate::sys::{self, credentials, file, mount, terminal};
 use crate::{cgroups, log};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -24,8 +24,6 @@ pub(super) struct Stage<'a> {
     pub(super) channel: ChildEnd,
     pub(super) report: &'a OwnedFd,
     pub(super) cgroup: Option<&'a cgroups::Joiner>,
-    /// Whether it was born outside of the unified cgroup and has to join it.
-    pub(super) joins_unified: bool,
     pub(super) prepared: Option<&'a Prepared>,
     pub(super) trees: Trees,
     pub(super) built: Option<Built<'a>>,
@@ -102,11 +100,25 @@ fn report_panics(channel: &ChildEnd) {
     }));
 }
 
+/// Keeps everybody but root of the machine from tracing this process and looking into it (`prctl(2)`, PR_SET_DUMPABLE).
+///
+/// To be said before a namespace with other processes is entered, and again after each change of the user, which resets it to
+/// the sysctl fs.suid_dumpable.
+fn hide() -> Result<()> {
+    Ok(process::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0).map(drop)?)
+}
+
+/// Gives the files of this process in /proc to the root of its user namespace: one that is new, and has no other process.
+fn show() -> Result<()> {
+    Ok(process::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0).map(drop)?)
+}
+
 /// Namespaces, but for the cgroup namespace and a late fork.
 pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     let (recipe, joined) = (&stage.plan.recipe, &stage.plan.joined);
     // Once its ids have changed, the process is not dumpable, and its files in /proc belong to the host's root.
     let offsets = recipe.offsets.then(enter::open_offsets).transpose()?;
+    hide()?;
     enter::join(joined, &recipe.join_first)?;
     match recipe.user {
         User::Stays => {}
@@ -119,6 +131,7 @@ pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     }
     if recipe.user != User::Stays {
         become_root()?;
+        hide()?;
     }
     enter::join(joined, &recipe.join_then)?;
     match recipe.user {
@@ -131,7 +144,6 @@ pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     if let Fork::Early(flags) = recipe.fork {
         fork(stage, flags)?;
     }
-    process::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)?;
     Ok(())
 }
 
@@ -142,12 +154,13 @@ pub(super) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
         // In a user namespace none can be made that shows this process, which is not in the container's pid namespace yet.
         stage.procfs = Some(ProcFd::open()?.into());
     }
+    hide()?;
     sys::namespace::setns(&container.init, container.flags)
         .with(|| format!("join the container's namespaces ({})", enter::words(container.flags)))?;
     if container.flags & Kind::User.flag() != 0 {
         become_root()?;
+        hide()?;
     }
-    process::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)?;
     Ok(())
 }
 
@@ -187,9 +200,10 @@ pub(super) fn open_console(stage: &mut Stage<'_>) -> Result<()> {
 /// Has the runtime map the ids of the new user namespace; takes the id-mapped trees that only it can make.
 fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
     // The maps of a process that is not dumpable belong to root: a runtime that is not root could not write them.
-    process::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0)?;
+    show()?;
     stage.channel.say(&FromChild::UserReady)?;
     let trees = stage.channel.wait()?;
+    hide()?;
     if let Some(rootfs) = &stage.plan.rootfs {
         for (index, tree) in rootfs.mapped_by_container().zip(trees) {
             stage.trees.set(index, tree);
@@ -199,7 +213,7 @@ fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 /// Root of the user namespace, if it has one. Nobody else's rights reach further than the namespace anyway.
-fn become_root() -> Result<()> {
+pub(super) fn become_root() -> Result<()> {
     for (what, result) in [("gid", credentials::set_gid(0)), ("uid", credentials::set_uid(0))] {
         match result {
             Err(e) if e.is(libc::EINVAL) => {
@@ -219,7 +233,11 @@ fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
             stage.channel.say(&FromChild::Forked(pidfd))?;
             process::exit_now(0)
         }
-        Cloned::Child => die_with_runtime(stage),
+        Cloned::Child => {
+            die_with_runtime(stage)?;
+            // Until the runtime knows this process, it would take its messages for the first one's.
+            stage.channel.wait().map(drop)
+        }
     }
 }
 
@@ -229,9 +247,6 @@ pub(super) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
         if entry.awaits_scope() {
             stage.channel.say(&FromChild::Scope)?;
             stage.channel.wait()?;
-        }
-        if stage.joins_unified {
-            entry.join_unified()?;
         }
         entry.join_self()?;
     }
@@ -285,8 +300,9 @@ pub(super) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
     let (Some(rootfs), Some(prepared)) = (&stage.plan.rootfs, stage.prepared) else { return Ok(()) };
     rootfs.propagate()?;
     if stage.plan.joined.fd(Kind::Pid).is_some() {
-        for index in rootfs.procfs_mounts() {
-            let context = procfs_of_joined(stage).at("open a procfs of the joined pid namespace")?;
+        let mounts: Vec<usize> = rootfs.procfs_mounts().collect();
+        let contexts = procfs_of_joined(stage, mounts.len()).at("open a procfs of the joined pid namespace")?;
+        for (index, context) in mounts.into_iter().zip(contexts) {
             stage.trees.set(index, context);
         }
     }
@@ -295,31 +311,22 @@ pub(super) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A procfs shows the pid namespace of whoever opens its context, and this process only enters the joined one when it is
-/// confined. So the context is told the namespace (Linux 6.17), or a child is born there that opens it, hands it over and ends.
-fn procfs_of_joined(stage: &Stage<'_>) -> Result<OwnedFd> {
-    use sys::mount;
-    let context = mount::fsopen("proc")?;
-    match mount::fsconfig_string(&context, "pidns", "/proc/self/ns/pid_for_children") {
-        Ok(()) => return Ok(context),
-        Err(e) if !e.is(libc::EINVAL) => return Err(e.into()),
-        Err(_) => {}
-    }
-    let (ours, theirs) = sys::socket::pair(libc::SOCK_SEQPACKET)?;
-    match process::clone3(stage.proof, &Clone::default())? {
-        Cloned::Child => {
-            if let Ok(context) = mount::fsopen("proc") {
-                let _ = sys::socket::send(&theirs, b"p", &[context.as_raw_fd()]);
+/// A procfs shows the pid namespace of the process that opens its context, and this process only enters the joined one when
+/// it is confined. The context is told the namespace (Linux 6.17), or a helper without any rights opens it there.
+fn procfs_of_joined(stage: &Stage<'_>, count: usize) -> Result<Vec<OwnedFd>> {
+    let mut contexts = Vec::with_capacity(count);
+    while contexts.len() < count {
+        let context = mount::fsopen("proc")?;
+        match mount::fsconfig_string(&context, "pidns", "/proc/self/ns/pid_for_children") {
+            Ok(()) => contexts.push(context),
+            Err(e) if e.is(libc::EINVAL) => {
+                stage.channel.say(&FromChild::Procfs)?;
+                return stage.channel.wait();
             }
-            process::exit_now(0)
-        }
-        Cloned::Parent(pid, _) => {
-            drop(theirs);
-            let context = sys::socket::receive(&ours, &mut [0u8; 8])?.fds.pop();
-            process::wait(pid)?;
-            context.ok_or_else(|| Error::system("fsopen(\"proc\") in the joined pid namespace failed"))
+            Err(e) => return Err(e.into()),
         }
     }
+    Ok(contexts)
 }
 
 /// The hooks before the pivot: the runtime's in its own namespaces, then createContainer's here.
@@ -332,7 +339,6 @@ pub(super) fn run_hooks(stage: &mut Stage<'_>) -> Result<()> {
     if !list.is_empty() {
         let pid = process::pid();
         hooks::run(stage.proof, Moment::CreateContainer, list, &(stage.state)(Moment::CreateContainer, pid))?;
-        stage.channel.say(&FromChild::Hooked)?;
     }
     match &mut stage.built {
         Some(built) if stage.plan.runtime_acts_on_built() || !list.is_empty() => built.after_hooks(),

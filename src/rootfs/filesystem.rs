@@ -4,6 +4,7 @@ use super::mount::Mount;
 use super::options::{Bind, Options, Parameter};
 use crate::error::{Context, Error, Result};
 use crate::path::Handle;
+use crate::procfs::ProcFd;
 use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC};
 use crate::sys::fs;
 use crate::sys::mount::{self, MOUNT_ATTR_RDONLY};
@@ -82,7 +83,23 @@ impl New<'_> {
         }
         mount::fsconfig_create(context)?;
         let hidden = if writable { MOUNT_ATTR_RDONLY } else { 0 };
-        Ok(mount::fsmount(context, self.options.own().set & !hidden)?)
+        let tree = mount::fsmount(context, self.options.own().set & !hidden)?;
+        if self.context.is_some() && self.kind == "proc" {
+            // It came from a process that its neighbours in a joined pid namespace may have traced.
+            ProcFd::checked(tree.try_clone().map_err(|e| Error::system(e.to_string()))?)?;
+        }
+        Ok(tree)
+    }
+
+    /// `mount(2)` opens a context of its own, of this process's pid namespace: the host's, where the container joins one.
+    pub(crate) fn refuse_foreign_context(&self) -> Result<()> {
+        match &self.context {
+            Some(_) => Err(Error::config(
+                "options",
+                "a procfs of a joined pid namespace takes no such flag (iversion, silent, ...)",
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Makes and attaches it with `mount(2)`, without attributes.

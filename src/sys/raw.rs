@@ -22,9 +22,12 @@ mod number {
     pub(super) const ACCEPT4: usize = 288; pub(super) const SECCOMP: usize = 317; pub(super) const WRITE: usize = 1;
     pub(super) const CLONE3: usize = 435; pub(super) const CLOSE_RANGE: usize = 436; pub(super) const FACCESSAT2: usize = 439;
     pub(super) const STATX: usize = 332; pub(super) const FCNTL: usize = 72; pub(super) const GETPID: usize = 39;
-    pub(super) const SIGACTION: usize = 13; pub(super) const UNSHARE: usize = 272;
     pub(super) const READ: usize = 0; pub(super) const CLOCK_GETTIME: usize = 228;
     pub(super) const PRLIMIT64: usize = 302;
+    pub(super) const SIGACTION: usize = 13; pub(super) const UNSHARE: usize = 272; pub(super) const FSOPEN: usize = 430;
+    pub(super) const CLONE: usize = 56; pub(super) const MADVISE: usize = 28;
+    /// AUDIT_ARCH_X86_64
+    pub(super) const ARCHITECTURE: u32 = 0xc000_003e;
 }
 #[cfg(target_arch = "aarch64")]
 #[rustfmt::skip]
@@ -41,9 +44,12 @@ mod number {
     pub(super) const ACCEPT4: usize = 242; pub(super) const SECCOMP: usize = 277; pub(super) const WRITE: usize = 64;
     pub(super) const CLONE3: usize = 435; pub(super) const CLOSE_RANGE: usize = 436; pub(super) const FACCESSAT2: usize = 439;
     pub(super) const STATX: usize = 291; pub(super) const FCNTL: usize = 25; pub(super) const GETPID: usize = 172;
-    pub(super) const SIGACTION: usize = 134; pub(super) const UNSHARE: usize = 97;
     pub(super) const READ: usize = 63; pub(super) const CLOCK_GETTIME: usize = 113;
     pub(super) const PRLIMIT64: usize = 261;
+    pub(super) const SIGACTION: usize = 134; pub(super) const UNSHARE: usize = 97; pub(super) const FSOPEN: usize = 430;
+    pub(super) const CLONE: usize = 220; pub(super) const MADVISE: usize = 233;
+    /// AUDIT_ARCH_AARCH64
+    pub(super) const ARCHITECTURE: u32 = 0xc000_00b7;
 }
 
 /// An error number.
@@ -157,6 +163,14 @@ impl Page {
         let at = unsafe { call(number::MMAP, [0, 4096, READ_WRITE, SHARED, fd as usize, 0]) }?;
         // SAFETY: mapped for good, aligned to a page, and only touched as atomics.
         Ok(Page(Some(unsafe { &*(at as *const [AtomicU32; 1024]) })))
+    }
+
+    /// Keeps it out of the memory of children (`madvise(2)`, MADV_DONTFORK).
+    pub(crate) fn keep_from_children(&self) -> Result<()> {
+        const DONTFORK: usize = 10;
+        let Some(words) = self.0 else { return Ok(()) };
+        // SAFETY: the page is mapped for good here; a child must not touch it, and forgets it.
+        done(unsafe { call(number::MADVISE, [words.as_ptr() as usize, 4096, DONTFORK, 0, 0, 0]) })
     }
 
     /// A word of it.
@@ -378,6 +392,57 @@ pub(crate) fn write_file(dir: i32, path: u64, bytes: &[u8]) -> Result<()> {
 /// `write(2)` of all the bytes at once.
 pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result<()> {
     write_some(fd, bytes).and_then(|n| if n == bytes.len() { Ok(()) } else { Err(EINVAL) })
+}
+
+/// `unshare(2)` of the user namespace and of every other namespace that a mount of a file system could be of use in.
+pub(crate) fn unshare_all() -> Result<()> {
+    // CLONE_NEWUSER, NEWNS, NEWNET, NEWIPC, NEWUTS, NEWCGROUP
+    const ALL: usize = 0x1000_0000 | 0x2_0000 | 0x4000_0000 | 0x800_0000 | 0x400_0000 | 0x200_0000;
+    // SAFETY: takes no pointer.
+    done(unsafe { call(number::UNSHARE, [ALL, 0, 0, 0, 0, 0]) })
+}
+
+/// `fsopen(2)` of a procfs.
+pub(crate) fn fsopen_proc() -> Result<i32> {
+    // SAFETY: a static C string.
+    unsafe { call(number::FSOPEN, [c"proc".as_ptr() as usize, 0, 0, 0, 0, 0]) }.map(|fd| fd as i32)
+}
+
+/// Loads a filter that kills the process for every call but those that the helper and its child make once it is loaded.
+pub(crate) fn load_helper_filter() -> Result<()> {
+    const CALLS: [usize; 5] = [number::FSOPEN, number::SENDMSG, number::WAIT4, number::EXIT_GROUP, number::EXIT];
+    const ALLOW: u32 = 0x7fff_0000;
+    const KILL_PROCESS: u32 = 0x8000_0000;
+    let (load, equal, answer) = (0x20, 0x15, 0x06);
+    let step = |code: u16, yes: u8, no: u8, k: u32| u64::from(code) | (yes as u64) << 16 | (no as u64) << 24 | (k as u64) << 32;
+    let mut program = [0u64; 16];
+    // Offsets in struct seccomp_data: the number 0, the architecture 4, the words of the first argument 16 and 20.
+    program[0] = step(load, 0, 0, 4);
+    program[1] = step(equal, 1, 0, number::ARCHITECTURE);
+    program[2] = step(answer, 0, 0, KILL_PROCESS);
+    program[3] = step(load, 0, 0, 0);
+    for (n, call) in CALLS.into_iter().enumerate() {
+        program[4 + n] = step(equal, 9 - n as u8, 0, call as u32);
+    }
+    program[9] = step(equal, 0, 3, number::CLONE as u32);
+    program[10] = step(load, 0, 0, 16);
+    program[11] = step(equal, 0, 1, CHILD as u32);
+    program[12] = step(answer, 0, 0, ALLOW);
+    program[13] = step(answer, 0, 0, KILL_PROCESS);
+    program[14] = step(answer, 0, 0, ALLOW);
+    let head = crate::plan::Program { count: 15, at: program.as_ptr() as u64 };
+    load_filter(&raw const head as u64, 0).map(drop)
+}
+
+/// CLONE_PIDFD, and SIGCHLD at the end.
+const CHILD: usize = 0x1000 | 17;
+
+/// `clone(2)` like fork, with CLONE_PIDFD: for where a filter has to see the flags, or knows no `clone3(2)`.
+pub(crate) fn fork_by_clone() -> Result<Child> {
+    let mut pidfd: i32 = -1;
+    // SAFETY: without CLONE_VM the child has a copy of all memory, the stack included; the kernel writes one live int.
+    let pid = unsafe { call(number::CLONE, [CHILD, 0, &raw mut pidfd as usize, 0, 0, 0]) }? as i32;
+    Ok(Child { pid, pidfd })
 }
 
 /// `unshare(2)` of the cgroup namespace.

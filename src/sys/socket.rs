@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::file::own;
+use super::process::Pid;
 use super::{Errno, Failure, Result, check, check_again, show};
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -99,14 +100,33 @@ pub fn accept(fd: impl AsFd) -> Result<OwnedFd> {
     .map(own)
 }
 
-/// A control buffer aligned as cmsghdr wants it, with room for [`MOST_FDS`].
+/// Has each packet that comes in carry the pid of its sender, as the kernel knows it (`unix(7)`, SO_PASSCRED).
+pub fn pass_credentials(socket: impl AsFd) -> Result<()> {
+    let socket = socket.as_fd();
+    let on: libc::c_int = 1;
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    check(
+        // SAFETY: the option is a live int of the length given.
+        unsafe {
+            let on = (&raw const on).cast();
+            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, on, length)
+        },
+        || format!("setsockopt({}, SO_PASSCRED)", show(socket)),
+    )?;
+    Ok(())
+}
+
+/// The room for control messages: [`MOST_FDS`] descriptors, and the sender's credentials.
+const CONTROL_LENGTH: usize = 16 + 4 * MOST_FDS + 12 + 32;
+
+/// A control buffer aligned as cmsghdr wants it.
 #[repr(C, align(8))]
-struct Control([u8; 16 + 4 * MOST_FDS + 12]);
+struct Control([u8; CONTROL_LENGTH]);
 
 /// Sends one packet with descriptors (`sendmsg(2)`, MSG_NOSIGNAL).
 pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<()> {
     let socket = socket.as_fd();
-    let mut control = Control([0; 16 + 4 * MOST_FDS + 12]);
+    let mut control = Control([0; CONTROL_LENGTH]);
     if fds.len() > MOST_FDS {
         return Err(Failure::new(
             format!("sendmsg({}) with {} descriptors", show(socket), fds.len()),
@@ -148,6 +168,9 @@ pub struct Packet {
     pub length: usize,
     /// Its descriptors, closed on exec.
     pub fds: Vec<OwnedFd>,
+    /// The process that sent it, where [`pass_credentials`] asks for it. No process can name another one, unless it has
+    /// CAP_SYS_ADMIN over its pid namespace, and then only one that it sees there.
+    pub sender: Option<Pid>,
 }
 
 /// The length of the packet that comes next, 0 at the end of the stream (`recv(2)`, MSG_PEEK); waits for it.
@@ -164,9 +187,9 @@ pub fn next_length(socket: impl AsFd) -> Result<usize> {
 /// Receives one packet into `buffer` (`recvmsg(2)`); one that does not fit is EMSGSIZE.
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
     let socket = socket.as_fd();
-    let mut control = Control([0; 16 + 4 * MOST_FDS + 12]);
+    let mut control = Control([0; CONTROL_LENGTH]);
     let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let mut fds = Vec::new();
+    let (mut fds, mut sender) = (Vec::new(), None);
     // SAFETY: all zeroes is a valid msghdr; its pointers are set to live, writable objects with their sizes. The headers are
     // walked by the CMSG macros within what the kernel says it wrote; each descriptor in SCM_RIGHTS is new and ours.
     unsafe {
@@ -190,11 +213,14 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
                     fds.push(own(fd.into()));
                 }
             }
+            if h.cmsg_level == libc::SOL_SOCKET && h.cmsg_type == libc::SCM_CREDENTIALS {
+                sender = Some(libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().pid);
+            }
             header = libc::CMSG_NXTHDR(&message, header);
         }
         if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
             return Err(Failure::new(format!("recvmsg({}): cut short", show(socket)), Errno(libc::EMSGSIZE)));
         }
-        Ok(Packet { length, fds })
+        Ok(Packet { length, fds, sender })
     }
 }

@@ -1,0 +1,193 @@
+//! A procfs of a joined pid namespace, on kernels that cannot be told the namespace (before Linux 6.17).
+//!
+//! The context of a procfs belongs to the pid namespace of the process that calls `fsopen(2)`. So a process has to be born
+//! there, among processes that are not trusted and may be allowed to trace it. It has nothing that is worth having:
+//!
+//! ```text
+//!   runtime     clones the helper, in the runtime's own pid namespace
+//!   helper      joins the pid namespace for its children, makes an empty root its own, executes the init image
+//!   (image)     user without files, user, mount, network, ipc, uts and cgroup namespace of its own, no capability but
+//!               CAP_SYS_ADMIN over those, a filter that lets through what follows and nothing else
+//!               forks                                              -> F {pidfd}
+//!   the child   fsopen("proc") for each mount                      -> p {context}
+//!   runtime     reaps both; the process that builds the root filesystem makes the superblocks, with its own rights
+//! ```
+//!
+//! What arrives is bounded in number and size, and not believed: a context is checked to be one of a procfs when it is mounted
+//! (`rootfs/filesystem.rs`).
+
+use super::image::plan::{self as init, Step, flag};
+use super::image::{self, Layout};
+use super::plan::Plan;
+use super::protocol::{self, ChildEnd, FromChild};
+use super::report::Report;
+use crate::error::{Context, Error, Result};
+use crate::namespaces::{Kind, Owner, enter};
+use crate::sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, Mount};
+use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
+use crate::sys::{Errno, Failure, file, fs, socket};
+use std::convert::Infallible;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How long the helper may take: a process of the joined pid namespace may stop its child.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A context for each of `count` mounts.
+pub(super) fn contexts(proof: &SingleThreaded, plan: &Plan, count: usize) -> Result<Vec<OwnedFd>> {
+    let (parent, child) = protocol::pair()?;
+    let (ours, theirs) = socket::pair(libc::SOCK_SEQPACKET)?;
+    let report = Report::new()?;
+    let (pid, pidfd) = match process::clone3(proof, &Clone::default())? {
+        Cloned::Parent(pid, pidfd) => (pid, pidfd),
+        Cloned::Child => {
+            drop((parent, ours));
+            let Err(error) = become_helper(plan, &theirs, &child, &report, count);
+            let _ = child.say(&FromChild::Failed(error));
+            process::exit_now(1)
+        }
+    };
+    drop::<(ChildEnd, OwnedFd)>((child, theirs));
+    // The image closes its end of this: what comes until then was said by this program.
+    let begun = match parent.receive() {
+        Ok(FromChild::Failed(error)) => Err(error),
+        other => other.map(drop),
+    };
+    let contexts = begun.and_then(|()| collect(&ours, count));
+    end(pid, &pidfd);
+    let contexts = contexts?;
+    if contexts.len() == count { Ok(contexts) } else { Err(missing(&report)) }
+}
+
+/// Takes what the helper and its child send, until both have closed their ends; stops a child that does anything else.
+fn collect(socket: &OwnedFd, count: usize) -> Result<Vec<OwnedFd>> {
+    let mut child = None;
+    let contexts = collect_until(socket, count, &mut child, Instant::now() + PATIENCE);
+    if contexts.is_err() {
+        stop(child.as_ref());
+    }
+    contexts
+}
+
+/// In whichever order: the helper and its child send on one socket.
+fn collect_until(
+    socket: &OwnedFd,
+    count: usize,
+    child: &mut Option<OwnedFd>,
+    deadline: Instant,
+) -> Result<Vec<OwnedFd>> {
+    let mut contexts = Vec::with_capacity(count);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis() as i32;
+        if process::poll([(Some(socket.as_fd()), libc::POLLIN)], left)? == [0] {
+            if left > 0 {
+                continue;
+            }
+            let text = "a process of the joined pid namespace was stopped while it opened a procfs";
+            return Err(Error::system(text).hint("processes in that namespace may trace and stop others"));
+        }
+        let mut tag = [0u8; 1];
+        let mut packet = socket::receive(socket, &mut tag)?;
+        match (packet.length, tag[0], packet.fds.pop()) {
+            (0, ..) => return Ok(contexts),
+            (_, b'F', Some(pidfd)) if child.is_none() => *child = Some(pidfd),
+            (_, b'p', Some(context)) if contexts.len() < count => contexts.push(context),
+            _ => return Err(Error::system("what came from the joined pid namespace was no context of a procfs")),
+        }
+    }
+}
+
+/// Kills the helper's child, if it has been told of.
+fn stop(child: Option<&OwnedFd>) {
+    if let Some(child) = child {
+        let _ = process::pidfd_send_signal(child, libc::SIGKILL);
+    }
+}
+
+/// Ends the helper, which has done its work or never will, and reaps it.
+fn end(pid: Pid, pidfd: &OwnedFd) {
+    let _ = process::pidfd_send_signal(pidfd, libc::SIGKILL);
+    let _ = process::wait(pid);
+}
+
+/// Why there are too few contexts, by what the image has noted.
+fn missing(report: &Report) -> Error {
+    let Some((step, errno)) = report.failure() else {
+        return Error::system("a process in the joined pid namespace was ended while it opened a procfs");
+    };
+    let failed = |call: &str| Error::from(Failure::new(call, errno));
+    match step {
+        s if s == Step::UserNamespace as u32 => failed("unshare(CLONE_NEWUSER | ...)")
+            .hint("before Linux 6.17 a procfs of a joined pid namespace needs user namespaces: see user_namespaces(7)"),
+        s if s == Step::Filter as u32 => failed("seccomp(SECCOMP_SET_MODE_FILTER)"),
+        s if s == Step::Fork as u32 => no_birth(errno),
+        _ => failed(&format!("step {step} of the init image")),
+    }
+}
+
+/// The error of a fork into a joined pid namespace.
+pub(super) fn no_birth(errno: Errno) -> Error {
+    let error = Error::from(Failure::new("clone()", errno));
+    match errno.0 {
+        libc::ENOMEM => error.hint("the namespace's first process has ended, so that no other can begin there"),
+        libc::EAGAIN => error.hint("a limit of processes is reached (RLIMIT_NPROC or pids.max)"),
+        _ => error,
+    }
+}
+
+/// The child of the runtime: in the user namespace that it needs, with an empty root, executes the image.
+fn become_helper(
+    plan: &Plan,
+    socket: &OwnedFd,
+    channel: &ChildEnd,
+    report: &Report,
+    count: usize,
+) -> Result<Infallible> {
+    process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0)?;
+    process::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)?;
+    process::reset_signals();
+    if plan.joined.owner(Kind::Pid) == Owner::JoinedUser {
+        enter::join(&plan.joined, &[Kind::User])?;
+        super::stage::become_root()?;
+    }
+    enter::join(&plan.joined, &[Kind::Pid])?;
+    make_empty_root().at("make an empty root")?;
+    let mut layout = Layout::new();
+    let content = {
+        let plan = init::Plan {
+            waiting_name: plan.waiting_name,
+            flags: flag::PROCFS,
+            sync: socket.as_raw_fd(),
+            gate: -1,
+            page: report.file().as_raw_fd(),
+            procfs: -1,
+            cgroup_file: -1,
+            contexts: u32::try_from(count).unwrap_or(u32::MAX),
+            cwd: layout.string("/"),
+            ..init::Plan::default()
+        };
+        image::elf(&plan, layout)
+    };
+    let image = image::make(&content)?;
+    let kept = [socket.as_raw_fd(), report.file().as_raw_fd()];
+    // Standard input and output are closed too. What is not kept may be needed until the image is executed.
+    file::close_by_execute(0, &[kept[0], kept[1], channel.as_fd().as_raw_fd(), image.as_raw_fd()])?;
+    for fd in kept {
+        file::keep_over_exec(fd)?;
+    }
+    Err(image::execute(&image, &content))
+}
+
+/// Gives this process a mount namespace in which an empty, read-only file system covers the root. In the mount namespace of a
+/// user namespace below, nothing can be taken off it (mount_namespaces(7), "locked").
+fn make_empty_root() -> Result<()> {
+    enter::unshare(Kind::Mount.flag())?;
+    mount::mount("/", &Mount { flags: libc::MS_REC | libc::MS_PRIVATE, ..Mount::default() })?;
+    let context = mount::fsopen("tmpfs")?;
+    mount::fsconfig_create(&context)?;
+    let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    let empty = mount::fsmount(&context, attributes)?;
+    mount::move_mount(&empty, file::open("/", libc::O_PATH | libc::O_DIRECTORY)?)?;
+    fs::change_dir_to(&empty)?;
+    Ok(fs::change_root_here()?)
+}
