@@ -9,7 +9,6 @@ mod compare;
 mod coverage;
 mod mutant;
 mod output;
-mod pairs;
 mod runner;
 mod setup;
 mod skips;

@@ -13,11 +13,13 @@ mod identity;
 mod inputs;
 mod namespaces;
 mod nested;
+mod older_kernel;
 mod paths;
 mod races;
 mod sealed;
 mod state;
 mod table;
+mod tracer;
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -1,15 +1,17 @@
 //! The runtime's program (CVE-2019-5736), as a container with CAP_SYS_PTRACE looks for it among the processes of others that
 //! come into its pid namespace.
 
-use super::{Scene, ended};
+use super::tracer::{self, Victim};
+use super::{Scene, ended, older_kernel};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-fn grant(scene: &mut Scene, names: &[&str]) {
+pub(super) fn grant(scene: &mut Scene, names: &[&str]) {
     for set in ["bounding", "effective", "permitted"] {
         scene.config["process"]["capabilities"][set] = json!(names);
     }
@@ -64,8 +66,14 @@ fn nobody_in_a_joined_pid_namespace_ever_has_the_runtimes_program() {
     let Some(scene) = running(&["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"], &script) else { return };
     let before = fs::read(scene.runtime()).unwrap();
     let other = neighbour(&scene);
-    for _ in 0..20 {
-        create(&other, &[]);
+    for round in 0..rounds() {
+        match round % 2 {
+            0 => create(&other, &[]),
+            _ => {
+                other.write_config();
+                assert_eq!(older_kernel::run(&other.command("create", &[], &[])), Some(0));
+            }
+        }
         assert!(ended(other.command("start", &[], &[]).output().unwrap()).code == Some(0));
         other.delete();
         let _ = scene.exec(&[], &["/bin/true"]);
@@ -79,6 +87,141 @@ fn nobody_in_a_joined_pid_namespace_ever_has_the_runtimes_program() {
     let found = fs::read_to_string(scene.root("tmp/found")).unwrap_or_default();
     assert_eq!(found, "", "these had the runtime's program");
     assert!(before == fs::read(scene.runtime()).unwrap(), "the runtime's program has changed");
+}
+
+/// How often the attacks on what comes into a pid namespace are tried.
+fn rounds() -> u32 {
+    std::env::var("ATTACK_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+}
+
+/// A container that traces whatever comes into its pid namespace.
+fn tracing(change: impl Fn(&mut Scene)) -> Option<Scene> {
+    let mut scene = Scene::new()?;
+    tracer::plant(&mut scene);
+    change(&mut scene);
+    scene.run_detached();
+    let patience = Instant::now() + Duration::from_secs(30);
+    while !scene.root("tmp/ready").exists() {
+        assert!(Instant::now() < patience, "the tracer does not begin");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Some(scene)
+}
+
+/// What a tracer may find: the sealed program, no directory of the host, no descriptor of one, at most these capabilities.
+fn assert_worthless(scene: &Scene, granted: u64) -> Vec<Victim> {
+    let victims = tracer::victims(scene);
+    let image = |victim: &Victim| victim.exe.contains("orlop-init");
+    for victim in &victims {
+        assert!(image(victim), "another program than the sealed one: {victim:?}");
+        assert!(!victim.root.iter().any(|name| name == "root"), "{victim:?}");
+        let harmless =
+            ["socket:", "anon_inode:[pidfd]", "anon_inode:[fscontext]", "pipe:", "/dev/null", "/memfd:orlop-report"];
+        for descriptor in &victim.descriptors {
+            assert!(harmless.iter().any(|name| descriptor.starts_with(name)), "{descriptor}: {victim:?}");
+        }
+        if victim.same_user_namespace {
+            assert_eq!(victim.capabilities & !granted, 0, "{victim:?}");
+            continue;
+        }
+        // The helper's child: nothing of the runtime's, and a filter for what it does. Root of a joined user namespace is the
+        // tracer itself.
+        let user = victim.user != 0 || scene.config["linux"]["uidMappings"].is_array();
+        assert!(user && victim.root.is_empty() && victim.seccomp == 2, "{victim:?}");
+        assert!(!victim.descriptors.iter().any(|name| name.starts_with('/')), "{victim:?}");
+    }
+    victims
+}
+
+/// Launches containers into the pid namespace of a tracer: what it has caught.
+fn trace_launches(scene: &Scene, mut other: Scene) -> Vec<Victim> {
+    other.script("true");
+    other.write_config();
+    for round in 0..rounds() {
+        assert_eq!(older_kernel::run(&other.command("run", &[], &[])), Some(0), "round {round}");
+        other.delete();
+    }
+    let kill_and_more = 1 << 5 | 1 << 29 | 1 << 10;
+    let victims = assert_worthless(scene, kill_and_more);
+    assert!(!victims.is_empty(), "the tracer has caught nothing");
+    victims
+}
+
+#[test]
+fn what_a_tracer_catches_in_a_joined_pid_namespace_has_no_rights_over_the_host() {
+    let Some(scene) = tracing(|_| {}) else { return };
+    trace_launches(&scene, neighbour(&scene));
+}
+
+#[test]
+fn what_a_tracer_catches_in_joined_pid_and_user_namespaces_has_no_rights_over_the_host() {
+    let mapped = |scene: &mut Scene| {
+        map_ids(scene);
+        fs::set_permissions(scene.root("tmp"), fs::Permissions::from_mode(0o777)).unwrap();
+    };
+    let Some(scene) = tracing(mapped) else { return };
+    let mut other = neighbour(&scene);
+    let path = format!("/proc/{}/ns/user", state(&scene)["pid"]);
+    other.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user", "path": path}));
+    trace_launches(&scene, other);
+}
+
+/// A container with a user namespace of its own.
+fn map_ids(scene: &mut Scene) {
+    let map = json!([{"containerID": 0, "hostID": 1_000_000, "size": 65536}]);
+    scene.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    scene.config["linux"]["uidMappings"] = map.clone();
+    scene.config["linux"]["gidMappings"] = map;
+}
+
+/// The calls that the runtime and its children make of those that matter for who may look into them, with the pids before them.
+fn calls(scene: &Scene, command: &Command) -> Vec<String> {
+    let trace = scene.dir.join("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-e", "trace=prctl,setns,setresuid,execve,execveat", "-o"]).arg(&trace);
+    strace.arg(command.get_program()).args(command.get_args()).current_dir(scene.dir.join("bundle"));
+    let ended = ended(strace.stdin(Stdio::null()).output().unwrap());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let lines = fs::read_to_string(trace).unwrap();
+    lines.lines().filter(|line| !line.contains("CAPBSET")).map(str::to_owned).collect()
+}
+
+/// Where a process joins a user namespace it is hidden before, and after each change of its user before it does anything else.
+fn assert_hidden(calls: &[String]) {
+    let joins = |line: &&String| line.contains("setns(") && line.contains("CLONE_NEWUSER");
+    let pid = calls.iter().find(joins).expect("no user namespace was joined").split(' ').next().unwrap();
+    let own: Vec<&String> = calls.iter().filter(|line| line.split(' ').next() == Some(pid)).collect();
+    let mut hidden = false;
+    let mut inside = false;
+    for line in own {
+        if line.contains("PR_SET_DUMPABLE") {
+            hidden = line.contains("SUID_DUMP_DISABLE") || line.contains("PR_SET_DUMPABLE, 0");
+            assert!(hidden || !inside, "{calls:#?}");
+        } else if line.contains("setresuid(") {
+            hidden = false;
+        } else {
+            inside |= line.contains("CLONE_NEWUSER");
+            assert!(hidden || !inside, "not hidden at {line}: {calls:#?}");
+        }
+        if inside && (line.contains("execve") || line.contains("exited with 0")) {
+            return;
+        }
+    }
+    panic!("it came to no end: {calls:#?}");
+}
+
+#[test]
+fn a_process_that_joins_a_user_namespace_is_never_dumpable_there() {
+    let Some(mut scene) = Scene::new() else { return };
+    map_ids(&mut scene);
+    scene.script("sleep 1000");
+    scene.run_detached();
+    assert_hidden(&calls(&scene, &scene.command("exec", &[], &["/bin/true"])));
+    let mut other = Scene::new().unwrap();
+    let path = format!("/proc/{}/ns/user", state(&scene)["pid"]);
+    other.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user", "path": path}));
+    other.write_config();
+    assert_hidden(&calls(&other, &other.command("run", &[], &[])));
 }
 
 #[test]
