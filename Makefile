@@ -109,11 +109,12 @@ soak: ## the long form of the tests that repeat
 	@$(MAKE) --no-print-directory build
 	@status=0; \
 	SOAK_ROUNDS=1000 SOAK_PARALLEL=200 SOAK_EXECS=125 $(PART) soak-hand $(CARGO) run --locked -q -p integration -- hand || status=1; \
+	SOAK=1 $(PART) soak-limits $(CARGO) test --locked -q -p integration --test process limits || status=1; \
 	SOAK_RACES=2000 $(PART) soak-races $(CARGO) test --locked -q -p integration --test attacks races || status=1; \
 	KILLS=all $(PART) soak-kills $(CARGO) run --locked -q -p integration -- kills || status=1; \
 	SOAK=1 $(PART) soak-checkpoint integration/checkpoint out/orlop || status=1; \
 	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
-	integration/summary soak-hand soak-races soak-kills soak-checkpoint soak-engines || status=1; exit $$status
+	integration/summary soak-hand soak-limits soak-races soak-kills soak-checkpoint soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/prerequisites build vm
@@ -137,7 +138,7 @@ lint: ## formatting, clippy, cargo deny, the tests of floors and style, a check 
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked -q -p integration --test floors --test style
-	@if command -v cargo-deny >/dev/null; then cargo-deny --locked --offline check bans licenses sources; \
+	@if command -v cargo-deny >/dev/null; then cargo-deny --locked check bans licenses sources; \
 	else echo 'SKIP cargo deny: cargo-deny is not installed (cargo install cargo-deny)'; fi
 	integration/aarch64
 

@@ -24,6 +24,8 @@ pub struct Mounted<'a> {
     pub device: &'a [u8],
     root: &'a [u8],
     point: &'a [u8],
+    /// The attributes of the mount, with commas between.
+    pub attributes: &'a [u8],
     /// The type of the filesystem.
     pub kind: &'a [u8],
     /// The options of the filesystem, with commas between.
@@ -38,10 +40,11 @@ pub fn mounts(table: &[u8]) -> impl DoubleEndedIterator<Item = Mounted<'_>> {
 impl<'a> Mounted<'a> {
     fn parse(line: &'a [u8]) -> Option<Mounted<'a>> {
         let mut fields = line.split(|byte| *byte == b' ');
-        let [id, device, root, point] = [fields.next()?, fields.nth(1)?, fields.next()?, fields.next()?];
+        let [id, device, root] = [fields.next()?, fields.nth(1)?, fields.next()?];
+        let [point, attributes] = [fields.next()?, fields.next()?];
         let mut after = fields.skip_while(|field| *field != b"-");
         let (kind, options) = (after.nth(1)?, after.nth(1)?);
-        Some(Mounted { id, device, root, point, kind, options })
+        Some(Mounted { id, device, root, point, attributes, kind, options })
     }
 
     /// The directory or file of the filesystem that is seen at the mount point.
@@ -84,6 +87,7 @@ mod tests {
         let mounted = mounts(line).next().unwrap();
         assert_eq!((mounted.root(), mounted.point()), (b"/mnt1".to_vec(), br"/mnt 2\".to_vec()));
         assert_eq!((mounted.id, mounted.device), (&b"36"[..], &b"98:0"[..]));
+        assert_eq!(mounted.attributes, b"rw,noatime");
         assert_eq!((mounted.kind, mounted.options), (&b"ext3"[..], &b"rw,errors=continue"[..]));
         assert_eq!(mounts(b"\n36 35\n").count(), 0);
     }

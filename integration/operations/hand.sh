@@ -270,6 +270,21 @@ box box 'grep -c " /m/" /proc/mounts' ".root.path = \"$DIR/bundles/many\" | .mou
 cp -a $ROOTFS $DIR/bundles/many; jq '.root.readonly = false' $DIR/bundles/box/config.json > $DIR/new && mv $DIR/new $DIR/bundles/box/config.json
 (ulimit -S -n 1024; rt_run box; echo "status $?")
 
+### a working directory that the root lacks is made, of root and before the root is read-only, but not by exec
+#= /work/dir
+#= drwxr-xr-x 0 0 /work
+#= drwxr-xr-x 0 0 /work/dir
+#= nothing made
+#~ not runc: it applies the caller's umask
+cp -a $ROOTFS $DIR/bundles/lacks; lacks=".root = {path: \"$DIR/bundles/lacks\", readonly: true} | .process.cwd = \"/work/dir\" | .process.user = {uid: 1000, gid: 1000}"
+ids='.linux.namespaces += [{"type": "user"}] | .linux.uidMappings = [{"containerID": 0, "hostID": 0, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'
+for users in . "$ids"; do
+    rm -rf $DIR/bundles/lacks/work
+    box box "pwd; ls -ldn /work /work/dir | sed -E 's/ +/ /g' | cut -d' ' -f1,3,4,9" "$lacks | $users"; (umask 077; rt_run box); says echo
+done
+bundle box ".root = {path: \"$DIR/bundles/lacks\", readonly: false} | .process.args = [\"sleep\", \"100\"]"; rt_create box; rt start box
+rt exec --cwd /nowhere/here box true >/dev/null 2>&1; [ -e $DIR/bundles/lacks/nowhere ] || echo nothing made
+
 ### exec: environment, directory, user, groups, process file
 #= uid=1000
 bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box

@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::output::Format;
-use crate::{cases, clause, compare, coverage, mutant, runner, setup};
+use crate::{cases, clause, compare, coverage, mutant, pairs, runner, setup};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -27,6 +27,8 @@ enum Command {
     Run(RunOptions),
     /// Try several runtimes and put the results side by side
     Compare(CompareOptions),
+    /// Put the fields that protect or limit beside one another, and look at the effect of each from inside
+    Pairs(PairsOptions),
     /// Give the runtime many defects, one after the other, and see which cases find them
     Mutate(MutateOptions),
     /// A runtime with a defect
@@ -96,6 +98,21 @@ pub(crate) struct MutateOptions {
     pub(crate) common: Common,
 }
 
+#[derive(Args)]
+pub(crate) struct PairsOptions {
+    /// The runtime's executable
+    #[arg(long)]
+    pub(crate) runtime: PathBuf,
+    /// Each pair in a config of its own, instead of many fields in each config
+    #[arg(long)]
+    pub(crate) each: bool,
+    /// How many fields a config has at most
+    #[arg(long, default_value_t = 8)]
+    pub(crate) size: usize,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
 #[derive(Args, Clone)]
 pub(crate) struct Common {
     /// Only cases whose name or clause contains this; may be given several times
@@ -137,6 +154,10 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Run(options) => {
             setup::isolate(&options.common)?;
             runner::command(&options)
+        }
+        Command::Pairs(options) => {
+            setup::isolate(&options.common)?;
+            pairs::command(&options)
         }
         Command::Compare(options) => compare::command(&options),
         Command::Mutate(options) => mutant::command(&options),

@@ -9,6 +9,7 @@ mod compare;
 mod coverage;
 mod mutant;
 mod output;
+mod pairs;
 mod runner;
 mod setup;
 mod skips;

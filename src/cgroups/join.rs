@@ -24,6 +24,18 @@ impl Joiner {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
+    /// Moves the calling process into the unified cgroup, for a child that was not born there: joining a cgroup that has as many
+    /// processes as it may have is not refused, being born in it is.
+    ///
+    /// # Errors
+    /// As [`Joiner::join_self`].
+    pub fn join_unified(&self) -> Result<()> {
+        let Some(directory) = &self.unified else { return Ok(()) };
+        let list = file::open_at(directory, b"cgroup.procs", libc::O_WRONLY, 0)?;
+        file::write(&list, b"0")?;
+        Ok(())
+    }
+
     /// Whether the process is to wait until systemd has made a scope around it, see [`super::Cgroup::enter`].
     pub fn awaits_scope(&self) -> bool {
         self.scope

@@ -19,6 +19,7 @@ mod beneath;
 mod branch;
 mod cgroup;
 mod decide;
+mod detour;
 pub mod devices;
 mod expected;
 pub mod filter;
@@ -48,6 +49,7 @@ pub mod write;
 
 pub use branch::Branch;
 pub use cgroup::{Cgroup, Glance, Record};
+pub use detour::Detour;
 pub use devices::{Rule, Type};
 pub use expected::expected;
 pub use join::Joiner;

@@ -10,7 +10,6 @@ use crate::container::{self, Context};
 use crate::error::{Context as _, Error, IoContext, Kind, Result};
 use crate::features::Features;
 use crate::state::Store;
-use crate::sys::process::SingleThreaded;
 use crate::sys::regex::Pattern;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -20,13 +19,12 @@ use std::path::PathBuf;
 pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8> {
     let criu = given.last("criu").unwrap_or(OsStr::new("criu"));
     let context = context(caller, given)?;
-    let proof = SingleThreaded::at_start();
     match line.command.name {
-        Name::Checkpoint => apart(|| container::checkpoint(&context, &line.checkpoint(criu)?, &proof))?,
-        Name::Create => apart(|| container::create(&context, &line.create()?, &proof))?,
-        Name::Delete => each(&context, line, |id| container::delete(&context, &line.delete(id), &proof))?,
+        Name::Checkpoint => apart(|| container::checkpoint(&context, &line.checkpoint(criu)?))?,
+        Name::Create => apart(|| container::create(&context, &line.create()?))?,
+        Name::Delete => each(&context, line, |id| container::delete(&context, &line.delete(id)))?,
         Name::Events => container::events(&context, &line.events()?, &mut std::io::stdout())?,
-        Name::Exec => return apart(|| container::exec(&context, &line.exec()?, &proof)),
+        Name::Exec => return apart(|| container::exec(&context, &line.exec()?)),
         Name::Features => print(&(Features::new().to_json()? + "\n"))?,
         Name::Kill => {
             let signal = line.signal()?;
@@ -35,11 +33,11 @@ pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8>
         Name::List => print(&container::list(&context, &line.list(given)?)?)?,
         Name::Pause => container::pause(&context, &line.id()?)?,
         Name::Ps => print(&container::ps(&context, &line.ps()?)?)?,
-        Name::Restore => return apart(|| container::restore(&context, &line.restore(criu)?, &proof)),
+        Name::Restore => return apart(|| container::restore(&context, &line.restore(criu)?)),
         Name::Resume => container::resume(&context, &line.id()?)?,
-        Name::Run => return apart(|| container::run(&context, &line.run()?, &proof)),
+        Name::Run => return apart(|| container::run(&context, &line.run()?)),
         Name::Spec => container::spec(&line.spec())?,
-        Name::Start => container::start(&context, &line.id()?, &proof)?,
+        Name::Start => container::start(&context, &line.id()?)?,
         Name::State => print(&container::state(&context, &line.id()?)?)?,
         Name::Update => apart(|| container::update(&context, &line.update()?))?,
     }

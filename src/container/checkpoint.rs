@@ -28,7 +28,8 @@ const PATIENCE: i32 = 10_000;
 ///
 /// # Errors
 /// The container does not run, there is no CRIU, or CRIU cannot save it; the container goes on then.
-pub fn checkpoint(context: &Context, request: &CheckpointRequest, proof: &SingleThreaded) -> Result<()> {
+pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> {
+    let proof = &SingleThreaded::of_caller()?;
     // Before a descriptor of our own could have the number.
     let told = request.status_fd.map(caller_owned).transpose()?;
     log::step("read the state and the configuration");

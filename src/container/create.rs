@@ -51,7 +51,8 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// Whatever is wrong with the request, the config or the machine; nothing is left then.
-pub fn create(context: &Context, request: &CreateRequest, proof: &SingleThreaded) -> Result<()> {
+pub fn create(context: &Context, request: &CreateRequest) -> Result<()> {
+    let proof = &SingleThreaded::of_caller()?;
     let console = super::console::detached(request)?;
     make(context, request, proof, Until::Gate, console).map(drop)
 }
@@ -74,7 +75,7 @@ pub(super) fn make(
     }
     let inherited = Inherited::take(request.preserve_fds)?;
     log::step("check the configuration");
-    super::files::raise(&spec, inherited.count())?;
+    let _raised = super::files::raise(&spec, inherited.count())?;
     let joined = Joined::open(&mut spec)?;
     let receiver = super::annotations::pidfd_receiver(&spec)?;
     let mut parts = Parts::parse(context, request, &spec, &bundle, &inherited).map_err(|e| joined.explain(e))?;
@@ -213,6 +214,9 @@ impl Parts {
         super::annotations::refuse_others(spec, super::annotations::Made { by_systemd, notifies })?;
         let asked = cgroups::Plan::parse(spec, request.id.as_str(), driver, rootless)?;
         let shim = super::shim::asked(request.init, spec)?;
+        if shim.is_some() {
+            super::shim::check_room(&asked.limits)?;
+        }
         if let Some(filter) = filter.as_ref().filter(|_| shim.is_some()) {
             super::filter::check_init(filter)?;
         }
@@ -327,7 +331,7 @@ fn build(
     };
     let (devices, moved, holds_signals) = (&parts.devices, &mut parts.moved, parts.in_foreground);
     let cgroup = &mut cgroup;
-    let mut watcher = Watcher { entry, record, cgroup, plan, proof, joiner: &joiner, devices, moved, holds_signals };
+    let mut watcher = Watcher { entry, record, cgroup, plan, proof, devices, moved, holds_signals, detour: None };
     let inputs = Inputs {
         proof,
         steps: Steps::Create,
@@ -393,18 +397,17 @@ struct Watcher<'a> {
     cgroup: &'a mut Cgroup,
     plan: &'a Plan,
     proof: &'a SingleThreaded,
-    joiner: &'a cgroups::Joiner,
     devices: &'a NetDevices,
     moved: &'a mut Moved,
     /// Whether signals wait that may ask this command to end.
     holds_signals: bool,
+    detour: Option<cgroups::Detour>,
 }
 
 impl Watch for Watcher<'_> {
     fn born(&mut self, pid: Pid) -> Result<()> {
         self.record.creator = None;
         self.record.init = ProcessId::of(pid);
-        let _ = self.joiner;
         self.entry.save(self.record).at("the container was deleted meanwhile")
     }
 
@@ -429,7 +432,15 @@ impl Watch for Watcher<'_> {
         Ok(())
     }
 
+    fn crowded(&mut self, pid: Pid) -> Result<()> {
+        self.detour = Some(self.cgroup.detour(pid).at("fork beside the processes of a full cgroup")?);
+        Ok(())
+    }
+
     fn confined(&mut self, pid: Pid) -> Result<()> {
+        if let Some(detour) = self.detour.take() {
+            detour.end(pid)?;
+        }
         if self.record.init.is_none_or(|init| init.pid != pid) {
             self.born(pid)?;
         }

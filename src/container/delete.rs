@@ -23,7 +23,8 @@ const LOOK: i32 = 20;
 ///
 /// # Errors
 /// The container is not stopped (unless by force), or something of it cannot be removed.
-pub fn delete(context: &Context, request: &DeleteRequest, proof: &SingleThreaded) -> Result<()> {
+pub fn delete(context: &Context, request: &DeleteRequest) -> Result<()> {
+    let proof = &SingleThreaded::of_caller()?;
     log::step("read the state");
     let store = Store::at(&context.root);
     let entry = match store.open(request.id.as_str()) {

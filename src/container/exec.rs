@@ -5,7 +5,7 @@ use super::console::{self, Give};
 use super::inherited::Inherited;
 use super::request::{ExecProcess, ExecRequest, ProcessChanges};
 use super::terminal::Relay;
-use crate::cgroups::{Cgroup, Joiner};
+use crate::cgroups::{Cgroup, Detour, Joiner};
 use crate::config::{self, Process, Spec};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::hooks::Hooks;
@@ -28,7 +28,8 @@ use std::os::unix::ffi::OsStrExt;
 ///
 /// # Errors
 /// The container does not run, or the process cannot be made; nothing is left then.
-pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) -> Result<u8> {
+pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
+    let proof = &SingleThreaded::of_caller()?;
     log::step("read the state and the configuration");
     let store = Store::at(&context.root);
     let record = store.read(request.id.as_str())?;
@@ -51,7 +52,7 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
     };
     let inherited = Inherited::take(request.preserve_fds)?;
     let init_pid = init.0.pid;
-    super::files::raise(&Spec::default(), inherited.count())?;
+    let _raised = super::files::raise(&Spec::default(), inherited.count())?;
     let mut plan = plan(&spec, &written, &record, init, inherited)?;
     if !request.detach {
         let has_terminal = plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
@@ -60,7 +61,8 @@ pub fn exec(context: &Context, request: &ExecRequest, proof: &SingleThreaded) ->
     let (console, ours, signals) = console_of(request, &plan)?;
     let cgroup = record.cgroup();
     let joiner = joiner(&cgroup, request)?;
-    let mut watcher = Watcher { record: &record, plan: &plan, cgroup: &cgroup, ignore_paused: request.ignore_paused };
+    let ignore_paused = request.ignore_paused;
+    let mut watcher = Watcher { record: &record, plan: &plan, cgroup: &cgroup, ignore_paused, detour: None };
     let inputs = Inputs {
         proof,
         steps: Steps::Exec,
@@ -242,6 +244,7 @@ struct Watcher<'a> {
     plan: &'a Plan,
     cgroup: &'a Cgroup,
     ignore_paused: bool,
+    detour: Option<Detour>,
 }
 
 impl Watch for Watcher<'_> {
@@ -254,7 +257,18 @@ impl Watch for Watcher<'_> {
     fn built(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }
+    fn crowded(&mut self, pid: Pid) -> Result<()> {
+        self.detour = Some(self.cgroup.detour(pid).at("fork beside the processes of a full cgroup")?);
+        Ok(())
+    }
     fn confined(&mut self, pid: Pid) -> Result<()> {
+        if let Some(detour) = self.detour.take() {
+            detour.end(pid)?;
+            if let Affinity::Only(mask) = &self.plan.affinity[1] {
+                // Kernels before 6.2 forget it when the cpuset changes.
+                process::sched_setaffinity(pid, mask).at("process.execCPUAffinity.final")?;
+            }
+        }
         self.record.resctrl.as_ref().map_or(Ok(()), |group| group.join(pid))
     }
     fn waiting(&mut self) -> Result<()> {

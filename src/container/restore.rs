@@ -35,7 +35,8 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// Whatever is wrong with the request, the config, the images or the machine; nothing is left then.
-pub fn restore(context: &Context, request: &RestoreRequest, proof: &SingleThreaded) -> Result<u8> {
+pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
+    let proof = &SingleThreaded::of_caller()?;
     if request.detach {
         make(context, request, proof, console::detached(&request.create)?)?;
         return Ok(0);
@@ -457,7 +458,8 @@ impl Steps<'_, '_> {
     fn protect(&mut self) -> Result<()> {
         let pid =
             self.record.init.map(|init| init.pid).ok_or_else(|| Error::internal("a container without a process"))?;
-        let each = || self.saved.iter().try_for_each(|saved| Rootfs::restrict(&saved.point, saved.flags));
+        let table = mountinfo::table(&pid.to_string())?;
+        let each = || self.saved.iter().try_for_each(|saved| Rootfs::restrict(&saved.point, saved.flags, &table));
         in_mount_namespace(pid, self.proof, &each).at("check the restored mounts")?;
         self.is_protected = true;
         Ok(())

@@ -15,7 +15,8 @@ use crate::sys::process::{self, SingleThreaded};
 ///
 /// # Errors
 /// As `create` and `start`; nothing is left then.
-pub fn run(context: &Context, request: &RunRequest, proof: &SingleThreaded) -> Result<u8> {
+pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
+    let proof = &SingleThreaded::of_caller()?;
     if request.detach {
         let made = create::make(context, &request.create, proof, Until::Program, console::detached(&request.create)?)?;
         after_start(&made, proof)?;

@@ -1,5 +1,6 @@
 //! Whether a container gets the reaping init.
 
+use crate::cgroups::Limits;
 use crate::config::Spec;
 use crate::error::{Error, Result};
 
@@ -28,4 +29,19 @@ pub(super) fn asked(flag: bool, spec: &Spec<'_>) -> Result<Option<u32>> {
         })?,
     };
     Ok(wanted.then_some(grace))
+}
+
+/// Refuses a limit of processes that leaves no room for the program beside the reaping init.
+pub(super) fn check_room(limits: &Limits) -> Result<()> {
+    let unified = limits.unified.iter().find(|(file, _)| file == "pids.max");
+    let unified =
+        unified.and_then(|(_, value)| Some(("linux.resources.unified[\"pids.max\"]", value.trim().parse().ok()?)));
+    let limit = limits.pids.map(|limit| ("linux.resources.pids.limit", limit));
+    match unified.or(limit) {
+        Some((field, limit @ 0..2)) => {
+            let problem = format_args!("{limit} has no room for the program beside the reaping init (--init)");
+            Err(Error::config(field, problem).hint("2 is the least"))
+        }
+        _ => Ok(()),
+    }
 }

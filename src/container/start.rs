@@ -21,7 +21,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 ///
 /// # Errors
 /// The container is not `created`, its program cannot be executed, a hook failed.
-pub fn start(context: &Context, id: &ContainerId, proof: &SingleThreaded) -> Result<()> {
+pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
+    let proof = &SingleThreaded::of_caller()?;
     log::step("read the state and the configuration");
     let store = Store::at(&context.root);
     let entry = store.open(id.as_str())?;

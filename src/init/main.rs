@@ -111,7 +111,16 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
 /// Forks into the joined pid or time namespace; the confined child is the first thing of ours that appears there.
 fn fork_into_namespace(init: &Init) {
     const CLONE_PARENT: u64 = 0x8000;
-    let child = init.step(Step::Fork, || raw::fork(CLONE_PARENT));
+    let mut forked = raw::fork(CLONE_PARENT);
+    if matches!(forked, Err(raw::EAGAIN)) {
+        // The cgroup has as many processes as it may have: the runtime takes this one out of it for the fork.
+        init.step(Step::Sync, || raw::send(init.plan.sync, b"C", None));
+        if init.step(Step::Sync, || raw::receive(init.plan.sync)).0 == 0 {
+            raw::exit(1);
+        }
+        forked = raw::fork(CLONE_PARENT);
+    }
+    let child = init.step(Step::Fork, || forked);
     if child.pid != 0 {
         init.step(Step::Sync, || raw::send(init.plan.sync, b"F", Some(child.pidfd)));
         raw::exit(0);

@@ -33,6 +33,10 @@ pub trait Watch {
     fn built(&mut self, pid: Pid) -> Result<()>;
     /// The process waits for the last word before the gate or the program; `pid` is final.
     fn confined(&mut self, pid: Pid) -> Result<()>;
+    /// The process could not fork: the cgroup has as many processes as it may have. It tries once more then.
+    fn crowded(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
     /// The process has not said anything for a while: an error ends the launch.
     fn waiting(&mut self) -> Result<()> {
         Ok(())
@@ -92,14 +96,9 @@ pub struct Launched {
 ///
 /// # Errors
 /// The first failure of either side; no process is left then.
-pub fn launch(plan: &Plan, inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
-    let launched = plan.raise_limits().and_then(|()| make(plan, inputs, watch));
-    sys::limits::restore();
-    launched
-}
-
-fn make(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
+pub fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
     log::step("make the process");
+    let _raised = plan.raise_limits()?;
     let (parent, child) = protocol::pair()?;
     if plan.forks() {
         sys::socket::pass_credentials(&parent.0)?;
@@ -110,10 +109,10 @@ fn make(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<La
     let ends = (parent.0.as_raw_fd(), child.0.as_raw_fd());
     let birth = Birth { plan, inputs: &inputs, report: &report, trees: &trees, ends };
     let other;
-    let born = match (birth.give(inputs.cgroup), inputs.elsewhere) {
+    let born = match (birth.give_or_join(inputs.cgroup), inputs.elsewhere) {
         (Err(e), Some(elsewhere)) if e.is(libc::EBUSY) => {
             other = elsewhere()?;
-            birth.give(Some(&other))
+            birth.give_or_join(Some(&other))
         }
         (born, _) => born,
     };
@@ -144,17 +143,28 @@ struct Birth<'a, 'b> {
 }
 
 impl Birth<'_, '_> {
-    /// Makes the child in `cgroup`; comes back in the runtime alone.
-    fn give(&self, cgroup: Option<&cgroups::Joiner>) -> sys::Result<(Pid, OwnedFd)> {
-        let into_cgroup = cgroup.and_then(|entry| entry.clone_into());
-        let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
-        match process::clone3(self.inputs.proof, &how)? {
-            Cloned::Parent(pid, pidfd) => Ok((pid, pidfd)),
-            Cloned::Child => self.live(cgroup),
+    /// Makes the child in `cgroup`, or, where that has as many processes as it may have, outside: to join it is not refused.
+    fn give_or_join(&self, cgroup: Option<&cgroups::Joiner>) -> sys::Result<(Pid, OwnedFd)> {
+        let has_unified = cgroup.is_some_and(|entry| entry.clone_into().is_some());
+        // A cgroup namespace must be made in the cgroup.
+        let may_join = has_unified && self.plan.recipe.clone & libc::CLONE_NEWCGROUP == 0;
+        match self.give(cgroup, false) {
+            Err(e) if e.is(libc::EAGAIN) && may_join => self.give(cgroup, true),
+            born => born,
         }
     }
 
-    fn live(&self, cgroup: Option<&cgroups::Joiner>) -> ! {
+    /// Makes the child; comes back in the runtime alone.
+    fn give(&self, cgroup: Option<&cgroups::Joiner>, joins_unified: bool) -> sys::Result<(Pid, OwnedFd)> {
+        let into_cgroup = cgroup.and_then(|entry| entry.clone_into()).filter(|_| !joins_unified);
+        let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
+        match process::clone3(self.inputs.proof, &how)? {
+            Cloned::Parent(pid, pidfd) => Ok((pid, pidfd)),
+            Cloned::Child => self.live(cgroup, joins_unified),
+        }
+    }
+
+    fn live(&self, cgroup: Option<&cgroups::Joiner>, joins_unified: bool) -> ! {
         // With a copy of the runtime's end open, the child would never see that the runtime is gone.
         let (theirs, ours) = self.ends;
         file::close(theirs);
@@ -166,6 +176,7 @@ impl Birth<'_, '_> {
                 channel: ChildEnd(file::inherited(ours)),
                 report: self.report.file(),
                 cgroup,
+                joins_unified,
                 prepared: inputs.prepared.as_ref(),
                 trees: self.trees.take(),
                 built: None,
@@ -252,6 +263,10 @@ impl Launch<'_> {
                         self.parent.go(&[])?;
                     }
                 }
+                FromChild::Crowded => {
+                    watch.crowded(self.pid)?;
+                    self.parent.go(&[])?;
+                }
                 FromChild::Scope => {
                     watch.scope(self.pid)?;
                     self.parent.go(&[])?;
@@ -268,6 +283,7 @@ impl Launch<'_> {
                     watch.built(self.pid)?;
                     self.parent.go(&[])?;
                 }
+                FromChild::Hooked => {}
                 FromChild::Warning(text) => self.warn(text),
                 FromChild::Failed(error) => return Err(error),
                 FromChild::Ready => return Ok(()),
@@ -285,6 +301,8 @@ impl Launch<'_> {
             devices: self.plan.moves_devices,
             procfs: self.plan.procfs_of_joined() > 0,
             hooks: self.plan.runtime_acts_on_built(),
+            inner_hooks: !self.plan.hooks.at(Moment::CreateContainer).is_empty(),
+            crowded: self.plan.forks(),
             ready: self.plan.reports_ready,
             seen_by_others: false,
         }

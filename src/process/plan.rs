@@ -11,7 +11,7 @@ use crate::hooks::{Hooks, Moment};
 use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{Joined, Kind, Namespaces, Place, Recipe};
 use crate::rootfs::{CgroupView, Enter, Rootfs};
-use crate::sys::limits::{self, Limit};
+use crate::sys::limits::{self, Limit, Raised};
 use crate::sys::terminal::Size;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -134,8 +134,9 @@ impl Plan {
     }
 
     /// Raises the runtime's own limits to what making this process needs, and to the hard limits that the program is to have.
-    pub(super) fn raise_limits(&self) -> Result<()> {
-        let Some(program) = &self.program else { return Ok(()) };
+    pub(super) fn raise_limits(&self) -> Result<Raised> {
+        let raised = Raised::begin();
+        let Some(program) = &self.program else { return Ok(raised) };
         program.attributes.raise_rlimits()?;
         // Root of the first user namespace has no limit of processes.
         let is_limited = program.uid != 0 || self.recipe.user != User::Stays;
@@ -145,7 +146,7 @@ impl Plan {
         if is_limited && forks {
             limits::raise_soft(NPROC, libc::RLIM_INFINITY)?;
         }
-        Ok(())
+        Ok(raised)
     }
 
     /// The limits that the init image sets: the program's, and the caller's where those were raised.

@@ -18,10 +18,13 @@
 //!                                            <-    Go {contexts}
 //!     Built          rootfs stands           ->    prestart and createRuntime hooks
 //!                                            <-    Go
+//!     Hooked         createContainer hooks   ->    may set the limit of processes
 //!     Warning {text}                         ->    kept for the log
 //!     Failed {error} and ends                ->    cleans up, returns the error
 //!   executes the init image (src/init/)
-//!     F {pidfd}      forked late             ->    reaps A
+//!     C              may not fork (pids.max) ->    moves A out of the cgroup that is full
+//!                                            <-    Go
+//!     F {pidfd}      forked late             ->    reaps A, moves B where A was
 //!                                            <-    Go   (state saved, limits set)
 //!     R              all is ready            ->    create returns
 //!   waits at the gate, runs startContainer hooks, loads the filter, executes the program
@@ -49,6 +52,8 @@ pub enum FromChild {
     UserReady,
     /// It has forked; the descriptor is the new child's pidfd.
     Forked(OwnedFd),
+    /// The container's cgroup has as many processes as it may have, and the late fork was refused.
+    Crowded,
     /// It waits for a scope around it.
     Scope,
     /// It is in all its namespaces and waits for network devices.
@@ -57,6 +62,8 @@ pub enum FromChild {
     Procfs,
     /// The root filesystem stands, before the pivot.
     Built,
+    /// The createContainer hooks have run: it does not fork any more before it is the image.
+    Hooked,
     /// Everything is done that can be done before the program.
     Ready,
     /// Something to log when the command succeeds.
@@ -82,6 +89,10 @@ pub struct Due {
     pub procfs: bool,
     /// [`FromChild::Built`].
     pub hooks: bool,
+    /// [`FromChild::Hooked`]: a limit of processes would refuse theirs.
+    pub inner_hooks: bool,
+    /// [`FromChild::Crowded`], if it has to fork.
+    pub crowded: bool,
     /// [`FromChild::Ready`].
     pub ready: bool,
     /// Whether the image has forked late: what speaks since then is seen by others.
@@ -91,7 +102,7 @@ pub struct Due {
 impl Due {
     /// Whether the runtime has still something to do for the child.
     pub fn anything(&self) -> bool {
-        self.ids || self.scope || self.devices || self.hooks || self.fork != Fork::None
+        self.ids || self.scope || self.devices || self.hooks || self.inner_hooks || self.fork != Fork::None
     }
 
     /// Whether `message` may come now; from now on it may not come again. `is_child`: whether the process sent it that the
@@ -114,6 +125,8 @@ impl Due {
             FromChild::Isolated => std::mem::take(&mut self.devices) && !before_fork,
             FromChild::Procfs => std::mem::take(&mut self.procfs) && !before_fork,
             FromChild::Built => std::mem::take(&mut self.hooks) && !before_fork,
+            FromChild::Hooked => std::mem::take(&mut self.inner_hooks) && !before_fork,
+            FromChild::Crowded => std::mem::take(&mut self.crowded) && self.fork != Fork::None,
             FromChild::Warning(_) | FromChild::Failed(_) | FromChild::End => true,
         };
         may_come && is_child
@@ -163,10 +176,12 @@ impl ParentEnd {
         let message = match tag {
             b'U' => FromChild::UserReady,
             b'F' => FromChild::Forked(packet.fds.pop().ok_or_else(garbled)?),
+            b'C' => FromChild::Crowded,
             b'S' => FromChild::Scope,
             b'I' => FromChild::Isolated,
             b'P' => FromChild::Procfs,
             b'B' => FromChild::Built,
+            b'H' => FromChild::Hooked,
             b'R' => FromChild::Ready,
             b'W' => FromChild::Warning(String::from_utf8_lossy(rest).into_owned()),
             b'E' => FromChild::Failed(Error::decode(rest)),
@@ -197,10 +212,12 @@ impl ChildEnd {
         let (tag, text) = match message {
             FromChild::UserReady => (b'U', Vec::new()),
             FromChild::Forked(pidfd) => return Ok(socket::send(&self.0, b"F", &[pidfd.as_raw_fd()])?),
+            FromChild::Crowded => (b'C', Vec::new()),
             FromChild::Scope => (b'S', Vec::new()),
             FromChild::Isolated => (b'I', Vec::new()),
             FromChild::Procfs => (b'P', Vec::new()),
             FromChild::Built => (b'B', Vec::new()),
+            FromChild::Hooked => (b'H', Vec::new()),
             FromChild::Ready => (b'R', Vec::new()),
             FromChild::Warning(text) => (b'W', text.clone().into_bytes()),
             FromChild::Failed(error) => (b'E', error.encode()),
@@ -267,6 +284,8 @@ mod tests {
             FromChild::Isolated,
             FromChild::Procfs,
             FromChild::Built,
+            FromChild::Hooked,
+            FromChild::Crowded,
             FromChild::Ready,
             FromChild::Warning("w".into()),
             FromChild::Failed(Error::internal("f")),
@@ -279,14 +298,17 @@ mod tests {
     const DEVICES: usize = 3;
     const PROCFS: usize = 4;
     const HOOKS: usize = 5;
-    const READY: usize = 6;
-    const WARNING: usize = 7;
-    const FAILED: usize = 8;
-    const END: usize = 9;
+    const HOOKED: usize = 6;
+    const CROWDED: usize = 7;
+    const READY: usize = 8;
+    const WARNING: usize = 9;
+    const FAILED: usize = 10;
+    const END: usize = 11;
 
     fn everything(fork: Fork) -> Due {
-        let (ids, scope, devices, procfs) = (true, true, true, true);
-        Due { ids, fork, scope, devices, procfs, hooks: true, ready: true, seen_by_others: false }
+        let (ids, scope, devices, procfs, hooks, ready) = (true, true, true, true, true, true);
+        let (inner_hooks, crowded, seen_by_others) = (true, fork != Fork::None, false);
+        Due { ids, fork, scope, devices, procfs, hooks, inner_hooks, crowded, ready, seen_by_others }
     }
 
     /// Which messages may come after `said` ones of the child.
@@ -302,21 +324,23 @@ mod tests {
     #[test]
     fn before_an_early_fork_nothing_is_taken_that_is_the_second_processs() {
         let early = Fork::Early(0);
-        assert_eq!(due_after(early, &[], true), [IDS, FORKED, WARNING, FAILED, END]);
-        assert_eq!(due_after(early, &[IDS], true), [FORKED, WARNING, FAILED, END]);
-        assert_eq!(due_after(early, &[IDS, FORKED], true), [SCOPE, DEVICES, PROCFS, HOOKS, WARNING, FAILED, END]);
-        let all = [IDS, FORKED, SCOPE, DEVICES, PROCFS, HOOKS];
+        assert_eq!(due_after(early, &[], true), [IDS, FORKED, CROWDED, WARNING, FAILED, END]);
+        assert_eq!(due_after(early, &[IDS], true), [FORKED, CROWDED, WARNING, FAILED, END]);
+        assert_eq!(due_after(early, &[IDS, CROWDED], true), [FORKED, WARNING, FAILED, END]);
+        let second = [SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, WARNING, FAILED, END];
+        assert_eq!(due_after(early, &[IDS, FORKED], true), second);
+        let all = [IDS, FORKED, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED];
         assert_eq!(due_after(early, &all, true), [READY, WARNING, FAILED, END]);
     }
 
     #[test]
     fn after_a_late_fork_nothing_but_readiness_is_taken() {
-        let first = [IDS, FORKED, SCOPE, DEVICES, PROCFS, HOOKS, WARNING, FAILED, END];
+        let first = [IDS, FORKED, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, CROWDED, WARNING, FAILED, END];
         assert_eq!(due_after(Fork::Late, &[], true), first);
-        let all = [IDS, SCOPE, DEVICES, PROCFS, HOOKS];
-        assert_eq!(due_after(Fork::Late, &all, true), [FORKED, WARNING, FAILED, END]);
-        assert_eq!(due_after(Fork::Late, &[IDS, SCOPE, DEVICES, PROCFS, HOOKS, FORKED], true), [READY, END]);
-        let ready = [IDS, SCOPE, DEVICES, PROCFS, HOOKS, FORKED, READY];
+        let all = [IDS, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED];
+        assert_eq!(due_after(Fork::Late, &all, true), [FORKED, CROWDED, WARNING, FAILED, END]);
+        assert_eq!(due_after(Fork::Late, &[IDS, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, FORKED], true), [READY, END]);
+        let ready = [IDS, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, FORKED, READY];
         assert_eq!(due_after(Fork::Late, &ready, true), [END]);
     }
 
@@ -332,7 +356,7 @@ mod tests {
 
     #[test]
     fn without_a_fork_each_message_is_taken_once() {
-        let all = [IDS, SCOPE, DEVICES, PROCFS, HOOKS];
+        let all = [IDS, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED];
         for n in 0..all.len() {
             assert!(!due_after(Fork::None, &all[..=n], true).contains(&all[n]));
         }

@@ -173,6 +173,10 @@ impl Report {
             () => "confine the process",
         };
         let error = call(text).at(field);
+        if errno.0 == libc::EAGAIN && is(Step::Fork) {
+            let limits = "pids.max of a cgroup, the runtime's or above it, or RLIMIT_NPROC of the user";
+            return error.hint(format!("a limit of processes is reached: {limits}"));
+        }
         if errno.0 == libc::EINVAL && (is(Step::Gid) || is(Step::Uid) || is(Step::Groups)) {
             return error.hint("the id is not mapped in the user namespace");
         }
@@ -190,6 +194,8 @@ impl Report {
             s if s == Step::HookTimeout as u32 => hook.late(&self.hook_output()),
             s if s == Step::HookStatus as u32 && own.0 != 0 => self.hook_not_executed(hook, own),
             s if s == Step::HookStatus as u32 => hook.failed(ended(status), &self.hook_output()),
+            _ if errno.0 == libc::EAGAIN => Error::from(Failure::new("clone3()", errno))
+                .hint("linux.resources.pids.limit has to count the hook beside the container's process"),
             _ => Error::from(Failure::new("start the hook", errno)),
         };
         error.at(hooks::name(Moment::StartContainer, n, hook))

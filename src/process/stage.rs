@@ -24,6 +24,8 @@ pub(super) struct Stage<'a> {
     pub(super) channel: ChildEnd,
     pub(super) report: &'a OwnedFd,
     pub(super) cgroup: Option<&'a cgroups::Joiner>,
+    /// Whether it was born outside of the unified cgroup and has to join it.
+    pub(super) joins_unified: bool,
     pub(super) prepared: Option<&'a Prepared>,
     pub(super) trees: Trees,
     pub(super) built: Option<Built<'a>>,
@@ -248,6 +250,9 @@ pub(super) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
             stage.channel.say(&FromChild::Scope)?;
             stage.channel.wait()?;
         }
+        if stage.joins_unified {
+            entry.join_unified()?;
+        }
         entry.join_self()?;
     }
     if stage.plan.recipe.late_cgroup && !stage.leaves_a_cgroup() {
@@ -339,6 +344,7 @@ pub(super) fn run_hooks(stage: &mut Stage<'_>) -> Result<()> {
     if !list.is_empty() {
         let pid = process::pid();
         hooks::run(stage.proof, Moment::CreateContainer, list, &(stage.state)(Moment::CreateContainer, pid))?;
+        stage.channel.say(&FromChild::Hooked)?;
     }
     match &mut stage.built {
         Some(built) if stage.plan.runtime_acts_on_built() || !list.is_empty() => built.after_hooks(),

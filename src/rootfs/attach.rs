@@ -29,6 +29,8 @@ pub struct Built<'a> {
     pub(crate) rootfs: &'a Rootfs,
     pub(super) tree: Tree,
     null: Option<DevNull>,
+    /// Sources of bind mounts, as they were before the root was attached.
+    sources: Trees,
     /// Mounts to be made read-only once nothing more is put into them.
     late: Vec<OwnedFd>,
 }
@@ -45,9 +47,10 @@ impl Rootfs {
     }
 
     fn build_unmasked(&self, prepared: &Prepared, mut trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
+        let sources = self.open_sources(&trees)?;
         let null = if self.masked.is_empty() { None } else { Some(DevNull::open()?) };
         let root = self.attach_root(prepared).with(|| format!("mount the root filesystem {}", self.path.display()))?;
-        let mut built = Built { rootfs: self, tree: Tree::new(root), null, late: Vec::new() };
+        let mut built = Built { rootfs: self, tree: Tree::new(root), null, sources, late: Vec::new() };
         for mount in &self.mounts {
             built.attach(mount, trees.take(mount.index), cgroups).with(|| mount.name())?;
         }
@@ -58,6 +61,36 @@ impl Rootfs {
             device::link(&built.tree)?;
         }
         Ok(built)
+    }
+
+    /// Opens the sources of bind mounts while the host's tree is as the host sees it: a recursive copy of a directory above the
+    /// root would hold the mounts of the container else, once more and without masks.
+    ///
+    /// Where they are many, those that cannot hold the root wait until they are needed.
+    fn open_sources(&self, prepared: &Trees) -> Result<Trees> {
+        const AT_ONCE: usize = 256;
+        let mut sources = Trees::default();
+        let mut left = AT_ONCE;
+        for mount in &self.mounts {
+            let Kind::Bind { source, idmap: None } = &mount.kind else { continue };
+            if prepared.has(mount.index) || left == 0 && !self.lies_within(source) {
+                continue;
+            }
+            match open_source(mount, source) {
+                Ok(tree) => sources.set(mount.index, tree),
+                // A mount of the container's may be on the way.
+                Err(e) if matches!(e.errno(), libc::ENOENT | libc::EMFILE) => continue,
+                Err(e) => return Err(e.at(mount.name())),
+            }
+            left = left.saturating_sub(1);
+        }
+        Ok(sources)
+    }
+
+    /// Whether the root directory lies within a directory of the host.
+    fn lies_within(&self, directory: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
+        real(&self.path).starts_with(real(directory))
     }
 
     pub(super) fn attach_root(&self, prepared: &Prepared) -> Result<Root> {
@@ -123,7 +156,10 @@ impl Built<'_> {
                 }
                 tree
             }
-            None => open_source(mount, source)?,
+            None => match self.sources.take(mount.index) {
+                Some(tree) => tree,
+                None => open_source(mount, source)?,
+            },
         };
         if mount.destination.as_str() == "/proc" {
             ProcFd::checked(tree.as_fd().try_clone_to_owned().map_err(|e| Error::system(e.to_string()))?)?;

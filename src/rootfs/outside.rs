@@ -36,6 +36,14 @@ const NULL: &str = "/dev/null";
 /// What a mount may take from a container: of the same numbers as attributes and as MS_* flags.
 const RESTRICTIONS: u64 = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
+/// Their names in the tables of mounts.
+const ATTRIBUTES: [(u64, &str); 4] = [
+    (MOUNT_ATTR_RDONLY, "ro"),
+    (MOUNT_ATTR_NOSUID, "nosuid"),
+    (MOUNT_ATTR_NODEV, "nodev"),
+    (MOUNT_ATTR_NOEXEC, "noexec"),
+];
+
 /// A path and all beneath it.
 fn is_within(path: &[u8], of: &[u8]) -> bool {
     of == b"/" || path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
@@ -208,19 +216,26 @@ impl Rootfs {
     /// In the container's mount namespace: gives the mount at `point` what of `flags` (MS_*) keeps the container from something
     /// and was lost. CRIU binds whatever hides files once, and the second one from the first, without its flags.
     ///
+    /// `table` is the container's table of mounts: what is not found by its name must have lost nothing.
+    ///
     /// # Errors
-    /// The kernel refuses.
-    pub fn restrict(point: &str, flags: u64) -> Result<()> {
+    /// The kernel refuses; a mount that has lost something is hidden, or its directory was exchanged.
+    pub fn restrict(point: &str, flags: u64, table: &[u8]) -> Result<()> {
+        if flags & RESTRICTIONS == 0 {
+            return Ok(());
+        }
         let root = Root::from(file::open("/", libc::O_PATH | libc::O_DIRECTORY)?);
         let path = InRoot::new(point);
         let place = match root.find_plain(&path) {
-            // Another mount has hidden it.
-            Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) || e.is(libc::ELOOP) => return Ok(()),
-            other => other?,
+            Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) || e.is(libc::ELOOP) => None,
+            other => Some(other?),
         };
-        if !fs::is_mount_root(&place)? {
-            return Ok(());
-        }
+        let mounted = mountinfo::mounts(table).rev().find(|mounted| mounted.point() == path.as_str().as_bytes());
+        let number = place.as_ref().map(fs::mount_id).transpose()?.map(|number| number.to_string());
+        let place = match place {
+            Some(place) if number.as_deref().map(str::as_bytes) == mounted.map(|mounted| mounted.id) => place,
+            _ => return refuse_lost(&path, flags, mounted),
+        };
         let lost = flags & RESTRICTIONS & !fs::mount_flags(&place)?;
         if lost == 0 {
             return Ok(());
@@ -290,6 +305,18 @@ impl Rootfs {
     /// The root directory was exchanged, or cannot be mounted.
     pub fn mount_alone(&self, prepared: &Prepared) -> Result<()> {
         self.attach_root(prepared).map(drop).with(|| format!("mount the root filesystem {}", self.path.display()))
+    }
+}
+
+/// What is not found by its name may be hidden by another mount, and then it must be as it was.
+fn refuse_lost(path: &InRoot, flags: u64, mounted: Option<Mounted<'_>>) -> Result<()> {
+    let attributes = mounted.map_or(&b""[..], |mounted| mounted.attributes);
+    let has = |name: &str| attributes.split(|byte| *byte == b',').any(|attribute| attribute == name.as_bytes());
+    match ATTRIBUTES.iter().find(|(flag, name)| flags & flag != 0 && !has(name)) {
+        None => Ok(()),
+        Some((_, name)) => {
+            Err(Error::system(format!("the mount at {path} was exchanged or hidden: it cannot be made {name} again")))
+        }
     }
 }
 

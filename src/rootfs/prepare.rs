@@ -153,6 +153,11 @@ impl Trees {
         self.0.iter().all(Option::is_none)
     }
 
+    /// Whether there is one for mount number `index`.
+    pub(crate) fn has(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(Option::is_some)
+    }
+
     /// Takes the tree of mount number `index`, or the context for its filesystem.
     pub fn set(&mut self, index: usize, tree: OwnedFd) {
         if self.0.len() <= index {

@@ -27,6 +27,31 @@ thread_local! {
     static BEFORE: Cell<[Option<Limit>; KINDS]> = const { Cell::new([None; KINDS]) };
 }
 
+/// For as long as this is there, limits may be raised; then those raised since are as they were.
+#[derive(Debug)]
+pub struct Raised([Option<Limit>; KINDS]);
+
+impl Raised {
+    /// The beginning of such a time.
+    #[must_use]
+    pub fn begin() -> Raised {
+        Raised(BEFORE.get())
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        let since = BEFORE.get().into_iter().zip(self.0).filter(|(_, before)| before.is_none());
+        since.filter_map(|(limit, _)| limit).for_each(set);
+        BEFORE.set(self.0);
+    }
+}
+
+fn set(limit: Limit) {
+    // Lower than it is, which is always allowed.
+    let _ = set_rlimit(0, limit.resource, limit.soft, limit.hard);
+}
+
 /// Raises the hard limit of this process to `hard` if it is below; the soft limit stays.
 ///
 /// # Errors
@@ -65,9 +90,7 @@ pub fn before() -> impl Iterator<Item = Limit> {
 
 /// Gives this process the caller's limits back: for programs that are not the container's.
 pub fn restore() {
-    for limit in before() {
-        let _ = set_rlimit(0, limit.resource, limit.soft, limit.hard);
-    }
+    before().for_each(set);
     BEFORE.set([None; KINDS]);
 }
 
@@ -82,12 +105,13 @@ mod tests {
         const CORE: u32 = libc::RLIMIT_CORE as u32;
         let (soft, hard) = rlimit(CORE).unwrap();
         set_rlimit(0, CORE, 0, hard).unwrap();
+        let raised = Raised::begin();
         raise_soft(CORE, 1.min(hard)).unwrap();
         raise_soft(CORE, 2.min(hard)).unwrap();
         assert_eq!(rlimit(CORE).unwrap(), (2.min(hard), hard));
         let known: Vec<_> = before().collect();
         assert_eq!(known, if hard == 0 { vec![] } else { vec![Limit { resource: CORE, soft: 0, hard }] });
-        restore();
+        drop(raised);
         assert_eq!(rlimit(CORE).unwrap(), (0, hard));
         assert_eq!(before().count(), 0);
         set_rlimit(0, CORE, soft, hard).unwrap();

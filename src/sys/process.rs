@@ -5,6 +5,7 @@ use super::file::own;
 use super::{Errno, Failure, Result, check, check_again, failed, show};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A process id as this process's pid namespace numbers it.
 pub type Pid = i32;
@@ -13,14 +14,24 @@ pub type Pid = i32;
 #[derive(Debug)]
 pub struct SingleThreaded(());
 
+/// Whether [`SingleThreaded::at_start`] was called. The runtime makes no thread afterwards.
+static SINGLE_THREADED: AtomicBool = AtomicBool::new(false);
+
 impl SingleThreaded {
-    /// Taken once, at the start of `main`, before anything could have made a thread.
+    /// For the start of `main`, before anything could have made a thread.
     pub fn at_start() -> SingleThreaded {
+        SINGLE_THREADED.store(true, Ordering::Relaxed);
         SingleThreaded(())
     }
 
-    /// Asks the kernel: for those who call the library from a program of their own.
-    pub fn checked() -> Result<SingleThreaded> {
+    /// Asks the kernel, unless `main` has said so: a program that embeds the library may have threads.
+    ///
+    /// # Errors
+    /// EBUSY: the process has several threads.
+    pub fn of_caller() -> Result<SingleThreaded> {
+        if SINGLE_THREADED.load(Ordering::Relaxed) {
+            return Ok(SingleThreaded(()));
+        }
         let threads = std::fs::read_dir("/proc/self/task").map(|entries| entries.count());
         match threads {
             Ok(1) => Ok(SingleThreaded(())),

@@ -77,7 +77,7 @@ fn exchange(one: &Path, other: &Path) -> bool {
     names.is_some_and(|(one, other)| orlop::sys::fs::exchange_at(orlop::sys::file::CWD, one, other).is_ok())
 }
 
-/// How often each race is run with each period and each command; `SOAK_RACES` says another number.
+/// How often each race is run with each period, by turns with `create` and `run`; `SOAK_RACES` says another number.
 fn rounds() -> u32 {
     std::env::var("SOAK_RACES").map_or(50, |number| number.parse().expect("SOAK_RACES is a number"))
 }
@@ -90,22 +90,21 @@ fn raced(scene: &mut Scene, one: &str, other: &str, microseconds: u64) -> (u32, 
     let swapper = Swapper::start(scene, one, other, microseconds);
     let (mut made, mut tried) = (0, 0);
     for round in 0..rounds() {
-        for (name, flags) in [("create", &[][..]), ("run", &["--detach"][..])] {
-            let error = scene.dir.join("error");
-            let mut command = scene.command(name, flags, &[]);
-            let status = command.stdout(Stdio::null()).stderr(fs::File::create(&error).unwrap()).status().unwrap();
-            tried += 1;
-            if status.success() {
-                made += 1;
-                swapper.stop();
-                look_inside(scene, one, other, &format!("{name} {round}, every {microseconds} us"));
-                swapper.go_on();
-            } else {
-                let text = fs::read_to_string(&error).unwrap();
-                assert!(!text.is_empty() && !text.contains("panic"), "{name}: {status} {text:?}");
-            }
-            scene.delete();
+        let (name, flags) = if round % 2 == 0 { ("create", &[][..]) } else { ("run", &["--detach"][..]) };
+        let error = scene.dir.join("error");
+        let mut command = scene.command(name, flags, &[]);
+        let status = command.stdout(Stdio::null()).stderr(fs::File::create(&error).unwrap()).status().unwrap();
+        tried += 1;
+        if status.success() {
+            made += 1;
+            swapper.stop();
+            look_inside(scene, one, other, &format!("{name} {round}, every {microseconds} us"));
+            swapper.go_on();
+        } else {
+            let text = fs::read_to_string(&error).unwrap();
+            assert!(!text.is_empty() && !text.contains("panic"), "{name}: {status} {text:?}");
         }
+        scene.delete();
     }
     drop(swapper);
     scene.nothing_outside();

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
 mod caller;
+mod limits;
 mod namespaces;
 
 use serde_json::{Value, json};

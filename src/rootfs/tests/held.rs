@@ -232,3 +232,59 @@ fn a_door_of_procfs_to_other_files_is_no_way_for_a_mask() {
         assert_eq!(built.protect(None).unwrap_err().errno(), libc::ELOOP);
     });
 }
+
+/// A copy of a directory above the root holds what is mounted there at that moment.
+#[test]
+fn a_volume_above_the_root_does_not_hold_the_mounts_of_the_container() {
+    for many in [0, 300] {
+        in_namespace(move || {
+            symlink("/mnt", "/mnt/outside-link").unwrap();
+            let volumes = ["/mnt", "/mnt/bundle", "/mnt/outside-link/bundle/rootfs"].into_iter().enumerate();
+            let volumes = volumes
+                .map(|(n, source)| format!(r#"{{"destination":"/host{n}","source":"{source}","options":["rbind"]}}"#));
+            let others = (0..many)
+                .map(|n| format!(r#"{{"destination":"/other/{n}","source":"/mnt/outside/file","options":["bind"]}}"#));
+            let mounts: Vec<String> = [USUAL.to_owned()].into_iter().chain(others).chain(volumes).collect();
+            let rootfs = parsed(&mounts.join(","), PROTECTED).unwrap();
+            let built = built(&rootfs).unwrap();
+            built.pivot(Enter::Pivot).unwrap();
+            built.protect(None).unwrap();
+            for root in ["/host0/bundle/rootfs", "/host1/rootfs", "/host2"] {
+                assert!(is_empty(&format!("{root}/proc")), "{root}");
+                assert!(is_empty(&format!("{root}/sys")), "{root}");
+            }
+            is_protected("/proc");
+        });
+    }
+}
+
+/// After a restore: a mount that lost an attribute, and whose name leads elsewhere, is not passed over.
+#[test]
+fn a_restored_mount_that_lost_an_attribute_is_restricted_or_refused() {
+    in_namespace(|| {
+        let neighbour = Neighbour::new();
+        for dir in ["a", "c/d"] {
+            fs::create_dir_all(format!("{ROOT}/{dir}")).unwrap();
+        }
+        let mounts = r#"{"destination":"/a","type":"tmpfs","options":["nosuid"]},
+            {"destination":"/c/d","type":"tmpfs","options":["ro"]},{"destination":"/c","type":"tmpfs"}"#;
+        let rootfs = parsed(mounts, "").unwrap();
+        built(&rootfs).unwrap().pivot(Enter::Pivot).unwrap();
+        fs::create_dir("/table").unwrap();
+        calls::mount("/table", &calls::Mount { source: Some("proc"), kind: Some("proc"), ..Default::default() })
+            .unwrap();
+        let table = || fs::read("/table/thread-self/mountinfo").unwrap();
+        let restrict = |point: &str, flags| Rootfs::restrict(point, flags, &table());
+        restrict("/a", libc::MS_RDONLY | libc::MS_NOSUID).unwrap();
+        assert_eq!(fs::write("/a/x", "").unwrap_err().raw_os_error(), Some(libc::EROFS));
+        restrict("/c/d", libc::MS_RDONLY).unwrap();
+        let refused = |result: Result<()>, text: &str| assert_eq!(result.unwrap_err().to_string(), text);
+        let text = |point: &str| format!("the mount at {point} was exchanged or hidden: it cannot be made nodev again");
+        refused(restrict("/c/d", libc::MS_NODEV), &text("/c/d"));
+        let before = table();
+        neighbour.exchange("a", "c");
+        refused(Rootfs::restrict("/a", libc::MS_NODEV, &before), &text("/a"));
+        Rootfs::restrict("/a", libc::MS_NOSUID, &before).unwrap();
+        refused(Rootfs::restrict("/none", libc::MS_NODEV, &before), &text("/none"));
+    });
+}

@@ -1,0 +1,104 @@
+//! A way around a limit of processes (`pids.max`), for one fork.
+//!
+//! The kernel lets every process join a full cgroup and refuses forks alone. `exec` joins first and then forks into the
+//! container's pid namespace. Where that is refused, the process leaves the cgroup for a new one below the runtime's own,
+//! forks there, and the runtime moves the child into the container's cgroup before it lets it go on.
+//!
+//! Other processes of the pid namespace see the child meanwhile, and may trace it if they have CAP_SYS_PTRACE. So the new
+//! cgroup has the container's filters of devices, and every other process that is in it in the end is killed.
+
+use super::branch::Branch;
+use super::cgroup::Cgroup;
+use super::layout::{Hierarchy, Layout};
+use super::remove;
+use crate::error::{Error, Result};
+use crate::sys::{bpf, file};
+use std::os::fd::OwnedFd;
+
+/// A process that has left the cgroups that count processes.
+#[derive(Debug)]
+pub struct Detour {
+    /// The lists of processes of the cgroups that it has left.
+    left: Vec<OwnedFd>,
+    /// The cgroups made for it.
+    made: Vec<Branch>,
+}
+
+impl Cgroup {
+    /// Moves the process `pid` out of those of its cgroups that count processes.
+    ///
+    /// # Errors
+    /// A cgroup cannot be made below the runtime's own, or joined.
+    pub fn detour(&self, pid: i32) -> Result<Detour> {
+        let (theirs, ours) = (Layout::read_of(pid)?, Layout::read()?);
+        let mut detour = Detour { left: Vec::new(), made: Vec::new() };
+        for branch in counting(&self.branches) {
+            let of = |layout: &Layout| -> Result<(String, String)> {
+                let same = |h: &&Hierarchy| h.controllers == branch.controllers;
+                let found = layout.hierarchies.iter().find(same);
+                let found = found.ok_or_else(|| Error::system("the hierarchy that counts processes is not mounted"))?;
+                Ok((found.mount.clone(), found.own_directory()?.trim_end_matches('/').to_owned()))
+            };
+            let (mount, path) = of(&theirs)?;
+            detour.left.push(file::open(format!("{mount}{path}/cgroup.procs"), libc::O_WRONLY)?);
+            let (own_mount, own) = of(&ours)?;
+            let path_of_new = format!("{own}/orlop-exec-{pid}");
+            let new =
+                Branch { controllers: branch.controllers.clone(), mount: own_mount, path: path_of_new, parents: 0 };
+            new.make()?;
+            detour.made.push(new.clone());
+            if branch.is_unified() {
+                copy_device_filters(&mount, &path, &new)?;
+            }
+            new.write("cgroup.procs", &pid.to_string())?;
+        }
+        Ok(detour)
+    }
+}
+
+impl Detour {
+    /// Moves the process `pid` to where the first one was, and removes what was made.
+    ///
+    /// # Errors
+    /// A cgroup refuses it.
+    pub fn end(mut self, pid: i32) -> Result<()> {
+        for list in std::mem::take(&mut self.left) {
+            file::write(&list, pid.to_string().as_bytes())?;
+        }
+        remove::all(&std::mem::take(&mut self.made))
+    }
+}
+
+impl Drop for Detour {
+    fn drop(&mut self) {
+        let _ = remove::all(&self.made);
+    }
+}
+
+/// The cgroups whose hierarchy may count processes.
+fn counting(branches: &[Branch]) -> Vec<&Branch> {
+    let v1: Vec<&Branch> = branches.iter().filter(|branch| branch.has("pids")).collect();
+    if v1.is_empty() { branches.iter().filter(|branch| branch.is_unified()).collect() } else { v1 }
+}
+
+/// Gives `new` the filters of devices that hold in the cgroup `path`: its own and those of the cgroups above it.
+fn copy_device_filters(mount: &str, path: &str, new: &Branch) -> Result<()> {
+    let directory = |path: &str| file::open(path, libc::O_RDONLY | libc::O_DIRECTORY);
+    let new = directory(&new.directory())?;
+    let mut rest = path;
+    loop {
+        match bpf::device_filters(&directory(&format!("{mount}{rest}"))?) {
+            // A runtime that may not look at filters has made none, nor does a kernel without them have any.
+            Err(e) if [libc::EPERM, libc::ENOSYS, libc::EINVAL].contains(&e.errno().0) => return Ok(()),
+            filters => attach(&new, filters?)?,
+        }
+        match rest.rsplit_once('/') {
+            Some((above, _)) => rest = above,
+            None => return Ok(()),
+        }
+    }
+}
+
+fn attach(new: &OwnedFd, filters: Vec<(OwnedFd, bpf::Name)>) -> Result<()> {
+    filters.iter().try_for_each(|(filter, _)| Ok(bpf::attach_device_filter(new, filter, None)?))
+}
