@@ -245,6 +245,18 @@ fn a_racing_exchange_of_proc() {
 }
 
 #[test]
+fn a_racing_exchange_of_proc_in_a_user_namespace() {
+    let Some(mut scene) = scene() else { return };
+    let linux = &mut scene.config["linux"];
+    linux["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    for ids in ["uidMappings", "gidMappings"] {
+        linux[ids] = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+    }
+    fs::create_dir(scene.root("empty")).unwrap();
+    enough(raced(&mut scene, "proc", "empty", 200), 200);
+}
+
+#[test]
 fn a_racing_exchange_of_proc_and_sys() {
     for microseconds in [0, 50, 200] {
         let Some(mut scene) = scene() else { return };
