@@ -176,7 +176,7 @@ for more in . "$ids"; do
 ### the runtime's relocated data is read-only once it runs, and no data lies in an executable segment
 #= 0 pages of relocated data are writable
 #= 0 segments are writable and executable; 2 are only read
-box box 'cat'; mkfifo $DIR/bundles/box/in; rt run -b $DIR/bundles/box box < $DIR/bundles/box/in > /dev/null 2>&1 & exec 9> $DIR/bundles/box/in
+box box 'cat'; mkfifo $DIR/bundles/box/in; $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/box box < $DIR/bundles/box/in > /dev/null 2>&1 & exec 9> $DIR/bundles/box/in
 until_true 10 eval '[ -n "$(rt state box 2> /dev/null | jq -r "select(.status == \"running\") | .pid")" ]'
 python3 - $! $RUNTIME_PATH << 'END'
 import struct, sys
@@ -185,7 +185,7 @@ table, size, count = struct.unpack_from("<Q", program, 0x20)[0], *struct.unpack_
 headers = [struct.unpack_from("<IIQQQQQQ", program, table + n * size) for n in range(count)]
 maps = [line.split() for line in open(f"/proc/{sys.argv[1]}/maps")]
 areas = [([int(end, 16) for end in words[0].split("-")], words[1]) for words in maps]
-base = next(int(words[0].split("-")[0], 16) for words in maps if words[-1].endswith("/orlop") and words[2] == "00000000")
+base = next(int(words[0].split("-")[0], 16) for words in maps if words[-1] == sys.argv[2] and words[2] == "00000000")
 [(start, length)] = [(header[3], header[6]) for header in headers if header[0] == 0x6474e552]
 pages = range((base + start) & -4096, (base + start + length) & -4096, 4096)
 writable = [page for page in pages for (low, high), mode in areas if low <= page < high and "w" in mode]
