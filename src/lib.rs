@@ -5,7 +5,7 @@
 //! ```text
 //!  6  src/bin/orlop/main.rs  three lines
 //!  5  cli/                   argv -> request -> container::* -> one line of error, exit code
-//!  4  container  state  features        one short function per OCI operation
+//!  4  container  state  features  explain  one short function per OCI operation
 //!  3  process/              plan, launch (parent), stage (child), sequence, protocol, confine, execute, seccomp/
 //!  2  namespaces/  cgroups/  rootfs/  criu/  hooks  siblings never import one another
 //!  1  config/  json/  path  procfs  mountinfo  error  log  text   the words that everybody shares
@@ -18,6 +18,7 @@ pub mod config;
 pub mod container;
 pub mod criu;
 pub mod error;
+pub mod explain;
 pub mod features;
 pub mod hooks;
 mod json;

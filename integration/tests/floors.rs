@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("container", 4),
     ("state", 4),
     ("features", 4),
+    ("explain", 4),
     ("cli", 5),
     ("bin", 6),
 ];

@@ -1,5 +1,4 @@
-//! Two crates that know nothing of this code: `caps` for the names of capabilities, `cgroups-rs` for the limits of a container
-//! that is looked at from outside.
+//! A crate that knows nothing of this code: `cgroups-rs` reads the limits of a container from outside.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
@@ -7,20 +6,10 @@ use cgroups_rs::cpu::CpuController;
 use cgroups_rs::memory::MemController;
 use cgroups_rs::pid::PidController;
 use cgroups_rs::{Cgroup, Controller, MaxValue, hierarchies};
-use orlop::process::capability;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-#[test]
-fn capabilities_have_the_numbers_that_caps_gives_them() {
-    let all = caps::all();
-    assert_eq!(all.len(), capability::NAMES.len());
-    for known in all {
-        assert_eq!(capability::number(&known.to_string()), Some(known.index().into()), "{known}");
-    }
-}
 
 /// A container that waits for its start, and all that is left of it when the test ends.
 struct Container {

@@ -163,6 +163,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn capabilities_have_the_numbers_that_caps_gives_them() {
+        let all = caps::all();
+        assert_eq!(all.len(), NAMES.len());
+        for known in all {
+            assert_eq!(number(&known.to_string()), Some(known.index().into()), "{known}");
+        }
+    }
+
+    #[test]
     fn a_name_has_its_kernel_number() {
         assert_eq!(number("CAP_SYS_ADMIN"), Some(21));
         assert_eq!(number("CAP_CHECKPOINT_RESTORE"), Some(40));

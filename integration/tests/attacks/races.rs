@@ -73,8 +73,8 @@ fn swapper() {
 }
 
 fn exchange(one: &Path, other: &Path) -> bool {
-    let names = one.to_str().zip(other.to_str());
-    names.is_some_and(|(one, other)| orlop::sys::fs::exchange_at(orlop::sys::file::CWD, one, other).is_ok())
+    let flags = nix::fcntl::RenameFlags::RENAME_EXCHANGE;
+    nix::fcntl::renameat2(nix::fcntl::AT_FDCWD, one, nix::fcntl::AT_FDCWD, other, flags).is_ok()
 }
 
 /// How often each race is run with each period, by turns with `create` and `run`; `SOAK_RACES` says another number.
@@ -178,8 +178,8 @@ fn is_read_only(path: &Path, round: &str) {
     if !path.exists() {
         return;
     }
-    let flags = orlop::sys::fs::mount_flags(fs::File::open(path).unwrap()).unwrap();
-    assert_ne!(flags & nix::libc::ST_RDONLY, 0, "{round}: {path:?} is writable");
+    let flags = nix::sys::statvfs::statvfs(path).unwrap().flags();
+    assert!(flags.contains(nix::sys::statvfs::FsFlags::ST_RDONLY), "{round}: {path:?} is writable");
     let pattern = path.join("kernel/core_pattern");
     if pattern.exists() {
         let error = fs::OpenOptions::new().append(true).open(&pattern).expect_err(round);

@@ -2,8 +2,8 @@
 //! libseccomp. Build it as the release is built (`cargo run --release`), or orlop's figures mean nothing.
 
 use anyhow::{Context, Result, bail};
-use orlop::config::{self, Seccomp};
-use orlop::process::seccomp::{ACTIONS, Filter, Kernel, OPERATORS};
+use orlop::explain::SeccompProfile;
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -25,8 +25,9 @@ fn main() -> Result<()> {
 
 fn measure(here: &Path, dir: &Path) -> Result<String> {
     let json = fs::read(here.join("../../src/config/testdata/engines/docker.json"))?;
-    let spec = config::parse(&json)?;
-    let seccomp = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()).context("the profile is missing")?;
+    let profile = SeccompProfile::of_config(&json)?.context("the profile is missing")?;
+    let written: Value = serde_json::from_slice(&json)?;
+    let seccomp = &written["linux"]["seccomp"];
     let tool = dir.join("filter");
     let compiled = Command::new("cc")
         .arg("-O2")
@@ -38,7 +39,7 @@ fn measure(here: &Path, dir: &Path) -> Result<String> {
     if !compiled.success() {
         bail!("libseccomp-dev is not installed");
     }
-    let (ours, program) = generate(seccomp)?;
+    let (ours, program) = generate(&profile)?;
     fs::write(dir.join("ours.bpf"), &program)?;
     let mut said = run(&tool, dir, &["generate", &ROUNDS.to_string()], &rules(seccomp)?)?;
     let theirs_length = said.pop().context("no program")?;
@@ -56,50 +57,43 @@ fn measure(here: &Path, dir: &Path) -> Result<String> {
 }
 
 /// The times in nanoseconds, and the program as the kernel takes it.
-fn generate(seccomp: &Seccomp<'_>) -> Result<(Vec<u64>, Vec<u8>)> {
+fn generate(profile: &SeccompProfile<'_>) -> Result<(Vec<u64>, Vec<u8>)> {
     let mut times = Vec::new();
     let mut program = Vec::new();
     for _ in 0..ROUNDS {
         let begun = Instant::now();
-        let filter = Filter::parse(seccomp, &Kernel::default())?.context("no filter")?;
+        program = profile.compile()?.context("no filter")?;
         times.push(u64::try_from(begun.elapsed().as_nanos())?);
-        program = filter.program;
     }
-    let bytes = program.iter().flat_map(|i| {
-        let mut bytes = i.code.to_ne_bytes().to_vec();
-        bytes.extend([i.jt, i.jf]);
-        bytes.extend(i.k.to_ne_bytes());
-        bytes
-    });
-    Ok((times, bytes.collect()))
+    Ok((times, program))
 }
 
 /// The profile as lines for the tool, as runc gives it to libseccomp.
-fn rules(seccomp: &Seccomp<'_>) -> Result<String> {
-    let action = |name: Option<&str>, errno: Option<u32>| -> Result<u32> {
-        let number = match name {
-            Some("SCMP_ACT_ALLOW") => 0x7fff_0000,
-            Some("SCMP_ACT_ERRNO") => 0x0005_0000 | errno.unwrap_or(1),
-            other => bail!("the profile has {other:?}, one of {ACTIONS:?}"),
-        };
-        Ok(number)
+fn rules(seccomp: &Value) -> Result<String> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let action = |name: &Value, errno: &Value| -> Result<u64> {
+        match name.as_str() {
+            Some("SCMP_ACT_ALLOW") => Ok(0x7fff_0000),
+            Some("SCMP_ACT_ERRNO") => Ok(0x0005_0000 | errno.as_u64().unwrap_or(1)),
+            other => bail!("the profile has the action {other:?}"),
+        }
     };
-    let default = action(seccomp.default_action.as_deref(), seccomp.default_errno_ret)?;
+    let default = action(&seccomp["defaultAction"], &seccomp["defaultErrnoRet"])?;
     let mut text = format!("begin {default}\n");
-    for architecture in seccomp.architectures.iter().flatten() {
-        let _ = writeln!(text, "arch {}", architecture.trim_start_matches("SCMP_ARCH_").to_lowercase());
+    for architecture in list(&seccomp["architectures"]) {
+        let name = architecture.as_str().unwrap_or_default();
+        let _ = writeln!(text, "arch {}", name.trim_start_matches("SCMP_ARCH_").to_lowercase());
     }
-    for rule in seccomp.syscalls.iter().flatten() {
-        let action = action(rule.action.as_deref(), rule.errno_ret)?;
-        for name in rule.names.iter().flatten().filter(|_| action != default) {
-            let _ = write!(text, "rule {action} {name}");
-            for arg in rule.args.iter().flatten() {
+    for rule in list(&seccomp["syscalls"]) {
+        let action = action(&rule["action"], &rule["errnoRet"])?;
+        for name in list(&rule["names"]).iter().filter(|_| action != default) {
+            let _ = write!(text, "rule {action} {}", name.as_str().unwrap_or_default());
+            for arg in list(&rule["args"]) {
                 let op = ["", "NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
-                let word = arg.op.as_deref().unwrap_or_default().trim_start_matches("SCMP_CMP_");
-                let op =
-                    op.iter().position(|op| *op == word).with_context(|| format!("{word} is none of {OPERATORS:?}"))?;
-                let (index, a, b) = (arg.index.unwrap_or(0), arg.value.unwrap_or(0), arg.value_two.unwrap_or(0));
-                let _ = write!(text, " {index}:{op}:{a}:{b}");
+                let word = arg["op"].as_str().unwrap_or_default().trim_start_matches("SCMP_CMP_");
+                let op = op.iter().position(|op| *op == word).with_context(|| format!("the operator {word}"))?;
+                let number = |name: &str| arg[name].as_u64().unwrap_or(0);
+                let _ = write!(text, " {}:{op}:{}:{}", number("index"), number("value"), number("valueTwo"));
             }
             text.push('\n');
         }
