@@ -52,7 +52,7 @@ impl Scene {
         }
         fs::copy(runtime.path, dir.join("orlop")).unwrap();
         fs::copy("/bin/busybox", dir.join("bundle/rootfs/bin/busybox")).unwrap();
-        for applet in ["sh", "cat", "ls", "grep", "stat", "readlink", "head", "mkdir", "id"] {
+        for applet in ["sh", "cat", "ls", "grep", "stat", "readlink", "head", "mkdir", "id", "sed"] {
             symlink("busybox", dir.join("bundle/rootfs/bin").join(applet)).unwrap();
         }
         let (first, size) = if user == 0 { (FIRST, 65536) } else { (user, 1) };
@@ -312,4 +312,141 @@ fn a_listed_ptmx_is_the_link_to_the_containers_own_with_and_without_a_user_names
         assert!(ended.fine, "{}", ended.error);
         assert_eq!(ended.out, "pts/ptmx\n666");
     }
+}
+
+/// Root with a user namespace, root without one, an unprivileged user.
+fn everyone(test: impl Fn(Scene, &str)) {
+    for name in ["root", "root with a user namespace", "user"] {
+        let Some(mut scene) = Scene::new(if name == "user" { USER } else { 0 }) else { return };
+        if name == "root" {
+            scene.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "user");
+            scene.config["linux"].as_object_mut().unwrap().retain(|name, _| !name.ends_with("Mappings"));
+        }
+        test(scene, name);
+    }
+}
+
+impl Scene {
+    /// A bind mount of what is at `path` in the root.
+    fn inside(&mut self, path: &str, destination: &str, options: Value) {
+        let source = self.dir.join("bundle/rootfs").join(path);
+        self.mount(json!({"destination": destination, "type": "bind", "source": source, "options": options}));
+    }
+}
+
+#[test]
+fn a_source_in_the_root_is_what_an_earlier_mount_has_put_there() {
+    everyone(|mut scene, name| {
+        // One is missing below the mounts, one is not; one is reached by a link.
+        for dir in ["there", "volume/sub"] {
+            fs::create_dir_all(scene.dir.join("bundle/rootfs").join(dir)).unwrap();
+        }
+        fs::create_dir_all(scene.dir.join("volume/sub")).unwrap();
+        fs::write(scene.dir.join("volume/sub/file"), "of the volume").unwrap();
+        symlink("/there", scene.dir.join("bundle/rootfs/link")).unwrap();
+        scene.mount(json!({"destination": "/made", "type": "tmpfs", "source": "made"}));
+        scene.mount(json!({"destination": "/there", "type": "tmpfs", "source": "there"}));
+        let volume = scene.dir.join("volume");
+        scene.mount(json!({"destination": "/volume", "type": "bind", "source": volume, "options": ["rbind"]}));
+        scene.inside("made", "/m/made", json!(["bind"]));
+        scene.inside("there", "/m/there", json!(["rbind", "ro"]));
+        scene.inside("link", "/m/link", json!(["rbind"]));
+        scene.inside("volume/sub", "/m/sub", json!(["rbind"]));
+        scene.inside("volume/sub/file", "/m/file", json!(["bind"]));
+        let ended = scene.run(
+            "for to in made there link; do grep \" /m/$to \" /proc/self/mountinfo | sed 's/.* - //; s/ [^ ]*$//'; done
+            cat /m/sub/file /m/file; echo x 2> /dev/null > /m/there/x || echo ' read-only'",
+        );
+        assert!(ended.fine, "{name}: {}", ended.error);
+        let expected = "tmpfs made\ntmpfs there\ntmpfs there\nof the volumeof the volume read-only";
+        assert_eq!(ended.out, expected, "{name}");
+    });
+}
+
+#[test]
+fn a_link_in_the_root_never_leads_a_source_to_the_host() {
+    everyone(|mut scene, name| {
+        let outside = scene.dir.join("volume");
+        fs::write(outside.join("file"), "the host's").unwrap();
+        let below = scene.dir.join("bundle/rootfs").join(outside.strip_prefix("/").unwrap());
+        for options in [json!(["rbind"]), json!(["bind"])] {
+            for (link, source) in [("link", "link"), ("up", "up/volume"), ("up", "up/volume/file")] {
+                let target = if link == "up" { "../../../.." } else { outside.to_str().unwrap() };
+                let path = scene.dir.join("bundle/rootfs").join(link);
+                let _ = fs::remove_file(&path);
+                symlink(target, path).unwrap();
+                scene.config["mounts"].as_array_mut().unwrap().truncate(1);
+                scene.inside(source, "/m", options.clone());
+                let ended = scene.run("cat /m /m/file");
+                assert!(!ended.out.contains("host"), "{name} {source}: {}", ended.out);
+                assert!(!ended.fine && ended.error.contains("mounts[1]: mount /m"), "{name} {source}: {}", ended.error);
+            }
+        }
+        // Where the root has something of that name, that it is.
+        fs::create_dir_all(&below).unwrap();
+        fs::write(below.join("file"), "the root's").unwrap();
+        scene.config["mounts"].as_array_mut().unwrap().truncate(1);
+        scene.inside("link", "/m", json!(["rbind"]));
+        let ended = scene.run("cat /m/file");
+        assert!(ended.fine && ended.out == "the root's", "{name}: {} {}", ended.out, ended.error);
+    });
+}
+
+#[test]
+fn a_source_in_the_root_is_seen_through_its_id_mapping() {
+    for user_namespace in [false, true] {
+        let Some(mut scene) = Scene::new(0) else { return };
+        if !user_namespace {
+            scene.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "user");
+            scene.config["linux"].as_object_mut().unwrap().retain(|name, _| !name.ends_with("Mappings"));
+        }
+        let base = if user_namespace { FIRST } else { 0 };
+        let file = scene.dir.join("bundle/rootfs/there/file");
+        fs::create_dir(file.parent().unwrap()).unwrap();
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::chown(&file, Some(7), Some(7)).unwrap();
+        let ids =
+            json!([{"containerID": 7, "hostID": base + 70, "size": 1}, {"containerID": 0, "hostID": base, "size": 1}]);
+        let source = |path: &str| scene.dir.join("bundle/rootfs").join(path);
+        let mut mounts = vec![json!({"destination": "/m/there", "type": "bind", "source": source("there"),
+            "options": ["rbind"], "uidMappings": ids, "gidMappings": ids})];
+        if !user_namespace {
+            // What the container itself has mounted is mapped there.
+            mounts.insert(
+                0,
+                json!({"destination": "/made", "type": "tmpfs", "source": "made", "options": ["uid=7", "gid=7"]}),
+            );
+            mounts.push(json!({"destination": "/m/made", "type": "bind", "source": source("made"),
+                "options": ["bind"], "uidMappings": ids, "gidMappings": ids}));
+        }
+        for mount in mounts {
+            scene.mount(mount);
+        }
+        let script = if user_namespace { "" } else { "stat -c '%u:%g' /m/made" };
+        let ended = scene.run(&format!("stat -c '%u:%g' /m/there/file; {script}"));
+        if ended.error.contains("EINVAL") {
+            eprintln!("skipped: the filesystem has no id-mapped mounts: {}", ended.error);
+            continue;
+        }
+        assert!(ended.fine, "{}", ended.error);
+        assert_eq!(ended.out, if user_namespace { "70:70" } else { "70:70\n70:70" });
+    }
+}
+
+#[test]
+fn the_containers_procfs_is_not_bound_to_a_place_without_its_masks() {
+    everyone(|mut scene, name| {
+        symlink("/proc/../proc", scene.dir.join("bundle/rootfs/link")).unwrap();
+        scene.config["linux"]["maskedPaths"] = json!(["/proc/kcore"]);
+        for source in ["proc", "link", "proc/sys"] {
+            scene.config["mounts"].as_array_mut().unwrap().truncate(1);
+            scene.inside(source, "/m", json!(["rbind"]));
+            let ended = scene.run("ls /m");
+            assert!(
+                !ended.fine && ended.error.contains("would be there without masks"),
+                "{name} {source}: {}",
+                ended.error
+            );
+        }
+    });
 }

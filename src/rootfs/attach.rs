@@ -35,6 +35,9 @@ pub struct Built<'a> {
     late: Vec<OwnedFd>,
 }
 
+/// The magic number of the filesystem that namespaces are files of.
+const NSFS_MAGIC: i64 = 0x6e73_6673;
+
 impl Rootfs {
     /// Attaches the root at its host path and puts all mounts, devices and links in place.
     ///
@@ -72,7 +75,7 @@ impl Rootfs {
         let mut sources = Trees::default();
         let mut left = AT_ONCE;
         for mount in &self.mounts {
-            let Kind::Bind { source, idmap: None } = &mount.kind else { continue };
+            let Kind::Bind { source, inside: None, idmap: None } = &mount.kind else { continue };
             if prepared.has(mount.index) || left == 0 && !self.lies_within(source) {
                 continue;
             }
@@ -120,7 +123,7 @@ impl Rootfs {
 impl Built<'_> {
     pub(super) fn attach(&mut self, mount: &Mount, prepared: Option<OwnedFd>, cgroups: &CgroupView) -> Result<()> {
         match &mount.kind {
-            Kind::Bind { source, .. } => self.bind(mount, source, prepared),
+            Kind::Bind { source, inside, .. } => self.bind(mount, source, inside, prepared),
             Kind::Filesystem { kind, .. } if kind == "cgroup2" && cgroups.shared => {
                 let place = self.place(mount, Create::Directory)?;
                 let tree = cgroup::version_2(mount, &place.handle, cgroups)?;
@@ -143,20 +146,26 @@ impl Built<'_> {
         }
     }
 
-    fn bind(&mut self, mount: &Mount, source: &Path, prepared: Option<OwnedFd>) -> Result<()> {
-        if mount.options.copy_symlink && copy_symlink(&self.tree, mount, source)? {
+    fn bind(&mut self, mount: &Mount, source: &Path, inside: &Option<InRoot>, prepared: Option<OwnedFd>) -> Result<()> {
+        if mount.options.copy_symlink && copy_symlink(&self.tree, mount, source, inside)? {
             return Ok(());
         }
         let mut changes = attributes::of(mount);
-        let tree = match prepared {
-            Some(tree) => {
+        // Of an id-mapped mount whose source only the container has, the user namespace was prepared.
+        let is_userns = match &prepared {
+            Some(prepared) if inside.is_some() => fs::filesystem_magic(prepared)? == NSFS_MAGIC,
+            _ => false,
+        };
+        let tree = match (prepared, inside) {
+            (userns, Some(path)) if userns.is_none() || is_userns => self.open_inside(mount, path, userns)?,
+            (Some(tree), _) => {
                 if !self.rootfs.keeps_peers() {
                     let slave = Propagation { kind: libc::MS_SLAVE, recursive: true };
                     changes.insert(0, Change::propagating(slave));
                 }
                 tree
             }
-            None => match self.sources.take(mount.index) {
+            (None, _) => match self.sources.take(mount.index) {
                 Some(tree) => tree,
                 None => open_source(mount, source)?,
             },
@@ -299,14 +308,22 @@ impl Rootfs {
     }
 }
 
-fn missing(path: &InRoot) -> Failure {
+pub(super) fn missing(path: &InRoot) -> Failure {
     Failure::new(format!("look up {path}"), Errno(libc::ENOENT))
 }
 
 /// Makes a symbolic link in the container where the source is one; says whether it is.
-pub(super) fn copy_symlink(tree: &Tree, mount: &Mount, source: &Path) -> Result<bool> {
-    let link = match fs::read_link_at(file::CWD, source.as_os_str().as_bytes()) {
-        Err(e) if e.is(libc::EINVAL) => return Ok(false),
+pub(super) fn copy_symlink(tree: &Tree, mount: &Mount, source: &Path, inside: &Option<InRoot>) -> Result<bool> {
+    let link = match inside {
+        Some(path) => {
+            let found = tree.find_no_follow(path)?.ok_or_else(|| missing(path))?;
+            fs::read_link_at(&found.handle, "")
+        }
+        None => fs::read_link_at(file::CWD, source.as_os_str().as_bytes()),
+    };
+    let link = match link {
+        // Of a descriptor of what is no link, ENOENT.
+        Err(e) if e.is(libc::EINVAL) || inside.is_some() && e.is(libc::ENOENT) => return Ok(false),
         other => other?,
     };
     let Some((parent, name)) = mount.destination.split() else { return Ok(false) };

@@ -144,7 +144,8 @@ fn old_flag(name: &str) -> libc::c_ulong {
 /// The magic numbers of filesystems of which the host's mounts are others, or may be: what is said of them is said of the host's.
 /// To be read-only is then the mount's alone.
 const OF_HOST: [i64; 5] = [CGROUP_MAGIC, CGROUP2_MAGIC, SYSFS_MAGIC, MQUEUE_MAGIC, PROC_SUPER_MAGIC];
-const SYSFS_MAGIC: i64 = 0x6265_6572;
+/// The magic number of sysfs.
+pub(crate) const SYSFS_MAGIC: i64 = 0x6265_6572;
 const MQUEUE_MAGIC: i64 = 0x1980_0202;
 /// The magic number of procfs.
 pub(crate) const PROC_SUPER_MAGIC: i64 = 0x9fa0;

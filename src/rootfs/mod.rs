@@ -29,6 +29,7 @@ mod cwd;
 mod device;
 mod filesystem;
 mod idmap;
+mod inside;
 mod mask;
 mod mount;
 mod node;
@@ -102,23 +103,25 @@ impl Rootfs {
             uids: idmap::mappings(linux.uid_mappings.as_deref(), "linux.uidMappings")?,
             gids: idmap::mappings(linux.gid_mappings.as_deref(), "linux.gidMappings")?,
         };
-        let around = Surroundings { bundle, user_namespace, ids };
         let root = spec.root.as_ref().ok_or_else(|| Error::config("root", "missing"))?;
         let path = root.path.as_deref().filter(|path| !path.is_empty());
         let path = path.ok_or_else(|| Error::config("root.path", "missing"))?;
         if path.contains('\0') {
             return Err(Error::config("root.path", "holds a NUL byte"));
         }
+        let path = bundle.join(path);
+        let around = Surroundings { bundle, root: &path, user_namespace, ids };
         let mounts = spec.mounts.iter().flatten().enumerate().map(|(n, mount)| Mount::parse(mount, n, &around));
         let mounts = mounts.collect::<Result<_>>()?;
+        let ids = around.ids;
         Ok(Rootfs {
-            path: bundle.join(path),
+            path,
             readonly: root.readonly.unwrap_or(false),
             propagation: propagation::parse(linux.rootfs_propagation.as_deref())?,
             mounts,
             devices: device::parse(linux.devices.as_deref().unwrap_or_default())?,
             user_namespace,
-            ids: around.ids,
+            ids,
             masked: mask::parse(linux.masked_paths.as_deref(), "linux.maskedPaths")?,
             readonly_paths: mask::parse(linux.readonly_paths.as_deref(), "linux.readonlyPaths")?,
             cwd: spec.process.as_ref().and_then(|process| process.cwd.as_deref()).map(InRoot::new),

@@ -1,7 +1,7 @@
 //! One entry of `mounts`, checked.
 
-use super::idmap;
 use super::options::{Bind, Idmap, Options};
+use super::{idmap, inside};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::path::InRoot;
@@ -22,7 +22,9 @@ pub(crate) struct Mount {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A file or directory of the host.
-    Bind { source: PathBuf, idmap: Option<IdmapOf> },
+    ///
+    /// `inside` is where it is in the root filesystem, if that is where it is.
+    Bind { source: PathBuf, inside: Option<InRoot>, idmap: Option<IdmapOf> },
     /// A new filesystem.
     Filesystem { kind: String, source: String },
     /// The container's place in the cgroup hierarchies, whichever version the host has (type `cgroup`).
@@ -50,6 +52,8 @@ pub struct IdMappings {
 /// What a mount's meaning depends on beyond its own entry.
 pub(crate) struct Surroundings<'a> {
     pub(crate) bundle: &'a Path,
+    /// The root directory on the host.
+    pub(crate) root: &'a Path,
     /// Whether the container has a user namespace other than the runtime's.
     pub(crate) user_namespace: bool,
     /// Of that namespace.
@@ -126,7 +130,8 @@ fn kind(mount: &config::Mount<'_>, options: &Options, at: At, around: &Surroundi
     if options.bind != Bind::No || kind == "bind" {
         checked(source, format_args!("{at}.source"))?;
         let idmap = id_mapping(mount, options, at, around)?;
-        return Ok(Kind::Bind { source: around.bundle.join(source), idmap });
+        let source = around.bundle.join(source);
+        return Ok(Kind::Bind { inside: inside::below(around.root, &source), source, idmap });
     }
     checked(kind, format_args!("{at}.type"))?;
     if mount.uid_mappings.is_some() || mount.gid_mappings.is_some() || options.idmap != Idmap::No {

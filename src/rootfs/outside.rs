@@ -8,7 +8,7 @@ use super::Rootfs;
 use super::attach::copy_symlink;
 use super::cgroup::CgroupView;
 use super::device::{Nodes, PTMX};
-use super::mount::{Kind, Mount};
+use super::mount::Kind;
 use super::options::Bind;
 use super::prepare::Prepared;
 use super::tree::Tree;
@@ -115,10 +115,10 @@ impl Rootfs {
         }
     }
 
-    /// Whether the config has something bound there.
+    /// Whether the config has something bound there that is not the container's own.
     fn binds(&self, point: &[u8]) -> bool {
         let here = self.mounts.iter().rfind(|mount| mount.destination.as_str().as_bytes() == point);
-        here.is_some_and(|mount| matches!(mount.kind, Kind::Bind { .. }))
+        here.is_some_and(|mount| matches!(mount.kind, Kind::Bind { inside: None, .. }))
     }
 
     /// Whether a device's node, which only the runtime may make, is mounted there.
@@ -173,10 +173,11 @@ impl Rootfs {
                     let real = (!mount.options.source_no_follow).then(|| source.canonicalize().ok()).flatten();
                     let source = real.as_ref().unwrap_or(source);
                     let kept = kept.iter().find(|(index, _)| *index == mount.index).map(|(_, path)| path);
-                    for key in self.places_of(&root, mount) {
-                        add(&mut list, &key, kept.unwrap_or(source).as_os_str().as_bytes());
+                    for key in self.places_of(&root, &mount.destination) {
+                        let key = key.as_str();
+                        add(&mut list, key, kept.unwrap_or(source).as_os_str().as_bytes());
                         if mount.options.bind == Bind::Tree {
-                            beneath(&mut list, source, kept, &key);
+                            beneath(&mut list, source, kept, key);
                         }
                     }
                 }
@@ -250,21 +251,6 @@ impl Rootfs {
         Ok(Root::from(directory.map_err(|e| Error::system(format!("duplicate the root directory: {e}")))?))
     }
 
-    /// The mount point of a mount, as the config has it and as links in the root filesystem lead.
-    fn places_of(&self, root: &Root, mount: &Mount) -> Vec<String> {
-        let mut places = vec![mount.destination.as_str().to_owned()];
-        let Ok(Some(found)) = root.find_if_there(&mount.destination) else { return places };
-        let paths = path_of(root).zip(path_of(&found));
-        let inside = paths.as_ref().and_then(|(root, found)| found.strip_prefix(root).ok());
-        if let Some(inside) = inside.and_then(Path::to_str) {
-            let place = format!("/{inside}");
-            if place != places[0] {
-                places.push(place);
-            }
-        }
-        places
-    }
-
     /// Makes what is missing in the root filesystem for mounts to be put on: another one may be restored than was saved. What
     /// lies in a mount of the container's own is in the images.
     ///
@@ -278,7 +264,9 @@ impl Rootfs {
                 continue;
             }
             let kind = match &mount.kind {
-                Kind::Bind { source, .. } if mount.options.copy_symlink && copy_symlink(&tree, mount, source)? => {
+                Kind::Bind { source, inside, .. }
+                    if mount.options.copy_symlink && copy_symlink(&tree, mount, source, inside)? =>
+                {
                     continue;
                 }
                 Kind::Bind { source, .. } => match std::fs::metadata(source) {
@@ -321,6 +309,6 @@ fn refuse_lost(path: &InRoot, flags: u64, mounted: Option<Mounted<'_>>) -> Resul
 }
 
 /// The path by which the kernel knows an open file.
-fn path_of(fd: impl AsFd) -> Option<PathBuf> {
+pub(crate) fn path_of(fd: impl AsFd) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())).ok()
 }

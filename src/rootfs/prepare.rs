@@ -4,6 +4,7 @@ use super::Rootfs;
 use super::mount::{IdmapOf, Kind, Mount};
 use super::options::{Bind, Idmap};
 use crate::error::{Context, Error, Result};
+use crate::path::{InRoot, Root};
 use crate::sys::file;
 use crate::sys::fs::{self, Stat};
 use crate::sys::mount::{
@@ -29,7 +30,7 @@ const SPARE: usize = 64;
 /// Descriptors of the host for [`Rootfs::build`]; a child made by `clone3` has them as they are.
 #[derive(Debug)]
 pub struct Prepared {
-    pub(crate) directory: OwnedFd,
+    pub(crate) root: Root,
     pub(crate) stat: Stat,
     pub(crate) trees: Trees,
 }
@@ -56,14 +57,15 @@ impl Rootfs {
         // the root is on: it may be the same one.
         let now = sources == Sources::ByParent || self.keeps_peers();
         let mut trees: Vec<Option<OwnedFd>> = Vec::new();
+        let root = Root::from(directory);
         for mount in &self.mounts {
             trees.push(match &mount.kind {
-                Kind::Bind { source, idmap: None } if now => match open_source(mount, source) {
+                Kind::Bind { source, inside, idmap: None } if now => match self.open(&root, mount, source, inside) {
                     Err(e) if e.errno() == libc::EMFILE => break,
                     // An unprivileged user may copy mounts only in a mount namespace of the container's user namespace. All
                     // mounts are slaves of the host's there: none could stay a peer.
                     Err(e) if e.errno() == libc::EPERM => None,
-                    other => Some(other.with(|| mount.name())?),
+                    other => other.with(|| mount.name())?,
                 },
                 _ => None,
             });
@@ -73,7 +75,7 @@ impl Rootfs {
             trees.truncate(trees.len().saturating_sub(SPARE));
             trees.resize_with(self.mounts.len(), || None);
         }
-        Ok(Prepared { directory, stat, trees: Trees(trees) })
+        Ok(Prepared { root, stat, trees: Trees(trees) })
     }
 
     /// The id mappings that mounts need, with the numbers of the mounts, in the order of the config.
@@ -96,21 +98,42 @@ impl Rootfs {
     }
 
     /// Opens the source of mount number `index` as a detached tree that shows its owners through the id mapping of a user
-    /// namespace. For the process that has CAP_SYS_ADMIN over the source's filesystem: the parent.
+    /// namespace. For the process that has CAP_SYS_ADMIN over the source's filesystem: the parent. Where an earlier mount of the
+    /// container's makes the source, the namespace is given back, for the child to do the same.
     ///
     /// # Errors
     /// EINVAL means that the filesystem knows no id-mapped mounts.
     pub fn map_ids(&self, index: usize, userns: impl AsFd) -> Result<OwnedFd> {
         let mount = self.mounts.get(index).ok_or_else(|| Error::internal("no mount of that number"))?;
-        let Kind::Bind { source, .. } = &mount.kind else {
+        let Kind::Bind { source, inside, .. } = &mount.kind else {
             return Err(Error::internal("an id mapping for what is no bind mount"));
         };
-        mapped(mount, source, userns.as_fd()).with(|| mount.name())
+        let mapped = || {
+            let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+            let root = Root::from(file::open(self.path.as_os_str().as_bytes(), flags)?);
+            match self.open(&root, mount, source, inside)? {
+                Some(tree) => map_tree(mount, tree, userns.as_fd()),
+                None => duplicate(&userns),
+            }
+        };
+        mapped().with(|| mount.name())
+    }
+
+    /// The source of a bind mount as a detached tree; `None` if only the container's tree has it.
+    fn open(&self, root: &Root, mount: &Mount, source: &Path, inside: &Option<InRoot>) -> Result<Option<OwnedFd>> {
+        match inside {
+            Some(path) => self.open_inside(root, mount, path),
+            None => open_source(mount, source).map(Some),
+        }
     }
 }
 
-fn mapped(mount: &Mount, source: &Path, userns: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let tree = open_source(mount, source)?;
+fn duplicate(fd: impl AsFd) -> Result<OwnedFd> {
+    fd.as_fd().try_clone_to_owned().map_err(|e| Error::system(format!("duplicate a descriptor: {e}")))
+}
+
+/// Has a detached tree show its owners through the id mapping of a user namespace.
+pub(crate) fn map_tree(mount: &Mount, tree: OwnedFd, userns: BorrowedFd<'_>) -> Result<OwnedFd> {
     let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns: userns.as_raw_fd() as u64, ..MountAttr::default() };
     match mount_setattr(&tree, mount.options.idmap == Idmap::Tree, &attr) {
         Ok(()) => Ok(tree),
@@ -133,7 +156,7 @@ impl Prepared {
     /// The root directory. It must be the current directory of whoever makes the mount namespace, at the time of making: the
     /// kernel then turns it into the same directory there, however closed to the child the way to it is.
     pub fn directory(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
+        self.root.as_fd()
     }
 
     /// The detached trees, for whoever builds the root filesystem.

@@ -72,6 +72,11 @@ impl Tree {
         self.made.iter().any(|made| made.destination.is_within(path))
     }
 
+    /// The mounts that are held at `path` or beneath it.
+    pub(crate) fn mounts_within(&self, path: &InRoot) -> impl Iterator<Item = &OwnedFd> {
+        self.made.iter().filter(|made| made.destination.is_within(path)).map(|made| &made.mount)
+    }
+
     /// Holds what others, such as hooks, have mounted over the mounts meanwhile.
     pub(crate) fn adopt_covers(&mut self) -> Result<()> {
         for made in std::mem::take(&mut self.made) {

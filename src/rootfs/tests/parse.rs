@@ -93,7 +93,10 @@ fn each_wrong_thing_in_a_mount_is_named() {
 #[test]
 fn a_bind_source_is_relative_to_the_bundle() {
     let rootfs = parsed(r#"{"destination":"x","source":"data","options":["bind"]}"#, "").unwrap();
-    assert_eq!(rootfs.mounts[0].kind, mount::Kind::Bind { source: "/mnt/bundle/data".into(), idmap: None });
+    assert_eq!(
+        rootfs.mounts[0].kind,
+        mount::Kind::Bind { source: "/mnt/bundle/data".into(), inside: None, idmap: None }
+    );
     assert_eq!(rootfs.mounts[0].destination, InRoot::new("/x"));
 }
 
