@@ -1,11 +1,11 @@
 //! The log: what engines read after a failure, and what people read with `--debug`.
 //!
 //! An engine takes the whole file for one JSON object, or the last line of level `error` for the reason. So a command that
-//! fails writes exactly one line, and the same message on stderr; warnings wait until the command has succeeded, and are
-//! written at once only with `--debug`.
+//! fails writes exactly one line, and the same message on stderr; warnings wait until the command has succeeded, or its program
+//! runs in the foreground, and are written at once only with `--debug`.
 //!
 //! Where another process does a part of the work, it calls [`divert`] first and its records are sent with [`take`] to the
-//! process that writes, which calls [`replay`].
+//! process that writes, which calls [`repeat`].
 
 mod line;
 mod target;
@@ -161,6 +161,19 @@ pub fn divert() {
 /// The records that are held; none are afterwards.
 pub fn take() -> Vec<Record> {
     std::mem::take(&mut log().held)
+}
+
+/// Says again what a process that is diverted has said; it has written its trace itself.
+pub fn repeat(record: Record) {
+    log().keep(record);
+}
+
+/// The program runs in the foreground, and what this command warned of is about it: writes the warnings that waited.
+pub fn begun() {
+    let mut log = log();
+    for record in std::mem::take(&mut log.held) {
+        log.write(&record);
+    }
 }
 
 /// The command has succeeded: writes the warnings that waited for it.

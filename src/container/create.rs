@@ -288,7 +288,7 @@ fn build(
     if parts.notifies {
         super::notify::make_directory(entry)?;
         if until == Until::Program {
-            parts.notice = Notice::open(entry)?;
+            parts.notice = Notice::open(entry);
         }
     }
     // First the record: a directory that has a config and no record is one whose record was removed.

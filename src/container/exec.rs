@@ -82,6 +82,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
         let _ = process::wait(launched.pid);
     })?;
     let Some(signals) = signals else { return Ok(0) };
+    log::begun();
     log::step("wait for the program");
     let relay = ours.map(|ours| console::master(&ours)).transpose()?.flatten().map(Relay::new).transpose()?;
     super::terminal::serve(&launched, &signals, relay, None).map(|ended| ended.status() as u8)
@@ -134,8 +135,12 @@ fn changed<'a>(spec: &Spec<'a>, changes: &'a ProcessChanges) -> Result<Process<'
     if changes.no_new_privs.is_some() {
         process.no_new_privileges = changes.no_new_privs;
     }
-    // Never the inheritable set: what is inheritable comes back by file capabilities (CVE-2022-29162).
+    // Never the inheritable set: what is inheritable comes back by file capabilities (CVE-2022-29162). What is inheritable
+    // already is ambient, too, so that a program of another user than root has it; see `Sets::parse`.
     let sets = process.capabilities.get_or_insert_default();
+    let inheritable = |name: &&String| sets.inheritable.iter().flatten().any(|other| other == name.as_str());
+    let ambient: Vec<_> = changes.capabilities.iter().filter(inheritable).map(|name| name.as_str().into()).collect();
+    sets.ambient.get_or_insert_default().extend(ambient);
     for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
         set.get_or_insert_default().extend(changes.capabilities.iter().map(|name| Cow::from(name.as_str())));
     }
@@ -152,6 +157,7 @@ fn plan(
     let linux = spec.linux.as_ref();
     let mut program = Program::parse("process", written, linux)?;
     inherited.announce(&mut program.env);
+    program.keep_groups = super::annotations::keep_groups(spec)?;
     super::security::check(&program)?;
     let all = Namespaces::parse(spec)?;
     let flags = Ns::ALL.into_iter().filter(|kind| all.has(*kind)).fold(0, |flags, kind| flags | kind.flag());

@@ -12,15 +12,15 @@ pub(super) struct Inherited {
 }
 
 impl Inherited {
-    /// Looks at the environment, and that every promised descriptor is open.
+    /// Looks at the environment, and that every promised socket is open. What `--preserve-fds` counts may be closed, as with
+    /// `podman run --preserve-fd 5`: it is closed in the container, too.
     pub(super) fn take(preserved: u32) -> Result<Inherited> {
         let listening = listening();
         let count = listening.checked_add(preserved).and_then(|n| i32::try_from(n).ok()).filter(|n| *n < 1 << 20);
         let count = count.ok_or_else(|| Error::system(format!("--preserve-fds {preserved} is too many")))?;
-        for number in 3..3 + count {
-            if !sys::file::is_open(number) {
-                return Err(Error::system(format!("unable to stat preserved-fd {} (of {count})", number - 3))
-                    .hint(format!("descriptor {number} is not open")));
+        for number in (3..3 + count).take(listening as usize) {
+            if !sys::file::is_from_caller(number) {
+                return Err(Error::system(format!("LISTEN_FDS={listening}: descriptor {number} is not open")));
             }
         }
         Ok(Inherited { listening, count })

@@ -18,6 +18,7 @@ mod inherited;
 mod kill;
 mod listener;
 mod notify;
+mod output;
 mod ps;
 mod query;
 mod remains;

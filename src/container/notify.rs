@@ -9,7 +9,7 @@
 //! Nothing else of what the program says is passed on: the manager would take it as said by the runtime.
 
 use crate::config::{Mount, Spec};
-use crate::error::{Context, Error, IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::log;
 use crate::state::Entry;
 use crate::sys::process::{self, Pid};
@@ -86,15 +86,19 @@ pub(super) struct Notice {
 
 impl Notice {
     /// Binds the container's socket and finds the manager, if the caller has one and the container was made with a place
-    /// for it.
-    ///
-    /// # Errors
-    /// The manager's socket is not there.
-    pub(super) fn open(entry: &Entry) -> Result<Option<Notice>> {
+    /// for it. A container runs without, too: that nobody hears of it is a warning.
+    pub(super) fn open(entry: &Entry) -> Option<Notice> {
+        Notice::find(entry).unwrap_or_else(|error| {
+            log::warning(error.at("NOTIFY_SOCKET").to_string());
+            None
+        })
+    }
+
+    fn find(entry: &Entry) -> Result<Option<Notice>> {
         let directory = entry.path().join(DIRECTORY);
         let Some(address) = manager().filter(|_| directory.is_dir()) else { return Ok(None) };
         let manager = socket::unix(libc::SOCK_DGRAM)?;
-        socket::connect(&manager, &address).at("NOTIFY_SOCKET")?;
+        socket::connect(&manager, &address)?;
         let path = entry.path().join(SOCKET);
         let _ = fs::remove_file(&path);
         let socket = socket::unix(libc::SOCK_DGRAM)?;

@@ -44,6 +44,7 @@ pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
     run::foreground(&request.create, request.no_subreaper)?;
     let mut made = make(context, request, proof, Give::Ours)?;
     let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
+    log::begun();
     let relay = made.terminal.map(Relay::new).transpose()?;
     log::step("wait for the program");
     let ended = super::terminal::serve(&made.launched, &signals, relay, None);

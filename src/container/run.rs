@@ -29,10 +29,11 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     let mut made = create::make(context, &request.create, proof, Until::Program, Give::Ours)?;
     let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
     let relay = made.terminal.take().map(|ours| console::master(&ours)).transpose()?.flatten();
-    let relay = relay.map(Relay::new).transpose()?;
     let notice = made.notice.take();
-    log::step("wait for the program");
     after_start(&made, proof)?;
+    log::begun();
+    let relay = relay.map(Relay::new).transpose()?;
+    log::step("wait for the program");
     let ended = super::terminal::serve(&made.launched, &signals, relay, notice);
     if !request.keep {
         delete::ended(&made.entry, &made.record, &made.hooks, proof)?;

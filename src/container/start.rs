@@ -43,7 +43,7 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     let init = record.init.ok_or_else(|| Error::state("the container has no process"))?;
     let pidfd = pidfd.ok_or_else(stopped)?;
 
-    let notice = Notice::open(&entry)?;
+    let notice = Notice::open(&entry);
     log::step("open the gate");
     let report = Report::new()?;
     let connection = entry.knock().map_err(|e| match e.errno().0 {

@@ -1,19 +1,28 @@
 //! The foreground of `run` and `exec`: signals go in, the terminal is shown, the status comes out.
+//!
+//! Nothing here waits for whoever reads our terminal, or for a program that does not read its own: signals and the program's end
+//! get through whatever the terminals do.
 
 use super::notify::Notice;
+use super::output::Output;
 use crate::error::Result;
 use crate::process::launch::Launched;
-use crate::sys::file;
 use crate::sys::process::{self, Ended};
 use crate::sys::terminal::{self, Modes, Size};
+use crate::sys::{self, file};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How much of either direction is held, in bytes.
 const HELD: usize = 8192;
+/// When the program has ended: how long nothing of its last output may be read before the rest is given up, in milliseconds.
+const UNREAD_TIMEOUT: i32 = 3000;
+/// How much a terminal can hold that nobody writes to any more: above that another process still does.
+const MOST_LEFT: usize = 128 << 10;
 
 /// The container's terminal, shown on ours.
 pub(super) struct Relay {
     master: OwnedFd,
+    output: Output,
     restore: Option<Modes>,
     /// From our standard input to the master.
     inward: Pipe,
@@ -31,6 +40,8 @@ struct Pipe {
 impl Relay {
     /// Takes the master; our own terminal becomes raw until the relay is dropped.
     pub(super) fn new(master: OwnedFd) -> Result<Relay> {
+        file::never_wait(&master)?;
+        let output = Output::new();
         let stdin = std::io::stdin();
         let mut restore = None;
         if terminal::is_terminal(&stdin) {
@@ -38,7 +49,7 @@ impl Relay {
             terminal::set_modes(&stdin, &modes.raw())?;
             restore = Some(modes);
         }
-        Ok(Relay { master, restore, inward: Pipe::default(), outward: Pipe::default() })
+        Ok(Relay { master, output, restore, inward: Pipe::default(), outward: Pipe::default() })
     }
 
     /// Gives the container's terminal the size of ours.
@@ -63,10 +74,10 @@ impl Relay {
             self.outward.fill(self.master.as_fd());
         }
         if master & libc::POLLOUT != 0 {
-            self.inward.drain(self.master.as_fd());
+            self.inward.drain(|bytes| file::write(&self.master, bytes));
         }
         if stdout & (libc::POLLOUT | libc::POLLERR) != 0 {
-            self.outward.drain(std::io::stdout().as_fd());
+            self.outward.drain(|bytes| self.output.write(bytes));
         }
     }
 
@@ -78,20 +89,40 @@ impl Relay {
         (stdin, master, on(!self.outward.held.is_empty(), libc::POLLOUT))
     }
 
-    /// Shows what the container wrote before it ended.
-    fn finish(&mut self) {
-        loop {
-            self.outward.drain(std::io::stdout().as_fd());
-            let ready = process::poll([(Some(self.master.as_fd()), libc::POLLIN)], 0);
-            if !self.outward.held.is_empty()
-                || self.outward.ended
-                || !matches!(ready, Ok([events]) if events & libc::POLLIN != 0)
-            {
-                return;
+    /// Shows what the container wrote before it ended, for as long as somebody reads it and no signal comes.
+    fn finish(&mut self, signals: &OwnedFd) -> Result<()> {
+        let mut left = MOST_LEFT;
+        while left > 0 {
+            if self.outward.held.is_empty() {
+                let [ready] = process::poll([(Some(self.master.as_fd()), libc::POLLIN)], 0)?;
+                if self.outward.ended || ready & libc::POLLIN == 0 {
+                    break;
+                }
+                self.outward.fill(self.master.as_fd());
+                left = left.saturating_sub(self.outward.held.len());
+                continue;
             }
-            self.outward.fill(self.master.as_fd());
+            let stdout = std::io::stdout();
+            let fds = [(Some(stdout.as_fd()), libc::POLLOUT), (Some(signals.as_fd()), libc::POLLIN)];
+            let [writable, signalled] = process::poll(fds, UNREAD_TIMEOUT)?;
+            if signalled != 0 && asks_to_end(signals)? || (writable, signalled) == (0, 0) {
+                break;
+            }
+            if writable != 0 {
+                self.outward.drain(|bytes| self.output.write(bytes));
+            }
         }
+        Ok(())
     }
+}
+
+/// Takes the signals that have come: whether one of them is for a program that has ended, and so for us.
+fn asks_to_end(signals: &OwnedFd) -> Result<bool> {
+    let mut asks = false;
+    while let Some(signal) = process::next_signal(signals)? {
+        asks |= ![libc::SIGCHLD, libc::SIGWINCH, libc::SIGPIPE, libc::SIGURG, libc::SIGCONT].contains(&signal);
+    }
+    Ok(asks)
 }
 
 impl Drop for Relay {
@@ -114,11 +145,11 @@ impl Pipe {
         }
     }
 
-    fn drain(&mut self, to: BorrowedFd<'_>) {
+    fn drain(&mut self, write: impl FnOnce(&[u8]) -> sys::Result<usize>) {
         if self.held.is_empty() {
             return;
         }
-        match file::write(to, &self.held) {
+        match write(&self.held) {
             Ok(n) => drop(self.held.drain(..n)),
             Err(e) if e.is(libc::EAGAIN) => {}
             Err(_) => self.held.clear(),
@@ -164,10 +195,10 @@ pub(super) fn serve(
             notice = None;
         }
         if ready[1] != 0 {
-            if let Some(relay) = &mut relay {
-                relay.finish();
-            }
             let ended = process::wait(launched.pid)?;
+            if let Some(relay) = &mut relay {
+                relay.finish(signals)?;
+            }
             while process::reap_any().is_some() {}
             return Ok(ended);
         }

@@ -284,7 +284,7 @@ impl Launch<'_> {
                     self.parent.go(&[])?;
                 }
                 FromChild::Hooked => {}
-                FromChild::Warning(text) => self.warn(text),
+                FromChild::Said(record) => self.keep(record),
                 FromChild::Failed(error) => return Err(error),
                 FromChild::Ready => return Ok(()),
                 FromChild::End => return self.ended(released),
@@ -308,13 +308,13 @@ impl Launch<'_> {
         }
     }
 
-    /// Keeps a warning for the log; a child that says more than any does is not believed.
-    fn warn(&mut self, text: String) {
+    /// Keeps a record for the log; a child that says more than any does is not believed.
+    fn keep(&mut self, record: log::Record) {
         const MOST: usize = 256 << 10;
         let before = self.warned;
-        self.warned += text.len() + 64;
+        self.warned += record.text.len() + 64;
         if self.warned <= MOST {
-            log::warning(text);
+            log::repeat(record);
         } else if before <= MOST {
             log::warning("further warnings are left out");
         }

@@ -19,7 +19,7 @@
 //!     Built          rootfs stands           ->    prestart and createRuntime hooks
 //!                                            <-    Go
 //!     Hooked         createContainer hooks   ->    may set the limit of processes
-//!     Warning {text}                         ->    kept for the log
+//!     Said {level, text}                     ->    kept for the log
 //!     Failed {error} and ends                ->    cleans up, returns the error
 //!   executes the init image (src/init/)
 //!     C              may not fork (pids.max) ->    moves A out of the cgroup that is full
@@ -37,6 +37,7 @@
 //! joined pid namespace.
 
 use crate::error::{Error, Result};
+use crate::log::{Level, Record};
 use crate::namespaces::recipe::Fork;
 use crate::sys::process::Pid;
 use crate::sys::{self, socket};
@@ -66,8 +67,8 @@ pub enum FromChild {
     Hooked,
     /// Everything is done that can be done before the program.
     Ready,
-    /// Something to log when the command succeeds.
-    Warning(String),
+    /// Something for the log.
+    Said(Record),
     /// It has failed and ends.
     Failed(Error),
     /// Nobody has the other end any more.
@@ -127,7 +128,7 @@ impl Due {
             FromChild::Built => std::mem::take(&mut self.hooks) && !before_fork,
             FromChild::Hooked => std::mem::take(&mut self.inner_hooks) && !before_fork,
             FromChild::Crowded => std::mem::take(&mut self.crowded) && self.fork != Fork::None,
-            FromChild::Warning(_) | FromChild::Failed(_) | FromChild::End => true,
+            FromChild::Said(_) | FromChild::Failed(_) | FromChild::End => true,
         };
         may_come && is_child
     }
@@ -183,7 +184,8 @@ impl ParentEnd {
             b'B' => FromChild::Built,
             b'H' => FromChild::Hooked,
             b'R' => FromChild::Ready,
-            b'W' => FromChild::Warning(String::from_utf8_lossy(rest).into_owned()),
+            b'W' => FromChild::Said(record(Level::Warning, rest)),
+            b'D' => FromChild::Said(record(Level::Debug, rest)),
             b'E' => FromChild::Failed(Error::decode(rest)),
             _ => return Err(garbled()),
         };
@@ -219,7 +221,10 @@ impl ChildEnd {
             FromChild::Built => (b'B', Vec::new()),
             FromChild::Hooked => (b'H', Vec::new()),
             FromChild::Ready => (b'R', Vec::new()),
-            FromChild::Warning(text) => (b'W', text.clone().into_bytes()),
+            FromChild::Said(record) => {
+                let tag = if record.level == Level::Debug { b'D' } else { b'W' };
+                (tag, record.text.clone().into_bytes())
+            }
             FromChild::Failed(error) => (b'E', error.encode()),
             FromChild::End => return Ok(()),
         };
@@ -247,6 +252,10 @@ impl ChildEnd {
     }
 }
 
+fn record(level: Level, text: &[u8]) -> Record {
+    Record { level, text: String::from_utf8_lossy(text).into_owned() }
+}
+
 impl AsFd for ChildEnd {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.as_fd()
@@ -256,6 +265,16 @@ impl AsFd for ChildEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_child_says_keeps_its_level() {
+        let (parent, child) = pair().unwrap();
+        for level in [Level::Warning, Level::Debug] {
+            let said = Record { level, text: "a step".into() };
+            child.say(&FromChild::Said(said.clone())).unwrap();
+            assert!(matches!(parent.receive().unwrap(), FromChild::Said(heard) if heard == said), "{level:?}");
+        }
+    }
 
     #[test]
     fn what_a_child_said_last_is_heard_whenever_it_ends() {
@@ -287,7 +306,7 @@ mod tests {
             FromChild::Hooked,
             FromChild::Crowded,
             FromChild::Ready,
-            FromChild::Warning("w".into()),
+            FromChild::Said(record(Level::Warning, b"w")),
             FromChild::Failed(Error::internal("f")),
             FromChild::End,
         ]

@@ -64,8 +64,14 @@ pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
         Some((_, error)) => error,
         None => Error::internal("the steps came to an end without a program"),
     };
+    let _ = pass_records_on(&stage);
     let _ = stage.channel.say(&FromChild::Failed(error));
     process::exit_now(1)
+}
+
+/// Has the runtime log what this process would have.
+fn pass_records_on(stage: &Stage<'_>) -> Result<()> {
+    log::take().into_iter().try_for_each(|record| stage.channel.say(&FromChild::Said(record)))
 }
 
 /// Makes the process one that dies with the runtime and can be traced by nobody but root.
@@ -458,10 +464,9 @@ pub(super) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
 /// Lays the init image's plan out and executes it.
 pub(super) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
     let mut layout = Layout::new();
-    for record in log::take() {
-        stage.channel.say(&FromChild::Warning(record.text))?;
-    }
-    let plan = image_plan(stage, &mut layout)?;
+    pass_records_on(stage)?;
+    let mut plan = image_plan(stage, &mut layout)?;
+    leave_gaps(&mut plan)?;
     let content = image::elf(&plan, layout);
     let image = image::make(&content)?;
     // The image keeps what it is told of, and nothing else.
@@ -472,6 +477,18 @@ pub(super) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
         file::keep_over_exec(fd)?;
     }
     Err(image::execute(&image, &content))
+}
+
+/// Keeps the descriptors of the image out of the numbers that the program keeps: those that the caller left closed there are
+/// closed in the program, too.
+fn leave_gaps(plan: &mut image::plan::Plan) -> Result<()> {
+    let first = plan.first_closed;
+    for fd in [&mut plan.sync, &mut plan.gate, &mut plan.page, &mut plan.procfs, &mut plan.cgroup_file] {
+        if (0..first).contains(fd) {
+            *fd = file::duplicate_number_above(*fd, first)?;
+        }
+    }
+    Ok(())
 }
 
 fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan::Plan> {

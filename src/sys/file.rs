@@ -38,6 +38,13 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
+/// Whether the number is a descriptor that came from the caller: one that this program opened is closed on exec.
+pub fn is_from_caller(fd: RawFd) -> bool {
+    // SAFETY: F_GETFD only asks.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
+}
+
 /// `read(2)`, once.
 pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     let fd = fd.as_fd();
@@ -151,6 +158,16 @@ pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     Ok(n as usize)
 }
 
+/// Has reads and writes through the open file `fd` fail with EAGAIN where they would wait (O_NONBLOCK).
+pub fn never_wait(fd: impl AsFd) -> Result<()> {
+    let fd = fd.as_fd();
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }, || {
+        format!("fcntl({}, F_SETFL, O_NONBLOCK)", show(fd))
+    })?;
+    Ok(())
+}
+
 /// `flock(2)` with `operation` (LOCK_EX, LOCK_SH, LOCK_UN, with LOCK_NB or without).
 pub fn flock(fd: impl AsFd, operation: i32) -> Result<()> {
     let fd = fd.as_fd();
@@ -200,6 +217,15 @@ pub fn keep_over_exec(number: RawFd) -> Result<()> {
     // SAFETY: takes no pointer, and changes a flag of the number alone.
     check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }, || format!("fcntl({number}, F_SETFD, 0)"))?;
     Ok(())
+}
+
+/// A duplicate of the descriptor of this number, from `least` on and closed on exec, for whoever keeps track of numbers.
+pub fn duplicate_number_above(number: RawFd, least: RawFd) -> Result<RawFd> {
+    // SAFETY: takes no pointer; who has the number is not changed.
+    let new = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, least) }, || {
+        format!("fcntl({number}, F_DUPFD_CLOEXEC, {least})")
+    })?;
+    Ok(new as RawFd)
 }
 
 /// A duplicate with a number of at least `least` (`fcntl(2)`, F_DUPFD_CLOEXEC).

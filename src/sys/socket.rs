@@ -161,6 +161,18 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<()> {
     Ok(())
 }
 
+/// `send(2)` of as many bytes as go at once (MSG_DONTWAIT, MSG_NOSIGNAL).
+pub fn send_some(socket: impl AsFd, bytes: &[u8]) -> Result<usize> {
+    const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let socket = socket.as_fd();
+    let sent = check_again(
+        // SAFETY: the pointer and the length are those of a live slice.
+        || unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), FLAGS) as i64 },
+        || format!("send({}, {} bytes)", show(socket), bytes.len()),
+    )?;
+    Ok(sent as usize)
+}
+
 /// A packet as it came.
 #[derive(Debug)]
 pub struct Packet {

@@ -1,0 +1,191 @@
+//! The foreground of `run` and `exec`: whatever the terminal that shows the container does, signals and the end get through.
+//!
+//! `RUNTIME` names another program than `out/orlop`. Without root, or without a runtime, a test says so and does nothing.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
+
+mod bundle;
+
+use bundle::Scene;
+use serde_json::json;
+use std::fs;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
+
+trait OnATerminal {
+    fn on_a_terminal(&mut self, by: &str, script: &str, stdout: OwnedFd) -> Running;
+}
+
+impl OnATerminal for Scene {
+    /// `script` on a terminal, by `run` or by `exec` in a container that sleeps, with this standard output.
+    fn on_a_terminal(&mut self, by: &str, script: &str, stdout: OwnedFd) -> Running {
+        self.config["process"]["terminal"] = (by == "run").into();
+        let mut command = if by == "run" {
+            self.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
+            self.command(&["run"], &[])
+        } else {
+            self.config["process"]["args"] = json!(["/bin/sleep", "100"]);
+            let run = self.command(&["run", "--detach"], &[]).stdout(Stdio::null()).status();
+            assert!(run.unwrap().success());
+            self.command(&["exec", "--tty"], &["/bin/sh", "-c", script])
+        };
+        Running(command.stdout(stdout).spawn().unwrap())
+    }
+}
+
+/// A command that may hang.
+struct Running(Child);
+
+impl Running {
+    fn terminate(&self) {
+        let pid = nix::unistd::Pid::from_raw(self.0.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+
+    /// Its exit code; none if it had to be killed.
+    fn ended(mut self) -> Option<i32> {
+        for _ in 0..2000 {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+        None
+    }
+}
+
+/// Waits until nothing more can be written to `stdout`, and the runtime sleeps.
+fn wait_until_full(stdout: &OwnedFd, running: &Running) {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    loop {
+        let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
+        let full = poll(&mut fds, PollTimeout::ZERO).unwrap() == 0;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", running.0.id())).unwrap();
+        if full && stat.contains(") S ") {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Standard outputs with the side that nobody reads, and their names.
+fn unread() -> [(&'static str, OwnedFd, OwnedFd); 3] {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    [
+        ("a pipe", writer.into(), reader.into()),
+        ("a terminal", terminal.slave, terminal.master),
+        ("a socket", theirs.into(), ours.into()),
+    ]
+}
+
+#[test]
+fn a_signal_reaches_the_program_while_nobody_reads_the_terminal() {
+    const SCRIPT: &str = "trap 'exit 7' TERM; yes | head -c 900000 & touch /tmp/ready; wait; exit 1";
+    for by in ["run", "exec"] {
+        for (name, stdout, _reader) in unread() {
+            let Some(mut scene) = Scene::new() else { return };
+            let ours = stdout.try_clone().unwrap();
+            let running = scene.on_a_terminal(by, SCRIPT, stdout);
+            scene.wait_for("ready");
+            wait_until_full(&ours, &running);
+            running.terminate();
+            assert_eq!(running.ended(), Some(7), "{by}, {name}");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_program_is_noticed_while_nobody_reads_the_terminal() {
+    const SCRIPT: &str =
+        "yes | head -c 900000 & touch /tmp/ready; while ! test -e /tmp/go; do true; done; kill -9 $!; exit 5";
+    for by in ["run", "exec"] {
+        for (name, stdout, _reader) in unread() {
+            let Some(mut scene) = Scene::new() else { return };
+            let ours = stdout.try_clone().unwrap();
+            let running = scene.on_a_terminal(by, SCRIPT, stdout);
+            scene.wait_for("ready");
+            wait_until_full(&ours, &running);
+            fs::write(scene.tmp("go"), "").unwrap();
+            assert_eq!(running.ended(), Some(5), "{by}, {name}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_does_not_read_its_terminal_is_sent_signals_and_its_end_is_noticed() {
+    const SCRIPT: &str = "trap 'exit 7' TERM; touch /tmp/ready; sleep 100 & wait; exit 1";
+    for by in ["run", "exec"] {
+        let Some(mut scene) = Scene::new() else { return };
+        fs::write(scene.dir.join("input"), "line\n".repeat(100_000)).unwrap();
+        scene.config["process"]["terminal"] = (by == "run").into();
+        let input = fs::File::open(scene.dir.join("input")).unwrap();
+        let mut command = if by == "run" {
+            scene.config["process"]["args"] = json!(["/bin/sh", "-c", SCRIPT]);
+            scene.command(&["run"], &[])
+        } else {
+            scene.config["process"]["args"] = json!(["/bin/sleep", "100"]);
+            let run = scene.command(&["run", "--detach"], &[]).stdout(Stdio::null()).status();
+            assert!(run.unwrap().success());
+            scene.command(&["exec", "--tty"], &["/bin/sh", "-c", SCRIPT])
+        };
+        let running = Running(command.stdin(input).stdout(Stdio::null()).spawn().unwrap());
+        scene.wait_for("ready");
+        running.terminate();
+        assert_eq!(running.ended(), Some(7), "{by}");
+    }
+}
+
+#[test]
+fn all_of_the_output_arrives_at_a_reader_that_is_slower_than_the_program() {
+    for by in ["run", "exec"] {
+        for (name, stdout, reader) in unread() {
+            let Some(mut scene) = Scene::new() else { return };
+            let running = scene.on_a_terminal(by, "yes | head -c 300000; echo end", stdout);
+            let mut reader = fs::File::from(reader);
+            let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+            while !all.ends_with(b"end\n") && !all.ends_with(b"end\r\n") {
+                match reader.read(&mut piece) {
+                    Ok(count @ 1..) => all.extend_from_slice(&piece[..count]),
+                    end => panic!("{by}, {name}: {end:?} after {} bytes", all.len()),
+                }
+                std::thread::sleep(std::time::Duration::from_micros(500));
+            }
+            all.retain(|byte| *byte != b'\r');
+            assert_eq!(all.len(), 300_004, "{by}, {name}");
+            assert_eq!(running.ended(), Some(0), "{by}, {name}");
+        }
+    }
+}
+
+#[test]
+fn standard_output_is_as_the_caller_has_it_and_a_file_is_written_from_where_it_stands() {
+    let flags = |fd: &OwnedFd| {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        // O_CLOEXEC is shown there too, and is the descriptor's.
+        i64::from_str_radix(flags.trim(), 8).unwrap() & !0o2000000
+    };
+    for (name, stdout, _reader) in unread() {
+        let Some(mut scene) = Scene::new() else { return };
+        let before = flags(&stdout);
+        let ours = stdout.try_clone().unwrap();
+        let running = scene.on_a_terminal("run", "touch /tmp/ready; while ! test -e /tmp/go; do true; done", stdout);
+        scene.wait_for("ready");
+        assert_eq!(flags(&ours), before, "{name}");
+        fs::write(scene.tmp("go"), "").unwrap();
+        assert_eq!(running.ended(), Some(0), "{name}");
+        assert_eq!(flags(&ours), before, "{name}");
+    }
+    let Some(mut scene) = Scene::new() else { return };
+    let path = scene.dir.join("file");
+    let mut file = fs::File::create(&path).unwrap();
+    std::io::Write::write_all(&mut file, b"before ").unwrap();
+    assert_eq!(scene.on_a_terminal("run", "echo after", file.into()).ended(), Some(0));
+    assert_eq!(fs::read_to_string(path).unwrap(), "before after\n");
+}
