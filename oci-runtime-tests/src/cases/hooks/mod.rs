@@ -183,6 +183,13 @@ fn for_each_kind(kind: &'static Kind) -> Vec<Case> {
             move |t| failing_hook(t, name),
         ));
         cases.push(Case::new(
+            format!("after_a_failing_{}_hook_nothing_is_left_and_the_poststop_hooks_are_called", kind.sentence),
+            &[kind.fails, "lifecycle.destroyed", "lifecycle.poststop"],
+            "The hook exits with 7: when the operation has failed there is no container any more, its cgroups are gone, and \
+             the poststop hook has been called.",
+            move |t| left_by_a_failing_hook(t, name),
+        ));
+        cases.push(Case::new(
             format!("a_{}_hook_that_does_not_exist_is_an_error", kind.sentence),
             &[kind.fails, kind.path],
             "The hook's path is absolute, but there is no such file.",
@@ -260,6 +267,20 @@ fn failing_hook(t: &Trial, kind: &str) -> Result<()> {
         c.must_not_exist()?;
     }
     Ok(())
+}
+
+fn left_by_a_failing_hook(t: &Trial, kind: &str) -> Result<()> {
+    let b = t.bundle()?.does(&["wait"]).hook(kind, "h", &["fail"]).hook("poststop", "after", &[]);
+    let places: Vec<_> = t.machine().hierarchies().iter().map(|dir| {
+        dir.join(t.bench.cgroup.trim_start_matches('/')).join(&b.id)
+    }).collect();
+    let (c, succeeded) = up_to(b, kind)?;
+    ensure!(!succeeded, "{} did not fail", operation(kind));
+    c.must_not_exist()?;
+    for place in places {
+        ensure!(!place.exists(), "the cgroup {} is left", place.display());
+    }
+    same_set("hooks that were called", &json!(c.hook_names()?), &json!(["h", "after"]))
 }
 
 pub(crate) fn cases() -> Vec<Case> {
