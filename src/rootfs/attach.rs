@@ -292,6 +292,10 @@ impl Built<'_> {
             attributes::apply_attached(self.tree.root(), vec![Change::setting(MOUNT_ATTR_RDONLY)])
                 .at("make the root filesystem read-only")?;
         }
+        if let Some(propagation) = rootfs.late_propagation() {
+            attributes::apply_attached(self.tree.root(), vec![Change::propagating(propagation)])
+                .at("linux.rootfsPropagation")?;
+        }
         Ok(())
     }
 }

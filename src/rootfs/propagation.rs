@@ -6,7 +6,7 @@ use super::options::Propagation;
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Mount};
 use crate::sys::{file, fs};
-use libc::{MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE};
+use libc::{MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
 use std::os::fd::OwnedFd;
 
 pub(crate) fn parse(name: Option<&str>) -> Result<Option<Propagation>> {
@@ -44,7 +44,12 @@ impl Rootfs {
 
     /// What is to be said of the root mount itself once it is /.
     pub(crate) fn root_propagation(&self) -> Option<Propagation> {
-        self.propagation.filter(|p| p.kind != MS_SLAVE && p.kind != MS_PRIVATE)
+        self.propagation.filter(|p| p.kind == MS_SHARED)
+    }
+
+    /// What is to be said of it last: nothing of an unbindable mount can be bound, as protecting paths does.
+    pub(crate) fn late_propagation(&self) -> Option<Propagation> {
+        self.propagation.filter(|p| p.kind == MS_UNBINDABLE)
     }
 }
 

@@ -93,6 +93,79 @@ fn paths_are_masked_and_protected_and_the_root_is_read_only_last() {
 }
 
 #[test]
+fn a_path_may_be_listed_twice_by_any_name_and_beneath_another_one_in_any_order() {
+    in_namespace(|| {
+        for dir in ["bundle/rootfs/secret/dir", "bundle/rootfs/kept/dir"] {
+            fs::create_dir_all(format!("/mnt/{dir}")).unwrap();
+            fs::write(format!("/mnt/{dir}/file"), "text").unwrap();
+        }
+        std::os::unix::fs::symlink("secret", "/mnt/bundle/rootfs/link").unwrap();
+        let mut masked = [
+            r#""/secret""#,
+            r#""/secret/dir""#,
+            r#""/secret/dir/file""#,
+            r#""/link/""#,
+            r#""/proc/keys""#,
+            r#""/proc/keys""#,
+        ];
+        let mut kept = [
+            r#""/kept""#,
+            r#""/kept/dir""#,
+            r#""/kept/dir/file""#,
+            r#""/proc/sys""#,
+            r#""/proc/sys/kernel""#,
+            r#""/secret""#,
+        ];
+        for _ in 0..2 {
+            masked.reverse();
+            kept.reverse();
+            let twice = |list: &[&str]| [list, list].concat().join(",");
+            let linux = format!(r#""maskedPaths":[{}],"readonlyPaths":[{}]"#, twice(&masked), twice(&kept));
+            // A lookup of the root's path would find the one before.
+            let scope = std::thread::spawn(move || {
+                namespace::unshare(libc::CLONE_NEWNS | libc::CLONE_FS).unwrap();
+                let rootfs = parsed(USUAL, &linux).unwrap();
+                let built = built(&rootfs).unwrap();
+                built.pivot(Enter::Pivot).unwrap();
+                built.protect(None).unwrap();
+                assert_eq!(fs::read_dir("/secret").unwrap().count(), 0);
+                assert_eq!(fs::read("/proc/keys").unwrap(), b"");
+                for path in ["/kept/new", "/kept/dir/new", "/kept/dir/file", "/proc/sys/kernel/domainname", "/secret/x"]
+                {
+                    assert_eq!(fs::write(path, "x").map_err(|e| e.raw_os_error()), Err(Some(libc::EROFS)), "{path}");
+                }
+            });
+            scope.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn paths_in_an_unbindable_root_are_masked_and_protected() {
+    in_namespace(|| {
+        for propagation in ["unbindable", "runbindable"] {
+            fs::create_dir_all("/mnt/bundle/rootfs/kept").unwrap();
+            let lists = r#""maskedPaths":["/proc/keys"],"readonlyPaths":["/kept","/proc/sys"]"#;
+            let linux = format!(r#""rootfsPropagation":"{propagation}",{lists}"#);
+            let thread = std::thread::spawn(move || {
+                namespace::unshare(libc::CLONE_NEWNS | libc::CLONE_FS).unwrap();
+                let rootfs = parsed(USUAL, &linux).unwrap();
+                let built = built(&rootfs).unwrap();
+                built.pivot(Enter::Pivot).unwrap();
+                built.protect(None).unwrap();
+                for path in ["/kept/new", "/proc/sys/kernel/domainname"] {
+                    assert_eq!(fs::write(path, "x").map_err(|e| e.raw_os_error()), Err(Some(libc::EROFS)), "{path}");
+                }
+                assert_eq!(mount_at("/").unwrap()[1], "unbindable");
+                let recursive = propagation == "runbindable";
+                assert_eq!(mount_at("/proc").unwrap()[1] == "unbindable", recursive);
+            });
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_root_is_entered_without_pivot_root_and_without_the_hosts_proc() {
     in_namespace(|| {
         let rootfs = parsed(USUAL, "").unwrap();
@@ -293,6 +366,7 @@ fn shared_propagation_makes_a_peer_group_of_the_containers_own() {
                     let rootfs = parsed(USUAL, &format!(r#""rootfsPropagation":"{name}""#)).unwrap();
                     let built = built(&rootfs).unwrap();
                     built.pivot(Enter::Pivot).unwrap();
+                    built.protect(None).unwrap();
                     let [_, optional, _, _] = mount_at("/").unwrap();
                     assert!(optional.starts_with(expected) && optional.is_empty() == expected.is_empty(), "{optional}");
                     assert_eq!(optional.split(' ').count(), 1);
