@@ -319,10 +319,22 @@ impl Cgroup {
             return Err(e);
         }
         let done = self.settle(pending.unit(), pid).and_then(|()| self.apply_early());
+        self.postpone_pids();
         if done.is_err() {
             let _ = self.remove();
         }
         done
+    }
+
+    /// systemd has set the limit of processes with the scope: what the container's hooks fork before it is ready is not counted
+    /// against it. It comes back with the late limits.
+    fn postpone_pids(&self) {
+        let late = self.writes.iter().filter(|write| write.moment == Moment::Late && write.file == "pids.max");
+        for branch in late.flat_map(|write| {
+            self.branches.iter().filter(|branch| branch.is_unified() || branch.has(&write.controller))
+        }) {
+            let _ = branch.write("pids.max", "max");
+        }
     }
 
     /// Finds what systemd has made, and does what it leaves to us.

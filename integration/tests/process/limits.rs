@@ -217,7 +217,9 @@ fn no_limit_of_a_container_hits_what_the_runtime_does_to_make_it_or_to_enter_it(
         return;
     }
     let mut wrong = Vec::new();
-    for (n, limit) in limits().iter().enumerate() {
+    // An emulated machine takes seconds for a container: there it is those that depend on the machine.
+    let only = std::env::var("LIMITS").unwrap_or_default();
+    for (n, limit) in limits().iter().filter(|limit| limit.name.contains(&only)).enumerate() {
         for (m, variant) in VARIANTS.into_iter().enumerate() {
             // Both ways for each limit and for each variant; `make soak` tries all.
             let all = std::env::var_os("SOAK").is_some();

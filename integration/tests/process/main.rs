@@ -1,6 +1,6 @@
 //! Processes of containers from outside: what they get of the caller's state, which limits and namespaces they live with.
 //!
-//! `RUNTIME` names another program than `out/orlop`. Without root, or without a runtime, a test says so and does nothing.
+//! `RUNTIME` names another program than `out/orlop`, `FLAGS` its global flags. Without root, or without a runtime, a test says so and does nothing.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
@@ -21,7 +21,7 @@ pub struct Scene {
     pub config: Value,
     /// A shell fragment that gives the runtime's caller a state; the runtime replaces the shell.
     pub caller: String,
-    pub flags: Vec<String>,
+    flags: Vec<String>,
     runtime: PathBuf,
     id: String,
 }
@@ -67,7 +67,9 @@ impl Scene {
         for applet in ["sh", "cat", "sleep", "true", "grep", "readlink"] {
             symlink("busybox", dir.join("bundle/rootfs/bin").join(applet)).unwrap();
         }
-        Some(Scene { config: config(), runtime, id, caller: String::new(), flags: Vec::new(), dir })
+        let flags = std::env::var("FLAGS").unwrap_or_default();
+        let flags = flags.split_whitespace().map(str::to_owned).collect();
+        Some(Scene { config: config(), runtime, id, caller: String::new(), flags, dir })
     }
 
     /// The command of the container.
