@@ -11,6 +11,7 @@ pub use glance::Glance;
 use crate::cgroups;
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::json::{self, Value, readable};
+use crate::process::keyring;
 use crate::sys::process::{self, Pid};
 use crate::sys::{self, file, socket};
 use serde::Serialize;
@@ -68,6 +69,9 @@ pub struct Record {
     pub resctrl: Option<cgroups::resctrl::Record>,
     /// Whether it has a session keyring of its own.
     pub keyring: bool,
+    /// Its session keyring, once it is made; an older version wrote none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_keyring: Option<keyring::Made>,
     /// Whether its pid namespace is not its own, so that its processes do not die with the first one.
     #[serde(skip_serializing_if = "is_false")]
     pub shares_pids: bool,
@@ -93,6 +97,7 @@ readable! {
         cgroup = "cgroup",
         resctrl = "resctrl",
         keyring = "keyring",
+        session_keyring = "sessionKeyring",
         shares_pids = "sharesPids",
     } others in unknown
 }

@@ -69,7 +69,14 @@ impl Place {
     pub fn parse_scope(path: Option<&str>, id: &str) -> Result<Place> {
         let path = match path {
             None | Some("") => {
-                return Ok(Place::Scope(Scope { slice: None, prefix: "runc".into(), name: id.to_owned() }));
+                let scope = Scope { slice: None, prefix: "runc".into(), name: id.to_owned() };
+                let length = scope.unit().len();
+                if length > LONGEST_NAME {
+                    let problem =
+                        format!("the unit of the container's id has a name of {length} bytes, at most {LONGEST_NAME}");
+                    return Err(Error::config(FIELD, problem).hint("give the container a shorter id"));
+                }
+                return Ok(Place::Scope(scope));
             }
             Some(path) => path,
         };
@@ -183,6 +190,8 @@ mod tests {
         assert_eq!(scope(Some("system.slice:docker:1")), (Some("system.slice".into()), "docker-1.scope".into()));
         assert_eq!(scope(Some("::x")), (None, "x.scope".into()));
         assert_eq!(scope(Some("a.slice:p:b.slice")).1, "b.slice");
+        assert!(Place::parse_scope(None, &"x".repeat(244)).is_ok());
+        assert!(Place::parse_scope(None, &"x".repeat(245)).unwrap_err().to_string().contains("shorter id"));
         for bad in ["a", "a:b", "a:b:c:d", "/x:y:z", "nope:p:n", "a--b.slice:p:n", "a.slice:p:"] {
             assert!(Place::parse_scope(Some(bad), "id").is_err(), "{bad}");
         }

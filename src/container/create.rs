@@ -11,6 +11,7 @@ use crate::hooks::{self, Hooks, Moment};
 use crate::log;
 use crate::namespaces::recipe::User;
 use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices, Place};
+use crate::process::keyring::{self, Keyring};
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{self, Affinity, Label, Plan};
 use crate::process::program::Program;
@@ -19,7 +20,6 @@ use crate::rootfs::{self, CgroupView, Rootfs, Sources};
 use crate::state::{self, Entry, ProcessId, Record, Status, Store};
 use crate::sys::process::{self, Pid, SingleThreaded};
 use crate::sys::{self, credentials, file};
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -220,8 +220,7 @@ impl Parts {
         if let Some(filter) = filter.as_ref().filter(|_| shim.is_some()) {
             super::filter::check_init(filter)?;
         }
-        let keyring =
-            CString::new(format!("_ses.{}", request.id)).map_err(|_| Error::internal("an id with a NUL byte"))?;
+        let keyring = if request.no_new_keyring { Keyring::Callers } else { Keyring::New(keyring::new_name()?) };
         let plan = Plan {
             recipe: namespaces::Recipe::default(),
             namespaces,
@@ -235,7 +234,7 @@ impl Parts {
             program,
             filter,
             shim,
-            keyring: (!request.no_new_keyring).then_some(keyring),
+            keyring,
             no_pivot: request.no_pivot,
             kept_fds: inherited.count(),
             waiting_name: launch::new_waiting_name()?,
@@ -266,7 +265,8 @@ pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bu
         annotations,
         cgroup: cgroups::Record::default(),
         resctrl: None,
-        keyring: parts.plan.keyring.is_some(),
+        keyring: matches!(parts.plan.keyring, Keyring::New(_)),
+        session_keyring: None,
         shares_pids: !matches!(parts.plan.namespaces.place(Ns::Pid), Place::New),
         unknown: Default::default(),
     }
@@ -409,6 +409,12 @@ impl Watch for Watcher<'_> {
         self.record.creator = None;
         self.record.init = ProcessId::of(pid);
         self.entry.save(self.record).at("the container was deleted meanwhile")
+    }
+
+    fn keyring(&mut self, made: Option<(i32, u32)>) {
+        if let (Some((serial, owner)), Keyring::New(name)) = (made, &self.plan.keyring) {
+            self.record.session_keyring = Some(keyring::Made { name: name.clone(), serial, owner, outside: false });
+        }
     }
 
     fn scope(&mut self, pid: Pid) -> Result<()> {

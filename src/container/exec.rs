@@ -12,6 +12,7 @@ use crate::hooks::Hooks;
 use crate::log;
 use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{self, Joined, Kind as Ns, Namespaces, Recipe};
+use crate::process::keyring::{self, Keyring};
 use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
 use crate::process::plan::{Affinity, Entered, Label, Plan};
 use crate::process::program::Program;
@@ -20,7 +21,6 @@ use crate::state::{ProcessId, Record, Status, Store};
 use crate::sys::file;
 use crate::sys::process::{self, Pid, SingleThreaded};
 use std::borrow::Cow;
-use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -162,7 +162,12 @@ fn plan(
     let all = Namespaces::parse(spec)?;
     let flags = Ns::ALL.into_iter().filter(|kind| all.has(*kind)).fold(0, |flags, kind| flags | kind.flag());
     let affinity = affinity(&program);
-    let keyring = CString::new(format!("_ses.{}", record.id)).ok().filter(|_| record.keyring);
+    let keyring = match &record.session_keyring {
+        Some(made) => Keyring::Of(made.clone()),
+        // Nothing tells which one an older version made, but it is not the caller's.
+        None if record.keyring => Keyring::New(keyring::new_name()?),
+        None => Keyring::Callers,
+    };
     let filter = super::filter::of(spec)?;
     if !all.has(Ns::User) {
         program.limit_capabilities()?;

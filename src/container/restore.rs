@@ -19,7 +19,7 @@ use crate::hooks::{self, Hooks, Moment};
 use crate::log;
 use crate::mountinfo;
 use crate::namespaces::{self, Joined, Kind as Ns, Place};
-use crate::process::join_keyring_named;
+use crate::process::keyring::{self, Keyring};
 use crate::process::launch::Launched;
 use crate::rootfs::{self, IdMappings, IdmapOf, Prepared, Rootfs, Sources};
 use crate::state::{Entry, ProcessId, Record, Status, Store};
@@ -232,12 +232,13 @@ impl Maker<'_> {
         let given = inherit(&mut options, parts, &standard, empty_network)?;
         let plan = &parts.plan;
         let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
+        let told = Told::new()?;
         let prepare = || {
             if inside {
                 joiner.join_self()?;
             }
-            if let Some(name) = &plan.keyring {
-                join_keyring_named(name)?;
+            if let Keyring::New(name) = &plan.keyring {
+                told.tell(keyring::make(name)?)?;
             }
             images::leave_host()?;
             plan.rootfs.as_ref().map_or(Ok(()), |rootfs| rootfs.mount_alone(&prepared))?;
@@ -269,6 +270,8 @@ impl Maker<'_> {
         let master = steps.master.take();
         let pid = restored?.ok_or_else(|| Error::system("criu did not say which process it restored"))?;
         drop::<Option<Holder>>(holder);
+        let foreign = userns.is_some();
+        steps.record.session_keyring = told.made()?.map(|made| keyring::Made { outside: foreign, ..made });
         let launched = steps.settle(pid, &mut cgroup);
         match (launched, give(master, terminal)) {
             (Ok(launched), Ok(given)) => Ok((launched, given)),
@@ -472,9 +475,8 @@ impl Steps<'_, '_> {
         if !self.is_protected {
             return Err(Error::system("criu ran the container before its mounts could be looked at"));
         }
-        if self.record.init.is_none_or(|init| init.pid != pid || !init.lives()) {
-            self.born(pid)?;
-        }
+        // Also for the keyring.
+        self.born(pid)?;
         if let Some(group) = &self.record.resctrl {
             group.join(pid)?;
         }
@@ -542,6 +544,37 @@ fn bring_loopback_up(pid: Pid) -> Result<()> {
     let up = namespace::loopback_up();
     namespace::setns(&ours, libc::CLONE_NEWNET)?;
     Ok(up?)
+}
+
+/// How the process that becomes CRIU tells of the session keyring that it has made.
+struct Told {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Told {
+    fn new() -> Result<Told> {
+        let (ours, theirs) = socket::pair(libc::SOCK_SEQPACKET)?;
+        Ok(Told { ours, theirs })
+    }
+
+    fn tell(&self, made: Option<keyring::Made>) -> Result<()> {
+        let Some(made) = made else { return Ok(()) };
+        let text = serde_json::to_vec(&made).map_err(|e| Error::internal(e.to_string()))?;
+        Ok(socket::send(&self.theirs, &text, &[])?)
+    }
+
+    /// The keyring that was told of by now.
+    fn made(&self) -> Result<Option<keyring::Made>> {
+        let mut text = [0; 512];
+        let [there] = process::poll([(Some(self.ours.as_fd()), libc::POLLIN)], 0)?;
+        if there == 0 {
+            return Ok(None);
+        }
+        let length = socket::receive(&self.ours, &mut text)?.length;
+        let made = crate::json::document(&text[..length]);
+        made.map(Some).map_err(|_| Error::internal("a child process told of a keyring that cannot be read"))
+    }
 }
 
 /// A process that does nothing but be in a cgroup.

@@ -1,5 +1,6 @@
 //! The runtime's side of a launch: makes the child, answers it, and finds out how it went.
 
+use super::keyring::Keyring;
 use super::plan::Plan;
 use super::protocol::{self, ChildEnd, Due, FromChild, ParentEnd};
 use super::report::Report;
@@ -23,6 +24,8 @@ const PATIENCE: i32 = 200;
 pub trait Watch {
     /// The process is born: its pid may change by a late fork until [`Watch::confined`].
     fn born(&mut self, pid: Pid) -> Result<()>;
+    /// The process has a session keyring of its own, with this serial number and owner; [`Watch::born`] follows.
+    fn keyring(&mut self, _: Option<(i32, u32)>) {}
     /// The process waits for systemd to make a scope around it.
     fn scope(&mut self, pid: Pid) -> Result<()>;
     /// The process is in all its namespaces and waits for its network devices.
@@ -121,7 +124,8 @@ pub fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Res
     let awaits_scope = inputs.cgroup.is_some_and(|entry| entry.awaits_scope());
     let listeners = if plan.waits_at_gate { 0 } else { listeners(plan.filter.as_ref(), &plan.hooks) };
     let (parent, proof) = (&parent, inputs.proof);
-    let mut launch = Launch { plan, proof, parent, report: &report, pid, pidfd, awaits_scope, warned: 0, listeners };
+    let mut launch =
+        Launch { plan, proof, parent, report: &report, pid, pidfd, told: false, awaits_scope, warned: 0, listeners };
     let followed = match home {
         Some(home) => sys::fs::change_dir_to(&home).map_err(Error::from).and_then(|()| launch.follow(watch)),
         None => launch.follow(watch),
@@ -231,6 +235,8 @@ struct Launch<'a> {
     report: &'a Report,
     pid: Pid,
     pidfd: OwnedFd,
+    /// Whether the process is in the state.
+    told: bool,
     awaits_scope: bool,
     /// The length of the child's warnings until now.
     warned: usize,
@@ -242,8 +248,11 @@ impl Launch<'_> {
     /// Answers the child until it is where it should be.
     fn follow(&mut self, watch: &mut dyn Watch) -> Result<()> {
         log::step("answer the process");
-        watch.born(self.pid)?;
         let mut due = self.due();
+        // The keyring comes at once, and both are written together.
+        if !due.keyring {
+            self.tell(watch)?;
+        }
         let mut released = false;
         loop {
             if !released && !due.anything() {
@@ -254,7 +263,16 @@ impl Launch<'_> {
             if !due.take(&message, sender.is_none_or(|sender| sender == self.pid)) {
                 return Err(Error::internal("a message came from the container that its process does not send"));
             }
+            if let FromChild::Keyring(made) = message {
+                watch.keyring(made);
+                self.told = false;
+            }
+            // No process waits for the runtime, or is waited for, that is not in the state.
+            if !self.told {
+                self.tell(watch)?;
+            }
             match message {
+                FromChild::Keyring(_) => {}
                 FromChild::UserReady => self.map_ids()?,
                 FromChild::Forked(pidfd) => {
                     self.take_over(pidfd)?;
@@ -292,11 +310,18 @@ impl Launch<'_> {
         }
     }
 
+    /// Has the process written to the state.
+    fn tell(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        self.told = true;
+        watch.born(self.pid)
+    }
+
     /// What the child says on its way.
     fn due(&self) -> Due {
         Due {
             ids: self.plan.maps_ids(),
             fork: self.plan.recipe.fork,
+            keyring: matches!(self.plan.keyring, Keyring::New(_)),
             scope: self.awaits_scope,
             devices: self.plan.moves_devices,
             procfs: self.plan.procfs_of_joined() > 0,
@@ -341,6 +366,9 @@ impl Launch<'_> {
                 // What it said last came before its end. A child of its own may hold the channel open and wait for ever.
                 let [ready] = process::poll([channel], 0)?;
                 return if ready != 0 { self.parent.receive_from() } else { Ok((None, FromChild::End)) };
+            }
+            if !self.told {
+                self.tell(watch)?;
             }
             watch.waiting()?;
         }

@@ -3,6 +3,7 @@
 pub mod attributes;
 pub mod capability;
 pub mod image;
+pub mod keyring;
 pub mod launch;
 pub mod plan;
 mod procfs;
@@ -12,5 +13,3 @@ pub mod report;
 pub mod seccomp;
 mod sequence;
 mod stage;
-
-pub use stage::join_keyring_named;

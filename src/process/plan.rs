@@ -3,6 +3,7 @@
 use super::capability;
 use super::image::Layout;
 use super::image::plan::{self as init, flag};
+use super::keyring::Keyring;
 use super::program::Program;
 use super::seccomp::Filter;
 use crate::config;
@@ -13,7 +14,6 @@ use crate::namespaces::{Joined, Kind, Namespaces, Place, Recipe};
 use crate::rootfs::{CgroupView, Enter, Rootfs};
 use crate::sys::limits::{self, Limit, Raised};
 use crate::sys::terminal::Size;
-use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
 /// Everything that is decided about a container's process before it exists.
@@ -42,8 +42,8 @@ pub struct Plan {
     pub filter: Option<Filter>,
     /// The reaping init, if asked for, and the grace time in milliseconds that it leaves.
     pub shim: Option<u32>,
-    /// The name of the session keyring to make.
-    pub keyring: Option<CString>,
+    /// The session keyring.
+    pub keyring: Keyring,
     /// Whether the root is entered without `pivot_root`.
     pub no_pivot: bool,
     /// How many descriptors after standard error the program keeps.

@@ -5,9 +5,10 @@
 //! ```text
 //!   child (A, or B after an early fork)            runtime
 //!   ---------------------------------------------------------------------------------------------
-//!   clone3                                         writes state.json, late limits
+//!   clone3
 //!     UserReady      ids must be mapped      ->    writes uid_map, gid_map
 //!                                            <-    Go {id-mapped trees}
+//!     Keyring {serial, owner}               ->    writes state.json
 //!     Forked {pidfd of B}  A ends            ->    reaps A; B is the child from now on
 //!                                            <-    Go   to B, which has waited for it
 //!     Scope          with systemd           ->    has a scope made around it
@@ -55,6 +56,9 @@ pub enum FromChild {
     Forked(OwnedFd),
     /// The container's cgroup has as many processes as it may have, and the late fork was refused.
     Crowded,
+    /// It has joined a session keyring of the container's own, with this serial number and owner; none if the kernel has no
+    /// keyrings.
+    Keyring(Option<(i32, u32)>),
     /// It waits for a scope around it.
     Scope,
     /// It is in all its namespaces and waits for network devices.
@@ -82,6 +86,8 @@ pub struct Due {
     pub ids: bool,
     /// [`FromChild::Forked`], and before what.
     pub fork: Fork,
+    /// [`FromChild::Keyring`].
+    pub keyring: bool,
     /// [`FromChild::Scope`].
     pub scope: bool,
     /// [`FromChild::Isolated`].
@@ -103,7 +109,8 @@ pub struct Due {
 impl Due {
     /// Whether the runtime has still something to do for the child.
     pub fn anything(&self) -> bool {
-        self.ids || self.scope || self.devices || self.hooks || self.inner_hooks || self.fork != Fork::None
+        let made = self.ids || self.keyring || self.scope || self.devices;
+        made || self.hooks || self.inner_hooks || self.fork != Fork::None
     }
 
     /// Whether `message` may come now; from now on it may not come again. `is_child`: whether the process sent it that the
@@ -122,6 +129,7 @@ impl Due {
                 self.seen_by_others = self.fork == Fork::Late;
                 std::mem::take(&mut self.fork) != Fork::None
             }
+            FromChild::Keyring(_) => std::mem::take(&mut self.keyring) && !before_fork,
             FromChild::Scope => std::mem::take(&mut self.scope) && !before_fork,
             FromChild::Isolated => std::mem::take(&mut self.devices) && !before_fork,
             FromChild::Procfs => std::mem::take(&mut self.procfs) && !before_fork,
@@ -156,6 +164,18 @@ fn despite_reset<T>(mut receive: impl FnMut() -> sys::Result<T>) -> sys::Result<
     }
 }
 
+fn keyring_bytes(made: Option<(i32, u32)>) -> Vec<u8> {
+    made.map_or_else(Vec::new, |(serial, owner)| [serial.to_ne_bytes(), owner.to_ne_bytes()].concat())
+}
+
+fn keyring(bytes: &[u8]) -> Option<Option<(i32, u32)>> {
+    if bytes.is_empty() {
+        return Some(None);
+    }
+    let (serial, owner) = bytes.split_first_chunk::<4>()?;
+    Some(Some((i32::from_ne_bytes(*serial), u32::from_ne_bytes(owner.try_into().ok()?))))
+}
+
 impl ParentEnd {
     /// The child's next message; waits for it.
     pub fn receive(&self) -> Result<FromChild> {
@@ -178,6 +198,7 @@ impl ParentEnd {
             b'U' => FromChild::UserReady,
             b'F' => FromChild::Forked(packet.fds.pop().ok_or_else(garbled)?),
             b'C' => FromChild::Crowded,
+            b'K' => FromChild::Keyring(keyring(rest).ok_or_else(garbled)?),
             b'S' => FromChild::Scope,
             b'I' => FromChild::Isolated,
             b'P' => FromChild::Procfs,
@@ -215,6 +236,7 @@ impl ChildEnd {
             FromChild::UserReady => (b'U', Vec::new()),
             FromChild::Forked(pidfd) => return Ok(socket::send(&self.0, b"F", &[pidfd.as_raw_fd()])?),
             FromChild::Crowded => (b'C', Vec::new()),
+            FromChild::Keyring(made) => (b'K', keyring_bytes(*made)),
             FromChild::Scope => (b'S', Vec::new()),
             FromChild::Isolated => (b'I', Vec::new()),
             FromChild::Procfs => (b'P', Vec::new()),
@@ -309,6 +331,7 @@ mod tests {
             FromChild::Said(record(Level::Warning, b"w")),
             FromChild::Failed(Error::internal("f")),
             FromChild::End,
+            FromChild::Keyring(None),
         ]
     }
     const IDS: usize = 0;
@@ -323,11 +346,12 @@ mod tests {
     const WARNING: usize = 9;
     const FAILED: usize = 10;
     const END: usize = 11;
+    const KEYRING: usize = 12;
 
     fn everything(fork: Fork) -> Due {
         let (ids, scope, devices, procfs, hooks, ready) = (true, true, true, true, true, true);
-        let (inner_hooks, crowded, seen_by_others) = (true, fork != Fork::None, false);
-        Due { ids, fork, scope, devices, procfs, hooks, inner_hooks, crowded, ready, seen_by_others }
+        let (inner_hooks, keyring, crowded, seen_by_others) = (true, true, fork != Fork::None, false);
+        Due { ids, fork, keyring, scope, devices, procfs, hooks, inner_hooks, crowded, ready, seen_by_others }
     }
 
     /// Which messages may come after `said` ones of the child.
@@ -346,20 +370,23 @@ mod tests {
         assert_eq!(due_after(early, &[], true), [IDS, FORKED, CROWDED, WARNING, FAILED, END]);
         assert_eq!(due_after(early, &[IDS], true), [FORKED, CROWDED, WARNING, FAILED, END]);
         assert_eq!(due_after(early, &[IDS, CROWDED], true), [FORKED, WARNING, FAILED, END]);
-        let second = [SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, WARNING, FAILED, END];
+        let second = [SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, WARNING, FAILED, END, KEYRING];
         assert_eq!(due_after(early, &[IDS, FORKED], true), second);
-        let all = [IDS, FORKED, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED];
+        let all = [IDS, FORKED, KEYRING, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED];
         assert_eq!(due_after(early, &all, true), [READY, WARNING, FAILED, END]);
     }
 
     #[test]
     fn after_a_late_fork_nothing_but_readiness_is_taken() {
-        let first = [IDS, FORKED, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, CROWDED, WARNING, FAILED, END];
+        let first = [IDS, FORKED, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, CROWDED, WARNING, FAILED, END, KEYRING];
         assert_eq!(due_after(Fork::Late, &[], true), first);
-        let all = [IDS, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED];
+        let all = [IDS, KEYRING, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED];
         assert_eq!(due_after(Fork::Late, &all, true), [FORKED, CROWDED, WARNING, FAILED, END]);
-        assert_eq!(due_after(Fork::Late, &[IDS, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, FORKED], true), [READY, END]);
-        let ready = [IDS, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, FORKED, READY];
+        assert_eq!(
+            due_after(Fork::Late, &[IDS, KEYRING, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, FORKED], true),
+            [READY, END]
+        );
+        let ready = [IDS, KEYRING, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED, FORKED, READY];
         assert_eq!(due_after(Fork::Late, &ready, true), [END]);
     }
 
@@ -375,7 +402,7 @@ mod tests {
 
     #[test]
     fn without_a_fork_each_message_is_taken_once() {
-        let all = [IDS, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED];
+        let all = [IDS, KEYRING, SCOPE, DEVICES, PROCFS, HOOKS, HOOKED];
         for n in 0..all.len() {
             assert!(!due_after(Fork::None, &all[..=n], true).contains(&all[n]));
         }

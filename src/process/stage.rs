@@ -2,6 +2,7 @@
 
 use super::image::plan::flag;
 use super::image::{self, Layout};
+use super::keyring::{self, Keyring};
 use super::plan::{Affinity, Plan};
 use super::protocol::{ChildEnd, FromChild};
 use crate::error::{Context, Error, Result};
@@ -158,6 +159,11 @@ pub(super) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
 /// The namespaces of a running container, all at once; its pid namespace is entered by the late fork.
 pub(super) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
     let Some(container) = &stage.plan.entered else { return Ok(()) };
+    if let Keyring::Of(made) = &stage.plan.keyring
+        && made.outside
+    {
+        keyring::join(made)?;
+    }
     if stage.plan.label.is_some() {
         // In a user namespace none can be made that shows this process, which is not in the container's pid namespace yet.
         stage.procfs = Some(ProcFd::open()?.into());
@@ -267,22 +273,15 @@ pub(super) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A session keyring of the container's own (`keyrings(7)`), which its user may search.
+/// A session keyring of the container's own (`keyrings(7)`): a new one, or that of the running container.
 pub(super) fn join_keyring(stage: &mut Stage<'_>) -> Result<()> {
-    stage.plan.keyring.as_deref().map_or(Ok(()), join_keyring_named)
-}
-
-/// Leaves the caller's session keyring for a new one.
-///
-/// # Errors
-/// The kernel refuses, for want of room perhaps.
-pub fn join_keyring_named(name: &CStr) -> Result<()> {
-    const USER_SEARCH: u32 = 0x0008_0000;
-    match process::join_session_keyring(name) {
-        Ok(key) => Ok(process::add_key_permissions(key, USER_SEARCH)?),
-        // A kernel without keyrings has nothing to separate.
-        Err(e) if e.is(libc::ENOSYS) => Ok(()),
-        Err(e) => Err(Error::from(e).hint("--no-new-keyring keeps the caller's")),
+    match &stage.plan.keyring {
+        Keyring::New(name) => {
+            let made = keyring::make(name)?;
+            stage.channel.say(&FromChild::Keyring(made.map(|made| (made.serial, made.owner))))
+        }
+        Keyring::Of(made) if !made.outside => keyring::join(made),
+        Keyring::Callers | Keyring::Of(_) => Ok(()),
     }
 }
 

@@ -402,33 +402,61 @@ pub fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
     Ok(())
 }
 
-/// `keyctl(2)` KEYCTL_JOIN_SESSION_KEYRING: a new session keyring called `name`.
-pub fn join_session_keyring(name: &CStr) -> Result<i64> {
+/// `keyctl(2)` KEYCTL_JOIN_SESSION_KEYRING: joins the session keyring called `name`, or makes one; gives its serial number.
+pub fn join_session_keyring(name: &CStr) -> Result<i32> {
     const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
     // SAFETY: `name` is a C string that outlives the call.
-    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) }, || {
+    let serial = check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) }, || {
         format!("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {name:?})")
-    })
+    })?;
+    Ok(serial as i32)
 }
 
-/// `keyctl(2)` KEYCTL_DESCRIBE's permission field and KEYCTL_SETPERM: adds `bits` to a key's permissions.
-pub fn add_key_permissions(key: i64, bits: u32) -> Result<()> {
-    const KEYCTL_SETPERM: i32 = 5;
+/// Facts about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The user id of its owner.
+    pub owner: u32,
+    /// Its permissions, as KEYCTL_SETPERM takes them.
+    pub permissions: u32,
+}
+
+/// `keyctl(2)` KEYCTL_DESCRIBE.
+pub fn describe_key(serial: i32) -> Result<Key> {
     const KEYCTL_DESCRIBE: i32 = 6;
+    let call = || format!("keyctl(KEYCTL_DESCRIBE, {serial})");
+    // `type;uid;gid;permissions;description`, of which the last part has no fixed length.
     let mut text = [0u8; 256];
     // SAFETY: the pointer and the length are those of a live, writable array.
-    let length =
-        check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_DESCRIBE, key, text.as_mut_ptr(), text.len()) }, || {
-            format!("keyctl(KEYCTL_DESCRIBE, {key})")
-        })?;
-    let text = String::from_utf8_lossy(&text[..(length.max(0) as usize).min(256)]).into_owned();
-    let old = text.split(';').nth(3).and_then(|hex| u32::from_str_radix(hex, 16).ok());
-    let Some(old) = old else {
-        return Err(Failure::new(format!("keyctl(KEYCTL_DESCRIBE, {key}) = {text:?}"), Errno(libc::EPROTO)));
+    let ask = |text: &mut [u8]| unsafe {
+        libc::syscall(libc::SYS_keyctl, KEYCTL_DESCRIBE, serial, text.as_mut_ptr(), text.len())
     };
+    let length = check(ask(&mut text), call)? as usize;
+    let mut long = Vec::new();
+    let text = match length > text.len() {
+        true => {
+            long.resize(length, 0);
+            check(ask(&mut long), call)?;
+            &long[..]
+        }
+        false => &text[..length],
+    };
+    let text = String::from_utf8_lossy(text);
+    let mut fields = text.split(';').skip(1);
+    let owner = fields.next().and_then(|uid| uid.parse().ok());
+    let permissions = fields.nth(1).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    match (owner, permissions) {
+        (Some(owner), Some(permissions)) => Ok(Key { owner, permissions }),
+        _ => Err(Failure::new(format!("{} = {text:?}", call()), Errno(libc::EPROTO))),
+    }
+}
+
+/// `keyctl(2)` KEYCTL_SETPERM.
+pub fn set_key_permissions(serial: i32, permissions: u32) -> Result<()> {
+    const KEYCTL_SETPERM: i32 = 5;
     // SAFETY: takes no pointer.
-    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, key, old | bits) }, || {
-        format!("keyctl(KEYCTL_SETPERM, {key}, {:#x})", old | bits)
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, serial, permissions) }, || {
+        format!("keyctl(KEYCTL_SETPERM, {serial}, {permissions:#x})")
     })?;
     Ok(())
 }

@@ -11,6 +11,7 @@ mod descriptors;
 mod hooks;
 mod identity;
 mod inputs;
+mod keyrings;
 mod namespaces;
 mod nested;
 mod older_kernel;
@@ -179,6 +180,11 @@ impl Scene {
     /// The container's id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Gives the container another id.
+    pub fn rename(&mut self, id: &str) {
+        self.id = id.to_owned();
     }
 
     /// The container's directory below the state root.
