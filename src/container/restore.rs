@@ -19,6 +19,7 @@ use crate::hooks::{self, Hooks, Moment};
 use crate::log;
 use crate::mountinfo;
 use crate::namespaces::{self, Joined, Kind as Ns, Place};
+use crate::process::attributes;
 use crate::process::keyring::{self, Keyring};
 use crate::process::launch::Launched;
 use crate::rootfs::{self, IdMappings, IdmapOf, Prepared, Rootfs, Sources};
@@ -237,6 +238,8 @@ impl Maker<'_> {
             if inside {
                 joiner.join_self()?;
             }
+            // CRIU gives its own to what it restores.
+            attributes::use_the_cpuset();
             if let Keyring::New(name) = &plan.keyring {
                 told.tell(keyring::make(name)?)?;
             }

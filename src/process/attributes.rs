@@ -230,6 +230,15 @@ fn memory_policy(written: &MemoryPolicy<'_>) -> Result<Option<(i32, Vec<u64>)>> 
     Ok(Some((mode, nodes)))
 }
 
+/// Lets this process use every CPU of its cpuset, whatever the caller's affinity.
+pub fn use_the_cpuset() {
+    // The kernel takes the part of a mask that the cpuset allows, and has at most 8192 CPUs.
+    const EVERY: [u64; 128] = [u64::MAX; 128];
+    if let Err(e) = process::sched_setaffinity(0, &EVERY) {
+        crate::log::warning(format!("the container keeps the caller's CPU affinity: {}", e.errno()));
+    }
+}
+
 /// A list of numbers such as `0-3,7`, below `limit`, as bits of 64 a word; empty for an empty list.
 pub fn bit_list(field: &str, text: &str, limit: u32) -> Result<Vec<u64>> {
     let problem = |part: &str| Error::config(field, format_args!("{part:?} in {text:?} is not a list such as 0-3,7"));

@@ -189,15 +189,11 @@ pub(super) fn set_final_affinity(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 fn set_affinity(affinity: &Affinity, which: &str) -> Result<()> {
-    // The kernel takes the part of a mask that the cpuset allows; it has at most 8192 CPUs.
-    const EVERY: [u64; 128] = [u64::MAX; 128];
     match affinity {
         Affinity::Unchanged => Ok(()),
         Affinity::Only(mask) => process::sched_setaffinity(0, mask).with(|| format!("process.execCPUAffinity.{which}")),
         Affinity::Cpuset => {
-            if let Err(e) = process::sched_setaffinity(0, &EVERY) {
-                log::warning(format!("the container keeps the caller's CPU affinity: {}", e.errno()));
-            }
+            super::attributes::use_the_cpuset();
             Ok(())
         }
     }
