@@ -104,11 +104,19 @@ fn explain(caller: &Caller, parser: &mut Parser) -> Outcome {
 /// Carries the command out; errors begin as runc's do.
 fn perform(caller: &Caller, given: &Given, line: &Line) -> Outcome {
     let name = line.command.name;
-    perform::perform(caller, given, line).map_err(|error| match name {
+    perform::perform(caller, given, line).map_err(too_few_files).map_err(|error| match name {
         Name::Create | Name::Run => (error.at(format!("{} {} failed", caller.name, line.command.word)), FAILED),
         Name::Exec => (error.at("exec failed"), EXEC_FAILED),
         _ => (error, FAILED),
     })
+}
+
+/// The soft limit is raised as far as it goes.
+fn too_few_files(error: Error) -> Error {
+    match error.errno() {
+        libc::EMFILE => error.hint("the hard limit of open files of the caller (ulimit -Hn) is too low"),
+        _ => error,
+    }
 }
 
 /// Writes `text` to standard output, all of it, past the buffer that would split it at its last line break.

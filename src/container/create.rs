@@ -75,6 +75,10 @@ pub(super) fn make(
     }
     let inherited = Inherited::take(request.preserve_fds)?;
     log::step("check the configuration");
+    if until == Until::Program && spec.process.is_none() {
+        let error = Error::config("process", "missing, so there is no program to run");
+        return Err(error.hint("`create` makes a container without one, which can only be looked at and deleted"));
+    }
     let _raised = super::files::raise(&spec, inherited.count())?;
     let joined = Joined::open(&mut spec)?;
     let receiver = super::annotations::pidfd_receiver(&spec)?;

@@ -114,8 +114,8 @@ fn changed<'a>(spec: &Spec<'a>, changes: &'a ProcessChanges) -> Result<Process<'
     process.args = Some(changes.args.iter().map(|arg| Cow::from(arg.as_str())).collect());
     process.terminal = Some(changes.tty);
     process.console_size = None;
-    if let Some(cwd) = &changes.cwd {
-        process.cwd = Some(cwd.as_str().into());
+    if let Some(cwd) = changes.cwd.as_deref().or(spec.process.is_none().then_some("/")) {
+        process.cwd = Some(cwd.into());
     }
     process.env.get_or_insert_default().extend(changes.env.iter().map(|entry| Cow::from(entry.as_str())));
     let user = process.user.get_or_insert_default();

@@ -7,6 +7,7 @@
 mod caller;
 mod limits;
 mod namespaces;
+mod program;
 
 use serde_json::{Value, json};
 use std::fs;
