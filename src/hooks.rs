@@ -201,6 +201,7 @@ fn execute(hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
         Ok(()) => {
             process::reset_signals();
             sys::limits::restore();
+            sys::credentials::restore_umask();
             let list = |strings: &[CString]| strings.iter().map(|s| s.as_c_str().to_owned()).collect::<Vec<_>>();
             let (args, env) = (list(&hook.args), hook.env.as_deref().map_or_else(own_environment, list));
             let args: Vec<&CStr> = args.iter().map(|s| s.as_c_str()).collect();

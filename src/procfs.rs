@@ -80,7 +80,7 @@ impl ProcFd {
     /// Writes a file at once.
     pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> sys::Result<()> {
         let file = self.file(path, libc::O_WRONLY)?;
-        file::write(file, bytes.as_ref()).map(drop)
+        file::write_value(file, bytes.as_ref()).map(drop)
     }
 
     /// The caller's number in the pid namespace of this procfs.

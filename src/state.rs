@@ -387,7 +387,7 @@ impl Store {
     /// The copy of config.json that `create` took.
     pub fn config(&self, id: &str) -> Result<Vec<u8>> {
         let path = self.directory(id).join("config.json");
-        let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY)?;
+        let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)?;
         Ok(file::read_to_end(fd, crate::container::LARGEST_CONFIG)?)
     }
 
@@ -408,7 +408,7 @@ impl Store {
 }
 
 fn read_state(path: &Path) -> Result<Vec<u8>> {
-    match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY) {
+    match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK) {
         Ok(fd) => Ok(file::read_regular(fd, LARGEST)?),
         Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent()),
         Err(e) => Err(e.into()),
@@ -496,10 +496,17 @@ impl Entry {
         Ok(file::rename_at(&self.directory, &new, name)?)
     }
 
-    /// Makes a file with these bytes.
+    /// Makes a file with these bytes, in the place of one that a killed command has left.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
-        let fd = file::open_at(&self.directory, name, flags, 0o600)?;
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        let make = || file::open_at(&self.directory, name, flags, 0o600);
+        let fd = match make() {
+            Err(e) if e.is(libc::EEXIST) => {
+                file::unlink_at(&self.directory, name, 0)?;
+                make()?
+            }
+            made => made?,
+        };
         Ok(file::write_all(fd, bytes)?)
     }
 
@@ -522,9 +529,11 @@ impl Entry {
         format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd())
     }
 
-    /// Makes the gate: a listening socket.
+    /// Makes the gate: a listening socket that its owner alone may connect to.
     pub fn make_gate(&self) -> Result<OwnedFd> {
         let gate = socket::unix(libc::SOCK_SEQPACKET)?;
+        // `bind` takes the mode from the socket.
+        sys::fs::chmod(&gate, 0o600)?;
         socket::bind(&gate, self.socket_path("gate"))?;
         socket::listen(&gate, 8)?;
         Ok(gate)

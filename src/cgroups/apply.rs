@@ -110,7 +110,7 @@ impl Files<'_> {
             Some((open, fd)) if open == path => fd,
             _ => file::open(&*path, libc::O_WRONLY)?,
         };
-        let done = file::write(&fd, value.as_bytes()).map(drop);
+        let done = file::write_value(&fd, value.as_bytes()).map(drop);
         self.open = Some((path, fd));
         done
     }

@@ -84,7 +84,7 @@ pub(super) fn read(directory: &OwnedFd, name: &str) -> Result<String> {
 /// Writes a value to a file of a cgroup, in one write.
 pub(super) fn write(directory: &OwnedFd, name: &str, value: &str) -> Result<()> {
     let fd = file::open_at(directory, name, libc::O_WRONLY, 0)?;
-    Ok(file::write(fd, value.as_bytes()).map(drop)?)
+    Ok(file::write_value(fd, value.as_bytes()).map(drop)?)
 }
 
 #[cfg(test)]

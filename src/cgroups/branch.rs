@@ -121,7 +121,7 @@ pub(super) fn read(path: &str) -> sys::Result<String> {
 /// Writes a value to a file of a cgroup, in one write.
 pub(super) fn write(path: &str, value: &str) -> sys::Result<()> {
     let fd = file::open(path, libc::O_WRONLY)?;
-    file::write(fd, value.as_bytes()).map(drop)
+    file::write_value(fd, value.as_bytes()).map(drop)
 }
 
 /// Whether a file of a cgroup could not be read since the cgroup is removed: before it was opened, or since (ENODEV).

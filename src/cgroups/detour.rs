@@ -63,7 +63,7 @@ impl Detour {
     /// A cgroup refuses it.
     pub fn end(mut self, pid: i32) -> Result<()> {
         for list in std::mem::take(&mut self.left) {
-            file::write(&list, pid.to_string().as_bytes())?;
+            file::write_value(&list, pid.to_string().as_bytes())?;
         }
         remove::all(&std::mem::take(&mut self.made))
     }

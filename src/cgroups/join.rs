@@ -32,7 +32,7 @@ impl Joiner {
     pub fn join_unified(&self) -> Result<()> {
         let Some(directory) = &self.unified else { return Ok(()) };
         let list = file::open_at(directory, b"cgroup.procs", libc::O_WRONLY, 0)?;
-        file::write(&list, b"0")?;
+        file::write_value(&list, b"0")?;
         Ok(())
     }
 
@@ -52,7 +52,7 @@ impl Joiner {
     /// A hierarchy that refuses: EPERM, or ENOSPC where a cpuset is empty.
     pub fn join_self(&self) -> Result<()> {
         for tasks in &self.tasks {
-            file::write(tasks, b"0")?;
+            file::write_value(tasks, b"0")?;
         }
         Ok(())
     }

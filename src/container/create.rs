@@ -99,6 +99,7 @@ pub(super) fn make(
     let signals = foreground.then(process::all_signals_as_fd).transpose()?;
 
     log::step("write the state");
+    let _umask = credentials::OwnUmask::set();
     let entry = store.create(request.id.as_str())?;
     let mut record = first_record(request, &spec, &bundle, &parts);
     let built = build(&entry, &mut record, &mut parts, &bundle, proof, console, until);
@@ -143,14 +144,12 @@ impl Bundle {
         sys::fs::change_dir_to(&directory)?;
         let path = std::env::current_dir().call(|| "getcwd()".to_owned()).at("bundle")?;
         let config = config.unwrap_or_else(|| path.join("config.json"));
-        let fd = file::open(config.as_os_str().as_bytes(), libc::O_RDONLY).map_err(|e| {
-            if e.is(libc::ENOENT) {
+        let json = super::document::read(&config).map_err(|e| match e.errno() {
+            libc::ENOENT => {
                 Error::system(format!("JSON specification file {config:?} not found")).hint("`orlop spec` writes one")
-            } else {
-                e.into()
             }
+            _ => e,
         })?;
-        let json = file::read_to_end(fd, super::LARGEST_CONFIG).with(|| format!("{config:?}"))?;
         Ok(Bundle { path, config, json })
     }
 }
@@ -500,12 +499,20 @@ pub(super) fn hand_over(request: &CreateRequest, receiver: Option<&Path>, launch
 }
 
 /// Writes the pid in decimal without a line break, to a file that is there only when it is whole.
+///
+/// The directory may be one in which others make files: the name before the renaming is random, and must be a new one.
 pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
-    let name =
-        path.file_name().ok_or_else(|| Error::new(Kind::Config, format!("--pid-file {path:?} names no file")))?;
-    let hidden = path.with_file_name(format!(".{}", name.to_string_lossy()));
-    std::fs::write(&hidden, pid.to_string()).call(|| format!("write {hidden:?}")).at("--pid-file")?;
-    std::fs::rename(&hidden, path).call(|| format!("rename({hidden:?}, {path:?})")).at("--pid-file")
+    const CONTEXT: &str = "--pid-file";
+    let no_file = || Error::new(Kind::Config, format!("--pid-file {path:?} names no file"));
+    let (name, parent) = (path.file_name().ok_or_else(no_file)?, path.parent().ok_or_else(no_file)?);
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let directory = file::open(parent.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY).at(CONTEXT)?;
+    let hidden = format!(".pid-{:016x}", u64::from_ne_bytes(process::random()?));
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+    let fd = file::open_at(&directory, &hidden, flags, credentials::callers_mode(0o644)).at(CONTEXT)?;
+    let written = file::write_all(fd, pid.to_string().as_bytes());
+    let done = written.and_then(|()| file::rename_at(&directory, &hidden, name.as_bytes()));
+    done.inspect_err(|_| drop(file::unlink_at(&directory, &hidden, 0))).at(CONTEXT)
 }
 
 /// Undoes what [`build`] did, and, as the lifecycle has it (runtime.md, steps 12 and 13), runs the poststop hooks.

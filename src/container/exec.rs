@@ -18,11 +18,9 @@ use crate::process::plan::{Affinity, Entered, Label, Plan};
 use crate::process::program::Program;
 
 use crate::state::{ProcessId, Record, Status, Store};
-use crate::sys::file;
 use crate::sys::process::{self, Pid, SingleThreaded};
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 
 /// `exec`: the exit code, 0 when detached.
 ///
@@ -39,10 +37,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     // The kernel refuses to let a process join the user namespace that it is in.
     namespaces::disregard_shared(&mut spec, init.0.pid, &[Ns::User])?;
     let from_file = match &request.process {
-        ExecProcess::File(path) => {
-            let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY).at("--process")?;
-            Some(file::read_to_end(fd, super::LARGEST_CONFIG).at("--process")?)
-        }
+        ExecProcess::File(path) => Some(super::document::read(path).at("--process")?),
         ExecProcess::Changes(_) => None,
     };
     let written = match (&from_file, &request.process) {

@@ -92,7 +92,7 @@ impl Images {
     /// What the standard descriptors were.
     pub(super) fn descriptors(&self) -> Result<Vec<String>> {
         let path = self.path.join(DESCRIPTORS);
-        let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY).map_err(|e| {
+        let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| {
             let missing = e.is(libc::ENOENT);
             let error = Error::from(e);
             if missing { error.hint("--image-path names the directory that checkpoint wrote") } else { error }

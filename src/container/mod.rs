@@ -7,6 +7,7 @@ mod console;
 mod context;
 mod create;
 mod delete;
+mod document;
 mod events;
 mod exec;
 mod files;

@@ -26,7 +26,7 @@ use crate::rootfs::{self, IdMappings, IdmapOf, Prepared, Rootfs, Sources};
 use crate::state::{Entry, ProcessId, Record, Status, Store};
 use crate::sys::fs::Stat;
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
-use crate::sys::{file, fs, namespace, socket, terminal};
+use crate::sys::{credentials, file, fs, namespace, socket, terminal};
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -98,6 +98,7 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     let signals = ours.then(process::all_signals_as_fd).transpose()?;
 
     log::step("write the state");
+    let _umask = credentials::OwnUmask::set();
     let entry = store.create(request.create.id.as_str())?;
     let mut record = create::first_record(&request.create, &spec, &bundle, &parts);
     let maker =

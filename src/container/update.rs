@@ -7,9 +7,7 @@ use crate::config::{self, BlockIo, Cpu, Memory, Pids, Resources};
 use crate::error::{Error, IoContext, Result};
 use crate::log;
 use crate::state::{Record, Status, Store};
-use std::fs;
 use std::io::Read;
-use std::path::Path;
 
 /// `update`: all of the new limits, or none of them.
 ///
@@ -58,7 +56,7 @@ fn resctrl_group<'a>(record: &'a Record, schemata: &[&str]) -> Result<Option<&'a
 fn limits(source: &ResourceSource) -> Result<Limits> {
     let text = match source {
         ResourceSource::Changes(changes) => return Limits::parse(&resources(changes)?, ""),
-        ResourceSource::File(path) => file(path)?,
+        ResourceSource::File(path) => super::document::read(path)?,
         ResourceSource::Stdin => {
             let mut text = Vec::new();
             std::io::stdin().read_to_end(&mut text).call(|| "read standard input".into())?;
@@ -66,10 +64,6 @@ fn limits(source: &ResourceSource) -> Result<Limits> {
         }
     };
     Limits::parse(&config::parse_resources(&text)?, "")
-}
-
-fn file(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).call(|| format!("open {}", path.display()))
 }
 
 /// The flags in the form of a document.

@@ -70,7 +70,7 @@ fn mount(entry: &[u8]) -> Result<SavedMount> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY)?;
+    let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)?;
     Ok(file::read_regular(fd, 64 << 20)?)
 }
 

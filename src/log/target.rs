@@ -68,7 +68,8 @@ impl Target {
 /// # Errors
 /// It cannot be opened.
 fn append(path: &Path) -> Result<File> {
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
+    // A FIFO without a reader is an error, and one that is full loses a line: no container waits for its log.
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOCTTY;
     match file::open_at(file::CWD, path.as_os_str().as_bytes(), flags, 0o644) {
         Ok(fd) => Ok(fd.into()),
         Err(e) => Err(Failure::new(format!("open {}", path.display()), e.errno()).into()),

@@ -39,7 +39,7 @@ impl Trace {
     pub fn open(path: &Path) -> Result<Trace> {
         let json = path.extension().is_some_and(|extension| extension == "json");
         let mut options = OpenOptions::new();
-        let file = options.read(json).append(true).create(true).mode(0o644).open(path);
+        let file = options.read(json).append(true).create(true).mode(0o644).custom_flags(libc::O_NONBLOCK).open(path);
         let mut file = file.call(|| format!("open {}", path.display()))?;
         if json {
             go_on(&mut file).call(|| format!("continue the trace {}", path.display()))?;

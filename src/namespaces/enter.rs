@@ -31,7 +31,7 @@ pub fn open_offsets() -> Result<OwnedFd> {
 
 /// Writes the clock offsets of the time namespace that was just unshared.
 pub fn write_offsets(file: &OwnedFd, all: &Namespaces) -> Result<()> {
-    sys::file::write(file, all.offsets.text().as_bytes()).at("linux.timeOffsets")?;
+    sys::file::write_value(file, all.offsets.text().as_bytes()).at("linux.timeOffsets")?;
     Ok(())
 }
 

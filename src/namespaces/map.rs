@@ -36,7 +36,7 @@ fn is_own(map: &IdMap, id: u32) -> bool {
 
 fn write_file(pid: Pid, name: &str, text: &str) -> Result<()> {
     let fd = file::open(format!("/proc/{pid}/{name}"), libc::O_WRONLY)?;
-    file::write(fd, text.as_bytes())?;
+    file::write_value(fd, text.as_bytes())?;
     Ok(())
 }
 

@@ -380,7 +380,7 @@ impl Launch<'_> {
         let path = format!("/proc/{}/oom_score_adj", self.pid);
         let now = file::read_to_end(file::open(&path, libc::O_RDONLY)?, 64)?;
         if String::from_utf8_lossy(&now).trim() != score.to_string() {
-            file::write(file::open(&path, libc::O_WRONLY)?, score.to_string().as_bytes())?;
+            file::write_value(file::open(&path, libc::O_WRONLY)?, score.to_string().as_bytes())?;
         }
         Ok(())
     }

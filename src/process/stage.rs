@@ -79,6 +79,7 @@ fn pass_records_on(stage: &Stage<'_>) -> Result<()> {
 pub(super) fn begin(stage: &mut Stage<'_>) -> Result<()> {
     log::divert();
     process::reset_signals();
+    sys::credentials::restore_umask();
     die_with_runtime(stage)?;
     // The name says to others that the container is being built, see `state.rs`.
     let mut name = stage.plan.waiting_name;
@@ -450,7 +451,7 @@ pub(super) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
     let score = stage.plan.program.as_ref().and_then(|program| program.attributes.oom_score_adj);
     let Some(score) = score else { return Ok(()) };
     let opened = file::open("/proc/self/oom_score_adj", libc::O_WRONLY);
-    match opened.and_then(|fd| file::write(fd, score.to_string().as_bytes())) {
+    match opened.and_then(|fd| file::write_value(fd, score.to_string().as_bytes())) {
         Err(_) if stage.plan.recipe.user != User::Stays => Ok(()),
         other => other.at("process.oomScoreAdj").map(drop),
     }

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use super::{Result, check};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// `getuid(2)`.
 pub fn uid() -> u32 {
@@ -70,6 +71,47 @@ pub fn groups() -> Result<Vec<u32>> {
 pub fn set_umask(mask: u32) -> u32 {
     // SAFETY: takes no pointer and cannot fail.
     unsafe { libc::umask(mask) }
+}
+
+/// The mask of the runtime's own files: what it makes has the modes that it asks for, and nothing is for all to write.
+const OWN_MASK: u32 = 0o022;
+/// The caller's mask while ours is set, else [`NO_MASK`].
+static CALLERS_MASK: AtomicU32 = AtomicU32::new(NO_MASK);
+const NO_MASK: u32 = u32::MAX;
+
+/// While it lives, the umask is the runtime's own and not the caller's, which may be 0 or 0777.
+#[derive(Debug)]
+pub struct OwnUmask(());
+
+impl OwnUmask {
+    /// Sets it; the caller's is known to [`restore_umask`] and [`callers_mode`].
+    pub fn set() -> OwnUmask {
+        CALLERS_MASK.store(set_umask(OWN_MASK), Ordering::Relaxed);
+        OwnUmask(())
+    }
+}
+
+impl Drop for OwnUmask {
+    fn drop(&mut self) {
+        restore_umask();
+        CALLERS_MASK.store(NO_MASK, Ordering::Relaxed);
+    }
+}
+
+/// Gives this process the caller's umask again: for a child that is to have it.
+pub fn restore_umask() {
+    let callers = CALLERS_MASK.load(Ordering::Relaxed);
+    if callers != NO_MASK && callers != OWN_MASK {
+        set_umask(callers);
+    }
+}
+
+/// The mode of a file that is made for the caller, who may want less than `mode`.
+pub fn callers_mode(mode: u32) -> u32 {
+    match CALLERS_MASK.load(Ordering::Relaxed) {
+        NO_MASK => mode,
+        mask => mode & !mask,
+    }
 }
 
 /// Effective, permitted and inheritable capabilities, a bit for each.

@@ -147,15 +147,31 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// `write(2)`, once: what files of cgroupfs and procfs want.
+/// `write(2)`, once. An error tells how much was to be written and not what: it may be a secret.
 pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
-    let fd = fd.as_fd();
+    write_shown(fd.as_fd(), bytes, |fd| format!("write({}, {} bytes)", show(fd), bytes.len()))
+}
+
+/// `write(2)`, once, of a value for a file of cgroupfs, procfs or the like: an error tells the value.
+pub fn write_value(fd: impl AsFd, value: &[u8]) -> Result<usize> {
+    write_shown(fd.as_fd(), value, |fd| format!("write({}, {})", show(fd), quote(&value[..value.len().min(80)])))
+}
+
+fn write_shown(fd: BorrowedFd<'_>, bytes: &[u8], call: impl FnOnce(BorrowedFd<'_>) -> String) -> Result<usize> {
     let n = check_again(
         // SAFETY: the pointer and the length are those of a live slice.
         || unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) as i64 },
-        || format!("write({}, {})", show(fd), quote(&bytes[..bytes.len().min(80)])),
+        || call(fd),
     )?;
     Ok(n as usize)
+}
+
+/// Has reads and writes through the open file `fd` wait again, where it was opened with O_NONBLOCK.
+pub fn may_wait(fd: impl AsFd) -> Result<()> {
+    let fd = fd.as_fd();
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, 0) }, || format!("fcntl({}, F_SETFL, 0)", show(fd)))?;
+    Ok(())
 }
 
 /// Has reads and writes through the open file `fd` fail with EAGAIN where they would wait (O_NONBLOCK).
@@ -358,6 +374,15 @@ mod tests {
             }
         }
         std::fs::remove_file(&place).unwrap();
+    }
+
+    #[test]
+    fn a_failed_write_does_not_tell_contents_but_values_for_the_kernel() {
+        let reader = std::fs::File::open("/dev/null").unwrap();
+        for failure in [write(&reader, b"PASSWORD=x").unwrap_err(), write_all(&reader, b"PASSWORD=x").unwrap_err()] {
+            assert!(failure.to_string().contains("10 bytes") && !failure.to_string().contains("PASS"), "{failure}");
+        }
+        assert!(write_value(&reader, b"max 1000").unwrap_err().to_string().contains("\"max 1000\""));
     }
 
     #[test]

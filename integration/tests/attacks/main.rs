@@ -8,6 +8,7 @@
 
 mod annotations;
 mod descriptors;
+mod files;
 mod hooks;
 mod identity;
 mod inputs;

@@ -34,7 +34,7 @@ fn members(pid: i32) -> BTreeSet<i32> {
 }
 
 /// The directory of the cgroup of a process in the hierarchy that freezes.
-fn cgroup_of(pid: i32) -> PathBuf {
+pub(super) fn cgroup_of(pid: i32) -> PathBuf {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     let path = |line: &str| line.splitn(3, ':').nth(2).unwrap().trim_start_matches('/').to_owned();
     match text.lines().find(|line| line.contains(":freezer:")) {
