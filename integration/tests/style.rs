@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The longest function outside tests, in lines.
-const LONGEST_FUNCTION: usize = 110;
+const LONGEST_FUNCTION: usize = 120;
 /// How many lines of 1,000 in doc comments may hold a word that stands for a missing noun.
 const VAGUE_LINES: usize = 145;
 /// Words that stand where the field has a noun: "the path", "the caller", "an unprivileged user".
@@ -39,6 +39,7 @@ fn is_function(line: &str) -> bool {
         matches!(*word, "pub" | "const" | "unsafe" | "extern" | "\"C\"") || word.starts_with("pub(")
     });
     qualifiers.next() == Some("fn")
+        || line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ").starts_with("fn ")
 }
 
 /// The functions of `text` with their first line and length. rustfmt closes a function at its own indentation.
