@@ -160,7 +160,7 @@ little='.linux.resources.memory.limit = 4194304 | .linux.namespaces |= map(selec
 box shows 'echo children $(ls -d /tmp/*/ | wc -l)' "$little | .mounts += [{destination: \"/tmp\", type: \"cgroup2\", source: \"cgroup2\"}]"
 rt_run shows
 [ -z "$unified" ] || rmdir $unified/orlop-another-$$
-cp -a $ROOTFS $DIR/bundles/big-root; truncate -s 100M $DIR/bundles/big-root/tmp/big
+cp -a $ROOTFS $DIR/bundles/big-root; yes | head -c 100M > $DIR/bundles/big-root/tmp/big
 box copied 'ls /tmp' "$little | .root.path = \"$DIR/bundles/big-root\" | .mounts += [{destination: \"/tmp\", type: \"tmpfs\", source: \"tmpfs\", options: [\"tmpcopyup\"]}]"
 says rt_run copied 2> /dev/null; nothing_left
 
