@@ -75,6 +75,9 @@ pub struct Record {
     /// Whether its pid namespace is not its own, so that its processes do not die with the first one.
     #[serde(skip_serializing_if = "is_false")]
     pub shares_pids: bool,
+    /// Whether CRIU made its processes, in a time namespace of theirs whose clocks go on where they stood.
+    #[serde(skip_serializing_if = "is_false")]
+    pub restored: bool,
     /// What a newer version wrote and this one does not know, as JSON.
     #[serde(skip)]
     pub unknown: BTreeMap<String, Vec<u8>>,
@@ -99,6 +102,7 @@ readable! {
         keyring = "keyring",
         session_keyring = "sessionKeyring",
         shares_pids = "sharesPids",
+        restored = "restored",
     } others in unknown
 }
 
@@ -234,6 +238,8 @@ fn status_of_process(init: Option<ProcessId>, creator: Option<ProcessId>, waitin
         Some(stat) if stat.start == init.start && !stat.dead => match stat.name.split_at_checked(6) {
             Some((BUILDING, random)) if random == waiting => Status::Creating,
             Some((WAITING, random)) if random == waiting => Status::Created,
+            // Only `restore` names both: what CRIU makes has the program's name before it is whole.
+            _ if creator.is_some_and(ProcessId::lives) => Status::Creating,
             _ => Status::Running,
         },
         _ => Status::Stopped,

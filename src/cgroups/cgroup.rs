@@ -272,6 +272,17 @@ impl Cgroup {
         &self.branches
     }
 
+    /// For a container whose cgroups must be new. systemd makes no unit of a name that it has.
+    ///
+    /// # Errors
+    /// One is there already.
+    pub fn refuse_existing(&self) -> Result<()> {
+        match self.branches.iter().map(Branch::directory).find(|directory| std::path::Path::new(directory).exists()) {
+            Some(directory) => Err(Error::state(format!("the cgroup {directory:?} exists"))),
+            None => Ok(()),
+        }
+    }
+
     /// Makes the directories and opens the ways in. What it has made is removed again when it fails.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! `checkpoint`: the container's processes are saved to images, with CRIU.
 
 use super::images::{self, Images, Yard};
-use super::request::CheckpointRequest;
+use super::request::{CheckpointRequest, CriuOptions, ManageCgroups};
 use super::{Context, delete};
 use crate::cgroups::Layout;
 use crate::config::{self, Spec};
@@ -88,6 +88,9 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     let start = Start { flags: libc::CLONE_NEWNS as u64, prepare: &prepare, inherited: &inherited, ..plain };
     let saved = Criu::start(&start, proof)?.ask(task, &options, &images.log(), &mut |_| Ok(()));
     saved.inspect_err(|_| {
+        if !request.pre_dump {
+            images.forget_descriptors();
+        }
         // A CRIU that was killed leaves them standing still.
         if status == Status::Running && record.cgroup().frozen().unwrap_or(false) {
             let _ = record.cgroup().thaw();
@@ -110,7 +113,7 @@ fn describe(
     (pid, table): (Pid, &[u8]),
 ) -> Result<Options> {
     let given = &request.criu;
-    let mut options = images.options(given, spec, record.cgroup().branches().is_empty())?;
+    let mut options = images.options(given, spec, cgroup_mode(given, record))?;
     options.pid(pid);
     options.root(record.rootfs.as_bytes());
     options.leave_running(request.leave_running || request.pre_dump);
@@ -158,6 +161,11 @@ fn describe(
         images.write_descriptors(&name_descriptors(&mut options, record, pid, &host)?)?;
     }
     Ok(options)
+}
+
+/// What CRIU is to do about cgroups; without one of its own the container's are the caller's.
+fn cgroup_mode(given: &CriuOptions, record: &Record) -> Option<ManageCgroups> {
+    if record.cgroup().branches().is_empty() { Some(ManageCgroups::Ignore) } else { given.manage_cgroups }
 }
 
 /// CRIU saves the first process and those below it. Others that are in the container end with it.

@@ -146,7 +146,7 @@ fn plan(
     spec: &Spec<'_>,
     written: &Process<'_>,
     record: &Record,
-    (_, init): (ProcessId, OwnedFd),
+    (init_id, init): (ProcessId, OwnedFd),
     inherited: Inherited,
 ) -> Result<Plan> {
     let linux = spec.linux.as_ref();
@@ -155,7 +155,11 @@ fn plan(
     program.keep_groups = super::annotations::keep_groups(spec)?;
     super::security::check(&program)?;
     let all = Namespaces::parse(spec)?;
-    let flags = Ns::ALL.into_iter().filter(|kind| all.has(*kind)).fold(0, |flags, kind| flags | kind.flag());
+    let listed = |kind: &Ns| all.has(*kind);
+    let mut flags = Ns::ALL.into_iter().filter(listed).fold(0, |flags, kind| flags | kind.flag());
+    if record.restored && namespaces::is_elsewhere(init_id.pid, Ns::Time)? {
+        flags |= Ns::Time.flag();
+    }
     let affinity = affinity(&program);
     let keyring = match &record.session_keyring {
         Some(made) => Keyring::Of(made.clone()),

@@ -9,7 +9,7 @@ use crate::json;
 use crate::sys::mount::{
     self, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, Mount, MountAttr, OPEN_TREE_CLONE,
 };
-use crate::sys::{credentials, file, fs};
+use crate::sys::{self, credentials, file, fs};
 use crate::{criu, namespaces};
 use std::fs::DirBuilder;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -60,19 +60,53 @@ impl Images {
         Ok(Images { path: given.image_path.clone(), work: work.clone(), name: log })
     }
 
-    /// The directories in the mount namespace of the caller, in the order in which CRIU is to have them. With the user namespace
-    /// of a container whose root is not the host's, that root can read the images: it restores itself.
+    /// The directories in the mount namespace of the caller, which is CRIU's alone, in the order in which CRIU is to have them. With
+    /// the user namespace of a container whose root is not the host's, that root can read the images: it restores itself.
     pub(super) fn open(&self, userns: Option<&OwnedFd>) -> Result<Vec<OwnedFd>> {
         let open = |path: &Path| file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY);
-        let mapped = |userns: &OwnedFd| {
-            let tree = mount::open_tree(file::CWD, self.path.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
-            let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns: userns.as_raw_fd() as u64, ..MountAttr::default() };
-            mount::mount_setattr(&tree, false, &attr)?;
-            file::open_at(&tree, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
-        };
+        let work = open(&self.work).at("--work-path")?;
         // Without id mappings in the kernel or the filesystem, the permissions of the images decide.
-        let images = userns.and_then(|userns| mapped(userns).ok()).map_or_else(|| open(&self.path), Ok);
-        Ok(vec![images.at("--image-path")?, open(&self.work).at("--work-path")?])
+        let images = match userns.and_then(|userns| self.map_ids(userns).ok()) {
+            Some(tree) => self.open_through(&tree),
+            None => Ok(open(&self.path)?),
+        };
+        Ok(vec![images.at("--image-path")?, work])
+    }
+
+    /// The images as files of the container's root.
+    fn map_ids(&self, userns: &OwnedFd) -> sys::Result<OwnedFd> {
+        let tree = mount::open_tree(file::CWD, self.path.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
+        let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns: userns.as_raw_fd() as u64, ..MountAttr::default() };
+        mount::mount_setattr(&tree, false, &attr)?;
+        Ok(tree)
+    }
+
+    /// A directory of links to the images in `tree`, mounted where they are. CRIU's first process is in its user namespace before its
+    /// ids are mapped there, and is nobody's owner until then: the clocks, which it reads at once or later, are a copy for everybody.
+    fn open_through(&self, tree: &OwnedFd) -> Result<OwnedFd> {
+        const CLOCKS: &[u8] = b"timens-0.img";
+        let names = std::fs::read_dir(&self.path).call(|| format!("opendir({:?})", self.path))?;
+        let names: Vec<_> = names.flatten().map(|entry| entry.file_name()).collect();
+        let context = mount::fsopen("tmpfs")?;
+        mount::fsconfig_string(&context, "mode", "755")?;
+        mount::fsconfig_create(&context)?;
+        let links = mount::fsmount(&context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
+        let place = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY)?;
+        mount::move_mount(&links, &place)?;
+        fs::mkdir_at(&links, "images", 0o755)?;
+        mount::move_mount_into(tree, &links, "images")?;
+        for name in names.iter().map(|name| name.as_bytes()) {
+            if name == CLOCKS {
+                let clocks = file::read_regular(file::open_at(tree, name, libc::O_RDONLY, 0)?, 1 << 16)?;
+                let mask = credentials::set_umask(0);
+                let copy = file::open_at(&links, name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o644);
+                credentials::set_umask(mask);
+                file::write_all(copy?, &clocks)?;
+            } else {
+                fs::symlink_at([b"images/", name].concat(), &links, name)?;
+            }
+        }
+        Ok(file::open_at(&links, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?)
     }
 
     /// CRIU's log.
@@ -87,6 +121,11 @@ impl Images {
         let directory = file::open(self.path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY);
         let fd = file::open_at(directory.at("--image-path")?, DESCRIPTORS, flags, 0o600).at("--image-path")?;
         file::write_all(fd, &json).at("--image-path")
+    }
+
+    /// Takes the list back: the images beside it are not whole.
+    pub(super) fn forget_descriptors(&self) {
+        let _ = std::fs::remove_file(self.path.join(DESCRIPTORS));
     }
 
     /// What the standard descriptors were.
@@ -114,11 +153,16 @@ impl Images {
         criu::mounts(&self.path)
     }
 
-    /// The options that both commands take. `inside`: cgroups are left alone.
+    /// Compares the memory in the images with what they say of it.
+    pub(super) fn check_pages(&self) -> Result<()> {
+        criu::check_pages(&self.path)
+    }
+
+    /// The options that both commands take; `mode` is the one in which CRIU is to treat cgroups.
     ///
     /// # Errors
     /// A namespace that cannot be left empty.
-    pub(super) fn options(&self, given: &CriuOptions, spec: &Spec<'_>, inside: bool) -> Result<Options> {
+    pub(super) fn options(&self, given: &CriuOptions, spec: &Spec<'_>, mode: Option<ManageCgroups>) -> Result<Options> {
         let mut options = Options::new(criu::inherited(0), criu::inherited(1), self.name);
         options.tcp_established(given.tcp_established);
         options.ext_unix_sk(given.ext_unix_sk);
@@ -126,7 +170,6 @@ impl Images {
         options.file_locks(given.file_locks);
         options.lazy_pages(given.lazy_pages);
         options.auto_dedup(given.auto_dedup);
-        let mode = if inside { Some(ManageCgroups::Ignore) } else { given.manage_cgroups };
         options.cgroups(mode.map(|mode| match mode {
             ManageCgroups::Soft => Cgroups::Soft,
             ManageCgroups::Full => Cgroups::Full,

@@ -74,6 +74,9 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     let mut spec = config::parse(&bundle.json).map_err(|e| e.at(format!("{:?}", bundle.config)))?;
     let store = Store::at(&context.root);
     let saved = images.mounts()?;
+    if !request.criu.lazy_pages {
+        images.check_pages()?;
+    }
     let notifies = saved.iter().any(|mount| super::notify::was_offered(&spec, mount.point.as_bytes()));
     if notifies {
         super::notify::offer(&mut spec, &store.directory(request.create.id.as_str()));
@@ -181,6 +184,9 @@ impl Maker<'_> {
     ) -> Result<(Launched, Option<OwnedFd>)> {
         let layout = Layout::read()?;
         let mut cgroup = Cgroup::prepare(&parts.asked, &layout)?;
+        if self.request.criu.manage_cgroups == Some(ManageCgroups::Strict) {
+            cgroup.refuse_existing().at("--manage-cgroups-mode strict")?;
+        }
         record.cgroup = cgroup.record();
         record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
         entry.save(record)?;
@@ -233,11 +239,16 @@ impl Maker<'_> {
         let empty_network = self.request.criu.empty_ns.iter().any(|name| name == "network");
         let given = inherit(&mut options, parts, &standard, empty_network)?;
         let plan = &parts.plan;
+        let new_cgroup_namespace = *plan.namespaces.place(Ns::Cgroup) == Place::New;
         let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
         let told = Told::new()?;
         let prepare = || {
             if inside {
                 joiner.join_self()?;
+                if new_cgroup_namespace {
+                    // CRIU, which is to leave cgroups alone, makes none: what it restores stays in its own.
+                    namespace::unshare(libc::CLONE_NEWCGROUP).at("make a cgroup namespace")?;
+                }
             }
             // CRIU gives its own to what it restores.
             attributes::use_the_cpuset();
@@ -329,7 +340,13 @@ impl Maker<'_> {
 
     /// `inside`: CRIU is to leave cgroups alone, and what it restores is where it is itself.
     fn describe(&self, inside: bool) -> Result<Options> {
-        let mut options = self.images.options(&self.request.criu, self.spec, inside)?;
+        let mode = match self.request.criu.manage_cgroups {
+            _ if inside => Some(ManageCgroups::Ignore),
+            // The container's own is new, and is there when CRIU comes.
+            Some(ManageCgroups::Strict) => Some(ManageCgroups::Full),
+            mode => mode,
+        };
+        let mut options = self.images.options(&self.request.criu, self.spec, mode)?;
         options.evasive_devices();
         options.sibling();
         options.tcp_close(self.request.tcp_close);
@@ -441,8 +458,8 @@ impl Steps<'_, '_> {
         }
     }
 
+    /// Until CRIU has answered the container is being created, whatever its first process is called: its creator lives.
     fn born(&mut self, pid: Pid) -> Result<()> {
-        self.record.creator = None;
         self.record.init = ProcessId::of(pid);
         self.entry.save(self.record).at("the container was deleted meanwhile")
     }
@@ -453,7 +470,11 @@ impl Steps<'_, '_> {
         if *parts.plan.namespaces.place(Ns::Network) == Place::New || self.empty_network {
             bring_loopback_up(pid)?;
         }
-        parts.moved = parts.devices.move_to(pid)?;
+        let is_joined = matches!(parts.plan.namespaces.place(Ns::Network), Place::Join(_)) && !self.empty_network;
+        parts.moved = match is_joined {
+            true => parts.devices.move_again_to(pid)?,
+            false => parts.devices.move_to(pid)?,
+        };
         let state = create::hook_state(self.record, Status::Creating, pid);
         let init = process::pidfd_open(pid)?;
         for moment in [Moment::Prestart, Moment::CreateRuntime] {
@@ -480,6 +501,8 @@ impl Steps<'_, '_> {
             return Err(Error::system("criu ran the container before its mounts could be looked at"));
         }
         // Also for the keyring.
+        self.record.creator = None;
+        self.record.restored = true;
         self.born(pid)?;
         if let Some(group) = &self.record.resctrl {
             group.join(pid)?;

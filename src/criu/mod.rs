@@ -8,7 +8,7 @@ mod options;
 mod saved;
 
 pub use options::{Cgroups, Lock, Options};
-pub use saved::{SavedMount, mounts};
+pub use saved::{SavedMount, check_pages, mounts};
 
 use crate::error::{Error, IoContext, Result};
 use crate::log;
@@ -112,6 +112,9 @@ const LOOK: i32 = 1000;
 /// How long CRIU may take to see that the process which it restores was killed, and to end, in milliseconds.
 const PATIENCE: i32 = 5000;
 
+/// How many of CRIU's complaints are in an error.
+const MOST: usize = 3;
+
 /// The number of CRIU's end of the socket.
 const SOCKET: RawFd = 3;
 
@@ -170,26 +173,35 @@ impl Criu {
     ) -> Result<Option<Pid>> {
         // One of an earlier run would be taken for this one's, if CRIU comes to no log.
         let _ = std::fs::remove_file(log);
+        let is_stale = log.exists();
         let mut request = Message::default();
         request.number(1, task as u64);
         request.message(2, options.message());
-        let answer = self.converse(task, &request, watch)?;
+        let (answer, said) = self.converse(task, &request, watch)?;
         if answer.success {
             return Ok(answer.restored);
         }
-        let mut causes = complaints(log);
+        let has_log = !is_stale && log.exists();
+        let mut causes = if has_log { complaints(log) } else { Vec::new() };
         if causes.is_empty() {
             causes.extend(complaint(&answer.text).map(str::to_owned));
+        }
+        if causes.is_empty() {
+            // What it says before it has a log.
+            causes.extend(said.lines().filter_map(complaint).take(MOST).map(str::to_owned));
+        }
+        if causes.is_empty() {
+            causes.extend(said.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned));
         }
         let unknown = causes.iter().any(|cause| cause.starts_with("Can't lookup mount"));
         let cause = if causes.is_empty() { String::new() } else { format!(": {}", causes.join("; ")) };
         let (task, errno) = (task.word(), answer.errno);
-        let error =
-            Error::system(format!("criu failed: type {task} errno {errno}{cause}, log file: {}", log.display()));
-        Err(if unknown {
-            error.hint("that file is in no mount of the container's; a terminal needs --shell-job")
-        } else {
-            error
+        let place = if has_log { format!(", log file: {}", log.display()) } else { String::new() };
+        let error = Error::system(format!("criu failed: type {task} errno {errno}{cause}{place}"));
+        Err(match (unknown, has_log) {
+            (true, _) => error.hint("that file is in no mount of the container's; a terminal needs --shell-job"),
+            (_, false) => error.hint("CRIU could not make its log: --work-path names a directory that it may write to"),
+            _ => error,
         })
     }
 
@@ -204,7 +216,7 @@ impl Criu {
         let mut request = Message::default();
         request.number(1, Task::FeatureCheck as u64);
         request.message(5, &wanted);
-        let answer = self.converse(Task::FeatureCheck, &request, &mut |_| Ok(()))?;
+        let (answer, _) = self.converse(Task::FeatureCheck, &request, &mut |_| Ok(()))?;
         if answer.success { Ok(answer.features) } else { Err(Error::system("criu failed: type FEATURE_CHECK")) }
     }
 
@@ -257,7 +269,13 @@ impl Criu {
         Ok((bytes, packet.fds.pop()))
     }
 
-    fn converse(mut self, task: Task, request: &Message, watch: &mut dyn FnMut(Step) -> Result<()>) -> Result<Answer> {
+    /// CRIU's answer, and what it wrote to standard error.
+    fn converse(
+        mut self,
+        task: Task,
+        request: &Message,
+        watch: &mut dyn FnMut(Step) -> Result<()>,
+    ) -> Result<(Answer, String)> {
         self.restores = task == Task::Restore;
         let mut refused = None;
         let sent = self.connect().and_then(|()| Ok(socket::send(&self.socket, &request.0, &[])?));
@@ -267,10 +285,11 @@ impl Criu {
         if let Some(error) = refused {
             return Err(error);
         }
-        answer.map_err(|error| match said {
-            said if said.is_empty() => error.at(format!("criu failed: type {}", task.word())),
-            said => Error::system(format!("criu failed: type {}: {said}", task.word())),
-        })
+        match answer {
+            Ok(answer) => Ok((answer, said)),
+            Err(error) if said.is_empty() => Err(error.at(format!("criu failed: type {}", task.word()))),
+            Err(_) => Err(Error::system(format!("criu failed: type {}: {said}", task.word()))),
+        }
     }
 
     /// Serves CRIU's steps until it answers.
@@ -440,7 +459,6 @@ impl Answer {
 /// The first errors in CRIU's log, without the time and the place in its sources: mostly the first is the cause, and those
 /// after it say what was given up for it.
 fn complaints(log: &Path) -> Vec<String> {
-    const MOST: usize = 3;
     let Ok(file) = std::fs::File::open(log).call(|| format!("open({log:?})")) else { return Vec::new() };
     let lines = BufReader::new(file).split(b'\n').map_while(std::io::Result::ok);
     let texts = lines.filter_map(|line| complaint(&String::from_utf8_lossy(&line)).map(str::to_owned));

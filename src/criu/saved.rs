@@ -2,8 +2,8 @@
 //! length in front.
 
 use super::message::{Field, fields, number};
-use crate::error::{Context, Error, Result};
-use crate::sys::file;
+use crate::error::{Context, Error, IoContext, Result};
+use crate::sys::{file, memory};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -51,6 +51,77 @@ pub fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
     Ok(list.iter().filter(|mount| !covered(mount)).cloned().collect())
 }
 
+/// Compares the files of memory with what the images say is in them: CRIU reads past the end of one that is cut short for ever, in
+/// the process that it restores. Only those of processes in the tree count: a directory may hold images of another dump, made
+/// before. Memory that an earlier dump has is in the directories that `parent` leads to.
+///
+/// # Errors
+/// A file is shorter than it should be, missing or damaged.
+pub fn check_pages(directory: &Path) -> Result<()> {
+    const MOST_PARENTS: usize = 128;
+    let path = directory.join("pstree.img");
+    let tree = read(&path)?;
+    let pid = |entry: &[u8]| number(entry, 1)?.ok_or_else(damaged);
+    let pids = entries(&tree).and_then(|list| list.into_iter().map(pid).collect::<Result<Vec<u64>>>());
+    let pids = pids.with(|| format!("{path:?}"))?;
+    let mut directory = directory.to_owned();
+    for _ in 0..MOST_PARENTS {
+        for map in pids.iter().map(|pid| directory.join(format!("pagemap-{pid}.img"))) {
+            // A zombie has none.
+            if map.exists() {
+                check_pages_of(&directory, &map)?;
+            }
+        }
+        directory.push("parent");
+        if !directory.is_dir() {
+            return Ok(());
+        }
+    }
+    Err(Error::system(format!("{directory:?}: more than {MOST_PARENTS} earlier dumps")))
+}
+
+/// A map of memory begins with the number of the file that has it (field 1); then come areas.
+fn check_pages_of(directory: &Path, map: &Path) -> Result<()> {
+    let image = read(map)?;
+    let wanted = || -> Result<(u64, u64)> {
+        let list = entries(&image)?;
+        let (head, areas) = list.split_first().ok_or_else(damaged)?;
+        let number = number(head, 1)?.ok_or_else(damaged)?;
+        let pages = areas.iter().try_fold(0u64, |sum, area| Ok::<_, Error>(sum.saturating_add(pages_in(area)?)))?;
+        Ok((number, pages.saturating_mul(memory::page_size() as u64)))
+    };
+    let (number, wanted) = wanted().with(|| format!("{map:?}"))?;
+    let path = directory.join(format!("pages-{number}.img"));
+    let length = match std::fs::metadata(&path) {
+        Ok(file) => file.len(),
+        Err(_) if wanted == 0 => 0,
+        Err(e) => return Err(e).call(|| format!("stat({path:?})")),
+    };
+    if length < wanted {
+        let text = format!("{path:?} is cut short: it has {length} bytes, {map:?} tells of {wanted}");
+        return Err(Error::system(text).hint("copy the images again, or make another checkpoint"));
+    }
+    Ok(())
+}
+
+/// How many pages of an area are in the file of this dump: those of an earlier one, and those that are sent later, are not.
+fn pages_in(area: &[u8]) -> Result<u64> {
+    const PRESENT: u64 = 4;
+    let (mut pages, mut many, mut in_parent, mut flags) = (None, None, false, None);
+    for field in fields(area)? {
+        match field {
+            (2, Field::Number(n)) => pages = Some(n),
+            (3, Field::Number(n)) => in_parent = n != 0,
+            (4, Field::Number(n)) => flags = Some(n),
+            // More than 32 bits hold.
+            (5, Field::Number(n)) => many = Some(n),
+            _ => {}
+        }
+    }
+    let is_here = flags.map_or(!in_parent, |flags| flags & PRESENT != 0);
+    Ok(if is_here { many.or(pages).unwrap_or(0) } else { 0 })
+}
+
 fn mount(entry: &[u8]) -> Result<SavedMount> {
     let mut mount = SavedMount::default();
     for field in fields(entry)? {
@@ -70,7 +141,14 @@ fn mount(entry: &[u8]) -> Result<SavedMount> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)?;
+    let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| {
+        match e.is(libc::ENOENT) {
+            true => {
+                Error::from(e).hint("--image-path names the directory that checkpoint wrote, and its dump succeeded")
+            }
+            false => e.into(),
+        }
+    })?;
     Ok(file::read_regular(fd, 64 << 20)?)
 }
 
@@ -108,6 +186,38 @@ mod tests {
         let mut message = Message::default();
         list.iter().for_each(|(field, value)| message.number(*field, *value));
         message
+    }
+
+    #[test]
+    fn a_file_of_memory_that_is_cut_short_is_found_and_one_of_another_dump_is_none() {
+        let directory = std::env::temp_dir().join(format!("orlop-pages-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("parent")).unwrap();
+        let write = |name: &str, messages: &[Message]| std::fs::write(directory.join(name), image(messages)).unwrap();
+        let pages = |name: &str, many: usize| {
+            std::fs::write(directory.join(name), vec![1; many * memory::page_size()]).unwrap();
+        };
+        // PE_PRESENT, PE_LAZY and PE_PARENT are 4, 2 and 1; without flags a third field tells.
+        let area = |many: u64, flags: u64| numbers(&[(1, 4096), (2, many), (4, flags)]);
+        write("pstree.img", &[numbers(&[(1, 1)]), numbers(&[(1, 9)])]);
+        let old = numbers(&[(1, 4096), (2, 8), (3, 1)]);
+        write("pagemap-1.img", &[numbers(&[(1, 3)]), area(2, 4), area(5, 1), area(1, 6), old, area(7, 2)]);
+        write("pagemap-2.img", &[numbers(&[(1, 4)]), area(1000, 4)]);
+        write("parent/pagemap-1.img", &[numbers(&[(1, 1)]), numbers(&[(1, 0), (2, 13)])]);
+        pages("pages-3.img", 3);
+        pages("parent/pages-1.img", 13);
+        check_pages(&directory).unwrap();
+        pages("pages-3.img", 2);
+        let error = check_pages(&directory).unwrap_err().to_string();
+        assert!(error.contains("pages-3.img\" is cut short: it has "), "{error}");
+        pages("pages-3.img", 3);
+        pages("parent/pages-1.img", 12);
+        assert!(check_pages(&directory).unwrap_err().to_string().contains("parent/pages-1.img"));
+        std::fs::remove_file(directory.join("parent/pages-1.img")).unwrap();
+        assert!(check_pages(&directory).unwrap_err().to_string().contains("ENOENT"));
+        std::fs::remove_dir_all(directory.join("parent")).unwrap();
+        write("pagemap-9.img", &[]);
+        assert!(check_pages(&directory).unwrap_err().to_string().contains("cut short or damaged"));
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

@@ -111,6 +111,17 @@ fn identity_at(path: &str) -> Result<Identity> {
     Ok((file.dev(), file.ino()))
 }
 
+/// Whether the process `init` is in another namespace of this kind than this process. Where the kernel has none, it is not.
+///
+/// # Errors
+/// The process is gone.
+pub fn is_elsewhere(init: i32, kind: Kind) -> Result<bool> {
+    match runtimes_own(kind) {
+        Ok(own) => Ok(identity_at(&format!("/proc/{init}/ns/{}", kind.file()))? != own),
+        Err(_) => Ok(false),
+    }
+}
+
 /// Takes entries of these kinds out of a running container's config whose namespace the runtime is in as well: `create`, which
 /// was given it by path, was there too.
 ///

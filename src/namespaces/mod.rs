@@ -14,7 +14,7 @@ mod sysctl;
 mod user;
 
 pub use idmap::{IdMap, IdMaps};
-pub use joined::{Joined, disregard_shared};
+pub use joined::{Joined, disregard_shared, is_elsewhere};
 pub use netdevice::{Moved, NetDevices};
 pub use offsets::Offsets;
 pub use recipe::{Owner, Recipe};

@@ -70,6 +70,19 @@ impl NetDevices {
     /// # Errors
     /// A device is not there, its name is taken inside, or the kernel refuses.
     pub fn move_to(&self, pid: i32) -> Result<Moved> {
+        self.move_those(pid, &|_| false)
+    }
+
+    /// The same where the namespace outlives the container, and devices may have been moved there for an earlier one: these are
+    /// left as they are.
+    ///
+    /// # Errors
+    /// As above, of those that are not there yet.
+    pub fn move_again_to(&self, pid: i32) -> Result<Moved> {
+        self.move_those(pid, &|error| error.errno() == libc::ENODEV)
+    }
+
+    fn move_those(&self, pid: i32, may_be_inside: &dyn Fn(&Error) -> bool) -> Result<Moved> {
         if self.0.is_empty() {
             return Ok(Moved::default());
         }
@@ -85,6 +98,7 @@ impl NetDevices {
             let field = || format!("linux.netDevices[{:?}]", wish.host);
             match sides.take(wish).with(field) {
                 Ok(device) => moved.push(device),
+                Err(error) if may_be_inside(&error) && sides.is_inside(wish) => {}
                 Err(error) => {
                     Moved(Some((sides, moved))).give_back();
                     return Err(error);
@@ -134,6 +148,13 @@ struct Sides {
 }
 
 impl Sides {
+    /// Whether a device of the name that this one is to get is in the container.
+    fn is_inside(&mut self, wish: &Wish) -> bool {
+        let Some(stem) = wish.inside.strip_suffix("%d") else { return link(&mut self.inside, &wish.inside).is_ok() };
+        let named = |n: u32| link(&mut self.inside, &format!("{stem}{n}")).is_ok();
+        (0..64).any(named)
+    }
+
     fn take(&mut self, wish: &Wish) -> Result<Device> {
         let found = link(&mut self.host, &wish.host)?;
         let index = found.word(4);

@@ -8,7 +8,7 @@ use super::Rootfs;
 use super::attach::copy_symlink;
 use super::cgroup::CgroupView;
 use super::device::{Nodes, PTMX};
-use super::mount::Kind;
+use super::mount::{Kind, Mount};
 use super::options::Bind;
 use super::prepare::Prepared;
 use super::tree::Tree;
@@ -43,6 +43,37 @@ const ATTRIBUTES: [(u64, &str); 4] = [
     (MOUNT_ATTR_NODEV, "nodev"),
     (MOUNT_ATTR_NOEXEC, "noexec"),
 ];
+
+/// What a mount is put on.
+fn place_for(kind: &Kind) -> Create {
+    match kind {
+        Kind::Bind { source, .. } if std::fs::metadata(source).is_ok_and(|found| !found.is_dir()) => Create::File,
+        _ => Create::Directory,
+    }
+}
+
+/// Makes what is missing for `mount` in the directory that `around` binds. No link in it leads out of it.
+fn make_place_within(root: &Tree, around: &Mount, mount: &Mount) -> Result<()> {
+    let Kind::Bind { source, inside, .. } = &around.kind else { return Ok(()) };
+    let place = InRoot::new(mount.destination.beneath(&around.destination));
+    if place.is_root() || place_for(&around.kind) == Create::File {
+        return Ok(());
+    }
+    let directory = match inside {
+        // What the root filesystem has there is looked up within it.
+        Some(path) => root.root().open(path, libc::O_PATH | libc::O_DIRECTORY),
+        None => file::open(source.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY),
+    };
+    let tree = Tree::new(Root::from(directory.with(|| around.name())?));
+    if tree.find(&place).with(|| mount.name())?.is_some() {
+        return Ok(());
+    }
+    if around.options.own().set & MOUNT_ATTR_RDONLY != 0 {
+        let text = format!("{place} is missing in {source:?}, which {} binds read-only", around.name());
+        return Err(Error::system(text).at(mount.name()));
+    }
+    tree.find_or_create(&place, place_for(&mount.kind)).with(|| mount.name()).map(drop)
+}
 
 /// A path and all beneath it.
 fn is_within(path: &[u8], of: &[u8]) -> bool {
@@ -251,16 +282,22 @@ impl Rootfs {
         Ok(Root::from(directory.map_err(|e| Error::system(format!("duplicate the root directory: {e}")))?))
     }
 
-    /// Makes what is missing in the root filesystem for mounts to be put on: another one may be restored than was saved. What
-    /// lies in a mount of the container's own is in the images.
+    /// Makes what is missing for mounts to be put on, in the root filesystem and in directories that are bound: others may be
+    /// restored than were saved. What lies in a mount of the container's own is in the images.
     ///
     /// # Errors
-    /// A place cannot be made.
+    /// A place cannot be made, or is missing in a directory that is bound read-only.
     pub fn make_places(&self, prepared: &Prepared) -> Result<()> {
         let tree = Tree::new(self.root(prepared)?);
         for mount in &self.mounts {
-            let earlier = self.mounts.iter().take(mount.index);
-            if mount.kind == Kind::Remount || earlier.clone().any(|of| mount.destination.is_within(&of.destination)) {
+            if mount.kind == Kind::Remount {
+                continue;
+            }
+            let earlier = self.mounts.iter().take(mount.index).rev();
+            let mut around =
+                earlier.filter(|of| of.kind != Kind::Remount && mount.destination.is_within(&of.destination));
+            if let Some(of) = around.next() {
+                make_place_within(&tree, of, mount)?;
                 continue;
             }
             let kind = match &mount.kind {
@@ -269,11 +306,7 @@ impl Rootfs {
                 {
                     continue;
                 }
-                Kind::Bind { source, .. } => match std::fs::metadata(source) {
-                    Ok(found) if !found.is_dir() => Create::File,
-                    _ => Create::Directory,
-                },
-                _ => Create::Directory,
+                kind => place_for(kind),
             };
             tree.find_or_create(&mount.destination, kind).with(|| mount.name())?;
         }

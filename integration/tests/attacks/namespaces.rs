@@ -62,7 +62,7 @@ fn run_apart(scene: &Scene, file: &str) -> (Ended, bool) {
     let (dir, runtime, id) = (scene.dir.display(), scene.runtime().display(), &scene.id);
     let script = format!(
         "m=$(cat /proc/sys/user/max_time_namespaces)
-        exec 9</proc/self/ns/{file}; cd {dir}/bundle; ip link add d0 type dummy 2>/dev/null
+        exec 9</proc/self/ns/{file}; cd {dir}/bundle; ip link add d0 type veth peer name d2 2>/dev/null
         touch {dir}/bound; mount --bind /proc/self/ns/{file} {dir}/bound 2>/dev/null
         look() {{ {LOOK}; }}
         look >{dir}/before 2>&1

@@ -34,7 +34,11 @@ const PIDFD_SOCKET: Flag = Flag::new("pidfd-socket", SOCKET, "socket that receiv
 const PID_FILE: Flag = Flag::new("pid-file", FILE, "write the process id to a file");
 const NO_PIVOT: Flag = Flag::new("no-pivot", SWITCH, "do not use pivot_root, for a root that is an initramfs");
 const NO_NEW_KEYRING: Flag = Flag::new("no-new-keyring", SWITCH, "keep the caller's session keyring");
-const PRESERVE_FDS: Flag = Flag::new("preserve-fds", Value::number("N"), "pass those of the next N descriptors that are open to the container");
+const PRESERVE_FDS: Flag = Flag::new(
+    "preserve-fds",
+    Value::number("N"),
+    "pass those of the next N descriptors that are open to the container",
+);
 const INIT: Flag = Flag::new("init", SWITCH, "run a small PID 1 that forwards signals and reaps orphans");
 const DETACH: Flag = Flag::new("detach", SWITCH, "return once the process runs").short('d');
 const NO_SUBREAPER: Flag = Flag::new("no-subreaper", SWITCH, "do not reap the container's orphans");
