@@ -142,11 +142,11 @@ mod tests {
         assert!(receiver("x").is_err());
     }
 
+    const PAGE: &str = include_str!("../../docs/annotations.md");
+
     /// The names in the first column of the table below `heading` of docs/annotations.md.
     fn documented(heading: &str) -> Vec<String> {
-        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/annotations.md");
-        let text = std::fs::read_to_string(page).unwrap();
-        let table = text.split_once(heading).unwrap().1.split("\n## ").next().unwrap().to_owned();
+        let table = PAGE.split_once(heading).unwrap().1.split("\n## ").next().unwrap().to_owned();
         table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned)).collect()
     }
 
@@ -184,8 +184,6 @@ mod tests {
     /// Every name in this file stands on the page, and every one of crun's on the page stands in this file.
     #[test]
     fn the_page_and_the_source_have_the_same_names() {
-        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/annotations.md");
-        let page = std::fs::read_to_string(page).unwrap();
         let source = include_str!("annotations.rs").split("#[cfg(test)]").next().unwrap();
         let words = |text: &str, quote: char| -> std::collections::BTreeSet<String> {
             let quoted = text.split(quote).skip(1).step_by(2).filter(|word| !word.contains([' ', '\n']));
@@ -195,9 +193,9 @@ mod tests {
         let named = words(&source.replace("run.oci.\")", ""), '"');
         assert!(named.len() > 12, "{named:?}");
         for name in &named {
-            assert!(page.contains(&format!("`{name}")), "{name} is not on the page");
+            assert!(PAGE.contains(&format!("`{name}")), "{name} is not on the page");
         }
-        for name in words(&page, '`') {
+        for name in words(PAGE, '`') {
             assert!(source.contains(&format!("\"{name}")), "{name} is not in the source");
         }
     }
