@@ -50,9 +50,13 @@ impl Rootfs {
     }
 
     fn build_unmasked(&self, prepared: &Prepared, mut trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
+        let context = || format!("mount the root filesystem {}", self.path.display());
+        // The root's copy first: CRIU restores the propagation of a group of mounts to the one that was made first, from the
+        // root directory's, within which a volume does not lie.
+        let root = self.copy_root(prepared).with(context)?;
         let sources = self.open_sources(&trees)?;
         let null = if self.masked.is_empty() { None } else { Some(DevNull::open()?) };
-        let root = self.attach_root(prepared).with(|| format!("mount the root filesystem {}", self.path.display()))?;
+        let root = self.attach_copy(root).with(context)?;
         let mut built = Built { rootfs: self, tree: Tree::new(root), null, sources, late: Vec::new() };
         for mount in &self.mounts {
             built.attach(mount, trees.take(mount.index), cgroups).with(|| mount.name())?;
@@ -97,8 +101,17 @@ impl Rootfs {
     }
 
     pub(super) fn attach_root(&self, prepared: &Prepared) -> Result<Root> {
+        self.attach_copy(self.copy_root(prepared)?)
+    }
+
+    /// A detached copy of the root directory and what is mounted in it; on return that directory is the current one.
+    fn copy_root(&self, prepared: &Prepared) -> Result<OwnedFd> {
         self.enter_directory(prepared)?;
-        let tree = mount::open_tree(file::CWD, ".", OPEN_TREE_CLONE | AT_RECURSIVE)?;
+        Ok(mount::open_tree(file::CWD, ".", OPEN_TREE_CLONE | AT_RECURSIVE)?)
+    }
+
+    /// Puts the copy over the directory that is the current one.
+    fn attach_copy(&self, tree: OwnedFd) -> Result<Root> {
         // pivot_root(2) refuses a root that is shared.
         let private = Change { propagation: libc::MS_PRIVATE, ..Change::default() };
         let changes = if self.keeps_peers() { vec![private] } else { Vec::new() };
