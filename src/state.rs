@@ -558,7 +558,8 @@ impl Entry {
         let there = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW);
         if there.and_then(sys::namespace::identity).is_ok_and(|there| there == here) {
             let unlink = |names: [&str; 2]| names.map(|name| file::unlink_at(&self.directory, name, 0).is_ok());
-            unlink(["state.json", "config.json"]);
+            // The record goes last: whoever finds what a killed removal has left still knows whose it was.
+            unlink(["config.json", "state.json"]);
             let mut removed = std::fs::remove_dir(&self.path);
             let more = removed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::DirectoryNotEmpty);
             if more && unlink(["gate", ".state.json"]).contains(&true) {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The longest function outside tests, in lines.
-const LONGEST_FUNCTION: usize = 125;
+const LONGEST_FUNCTION: usize = 110;
 /// How many lines of 1,000 in doc comments may hold a word that stands for a missing noun.
 const VAGUE_LINES: usize = 145;
 /// Words that stand where the field has a noun: "the path", "the caller", "an unprivileged user".

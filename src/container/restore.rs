@@ -164,6 +164,15 @@ struct Maker<'a> {
     proof: &'a SingleThreaded,
 }
 
+/// The cgroups that stand before CRIU starts.
+struct Cgroups {
+    cgroup: Cgroup,
+    yard: Yard,
+    joiner: Joiner,
+    /// The process around which systemd has made the scope.
+    holder: Option<Holder>,
+}
+
 /// Where the master of the container's terminal goes.
 enum Terminal {
     Ours,
@@ -182,31 +191,7 @@ impl Maker<'_> {
         descriptors: &[String],
         terminal: &Terminal,
     ) -> Result<(Launched, Option<OwnedFd>)> {
-        let layout = Layout::read()?;
-        let mut cgroup = Cgroup::prepare(&parts.asked, &layout)?;
-        if self.request.criu.manage_cgroups == Some(ManageCgroups::Strict) {
-            cgroup.refuse_existing().at("--manage-cgroups-mode strict")?;
-        }
-        record.cgroup = cgroup.record();
-        record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
-        entry.save(record)?;
-        entry.write("config.json", &self.bundle.json)?;
-        if parts.notifies {
-            super::notify::make_directory(entry)?;
-        }
-        let mut yard = Yard::at(entry.path(), &layout)?;
-        if let (Some(plan), Some(record)) = (&parts.resctrl, &record.resctrl) {
-            plan.make(record)?;
-        }
-        log::step("make cgroups");
-        let (mut joiner, holder) = self.make_cgroup(&mut cgroup)?;
-        joiner.leave_none();
-        cgroup.renew(&mut record.cgroup);
-        entry.save(record)?;
-        if cgroup.stands_still()? {
-            return Err(create::frozen());
-        }
-        cgroup.apply_early()?;
+        let Cgroups { mut cgroup, mut yard, joiner, holder } = self.make_cgroups(entry, record, parts)?;
         log::step("describe the container");
         let plan = &mut parts.plan;
         plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), true);
@@ -296,6 +281,36 @@ impl Maker<'_> {
                 Err(launched.err().or(given.err()).unwrap_or_else(|| Error::internal("no error")))
             }
         }
+    }
+
+    /// Saves the record and makes the cgroups.
+    fn make_cgroups(&self, entry: &Entry, record: &mut Record, parts: &Parts) -> Result<Cgroups> {
+        let layout = Layout::read()?;
+        let mut cgroup = Cgroup::prepare(&parts.asked, &layout)?;
+        if self.request.criu.manage_cgroups == Some(ManageCgroups::Strict) {
+            cgroup.refuse_existing().at("--manage-cgroups-mode strict")?;
+        }
+        record.cgroup = cgroup.record();
+        record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
+        entry.save(record)?;
+        entry.write("config.json", &self.bundle.json)?;
+        if parts.notifies {
+            super::notify::make_directory(entry)?;
+        }
+        let yard = Yard::at(entry.path(), &layout)?;
+        if let (Some(plan), Some(record)) = (&parts.resctrl, &record.resctrl) {
+            plan.make(record)?;
+        }
+        log::step("make cgroups");
+        let (mut joiner, holder) = self.make_cgroup(&mut cgroup)?;
+        joiner.leave_none();
+        cgroup.renew(&mut record.cgroup);
+        entry.save(record)?;
+        if cgroup.stands_still()? {
+            return Err(create::frozen());
+        }
+        cgroup.apply_early()?;
+        Ok(Cgroups { cgroup, yard, joiner, holder })
     }
 
     /// The container's cgroup: CRIU puts the processes into it. systemd makes one only around a process.
