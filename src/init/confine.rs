@@ -122,6 +122,14 @@ fn set_capabilities(init: &Init) {
     }
 }
 
+/// Gives up what [`confine`] has kept for loading the filter.
+pub(crate) fn give_up_admin(init: &Init) {
+    let plan = init.plan;
+    if init.has(flag::CAPABILITIES) && !init.has(flag::NO_NEW_PRIVS) {
+        init.step(Step::Capabilities, || raw::capset(plan.effective, plan.permitted, plan.inheritable));
+    }
+}
+
 /// Session and controlling terminal.
 pub(crate) fn session(init: &Init) {
     const TIOCSCTTY: usize = 0x540e;

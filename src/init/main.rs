@@ -3,8 +3,8 @@
 //! orlop builds the container in a process of its own, then executes this image (a sealed file in memory, a few kilobytes)
 //! in it. From then on nothing in the container, however privileged, can reach the host's `orlop` through `/proc/PID/exe`
 //! (CVE-2019-5736): not while the process waits at the gate, and not by naming `/proc/self/exe` as the program. The image
-//! confines itself, appears in the container's pid namespace only then, waits at the gate, runs the startContainer hooks,
-//! loads the filter and executes the program; or it stays as the reaping init.
+//! confines itself, appears in the container's pid namespace only then (with the filter, if the filter lets through what is
+//! left), waits at the gate, runs the startContainer hooks, loads the filter and executes the program; or it stays as the reaping init.
 //!
 //! It has no libc, no heap and no writable data. All it knows is the [`plan`]; all it says after the filter is loaded is
 //! words in the report page.
@@ -82,11 +82,15 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
     let program = confine::confine(&init);
     if init.has(flag::FORK) {
         limits::before_fork(&init);
+        load_early(&init);
         fork_into_namespace(&init);
         limits::after_fork(&init);
     }
     wait_for_parent(&init);
-    confine::let_go();
+    if !init.has(flag::FORK) {
+        // A child has no such signal.
+        confine::let_go();
+    }
     confine::session(&init);
     if init.has(flag::GATE) {
         raw::end_on_signals(true);
@@ -108,17 +112,29 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
     execute(&init, program)
 }
 
+/// Loads the filter before others can see this process, and gives up the capability that was kept for it.
+fn load_early(init: &Init) {
+    if init.has(flag::EARLY_FILTER) {
+        init.step(Step::Filter, || load_filter(init));
+        confine::give_up_admin(init);
+    }
+}
+
 /// Forks into the joined pid or time namespace; the confined child is the first thing of ours that appears there.
 fn fork_into_namespace(init: &Init) {
     const CLONE_PARENT: u64 = 0x8000;
-    let mut forked = raw::fork(CLONE_PARENT);
+    let fork = || match init.has(flag::PLAIN_CLONE) {
+        true => raw::fork_by_clone(CLONE_PARENT),
+        false => raw::fork(CLONE_PARENT),
+    };
+    let mut forked = fork();
     if matches!(forked, Err(raw::EAGAIN)) {
         // The cgroup has as many processes as it may have: the runtime takes this one out of it for the fork.
         init.step(Step::Sync, || raw::send(init.plan.sync, b"C", None));
         if init.step(Step::Sync, || raw::receive(init.plan.sync)).0 == 0 {
             raw::exit(1);
         }
-        forked = raw::fork(CLONE_PARENT);
+        forked = fork();
     }
     let child = init.step(Step::Fork, || forked);
     if child.pid != 0 {
@@ -164,7 +180,9 @@ fn gate(init: &mut Init) {
 /// Loads the filter and executes the program.
 pub(crate) fn execute(init: &Init, program: u64) -> ! {
     init.step(Step::Limits, || limits::before_execute(init));
-    init.step(Step::Filter, || load_filter(init));
+    if !init.has(flag::EARLY_FILTER) {
+        init.step(Step::Filter, || load_filter(init));
+    }
     init.begin(Step::Execute);
     init.fail(raw::execve(program, init.plan.argv, init.plan.envp))
 }

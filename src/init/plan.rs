@@ -139,6 +139,10 @@ pub mod flag {
     pub const CGROUP_NAMESPACE: u32 = 16384;
     /// Be the helper that opens contexts of a procfs in a joined pid namespace, and nothing else.
     pub const PROCFS: u32 = 32768;
+    /// Load the filter before the fork into the pid namespace: it lets through whatever comes then.
+    pub const EARLY_FILTER: u32 = 65536;
+    /// Fork by `clone(2)`: the filter refuses `clone3(2)`.
+    pub const PLAIN_CLONE: u32 = 131_072;
 }
 
 /// What the image writes into the report page: word by word, as an error leaves no other way behind a filter.

@@ -31,7 +31,7 @@ pub(crate) fn run(mut init: Init) -> ! {
     init.step(Step::NoNewPrivs, || raw::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
     init.step(Step::Page, || init.page.keep_from_children());
     init.step(Step::Filter, raw::load_helper_filter);
-    let child = init.step(Step::Fork, raw::fork_by_clone);
+    let child = init.step(Step::Fork, || raw::fork_by_clone(raw::SIGCHLD));
     if child.pid == 0 {
         init.page = raw::Page::NONE;
         raw::exit(open_contexts(&init));

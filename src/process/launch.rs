@@ -17,6 +17,9 @@ use crate::{log, namespaces};
 use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
+/// How long a process that has nothing more to do may take, in milliseconds.
+const LIMIT: i32 = 10_000;
+
 /// How long the child may be silent before its watcher is asked, in milliseconds.
 const PATIENCE: i32 = 200;
 
@@ -356,6 +359,7 @@ impl Launch<'_> {
             }
             self.listeners -= usize::from(fetch_listener(self.report, &self.pidfd, self.pid, watch)?);
         }
+        let mut stopped = 0;
         loop {
             let channel = (Some(self.parent.0.as_fd()), libc::POLLIN);
             let [ready, dead] = process::poll([channel, (Some(self.pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
@@ -371,7 +375,20 @@ impl Launch<'_> {
                 self.tell(watch)?;
             }
             watch.waiting()?;
+            stopped = if self.is_stopped() { stopped + PATIENCE } else { 0 };
+            if stopped >= LIMIT {
+                return Err(held());
+            }
         }
+    }
+
+    /// Whether a signal or a tracer has stopped the process (`proc_pid_stat(5)`).
+    fn is_stopped(&self) -> bool {
+        let stat = file::open(format!("/proc/{}/stat", self.pid), libc::O_RDONLY)
+            .and_then(|stat| file::read_to_end(stat, 4096))
+            .unwrap_or_default();
+        let state = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
+        matches!(state, Some(b't' | b'T'))
     }
 
     /// Sets the OOM score, unless the process could do so itself. A runtime without root may read the file of a process that is
@@ -442,8 +459,17 @@ impl Launch<'_> {
         if executed && !self.still_waits() {
             return Ok(());
         }
-        let ended = process::wait(self.pid)?;
-        Err(self.explain_end(ended))
+        match self.reap(LIMIT)? {
+            Some(ended) => Err(self.explain_end(ended)),
+            None => Err(held()),
+        }
+    }
+
+    /// Waits so many milliseconds for the process to end; none where it does not, or where a process of the container traces it
+    /// and does not let go of it.
+    fn reap(&self, milliseconds: i32) -> Result<Option<Ended>> {
+        let [dead] = process::poll([(Some(self.pidfd.as_fd()), libc::POLLIN)], milliseconds)?;
+        if dead == 0 { Ok(None) } else { Ok(process::wait_if_ended(self.pid)?) }
     }
 
     /// Whether the process, dead or alive, has not executed the program: it still has the name that only we know.
@@ -477,12 +503,19 @@ impl Launch<'_> {
     /// Nothing of the process is left; one that is frozen dies when it is thawed, and is not waited for.
     fn end(&mut self) {
         let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
-        let patience = if self.plan.entered.is_some() { 500 } else { 10_000 };
-        let [dead] = process::poll([(Some(self.pidfd.as_fd()), libc::POLLIN)], patience).unwrap_or([0]);
-        if dead != 0 {
-            let _ = process::wait(self.pid);
-        }
+        let _ = self.reap(if self.plan.entered.is_some() { 500 } else { LIMIT });
     }
+}
+
+/// Whether it is a listener: a process that traces the image could have put another descriptor in its place.
+fn is_listener(listener: &OwnedFd) -> bool {
+    let path = sys::fs::read_link_at(file::CWD, format!("/proc/self/fd/{}", listener.as_raw_fd()));
+    path.is_ok_and(|path| path == b"anon_inode:seccomp notify")
+}
+
+fn held() -> Error {
+    let error = Error::system("the process in the container was stopped before it executed its program");
+    error.hint("a process in the container may trace others (CAP_SYS_PTRACE), or stop them (CAP_KILL)")
 }
 
 /// How many listeners come: each startContainer hook loads the filter for itself, then the program.
@@ -509,6 +542,9 @@ pub(crate) fn fetch_listener(report: &Report, pidfd: &OwnedFd, pid: Pid, watch: 
         // What has ended is explained by the report page.
         Err(e) if e.is(libc::ESRCH) => return Ok(false),
         Err(e) => return Err(Error::from(e).at("linux.seccomp: fetch the filter's listener")),
+        Ok((_, listener)) if !is_listener(&listener) => {
+            return Err(Error::system("linux.seccomp: what is in the place of the filter's listener is none"));
+        }
         Ok((child, listener)) => watch.listener(child.map_or(Ok(pid), |child| pid_of(&child))?, listener)?,
     }
     report.set_fetched()?;

@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod capability;
+mod early;
 pub mod image;
 pub mod keyring;
 pub mod launch;

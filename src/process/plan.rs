@@ -17,6 +17,7 @@ use crate::sys::terminal::Size;
 use std::os::fd::OwnedFd;
 
 /// Everything that is decided about a container's process before it exists.
+#[derive(Default)]
 pub struct Plan {
     /// Its namespaces.
     pub namespaces: Namespaces,

@@ -526,6 +526,7 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
     out.sync = stage.channel.as_fd().as_raw_fd();
     out.gate = stage.gate.map_or(-1, |gate| gate.as_raw_fd());
     out.page = stage.report.as_raw_fd();
+    out.flags |= super::early::flags(plan, &out);
     Ok(out)
 }
 

@@ -213,6 +213,18 @@ pub fn wait(pid: Pid) -> Result<Ended> {
     }
 }
 
+/// Reaps the child `pid` if it has ended (`wait4(2)`, WNOHANG). One that a tracer follows can be reaped only when the tracer
+/// has seen its end.
+pub fn wait_if_ended(pid: Pid) -> Result<Option<Ended>> {
+    let mut status = 0;
+    let got = check_again(
+        // SAFETY: `status` is live and writable; no usage is asked for.
+        || unsafe { libc::wait4(pid, &mut status, libc::WNOHANG, std::ptr::null_mut()) },
+        || format!("wait4({pid}, WNOHANG)"),
+    )?;
+    Ok(if got == 0 { None } else { Ended::from_wait_status(status) })
+}
+
 /// Reaps any child that has ended, without waiting. None when there is none.
 pub fn reap_any() -> Option<(Pid, Ended)> {
     loop {

@@ -408,11 +408,15 @@ pub(crate) fn fsopen_proc() -> Result<i32> {
     unsafe { call(number::FSOPEN, [c"proc".as_ptr() as usize, 0, 0, 0, 0, 0]) }.map(|fd| fd as i32)
 }
 
+/// The signal of which a parent learns that its child has ended.
+pub(crate) const SIGCHLD: u64 = 17;
+
 /// Loads a filter that kills the process for every call but those that the helper and its child make once it is loaded.
 pub(crate) fn load_helper_filter() -> Result<()> {
     const CALLS: [usize; 5] = [number::FSOPEN, number::SENDMSG, number::WAIT4, number::EXIT_GROUP, number::EXIT];
     const ALLOW: u32 = 0x7fff_0000;
     const KILL_PROCESS: u32 = 0x8000_0000;
+    const PIDFD: u32 = 0x1000;
     let (load, equal, answer) = (0x20, 0x15, 0x06);
     let step = |code: u16, yes: u8, no: u8, k: u32| u64::from(code) | (yes as u64) << 16 | (no as u64) << 24 | (k as u64) << 32;
     let mut program = [0u64; 16];
@@ -426,7 +430,7 @@ pub(crate) fn load_helper_filter() -> Result<()> {
     }
     program[9] = step(equal, 0, 3, number::CLONE as u32);
     program[10] = step(load, 0, 0, 16);
-    program[11] = step(equal, 0, 1, CHILD as u32);
+    program[11] = step(equal, 0, 1, PIDFD | SIGCHLD as u32);
     program[12] = step(answer, 0, 0, ALLOW);
     program[13] = step(answer, 0, 0, KILL_PROCESS);
     program[14] = step(answer, 0, 0, ALLOW);
@@ -434,14 +438,13 @@ pub(crate) fn load_helper_filter() -> Result<()> {
     load_filter(&raw const head as u64, 0).map(drop)
 }
 
-/// CLONE_PIDFD, and SIGCHLD at the end.
-const CHILD: usize = 0x1000 | 17;
-
-/// `clone(2)` like fork, with CLONE_PIDFD: for where a filter has to see the flags, or knows no `clone3(2)`.
-pub(crate) fn fork_by_clone() -> Result<Child> {
+/// `clone(2)` like fork, with CLONE_PIDFD and `flags`, among them the signal at the end: for where a filter has to see the
+/// flags, or knows no `clone3(2)`.
+pub(crate) fn fork_by_clone(flags: u64) -> Result<Child> {
+    const PIDFD: u64 = 0x1000;
     let mut pidfd: i32 = -1;
     // SAFETY: without CLONE_VM the child has a copy of all memory, the stack included; the kernel writes one live int.
-    let pid = unsafe { call(number::CLONE, [CHILD, 0, &raw mut pidfd as usize, 0, 0, 0]) }? as i32;
+    let pid = unsafe { call(number::CLONE, [(flags | PIDFD) as usize, 0, &raw mut pidfd as usize, 0, 0, 0]) }? as i32;
     Ok(Child { pid, pidfd })
 }
 
@@ -568,7 +571,6 @@ pub(crate) struct Child {
 pub(crate) fn fork(flags: u64) -> Result<Child> {
     const PIDFD: u64 = 0x1000;
     const PARENT: u64 = 0x8000;
-    const SIGCHLD: u64 = 17;
     let mut pidfd: i32 = -1;
     let exit_signal = if flags & PARENT != 0 { 0 } else { SIGCHLD };
     let args = [flags | PIDFD, &raw mut pidfd as u64, 0, 0, exit_signal, 0, 0, 0];

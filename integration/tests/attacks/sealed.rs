@@ -166,6 +166,96 @@ fn what_a_tracer_catches_in_joined_pid_and_user_namespaces_has_no_rights_over_th
     trace_launches(&scene, other);
 }
 
+/// Gives a container a filter, and lets its programs gain privileges.
+fn filter(scene: &mut Scene, refused: &str) {
+    scene.config["process"]["noNewPrivileges"] = json!(false);
+    let rule = json!({"names": [refused], "action": "SCMP_ACT_ERRNO", "errnoRet": 38});
+    let all = ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"];
+    scene.config["linux"]["seccomp"] =
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": all, "syscalls": [rule]});
+}
+
+/// Every process that was caught has the filter, and no capability that its program does not get.
+fn assert_filtered(scene: &Scene) {
+    let kill_and_more = 1 << 5 | 1 << 29 | 1 << 10;
+    let trace = 1 << 19 | 1 << 1;
+    let victims = assert_worthless(scene, kill_and_more | trace);
+    assert!(!victims.is_empty(), "the tracer has caught nothing");
+    assert!(victims.iter().all(|victim| victim.seccomp == 2), "without the filter: {victims:?}");
+}
+
+#[test]
+fn what_a_tracer_catches_of_an_exec_is_filtered_and_has_no_more_than_the_program() {
+    // Without clone3, as engines' default profiles are.
+    for refused in ["sethostname", "clone3"] {
+        let Some(scene) = tracing(|scene| filter(scene, refused)) else { return };
+        for _ in 0..rounds() {
+            let ended = scene.exec(&[], &["/bin/true"]);
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+        }
+        assert_filtered(&scene);
+    }
+}
+
+#[test]
+fn what_a_tracer_catches_at_the_gate_is_filtered_and_has_no_more_than_the_program() {
+    let Some(scene) = tracing(|_| {}) else { return };
+    let mut other = neighbour(&scene);
+    filter(&mut other, "sethostname");
+    for _ in 0..rounds() {
+        create(&other, &[]);
+        let start = ended(other.command("start", &[], &[]).output().unwrap());
+        assert_eq!(start.code, Some(0), "{start:?}");
+        other.delete();
+    }
+    assert_filtered(&scene);
+}
+
+#[test]
+fn what_a_tracer_has_its_victim_send_to_the_runtime_is_not_believed() {
+    let Some(scene) = tracing(|scene| {
+        filter(scene, "sethostname");
+        scene.config["process"]["env"].as_array_mut().unwrap().push(json!("FLOOD=1"));
+    }) else {
+        return;
+    };
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !scene.root("tmp/sent").exists() {
+        assert!(Instant::now() < patience, "nothing was sent");
+        let mut exec = Command::new("sh");
+        // 64 MiB of memory: what is sent would be many times that.
+        exec.args(["-c", "ulimit -v 65536; exec \"$@\"", "sh"]);
+        let many = "W".repeat(70_000);
+        let texts = ["/bin/true", many.as_str(), "Eforged text", "Iforged text", "Bforged text"];
+        let command = scene.command("exec", &[], &texts);
+        exec.arg(command.get_program()).args(command.get_args());
+        let ended = ended(exec.current_dir(&scene.dir).stdin(Stdio::null()).output().unwrap());
+        assert!(!ended.error.contains("forged") && ended.error.len() < 2000, "{ended:?}");
+        assert!(matches!(ended.code, Some(0 | 1 | 255)), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_exec_that_a_tracer_stops_for_good_comes_to_an_end() {
+    let Some(scene) = tracing(|scene| {
+        filter(scene, "sethostname");
+        scene.config["process"]["env"].as_array_mut().unwrap().push(json!("HOLDER=1"));
+    }) else {
+        return;
+    };
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !scene.root("tmp/held").exists() {
+        assert!(Instant::now() < patience, "nothing was held");
+        let mut exec = scene.command("exec", &["--detach"], &["/bin/true"]);
+        let error = fs::File::create(scene.dir.join("error-of-exec")).unwrap();
+        let code = exec.stdout(Stdio::null()).stderr(error).status().unwrap().code();
+        // 124 is the watchdog's.
+        assert!(matches!(code, Some(0 | 1 | 255)), "{code:?}");
+    }
+    let said = fs::read_to_string(scene.dir.join("error-of-exec")).unwrap();
+    assert!(said.is_empty() || said.contains("was stopped before it executed its program"), "{said}");
+}
+
 /// A container with a user namespace of its own.
 fn map_ids(scene: &mut Scene) {
     let map = json!([{"containerID": 0, "hostID": 1_000_000, "size": 65536}]);

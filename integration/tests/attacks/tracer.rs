@@ -1,12 +1,14 @@
 //! A process in a container that traces every other that it sees, and writes down what it could do with it.
 
 use super::Scene;
+use nix::libc;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 
 /// What the tracer needs.
@@ -94,12 +96,77 @@ fn catch(pid: u32) {
         return;
     }
     let stopped = ptrace::interrupt(traced).is_ok() && waitpid(traced, Some(WaitPidFlag::__WALL)).is_ok();
+    if stopped && std::env::var_os("HOLDER").is_some() {
+        if fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.to_string_lossy().contains("orlop-init")) {
+            fs::write("/tmp/held", "").unwrap();
+        }
+        return;
+    }
+    if stopped && std::env::var_os("FLOOD").is_some() {
+        flood(traced);
+    }
     if stopped && let Some(line) = look(pid) {
-        use std::io::Write;
         let mut file = fs::OpenOptions::new().append(true).create(true).open("/tmp/victims").unwrap();
         file.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
     let _ = ptrace::detach(traced, None);
+}
+
+/// Has a stopped process send over its sockets what the runtime might believe of it. The texts are its own arguments.
+#[cfg(target_arch = "x86_64")]
+fn flood(traced: Pid) {
+    let proc = format!("/proc/{traced}");
+    let Ok(before) = ptrace::getregs(traced) else { return };
+    let (Some((code, image)), Some((plan, arguments))) = (segment(&proc, "r-xp"), segment(&proc, "r--p")) else {
+        return;
+    };
+    let find = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).position(|window| window == text);
+    let Some(call) = find(&image, &[0x0f, 0x05]) else { return };
+    let sockets = fs::read_dir(format!("{proc}/fd")).into_iter().flatten().flatten().filter_map(|entry| {
+        let is_socket = fs::read_link(entry.path()).ok()?.to_string_lossy().starts_with("socket:");
+        entry.file_name().to_str()?.parse::<u64>().ok().filter(|_| is_socket)
+    });
+    for socket in sockets.collect::<Vec<_>>() {
+        let texts = [(&b"WWWWWWWW"[..], 60_000, 6000), (b"Eforged", 12, 1), (b"Iforged", 12, 1), (b"Bforged", 12, 1)];
+        for (text, length, times) in texts {
+            let Some(at) = find(&arguments, text) else { continue };
+            let mut registers = before;
+            (registers.rax, registers.orig_rax, registers.rip) =
+                (libc::SYS_sendto as u64, u64::MAX, code + call as u64);
+            (registers.rdi, registers.rsi, registers.rdx) = (socket, plan + at as u64, length);
+            (registers.r10, registers.r8, registers.r9) = (libc::MSG_NOSIGNAL as u64, 0, 0);
+            let sends = || {
+                ptrace::setregs(traced, registers).ok()?;
+                ptrace::step(traced, None).ok()?;
+                waitpid(traced, Some(WaitPidFlag::__WALL)).ok()?;
+                ptrace::getregs(traced).ok().filter(|after| after.rax == length)
+            };
+            for _ in 0..times {
+                if sends().is_none() {
+                    break;
+                }
+                let _ = fs::write("/tmp/sent", "");
+            }
+        }
+    }
+    let _ = ptrace::setregs(traced, before);
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn flood(_: Pid) {}
+
+/// The first mapping of the image with these rights: where it begins, and its bytes.
+#[cfg(target_arch = "x86_64")]
+fn segment(proc: &str, rights: &str) -> Option<(u64, Vec<u8>)> {
+    use std::os::unix::fs::FileExt;
+    let maps = fs::read_to_string(format!("{proc}/maps")).ok()?;
+    let line = maps.lines().find(|line| line.contains(rights) && line.contains("orlop-init"))?;
+    let (from, to) = line.split(' ').next()?.split_once('-')?;
+    let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+    let mut bytes = vec![0; (to - from) as usize];
+    let memory = fs::File::open(format!("{proc}/mem")).ok()?;
+    memory.read_exact_at(&mut bytes, from).ok()?;
+    Some((from, bytes))
 }
 
 fn look(pid: u32) -> Option<serde_json::Value> {
