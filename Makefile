@@ -14,13 +14,13 @@ ARCH     := $(shell uname -m)
 MUSL     := $(ARCH)-unknown-linux-musl
 GNU      := $(ARCH)-unknown-linux-gnu
 PART     := integration/part
-PARTS    := unit hand checkpoint kills budgets shim captures engines conformance
+PARTS    := unit hand checkpoint kills budgets shim captures engines conformance pairs
 
 # The environment names a target in capitals with underscores.
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
 .PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint kills budgets shim captures engines \
-	conformance conformance-table soak vm-test bench performance lint pages reference install clean
+	conformance pairs conformance-table soak vm-test bench performance lint pages reference install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -99,6 +99,9 @@ conformance: ## the conformance suite on RUNTIME=PATH, with OPTIONS="--v1-only -
 	@$(PART) conformance $(CARGO) run --locked -q -p oci-runtime-tests -- run --runtime $(RUNTIME) $(OPTIONS) \
 	    $(if $(filter $(CURDIR)/out/orlop,$(RUNTIME)),--skips oci-runtime-tests/skips/$(MACHINE).txt)
 
+pairs: ## fields that protect, beside one another: what each does, seen from inside (EACH=1: every pair alone)
+	@$(PART) pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --runtime $(RUNTIME) $(if $(EACH),--each)
+
 conformance-table: ## write docs/conformance-table.md anew, with runc and crun of newer Debian releases (V2="RESULT.json...")
 	@integration/prerequisites build engines
 	@$(MAKE) --no-print-directory build
@@ -112,9 +115,10 @@ soak: ## the long form of the tests that repeat
 	SOAK=1 $(PART) soak-limits $(CARGO) test --locked -q -p integration --test process limits || status=1; \
 	SOAK_RACES=2000 $(PART) soak-races $(CARGO) test --locked -q -p integration --test attacks races || status=1; \
 	KILLS=all $(PART) soak-kills $(CARGO) run --locked -q -p integration -- kills || status=1; \
+	$(PART) soak-pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --each --runtime out/orlop || status=1; \
 	SOAK=1 $(PART) soak-checkpoint integration/checkpoint out/orlop || status=1; \
 	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
-	integration/summary soak-hand soak-limits soak-races soak-kills soak-checkpoint soak-engines || status=1; exit $$status
+	integration/summary soak-hand soak-limits soak-races soak-kills soak-pairs soak-checkpoint soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/prerequisites build vm

@@ -58,6 +58,9 @@ macro_rules! field {
     };
 }
 
+/// Limits and hooks are here without a probe of their own (the conformance cases have those): they bound the work of the
+/// runtime itself, or run beside it, and the other fields must hold all the same.
+///
 /// In the order in which they change a bundle: the user namespace comes last, since the root filesystem is given to it.
 pub(super) const FIELDS: &[Field] = &[
     field!(
