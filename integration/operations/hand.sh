@@ -196,6 +196,22 @@ END
 exec 9>&-; until_stopped box; rt delete --force box; wait; nothing_left
 #~ not runc: it is about orlop's own program
 
+### an ordinary user with the v1 hierarchies delegated and the unified tree not has a container with limits
+#= 9 of the user's
+#= pids.max 33
+#= status 0
+#~ not runc: it was not tried as such a user
+mine=orlop-user-$$; for h in blkio cpu cpuacct cpuset devices freezer memory pids systemd; do mkdir /sys/fs/cgroup/$h/$mine; done
+for f in cpuset.cpus cpuset.mems; do cat /sys/fs/cgroup/cpuset/$f > /sys/fs/cgroup/cpuset/$mine/$f; done
+chown -R 1000:1000 /sys/fs/cgroup/*/$mine; mkdir -p $DIR/user; cp -a $ROOTFS $DIR/user/rootfs; cp $RUNTIME_PATH $DIR/user/orlop
+user() { setpriv --reuid 1000 --regid 1000 --clear-groups env -i PATH=$PATH HOME=$DIR/user "$@"; }
+chmod 755 $DIR; chown -R 1000:1000 $DIR/user; (cd $DIR/user; user ./orlop spec --rootless
+jq ".process.terminal = false | .process.args = [\"cat\", \"/proc/self/cgroup\"] | .linux.cgroupsPath = \"/$mine/box\" | .linux.resources = {pids: {limit: 33}}" config.json > new; mv new config.json
+user ./orlop --root $DIR/user/state run --keep box < /dev/null > out 2>&1; code=$?
+echo "$(grep -c "/$mine/box\$" out) of the user's"; echo "pids.max $(cat /sys/fs/cgroup/pids/$mine/box/pids.max)"; echo "status $code"
+user ./orlop --root $DIR/user/state delete box)
+find /sys/fs/cgroup -depth -type d -path "*$mine*" -exec rmdir {} \; ; nothing_left
+
 ### signals by name and number
 #= 143
 for signal in TERM SIGTERM term 15; do

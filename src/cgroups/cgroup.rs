@@ -286,7 +286,8 @@ impl Cgroup {
     /// Makes the directories and opens the ways in. What it has made is removed again when it fails.
     ///
     /// # Errors
-    /// A directory cannot be made; without rights that is forgiven if the plan says so and the config names no place.
+    /// A directory cannot be made. Without rights that is forgiven if the plan says so, and the config names no place or
+    /// the hierarchy is the unified one beside v1.
     pub fn create(&mut self) -> Result<Joiner> {
         if self.pending.is_some() {
             return Ok(Joiner { scope: true, ..Joiner::default() });
@@ -298,7 +299,10 @@ impl Cgroup {
             match branch.make() {
                 Ok(false) => made.push(branch.clone()),
                 Ok(true) => {}
-                Err(e) if self.rootless && !self.named && is_refusal(&e) => absent.push(n),
+                // Beside v1 the unified tree has no controllers: no limit needs it, and few delegate it.
+                Err(e) if self.rootless && (!self.named || branch.is_unified() && !unified_only) && is_refusal(&e) => {
+                    absent.push(n);
+                }
                 Err(e) => {
                     let _ = remove::all(&made);
                     return Err(e);
