@@ -137,11 +137,12 @@ performance: ## measure everything and write docs/performance.md anew (VIEW=v2: 
 	@$(MAKE) --no-print-directory bench BENCH="$(if $(VIEW),--view $(VIEW)) $(BENCH)"
 	@integration/performance $(VIEW)
 
-lint: ## formatting, clippy, cargo deny, the tests of floors and style, a check for aarch64
+lint: ## formatting, clippy, cargo deny, cargo doc, the tests of floors and style, a check for aarch64
 	@integration/prerequisites --optional build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked -q -p integration --test floors --test style
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -q --no-deps -p orlop
 	@if command -v cargo-deny >/dev/null; then cargo-deny --locked check bans licenses sources; \
 	else echo 'SKIP cargo deny: cargo-deny is not installed (cargo install cargo-deny)'; fi
 	integration/aarch64

@@ -15,6 +15,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What went wrong, for those who decide by it; people read the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Kind {
     /// Something in a config.json, a process.json or a request that cannot be meant.
     Config = 0,
@@ -32,7 +33,7 @@ pub enum Kind {
 
 impl Kind {
     /// The kind with the number `n`, as it crossed a socket.
-    pub fn from_number(n: u8) -> Kind {
+    pub(crate) fn from_number(n: u8) -> Kind {
         [Kind::Config, Kind::NotFound, Kind::State, Kind::System, Kind::Execute]
             .into_iter()
             .find(|kind| *kind as u8 == n)
@@ -56,27 +57,27 @@ struct Inner {
 
 impl Error {
     /// An error of `kind` with the text `cause`.
-    pub fn new(kind: Kind, cause: impl Into<String>) -> Error {
+    pub(crate) fn new(kind: Kind, cause: impl Into<String>) -> Error {
         Error(Box::new(Inner { kind, errno: 0, chain: vec![cause.into()], hint: None }))
     }
 
     /// What is wrong with the field at `path` of a config.json, such as `linux.seccomp.flags[0]`.
-    pub fn config(path: impl fmt::Display, problem: impl fmt::Display) -> Error {
+    pub(crate) fn config(path: impl fmt::Display, problem: impl fmt::Display) -> Error {
         Error::new(Kind::Config, format!("{path}: {problem}"))
     }
 
     /// A failure outside that is no system call's.
-    pub fn system(cause: impl Into<String>) -> Error {
+    pub(crate) fn system(cause: impl Into<String>) -> Error {
         Error::new(Kind::System, cause)
     }
 
     /// The container is in no state for the operation.
-    pub fn state(cause: impl Into<String>) -> Error {
+    pub(crate) fn state(cause: impl Into<String>) -> Error {
         Error::new(Kind::State, cause)
     }
 
     /// A defect of this program.
-    pub fn internal(cause: impl Into<String>) -> Error {
+    pub(crate) fn internal(cause: impl Into<String>) -> Error {
         Error::new(Kind::Internal, cause)
     }
 
@@ -90,20 +91,14 @@ impl Error {
         self.0.errno
     }
 
-    /// With another kind.
-    pub fn of_kind(mut self, kind: Kind) -> Error {
-        self.0.kind = kind;
-        self
-    }
-
     /// With `context` in front.
-    pub fn at(mut self, context: impl Into<String>) -> Error {
+    pub(crate) fn at(mut self, context: impl Into<String>) -> Error {
         self.0.chain.push(context.into());
         self
     }
 
     /// With a hint at what a person can do, printed behind the cause; the first (innermost) one stays.
-    pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Error {
+    pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Error {
         if self.0.hint.is_none() {
             self.0.hint = Some(hint.into().into_owned());
         }
@@ -111,13 +106,13 @@ impl Error {
     }
 
     /// With a hint in place of another that knew less.
-    pub fn better_hint(mut self, hint: &str) -> Error {
+    pub(crate) fn better_hint(mut self, hint: &str) -> Error {
         self.0.hint = Some(hint.to_owned());
         self
     }
 
     /// The bytes that [`Error::decode`] turns back into the error.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let inner = &self.0;
         let mut bytes = vec![inner.kind as u8];
         bytes.extend(inner.errno.to_le_bytes());
@@ -131,7 +126,7 @@ impl Error {
     }
 
     /// An error from the bytes of [`Error::encode`]; what cannot be read is an internal error that says so.
-    pub fn decode(bytes: &[u8]) -> Error {
+    pub(crate) fn decode(bytes: &[u8]) -> Error {
         let broken = || Error::internal("a child process sent an error that cannot be read");
         let Some((head, mut rest)) = bytes.split_at_checked(5) else { return broken() };
         let errno = i32::from_le_bytes([head[1], head[2], head[3], head[4]]);
@@ -205,7 +200,7 @@ impl From<Failure> for Error {
 }
 
 /// Puts a context in front of an error.
-pub trait Context<T> {
+pub(crate) trait Context<T> {
     /// With `context` in front.
     fn at(self, context: &str) -> Result<T>;
     /// With a context in front that is made only when there is an error.
@@ -223,7 +218,7 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
 }
 
 /// Puts a path in front of an error of `std::fs`.
-pub trait IoContext<T> {
+pub(crate) trait IoContext<T> {
     /// As a failed `call`, a rendering such as `mkdir("/run/x")`.
     fn call(self, call: impl FnOnce() -> String) -> Result<T>;
 }

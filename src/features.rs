@@ -22,6 +22,7 @@ const NEWEST: &str = "1.3.0";
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)] // The fields are those of features.md and features-linux.md.
+#[non_exhaustive]
 pub struct Features {
     pub oci_version_min: &'static str,
     pub oci_version_max: &'static str,
@@ -36,6 +37,7 @@ pub struct Features {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)] // The fields are those of features-linux.md.
+#[non_exhaustive]
 pub struct Linux {
     pub namespaces: &'static [&'static str],
     pub capabilities: Vec<String>,
@@ -52,6 +54,7 @@ pub struct Linux {
 /// Something that is there or not.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
+#[non_exhaustive]
 pub struct Enabled {
     pub enabled: bool,
 }
@@ -60,6 +63,7 @@ pub struct Enabled {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
+#[non_exhaustive]
 pub struct Cgroup {
     pub v1: bool,
     pub v2: bool,
@@ -72,6 +76,7 @@ pub struct Cgroup {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
+#[non_exhaustive]
 pub struct Seccomp {
     pub enabled: bool,
     pub actions: &'static [&'static str],
@@ -84,6 +89,7 @@ pub struct Seccomp {
 /// What of Intel's resource director can be used.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
+#[non_exhaustive]
 pub struct IntelRdt {
     pub enabled: bool,
     pub schemata: bool,
@@ -93,6 +99,7 @@ pub struct IntelRdt {
 /// Memory policies.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
+#[non_exhaustive]
 pub struct MemoryPolicy {
     pub modes: &'static [&'static str],
     pub flags: &'static [&'static str],
@@ -101,6 +108,7 @@ pub struct MemoryPolicy {
 /// What mounts can do beyond options.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
+#[non_exhaustive]
 pub struct MountExtensions {
     pub idmap: Enabled,
 }

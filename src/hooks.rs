@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// A checked hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hook {
+pub(crate) struct Hook {
     /// An absolute path, where the hook's kind says it resolves.
     pub path: CString,
     /// The arguments, the name first; never empty.
@@ -26,7 +26,7 @@ pub struct Hook {
 /// When a hook runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // The spec's own words.
-pub enum Moment {
+pub(crate) enum Moment {
     Prestart,
     CreateRuntime,
     CreateContainer,
@@ -46,21 +46,21 @@ impl Moment {
     ];
 
     /// The word in a config.json.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"][self as usize]
     }
 }
 
 /// The hooks of a container, by moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hooks([Vec<Hook>; 6]);
+pub(crate) struct Hooks([Vec<Hook>; 6]);
 
 impl Hooks {
     /// Checks `hooks`.
     ///
     /// # Errors
     /// Of the kind `Config`, with the field's JSON path.
-    pub fn parse(spec: &Spec<'_>) -> Result<Hooks> {
+    pub(crate) fn parse(spec: &Spec<'_>) -> Result<Hooks> {
         let mut all = Hooks::default();
         let Some(hooks) = &spec.hooks else { return Ok(all) };
         let lists = [
@@ -83,12 +83,12 @@ impl Hooks {
     }
 
     /// Whether there is none, of any moment.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(Vec::is_empty)
     }
 
     /// Those of one moment, in their order.
-    pub fn at(&self, moment: Moment) -> &[Hook] {
+    pub(crate) fn at(&self, moment: Moment) -> &[Hook] {
         &self.0[moment as usize]
     }
 }
@@ -119,7 +119,7 @@ fn check(written: &Written<'_>) -> std::result::Result<Hook, (String, String)> {
 
 impl Hook {
     /// The error of one that ended without success, with the end of what it wrote.
-    pub fn failed(&self, ended: Ended, output: &[u8]) -> Error {
+    pub(crate) fn failed(&self, ended: Ended, output: &[u8]) -> Error {
         let how = match ended {
             Ended::Exited(status) => format!("exit status {status}"),
             Ended::Signaled(signal) => format!("killed by signal {signal}"),
@@ -128,14 +128,14 @@ impl Hook {
     }
 
     /// The error of one that was killed, as its time was over.
-    pub fn late(&self, output: &[u8]) -> Error {
+    pub(crate) fn late(&self, output: &[u8]) -> Error {
         let seconds = self.timeout.unwrap_or_default().as_secs();
         Error::system(format!("did not end within its timeout of {seconds} s and was killed{}", said(output)))
     }
 }
 
 /// How an error names a hook.
-pub fn name(moment: Moment, n: usize, hook: &Hook) -> String {
+pub(crate) fn name(moment: Moment, n: usize, hook: &Hook) -> String {
     format!("error running {} hook #{n} ({:?})", moment.word(), hook.path)
 }
 
@@ -151,7 +151,7 @@ fn said(output: &[u8]) -> String {
 ///
 /// # Errors
 /// The text names the hook, how it ended and what it wrote.
-pub fn run(proof: &SingleThreaded, moment: Moment, hooks: &[Hook], state: &[u8]) -> Result<()> {
+pub(crate) fn run(proof: &SingleThreaded, moment: Moment, hooks: &[Hook], state: &[u8]) -> Result<()> {
     run_for(None, proof, moment, hooks, state)
 }
 
@@ -160,7 +160,7 @@ pub fn run(proof: &SingleThreaded, moment: Moment, hooks: &[Hook], state: &[u8])
 ///
 /// # Errors
 /// Those of [`run`], and the end of that process.
-pub fn run_for(
+pub(crate) fn run_for(
     container: Option<BorrowedFd<'_>>,
     proof: &SingleThreaded,
     moment: Moment,

@@ -1,34 +1,64 @@
 //! orlop, a low-level OCI container runtime.
 //!
-//! The house has floors; a module imports only from lower floors, or from its own folder:
+//! The program `orlop` is [`cli::main`]. A program that embeds the runtime calls the operations in [`container`];
+//! `integration/examples` has two such programs.
+//!
+//! Modules stand on floors, and a module imports only from lower floors or from its own folder (a test reads every `use`):
 //!
 //! ```text
-//!  6  src/bin/orlop/main.rs  three lines
+//!  6  src/bin/orlop/main.rs  the program: the allocator, and a call of cli::main
 //!  5  cli/                   argv -> request -> container::* -> one line of error, exit code
-//!  4  container  state  features  explain  one short function per OCI operation
-//!  3  process/              plan, launch (parent), stage (child), sequence, protocol, confine, execute, seccomp/
+//!  4  container/  state  features  explain  one short function per OCI operation
+//!  3  process/               plan, launch (parent), stage (child), sequence, protocol, report, image, seccomp/
 //!  2  namespaces/  cgroups/  rootfs/  criu/  hooks  siblings never import one another
-//!  1  config/  json/  path  procfs  mountinfo  error  log  text   the words that everybody shares
-//!  0  sys/                  all unsafe code; one function per system call; knows nothing of containers
+//!  1  config/  json/  path  beneath  procfs  mountinfo  error  log  text  the words that everybody shares
+//!  0  sys/                   all unsafe code; one function per system call; knows nothing of containers
+//!  -  init/                  the init stub, a program of its own without a libc
+//! ```
+//!
+//! Safe code of another crate can reach none of the lower floors, so it can break neither memory nor descriptors:
+//!
+//! ```
+//! #![forbid(unsafe_code)]
+//! let _ = orlop::container::Context::new("/run/containers");
+//! let _ = orlop::beneath::Directory::open("/".as_ref());
+//! ```
+//! ```compile_fail
+//! #![forbid(unsafe_code)]
+//! let x = 5;
+//! let _ = orlop::sys::process::prctl(37, &x as *const _ as u64, 0, 0, 0);
+//! ```
+//! ```compile_fail
+//! #![forbid(unsafe_code)]
+//! let _ = (orlop::sys::file::inherited(1), orlop::sys::file::inherited(1));
+//! ```
+//! ```compile_fail
+//! #![forbid(unsafe_code)]
+//! let _ = orlop::sys::process::SingleThreaded::of_caller();
+//! ```
+//! ```compile_fail
+//! #![forbid(unsafe_code)]
+//! let _ = orlop::container::Context { is_whole_process: true, ..orlop::container::Context::new("/run") };
 //! ```
 
-pub mod cgroups;
+pub mod beneath;
+mod cgroups;
 pub mod cli;
-pub mod config;
+mod config;
 pub mod container;
-pub mod criu;
+mod criu;
 pub mod error;
 pub mod explain;
 pub mod features;
-pub mod hooks;
+mod hooks;
 mod json;
-pub mod log;
-pub mod mountinfo;
-pub mod namespaces;
-pub mod path;
-pub mod process;
-pub mod procfs;
-pub mod rootfs;
-pub mod state;
-pub mod sys;
-pub mod text;
+mod log;
+mod mountinfo;
+mod namespaces;
+mod path;
+mod process;
+mod procfs;
+mod rootfs;
+mod state;
+mod sys;
+mod text;

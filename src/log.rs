@@ -11,8 +11,8 @@ mod line;
 mod target;
 mod trace;
 
-pub use target::Target;
-pub use trace::Trace;
+pub(crate) use target::Target;
+pub(crate) use trace::Trace;
 
 use crate::error::{Error, Kind, Result};
 use crate::text;
@@ -23,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// How much a record matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub(crate) enum Level {
     /// The reason why a command failed; written once, by [`fail`].
     Error,
     /// Something that a person may want to change; the command goes on.
@@ -34,7 +34,7 @@ pub enum Level {
 
 impl Level {
     /// The word in the log.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Level::Error => "error",
             Level::Warning => "warning",
@@ -58,7 +58,7 @@ impl FromStr for Level {
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// `time="…" level=error msg="…"`; on a terminal `orlop: …`.
     #[default]
     Text,
@@ -80,7 +80,7 @@ impl FromStr for Form {
 
 /// One thing that was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub(crate) struct Record {
     /// How much it matters.
     pub level: Level,
     /// What was said, one line.
@@ -107,19 +107,19 @@ fn log() -> MutexGuard<'static, Log> {
 }
 
 /// Sets who speaks (`orlop`), to where, in which form and from which level on.
-pub fn open(name: &str, target: Target, form: Form, level: Level) {
+pub(crate) fn open(name: &str, target: Target, form: Form, level: Level) {
     let mut log = log();
     (log.target, log.form, log.level) = (target, form, level);
     name.clone_into(&mut log.name);
 }
 
 /// Has every record and step written to `trace` at once, whatever the log shows.
-pub fn trace(trace: Trace) {
+pub(crate) fn trace(trace: Trace) {
     log().trace = Some(trace);
 }
 
 /// A step begins, and this process's step before it ends: for the trace, and for the log with `--debug`.
-pub fn step(name: &str) {
+pub(crate) fn step(name: &str) {
     // For `integration/panics.rs`.
     #[cfg(debug_assertions)]
     assert!(std::env::var_os("ORLOP_PANIC_AT").is_none_or(|at| at != name), "asked for");
@@ -133,12 +133,12 @@ pub fn step(name: &str) {
 }
 
 /// Something that a person may want to change; the command goes on.
-pub fn warning(text: impl Into<String>) {
+pub(crate) fn warning(text: impl Into<String>) {
     log().say(Record { level: Level::Warning, text: text.into() });
 }
 
 /// What happens, for those who look for a fault. The text is made only when somebody reads it.
-pub fn debug(text: impl FnOnce() -> String) {
+pub(crate) fn debug(text: impl FnOnce() -> String) {
     let mut log = log();
     if log.level >= Level::Debug || log.trace.is_some() {
         log.say(Record { level: Level::Debug, text: text() });
@@ -146,30 +146,30 @@ pub fn debug(text: impl FnOnce() -> String) {
 }
 
 /// Whether somebody reads records of `level`.
-pub fn reads(level: Level) -> bool {
+pub(crate) fn reads(level: Level) -> bool {
     let log = log();
     log.level >= level || log.trace.is_some()
 }
 
 /// From now on this process only collects records: another one writes.
-pub fn divert() {
+pub(crate) fn divert() {
     let mut log = log();
     log.diverted = true;
     log.held.clear();
 }
 
 /// The records that are held; none are afterwards.
-pub fn take() -> Vec<Record> {
+pub(crate) fn take() -> Vec<Record> {
     std::mem::take(&mut log().held)
 }
 
 /// Says again what a process that is diverted has said; it has written its trace itself.
-pub fn repeat(record: Record) {
+pub(crate) fn repeat(record: Record) {
     log().keep(record);
 }
 
 /// The program runs in the foreground, and what this command warned of is about it: writes the warnings that waited.
-pub fn begun() {
+pub(crate) fn begun() {
     let mut log = log();
     for record in std::mem::take(&mut log.held) {
         log.write(&record);
@@ -177,7 +177,7 @@ pub fn begun() {
 }
 
 /// The command has succeeded: writes the warnings that waited for it.
-pub fn succeed() {
+pub(crate) fn succeed() {
     let mut log = log();
     for record in std::mem::take(&mut log.held) {
         log.write(&record);
@@ -188,7 +188,7 @@ pub fn succeed() {
 }
 
 /// The command has failed: forgets the warnings, writes `text` as the one line of the log, and on stderr.
-pub fn fail(text: &str) {
+pub(crate) fn fail(text: &str) {
     let mut log = log();
     log.held.clear();
     let record = Record { level: Level::Error, text: text.to_owned() };
@@ -203,7 +203,7 @@ pub fn fail(text: &str) {
 }
 
 /// The program has a defect and ends at once: as [`fail`], but where the panic is the log's own.
-pub fn panicked(text: &str) {
+pub(crate) fn panicked(text: &str) {
     match LOG.try_lock().map(drop) {
         Err(TryLockError::WouldBlock) => to_stderr(&format!("{}\n", text::shown(text))),
         _ => fail(text),

@@ -10,14 +10,14 @@ const LONGEST: usize = 256 << 20;
 ///
 /// # Errors
 /// It cannot be read.
-pub fn table(of: &str) -> Result<Vec<u8>> {
+pub(crate) fn table(of: &str) -> Result<Vec<u8>> {
     let fd = file::open(format!("/proc/{of}/mountinfo"), libc::O_RDONLY)?;
     Ok(file::read_to_end(fd, LONGEST)?)
 }
 
 /// One mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mounted<'a> {
+pub(crate) struct Mounted<'a> {
     /// The mount's number.
     pub id: &'a [u8],
     /// The filesystem's device, `major:minor`.
@@ -33,7 +33,7 @@ pub struct Mounted<'a> {
 }
 
 /// The mounts of a table, in its order; lines that are none are passed over.
-pub fn mounts(table: &[u8]) -> impl DoubleEndedIterator<Item = Mounted<'_>> {
+pub(crate) fn mounts(table: &[u8]) -> impl DoubleEndedIterator<Item = Mounted<'_>> {
     table.split(|byte| *byte == b'\n').filter_map(Mounted::parse)
 }
 
@@ -48,12 +48,12 @@ impl<'a> Mounted<'a> {
     }
 
     /// The directory or file of the filesystem that is seen at the mount point.
-    pub fn root(&self) -> Vec<u8> {
+    pub(crate) fn root(&self) -> Vec<u8> {
         unescape(self.root)
     }
 
     /// Where it is mounted.
-    pub fn point(&self) -> Vec<u8> {
+    pub(crate) fn point(&self) -> Vec<u8> {
         unescape(self.point)
     }
 }

@@ -18,11 +18,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// It is absolute and lexically clean (no empty, `.` or `..` components). It is no `AsRef<Path>`, so that `std::fs`, which
 /// would resolve it on the host, cannot take it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct InRoot(String);
+pub(crate) struct InRoot(String);
 
 impl InRoot {
     /// Cleans `path`; a relative one is taken as relative to the root (config.md, "Mounts").
-    pub fn new(path: &str) -> InRoot {
+    pub(crate) fn new(path: &str) -> InRoot {
         if is_clean(path) {
             return InRoot(path.to_owned());
         }
@@ -44,22 +44,22 @@ impl InRoot {
     }
 
     /// Whether it is the root itself.
-    pub fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.0 == "/"
     }
 
     /// The text, for messages and for comparing; it names nothing on the host.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Whether it is `other` or, by its text, beneath it.
-    pub fn is_within(&self, other: &InRoot) -> bool {
+    pub(crate) fn is_within(&self, other: &InRoot) -> bool {
         other.is_root() || self.0.strip_prefix(&other.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// The directory and the last component; `None` for the root.
-    pub fn split(&self) -> Option<(InRoot, &str)> {
+    pub(crate) fn split(&self) -> Option<(InRoot, &str)> {
         let (parent, name) = self.0.rsplit_once('/')?;
         (!name.is_empty()).then(|| (InRoot::new(parent), name))
     }
@@ -97,17 +97,12 @@ impl fmt::Debug for InRoot {
 
 /// Something inside a root that was found once and is held since: an O_PATH descriptor.
 #[derive(Debug)]
-pub struct Handle(OwnedFd);
+pub(crate) struct Handle(OwnedFd);
 
 impl Handle {
     /// What is known of it.
-    pub fn stat(&self) -> sys::Result<Stat> {
+    pub(crate) fn stat(&self) -> sys::Result<Stat> {
         fs::stat(&self.0)
-    }
-
-    /// Opens a direct child without following a symbolic link.
-    pub fn child(&self, name: &str, flags: i32) -> sys::Result<OwnedFd> {
-        openat2(&self.0, name, flags | libc::O_NOFOLLOW, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
     }
 }
 
@@ -125,7 +120,7 @@ impl From<OwnedFd> for Handle {
 
 /// What [`Root::create`] makes at the end of a path that does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Create {
+pub(crate) enum Create {
     /// A directory (0755).
     Directory,
     /// An empty regular file (0644).
@@ -134,7 +129,7 @@ pub enum Create {
 
 /// A container's root directory: no lookup through it leaves it.
 #[derive(Debug)]
-pub struct Root(OwnedFd);
+pub(crate) struct Root(OwnedFd);
 
 impl From<OwnedFd> for Root {
     fn from(fd: OwnedFd) -> Root {
@@ -157,7 +152,7 @@ const SMALL_FILE: usize = 1 << 20;
 
 impl Root {
     /// Opens a path with `open(2)`'s `flags`, following symbolic links inside the root (unless O_NOFOLLOW).
-    pub fn open(&self, path: &InRoot, flags: i32) -> sys::Result<OwnedFd> {
+    pub(crate) fn open(&self, path: &InRoot, flags: i32) -> sys::Result<OwnedFd> {
         self.open_raw(path.relative(), flags)
     }
 
@@ -171,48 +166,36 @@ impl Root {
     }
 
     /// Like [`Root::find`], but `None` where nothing is.
-    pub fn find_if_there(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
+    pub(crate) fn find_if_there(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
         self.find_raw(path.relative())
     }
 
     /// A handle of what is there.
-    pub fn find(&self, path: &InRoot) -> sys::Result<Handle> {
+    pub(crate) fn find(&self, path: &InRoot) -> sys::Result<Handle> {
         self.open(path, libc::O_PATH).map(Handle)
     }
 
     /// Like [`Root::find_if_there`], but a symbolic link at the end is found itself.
-    pub fn find_no_follow(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
+    pub(crate) fn find_no_follow(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
         let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
         let found = openat2_if_there(&self.0, path.relative(), libc::O_PATH | libc::O_NOFOLLOW, 0, resolve);
         Ok(found?.map(Handle))
     }
 
     /// Like [`Root::find`], but a symbolic link anywhere on the way is an error (ELOOP).
-    pub fn find_plain(&self, path: &InRoot) -> sys::Result<Handle> {
+    pub(crate) fn find_plain(&self, path: &InRoot) -> sys::Result<Handle> {
         let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS;
         openat2(&self.0, path.relative(), libc::O_PATH | libc::O_NOFOLLOW, 0, resolve).map(Handle)
-    }
-
-    /// A directory, made with all its parents (0755) where missing.
-    ///
-    /// Symbolic links are followed inside the root, also when they lead to what does not exist yet.
-    pub fn mkdir_all(&self, path: &InRoot) -> Result<Handle> {
-        self.create(path, Create::Directory)
     }
 
     /// A handle of what is at `path`; if nothing is there, it is made, and its parents as directories.
     ///
     /// # Errors
     /// Where a component is no directory (ENOTDIR), or the tree changes too often meanwhile.
-    pub fn create(&self, path: &InRoot, kind: Create) -> Result<Handle> {
-        Ok(self.find_or_create(path, kind)?.0)
-    }
-
-    /// Like [`Root::create`], and whether it was there already.
-    pub fn find_or_create(&self, path: &InRoot, kind: Create) -> Result<(Handle, bool)> {
+    pub(crate) fn create(&self, path: &InRoot, kind: Create) -> Result<Handle> {
         match self.find_if_there(path)? {
-            Some(handle) => Ok((handle, true)),
-            None => Ok((self.create_missing(path, kind).with(|| format!("create {path}"))?, false)),
+            Some(handle) => Ok(handle),
+            None => self.create_missing(path, kind).with(|| format!("create {path}")),
         }
     }
 
@@ -272,11 +255,17 @@ impl Root {
 
     /// Reads a small regular file, such as /etc/passwd; `None` if there is none.
     ///
-    /// A FIFO or a device is never opened for reading, so none can hang or act.
-    ///
     /// # Errors
     /// When it is not a regular file, or longer than 1 MiB.
-    pub fn read(&self, path: &InRoot) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn read(&self, path: &InRoot) -> Result<Option<Vec<u8>>> {
+        let file = self.open_regular(path)?;
+        Ok(file.map(|file| file::read_to_end(&file, SMALL_FILE)).transpose()?)
+    }
+
+    /// Opens a regular file for reading; `None` if there is none.
+    ///
+    /// A FIFO or a device is never opened for reading, so none can hang or act.
+    pub(crate) fn open_regular(&self, path: &InRoot) -> Result<Option<OwnedFd>> {
         let handle = match self.find_if_there(path) {
             Ok(Some(handle)) => handle,
             Ok(None) => return Ok(None),
@@ -292,7 +281,7 @@ impl Root {
         if !fs::stat(&file)?.same_file(&seen) {
             return refuse("was exchanged while it was read");
         }
-        Ok(Some(file::read_to_end(&file, SMALL_FILE)?))
+        Ok(Some(file))
     }
 }
 

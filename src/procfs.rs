@@ -117,7 +117,7 @@ impl AsFd for ProcFd {
 ///
 /// As sysctl(8) reads names: the separator is whichever of `.` and `/` comes first, and where it is the dot, a slash stands
 /// for a dot within a name (`net.ipv4.conf.eth0/100.forwarding`).
-pub fn sysctl_path(key: &str) -> String {
+pub(crate) fn sysctl_path(key: &str) -> String {
     let dotted = key.find(['.', '/']).is_some_and(|at| key.as_bytes()[at] == b'.');
     let swapped = key.chars().map(|c| match c {
         '.' if dotted => '/',

@@ -6,7 +6,7 @@
 
 mod glance;
 
-pub use glance::Glance;
+pub(crate) use glance::Glance;
 
 use crate::cgroups;
 use crate::error::{Context, Error, IoContext, Kind, Result};
@@ -28,7 +28,7 @@ const LARGEST: usize = 16 << 20;
 
 /// A process: its pid, and the time of its start in clock ticks since boot, without which a pid means nothing later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ProcessId {
+pub(crate) struct ProcessId {
     /// In the pid namespace of the runtime.
     pub pid: Pid,
     /// Field 22 of /proc/PID/stat.
@@ -38,7 +38,7 @@ pub struct ProcessId {
 /// The facts about a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Record {
+pub(crate) struct Record {
     /// Of the config.
     pub oci_version: String,
     /// The container's id.
@@ -113,7 +113,7 @@ fn is_false(it: &bool) -> bool {
 /// What a container is doing (runtime.md, "State").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // The spec's own words, and `paused`, which runc has too.
-pub enum Status {
+pub(crate) enum Status {
     Creating,
     Created,
     Running,
@@ -123,7 +123,7 @@ pub enum Status {
 
 impl Status {
     /// The word in outputs.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Status::Creating => "creating",
             Status::Created => "created",
@@ -135,7 +135,7 @@ impl Status {
 }
 
 /// What /proc/PID/stat says.
-pub struct Stat {
+pub(crate) struct Stat {
     /// The name, `comm`.
     pub name: String,
     /// Whether it has ended.
@@ -145,7 +145,7 @@ pub struct Stat {
 }
 
 /// What is known of the process that has this pid now.
-pub fn look_at(pid: Pid) -> Option<Stat> {
+pub(crate) fn look_at(pid: Pid) -> Option<Stat> {
     stat_of(pid)
 }
 
@@ -173,17 +173,17 @@ fn read_stat(fd: OwnedFd) -> Option<Stat> {
 
 impl ProcessId {
     /// The process that has this pid now.
-    pub fn of(pid: Pid) -> Option<ProcessId> {
+    pub(crate) fn of(pid: Pid) -> Option<ProcessId> {
         stat_of(pid).map(|stat| ProcessId { pid, start: stat.start })
     }
 
     /// Whether it is still there and not a zombie.
-    pub fn lives(self) -> bool {
+    pub(crate) fn lives(self) -> bool {
         stat_of(self.pid).is_some_and(|stat| stat.start == self.start && !stat.dead)
     }
 
     /// Whether it is about to be gone, or is gone: it is exiting, or SIGKILL waits for it.
-    pub fn is_ending(self) -> bool {
+    pub(crate) fn is_ending(self) -> bool {
         const SIGKILL_BIT: u64 = 1 << (libc::SIGKILL - 1);
         /// PF_EXITING and PF_SIGNALED of the kernel.
         const LEAVING: u32 = 0x4 | 0x400;
@@ -201,7 +201,7 @@ impl ProcessId {
     }
 
     /// A descriptor of this very process; None if it has ended.
-    pub fn open(self) -> Result<Option<OwnedFd>> {
+    pub(crate) fn open(self) -> Result<Option<OwnedFd>> {
         let pidfd = self.open_number()?;
         // The descriptor was opened before the look: if the start time agrees now, it did then.
         Ok(pidfd.filter(|_| self.lives()))
@@ -219,14 +219,14 @@ impl ProcessId {
 /// Whether a killed process has given up its memory, files and namespaces, so that nothing but its number is left: the first
 /// process of a pid namespace keeps that until every other one has been waited for, and those that `exec` brought in have
 /// a parent outside, which may take its time.
-pub fn has_left(pid: Pid) -> bool {
+pub(crate) fn has_left(pid: Pid) -> bool {
     std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err_and(|e| e.raw_os_error() == Some(libc::ENOENT))
 }
 
 /// How the name of init begins while it builds the container.
 const BUILDING: &str = "orlop;";
 /// How it begins while init waits for the program to be executed.
-pub const WAITING: &str = "orlop:";
+pub(crate) const WAITING: &str = "orlop:";
 
 /// What a container is doing now, but for `paused`, which only the freezer knows.
 fn status_of_process(init: Option<ProcessId>, creator: Option<ProcessId>, waiting: &str) -> Status {
@@ -262,7 +262,7 @@ impl Record {
     ///
     /// # Errors
     /// They are no record.
-    pub fn parse(bytes: &[u8]) -> Result<Record> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Record> {
         let mut record: Record = document(bytes)?;
         record.unknown.remove("sum");
         let texts =
@@ -276,7 +276,7 @@ impl Record {
 
     /// Whether the bytes of a record are those that were written: its last field is a sum of what stands before. A record without
     /// one is an older version's.
-    pub fn is_intact(bytes: &[u8]) -> bool {
+    pub(crate) fn is_intact(bytes: &[u8]) -> bool {
         let Some((text, rest)) = bytes.split_at_checked(bytes.len().saturating_sub(SUM_LENGTH)) else { return true };
         match rest.strip_prefix(SUM.as_bytes()) {
             Some(sum) => sum == format!("{:016x}\"}}", sum_of(text)).as_bytes(),
@@ -306,7 +306,7 @@ impl Record {
     ///
     /// # Errors
     /// The freezer cannot be read.
-    pub fn status(&self) -> Result<Status> {
+    pub(crate) fn status(&self) -> Result<Status> {
         status(self.init, self.creator, &self.waiting_name, || self.cgroup.frozen())
     }
 
@@ -314,7 +314,7 @@ impl Record {
     ///
     /// # Errors
     /// The freezer cannot be read.
-    pub fn status_and_init(&self) -> Result<(Status, Option<OwnedFd>)> {
+    pub(crate) fn status_and_init(&self) -> Result<(Status, Option<OwnedFd>)> {
         let pidfd = self.init.map(ProcessId::open_number).transpose()?.flatten();
         // The look that comes after the opening tells whose descriptor it is.
         let status = self.status()?;
@@ -322,30 +322,30 @@ impl Record {
     }
 
     /// Its cgroup.
-    pub fn cgroup(&self) -> cgroups::Cgroup {
+    pub(crate) fn cgroup(&self) -> cgroups::Cgroup {
         cgroups::Cgroup::open(self.cgroup.clone())
     }
 }
 
 /// The state root: where the containers of one kind of caller are kept.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub(crate) struct Store {
     root: PathBuf,
 }
 
 impl Store {
     /// The store at `root`, which need not exist yet.
-    pub fn at(root: impl Into<PathBuf>) -> Store {
+    pub(crate) fn at(root: impl Into<PathBuf>) -> Store {
         Store { root: root.into() }
     }
 
     /// The directory of a container.
-    pub fn directory(&self, id: &str) -> PathBuf {
+    pub(crate) fn directory(&self, id: &str) -> PathBuf {
         self.root.join(id)
     }
 
     /// Its state.json.
-    pub fn file(&self, id: &str) -> PathBuf {
+    pub(crate) fn file(&self, id: &str) -> PathBuf {
         self.directory(id).join("state.json")
     }
 
@@ -353,7 +353,7 @@ impl Store {
     ///
     /// # Errors
     /// `container with given ID already exists`.
-    pub fn create(&self, id: &str) -> Result<Entry> {
+    pub(crate) fn create(&self, id: &str) -> Result<Entry> {
         let path = self.directory(id);
         let make =
             |path: &Path, recursive: bool| std::fs::DirBuilder::new().mode(0o711).recursive(recursive).create(path);
@@ -377,7 +377,7 @@ impl Store {
     }
 
     /// The directory of a container, locked; `container does not exist` if there is none.
-    pub fn open(&self, id: &str) -> Result<Entry> {
+    pub(crate) fn open(&self, id: &str) -> Result<Entry> {
         Entry::open(self.directory(id))
     }
 
@@ -385,13 +385,13 @@ impl Store {
     ///
     /// # Errors
     /// `container does not exist`; a state.json that cannot be read.
-    pub fn read(&self, id: &str) -> Result<Record> {
+    pub(crate) fn read(&self, id: &str) -> Result<Record> {
         let path = self.file(id);
         Record::parse(&read_state(&path)?).with(|| format!("{path:?}"))
     }
 
     /// The copy of config.json that `create` took.
-    pub fn config(&self, id: &str) -> Result<Vec<u8>> {
+    pub(crate) fn config(&self, id: &str) -> Result<Vec<u8>> {
         let path = self.directory(id).join("config.json");
         let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)?;
         Ok(file::read_to_end(fd, crate::container::LARGEST_CONFIG)?)
@@ -401,7 +401,7 @@ impl Store {
     ///
     /// # Errors
     /// The directory cannot be read. If there is none, there are no names.
-    pub fn ids(&self) -> Result<Vec<String>> {
+    pub(crate) fn ids(&self) -> Result<Vec<String>> {
         let root = match file::open(self.root.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY) {
             Err(e) if e.is(libc::ENOENT) => return Ok(Vec::new()),
             other => other?,
@@ -456,7 +456,7 @@ fn complete(texts: [&str; 6], processes: [Option<ProcessId>; 2]) -> Result<()> {
 
 /// The directory of a container, open and locked.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     path: PathBuf,
     directory: OwnedFd,
 }
@@ -474,17 +474,17 @@ impl Entry {
     }
 
     /// Takes the lock again, after [`Entry::unlock`]. Others hold it for moments only.
-    pub fn lock(&self) -> Result<()> {
+    pub(crate) fn lock(&self) -> Result<()> {
         Ok(file::flock(&self.directory, libc::LOCK_EX)?)
     }
 
     /// Lets others at it while a hook or the container's code runs. It is the lock of every copy of the descriptor that goes.
-    pub fn unlock(&self) -> Result<()> {
+    pub(crate) fn unlock(&self) -> Result<()> {
         Ok(file::flock(&self.directory, libc::LOCK_UN)?)
     }
 
     /// Its path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -492,7 +492,7 @@ impl Entry {
     ///
     /// # Errors
     /// Also when the directory was removed meanwhile: the container was deleted.
-    pub fn save(&self, record: &Record) -> Result<()> {
+    pub(crate) fn save(&self, record: &Record) -> Result<()> {
         self.replace("state.json", &record.to_json()?)
     }
 
@@ -503,7 +503,7 @@ impl Entry {
     }
 
     /// Makes a file with these bytes, in the place of one that a killed command has left.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         let make = || file::open_at(&self.directory, name, flags, 0o600);
         let fd = match make() {
@@ -517,7 +517,7 @@ impl Entry {
     }
 
     /// The bytes of the record, None where none was kept.
-    pub fn bytes(&self) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>> {
         match self.read("state.json", LARGEST) {
             Err(e) if e.errno() == libc::ENOENT => Ok(None),
             read => read.map(Some),
@@ -525,18 +525,18 @@ impl Entry {
     }
 
     /// A file in it, of at most `limit` bytes.
-    pub fn read(&self, name: &str, limit: usize) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, name: &str, limit: usize) -> Result<Vec<u8>> {
         let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
         Ok(file::read_to_end(file::open_at(&self.directory, name, flags, 0)?, limit)?)
     }
 
     /// A name in it that fits a socket's address, however long the path is.
-    pub fn socket_path(&self, name: &str) -> String {
+    pub(crate) fn socket_path(&self, name: &str) -> String {
         format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd())
     }
 
     /// Makes the gate: a listening socket that its owner alone may connect to.
-    pub fn make_gate(&self) -> Result<OwnedFd> {
+    pub(crate) fn make_gate(&self) -> Result<OwnedFd> {
         let gate = socket::unix(libc::SOCK_SEQPACKET)?;
         // `bind` takes the mode from the socket.
         sys::fs::chmod(&gate, 0o600)?;
@@ -546,14 +546,14 @@ impl Entry {
     }
 
     /// Connects to the gate; ECONNREFUSED or ENOENT where nobody waits.
-    pub fn knock(&self) -> sys::Result<OwnedFd> {
+    pub(crate) fn knock(&self) -> sys::Result<OwnedFd> {
         let connection = socket::unix(libc::SOCK_SEQPACKET)?;
         socket::connect(&connection, self.socket_path("gate"))?;
         Ok(connection)
     }
 
     /// Removes the directory and all in it, unless it is not the one at its path any more.
-    pub fn remove(&self) -> Result<()> {
+    pub(crate) fn remove(&self) -> Result<()> {
         let here = sys::namespace::identity(&self.directory)?;
         let there = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW);
         if there.and_then(sys::namespace::identity).is_ok_and(|there| there == here) {
@@ -578,7 +578,7 @@ impl Entry {
 }
 
 /// The time now, RFC 3339 in UTC with nanoseconds, as Go prints it.
-pub fn now() -> String {
+pub(crate) fn now() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let (seconds, nanoseconds) = (since.as_secs(), since.subsec_nanos());
     let (year, month, day) = date_of((seconds / 86400) as i64);

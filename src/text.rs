@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// Whether a terminal, or somebody who reads the text on one, could be misled by a character: control characters (escape
 /// sequences, line breaks), line separators, those that change the direction of text (CVE-2021-42574), and invisible ones.
-pub fn misleads(c: char) -> bool {
+pub(crate) fn misleads(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
@@ -24,7 +24,7 @@ fn is_plain(text: &str, lowest: u8) -> bool {
 }
 
 /// The text in one line: characters that mislead are escaped, as `\n` and `\u{1b}`.
-pub fn shown(text: &str) -> Cow<'_, str> {
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     if is_plain(text, b' ') || !text.contains(misleads) {
         return Cow::Borrowed(text);
     }
@@ -40,7 +40,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 
 /// A JSON document with the same strings, in which characters that mislead are escaped as JSON does it. Those below a space
 /// are escaped in every document.
-pub fn shown_json(json: String) -> String {
+pub(crate) fn shown_json(json: String) -> String {
     if is_plain(&json, 0) || !json.contains(|c| c > '\x1f' && misleads(c)) {
         return json;
     }
@@ -59,7 +59,7 @@ pub fn shown_json(json: String) -> String {
 }
 
 /// The text, or its beginning and end where it has more than `most` bytes, at least 100.
-pub fn excerpt(text: &str, most: usize) -> Cow<'_, str> {
+pub(crate) fn excerpt(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return Cow::Borrowed(text);
     }
@@ -70,7 +70,7 @@ pub fn excerpt(text: &str, most: usize) -> Cow<'_, str> {
 }
 
 /// Names with a space between: the first twenty, and how many there are beside them.
-pub fn list<S: AsRef<str>>(names: &[S]) -> String {
+pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
     const MOST: usize = 20;
     let shown: Vec<Cow<'_, str>> = names.iter().take(MOST).map(|name| excerpt(name.as_ref(), 100)).collect();
     match names.len().saturating_sub(MOST) {
@@ -80,7 +80,7 @@ pub fn list<S: AsRef<str>>(names: &[S]) -> String {
 }
 
 /// For each key the place of the first that is equal to it. A config may hold a hundred thousand of them, so they are sorted.
-pub fn first_of_equal<T: Ord>(keys: &[T]) -> Vec<usize> {
+pub(crate) fn first_of_equal<T: Ord>(keys: &[T]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..keys.len()).collect();
     order.sort_unstable_by(|&one, &other| keys[one].cmp(&keys[other]).then(one.cmp(&other)));
     let mut first: Vec<usize> = (0..keys.len()).collect();
@@ -93,7 +93,7 @@ pub fn first_of_equal<T: Ord>(keys: &[T]) -> Vec<usize> {
 }
 
 /// The entries without those that are equal to an earlier one.
-pub fn without_doubles<T: Ord>(list: Vec<T>) -> Vec<T> {
+pub(crate) fn without_doubles<T: Ord>(list: Vec<T>) -> Vec<T> {
     let first = first_of_equal(&list);
     list.into_iter().enumerate().filter(|(n, _)| first[*n] == *n).map(|(_, entry)| entry).collect()
 }

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("procfs", 1),
     ("mountinfo", 1),
     ("error", 1),
+    ("beneath", 1),
     ("log", 1),
     ("text", 1),
     ("namespaces", 2),

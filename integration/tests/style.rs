@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 const LONGEST_FUNCTION: usize = 110;
 /// How many lines of 1,000 in doc comments may hold a word that stands for a missing noun.
 const VAGUE_LINES: usize = 145;
+/// The most items (functions, types, modules, re-exports) that the library offers to other crates; `unreachable_pub` makes
+/// sure that a plain `pub` is such an offer.
+const PUBLIC_ITEMS: usize = 220;
 /// Words that stand where the field has a noun: "the path", "the caller", "an unprivileged user".
 const VAGUE: &[&str] = &["what", "whoever", "whom", "whose", "somebody", "nobody", "anybody"];
 
@@ -72,6 +75,22 @@ fn no_function_is_too_long_to_be_read_at_once() {
     }
     assert!(count > 1000, "only {count} functions were found");
     assert!(long.is_empty(), "functions above {LONGEST_FUNCTION} lines:\n{}", long.join("\n"));
+}
+
+#[test]
+fn the_library_offers_little() {
+    let offers = |line: &&str| {
+        let mut words = line.split_whitespace();
+        words.next() == Some("pub")
+            && words.next().is_some_and(|word| {
+                matches!(
+                    word,
+                    "fn" | "struct" | "enum" | "trait" | "type" | "const" | "static" | "mod" | "use" | "unsafe"
+                )
+            })
+    };
+    let items: usize = sources().iter().map(|(_, text)| text.lines().filter(offers).count()).sum();
+    assert!((50..=PUBLIC_ITEMS).contains(&items), "{items} public items");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// One hierarchy's part of a container's cgroup. As JSON it is a part of the container's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Branch {
+pub(crate) struct Branch {
     /// The controllers of a v1 hierarchy, or its `name=NAME`; none for the unified one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub controllers: Vec<String>,
@@ -44,12 +44,12 @@ impl Branch {
     }
 
     /// Whether it is in the unified hierarchy.
-    pub fn is_unified(&self) -> bool {
+    pub(crate) fn is_unified(&self) -> bool {
         self.controllers.is_empty()
     }
 
     /// Whether the hierarchy has this v1 controller.
-    pub fn has(&self, controller: &str) -> bool {
+    pub(crate) fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|c| c == controller)
     }
 
@@ -60,17 +60,17 @@ impl Branch {
     }
 
     /// The directory on the host.
-    pub fn directory(&self) -> String {
+    pub(crate) fn directory(&self) -> String {
         [&*self.mount, &self.path].concat()
     }
 
     /// A file of the directory.
-    pub fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         [&*self.mount, &self.path, "/", name].concat()
     }
 
     /// Whether the directory is there.
-    pub fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         Path::new(&self.directory()).exists()
     }
 
@@ -80,12 +80,12 @@ impl Branch {
     }
 
     /// The content of a file, without white space around it.
-    pub fn read(&self, name: &str) -> sys::Result<String> {
+    pub(crate) fn read(&self, name: &str) -> sys::Result<String> {
         read(&self.file(name))
     }
 
     /// Writes a value to a file, in one write.
-    pub fn write(&self, name: &str, value: &str) -> sys::Result<()> {
+    pub(crate) fn write(&self, name: &str, value: &str) -> sys::Result<()> {
         write(&self.file(name), value)
     }
 

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 
 /// What a later process needs to find the cgroup again: a part of the container's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub(crate) struct Record {
     /// One for each hierarchy; none where the container has no cgroup of its own.
     pub branches: Vec<Branch>,
     /// The unit, where systemd has made the cgroup.
@@ -75,7 +75,7 @@ impl Glance<'_> {
     ///
     /// # Errors
     /// The freezer's state cannot be read.
-    pub fn frozen(&self) -> Result<bool> {
+    pub(crate) fn frozen(&self) -> Result<bool> {
         or_gone(self.freezer().map_or(Ok(false), |branch| freezer::frozen(&[branch])))
     }
 
@@ -83,7 +83,7 @@ impl Glance<'_> {
     ///
     /// # Errors
     /// As [`Cgroup::thaw_all`].
-    pub fn thaw_all(&self) -> Result<Option<String>> {
+    pub(crate) fn thaw_all(&self) -> Result<Option<String>> {
         let Some(branch) = self.freezer() else { return Ok(None) };
         let branches = [branch];
         let frozen = or_gone(freezer::frozen(&branches))?;
@@ -104,7 +104,7 @@ impl BranchGlance<'_> {
 
 impl Record {
     /// Whether each branch says where it is.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.branches.iter().all(|branch| branch.mount.starts_with('/') && branch.path.starts_with('/'))
     }
 
@@ -121,7 +121,7 @@ impl Record {
     ///
     /// # Errors
     /// The freezer's state cannot be read.
-    pub fn frozen(&self) -> Result<bool> {
+    pub(crate) fn frozen(&self) -> Result<bool> {
         or_gone(freezer::frozen(&self.branches))
     }
 }
@@ -191,7 +191,7 @@ impl Written {
 
 /// A container's cgroup. Without branches the container has none, and there is nothing to do.
 #[derive(Clone, Debug)]
-pub struct Cgroup {
+pub(crate) struct Cgroup {
     pub(super) branches: Vec<Branch>,
     pub(super) unit: Option<Unit>,
     /// The scope, until it is made.
@@ -211,7 +211,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// Limits that this machine's version of cgroups has no place for; a cgroup that is there and not empty, or frozen.
-    pub fn prepare(plan: &Plan, layout: &Layout) -> Result<Cgroup> {
+    pub(crate) fn prepare(plan: &Plan, layout: &Layout) -> Result<Cgroup> {
         let Some(place) = &plan.place else { return Ok(Cgroup::open(Record::default())) };
         if layout.mode() == Mode::None && !plan.rootless {
             return Err(Error::system("no cgroup file system is mounted").hint("mount cgroup2 on /sys/fs/cgroup"));
@@ -241,7 +241,7 @@ impl Cgroup {
     }
 
     /// The cgroup that a record tells of.
-    pub fn open(record: Record) -> Cgroup {
+    pub(crate) fn open(record: Record) -> Cgroup {
         Cgroup {
             branches: record.branches,
             unit: record.unit,
@@ -256,19 +256,19 @@ impl Cgroup {
     }
 
     /// What a later process needs; also true before [`Cgroup::create`], so that it can be kept before anything is made.
-    pub fn record(&self) -> Record {
+    pub(crate) fn record(&self) -> Record {
         Record { branches: self.branches.clone(), unit: self.unit.clone() }
     }
 
     /// Brings a record of [`Cgroup::record`] up to date, mostly without a change.
-    pub fn renew(&self, record: &mut Record) {
+    pub(crate) fn renew(&self, record: &mut Record) {
         if record.branches != self.branches || record.unit != self.unit {
             *record = self.record();
         }
     }
 
     /// The cgroup in each hierarchy.
-    pub fn branches(&self) -> &[Branch] {
+    pub(crate) fn branches(&self) -> &[Branch] {
         &self.branches
     }
 
@@ -276,7 +276,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// One is there already.
-    pub fn refuse_existing(&self) -> Result<()> {
+    pub(crate) fn refuse_existing(&self) -> Result<()> {
         match self.branches.iter().map(Branch::directory).find(|directory| std::path::Path::new(directory).exists()) {
             Some(directory) => Err(Error::state(format!("the cgroup {directory:?} exists"))),
             None => Ok(()),
@@ -288,7 +288,7 @@ impl Cgroup {
     /// # Errors
     /// A directory cannot be made. Without rights that is forgiven if the plan says so, and the config names no place or
     /// the hierarchy is the unified one beside v1.
-    pub fn create(&mut self) -> Result<Joiner> {
+    pub(crate) fn create(&mut self) -> Result<Joiner> {
         if self.pending.is_some() {
             return Ok(Joiner { scope: true, ..Joiner::default() });
         }
@@ -324,7 +324,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// systemd refuses or does not answer, a hierarchy cannot be joined, a limit is refused. The scope is then stopped.
-    pub fn enter(&mut self, pid: i32) -> Result<()> {
+    pub(crate) fn enter(&mut self, pid: i32) -> Result<()> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let unified = self.unified_only();
         if let Err(e) = pending.start(pid, unified) {
@@ -398,7 +398,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// A controller that no hierarchy has.
-    pub fn below(&self, asked: &[(&[String], &str)]) -> Result<Cgroup> {
+    pub(crate) fn below(&self, asked: &[(&[String], &str)]) -> Result<Cgroup> {
         let mut below = self.clone();
         for (controllers, path) in asked {
             for name in *controllers {
@@ -418,7 +418,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// A directory is gone, or may not be entered.
-    pub fn joiner(&self) -> Result<Joiner> {
+    pub(crate) fn joiner(&self) -> Result<Joiner> {
         let mut joiner = Joiner { tasks: Vec::with_capacity(self.branches.len()), ..Joiner::default() };
         for branch in &self.branches {
             if branch.is_unified() {
@@ -437,7 +437,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// The first value that the kernel refuses, with its field.
-    pub fn apply_early(&self) -> Result<()> {
+    pub(crate) fn apply_early(&self) -> Result<()> {
         if self.pending.is_some() {
             return Ok(());
         }
@@ -459,7 +459,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// The first value that the kernel refuses, with its field.
-    pub fn apply_late(&self) -> Result<()> {
+    pub(crate) fn apply_late(&self) -> Result<()> {
         self.apply(Moment::Late)
     }
 
@@ -479,7 +479,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// The process is gone, or its cgroups are not visible.
-    pub fn joiner_of(&self, pid: i32) -> Result<Joiner> {
+    pub(crate) fn joiner_of(&self, pid: i32) -> Result<Joiner> {
         let layout = Layout::read_of(pid)?;
         let mut current = self.clone();
         for branch in &mut current.branches {
@@ -492,13 +492,13 @@ impl Cgroup {
     }
 
     /// The directory by which the cgroup is frozen; none where there is no freezer.
-    pub fn freezer(&self) -> Option<String> {
+    pub(crate) fn freezer(&self) -> Option<String> {
         freezer::branch(&self.branches).map(Branch::directory)
     }
 
     /// For each controller or named hierarchy (`name=NAME`; an empty one is the unified hierarchy): where the cgroup is below the
     /// hierarchy's mount.
-    pub fn paths(&self) -> Vec<(String, String)> {
+    pub(crate) fn paths(&self) -> Vec<(String, String)> {
         let names = |branch: &Branch| match branch.is_unified() {
             true => vec![String::new()],
             false => branch.controllers.clone(),
@@ -507,7 +507,7 @@ impl Cgroup {
     }
 
     /// Whether systemd is to make it around a process, see [`Cgroup::enter`].
-    pub fn awaits_scope(&self) -> bool {
+    pub(crate) fn awaits_scope(&self) -> bool {
         self.pending.is_some()
     }
 

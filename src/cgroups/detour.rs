@@ -17,7 +17,7 @@ use std::os::fd::OwnedFd;
 
 /// A process that has left the cgroups that count processes.
 #[derive(Debug)]
-pub struct Detour {
+pub(crate) struct Detour {
     /// The lists of processes of the cgroups that it has left.
     left: Vec<OwnedFd>,
     /// The cgroups made for it.
@@ -29,7 +29,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// A cgroup cannot be made below the runtime's own, or joined.
-    pub fn detour(&self, pid: i32) -> Result<Detour> {
+    pub(crate) fn detour(&self, pid: i32) -> Result<Detour> {
         let (theirs, ours) = (Layout::read_of(pid)?, Layout::read()?);
         let mut detour = Detour { left: Vec::new(), made: Vec::new() };
         for branch in counting(&self.branches) {
@@ -61,7 +61,7 @@ impl Detour {
     ///
     /// # Errors
     /// A cgroup refuses it.
-    pub fn end(mut self, pid: i32) -> Result<()> {
+    pub(crate) fn end(mut self, pid: i32) -> Result<()> {
         for list in std::mem::take(&mut self.left) {
             file::write_value(&list, pid.to_string().as_bytes())?;
         }

@@ -6,7 +6,7 @@ use std::fmt::Arguments;
 
 /// Which devices a rule is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
+pub(crate) enum Type {
     /// Both kinds.
     All,
     /// Block devices.
@@ -16,19 +16,19 @@ pub enum Type {
 }
 
 /// What may be done with a device: bits of [`READ`], [`WRITE`] and [`MKNOD`].
-pub type Access = u8;
+pub(crate) type Access = u8;
 /// `r`.
-pub const READ: Access = 1;
+pub(crate) const READ: Access = 1;
 /// `w`.
-pub const WRITE: Access = 2;
+pub(crate) const WRITE: Access = 2;
 /// `m`.
-pub const MKNOD: Access = 4;
+pub(crate) const MKNOD: Access = 4;
 /// `rwm`.
-pub const EVERYTHING: Access = READ | WRITE | MKNOD;
+pub(crate) const EVERYTHING: Access = READ | WRITE | MKNOD;
 
 /// One rule. Of all the rules that match, the last counts; without one, the answer is no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// Whether it allows or denies.
     pub allow: bool,
     /// Which kind of device.
@@ -49,7 +49,7 @@ const MOST_RULES: usize = 10_000;
 ///
 /// # Errors
 /// An unknown type or letter of access, a number that is no device's.
-pub fn parse(rules: &[DeviceRule<'_>], at: &str) -> Result<Vec<Rule>> {
+pub(crate) fn parse(rules: &[DeviceRule<'_>], at: &str) -> Result<Vec<Rule>> {
     if rules.len() > MOST_RULES {
         return Err(Error::config(at, format_args!("{} rules are more than {MOST_RULES}", rules.len())));
     }
@@ -95,7 +95,7 @@ fn parse_one(rule: &DeviceRule<'_>, at: Arguments<'_>) -> Result<Rule> {
 
 /// The rules of every container, behind its own: any node may be made, and the default devices used
 /// (config-linux.md, "Default Devices"; the terminals and tun as runc has them).
-pub fn defaults() -> Vec<Rule> {
+pub(crate) fn defaults() -> Vec<Rule> {
     let rule = |kind, major, minor, access| Rule { allow: true, kind, major, minor, access };
     let mut rules = vec![rule(Type::Char, None, None, MKNOD), rule(Type::Block, None, None, MKNOD)];
     for (major, minor) in [(1, 3), (1, 8), (1, 7), (5, 0), (1, 5), (1, 9)] {
@@ -109,7 +109,7 @@ pub fn defaults() -> Vec<Rule> {
 
 /// What v1's devices controller can hold: a default, and exceptions from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exceptions {
+pub(crate) struct Exceptions {
     /// Whether what no exception names is allowed.
     pub default_allow: bool,
     /// The exceptions, each of one kind of device.
@@ -118,7 +118,7 @@ pub struct Exceptions {
 
 /// An exception from the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exception {
+pub(crate) struct Exception {
     /// Block or character devices.
     pub kind: Type,
     /// The major number; none is any.
@@ -134,7 +134,7 @@ impl Exceptions {
     ///
     /// # Errors
     /// A rule that takes a part out of a wider exception: v1 would pass it over in silence.
-    pub fn from_rules(rules: &[Rule], at: &str) -> Result<Exceptions> {
+    pub(crate) fn from_rules(rules: &[Rule], at: &str) -> Result<Exceptions> {
         let mut state = Exceptions { default_allow: false, list: Vec::new() };
         for (n, rule) in rules.iter().enumerate() {
             if rule.kind == Type::All && rule.major.or(rule.minor).is_none() && rule.access == EVERYTHING {
@@ -180,7 +180,7 @@ impl Exceptions {
     }
 
     /// The files and values that bring a cgroup into this state, whatever it was in.
-    pub fn writes(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn writes(&self) -> Vec<(&'static str, String)> {
         let (all, each) = match self.default_allow {
             true => ("devices.allow", "devices.deny"),
             false => ("devices.deny", "devices.allow"),
@@ -223,7 +223,7 @@ impl std::fmt::Display for Exception {
 }
 
 /// The letters of an access: `rwm`.
-pub fn letters(access: Access) -> String {
+pub(crate) fn letters(access: Access) -> String {
     let bits = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')];
     bits.iter().filter(|(bit, _)| access & bit != 0).map(|(_, letter)| *letter).collect()
 }

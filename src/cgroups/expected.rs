@@ -14,7 +14,7 @@ use crate::sys::credentials::effective_uid;
 ///
 /// # Errors
 /// The hierarchies cannot be found.
-pub fn expected(path: Option<&str>, id: &str) -> Result<Vec<Cgroup>> {
+pub(crate) fn expected(path: Option<&str>, id: &str) -> Result<Vec<Cgroup>> {
     let layout = Layout::read()?;
     let mut found = Vec::new();
     let mut add = |branches: Vec<Branch>, unit: Option<Unit>| {

@@ -39,7 +39,7 @@ const ACCESS: u8 = 3;
 /// # Errors
 /// There are more rules than a jump is wide: about ten thousand. The kernel refuses some of a few hundred rules, and any of
 /// two thousand, whose devices are all different (E2BIG).
-pub fn program(rules: &[Rule]) -> Result<Vec<Instruction>> {
+pub(crate) fn program(rules: &[Rule]) -> Result<Vec<Instruction>> {
     // struct bpf_cgroup_dev_ctx: access and type in one word, the major, the minor. The answer is yes until it is no.
     let begin = vec![
         load_word(TYPE, 0),
@@ -200,7 +200,7 @@ fn jump(code: u8, register: u8, value: i32, distance: i16) -> Instruction {
 ///
 /// # Errors
 /// The kernel refuses the program (EPERM without rights over the first user namespace).
-pub fn enforce(directory: &OwnedFd, rules: &[Rule]) -> Result<()> {
+pub(crate) fn enforce(directory: &OwnedFd, rules: &[Rule]) -> Result<()> {
     put(directory, &load(rules)?)
 }
 
@@ -208,7 +208,7 @@ pub fn enforce(directory: &OwnedFd, rules: &[Rule]) -> Result<()> {
 ///
 /// # Errors
 /// The kernel refuses it.
-pub fn load(rules: &[Rule]) -> Result<OwnedFd> {
+pub(crate) fn load(rules: &[Rule]) -> Result<OwnedFd> {
     bpf::load_device_filter(&program(rules)?, NAME).at("device filter")
 }
 
@@ -216,7 +216,7 @@ pub fn load(rules: &[Rule]) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// It cannot be attached.
-pub fn put(directory: &OwnedFd, program: &OwnedFd) -> Result<()> {
+pub(crate) fn put(directory: &OwnedFd, program: &OwnedFd) -> Result<()> {
     let ours = bpf::device_filters(directory)?.into_iter().find(|(_, name)| name == NAME);
     bpf::attach_device_filter(directory, program.as_fd(), ours.as_ref().map(|(fd, _)| fd)).at("device filter")
 }

@@ -14,7 +14,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// The list cannot be read.
-    pub fn processes(&self) -> Result<Vec<i32>> {
+    pub(crate) fn processes(&self) -> Result<Vec<i32>> {
         let Some(branch) = freezer::branch(&self.branches).or(self.branches.first()) else { return Ok(Vec::new()) };
         match kill::processes(&branch.directory()) {
             Err(e) if is_gone(&e) => Ok(Vec::new()),
@@ -23,7 +23,7 @@ impl Cgroup {
     }
 
     /// Whether there is a directory of it.
-    pub fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         self.branches.iter().any(super::branch::Branch::exists)
     }
 
@@ -31,7 +31,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// The container has no cgroup, or a signal is refused.
-    pub fn kill_all(&self, signal: i32) -> Result<()> {
+    pub(crate) fn kill_all(&self, signal: i32) -> Result<()> {
         kill::signal_all(&self.branches, signal)
     }
 
@@ -39,7 +39,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// It does not freeze within ten seconds (then it is thawed again), or is gone, or there is no freezer.
-    pub fn freeze(&self) -> Result<()> {
+    pub(crate) fn freeze(&self) -> Result<()> {
         freezer::freeze(&self.branches)
     }
 
@@ -47,7 +47,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// The freezer refuses, or is gone.
-    pub fn thaw(&self) -> Result<()> {
+    pub(crate) fn thaw(&self) -> Result<()> {
         freezer::thaw(&self.branches)
     }
 
@@ -55,7 +55,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// A cgroup cannot be looked at.
-    pub fn thaw_all(&self) -> Result<()> {
+    pub(crate) fn thaw_all(&self) -> Result<()> {
         freezer::thaw_all(&self.branches)
     }
 
@@ -63,7 +63,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// This process is in it.
-    pub fn refuse_own(&self) -> Result<()> {
+    pub(crate) fn refuse_own(&self) -> Result<()> {
         let Some(directory) = self.freezer() else { return Ok(()) };
         kill::refuse_own(&self.processes()?, &directory)
     }
@@ -72,7 +72,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// There is such a cgroup.
-    pub fn refuse_frozen_above(&self) -> Result<()> {
+    pub(crate) fn refuse_frozen_above(&self) -> Result<()> {
         freezer::frozen_above(&self.branches).map_or(Ok(()), |above| Err(freezer::cannot_end(&above)))
     }
 
@@ -80,7 +80,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// The freezer's state cannot be read.
-    pub fn frozen(&self) -> Result<bool> {
+    pub(crate) fn frozen(&self) -> Result<bool> {
         or_gone(freezer::frozen(&self.branches))
     }
 
@@ -88,7 +88,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// As [`Cgroup::frozen`].
-    pub fn stands_still(&self) -> Result<bool> {
+    pub(crate) fn stands_still(&self) -> Result<bool> {
         or_gone(freezer::stands_still(&self.branches))
     }
 
@@ -96,7 +96,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// A directory that the kernel does not let go within ten seconds.
-    pub fn remove(&self) -> Result<()> {
+    pub(crate) fn remove(&self) -> Result<()> {
         if self.unit.is_some() {
             // systemd asks first, and waits for a minute and a half for those that do not listen.
             let _ = kill::signal_all(&self.branches, libc::SIGKILL);
@@ -110,12 +110,12 @@ impl Cgroup {
     ///
     /// # Errors
     /// The first value that cannot be applied, with its field.
-    pub fn update(&self, limits: &Limits) -> Result<()> {
+    pub(crate) fn update(&self, limits: &Limits) -> Result<()> {
         update::update(&self.branches, self.unit.as_ref(), &update::complete(&self.branches, limits))
     }
 
     /// What is used in it.
-    pub fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         stats::read(&self.branches)
     }
 
@@ -123,7 +123,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// There is no memory controller, or the cgroup is gone.
-    pub fn oom_events(&self) -> Result<OomEvents> {
+    pub(crate) fn oom_events(&self) -> Result<OomEvents> {
         OomEvents::watch(&self.branches)
     }
 }

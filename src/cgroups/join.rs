@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// itself by writing `0` into v1's `tasks` does not wait, since a single thread needs no lock on its thread group; nor
 /// does one that is cloned into a v2 cgroup.
 #[derive(Debug, Default)]
-pub struct Joiner {
+pub(crate) struct Joiner {
     pub(super) unified: Option<OwnedFd>,
     pub(super) tasks: Vec<OwnedFd>,
     /// v1's memory hierarchy, where the limit is so small that little more than the program may be counted.
@@ -20,7 +20,7 @@ pub struct Joiner {
 
 impl Joiner {
     /// The directory for CLONE_INTO_CGROUP, where there is a unified hierarchy.
-    pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn clone_into(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
@@ -29,7 +29,7 @@ impl Joiner {
     ///
     /// # Errors
     /// As [`Joiner::join_self`].
-    pub fn join_unified(&self) -> Result<()> {
+    pub(crate) fn join_unified(&self) -> Result<()> {
         let Some(directory) = &self.unified else { return Ok(()) };
         let list = file::open_at(directory, b"cgroup.procs", libc::O_WRONLY, 0)?;
         file::write_value(&list, b"0")?;
@@ -37,12 +37,12 @@ impl Joiner {
     }
 
     /// Whether the process is to wait until systemd has made a scope around it, see [`super::Cgroup::enter`].
-    pub fn awaits_scope(&self) -> bool {
+    pub(crate) fn awaits_scope(&self) -> bool {
         self.scope
     }
 
     /// The `tasks` files of the v1 hierarchies, for a child that cannot call [`Joiner::join_self`].
-    pub fn tasks(&self) -> &[OwnedFd] {
+    pub(crate) fn tasks(&self) -> &[OwnedFd] {
         &self.tasks
     }
 
@@ -50,7 +50,7 @@ impl Joiner {
     ///
     /// # Errors
     /// A hierarchy that refuses: EPERM, or ENOSPC where a cpuset is empty.
-    pub fn join_self(&self) -> Result<()> {
+    pub(crate) fn join_self(&self) -> Result<()> {
         for tasks in &self.tasks {
             file::write_value(tasks, b"0")?;
         }
@@ -59,12 +59,12 @@ impl Joiner {
 
     /// The way into a cgroup that the process is to join as the last thing before it is confined: what it has allocated until
     /// then is counted where it came from.
-    pub fn last(&self) -> Option<&OwnedFd> {
+    pub(crate) fn last(&self) -> Option<&OwnedFd> {
         self.last.as_ref()
     }
 
     /// Has all of them joined by [`Joiner::join_self`].
-    pub fn leave_none(&mut self) {
+    pub(crate) fn leave_none(&mut self) {
         self.tasks.extend(self.last.take());
     }
 }

@@ -16,14 +16,14 @@ const FIRST_CGROUP_NAMESPACE: u64 = 0xeffffffb;
 
 /// The hierarchies that are mounted here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// v1's in the order of /proc/self/cgroup, then the unified one.
     pub hierarchies: Vec<Hierarchy>,
 }
 
 /// One mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hierarchy {
+pub(crate) struct Hierarchy {
     /// The controllers of a v1 hierarchy, or its `name=NAME`; none for the unified one.
     pub controllers: Vec<String>,
     /// Where it is mounted.
@@ -36,7 +36,7 @@ pub struct Hierarchy {
 
 /// The ways in which the hierarchies are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// None is mounted.
     None,
     /// v1 alone.
@@ -53,7 +53,7 @@ impl Layout {
     ///
     /// # Errors
     /// /proc/self/cgroup cannot be read.
-    pub fn read() -> Result<Layout> {
+    pub(crate) fn read() -> Result<Layout> {
         Layout::of("/proc/self/cgroup")
     }
 
@@ -92,7 +92,7 @@ impl Layout {
     }
 
     /// How the hierarchies are laid out.
-    pub fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         let unified = self.hierarchies.iter().filter(|h| h.is_unified()).count();
         match (self.hierarchies.len() - unified, unified) {
             (0, 0) => Mode::None,
@@ -101,21 +101,16 @@ impl Layout {
             _ => Mode::Hybrid,
         }
     }
-
-    /// The unified hierarchy, if mounted.
-    pub fn unified(&self) -> Option<&Hierarchy> {
-        self.hierarchies.iter().find(|h| h.is_unified())
-    }
 }
 
 impl Hierarchy {
     /// Whether this is cgroup v2.
-    pub fn is_unified(&self) -> bool {
+    pub(crate) fn is_unified(&self) -> bool {
         self.controllers.is_empty()
     }
 
     /// The name of its directory as distributions mount it: `cpu,cpuacct`, `systemd`; empty for the unified one.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         directory_name(&self.controllers)
     }
 
@@ -123,7 +118,7 @@ impl Hierarchy {
     ///
     /// # Errors
     /// The mount shows a part of the tree that this process is not in.
-    pub fn own_directory(&self) -> Result<String> {
+    pub(crate) fn own_directory(&self) -> Result<String> {
         let found = match &self.root {
             None if self.shows_the_whole_tree() => return Ok(self.own.clone()),
             Some(root) => locate(root, &self.own),
@@ -158,7 +153,7 @@ fn in_first_cgroup_namespace() -> bool {
 ///
 /// # Errors
 /// It cannot be looked at.
-pub fn is_first_cgroup_namespace(namespace: impl AsFd) -> crate::sys::Result<bool> {
+pub(crate) fn is_first_cgroup_namespace(namespace: impl AsFd) -> crate::sys::Result<bool> {
     Ok(crate::sys::namespace::identity(namespace)?.1 == FIRST_CGROUP_NAMESPACE)
 }
 

@@ -5,7 +5,7 @@ use crate::mountinfo::{self, Mounted};
 
 /// One line of `/proc/PID/cgroup` (cgroups(7)).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Membership {
+pub(crate) struct Membership {
     /// The controllers of a v1 hierarchy, or its `name=NAME`; none for the unified one.
     pub controllers: Vec<String>,
     /// The cgroup, as seen from the reader's cgroup namespace.
@@ -14,7 +14,7 @@ pub struct Membership {
 
 impl Membership {
     /// Reads the whole file; lines that are none of cgroups(7)'s are passed over.
-    pub fn parse_all(text: &str) -> Vec<Membership> {
+    pub(crate) fn parse_all(text: &str) -> Vec<Membership> {
         text.lines().filter_map(Membership::parse).collect()
     }
 
@@ -28,7 +28,7 @@ impl Membership {
 
 /// A mounted hierarchy (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
+pub(crate) struct Mount {
     /// The cgroup that is seen at the mount point, from the reader's cgroup namespace.
     pub root: String,
     /// Where it is mounted.
@@ -41,7 +41,7 @@ pub struct Mount {
 
 impl Mount {
     /// The cgroup mounts of a table, in its order.
-    pub fn parse_all(table: &[u8]) -> Vec<Mount> {
+    pub(crate) fn parse_all(table: &[u8]) -> Vec<Mount> {
         mountinfo::mounts(table).filter_map(Mount::of).collect()
     }
 
@@ -57,7 +57,7 @@ impl Mount {
     }
 
     /// Whether it is the hierarchy with these controllers (none: the unified one).
-    pub fn holds(&self, controllers: &[String]) -> bool {
+    pub(crate) fn holds(&self, controllers: &[String]) -> bool {
         match controllers.first() {
             None => self.unified,
             Some(first) => !self.unified && self.options.contains(first),
@@ -67,7 +67,7 @@ impl Mount {
 
 /// The directory that shows the cgroup `path` below a mount of the cgroup `root`: `/` or `/x/y`; none if it is not
 /// beneath.
-pub fn locate(root: &str, path: &str) -> Option<String> {
+pub(crate) fn locate(root: &str, path: &str) -> Option<String> {
     let rest = if root == "/" { path } else { path.strip_prefix(root)? };
     match rest {
         "" | "/" => Some("/".to_owned()),

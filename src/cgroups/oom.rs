@@ -2,13 +2,12 @@
 
 use super::branch::Branch;
 use crate::error::{Error, Result};
-use crate::sys::process::poll;
 use crate::sys::{cgroup::eventfd, file};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A watch on a cgroup's memory; drop it to end the watch.
 #[derive(Debug)]
-pub struct OomEvents {
+pub(crate) struct OomEvents {
     branch: Branch,
     /// v1: the counter that the kernel adds to. v2: `memory.events`, which can be polled for changes.
     fd: OwnedFd,
@@ -20,7 +19,7 @@ pub struct OomEvents {
 
 /// What a wait has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Oom {
+pub(crate) enum Oom {
     /// Memory ran out.
     Happened,
     /// Nothing (new) has happened.
@@ -49,27 +48,15 @@ impl OomEvents {
     }
 
     /// The descriptor, and the events of `poll(2)` to wait for on it, before [`OomEvents::look`].
-    pub fn pollable(&self) -> (BorrowedFd<'_>, i16) {
+    pub(crate) fn pollable(&self) -> (BorrowedFd<'_>, i16) {
         (self.fd.as_fd(), if self.branch.is_unified() { libc::POLLPRI } else { libc::POLLIN })
-    }
-
-    /// Waits at most so long (-1: for ever) and says what has happened.
-    ///
-    /// # Errors
-    /// The descriptor cannot be waited for.
-    pub fn wait(&mut self, milliseconds: i32) -> Result<Oom> {
-        let (fd, events) = self.pollable();
-        match poll([(Some(fd), events)], milliseconds)? {
-            [0] => Ok(Oom::Quiet),
-            _ => self.look(),
-        }
     }
 
     /// What has happened, after the descriptor became ready.
     ///
     /// # Errors
     /// The counter cannot be read.
-    pub fn look(&mut self) -> Result<Oom> {
+    pub(crate) fn look(&mut self) -> Result<Oom> {
         if self.branch.is_unified() {
             // Reading the polled descriptor arms it again; its offset stays at the end.
             let _ = file::read(&self.fd, &mut [0; 512]);

@@ -13,7 +13,7 @@ fn too_long(length: usize, most: usize) -> Error {
 
 /// A place for a container's cgroup, before it is known which hierarchies there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// Below each hierarchy's mount point: `/x/y`, without `..`.
     Absolute(String),
     /// Below the runtime's own cgroup in each hierarchy (v2: beside it, as only a cgroup without processes can have
@@ -25,7 +25,7 @@ pub enum Place {
 
 /// The name of a systemd scope, from `slice:prefix:name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// The slice, if named: `machine.slice`, or `-.slice` for the root one.
     pub slice: Option<String>,
     /// What stands before the name, `runc` if nothing is said.
@@ -40,7 +40,7 @@ impl Place {
     ///
     /// # Errors
     /// A path that names no directory of its own.
-    pub fn parse(path: Option<&str>, id: &str) -> Result<Place> {
+    pub(crate) fn parse(path: Option<&str>, id: &str) -> Result<Place> {
         let path = match path {
             None | Some("") => return Ok(Place::Relative(id.to_owned())),
             Some(path) => path,
@@ -66,7 +66,7 @@ impl Place {
     ///
     /// # Errors
     /// A path that is not `slice:prefix:name`, or whose slice is none.
-    pub fn parse_scope(path: Option<&str>, id: &str) -> Result<Place> {
+    pub(crate) fn parse_scope(path: Option<&str>, id: &str) -> Result<Place> {
         let path = match path {
             None | Some("") => {
                 let scope = Scope { slice: None, prefix: "runc".into(), name: id.to_owned() };
@@ -105,7 +105,7 @@ impl Place {
 
 impl Scope {
     /// The unit's name: `prefix-name.scope`, or a slice where the name is one's.
-    pub fn unit(&self) -> String {
+    pub(crate) fn unit(&self) -> String {
         match self.name.ends_with(".slice") {
             true => self.name.clone(),
             false if self.prefix.is_empty() => format!("{}.scope", self.name),
@@ -118,7 +118,7 @@ impl Scope {
 ///
 /// # Errors
 /// A name that is no slice's.
-pub fn expand_slice(slice: &str) -> Result<String> {
+pub(crate) fn expand_slice(slice: &str) -> Result<String> {
     let problem = || Error::config(FIELD, format!("invalid slice name: {slice}"));
     let name = slice.strip_suffix(".slice").filter(|name| !name.contains('/')).ok_or_else(problem)?;
     if name == "-" {

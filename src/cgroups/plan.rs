@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// Who makes and fills the cgroup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Driver {
+pub(crate) enum Driver {
     /// We write to the cgroup file system.
     #[default]
     Files,
@@ -22,7 +22,7 @@ pub enum Driver {
 
 /// The cgroup of a container, before it is known which hierarchies there are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Where it is to be; nowhere without a driver.
     pub place: Option<Place>,
     /// Whether the config names the place.
@@ -42,7 +42,7 @@ impl Plan {
     ///
     /// # Errors
     /// The field that cannot be meant.
-    pub fn parse(spec: &Spec<'_>, id: &str, driver: Driver, rootless: bool) -> Result<Plan> {
+    pub(crate) fn parse(spec: &Spec<'_>, id: &str, driver: Driver, rootless: bool) -> Result<Plan> {
         let linux = spec.linux.as_ref();
         let path = linux.and_then(|l| l.cgroups_path.as_deref());
         let resources = linux.and_then(|l| l.resources.as_ref());

@@ -15,7 +15,7 @@ const FIELD: &str = "linux.intelRdt";
 
 /// What a config asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The group that the config names; `/` is the root of the filesystem.
     named: Option<String>,
     /// Lines to write, in their order.
@@ -28,7 +28,7 @@ pub struct Plan {
 
 /// Where a container is, and what is to be removed with it: a part of its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Record {
+pub(crate) struct Record {
     /// The group's directory.
     pub group: PathBuf,
     /// The directory of the container's own counters.
@@ -45,7 +45,7 @@ impl Plan {
     ///
     /// # Errors
     /// Of the kind `Config`, with the field's JSON path.
-    pub fn parse(spec: &Spec<'_>, id: &str) -> Result<Option<Plan>> {
+    pub(crate) fn parse(spec: &Spec<'_>, id: &str) -> Result<Option<Plan>> {
         let Some(rdt) = spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref()) else { return Ok(None) };
         let named = rdt.clos_id.as_deref().filter(|name| !name.is_empty());
         if named.is_some_and(|name| name != "/" && !is_group(name)) {
@@ -61,7 +61,7 @@ impl Plan {
     ///
     /// # Errors
     /// There is no resctrl filesystem, or no such group.
-    pub fn record(&self) -> Result<Record> {
+    pub(crate) fn record(&self) -> Result<Record> {
         self.record_below(&mounted()?)
     }
 
@@ -84,7 +84,7 @@ impl Plan {
     ///
     /// # Errors
     /// The group has other values than the config's; the kernel refuses.
-    pub fn make(&self, record: &Record) -> Result<()> {
+    pub(crate) fn make(&self, record: &Record) -> Result<()> {
         let made = !record.group.exists();
         let done = self.fill(record, made);
         if done.is_err() {
@@ -129,7 +129,7 @@ impl Record {
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn join(&self, pid: i32) -> Result<()> {
+    pub(crate) fn join(&self, pid: i32) -> Result<()> {
         for directory in [Some(&self.group), self.monitor.as_ref()].into_iter().flatten() {
             write(&directory.join("tasks"), &pid.to_string())?;
         }
@@ -140,7 +140,7 @@ impl Record {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn schemata(&self) -> Result<String> {
+    pub(crate) fn schemata(&self) -> Result<String> {
         let path = self.group.join("schemata");
         let text = fs::read_to_string(&path).call(|| format!("read {}", path.display()))?;
         Ok(text.lines().map(|line| line.trim().to_owned() + "\n").collect())
@@ -150,12 +150,12 @@ impl Record {
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn update(&self, schemata: &[&str]) -> Result<()> {
+    pub(crate) fn update(&self, schemata: &[&str]) -> Result<()> {
         write(&self.group.join("schemata"), &(schemata.join("\n") + "\n"))
     }
 
     /// Removes what was made for this container; its processes must have ended. What is gone already is no fault.
-    pub fn remove(&self) {
+    pub(crate) fn remove(&self) {
         for directory in [self.monitor.as_ref(), self.own.then_some(&self.group)].into_iter().flatten() {
             let _ = fs::remove_dir(directory);
         }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// What v1 has no place for.
-pub fn writes(limits: &Limits) -> Result<Vec<Write>> {
+pub(crate) fn writes(limits: &Limits) -> Result<Vec<Write>> {
     if !limits.unified.is_empty() {
         return Err(Error::config("linux.resources.unified", "invalid configuration: cannot use unified on cgroup v1"));
     }

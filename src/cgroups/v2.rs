@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// What v2 has no place for, and what cannot be converted.
-pub fn writes(limits: &Limits) -> Result<Vec<Write>> {
+pub(crate) fn writes(limits: &Limits) -> Result<Vec<Write>> {
     let mut list = Vec::new();
     cpu(&limits.cpu, &mut list)?;
     io(&limits.io, &mut list)?;
@@ -43,7 +43,7 @@ fn only_v1(field: &str) -> Error {
 
 /// The weight of cgroup v2 for v1's shares: 2 is 1, 1024 is 100, 262144 is 10000, between them a curve through these
 /// points, 10^((l² + 125·l) / 612 − 7/34) with l the binary logarithm of the shares, rounded up.
-pub fn weight_of_shares(shares: u64) -> u64 {
+pub(crate) fn weight_of_shares(shares: u64) -> u64 {
     if shares <= 2 {
         return 1;
     }
@@ -56,7 +56,7 @@ pub fn weight_of_shares(shares: u64) -> u64 {
 }
 
 /// The weight of `io.weight` (1 to 10000) for v1's blkio weight (10 to 1000).
-pub fn io_weight(weight: u16) -> u64 {
+pub(crate) fn io_weight(weight: u16) -> u64 {
     1 + (u64::from(weight.clamp(10, 1000)) - 10) * 9999 / 990
 }
 
@@ -64,7 +64,7 @@ pub fn io_weight(weight: u16) -> u64 {
 ///
 /// # Errors
 /// A limit of both without one of memory, or below it.
-pub fn swap_max(swap: Option<i64>, limit: Option<i64>) -> Result<Option<i64>> {
+pub(crate) fn swap_max(swap: Option<i64>, limit: Option<i64>) -> Result<Option<i64>> {
     let at = |problem: &str| Error::config("linux.resources.memory.swap", problem);
     match (swap, limit) {
         (None, Some(-1)) => Ok(Some(-1)),

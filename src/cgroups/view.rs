@@ -6,7 +6,7 @@ use super::layout::Layout;
 
 /// What is shown at the container's /sys/fs/cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum View {
+pub(crate) enum View {
     /// cgroup v2.
     Unified {
         /// Where the host has mounted it.
@@ -20,7 +20,7 @@ pub enum View {
 
 /// One hierarchy as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The directory's name below /sys/fs/cgroup: `memory`, `cpu,cpuacct`, `systemd`, `unified`.
     pub name: String,
     /// Links to it, for co-mounted controllers: `cpu` and `cpuacct`.
@@ -38,7 +38,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// As [`Layout::read`].
-    pub fn view(&self) -> crate::error::Result<View> {
+    pub(crate) fn view(&self) -> crate::error::Result<View> {
         if !self.branches().is_empty() {
             return Ok(view(self.branches()));
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// What is to be written to a file of the container's cgroup, and how a refusal is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write {
+pub(crate) struct Write {
     /// The controller that the file belongs to.
     pub controller: Cow<'static, str>,
     /// The file's name.
@@ -26,7 +26,7 @@ pub struct Write {
 
 /// When a limit is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub(crate) enum Moment {
     /// Before the container's first process joins.
     Early,
     /// When the container is built: building it takes more than its program may use.
@@ -35,7 +35,7 @@ pub enum Moment {
 
 impl Write {
     /// A write before the container is built.
-    pub fn new(
+    pub(crate) fn new(
         field: &'static str,
         controller: &'static str,
         file: impl Into<Cow<'static, str>>,
@@ -54,25 +54,25 @@ impl Write {
     }
 
     /// Written when the container is built.
-    pub fn late(mut self) -> Write {
+    pub(crate) fn late(mut self) -> Write {
         self.moment = Moment::Late;
         self
     }
 
     /// Written to `file` where the kernel lacks the first.
-    pub fn or(mut self, file: &'static str) -> Write {
+    pub(crate) fn or(mut self, file: &'static str) -> Write {
         self.instead = Some((file, self.value.clone()));
         self
     }
 
     /// Passed over where the kernel lacks the file.
-    pub fn optional(mut self) -> Write {
+    pub(crate) fn optional(mut self) -> Write {
         self.optional = true;
         self
     }
 
     /// Bound to its neighbours of the same name.
-    pub fn bound(mut self, bond: &'static str) -> Write {
+    pub(crate) fn bound(mut self, bond: &'static str) -> Write {
         self.bond = Some(bond);
         self
     }

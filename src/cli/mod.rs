@@ -13,15 +13,15 @@ mod tests;
 
 pub use table::{Command, Count, Flag, GLOBAL, Value};
 
-use crate::sys::process::SingleThreaded;
 use std::process::ExitCode;
 
-/// Does what the process's arguments say (`std::env::args_os`): the whole of the program `orlop`.
+/// Carries out the command in the process's arguments (`std::env::args_os`): the whole of the program `orlop`.
 ///
-/// It makes the calling program's relocated data read-only, installs a panic hook, and writes to standard output, standard
-/// error or the log that the arguments name. It takes it for granted that the process has one thread, as at the start of `main`. The exit code is the container's program's, or says that the command failed.
+/// It is meant to be all that a program does: it makes the calling program's relocated data read-only, installs a panic hook,
+/// gives SIGCHLD and SIGPIPE their default disposition, writes to standard output, standard error or the log that the
+/// arguments name, and leaves the signal mask, the working directory and the subreaper attribute as the command needs them.
+/// The exit code is that of the container's program, or says that the command failed.
 pub fn main() -> ExitCode {
     crate::sys::memory::protect_relocated();
-    let _ = SingleThreaded::at_start();
     dispatch::run(lexopt::Parser::from_env()).into()
 }

@@ -76,7 +76,8 @@ fn context(caller: &Caller, given: &Given) -> Result<Context> {
     if root.as_os_str().as_bytes().iter().all(|byte| *byte == b'/') {
         return Err(Error::new(Kind::Config, "Option --root argument should not be set to /"));
     }
-    Ok(Context { root, cgroup_manager: cgroup_manager(given)?, rootless: rootless(given)? })
+    let (cgroup_manager, rootless) = (cgroup_manager(given)?, rootless(given)?);
+    Ok(Context { root, cgroup_manager, rootless, is_whole_process: true })
 }
 
 /// Whether a path is absolute as it stands: std's code that takes paths apart is a twentieth of what `state` executes.

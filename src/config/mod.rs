@@ -10,11 +10,11 @@ mod resources;
 mod seccomp;
 mod spec;
 
-pub use linux::*;
-pub use process::*;
-pub use resources::*;
-pub use seccomp::*;
-pub use spec::*;
+pub(crate) use linux::*;
+pub(crate) use process::*;
+pub(crate) use resources::*;
+pub(crate) use seccomp::*;
+pub(crate) use spec::*;
 
 use crate::error::{Error, Result};
 use crate::json::{self, Fault, Value};
@@ -26,7 +26,7 @@ use crate::json::{self, Fault, Value};
 /// # Errors
 /// A value of the wrong type or out of its range, with its JSON path; bad syntax, with its line and column; anything but
 /// white space after the document.
-pub fn parse(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Spec<'_>> {
+pub(crate) fn parse(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Spec<'_>> {
     document(json.as_ref())
 }
 
@@ -34,7 +34,7 @@ pub fn parse(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Spec<'_>> {
 ///
 /// # Errors
 /// As [`parse`], with paths from the process.
-pub fn parse_process(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Process<'_>> {
+pub(crate) fn parse_process(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Process<'_>> {
     document(json.as_ref())
 }
 
@@ -42,7 +42,7 @@ pub fn parse_process(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Process<'_>> 
 ///
 /// # Errors
 /// As [`parse`], with paths from the resources.
-pub fn parse_resources(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Resources<'_>> {
+pub(crate) fn parse_resources(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Resources<'_>> {
     document(json.as_ref())
 }
 

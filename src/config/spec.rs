@@ -69,7 +69,7 @@ records! {
 
 impl Spec<'_> {
     /// The value of an annotation.
-    pub fn annotation(&self, name: &str) -> Option<&str> {
+    pub(crate) fn annotation(&self, name: &str) -> Option<&str> {
         self.annotations.iter().flatten().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 }

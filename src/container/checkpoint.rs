@@ -31,7 +31,7 @@ const PATIENCE: i32 = 10_000;
 pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> {
     let proof = &SingleThreaded::of_caller()?;
     // Before a descriptor of our own could have the number.
-    let told = request.status_fd.map(caller_owned).transpose()?;
+    let told = request.status_fd.map(status_descriptor).transpose()?;
     log::step("read the state and the configuration");
     let store = Store::at(&context.root);
     let entry = store.open(request.id.as_str())?;
@@ -191,12 +191,13 @@ fn parent_of(pid: Pid) -> Option<Pid> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok().filter(|parent| *parent > 0)
 }
 
-/// A descriptor that the caller opened for us.
-fn caller_owned(number: i32) -> Result<OwnedFd> {
-    if !file::is_open(number) {
-        return Err(Error::new(Kind::Config, format!("--status-fd {number} is not open")));
+/// A copy of the descriptor that the caller opened for the status.
+fn status_descriptor(number: i32) -> Result<OwnedFd> {
+    match file::duplicate_number_above(number, 3) {
+        Ok(copy) => Ok(file::own(copy.into())),
+        Err(e) if e.is(libc::EBADF) => Err(Error::new(Kind::Config, format!("--status-fd {number} is not open"))),
+        Err(e) => Err(e.into()),
     }
-    Ok(file::inherited(number))
 }
 
 /// A joined network or pid namespace is named, so that another one can take its place. What is in a network namespace of the

@@ -47,12 +47,16 @@ pub(super) struct Made {
     pub(super) signals: Option<OwnedFd>,
 }
 
-/// `create`.
+/// `create`: makes a container whose program waits for [`start`](super::start()).
+///
+/// The calling process must have one thread. Its working directory is the bundle's meanwhile; hooks inherit its environment
+/// where they have none of their own. The container's process is a child of the caller, who reaps it.
 ///
 /// # Errors
 /// Whatever is wrong with the request, the config or the machine; nothing is left then.
 pub fn create(context: &Context, request: &CreateRequest) -> Result<()> {
     let proof = &SingleThreaded::of_caller()?;
+    let _caller = context.keep_caller()?;
     let console = super::console::detached(request)?;
     make(context, request, proof, Until::Gate, console).map(drop)
 }

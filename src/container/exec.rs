@@ -22,12 +22,16 @@ use crate::sys::process::{self, Pid, SingleThreaded};
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 
-/// `exec`: the exit code, 0 when detached.
+/// `exec`: executes a program in a running container. In the foreground it waits for the program; the program's exit code, 0 when
+/// detached.
+///
+/// It does to the calling process what [`run`](super::run()) does, but for the working directory and the subreaper attribute.
 ///
 /// # Errors
 /// The container does not run, or the process cannot be made; nothing is left then.
 pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     let proof = &SingleThreaded::of_caller()?;
+    let _caller = context.keep_caller()?;
     log::step("read the state and the configuration");
     let store = Store::at(&context.root);
     let record = store.read(request.id.as_str())?;

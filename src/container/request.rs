@@ -19,6 +19,7 @@ use std::time::Duration;
 
 /// `create`, and what `run` has in common with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CreateRequest {
     /// The new container's id.
     pub id: ContainerId,
@@ -42,8 +43,27 @@ pub struct CreateRequest {
     pub init: bool,
 }
 
+impl CreateRequest {
+    /// A container of the bundle's `config.json`, without anything that flags add.
+    pub fn new(id: ContainerId, bundle: impl Into<PathBuf>) -> CreateRequest {
+        CreateRequest {
+            id,
+            bundle: bundle.into(),
+            config: None,
+            console_socket: None,
+            pidfd_socket: None,
+            pid_file: None,
+            no_pivot: false,
+            no_new_keyring: false,
+            preserve_fds: 0,
+            init: false,
+        }
+    }
+}
+
 /// `run`: create, start and, unless detached, wait and delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RunRequest {
     /// The container to make.
     pub create: CreateRequest,
@@ -55,8 +75,16 @@ pub struct RunRequest {
     pub no_subreaper: bool,
 }
 
+impl RunRequest {
+    /// In the foreground; the container is deleted when its program has ended.
+    pub fn new(create: CreateRequest) -> RunRequest {
+        RunRequest { create, detach: false, keep: false, no_subreaper: false }
+    }
+}
+
 /// `kill`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KillRequest {
     /// To whom.
     pub id: ContainerId,
@@ -66,8 +94,16 @@ pub struct KillRequest {
     pub all: bool,
 }
 
+impl KillRequest {
+    /// A signal to the container's init process.
+    pub fn new(id: ContainerId, signal: Signal) -> KillRequest {
+        KillRequest { id, signal, all: false }
+    }
+}
+
 /// `delete`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeleteRequest {
     /// Which.
     pub id: ContainerId,
@@ -75,8 +111,16 @@ pub struct DeleteRequest {
     pub force: bool,
 }
 
+impl DeleteRequest {
+    /// Of a container that has stopped.
+    pub fn new(id: ContainerId) -> DeleteRequest {
+        DeleteRequest { id, force: false }
+    }
+}
+
 /// How `list` and `ps` print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// For people.
     #[default]
@@ -86,7 +130,8 @@ pub enum Format {
 }
 
 /// `list`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ListRequest {
     /// The form.
     pub format: Format,
@@ -98,6 +143,7 @@ pub struct ListRequest {
 
 /// `ps`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PsRequest {
     /// Whose processes.
     pub id: ContainerId,
@@ -107,8 +153,16 @@ pub struct PsRequest {
     pub args: Vec<String>,
 }
 
+impl PsRequest {
+    /// The table of `ps -ef`.
+    pub fn new(id: ContainerId) -> PsRequest {
+        PsRequest { id, format: Format::default(), args: Vec::new() }
+    }
+}
+
 /// `exec`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExecRequest {
     /// In which container.
     pub id: ContainerId,
@@ -130,8 +184,27 @@ pub struct ExecRequest {
     pub ignore_paused: bool,
 }
 
+impl ExecRequest {
+    /// A program in the foreground, otherwise like the process of the container's config.
+    pub fn new<T: Into<String>>(id: ContainerId, args: impl IntoIterator<Item = T>) -> ExecRequest {
+        let args = args.into_iter().map(Into::into).collect();
+        ExecRequest {
+            id,
+            process: ExecProcess::Changes(Box::new(ProcessChanges { args, ..ProcessChanges::default() })),
+            detach: false,
+            pid_file: None,
+            console_socket: None,
+            pidfd_socket: None,
+            preserve_fds: 0,
+            cgroups: Vec::new(),
+            ignore_paused: false,
+        }
+    }
+}
+
 /// Where `exec` learns about its process.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ExecProcess {
     /// From a file in the form of config.json's `process`, which says everything.
     File(PathBuf),
@@ -141,6 +214,7 @@ pub enum ExecProcess {
 
 /// What `exec` changes in a copy of the container's own process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProcessChanges {
     /// The program and its arguments; empty is an error of the core's ("process args cannot be empty").
     pub args: Vec<String>,
@@ -166,6 +240,7 @@ pub struct ProcessChanges {
 
 /// `update`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UpdateRequest {
     /// Which container.
     pub id: ContainerId,
@@ -173,8 +248,16 @@ pub struct UpdateRequest {
     pub resources: ResourceSource,
 }
 
+impl UpdateRequest {
+    /// The resources of `resources` in place of those that the container has.
+    pub fn new(id: ContainerId, resources: ResourceSource) -> UpdateRequest {
+        UpdateRequest { id, resources }
+    }
+}
+
 /// Where `update` learns about the resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ResourceSource {
     /// JSON in the form of config.json's `linux.resources` on standard input.
     Stdin,
@@ -187,6 +270,7 @@ pub enum ResourceSource {
 /// The resources that `update` takes on the command line. Memory is in bytes, -1 is no limit; times are in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // Each is the field of the same name in the spec's `linux.resources` and `linux.intelRdt`.
+#[non_exhaustive]
 pub struct ResourceChanges {
     pub blkio_weight: Option<u16>,
     pub cpu_period: Option<u64>,
@@ -210,6 +294,7 @@ pub struct ResourceChanges {
 
 /// `spec`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SpecRequest {
     /// The directory in which to write, `.` if none was given.
     pub bundle: PathBuf,
@@ -219,8 +304,16 @@ pub struct SpecRequest {
     pub rootless: bool,
 }
 
+impl SpecRequest {
+    /// `config.json` in the directory `bundle`.
+    pub fn new(bundle: impl Into<PathBuf>) -> SpecRequest {
+        SpecRequest { bundle: bundle.into(), file: None, rootless: false }
+    }
+}
+
 /// `events`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EventsRequest {
     /// Which container.
     pub id: ContainerId,
@@ -230,9 +323,17 @@ pub struct EventsRequest {
     pub stats: bool,
 }
 
+impl EventsRequest {
+    /// Statistics every five seconds until the container ends.
+    pub fn new(id: ContainerId) -> EventsRequest {
+        EventsRequest { id, interval: Duration::from_secs(5), stats: false }
+    }
+}
+
 /// How CRIU treats cgroups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // CRIU's own words.
+#[non_exhaustive]
 pub enum ManageCgroups {
     Soft,
     Full,
@@ -243,6 +344,7 @@ pub enum ManageCgroups {
 /// How CRIU keeps packets away while it works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // CRIU's own words.
+#[non_exhaustive]
 pub enum NetworkLock {
     Iptables,
     Nftables,
@@ -251,6 +353,7 @@ pub enum NetworkLock {
 
 /// What `checkpoint` and `restore` have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CriuOptions {
     /// CRIU's program: a path, or a name to find in `$PATH`.
     pub criu: PathBuf,
@@ -278,8 +381,29 @@ pub struct CriuOptions {
     pub network_lock: Option<NetworkLock>,
 }
 
+impl CriuOptions {
+    /// The `criu` of `$PATH` with images in the directory `image_path`.
+    pub fn new(image_path: impl Into<PathBuf>) -> CriuOptions {
+        CriuOptions {
+            criu: "criu".into(),
+            image_path: image_path.into(),
+            work_path: None,
+            tcp_established: false,
+            ext_unix_sk: false,
+            shell_job: false,
+            file_locks: false,
+            lazy_pages: false,
+            auto_dedup: false,
+            manage_cgroups: None,
+            empty_ns: Vec::new(),
+            network_lock: None,
+        }
+    }
+}
+
 /// `checkpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckpointRequest {
     /// Which container.
     pub id: ContainerId,
@@ -301,8 +425,26 @@ pub struct CheckpointRequest {
     pub page_server: Option<(String, u16)>,
 }
 
+impl CheckpointRequest {
+    /// The whole container, which is stopped when its images are complete.
+    pub fn new(id: ContainerId, criu: CriuOptions) -> CheckpointRequest {
+        CheckpointRequest {
+            id,
+            criu,
+            parent_path: None,
+            leave_running: false,
+            pre_dump: false,
+            tcp_skip_in_flight: false,
+            link_remap: false,
+            status_fd: None,
+            page_server: None,
+        }
+    }
+}
+
 /// `restore`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RestoreRequest {
     /// What creating has too (`init`, `no_new_keyring` and `pidfd_socket` are never given).
     pub create: CreateRequest,
@@ -320,8 +462,24 @@ pub struct RestoreRequest {
     pub lsm_mount_context: Option<String>,
 }
 
+impl RestoreRequest {
+    /// In the foreground.
+    pub fn new(create: CreateRequest, criu: CriuOptions) -> RestoreRequest {
+        RestoreRequest {
+            create,
+            criu,
+            detach: false,
+            no_subreaper: false,
+            tcp_close: false,
+            lsm_profile: None,
+            lsm_mount_context: None,
+        }
+    }
+}
+
 /// Who makes and fills the cgroups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CgroupManager {
     /// We write to the cgroup file system.
     #[default]
@@ -334,6 +492,7 @@ pub enum CgroupManager {
 
 /// Whether failing for want of rights over cgroups is forgiven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Rootless {
     /// If we are not root of the first user namespace.
     #[default]

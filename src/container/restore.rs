@@ -32,12 +32,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// `restore`: the exit code, 0 when detached.
+/// `restore`: the exit code of the program, 0 when detached.
+///
+/// It does to the calling process what [`run`](super::run()) does.
 ///
 /// # Errors
 /// Whatever is wrong with the request, the config, the images or the machine; nothing is left then.
 pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
     let proof = &SingleThreaded::of_caller()?;
+    let _caller = context.keep_caller()?;
     if request.detach {
         make(context, request, proof, console::detached(&request.create)?)?;
         return Ok(0);

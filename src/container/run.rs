@@ -11,12 +11,19 @@ use crate::log;
 use crate::state::Status;
 use crate::sys::process::{self, SingleThreaded};
 
-/// `run`: the exit code, 0 when detached.
+/// `run`: creates and starts a container; in the foreground it also waits for its program, and deletes the container. The exit
+/// code of the program (128 and the signal's number where a signal ended it), 0 when detached.
+///
+/// The calling process must have one thread, and meanwhile it is all the runtime's. In the foreground every signal is blocked
+/// and passed on to the program; every child of the process is reaped, not the container's alone; the process is a child
+/// subreaper (prctl(2)) unless the request says otherwise; a terminal on standard input is in raw mode. The working directory
+/// is the bundle's. The signal mask, the subreaper attribute, the terminal's modes and the working directory are given back.
 ///
 /// # Errors
 /// As `create` and `start`; nothing is left then.
 pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     let proof = &SingleThreaded::of_caller()?;
+    let _caller = context.keep_caller()?;
     if request.detach {
         let made = create::make(context, &request.create, proof, Until::Program, console::detached(&request.create)?)?;
         after_start(&made, proof)?;

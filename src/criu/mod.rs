@@ -7,8 +7,8 @@ mod message;
 mod options;
 mod saved;
 
-pub use options::{Cgroups, Lock, Options};
-pub use saved::{SavedMount, check_pages, mounts};
+pub(crate) use options::{Cgroups, Lock, Options};
+pub(crate) use saved::{SavedMount, check_pages, mounts};
 
 use crate::error::{Error, IoContext, Result};
 use crate::log;
@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 /// What is asked (`enum criu_req_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // CRIU's own words.
-pub enum Task {
+pub(crate) enum Task {
     Dump = 1,
     Restore = 2,
     PreDump = 4,
@@ -49,7 +49,7 @@ impl Task {
 
 /// What CRIU needs of the kernel for some of its options (`criu_features`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Features {
+pub(crate) struct Features {
     /// The kernel notes which pages change.
     pub memory_tracking: bool,
     /// Memory can be moved when it is used.
@@ -58,7 +58,7 @@ pub struct Features {
 
 /// A step of CRIU's, at which it waits for its caller.
 #[derive(Debug)]
-pub struct Step {
+pub(crate) struct Step {
     /// CRIU's name of it, such as `setup-namespaces`.
     pub name: String,
     /// The first of the processes, where it is there.
@@ -71,7 +71,7 @@ pub struct Step {
 ///
 /// # Errors
 /// There is none.
-pub fn find(program: &Path) -> Result<PathBuf> {
+pub(crate) fn find(program: &Path) -> Result<PathBuf> {
     if program.as_os_str().as_bytes().contains(&b'/') {
         return std::path::absolute(program).call(|| format!("absolute path of {program:?}"));
     }
@@ -92,7 +92,7 @@ fn search_path() -> OsString {
 }
 
 /// How CRIU is started.
-pub struct Start<'a> {
+pub(crate) struct Start<'a> {
     /// The program.
     pub program: &'a Path,
     /// CLONE_NEW* flags of its process.
@@ -119,13 +119,13 @@ const MOST: usize = 3;
 const SOCKET: RawFd = 3;
 
 /// The number in CRIU of a descriptor of [`Start::prepare`] or [`Start::inherited`].
-pub fn inherited(index: usize) -> RawFd {
+pub(crate) fn inherited(index: usize) -> RawFd {
     SOCKET + 1 + index as RawFd
 }
 
 /// A running CRIU.
 #[derive(Debug)]
-pub struct Criu {
+pub(crate) struct Criu {
     socket: OwnedFd,
     pid: Pid,
     pidfd: OwnedFd,
@@ -142,7 +142,7 @@ impl Criu {
     ///
     /// # Errors
     /// A process cannot be made. That the program cannot be executed is an error of [`Criu::ask`].
-    pub fn start(start: &Start<'_>, proof: &SingleThreaded) -> Result<Criu> {
+    pub(crate) fn start(start: &Start<'_>, proof: &SingleThreaded) -> Result<Criu> {
         let (first, last) = socket::pair(libc::SOCK_SEQPACKET)?;
         let said = memory::memfd("orlop-criu", MemoryFile::Data)?;
         let family = Family::gather()?;
@@ -164,7 +164,7 @@ impl Criu {
     ///
     /// # Errors
     /// The first error of `watch`; CRIU has undone what it did then. Or CRIU's own, with what its log, `log`, says.
-    pub fn ask(
+    pub(crate) fn ask(
         self,
         task: Task,
         options: &Options,
@@ -209,7 +209,7 @@ impl Criu {
     ///
     /// # Errors
     /// CRIU cannot say.
-    pub fn features(self) -> Result<Features> {
+    pub(crate) fn features(self) -> Result<Features> {
         let mut wanted = Message::default();
         wanted.flag(1, true);
         wanted.flag(2, true);

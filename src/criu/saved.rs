@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// A mount as it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SavedMount {
+pub(crate) struct SavedMount {
     id: u64,
     parent: u64,
     /// Where, in the container.
@@ -26,7 +26,7 @@ pub struct SavedMount {
 ///
 /// # Errors
 /// An image is missing or damaged.
-pub fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
+pub(crate) fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
     let first = |name: &str, field: u64| -> Result<u64> {
         let image = read(&directory.join(name))?;
         let found = entries(&image).and_then(|list| number(list.first().ok_or_else(damaged)?, field));
@@ -57,7 +57,7 @@ pub fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
 ///
 /// # Errors
 /// A file is shorter than it should be, missing or damaged.
-pub fn check_pages(directory: &Path) -> Result<()> {
+pub(crate) fn check_pages(directory: &Path) -> Result<()> {
     const MOST_PARENTS: usize = 128;
     let path = directory.join("pstree.img");
     let tree = read(&path)?;

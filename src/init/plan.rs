@@ -5,12 +5,12 @@
 //! no descriptor to learn what to do; all addresses are final.
 
 /// Where the plan's segment begins in the image's address space.
-pub const PLAN_AT: u64 = 0x2000_0000;
+pub(crate) const PLAN_AT: u64 = 0x2000_0000;
 
 /// A list in the plan's segment: its address and its number of elements.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-pub struct Span {
+pub(crate) struct Span {
     pub at: u64,
     pub count: u64,
 }
@@ -18,7 +18,7 @@ pub struct Span {
 /// A startContainer hook; the strings and lists are C's.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-pub struct Hook {
+pub(crate) struct Hook {
     pub path: u64,
     pub argv: u64,
     pub envp: u64,
@@ -29,7 +29,7 @@ pub struct Hook {
 /// A resource limit, for `prlimit(2)`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-pub struct Limit {
+pub(crate) struct Limit {
     pub resource: u64,
     pub soft: u64,
     pub hard: u64,
@@ -38,7 +38,7 @@ pub struct Limit {
 /// `struct sock_fprog` of `seccomp(2)`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-pub struct Program {
+pub(crate) struct Program {
     pub count: u16,
     pub at: u64,
 }
@@ -46,7 +46,7 @@ pub struct Program {
 /// What the image does, in the order of its steps.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The process name that tells others that the program has not been executed yet; 15 bytes and a NUL.
     pub waiting_name: [u8; 16],
     /// [`flag`] bits.
@@ -106,78 +106,78 @@ pub struct Plan {
 }
 
 /// Bits of [`Plan::flags`].
-pub mod flag {
+pub(crate) mod flag {
     /// Fork once more before the program's process begins: into the pid or time namespace that was joined.
-    pub const FORK: u32 = 1;
+    pub(crate) const FORK: u32 = 1;
     /// Wait for the parent's word.
-    pub const WAIT: u32 = 2;
+    pub(crate) const WAIT: u32 = 2;
     /// Say that all is ready.
-    pub const READY: u32 = 4;
+    pub(crate) const READY: u32 = 4;
     /// Wait at the gate.
-    pub const GATE: u32 = 8;
+    pub(crate) const GATE: u32 = 8;
     /// Stay as the reaping init and run the program as a child.
-    pub const SHIM: u32 = 16;
+    pub(crate) const SHIM: u32 = 16;
     /// no_new_privs.
-    pub const NO_NEW_PRIVS: u32 = 32;
+    pub(crate) const NO_NEW_PRIVS: u32 = 32;
     /// Set the supplementary groups.
-    pub const GROUPS: u32 = 64;
+    pub(crate) const GROUPS: u32 = 64;
     /// Make standard input the controlling terminal.
-    pub const TERMINAL: u32 = 128;
+    pub(crate) const TERMINAL: u32 = 128;
     /// Set the umask.
-    pub const UMASK: u32 = 256;
+    pub(crate) const UMASK: u32 = 256;
     /// Set the capability sets.
-    pub const CAPABILITIES: u32 = 512;
+    pub(crate) const CAPABILITIES: u32 = 512;
     /// The filter has a listener that the parent fetches.
-    pub const LISTENER: u32 = 1024;
+    pub(crate) const LISTENER: u32 = 1024;
     /// The shim is not pid 1 of a namespace of its own.
-    pub const SUBREAPER: u32 = 2048;
+    pub(crate) const SUBREAPER: u32 = 2048;
     /// Become leader of a new session.
-    pub const SESSION: u32 = 4096;
+    pub(crate) const SESSION: u32 = 4096;
     /// There is no program: the container can only be looked at and deleted.
-    pub const NO_PROGRAM: u32 = 8192;
+    pub(crate) const NO_PROGRAM: u32 = 8192;
     /// Make a cgroup namespace, once in the last cgroup.
-    pub const CGROUP_NAMESPACE: u32 = 16384;
+    pub(crate) const CGROUP_NAMESPACE: u32 = 16384;
     /// Be the helper that opens contexts of a procfs in a joined pid namespace, and nothing else.
-    pub const PROCFS: u32 = 32768;
+    pub(crate) const PROCFS: u32 = 32768;
     /// Load the filter before the fork into the pid namespace: it lets through whatever comes then.
-    pub const EARLY_FILTER: u32 = 65536;
+    pub(crate) const EARLY_FILTER: u32 = 65536;
     /// Fork by `clone(2)`: the filter refuses `clone3(2)`.
-    pub const PLAIN_CLONE: u32 = 131_072;
+    pub(crate) const PLAIN_CLONE: u32 = 131_072;
 }
 
 /// What the image writes into the report page: word by word, as an error leaves no other way behind a filter.
-pub mod word {
+pub(crate) mod word {
     /// The [`super::Step`] that began last.
-    pub const STEP: usize = 0;
+    pub(crate) const STEP: usize = 0;
     /// The error number with which it failed; 0 while it goes on.
-    pub const ERRNO: usize = 1;
+    pub(crate) const ERRNO: usize = 1;
     /// What belongs to the step: which hook, which of its ends.
-    pub const DETAIL: usize = 2;
+    pub(crate) const DETAIL: usize = 2;
     /// The listener's descriptor number plus one.
-    pub const LISTENER: usize = 3;
+    pub(crate) const LISTENER: usize = 3;
     /// The parent sets it to 1 when it has the listener.
-    pub const FETCHED: usize = 4;
+    pub(crate) const FETCHED: usize = 4;
     /// The hook's wait status.
-    pub const STATUS: usize = 5;
+    pub(crate) const STATUS: usize = 5;
     /// Where a child of this process has the listener (a hook, or the program of the reaping init): 1 until that child is
     /// there, then the descriptor number of a pidfd of it plus two.
-    pub const CHILD: usize = 6;
+    pub(crate) const CHILD: usize = 6;
     /// The error number with which a hook's own child failed before it executed the hook, 0 if it did not.
-    pub const HOOK_ERRNO: usize = 7;
+    pub(crate) const HOOK_ERRNO: usize = 7;
     /// The [`super::Step`] in which it failed.
-    pub const HOOK_STEP: usize = 8;
+    pub(crate) const HOOK_STEP: usize = 8;
     /// How many bytes of a failed hook's output stand from word [`OUTPUT`] on.
-    pub const OUTPUT_LENGTH: usize = 9;
+    pub(crate) const OUTPUT_LENGTH: usize = 9;
     /// The end of what a failed hook wrote, at most [`OUTPUT_MOST`] bytes.
-    pub const OUTPUT: usize = 64;
+    pub(crate) const OUTPUT: usize = 64;
     /// The most bytes of a hook's output that are kept.
-    pub const OUTPUT_MOST: usize = 1024;
+    pub(crate) const OUTPUT_MOST: usize = 1024;
 }
 
 /// The image's steps; the number is what stands in the report page.
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     None = 0,
     Page = 1,
     Label = 2,

@@ -117,8 +117,8 @@ macro_rules! records {
     } )*) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq)]
-        pub struct $name $(<$life>)? {
-            $( $(#[$field_meta])* pub $field: Option<$type>, )*
+        pub(crate) struct $name $(<$life>)? {
+            $( $(#[$field_meta])* pub(crate) $field: Option<$type>, )*
         }
 
         $crate::json::readable! { $name $(<$life>)? { $($field = $json),* } }

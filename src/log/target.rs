@@ -19,7 +19,7 @@ const DAEMON: u8 = 3 << 3;
 
 /// Where the log goes; what is named here is open.
 #[derive(Debug)]
-pub enum Target {
+pub(crate) enum Target {
     /// To whoever called.
     Stderr,
     /// To the end of a file.
@@ -33,7 +33,7 @@ pub enum Target {
 impl Target {
     /// Opens what `--log` names: a path, `file:PATH`, `journald:NAME` or `syslog:NAME`; an empty one is stderr. A file is
     /// created with mode 0644 and written at its end; `name` speaks where no NAME is given.
-    pub fn open(target: &OsStr, name: &str) -> Result<Target> {
+    pub(crate) fn open(target: &OsStr, name: &str) -> Result<Target> {
         let bytes = target.as_bytes();
         let after = |kind: &str| bytes.strip_prefix(kind.as_bytes()).map(OsStr::from_bytes);
         let speaker = |given: &OsStr| match given.to_str() {

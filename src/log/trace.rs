@@ -19,7 +19,7 @@ const END: &str = "\n]\n";
 
 /// A file that is written to.
 #[derive(Debug)]
-pub struct Trace {
+pub(crate) struct Trace {
     file: File,
     json: bool,
     /// Of the command; the processes that it makes are its threads in the viewer, as they see their own ids.
@@ -36,7 +36,7 @@ impl Trace {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn open(path: &Path) -> Result<Trace> {
+    pub(crate) fn open(path: &Path) -> Result<Trace> {
         let json = path.extension().is_some_and(|extension| extension == "json");
         let mut options = OpenOptions::new();
         let file = options.read(json).append(true).create(true).mode(0o644).custom_flags(libc::O_NONBLOCK).open(path);

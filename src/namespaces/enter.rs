@@ -6,7 +6,7 @@ use crate::sys;
 use std::os::fd::OwnedFd;
 
 /// Joins the namespaces of `kinds`.
-pub fn join(joined: &Joined, kinds: &[Kind]) -> Result<()> {
+pub(crate) fn join(joined: &Joined, kinds: &[Kind]) -> Result<()> {
     for kind in kinds {
         if let Some(fd) = joined.fd(*kind) {
             sys::namespace::setns(fd, kind.flag()).with(|| format!("join the {} namespace", kind.word()))?;
@@ -16,7 +16,7 @@ pub fn join(joined: &Joined, kinds: &[Kind]) -> Result<()> {
 }
 
 /// Unshares the namespaces of the CLONE_NEW* flags.
-pub fn unshare(flags: i32) -> Result<()> {
+pub(crate) fn unshare(flags: i32) -> Result<()> {
     if flags == 0 {
         return Ok(());
     }
@@ -25,18 +25,18 @@ pub fn unshare(flags: i32) -> Result<()> {
 
 /// Opens the file that takes the clock offsets of this process's children. The kernel asks for CAP_SYS_TIME over the time
 /// namespace in the rights with which the file was opened.
-pub fn open_offsets() -> Result<OwnedFd> {
+pub(crate) fn open_offsets() -> Result<OwnedFd> {
     sys::file::open("/proc/self/timens_offsets", libc::O_WRONLY).at("linux.timeOffsets")
 }
 
 /// Writes the clock offsets of the time namespace that was just unshared.
-pub fn write_offsets(file: &OwnedFd, all: &Namespaces) -> Result<()> {
+pub(crate) fn write_offsets(file: &OwnedFd, all: &Namespaces) -> Result<()> {
     sys::file::write_value(file, all.offsets.text().as_bytes()).at("linux.timeOffsets")?;
     Ok(())
 }
 
 /// Sets the names of a UTS namespace.
-pub fn set_names(all: &Namespaces) -> Result<()> {
+pub(crate) fn set_names(all: &Namespaces) -> Result<()> {
     if let Some(name) = &all.hostname {
         sys::namespace::set_hostname(name).at("hostname")?;
     }
@@ -47,7 +47,7 @@ pub fn set_names(all: &Namespaces) -> Result<()> {
 }
 
 /// The words for CLONE_NEW* flags: `pid, network`.
-pub fn words(flags: i32) -> String {
+pub(crate) fn words(flags: i32) -> String {
     let words: Vec<_> = Kind::ALL.into_iter().filter(|k| flags & k.flag() != 0).map(Kind::word).collect();
     words.join(", ")
 }

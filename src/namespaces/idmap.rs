@@ -9,11 +9,11 @@ use std::fmt::Write;
 const MOST_LINES: usize = 340;
 
 /// A map of user or group ids: (inside, outside, count).
-pub type IdMap = Vec<(u32, u32, u32)>;
+pub(crate) type IdMap = Vec<(u32, u32, u32)>;
 
 /// The two maps of a user namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IdMaps {
+pub(crate) struct IdMaps {
     /// User ids.
     pub uids: IdMap,
     /// Group ids.
@@ -22,19 +22,12 @@ pub struct IdMaps {
 
 impl IdMaps {
     /// A map as the kernel's files take it.
-    pub fn text(map: &IdMap) -> String {
+    pub(crate) fn text(map: &IdMap) -> String {
         let mut text = String::new();
         for (inside, outside, count) in map {
             let _ = writeln!(text, "{inside} {outside} {count}");
         }
         text
-    }
-
-    /// The id outside that `inside` stands for.
-    pub fn outside(map: &IdMap, inside: u32) -> Option<u32> {
-        map.iter()
-            .find(|(start, _, count)| (*start..start.saturating_add(*count)).contains(&inside))
-            .and_then(|(start, outside, _)| outside.checked_add(inside - start))
     }
 }
 

@@ -15,7 +15,7 @@ type Identity = (u64, u64);
 
 /// The namespaces that are joined, open.
 #[derive(Debug, Default)]
-pub struct Joined {
+pub(crate) struct Joined {
     fds: Vec<(Kind, OwnedFd)>,
     of_joined_user: Vec<Kind>,
     /// Paths that led to a namespace of the runtime's own.
@@ -29,7 +29,7 @@ impl Joined {
     /// # Errors
     /// A path cannot be opened or is no namespace of the kind; the mount namespace is the runtime's own or that of the
     /// machine's first process, whose root `pivot_root(2)` would change for every process in it.
-    pub fn open(spec: &mut Spec<'_>) -> Result<Joined> {
+    pub(crate) fn open(spec: &mut Spec<'_>) -> Result<Joined> {
         let mut joined = Joined::default();
         let Some(linux) = &mut spec.linux else { return Ok(joined) };
         let places = places(linux)?;
@@ -72,17 +72,17 @@ impl Joined {
     }
 
     /// The descriptor of the joined namespace of this kind.
-    pub fn fd(&self, kind: Kind) -> Option<&OwnedFd> {
+    pub(crate) fn fd(&self, kind: Kind) -> Option<&OwnedFd> {
         self.fds.iter().find(|(k, _)| *k == kind).map(|(_, fd)| fd)
     }
 
     /// Who owns the joined namespace of this kind.
-    pub fn owner(&self, kind: Kind) -> Owner {
+    pub(crate) fn owner(&self, kind: Kind) -> Owner {
         if self.of_joined_user.contains(&kind) { Owner::JoinedUser } else { Owner::Runtime }
     }
 
     /// With a hint at the paths that led to a namespace of the runtime's own, for an error about what needs another one.
-    pub fn explain(&self, error: Error) -> Error {
+    pub(crate) fn explain(&self, error: Error) -> Error {
         let hint = |(kind, path): &(Kind, String)| format!("{path:?} is the runtime's own {} namespace", kind.word());
         match self.own.iter().map(hint).collect::<Vec<_>>() {
             list if list.is_empty() => error,
@@ -115,7 +115,7 @@ fn identity_at(path: &str) -> Result<Identity> {
 ///
 /// # Errors
 /// The process is gone.
-pub fn is_elsewhere(init: i32, kind: Kind) -> Result<bool> {
+pub(crate) fn is_elsewhere(init: i32, kind: Kind) -> Result<bool> {
     match runtimes_own(kind) {
         Ok(own) => Ok(identity_at(&format!("/proc/{init}/ns/{}", kind.file()))? != own),
         Err(_) => Ok(false),
@@ -127,7 +127,7 @@ pub fn is_elsewhere(init: i32, kind: Kind) -> Result<bool> {
 ///
 /// # Errors
 /// The container's process is gone.
-pub fn disregard_shared(spec: &mut Spec<'_>, init: i32, kinds: &[Kind]) -> Result<()> {
+pub(crate) fn disregard_shared(spec: &mut Spec<'_>, init: i32, kinds: &[Kind]) -> Result<()> {
     let Some(list) = spec.linux.as_mut().and_then(|linux| linux.namespaces.as_mut()) else { return Ok(()) };
     for kind in kinds {
         let is_given = list.iter().any(|entry| {

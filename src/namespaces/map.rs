@@ -10,7 +10,7 @@ use std::process::Command;
 ///
 /// With the rights over the parent namespace they are written; without, a single own id still can be (`setgroups` denied
 /// first), and more ids take newuidmap(1) and newgidmap(1), which know what /etc/subuid and /etc/subgid grant.
-pub fn write(pid: Pid, maps: &IdMaps) -> Result<()> {
+pub(crate) fn write(pid: Pid, maps: &IdMaps) -> Result<()> {
     const CAP_SETUID: u64 = 1 << 7;
     const CAP_SETGID: u64 = 1 << 6;
     let held = credentials::capabilities()?.effective;

@@ -2,24 +2,24 @@
 //!
 //! [`Joined::open`] opens what the config joins, [`Namespaces::parse`] checks what it asks for, [`recipe`] says as data how to get there, [`enter`] does it.
 
-pub mod enter;
+pub(crate) mod enter;
 mod idmap;
 mod joined;
-pub mod map;
+pub(crate) mod map;
 mod netdevice;
 mod netlink;
 mod offsets;
-pub mod recipe;
+pub(crate) mod recipe;
 mod sysctl;
 mod user;
 
-pub use idmap::{IdMap, IdMaps};
-pub use joined::{Joined, disregard_shared, is_elsewhere};
-pub use netdevice::{Moved, NetDevices};
-pub use offsets::Offsets;
-pub use recipe::{Owner, Recipe};
-pub use sysctl::Sysctls;
-pub use user::{in_first_user_namespace, in_user_namespace};
+pub(crate) use idmap::IdMaps;
+pub(crate) use joined::{Joined, disregard_shared, is_elsewhere};
+pub(crate) use netdevice::{Moved, NetDevices};
+pub(crate) use offsets::Offsets;
+pub(crate) use recipe::{Owner, Recipe};
+pub(crate) use sysctl::Sysctls;
+pub(crate) use user::{in_first_user_namespace, in_user_namespace};
 
 use crate::config::{Linux, Spec};
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 /// A kind of namespace (`namespaces(7)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // The kernel's own words.
-pub enum Kind {
+pub(crate) enum Kind {
     User,
     Mount,
     Pid,
@@ -40,21 +40,21 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 8] =
+    pub(crate) const ALL: [Kind; 8] =
         [Kind::User, Kind::Mount, Kind::Pid, Kind::Network, Kind::Ipc, Kind::Uts, Kind::Cgroup, Kind::Time];
 
     /// The word in a config.json (config-linux.md, "Namespaces").
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         ["user", "mount", "pid", "network", "ipc", "uts", "cgroup", "time"][self as usize]
     }
 
     /// The name in /proc/PID/ns.
-    pub fn file(self) -> &'static str {
+    pub(crate) fn file(self) -> &'static str {
         ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"][self as usize]
     }
 
     /// The flag for `clone3(2)`, `unshare(2)` and `setns(2)`.
-    pub fn flag(self) -> i32 {
+    pub(crate) fn flag(self) -> i32 {
         const CLONE_NEWTIME: i32 = 0x80;
         [
             libc::CLONE_NEWUSER,
@@ -75,7 +75,7 @@ impl Kind {
 
 /// Where the container's namespace of a kind comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// It is the runtime's own.
     #[default]
     Runtime,
@@ -87,7 +87,7 @@ pub enum Place {
 
 /// The checked namespaces of a container.
 #[derive(Clone, Debug, Default)]
-pub struct Namespaces {
+pub(crate) struct Namespaces {
     places: [Place; 8],
     /// Ids for a new user namespace.
     pub ids: Option<IdMaps>,
@@ -106,7 +106,7 @@ impl Namespaces {
     ///
     /// # Errors
     /// Of the kind `Config`, with the field's JSON path.
-    pub fn parse(spec: &Spec<'_>) -> Result<Namespaces> {
+    pub(crate) fn parse(spec: &Spec<'_>) -> Result<Namespaces> {
         let mut all = Namespaces::default();
         let Some(linux) = &spec.linux else { return all.named(spec) };
         all.places = places(linux)?;
@@ -135,17 +135,12 @@ impl Namespaces {
     }
 
     /// Where the namespace of this kind comes from.
-    pub fn place(&self, kind: Kind) -> &Place {
+    pub(crate) fn place(&self, kind: Kind) -> &Place {
         &self.places[kind as usize]
     }
 
-    /// Sets it: what `exec` makes of the namespaces of a running container.
-    pub fn set_place(&mut self, kind: Kind, place: Place) {
-        self.places[kind as usize] = place;
-    }
-
     /// Whether it is not the runtime's own.
-    pub fn has(&self, kind: Kind) -> bool {
+    pub(crate) fn has(&self, kind: Kind) -> bool {
         *self.place(kind) != Place::Runtime
     }
 }

@@ -18,7 +18,7 @@ const UP: u32 = libc::IFF_UP as u32;
 
 /// The devices that a config asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NetDevices(Vec<Wish>);
+pub(crate) struct NetDevices(Vec<Wish>);
 
 /// One of them: its name on the host, and inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl NetDevices {
     ///
     /// # Errors
     /// A name that no device can have, or one that two devices would get; no network namespace of the container's own.
-    pub fn parse(spec: &Spec<'_>, namespaces: &Namespaces) -> Result<NetDevices> {
+    pub(crate) fn parse(spec: &Spec<'_>, namespaces: &Namespaces) -> Result<NetDevices> {
         let list = spec.linux.as_ref().and_then(|linux| linux.net_devices.as_deref()).unwrap_or_default();
         let mut wishes: Vec<Wish> = Vec::with_capacity(list.len());
         for (host, device) in list {
@@ -61,7 +61,7 @@ impl NetDevices {
     }
 
     /// Whether none is asked for.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -69,7 +69,7 @@ impl NetDevices {
     ///
     /// # Errors
     /// A device is not there, its name is taken inside, or the kernel refuses.
-    pub fn move_to(&self, pid: i32) -> Result<Moved> {
+    pub(crate) fn move_to(&self, pid: i32) -> Result<Moved> {
         self.move_those(pid, &|_| false)
     }
 
@@ -78,7 +78,7 @@ impl NetDevices {
     ///
     /// # Errors
     /// As above, of those that are not there yet.
-    pub fn move_again_to(&self, pid: i32) -> Result<Moved> {
+    pub(crate) fn move_again_to(&self, pid: i32) -> Result<Moved> {
         self.move_those(pid, &|error| error.errno() == libc::ENODEV)
     }
 
@@ -117,11 +117,11 @@ fn is_name(name: &str) -> bool {
 
 /// Devices that were moved. It holds the namespace, without which they would be destroyed with the container.
 #[derive(Debug, Default)]
-pub struct Moved(Option<(Sides, Vec<Device>)>);
+pub(crate) struct Moved(Option<(Sides, Vec<Device>)>);
 
 impl Moved {
     /// Moves them back, in the state that they had. What fails is left: the error that led here matters more.
-    pub fn give_back(self) {
+    pub(crate) fn give_back(self) {
         let Some((mut sides, devices)) = self.0 else { return };
         for device in devices.iter().rev() {
             let _ = sides.give_back(device);

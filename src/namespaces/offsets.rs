@@ -7,11 +7,11 @@ use std::fmt::Write;
 
 /// What to write to /proc/self/timens_offsets; empty for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offsets(String);
+pub(crate) struct Offsets(String);
 
 impl Offsets {
     /// The file's text.
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.0
     }
 }

@@ -22,7 +22,7 @@ use super::{Kind, Namespaces, Place};
 
 /// Who owns a namespace that is joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub(crate) enum Owner {
     /// The runtime's user namespace (or one above it).
     Runtime,
     /// The user namespace that is joined too.
@@ -31,7 +31,7 @@ pub enum Owner {
 
 /// When the user namespace is entered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum User {
+pub(crate) enum User {
     /// Not at all.
     #[default]
     Stays,
@@ -45,7 +45,7 @@ pub enum User {
 
 /// The last fork, if one is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fork {
+pub(crate) enum Fork {
     /// The process that was cloned is the container's.
     #[default]
     None,
@@ -57,7 +57,7 @@ pub enum Fork {
 
 /// The steps, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recipe {
+pub(crate) struct Recipe {
     /// CLONE_NEW* flags of the `clone3`.
     pub clone: i32,
     /// To join first.
@@ -77,11 +77,11 @@ pub struct Recipe {
 }
 
 /// What is unshared only as root of the user namespace: CLONE_NEWTIME and CLONE_NEWIPC.
-pub const LATE: i32 = 0x80 | libc::CLONE_NEWIPC;
+pub(crate) const LATE: i32 = 0x80 | libc::CLONE_NEWIPC;
 
 /// The recipe for these namespaces. `owner` tells who owns a joined one; `born_in_cgroup`, whether CLONE_INTO_CGROUP puts the
 /// child into all its cgroups.
-pub fn recipe(all: &Namespaces, owner: impl Fn(Kind) -> Owner, born_in_cgroup: bool) -> Recipe {
+pub(crate) fn recipe(all: &Namespaces, owner: impl Fn(Kind) -> Owner, born_in_cgroup: bool) -> Recipe {
     let is_new = |kind: Kind| *all.place(kind) == Place::New;
     let is_joined = |kind: Kind| matches!(all.place(kind), Place::Join(_));
     let joined: Vec<Kind> = Kind::ALL.into_iter().filter(|k| *k != Kind::User && is_joined(*k)).collect();

@@ -7,11 +7,11 @@ use crate::text;
 
 /// Paths below /proc/sys, with the value for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sysctls(Vec<Sysctl>);
+pub(crate) struct Sysctls(Vec<Sysctl>);
 
 /// A kernel parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sysctl {
+pub(crate) struct Sysctl {
     /// As the config writes it, with dots or slashes.
     pub name: String,
     /// Below /proc/sys, without a leading slash.
@@ -22,12 +22,12 @@ pub struct Sysctl {
 
 impl Sysctls {
     /// Each of them, in the config's order.
-    pub fn iter(&self) -> impl Iterator<Item = &Sysctl> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Sysctl> {
         self.0.iter()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

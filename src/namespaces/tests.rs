@@ -15,7 +15,7 @@ fn namespaces(words: &str) -> (Namespaces, Vec<Kind>) {
     for word in words.split_whitespace() {
         let kind = Kind::from_word(word.trim_matches(['+', '*'])).unwrap();
         let place = if word.starts_with('+') { Place::New } else { Place::Join("/x".into()) };
-        all.set_place(kind, place);
+        all.places[kind as usize] = place;
         if word.ends_with('*') {
             owned.push(kind);
         }

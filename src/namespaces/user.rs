@@ -8,14 +8,14 @@ const FIRST: u64 = 0xeffffffd;
 
 /// Whether the runtime is in the user namespace that owns the machine: in any other, mounts that came from it keep their
 /// attributes, whoever is root. Asked once: a runtime does not change its user namespace.
-pub fn in_first_user_namespace() -> bool {
+pub(crate) fn in_first_user_namespace() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() == FIRST))
 }
 
 /// Whether ids here stand for others of the machine. The first user namespace maps every id to itself; one that does so too is
 /// as good.
-pub fn in_user_namespace() -> bool {
+pub(crate) fn in_user_namespace() -> bool {
     if in_first_user_namespace() {
         return false;
     }

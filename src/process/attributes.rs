@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 /// The checked attributes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Attributes {
+pub(crate) struct Attributes {
     /// The resource limits, with their names.
     pub rlimits: Vec<(Limit, &'static str)>,
     /// For /proc/PID/oom_score_adj.
@@ -27,7 +27,7 @@ pub struct Attributes {
 
 impl Attributes {
     /// Checks what `process` and `linux` say; `field` is the JSON path of the process.
-    pub fn parse(field: &str, written: &Process<'_>, linux: Option<&Linux<'_>>) -> Result<Attributes> {
+    pub(crate) fn parse(field: &str, written: &Process<'_>, linux: Option<&Linux<'_>>) -> Result<Attributes> {
         let linux_personality = linux.and_then(|linux| linux.personality.as_ref());
         let linux_policy = linux.and_then(|linux| linux.memory_policy.as_ref());
         Ok(Attributes {
@@ -45,7 +45,7 @@ impl Attributes {
     }
 
     /// Applies to `pid` (0: this process) what the parent may do as well: all but the resource limits.
-    pub fn apply_scheduling(&self, pid: Pid) -> Result<()> {
+    pub(crate) fn apply_scheduling(&self, pid: Pid) -> Result<()> {
         if let Some(attr) = &self.scheduler {
             process::sched_setattr(pid, attr).at("process.scheduler")?;
         }
@@ -56,7 +56,7 @@ impl Attributes {
     }
 
     /// Gives this process the hard limits that are above its own, for the init image, which can only lower them.
-    pub fn raise_rlimits(&self) -> Result<()> {
+    pub(crate) fn raise_rlimits(&self) -> Result<()> {
         for (limit, name) in &self.rlimits {
             limits::raise_hard(limit.resource, limit.hard)
                 .with(|| format!("process.rlimits: error setting rlimit type {name} ({})", limit.resource))
@@ -72,7 +72,7 @@ impl Attributes {
     }
 
     /// Applies what only the process itself can.
-    pub fn apply_own(&self) -> Result<()> {
+    pub(crate) fn apply_own(&self) -> Result<()> {
         if let Some(persona) = self.personality {
             process::personality(persona).at("linux.personality")?;
         }
@@ -231,7 +231,7 @@ fn memory_policy(written: &MemoryPolicy<'_>) -> Result<Option<(i32, Vec<u64>)>> 
 }
 
 /// Lets this process use every CPU of its cpuset, whatever the caller's affinity.
-pub fn use_the_cpuset() {
+pub(crate) fn use_the_cpuset() {
     // The kernel takes the part of a mask that the cpuset allows, and has at most 8192 CPUs.
     const EVERY: [u64; 128] = [u64::MAX; 128];
     if let Err(e) = process::sched_setaffinity(0, &EVERY) {
@@ -240,7 +240,7 @@ pub fn use_the_cpuset() {
 }
 
 /// A list of numbers such as `0-3,7`, below `limit`, as bits of 64 a word; empty for an empty list.
-pub fn bit_list(field: &str, text: &str, limit: u32) -> Result<Vec<u64>> {
+pub(crate) fn bit_list(field: &str, text: &str, limit: u32) -> Result<Vec<u64>> {
     let problem = |part: &str| Error::config(field, format_args!("{part:?} in {text:?} is not a list such as 0-3,7"));
     let mut words = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {

@@ -8,7 +8,7 @@ use crate::text;
 use std::borrow::Cow;
 
 /// The names in the order of their numbers, without `CAP_`.
-pub static NAMES: [&str; 41] = [
+pub(crate) static NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",
@@ -53,14 +53,14 @@ pub static NAMES: [&str; 41] = [
 ];
 
 /// The number of the capability `CAP_NAME`.
-pub fn number(name: &str) -> Option<u32> {
+pub(crate) fn number(name: &str) -> Option<u32> {
     let name = name.strip_prefix("CAP_")?;
     NAMES.iter().position(|known| *known == name).map(|n| n as u32)
 }
 
 /// The five sets, a bit for each capability.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sets {
+pub(crate) struct Sets {
     /// What an `execve` may ever give.
     pub bounding: u64,
     /// What is checked.
@@ -78,7 +78,7 @@ impl Sets {
     ///
     /// What the kernel or this program does not know, or the runtime does not have, cannot be given: a warning, and the rest
     /// is (config.md: "runtime SHOULD ... log a warning").
-    pub fn parse<'w>(field: &str, written: &'w Written<'_>, last: u32) -> Result<Sets> {
+    pub(crate) fn parse<'w>(field: &str, written: &'w Written<'_>, last: u32) -> Result<Sets> {
         let mut unknown: Vec<&str> = Vec::new();
         let mut set = |list: &'w Option<Vec<Cow<'_, str>>>| {
             let mut bits = 0u64;
@@ -120,7 +120,7 @@ impl Sets {
     }
 
     /// Only what `held` has of each set: what the runtime lacks it cannot give.
-    pub fn within(self, held: u64) -> Sets {
+    pub(crate) fn within(self, held: u64) -> Sets {
         Sets {
             bounding: self.bounding,
             effective: self.effective & held,
@@ -132,17 +132,17 @@ impl Sets {
 }
 
 /// The names of a set, with `CAP_`.
-pub fn names(set: u64) -> Vec<String> {
+pub(crate) fn names(set: u64) -> Vec<String> {
     (0..64).filter(|n| set & 1 << n != 0).map(name).collect()
 }
 
 /// The name of a capability, with `CAP_`.
-pub fn name(number: u32) -> String {
+pub(crate) fn name(number: u32) -> String {
     NAMES.get(number as usize).map_or_else(|| format!("capability {number}"), |name| format!("CAP_{name}"))
 }
 
 /// The last capability that the running kernel knows, asked by reading the bounding set (`prctl(2)`, PR_CAPBSET_READ).
-pub fn last_known() -> u32 {
+pub(crate) fn last_known() -> u32 {
     let known = |n: u32| sys::process::prctl(libc::PR_CAPBSET_READ, n.into(), 0, 0, 0).is_ok();
     let mut last = NAMES.len() as u32 - 1;
     // Kernels differ by a few at most: up from the newest known, or down to it.

@@ -9,7 +9,8 @@ use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 #[path = "../init/plan.rs"]
-pub mod plan;
+#[allow(dead_code, reason = "the stub is the reader of some of it, and the writer of the steps")]
+pub(crate) mod plan;
 
 use plan::{Hook, Limit, PLAN_AT, Plan, Span};
 
@@ -23,7 +24,7 @@ const BASE: u64 = 0x10000;
 const HEADER: usize = 0x100;
 
 /// Lays the plan's segment out: what is added has its final address at once.
-pub struct Layout {
+pub(crate) struct Layout {
     bytes: Vec<u8>,
 }
 
@@ -35,7 +36,7 @@ impl Default for Layout {
 
 impl Layout {
     /// An empty one, with room for the plan itself at its start.
-    pub fn new() -> Layout {
+    pub(crate) fn new() -> Layout {
         let mut bytes = Vec::with_capacity(8192);
         bytes.resize(size_of::<Plan>(), 0);
         Layout { bytes }
@@ -47,7 +48,7 @@ impl Layout {
     }
 
     /// A C string.
-    pub fn string(&mut self, text: impl AsRef<[u8]>) -> u64 {
+    pub(crate) fn string(&mut self, text: impl AsRef<[u8]>) -> u64 {
         let at = PLAN_AT + self.bytes.len() as u64;
         self.bytes.extend_from_slice(text.as_ref());
         self.bytes.push(0);
@@ -55,14 +56,14 @@ impl Layout {
     }
 
     /// Bytes.
-    pub fn bytes(&mut self, bytes: &[u8]) -> Span {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Span {
         let at = self.align();
         self.bytes.extend_from_slice(bytes);
         Span { at, count: bytes.len() as u64 }
     }
 
     /// The state that hooks read, and where in it the pid belongs, which is left out.
-    pub fn state(&mut self, document: &[u8]) -> (Span, u64) {
+    pub(crate) fn state(&mut self, document: &[u8]) -> (Span, u64) {
         const FIELD: &[u8] = b"\n  \"pid\": ";
         let found = document.windows(FIELD.len()).position(|window| window == FIELD);
         let at = found.map_or(document.len(), |from| from + FIELD.len());
@@ -72,14 +73,14 @@ impl Layout {
     }
 
     /// Words of 32 bits.
-    pub fn words(&mut self, words: &[u32]) -> Span {
+    pub(crate) fn words(&mut self, words: &[u32]) -> Span {
         let at = self.align();
         self.bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
         Span { at, count: words.len() as u64 }
     }
 
     /// C strings and a list of their addresses.
-    pub fn strings<S: AsRef<[u8]>>(&mut self, texts: impl IntoIterator<Item = S>) -> Span {
+    pub(crate) fn strings<S: AsRef<[u8]>>(&mut self, texts: impl IntoIterator<Item = S>) -> Span {
         let addresses: Vec<u64> = texts.into_iter().map(|text| self.string(text)).collect();
         let at = self.align();
         // The null at the end makes the same list one for execve.
@@ -88,7 +89,7 @@ impl Layout {
     }
 
     /// Hooks.
-    pub fn hooks(&mut self, hooks: &[Hook]) -> Span {
+    pub(crate) fn hooks(&mut self, hooks: &[Hook]) -> Span {
         let at = self.align();
         for hook in hooks {
             for word in [hook.path, hook.argv, hook.envp, hook.timeout] {
@@ -99,7 +100,7 @@ impl Layout {
     }
 
     /// Resource limits.
-    pub fn limits(&mut self, limits: &[Limit]) -> Span {
+    pub(crate) fn limits(&mut self, limits: &[Limit]) -> Span {
         let at = self.align();
         let words = limits.iter().flat_map(|limit| [limit.resource, limit.soft, limit.hard]);
         self.bytes.extend(words.flat_map(u64::to_ne_bytes));
@@ -107,7 +108,7 @@ impl Layout {
     }
 
     /// A filter program (`struct sock_fprog`) of `count` instructions.
-    pub fn program(&mut self, instructions: &[u8], count: u16) -> u64 {
+    pub(crate) fn program(&mut self, instructions: &[u8], count: u16) -> u64 {
         let code = self.bytes(instructions).at;
         let at = self.align();
         let mut head = [0u8; 16];
@@ -155,7 +156,7 @@ fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// EACCES where the sysctl `vm.memfd_noexec` is 2; the error says so.
-pub fn make(content: &[u8]) -> Result<OwnedFd> {
+pub(crate) fn make(content: &[u8]) -> Result<OwnedFd> {
     let file = memory::memfd("orlop-init", MemoryFile::Program).map_err(refused)?;
     sys::file::write_all(&file, content).at("write the init image")?;
     memory::seal(&file).at("seal the init image")?;
@@ -166,7 +167,7 @@ pub fn make(content: &[u8]) -> Result<OwnedFd> {
 ///
 /// The security module TOMOYO, which Debian's kernels have, used to look a program without a name up as `/dev/fd/N` (seen with
 /// 5.10): ENOENT where the container has no /proc, or one that does not know this process.
-pub fn execute(image: &OwnedFd, content: &[u8]) -> Error {
+pub(crate) fn execute(image: &OwnedFd, content: &[u8]) -> Error {
     const ARGV: [&CStr; 2] = [c"orlop", c"init"];
     let failure = process::execute_fd(image, &ARGV, &[]);
     if !failure.is(libc::ENOENT) {
@@ -208,7 +209,7 @@ fn refused(failure: Failure) -> Error {
 }
 
 /// The image: an ELF file of a header, the code, and the plan in a segment of its own.
-pub fn elf(plan: &Plan, layout: Layout) -> Vec<u8> {
+pub(crate) fn elf(plan: &Plan, layout: Layout) -> Vec<u8> {
     let segment = layout.finish(plan);
     let page = memory::page_size();
     let segment_from = (HEADER + CODE.len()).next_multiple_of(page);

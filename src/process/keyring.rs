@@ -12,7 +12,7 @@ use std::ffi::CString;
 
 /// The session keyring that a process gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Keyring {
+pub(crate) enum Keyring {
     /// The caller's.
     #[default]
     Callers,
@@ -24,7 +24,7 @@ pub enum Keyring {
 
 /// A keyring that was made, as the container's state keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Made {
+pub(crate) struct Made {
     /// Its name, random.
     pub name: String,
     /// The kernel's number of it.
@@ -42,7 +42,7 @@ readable! { Made { name = "name", serial = "serial", owner = "owner", outside = 
 ///
 /// # Errors
 /// The kernel gives no random bytes.
-pub fn new_name() -> Result<String> {
+pub(crate) fn new_name() -> Result<String> {
     let random = u64::from_ne_bytes(process::random::<8>()?);
     Ok(format!("_ses.{random:016x}"))
 }
@@ -51,7 +51,7 @@ pub fn new_name() -> Result<String> {
 ///
 /// # Errors
 /// The kernel refuses: the quota of keys is used up, or a seccomp filter.
-pub fn make(name: &str) -> Result<Option<Made>> {
+pub(crate) fn make(name: &str) -> Result<Option<Made>> {
     const USER_SEARCH: u32 = 0x0008_0000;
     let Some(serial) = join_named(name)? else { return Ok(None) };
     let key = process::describe_key(serial)?;
@@ -64,7 +64,7 @@ pub fn make(name: &str) -> Result<Option<Made>> {
 ///
 /// # Errors
 /// Another keyring has its name.
-pub fn join(made: &Made) -> Result<()> {
+pub(crate) fn join(made: &Made) -> Result<()> {
     let Some(serial) = join_named(&made.name)? else { return Ok(()) };
     let found = process::describe_key(serial)?;
     if (serial, found.owner) == (made.serial, made.owner) {

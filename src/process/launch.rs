@@ -24,7 +24,7 @@ const LIMIT: i32 = 10_000;
 const PATIENCE: i32 = 200;
 
 /// What the runtime does at the points of a launch where the child waits for it, or goes on beside it.
-pub trait Watch {
+pub(crate) trait Watch {
     /// The process is born: its pid may change by a late fork until [`Watch::confined`].
     fn born(&mut self, pid: Pid) -> Result<()>;
     /// The process has a session keyring of its own, with this serial number and owner; [`Watch::born`] follows.
@@ -52,7 +52,7 @@ pub trait Watch {
 }
 
 /// What is open for the child alone.
-pub struct Inputs<'a> {
+pub(crate) struct Inputs<'a> {
     /// Proof for `clone3`.
     pub proof: &'a SingleThreaded,
     /// The steps of the child.
@@ -74,7 +74,7 @@ pub struct Inputs<'a> {
 
 /// Which table of steps the child walks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Steps {
+pub(crate) enum Steps {
     /// A new container's init.
     Create,
     /// One more process in a container.
@@ -91,7 +91,7 @@ impl Steps {
 }
 
 /// A process that is ready, or runs the program.
-pub struct Launched {
+pub(crate) struct Launched {
     /// Its pid.
     pub pid: Pid,
     /// A descriptor of it.
@@ -102,7 +102,7 @@ pub struct Launched {
 ///
 /// # Errors
 /// The first failure of either side; no process is left then.
-pub fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
+pub(crate) fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
     log::step("make the process");
     let _raised = plan.raise_limits()?;
     let (parent, child) = protocol::pair()?;
@@ -557,7 +557,7 @@ fn waiting_name(plan: &Plan) -> String {
 }
 
 /// The name of a process, also of one that has ended and was not reaped (`proc_pid_comm(5)`).
-pub fn name_of(pid: Pid) -> Option<String> {
+pub(crate) fn name_of(pid: Pid) -> Option<String> {
     let fd = file::open(format!("/proc/{pid}/comm"), libc::O_RDONLY).ok()?;
     let mut buffer = [0u8; 64];
     let length = file::read(fd, &mut buffer).ok()?;
@@ -566,7 +566,7 @@ pub fn name_of(pid: Pid) -> Option<String> {
 }
 
 /// The pid of the process that a pidfd refers to, in our pid namespace (`pidfd_open(2)`, fdinfo).
-pub fn pid_of(pidfd: &OwnedFd) -> Result<Pid> {
+pub(crate) fn pid_of(pidfd: &OwnedFd) -> Result<Pid> {
     use std::os::fd::AsRawFd;
     let fd = file::open(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()), libc::O_RDONLY)?;
     let text = String::from_utf8_lossy(&file::read_to_end(fd, 4096)?).into_owned();
@@ -575,7 +575,7 @@ pub fn pid_of(pidfd: &OwnedFd) -> Result<Pid> {
 }
 
 /// A random waiting name of 15 bytes.
-pub fn new_waiting_name() -> Result<[u8; 16]> {
+pub(crate) fn new_waiting_name() -> Result<[u8; 16]> {
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut name = *b"orlop:---------\0";
     for (letter, random) in name[6..15].iter_mut().zip(process::random::<9>()?) {

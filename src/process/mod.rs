@@ -1,16 +1,16 @@
 //! From a checked plan to a process that executes the user's program.
 
-pub mod attributes;
-pub mod capability;
+pub(crate) mod attributes;
+pub(crate) mod capability;
 mod early;
-pub mod image;
-pub mod keyring;
-pub mod launch;
-pub mod plan;
+pub(crate) mod image;
+pub(crate) mod keyring;
+pub(crate) mod launch;
+pub(crate) mod plan;
 mod procfs;
-pub mod program;
-pub mod protocol;
-pub mod report;
-pub mod seccomp;
+pub(crate) mod program;
+pub(crate) mod protocol;
+pub(crate) mod report;
+pub(crate) mod seccomp;
 mod sequence;
 mod stage;

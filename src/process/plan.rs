@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 
 /// Everything that is decided about a container's process before it exists.
 #[derive(Default)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Its namespaces.
     pub namespaces: Namespaces,
     /// Those of them that are joined, open.
@@ -67,7 +67,7 @@ const NPROC: u32 = libc::RLIMIT_NPROC as u32;
 
 /// The CPUs that a process may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Affinity {
+pub(crate) enum Affinity {
     /// Those that it may use already.
     #[default]
     Unchanged,
@@ -79,7 +79,7 @@ pub enum Affinity {
 
 /// A running container, as `exec` enters it.
 #[derive(Debug)]
-pub struct Entered {
+pub(crate) struct Entered {
     /// A descriptor of its init.
     pub init: OwnedFd,
     /// CLONE_NEW* flags of the namespaces that it has of its own.
@@ -88,7 +88,7 @@ pub struct Entered {
 
 /// What the security module is asked for: decided while /proc is the host's.
 #[derive(Debug)]
-pub struct Label {
+pub(crate) struct Label {
     /// Below a procfs.
     pub(super) file: &'static str,
     pub(super) text: String,
@@ -96,7 +96,7 @@ pub struct Label {
 
 impl Label {
     /// The label for the program, if it asks for one.
-    pub fn of(program: &Program) -> Option<Label> {
+    pub(crate) fn of(program: &Program) -> Option<Label> {
         if let Some(profile) = &program.apparmor {
             let newer = std::path::Path::new("/proc/self/attr/apparmor/exec").exists();
             let file = if newer { "self/attr/apparmor/exec" } else { "self/attr/exec" };
@@ -220,7 +220,7 @@ impl Plan {
 }
 
 /// Checks `ociVersion`: SemVer 2.0.0, of the major version 1 (config.md, "Specification version").
-pub fn check_version(spec: &config::Spec<'_>) -> Result<()> {
+pub(crate) fn check_version(spec: &config::Spec<'_>) -> Result<()> {
     let version = spec.oci_version.as_deref().unwrap_or_default();
     let problem = |text: &str| Err(Error::config("ociVersion", format_args!("{version:?} {text}")));
     if version.is_empty() {

@@ -11,7 +11,7 @@ use std::ffi::CString;
 
 /// The checked `process`.
 #[derive(Clone, Debug, Default)]
-pub struct Program {
+pub(crate) struct Program {
     /// The size that the terminal begins with, if there is a terminal.
     pub terminal: Option<Size>,
     /// Arguments, the program's name first; never empty.
@@ -46,7 +46,7 @@ pub struct Program {
 
 impl Program {
     /// Checks a `process`; `field` is its JSON path (`process`), for the errors.
-    pub fn parse(field: &str, written: &Process<'_>, linux: Option<&Linux<'_>>) -> Result<Program> {
+    pub(crate) fn parse(field: &str, written: &Process<'_>, linux: Option<&Linux<'_>>) -> Result<Program> {
         let problem = |name: &str, text: &str| Err(Error::config(format_args!("{field}.{name}"), text));
         let args = c_strings(&format!("{field}.args"), written.args.as_deref().unwrap_or_default())?;
         if args.first().is_none_or(|name| name.is_empty()) {
@@ -89,7 +89,7 @@ impl Program {
 
     /// Leaves out of the capability sets what the runtime itself does not have and cannot give: a warning (config.md, "Linux
     /// Process"). For a program without a user namespace of its own, in which it would have all.
-    pub fn limit_capabilities(&mut self) -> Result<()> {
+    pub(crate) fn limit_capabilities(&mut self) -> Result<()> {
         let limited = self.capabilities.within(crate::sys::credentials::capabilities()?.permitted);
         if limited != self.capabilities {
             let lost = capability::names(self.capabilities.permitted & !limited.permitted);
@@ -100,12 +100,12 @@ impl Program {
     }
 
     /// The program's name as it was given.
-    pub fn name(&self) -> Cow<'_, str> {
+    pub(crate) fn name(&self) -> Cow<'_, str> {
         self.args.first().map_or(Cow::Borrowed(""), |name| name.to_string_lossy())
     }
 
     /// Where to look for it: its own path, or its name in each directory of `PATH`.
-    pub fn candidates(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn candidates(&self) -> Vec<Vec<u8>> {
         let Some(name) = self.args.first().map(|name| name.as_bytes()) else { return Vec::new() };
         if name.contains(&b'/') {
             return vec![name.to_vec()];

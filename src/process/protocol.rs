@@ -49,7 +49,7 @@ const LONGEST: usize = 64 << 10;
 
 /// What the child says.
 #[derive(Debug)]
-pub enum FromChild {
+pub(crate) enum FromChild {
     /// It is in its new user namespace and waits for its ids.
     UserReady,
     /// It has forked; the descriptor is the new child's pidfd.
@@ -81,7 +81,7 @@ pub enum FromChild {
 
 /// Which messages may still come; each that the runtime acts on comes once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Due {
+pub(crate) struct Due {
     /// [`FromChild::UserReady`].
     pub ids: bool,
     /// [`FromChild::Forked`], and before what.
@@ -108,14 +108,14 @@ pub struct Due {
 
 impl Due {
     /// Whether the runtime has still something to do for the child.
-    pub fn anything(&self) -> bool {
+    pub(crate) fn anything(&self) -> bool {
         let made = self.ids || self.keyring || self.scope || self.devices;
         made || self.hooks || self.inner_hooks || self.fork != Fork::None
     }
 
     /// Whether `message` may come now; from now on it may not come again. `is_child`: whether the process sent it that the
     /// runtime deals with.
-    pub fn take(&mut self, message: &FromChild, is_child: bool) -> bool {
+    pub(crate) fn take(&mut self, message: &FromChild, is_child: bool) -> bool {
         if matches!(message, FromChild::End) {
             return true;
         }
@@ -144,14 +144,14 @@ impl Due {
 
 /// The runtime's end.
 #[derive(Debug)]
-pub struct ParentEnd(pub OwnedFd);
+pub(crate) struct ParentEnd(pub OwnedFd);
 
 /// The child's end.
 #[derive(Debug)]
-pub struct ChildEnd(pub OwnedFd);
+pub(crate) struct ChildEnd(pub OwnedFd);
 
 /// The two ends of a new exchange.
-pub fn pair() -> Result<(ParentEnd, ChildEnd)> {
+pub(crate) fn pair() -> Result<(ParentEnd, ChildEnd)> {
     let (parent, child) = socket::pair(libc::SOCK_SEQPACKET)?;
     Ok((ParentEnd(parent), ChildEnd(child)))
 }
@@ -178,12 +178,12 @@ fn keyring(bytes: &[u8]) -> Option<Option<(i32, u32)>> {
 
 impl ParentEnd {
     /// The child's next message; waits for it.
-    pub fn receive(&self) -> Result<FromChild> {
+    pub(crate) fn receive(&self) -> Result<FromChild> {
         self.receive_from().map(|(_, message)| message)
     }
 
     /// The same, with the process that sent it, where the socket passes credentials.
-    pub fn receive_from(&self) -> Result<(Option<Pid>, FromChild)> {
+    pub(crate) fn receive_from(&self) -> Result<(Option<Pid>, FromChild)> {
         let mut buffer = match despite_reset(|| socket::next_length(&self.0)) {
             Ok(0) => return Ok((None, FromChild::End)),
             Ok(length) => vec![0u8; length.min(LONGEST)],
@@ -214,7 +214,7 @@ impl ParentEnd {
     }
 
     /// Lets the child go on, with descriptors for it.
-    pub fn go(&self, fds: &[OwnedFd]) -> Result<()> {
+    pub(crate) fn go(&self, fds: &[OwnedFd]) -> Result<()> {
         let numbers: Vec<_> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
         let mut chunks = numbers.chunks(socket::MOST_FDS).peekable();
         while let Some(chunk) = chunks.next() {
@@ -231,7 +231,7 @@ impl ParentEnd {
 
 impl ChildEnd {
     /// Says something without waiting for an answer.
-    pub fn say(&self, message: &FromChild) -> Result<()> {
+    pub(crate) fn say(&self, message: &FromChild) -> Result<()> {
         let (tag, text) = match message {
             FromChild::UserReady => (b'U', Vec::new()),
             FromChild::Forked(pidfd) => return Ok(socket::send(&self.0, b"F", &[pidfd.as_raw_fd()])?),
@@ -259,7 +259,7 @@ impl ChildEnd {
     ///
     /// # Errors
     /// When the runtime is gone: then there is nothing left to do.
-    pub fn wait(&self) -> Result<Vec<OwnedFd>> {
+    pub(crate) fn wait(&self) -> Result<Vec<OwnedFd>> {
         let mut fds = Vec::new();
         loop {
             let mut tag = [0u8; 8];

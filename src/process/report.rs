@@ -16,14 +16,14 @@ use std::sync::atomic::Ordering;
 ///
 /// Here it is mapped only while the image waits for an answer in it. When the image has ended, or executed the program, what it
 /// left is read, since to map and unmap a page costs more.
-pub struct Report {
+pub(crate) struct Report {
     file: OwnedFd,
     page: OnceCell<SharedPage>,
 }
 
 impl Report {
     /// A new, empty one.
-    pub fn new() -> Result<Report> {
+    pub(crate) fn new() -> Result<Report> {
         let file = memory::memfd("orlop-report", MemoryFile::Data)?;
         memory::truncate(&file, 4096)?;
         memory::seal_size(&file)?;
@@ -31,7 +31,7 @@ impl Report {
     }
 
     /// The memory file, for the image.
-    pub fn file(&self) -> &OwnedFd {
+    pub(crate) fn file(&self) -> &OwnedFd {
         &self.file
     }
 
@@ -53,7 +53,7 @@ impl Report {
     }
 
     /// The number of the filter's listener in the image's process or its child's, once it is there and not yet fetched.
-    pub fn listener(&self) -> Result<Option<i32>> {
+    pub(crate) fn listener(&self) -> Result<Option<i32>> {
         let words = self.live()?.words();
         if words[word::FETCHED].load(Ordering::Acquire) != 0 {
             return Ok(None);
@@ -64,40 +64,35 @@ impl Report {
 
     /// The number of a pidfd, in the image's process, of the child that has the listener: `None` where it is the image
     /// itself that has it, `Some(None)` where the child is yet to come.
-    pub fn listening_child(&self) -> Result<Option<Option<i32>>> {
+    pub(crate) fn listening_child(&self) -> Result<Option<Option<i32>>> {
         let word = self.live()?.words()[word::CHILD].load(Ordering::Acquire);
         Ok(word.checked_sub(1).map(|word| word.checked_sub(1).map(|n| n as i32)))
     }
 
     /// Tells the image that its listener has been fetched.
-    pub fn set_fetched(&self) -> Result<()> {
+    pub(crate) fn set_fetched(&self) -> Result<()> {
         self.live()?.words()[word::FETCHED].store(1, Ordering::Release);
         Ok(())
     }
 
     /// Whether the image got as far as executing the program and noted no failure.
-    pub fn reached_execute(&self) -> bool {
+    pub(crate) fn reached_execute(&self) -> bool {
         self.word(word::STEP) == Step::Execute as u32 && self.word(word::ERRNO) == 0
     }
 
-    /// Whether a failure is noted.
-    pub fn has_failed(&self) -> bool {
-        self.word(word::ERRNO) != 0
-    }
-
     /// The step that failed and its error number, if one is noted.
-    pub fn failure(&self) -> Option<(u32, Errno)> {
+    pub(crate) fn failure(&self) -> Option<(u32, Errno)> {
         let errno = i32::try_from(self.word(word::ERRNO)).ok().filter(|errno| *errno != 0)?;
         Some((self.word(word::STEP), Errno(errno)))
     }
 
     /// The step that began last.
-    pub fn step(&self) -> u32 {
+    pub(crate) fn step(&self) -> u32 {
         self.word(word::STEP)
     }
 
     /// The failure that the image noted, as an error; None if it noted none.
-    pub fn error(&self, program: &Program, hooks: &Hooks) -> Option<Error> {
+    pub(crate) fn error(&self, program: &Program, hooks: &Hooks) -> Option<Error> {
         let errno = Errno(i32::try_from(self.word(word::ERRNO)).ok()?);
         if errno.0 == 0 {
             return None;
@@ -110,7 +105,7 @@ impl Report {
     }
 
     /// Whether the failure that the image noted is a startContainer hook's.
-    pub fn hook_failed(&self) -> bool {
+    pub(crate) fn hook_failed(&self) -> bool {
         let step = self.word(word::STEP);
         let of_hooks = [Step::Hook, Step::HookTimeout, Step::HookStatus];
         self.word(word::ERRNO) != 0 && of_hooks.into_iter().any(|known| step == known as u32)

@@ -25,7 +25,7 @@ use std::path::Path;
 
 /// A root filesystem that stands, with all that is mounted in it.
 #[derive(Debug)]
-pub struct Built<'a> {
+pub(crate) struct Built<'a> {
     pub(crate) rootfs: &'a Rootfs,
     pub(super) tree: Tree,
     null: Option<DevNull>,
@@ -42,7 +42,7 @@ impl Rootfs {
     /// Attaches the root at its host path and puts all mounts, devices and links in place.
     ///
     /// On return the current directory is the root. `cgroups` is what mounts of type `cgroup` show.
-    pub fn build(&self, prepared: &Prepared, trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
+    pub(crate) fn build(&self, prepared: &Prepared, trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
         let mask = set_umask(0);
         let built = self.build_unmasked(prepared, trees, cgroups);
         set_umask(mask);
@@ -287,13 +287,13 @@ impl Built<'_> {
     }
 
     /// Holds what hooks have mounted over the mounts that were made: what is masked is what the container sees.
-    pub fn after_hooks(&mut self) -> Result<()> {
+    pub(crate) fn after_hooks(&mut self) -> Result<()> {
         self.tree.adopt_covers()
     }
 
     /// Makes the working directory where it is missing, makes paths read-only, hides paths, and makes the root read-only: the
     /// last changes of the container's tree.
-    pub fn protect(self, cwd: Option<&str>) -> Result<()> {
+    pub(crate) fn protect(self, cwd: Option<&str>) -> Result<()> {
         let rootfs = self.rootfs;
         for mount in &self.late {
             attributes::apply_attached(mount, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// The container's cgroups, as a mount of type `cgroup` is to show them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CgroupView {
+pub(crate) struct CgroupView {
     /// Those of version 1; empty where the host has version 2 alone.
     pub hierarchies: Vec<Hierarchy>,
     /// The container's directory in the tree of version 2, where the host has that alone.
@@ -37,7 +37,7 @@ pub struct CgroupView {
 
 /// A hierarchy of cgroup version 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hierarchy {
+pub(crate) struct Hierarchy {
     /// The name of its directory, such as `cpu,cpuacct` or `systemd`.
     pub name: String,
     /// Other names, which become links to it, such as `cpu`.

@@ -11,7 +11,7 @@ const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 
 /// Both sides of the container's pseudo-terminal.
 #[derive(Debug)]
-pub struct Console {
+pub(crate) struct Console {
     /// For whoever shows the terminal.
     pub master: OwnedFd,
     /// For the container's process.
@@ -24,7 +24,7 @@ impl Console {
     /// A new pseudo-terminal of the devpts at /dev/pts of `root`, which is not trusted.
     ///
     /// The slave side is opened through the master, never by the name that devpts gave it (CVE-2025-52565).
-    pub fn open(root: &Root) -> Result<Console> {
+    pub(crate) fn open(root: &Root) -> Result<Console> {
         let devpts = root.find(&InRoot::new("/dev/pts")).map_err(no_devpts);
         devpts.and_then(|devpts| Console::of(&devpts)).at("make a pseudo-terminal")
     }
@@ -48,7 +48,7 @@ impl Console {
 impl Built<'_> {
     /// Makes a pseudo-terminal in the container's devpts and mounts it as /dev/console. After [`Built::pivot`], before
     /// [`Built::protect`].
-    pub fn console(&self) -> Result<Console> {
+    pub(crate) fn console(&self) -> Result<Console> {
         let path = InRoot::new("/dev/pts");
         let devpts = match self.tree.find(&path)? {
             Some(found) => found.handle,

@@ -76,7 +76,7 @@ fn one_range(text: &str, container: &[[u32; 3]]) -> std::result::Result<[u32; 3]
 ///
 /// # Errors
 /// EPERM without CAP_SETUID and CAP_SETGID; EINVAL for ranges that overlap.
-pub fn user_namespace(single: &SingleThreaded, ids: &IdMappings) -> Result<OwnedFd> {
+pub(crate) fn user_namespace(single: &SingleThreaded, ids: &IdMappings) -> Result<OwnedFd> {
     let how = Clone { flags: libc::CLONE_NEWUSER as u64, into_cgroup: None };
     match process::clone3(single, &how).at("make a user namespace for id mappings")? {
         Cloned::Child => wait_to_be_ended(),
@@ -102,7 +102,7 @@ impl IdMappings {
     ///
     /// # Errors
     /// With the JSON path of what is wrong.
-    pub fn of_container(spec: &config::Spec<'_>) -> Result<Option<IdMappings>> {
+    pub(crate) fn of_container(spec: &config::Spec<'_>) -> Result<Option<IdMappings>> {
         let Some(linux) = &spec.linux else { return Ok(None) };
         if !linux.namespaces.iter().flatten().any(|ns| ns.type_.as_deref() == Some("user")) {
             return Ok(None);

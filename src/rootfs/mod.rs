@@ -42,15 +42,14 @@ mod propagation;
 mod tests;
 mod tree;
 
-pub use attach::Built;
-pub use cgroup::{CgroupView, Hierarchy};
-pub use console::Console;
-pub use idmap::user_namespace;
-pub use mount::{IdMappings, IdmapOf};
-pub use options::names as mount_options;
-pub use outside::Outside;
-pub use pivot::Enter;
-pub use prepare::{Prepared, Sources, Trees};
+pub(crate) use attach::Built;
+pub(crate) use cgroup::{CgroupView, Hierarchy};
+pub(crate) use console::Console;
+pub(crate) use idmap::user_namespace;
+pub(crate) use mount::{IdMappings, IdmapOf};
+pub(crate) use options::names as mount_options;
+pub(crate) use pivot::Enter;
+pub(crate) use prepare::{Prepared, Sources, Trees};
 
 use crate::config;
 use crate::error::{Error, Result};
@@ -62,14 +61,14 @@ use std::path::{Path, PathBuf};
 
 /// What is true of the host, as far as a config may need it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Whether SELinux is enabled.
     pub selinux: bool,
 }
 
 /// The root filesystem that a config describes, checked.
 #[derive(Debug)]
-pub struct Rootfs {
+pub(crate) struct Rootfs {
     /// On the host, absolute.
     path: PathBuf,
     readonly: bool,
@@ -95,7 +94,7 @@ impl Rootfs {
     ///
     /// # Errors
     /// What is wrong, with the JSON path of the field.
-    pub fn parse(spec: &config::Spec<'_>, bundle: &Path, facts: Facts) -> Result<Rootfs> {
+    pub(crate) fn parse(spec: &config::Spec<'_>, bundle: &Path, facts: Facts) -> Result<Rootfs> {
         let none = config::Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&none);
         let user_namespace = linux.namespaces.iter().flatten().any(|ns| ns.type_.as_deref() == Some("user"));
@@ -131,24 +130,24 @@ impl Rootfs {
 
     /// Whether it matters in which cgroups the process is that builds it: the cgroup namespace is what a mount of cgroup v2 shows,
     /// and what `tmpcopyup` copies is charged to who copies it.
-    pub fn is_of_cgroups(&self) -> bool {
+    pub(crate) fn is_of_cgroups(&self) -> bool {
         let shows = |mount: &Mount| matches!(&mount.kind, mount::Kind::Filesystem { kind, .. } if kind == "cgroup2");
         self.mounts.iter().any(|mount| mount.options.copy_up || shows(mount))
     }
 
     /// Where the root directory is on the host.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// What the config asks for that has no effect, each with its place in the config.
-    pub fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         self.mounts.iter().filter_map(Mount::warning).collect()
     }
 
     /// Each procfs and sysfs in which no path is masked or read-only, though the config protects others: the lists name paths, and
     /// a second one has other paths.
-    pub fn unprotected(&self) -> Vec<String> {
+    pub(crate) fn unprotected(&self) -> Vec<String> {
         let of_kernel = |mount: &&Mount| matches!(&mount.kind, mount::Kind::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
         let protects = |mount: &Mount| {
             self.masked.iter().chain(&self.readonly_paths).any(|path| path.is_within(&mount.destination))

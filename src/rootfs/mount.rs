@@ -35,7 +35,7 @@ pub(crate) enum Kind {
 
 /// The id mapping through which a bind mount is seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdmapOf {
+pub(crate) enum IdmapOf {
     /// The container's own user namespace.
     Container,
     /// Mappings of its own.
@@ -44,7 +44,7 @@ pub enum IdmapOf {
 
 /// Mappings of user and group ids, each as first id inside, first id on the filesystem, and how many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IdMappings {
+pub(crate) struct IdMappings {
     pub uids: Vec<[u32; 3]>,
     pub gids: Vec<[u32; 3]>,
 }

@@ -28,7 +28,12 @@ impl Rootfs {
     ///
     /// # Errors
     /// An owner that the user namespace does not map.
-    pub fn make_nodes(&self, prepared: &mut Prepared, directory: &Path, joined: Option<BorrowedFd<'_>>) -> Result<()> {
+    pub(crate) fn make_nodes(
+        &self,
+        prepared: &mut Prepared,
+        directory: &Path,
+        joined: Option<BorrowedFd<'_>>,
+    ) -> Result<()> {
         if !self.user_namespace || !self.owns_dev() {
             return Ok(());
         }

@@ -135,7 +135,7 @@ static OPTIONS: &[(&str, Effect)] = &[
 ];
 
 /// The names of the options that a config may use, of which one filesystem alone knows none.
-pub fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     OPTIONS.iter().filter(|(_, effect)| !matches!(effect, OfMountCommand)).map(|(name, _)| *name)
 }
 

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 /// A mount that shows something outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outside {
+pub(crate) struct Outside {
     /// In a checkpoint the mount point in the container, in a restore the name.
     pub key: Vec<u8>,
     /// In a checkpoint the name, in a restore the path on the host.
@@ -98,7 +98,13 @@ impl Rootfs {
     /// # Errors
     /// A mount that a restore could not make again: it is none of `known`, which [`Rootfs::sources`] gave, or two different ones
     /// have the same mount point, which is their name.
-    pub fn outside(&self, container: &[u8], host: &[u8], own_cgroups: bool, known: &[Outside]) -> Result<Vec<Outside>> {
+    pub(crate) fn outside(
+        &self,
+        container: &[u8],
+        host: &[u8],
+        own_cgroups: bool,
+        known: &[Outside],
+    ) -> Result<Vec<Outside>> {
         let devices: Vec<&[u8]> = mountinfo::mounts(host).map(|mounted| mounted.device).collect();
         let mounts: Vec<Mounted<'_>> = mountinfo::mounts(container).collect();
         let at_host = |mounted: &Mounted<'_>| devices.contains(&mounted.device);
@@ -158,7 +164,7 @@ impl Rootfs {
     }
 
     /// The paths on the host that the container is made of.
-    pub fn places(&self) -> Vec<&Path> {
+    pub(crate) fn places(&self) -> Vec<&Path> {
         let sources = self.mounts.iter().filter_map(|mount| match &mount.kind {
             Kind::Bind { source, .. } => Some(source.as_path()),
             _ => None,
@@ -167,7 +173,7 @@ impl Rootfs {
     }
 
     /// Whether mounts of the host that are shared stay so, which they do not through a checkpoint.
-    pub fn shares_mounts(&self) -> bool {
+    pub(crate) fn shares_mounts(&self) -> bool {
         self.keeps_peers()
     }
 
@@ -176,7 +182,7 @@ impl Rootfs {
     ///
     /// # Errors
     /// A device that a user namespace needs is not on the host.
-    pub fn sources(
+    pub(crate) fn sources(
         &self,
         prepared: &Prepared,
         view: &CgroupView,
@@ -252,7 +258,7 @@ impl Rootfs {
     ///
     /// # Errors
     /// The kernel refuses; a mount that has lost something is hidden, or its directory was exchanged.
-    pub fn restrict(point: &str, flags: u64, table: &[u8]) -> Result<()> {
+    pub(crate) fn restrict(point: &str, flags: u64, table: &[u8]) -> Result<()> {
         if flags & RESTRICTIONS == 0 {
             return Ok(());
         }
@@ -287,7 +293,7 @@ impl Rootfs {
     ///
     /// # Errors
     /// A place cannot be made, or is missing in a directory that is bound read-only.
-    pub fn make_places(&self, prepared: &Prepared) -> Result<()> {
+    pub(crate) fn make_places(&self, prepared: &Prepared) -> Result<()> {
         let tree = Tree::new(self.root(prepared)?);
         for mount in &self.mounts {
             if mount.kind == Kind::Remount {
@@ -324,7 +330,7 @@ impl Rootfs {
     ///
     /// # Errors
     /// The root directory was exchanged, or cannot be mounted.
-    pub fn mount_alone(&self, prepared: &Prepared) -> Result<()> {
+    pub(crate) fn mount_alone(&self, prepared: &Prepared) -> Result<()> {
         self.attach_root(prepared).map(drop).with(|| format!("mount the root filesystem {}", self.path.display()))
     }
 }

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// How the root directory becomes `/`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Enter {
+pub(crate) enum Enter {
     /// `pivot_root(2)`: the host's mounts are gone from the namespace.
     #[default]
     Pivot,
@@ -22,7 +22,7 @@ pub enum Enter {
 
 impl Built<'_> {
     /// Makes the root filesystem the root directory, and the current one.
-    pub fn pivot(&self, how: Enter) -> Result<()> {
+    pub(crate) fn pivot(&self, how: Enter) -> Result<()> {
         match how {
             Enter::Pivot => self.pivot_root()?,
             Enter::Move => self.move_root()?,

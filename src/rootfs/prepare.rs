@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// Who opens the sources of bind mounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sources {
+pub(crate) enum Sources {
     /// The child, one after the other, in its own mount namespace: no descriptor is held for long.
     ByChild,
     /// The parent, all at once, before the child is made: for a child in a user namespace, to which directories on the way
@@ -29,7 +29,7 @@ const SPARE: usize = 64;
 
 /// Descriptors of the host for [`Rootfs::build`]; a child made by `clone3` has them as they are.
 #[derive(Debug)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     pub(crate) root: Root,
     pub(crate) stat: Stat,
     pub(crate) trees: Trees,
@@ -37,14 +37,14 @@ pub struct Prepared {
 
 /// A detached tree for each of the mounts that the child does not open itself.
 #[derive(Debug, Default)]
-pub struct Trees(Vec<Option<OwnedFd>>);
+pub(crate) struct Trees(Vec<Option<OwnedFd>>);
 
 impl Rootfs {
     /// Opens what only the parent can.
     ///
     /// # Errors
     /// When the root directory is missing, or is a symbolic link.
-    pub fn prepare(&self, sources: Sources) -> Result<Prepared> {
+    pub(crate) fn prepare(&self, sources: Sources) -> Result<Prepared> {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let directory = file::open(self.path.as_os_str().as_bytes(), flags)
             .map_err(|e| match e.errno().0 {
@@ -79,7 +79,7 @@ impl Rootfs {
     }
 
     /// The id mappings that mounts need, with the numbers of the mounts, in the order of the config.
-    pub fn id_mapped(&self) -> impl Iterator<Item = (usize, &IdmapOf)> {
+    pub(crate) fn id_mapped(&self) -> impl Iterator<Item = (usize, &IdmapOf)> {
         self.mounts.iter().filter_map(|mount| match &mount.kind {
             Kind::Bind { idmap: Some(of), .. } => Some((mount.index, of)),
             _ => None,
@@ -87,12 +87,12 @@ impl Rootfs {
     }
 
     /// The numbers of the mounts whose ids are those of the container's own user namespace.
-    pub fn mapped_by_container(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn mapped_by_container(&self) -> impl Iterator<Item = usize> {
         self.id_mapped().filter(|(_, of)| matches!(of, IdmapOf::Container)).map(|(index, _)| index)
     }
 
     /// The numbers of the mounts that are a procfs: of which pid namespace is decided where their context is opened.
-    pub fn procfs_mounts(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn procfs_mounts(&self) -> impl Iterator<Item = usize> {
         let is_proc = |mount: &&Mount| matches!(&mount.kind, Kind::Filesystem { kind, .. } if kind == "proc");
         self.mounts.iter().filter(is_proc).map(|mount| mount.index)
     }
@@ -103,7 +103,7 @@ impl Rootfs {
     ///
     /// # Errors
     /// EINVAL means that the filesystem knows no id-mapped mounts.
-    pub fn map_ids(&self, index: usize, userns: impl AsFd) -> Result<OwnedFd> {
+    pub(crate) fn map_ids(&self, index: usize, userns: impl AsFd) -> Result<OwnedFd> {
         let mount = self.mounts.get(index).ok_or_else(|| Error::internal("no mount of that number"))?;
         let Kind::Bind { source, inside, .. } = &mount.kind else {
             return Err(Error::internal("an id mapping for what is no bind mount"));
@@ -155,34 +155,29 @@ pub(crate) fn open_source(mount: &Mount, source: &Path) -> Result<OwnedFd> {
 impl Prepared {
     /// The root directory. It must be the current directory of whoever makes the mount namespace, at the time of making: the
     /// kernel then turns it into the same directory there, however closed to the child the way to it is.
-    pub fn directory(&self) -> BorrowedFd<'_> {
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
 
     /// The detached trees, for whoever builds the root filesystem.
-    pub fn take_trees(&mut self) -> Trees {
+    pub(crate) fn take_trees(&mut self) -> Trees {
         std::mem::take(&mut self.trees)
     }
 
     /// Takes the tree that [`Rootfs::map_ids`] made for mount number `index`, or the context for a procfs.
-    pub fn set_tree(&mut self, index: usize, tree: OwnedFd) {
+    pub(crate) fn set_tree(&mut self, index: usize, tree: OwnedFd) {
         self.trees.set(index, tree);
     }
 }
 
 impl Trees {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
-    }
-
     /// Whether there is one for mount number `index`.
     pub(crate) fn has(&self, index: usize) -> bool {
         self.0.get(index).is_some_and(Option::is_some)
     }
 
     /// Takes the tree of mount number `index`, or the context for its filesystem.
-    pub fn set(&mut self, index: usize, tree: OwnedFd) {
+    pub(crate) fn set(&mut self, index: usize, tree: OwnedFd) {
         if self.0.len() <= index {
             self.0.resize_with(index + 1, || None);
         }
@@ -190,7 +185,7 @@ impl Trees {
     }
 
     /// Each tree with the number of its mount.
-    pub fn into_numbered(self) -> impl Iterator<Item = (usize, OwnedFd)> {
+    pub(crate) fn into_numbered(self) -> impl Iterator<Item = (usize, OwnedFd)> {
         self.0.into_iter().enumerate().filter_map(|(index, tree)| Some((index, tree?)))
     }
 

@@ -31,7 +31,7 @@ impl Rootfs {
     /// Cuts the new mount namespace off from the host, so that no mount made in it from here on appears there.
     ///
     /// The current directory must be the root directory (see [`super::Prepared::directory`]).
-    pub fn propagate(&self) -> Result<()> {
+    pub(crate) fn propagate(&self) -> Result<()> {
         if self.keeps_peers() {
             return detach_from_parent().at("make the mount above the root filesystem private");
         }

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 /// What callers are told of a container. The fields are those of [`super::Record`].
 #[derive(Debug, Default)]
 #[allow(missing_docs)] // See the record.
-pub struct Glance<'a> {
+pub(crate) struct Glance<'a> {
     pub oci_version: Cow<'a, str>,
     pub id: Cow<'a, str>,
     pub init: Option<ProcessId>,
@@ -48,7 +48,7 @@ impl<'a> Glance<'a> {
     ///
     /// # Errors
     /// They are no record.
-    pub fn parse(bytes: &'a [u8]) -> Result<Glance<'a>> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Glance<'a>> {
         let glance: Glance<'_> = super::document(bytes)?;
         let texts =
             [&glance.oci_version, &glance.id, &glance.waiting_name, &glance.bundle, &glance.rootfs, &glance.created];
@@ -60,7 +60,7 @@ impl<'a> Glance<'a> {
     ///
     /// # Errors
     /// The freezer cannot be read.
-    pub fn status(&self) -> Result<Status> {
+    pub(crate) fn status(&self) -> Result<Status> {
         status(self.init, self.creator, &self.waiting_name, || self.frozen())
     }
 
@@ -72,7 +72,7 @@ impl<'a> Glance<'a> {
     ///
     /// # Errors
     /// A cgroup cannot be looked at.
-    pub fn thaw_all(&self) -> Result<Option<String>> {
+    pub(crate) fn thaw_all(&self) -> Result<Option<String>> {
         self.cgroup.thaw_all()
     }
 }
@@ -82,7 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// `container does not exist`; a file that cannot be read.
-    pub fn bytes(&self, id: &str) -> Result<Vec<u8>> {
+    pub(crate) fn bytes(&self, id: &str) -> Result<Vec<u8>> {
         super::read_state(&self.file(id))
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 /// One instruction of an eBPF program (Documentation/bpf/standardization/instruction-set.rst of the kernel).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instruction {
+pub(crate) struct Instruction {
     /// The operation.
     pub code: u8,
     /// The destination register in the lower half, the source in the upper one.
@@ -30,7 +30,7 @@ const ALLOW_MULTI: u32 = 1 << 1;
 const REPLACE: u32 = 1 << 2;
 
 /// The name of a program, zero-padded.
-pub type Name = [u8; 16];
+pub(crate) type Name = [u8; 16];
 
 #[repr(C)]
 #[derive(Default)]
@@ -104,7 +104,7 @@ unsafe fn bpf<T>(command: i32, attributes: &mut T, call: impl FnOnce() -> String
 }
 
 /// Loads a program that decides about devices.
-pub fn load_device_filter(program: &[Instruction], name: &Name) -> Result<OwnedFd> {
+pub(crate) fn load_device_filter(program: &[Instruction], name: &Name) -> Result<OwnedFd> {
     let license = c"Apache-2.0";
     let mut load = Load {
         kind: PROG_TYPE_CGROUP_DEVICE,
@@ -124,7 +124,7 @@ pub fn load_device_filter(program: &[Instruction], name: &Name) -> Result<OwnedF
 }
 
 /// Attaches a filter to a cgroup (v2), beside others or in the place of `replaced`.
-pub fn attach_device_filter(cgroup: impl AsFd, program: impl AsFd, replaced: Option<&OwnedFd>) -> Result<()> {
+pub(crate) fn attach_device_filter(cgroup: impl AsFd, program: impl AsFd, replaced: Option<&OwnedFd>) -> Result<()> {
     let cgroup = cgroup.as_fd();
     let mut attach = Attach {
         target: cgroup.as_raw_fd() as u32,
@@ -139,7 +139,7 @@ pub fn attach_device_filter(cgroup: impl AsFd, program: impl AsFd, replaced: Opt
 }
 
 /// The filters that are attached to a cgroup itself, with their names.
-pub fn device_filters(cgroup: impl AsFd) -> Result<Vec<(OwnedFd, Name)>> {
+pub(crate) fn device_filters(cgroup: impl AsFd) -> Result<Vec<(OwnedFd, Name)>> {
     let cgroup = cgroup.as_fd();
     let mut ids = [0u32; 64];
     let mut query = Query {

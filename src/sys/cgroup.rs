@@ -6,12 +6,12 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
 /// The magic number of cgroup v1's file system.
-pub const CGROUP_MAGIC: i64 = 0x27e0eb;
+pub(crate) const CGROUP_MAGIC: i64 = 0x27e0eb;
 /// The magic number of cgroup v2's file system.
-pub const CGROUP2_MAGIC: i64 = 0x6367_7270;
+pub(crate) const CGROUP2_MAGIC: i64 = 0x6367_7270;
 
 /// The magic number of the file system at `path` (`statfs(2)`).
-pub fn magic_of(path: impl AsRef<[u8]>) -> Result<i64> {
+pub(crate) fn magic_of(path: impl AsRef<[u8]>) -> Result<i64> {
     let path = path.as_ref();
     with_c_str(path, |c| {
         let mut buffer = MaybeUninit::<libc::statfs>::uninit();
@@ -28,7 +28,7 @@ pub fn magic_of(path: impl AsRef<[u8]>) -> Result<i64> {
 }
 
 /// A new counter that can be waited for (`eventfd(2)`), close-on-exec.
-pub fn eventfd() -> Result<OwnedFd> {
+pub(crate) fn eventfd() -> Result<OwnedFd> {
     // SAFETY: takes no pointer.
     let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) }, || "eventfd(0, EFD_CLOEXEC)".into())?;
     Ok(file::own(fd))

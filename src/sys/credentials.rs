@@ -7,32 +7,32 @@ use super::{Result, check};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// `getuid(2)`.
-pub fn uid() -> u32 {
+pub(crate) fn uid() -> u32 {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::getuid() }
 }
 
 /// `geteuid(2)`.
-pub fn effective_uid() -> u32 {
+pub(crate) fn effective_uid() -> u32 {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::geteuid() }
 }
 
 /// `getegid(2)`.
-pub fn effective_gid() -> u32 {
+pub(crate) fn effective_gid() -> u32 {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::getegid() }
 }
 
 /// Sets the real, effective and saved user id (`setresuid(2)`).
-pub fn set_uid(uid: u32) -> Result<()> {
+pub(crate) fn set_uid(uid: u32) -> Result<()> {
     // SAFETY: takes no pointer.
     check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }, || format!("setresuid({uid}, {uid}, {uid})"))?;
     Ok(())
 }
 
 /// Sets the real, effective and saved group id (`setresgid(2)`).
-pub fn set_gid(gid: u32) -> Result<()> {
+pub(crate) fn set_gid(gid: u32) -> Result<()> {
     // SAFETY: takes no pointer.
     check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }, || format!("setresgid({gid}, {gid}, {gid})"))?;
     Ok(())
@@ -40,35 +40,13 @@ pub fn set_gid(gid: u32) -> Result<()> {
 
 /// Sets the group of the files that this thread makes (`setfsgid(2)`); gives back the one before. Without the right to, nothing
 /// changes.
-pub fn set_fs_gid(gid: u32) -> u32 {
+pub(crate) fn set_fs_gid(gid: u32) -> u32 {
     // SAFETY: takes no pointer.
     unsafe { libc::setfsgid(gid) as u32 }
 }
 
-/// How many groups an error tells of.
-const SHOWN: usize = 16;
-
-/// Sets the supplementary groups (`setgroups(2)`).
-pub fn set_groups(groups: &[u32]) -> Result<()> {
-    // SAFETY: the pointer and the length are those of a live slice.
-    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }, || {
-        let more = if groups.len() > SHOWN { ", ..." } else { "" };
-        format!("setgroups({}, {:?}{more})", groups.len(), &groups[..groups.len().min(SHOWN)])
-    })?;
-    Ok(())
-}
-
-/// The supplementary groups (`getgroups(2)`).
-pub fn groups() -> Result<Vec<u32>> {
-    let mut list = vec![0u32; 65536];
-    // SAFETY: the pointer and the length are those of a live, writable vector.
-    let n = check(unsafe { libc::getgroups(list.len() as i32, list.as_mut_ptr()) }, || "getgroups".into())?;
-    list.truncate(n as usize);
-    Ok(list)
-}
-
 /// Sets the mask of file modes (`umask(2)`); gives back the old one.
-pub fn set_umask(mask: u32) -> u32 {
+pub(crate) fn set_umask(mask: u32) -> u32 {
     // SAFETY: takes no pointer and cannot fail.
     unsafe { libc::umask(mask) }
 }
@@ -81,11 +59,11 @@ const NO_MASK: u32 = u32::MAX;
 
 /// While it lives, the umask is the runtime's own and not the caller's, which may be 0 or 0777.
 #[derive(Debug)]
-pub struct OwnUmask(());
+pub(crate) struct OwnUmask(());
 
 impl OwnUmask {
     /// Sets it; the caller's is known to [`restore_umask`] and [`callers_mode`].
-    pub fn set() -> OwnUmask {
+    pub(crate) fn set() -> OwnUmask {
         CALLERS_MASK.store(set_umask(OWN_MASK), Ordering::Relaxed);
         OwnUmask(())
     }
@@ -99,7 +77,7 @@ impl Drop for OwnUmask {
 }
 
 /// Gives this process the caller's umask again: for a child that is to have it.
-pub fn restore_umask() {
+pub(crate) fn restore_umask() {
     let callers = CALLERS_MASK.load(Ordering::Relaxed);
     if callers != NO_MASK && callers != OWN_MASK {
         set_umask(callers);
@@ -107,7 +85,7 @@ pub fn restore_umask() {
 }
 
 /// The mode of a file that is made for the caller, who may want less than `mode`.
-pub fn callers_mode(mode: u32) -> u32 {
+pub(crate) fn callers_mode(mode: u32) -> u32 {
     match CALLERS_MASK.load(Ordering::Relaxed) {
         NO_MASK => mode,
         mask => mode & !mask,
@@ -116,7 +94,7 @@ pub fn callers_mode(mode: u32) -> u32 {
 
 /// Effective, permitted and inheritable capabilities, a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities {
+pub(crate) struct Capabilities {
     /// Those that are checked.
     pub effective: u64,
     /// Those that can be made effective.
@@ -128,23 +106,11 @@ pub struct Capabilities {
 const VERSION_3: u32 = 0x2008_0522;
 
 /// `capget(2)` of this process.
-pub fn capabilities() -> Result<Capabilities> {
+pub(crate) fn capabilities() -> Result<Capabilities> {
     let mut header = [VERSION_3, 0];
     let mut data = [[0u32; 3]; 2];
     // SAFETY: version 3 reads a header of two words and writes two structures of three.
     check(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) }, || "capget".into())?;
     let join = |n: usize| u64::from(data[0][n]) | u64::from(data[1][n]) << 32;
     Ok(Capabilities { effective: join(0), permitted: join(1), inheritable: join(2) })
-}
-
-/// `capset(2)` of this process.
-pub fn set_capabilities(sets: &Capabilities) -> Result<()> {
-    let mut header = [VERSION_3, 0];
-    let half = |shift: u32| [sets.effective, sets.permitted, sets.inheritable].map(|set| (set >> shift) as u32);
-    let data = [half(0), half(32)];
-    // SAFETY: version 3 reads a header of two words and two structures of three.
-    check(unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), data.as_ptr()) }, || {
-        format!("capset({sets:x?})")
-    })?;
-    Ok(())
 }

@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// The descriptor that stands for the current directory in the `*at` calls.
 // SAFETY: AT_FDCWD is no descriptor that anybody can close, and the `*at` calls take it.
-pub const CWD: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
+pub(crate) const CWD: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
 
 /// `openat(2)`; O_CLOEXEC is always set.
-pub fn open_at(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32) -> Result<OwnedFd> {
+pub(crate) fn open_at(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32) -> Result<OwnedFd> {
     let (dir, path) = (dir.as_fd(), path.as_ref());
     with_c_str(path, |c| {
         let fd = check_again(
@@ -22,7 +22,7 @@ pub fn open_at(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32) ->
 }
 
 /// `open(2)` relative to the current directory; O_CLOEXEC is always set.
-pub fn open(path: impl AsRef<[u8]>, flags: i32) -> Result<OwnedFd> {
+pub(crate) fn open(path: impl AsRef<[u8]>, flags: i32) -> Result<OwnedFd> {
     open_at(CWD, path, flags, 0)
 }
 
@@ -33,20 +33,21 @@ pub(crate) fn own(fd: i64) -> OwnedFd {
 }
 
 /// Whether the number is an open descriptor.
-pub fn is_open(fd: RawFd) -> bool {
+#[cfg(test)]
+pub(crate) fn is_open(fd: RawFd) -> bool {
     // SAFETY: F_GETFD only asks.
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
 /// Whether the number is a descriptor that came from the caller: one that this program opened is closed on exec.
-pub fn is_from_caller(fd: RawFd) -> bool {
+pub(crate) fn is_from_caller(fd: RawFd) -> bool {
     // SAFETY: F_GETFD only asks.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
     flags >= 0 && flags & libc::FD_CLOEXEC == 0
 }
 
 /// `read(2)`, once.
-pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
+pub(crate) fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     let fd = fd.as_fd();
     let n = check_again(
         // SAFETY: the pointer and the length are those of a live, writable slice.
@@ -57,7 +58,7 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
 }
 
 /// `read(2)`, once; none where a descriptor that does not block has nothing (EAGAIN), which is no failure to be put into words.
-pub fn read_if_there(fd: impl AsFd, buffer: &mut [u8]) -> Result<Option<usize>> {
+pub(crate) fn read_if_there(fd: impl AsFd, buffer: &mut [u8]) -> Result<Option<usize>> {
     let fd = fd.as_fd();
     // SAFETY: the pointer and the length are those of a live, writable slice.
     let mut once = || unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) as i64 };
@@ -72,7 +73,7 @@ pub fn read_if_there(fd: impl AsFd, buffer: &mut [u8]) -> Result<Option<usize>> 
 }
 
 /// `pread(2)`, once.
-pub fn read_at(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
+pub(crate) fn read_at(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
     let fd = fd.as_fd();
     let n = check_again(
         // SAFETY: the pointer and the length are those of a live, writable slice.
@@ -83,7 +84,7 @@ pub fn read_at(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
 }
 
 /// `lseek(2)`; `None` for the end of the data (ENXIO).
-pub fn seek(fd: impl AsFd, offset: u64, whence: i32) -> Result<Option<u64>> {
+pub(crate) fn seek(fd: impl AsFd, offset: u64, whence: i32) -> Result<Option<u64>> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     let place = unsafe { libc::lseek(fd.as_raw_fd(), offset as i64, whence) };
@@ -94,12 +95,12 @@ pub fn seek(fd: impl AsFd, offset: u64, whence: i32) -> Result<Option<u64>> {
 }
 
 /// Reads a regular file to its end, failing with EFBIG past `limit` bytes: there, less than was asked for is the end.
-pub fn read_regular(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
+pub(crate) fn read_regular(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
     read_whole(fd.as_fd(), limit, true)
 }
 
 /// Reads to the end, failing with EFBIG past `limit` bytes.
-pub fn read_to_end(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
+pub(crate) fn read_to_end(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
     read_whole(fd.as_fd(), limit, false)
 }
 
@@ -135,7 +136,7 @@ fn read_more(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<usize> {
 }
 
 /// `write(2)` until all is written.
-pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     let fd = fd.as_fd();
     while !bytes.is_empty() {
         let n = write(fd, bytes)?;
@@ -148,12 +149,12 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
 }
 
 /// `write(2)`, once. An error tells how much was to be written and not what: it may be a secret.
-pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
+pub(crate) fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     write_shown(fd.as_fd(), bytes, |fd| format!("write({}, {} bytes)", show(fd), bytes.len()))
 }
 
 /// `write(2)`, once, of a value for a file of cgroupfs, procfs or the like: an error tells the value.
-pub fn write_value(fd: impl AsFd, value: &[u8]) -> Result<usize> {
+pub(crate) fn write_value(fd: impl AsFd, value: &[u8]) -> Result<usize> {
     write_shown(fd.as_fd(), value, |fd| format!("write({}, {})", show(fd), quote(&value[..value.len().min(80)])))
 }
 
@@ -167,7 +168,7 @@ fn write_shown(fd: BorrowedFd<'_>, bytes: &[u8], call: impl FnOnce(BorrowedFd<'_
 }
 
 /// Has reads and writes through the open file `fd` wait again, where it was opened with O_NONBLOCK.
-pub fn may_wait(fd: impl AsFd) -> Result<()> {
+pub(crate) fn may_wait(fd: impl AsFd) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, 0) }, || format!("fcntl({}, F_SETFL, 0)", show(fd)))?;
@@ -175,7 +176,7 @@ pub fn may_wait(fd: impl AsFd) -> Result<()> {
 }
 
 /// Has reads and writes through the open file `fd` fail with EAGAIN where they would wait (O_NONBLOCK).
-pub fn never_wait(fd: impl AsFd) -> Result<()> {
+pub(crate) fn never_wait(fd: impl AsFd) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }, || {
@@ -185,7 +186,7 @@ pub fn never_wait(fd: impl AsFd) -> Result<()> {
 }
 
 /// `flock(2)` with `operation` (LOCK_EX, LOCK_SH, LOCK_UN, with LOCK_NB or without).
-pub fn flock(fd: impl AsFd, operation: i32) -> Result<()> {
+pub(crate) fn flock(fd: impl AsFd, operation: i32) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     check_again(|| unsafe { libc::flock(fd.as_raw_fd(), operation) }, || format!("flock({}, {operation})", show(fd)))?;
@@ -193,7 +194,7 @@ pub fn flock(fd: impl AsFd, operation: i32) -> Result<()> {
 }
 
 /// `renameat(2)` within one directory.
-pub fn rename_at(dir: impl AsFd, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<()> {
+pub(crate) fn rename_at(dir: impl AsFd, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<()> {
     let (dir, from, to) = (dir.as_fd(), from.as_ref(), to.as_ref());
     with_c_str(from, |a| {
         with_c_str(to, |b| {
@@ -207,7 +208,7 @@ pub fn rename_at(dir: impl AsFd, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -
 }
 
 /// `unlinkat(2)`; `flags` is 0 or AT_REMOVEDIR.
-pub fn unlink_at(dir: impl AsFd, name: impl AsRef<[u8]>, flags: i32) -> Result<()> {
+pub(crate) fn unlink_at(dir: impl AsFd, name: impl AsRef<[u8]>, flags: i32) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     with_c_str(name, |c| {
         // SAFETY: `c` is a C string that outlives the call.
@@ -219,7 +220,7 @@ pub fn unlink_at(dir: impl AsFd, name: impl AsRef<[u8]>, flags: i32) -> Result<(
 }
 
 /// Sets or clears FD_CLOEXEC (`fcntl(2)`).
-pub fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
+pub(crate) fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, if on { libc::FD_CLOEXEC } else { 0 }) }, || {
@@ -229,14 +230,14 @@ pub fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
 }
 
 /// Clears FD_CLOEXEC of the descriptor `number`, which somebody else owns.
-pub fn keep_over_exec(number: RawFd) -> Result<()> {
+pub(crate) fn keep_over_exec(number: RawFd) -> Result<()> {
     // SAFETY: takes no pointer, and changes a flag of the number alone.
     check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }, || format!("fcntl({number}, F_SETFD, 0)"))?;
     Ok(())
 }
 
 /// A duplicate of the descriptor of this number, from `least` on and closed on exec, for whoever keeps track of numbers.
-pub fn duplicate_number_above(number: RawFd, least: RawFd) -> Result<RawFd> {
+pub(crate) fn duplicate_number_above(number: RawFd, least: RawFd) -> Result<RawFd> {
     // SAFETY: takes no pointer; who has the number is not changed.
     let new = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, least) }, || {
         format!("fcntl({number}, F_DUPFD_CLOEXEC, {least})")
@@ -245,7 +246,7 @@ pub fn duplicate_number_above(number: RawFd, least: RawFd) -> Result<RawFd> {
 }
 
 /// A duplicate with a number of at least `least` (`fcntl(2)`, F_DUPFD_CLOEXEC).
-pub fn duplicate_above(fd: impl AsFd, least: RawFd) -> Result<OwnedFd> {
+pub(crate) fn duplicate_above(fd: impl AsFd, least: RawFd) -> Result<OwnedFd> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     let new = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) }, || {
@@ -255,19 +256,19 @@ pub fn duplicate_above(fd: impl AsFd, least: RawFd) -> Result<OwnedFd> {
 }
 
 /// Descriptor `number` of this process, which it was born with: a copy of one that its maker owns, and that nobody owns here.
-pub fn inherited(number: RawFd) -> OwnedFd {
+pub(crate) fn inherited(number: RawFd) -> OwnedFd {
     own(number.into())
 }
 
 /// Standard input, output and error, which are always open : std opens /dev/null in place of
 /// those that are closed.
-pub fn standard() -> [BorrowedFd<'static>; 3] {
+pub(crate) fn standard() -> [BorrowedFd<'static>; 3] {
     // SAFETY: nobody owns these numbers, and nobody closes them.
     [0, 1, 2].map(|number| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
 /// `dup3(2)`: makes `number` a duplicate of `fd`, replacing what was there; kept over `execve` unless `cloexec`.
-pub fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Result<()> {
+pub(crate) fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Result<()> {
     let fd = fd.as_fd();
     if fd.as_raw_fd() == number {
         return set_cloexec(fd, cloexec);
@@ -280,7 +281,7 @@ pub fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Result<()> {
 }
 
 /// Closes descriptor `number` of this process, which a Rust object owns in another process with the same memory.
-pub fn close(number: RawFd) {
+pub(crate) fn close(number: RawFd) {
     // SAFETY: takes no pointer; the caller knows that nobody here uses the number.
     unsafe { libc::close(number) };
 }
@@ -293,7 +294,7 @@ pub fn close(number: RawFd) {
 ///
 /// # Errors
 /// None that a kernel of today is known to give.
-pub fn close_by_execute(first: RawFd, needed: &[RawFd]) -> Result<()> {
+pub(crate) fn close_by_execute(first: RawFd, needed: &[RawFd]) -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     let done = match close_range(first, RawFd::MAX, CLOSE_RANGE_CLOEXEC) {
         Err(e) if e.is(libc::EINVAL) => close_but(first, needed),

@@ -6,7 +6,7 @@ use super::Errno;
 /// Whether the kernel knows a flag for loading filters.
 ///
 /// It looks at flags before it reads the program: with no program, EFAULT means that it would go on, and nothing is loaded.
-pub fn knows_flag(flag: u32) -> bool {
+pub(crate) fn knows_flag(flag: u32) -> bool {
     let flag = libc::c_ulong::from(flag);
     // This one is refused without the listener that it is about.
     let listener =
@@ -20,7 +20,7 @@ pub fn knows_flag(flag: u32) -> bool {
 
 /// Whether the kernel takes the instructions `bytes` as a filter: tried in a thread of its own, which must let its calls pass.
 #[cfg(test)]
-pub fn is_taken(bytes: Vec<u8>) -> bool {
+pub(crate) fn is_taken(bytes: Vec<u8>) -> bool {
     let load = move || {
         let program = libc::sock_fprog { len: (bytes.len() / 8) as u16, filter: bytes.as_ptr().cast_mut().cast() };
         // SAFETY: numbers, and a sock_fprog of live instructions that the kernel copies; both are of this thread alone.

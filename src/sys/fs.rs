@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// What `fstat(2)` knows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stat {
+pub(crate) struct Stat {
     /// Device of the filesystem.
     pub dev: u64,
     pub ino: u64,
@@ -33,23 +33,23 @@ pub struct Stat {
 
 impl Stat {
     /// The file type, an S_IF* constant.
-    pub fn kind(&self) -> u32 {
+    pub(crate) fn kind(&self) -> u32 {
         self.mode & libc::S_IFMT
     }
 
     /// Whether it is a directory.
-    pub fn is_dir(&self) -> bool {
+    pub(crate) fn is_dir(&self) -> bool {
         self.kind() == libc::S_IFDIR
     }
 
     /// Whether both are the same file.
-    pub fn same_file(&self, other: &Stat) -> bool {
+    pub(crate) fn same_file(&self, other: &Stat) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
     }
 }
 
 /// `fstat(2)`; works on O_PATH descriptors.
-pub fn stat(fd: impl AsFd) -> Result<Stat> {
+pub(crate) fn stat(fd: impl AsFd) -> Result<Stat> {
     let fd = fd.as_fd();
     let mut raw = std::mem::MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the empty path is a static C string, and `raw` is a writable `struct stat`.
@@ -76,12 +76,12 @@ pub fn stat(fd: impl AsFd) -> Result<Stat> {
 }
 
 /// The device number of `major` and `minor`, as `mknod` takes it.
-pub fn device_number(major: u32, minor: u32) -> u64 {
+pub(crate) fn device_number(major: u32, minor: u32) -> u64 {
     libc::makedev(major, minor) as u64
 }
 
 /// Whether `fd` is the root of a mount (`statx(2)`, STATX_ATTR_MOUNT_ROOT, since Linux 5.8).
-pub fn is_mount_root(fd: impl AsFd) -> Result<bool> {
+pub(crate) fn is_mount_root(fd: impl AsFd) -> Result<bool> {
     const MOUNT_ROOT: u64 = 0x2000;
     let fd = fd.as_fd();
     let raw = statx(fd, 0)?;
@@ -92,7 +92,7 @@ pub fn is_mount_root(fd: impl AsFd) -> Result<bool> {
 }
 
 /// The number of the mount that `fd` is on, unique as long as the mount exists (`statx(2)`, STATX_MNT_ID, since Linux 5.8).
-pub fn mount_id(fd: impl AsFd) -> Result<u64> {
+pub(crate) fn mount_id(fd: impl AsFd) -> Result<u64> {
     const MNT_ID: u32 = 0x1000;
     let fd = fd.as_fd();
     let raw = statx(fd, MNT_ID)?;
@@ -115,7 +115,7 @@ fn statx(fd: BorrowedFd<'_>, mask: u32) -> Result<libc::statx> {
 }
 
 /// The magic number of the filesystem (`fstatfs(2)`).
-pub fn filesystem_magic(fd: impl AsFd) -> Result<i64> {
+pub(crate) fn filesystem_magic(fd: impl AsFd) -> Result<i64> {
     let fd = fd.as_fd();
     let mut raw = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `raw` is a writable `struct statfs`.
@@ -126,7 +126,7 @@ pub fn filesystem_magic(fd: impl AsFd) -> Result<i64> {
 }
 
 /// The flags of the mount that `fd` is on, as ST_* constants (`fstatfs(2)`).
-pub fn mount_flags(fd: impl AsFd) -> Result<libc::c_ulong> {
+pub(crate) fn mount_flags(fd: impl AsFd) -> Result<libc::c_ulong> {
     let fd = fd.as_fd();
     let mut raw = std::mem::MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: `raw` is a writable `struct statvfs`.
@@ -136,7 +136,7 @@ pub fn mount_flags(fd: impl AsFd) -> Result<libc::c_ulong> {
 }
 
 /// `mkdirat(2)`.
-pub fn mkdir_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32) -> Result<()> {
+pub(crate) fn mkdir_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     with_c_str(name, |c| {
         // SAFETY: `c` is a C string that outlives the call.
@@ -148,7 +148,7 @@ pub fn mkdir_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32) -> Result<()>
 }
 
 /// `mknodat(2)`; never follows a symbolic link at `name`, and never replaces what is there.
-pub fn mknod_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32, device: u64) -> Result<()> {
+pub(crate) fn mknod_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32, device: u64) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     with_c_str(name, |c| {
         // SAFETY: `c` is a C string that outlives the call.
@@ -160,7 +160,7 @@ pub fn mknod_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32, device: u64) 
 }
 
 /// `linkat(2)`; a symbolic link at the end of `path` is linked itself.
-pub fn link_at(from: impl AsFd, path: impl AsRef<[u8]>, dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<()> {
+pub(crate) fn link_at(from: impl AsFd, path: impl AsRef<[u8]>, dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<()> {
     let (from, path, dir, name) = (from.as_fd(), path.as_ref(), dir.as_fd(), name.as_ref());
     with_c_str(path, |p| {
         with_c_str(name, |n| {
@@ -174,7 +174,7 @@ pub fn link_at(from: impl AsFd, path: impl AsRef<[u8]>, dir: impl AsFd, name: im
 }
 
 /// `symlinkat(2)`.
-pub fn symlink_at(target: impl AsRef<[u8]>, dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<()> {
+pub(crate) fn symlink_at(target: impl AsRef<[u8]>, dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<()> {
     let (target, dir, name) = (target.as_ref(), dir.as_fd(), name.as_ref());
     with_c_str(target, |t| {
         with_c_str(name, |n| {
@@ -188,7 +188,7 @@ pub fn symlink_at(target: impl AsRef<[u8]>, dir: impl AsFd, name: impl AsRef<[u8
 }
 
 /// `readlinkat(2)`; an empty name reads the link that `dir` itself is. At most 4096 bytes (PATH_MAX).
-pub fn read_link_at(dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+pub(crate) fn read_link_at(dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<Vec<u8>> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     let mut buffer = vec![0u8; libc::PATH_MAX as usize];
     let n = with_c_str(name, |c| {
@@ -201,14 +201,14 @@ pub fn read_link_at(dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<Vec<u8>> {
 }
 
 /// The names in a directory, without `.` and `..` (`getdents64(2)`); `dir` must be open for reading.
-pub fn names(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn names(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     each_entry(dir.as_fd(), |name, _| names.push(name.to_vec()))?;
     Ok(names)
 }
 
 /// The names of the directories in a directory, without `.` and `..`; `dir` must be open for reading.
-pub fn directories(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn directories(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
     const OF_DIRECTORY: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
     let (dir, mut names) = (dir.as_fd(), Vec::new());
     each_entry(dir, |name, kind| {
@@ -249,7 +249,7 @@ fn each_entry(dir: BorrowedFd<'_>, mut take: impl FnMut(&[u8], u8)) -> Result<()
 }
 
 /// Changes the owner of what `fd` itself is (`fchownat(2)` with AT_EMPTY_PATH); works on O_PATH descriptors.
-pub fn chown(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
+pub(crate) fn chown(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: the empty path is a static C string.
     check(unsafe { libc::fchownat(fd.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) }, || {
@@ -259,7 +259,7 @@ pub fn chown(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
 }
 
 /// `fchmod(2)`; not for O_PATH descriptors.
-pub fn chmod(fd: impl AsFd, mode: u32) -> Result<()> {
+pub(crate) fn chmod(fd: impl AsFd, mode: u32) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     check_again(|| unsafe { libc::fchmod(fd.as_raw_fd(), mode) }, || format!("fchmod({}, {mode:#o})", show(fd)))?;
@@ -267,7 +267,7 @@ pub fn chmod(fd: impl AsFd, mode: u32) -> Result<()> {
 }
 
 /// Sets the times of `name` in `dir`, not following a symbolic link (`utimensat(2)`); seconds and nanoseconds.
-pub fn set_times_at(dir: impl AsFd, name: impl AsRef<[u8]>, atime: (i64, i64), mtime: (i64, i64)) -> Result<()> {
+pub(crate) fn set_times_at(dir: impl AsFd, name: impl AsRef<[u8]>, atime: (i64, i64), mtime: (i64, i64)) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     let time = |(seconds, nanoseconds): (i64, i64)| libc::timespec {
         tv_sec: seconds as _,
@@ -285,7 +285,7 @@ pub fn set_times_at(dir: impl AsFd, name: impl AsRef<[u8]>, atime: (i64, i64), m
 }
 
 /// `fchdir(2)`.
-pub fn change_dir_to(fd: impl AsFd) -> Result<()> {
+pub(crate) fn change_dir_to(fd: impl AsFd) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     check_again(|| unsafe { libc::fchdir(fd.as_raw_fd()) }, || format!("fchdir({})", show(fd)))?;
@@ -293,7 +293,7 @@ pub fn change_dir_to(fd: impl AsFd) -> Result<()> {
 }
 
 /// `chdir(2)`.
-pub fn change_dir(path: impl AsRef<[u8]>) -> Result<()> {
+pub(crate) fn change_dir(path: impl AsRef<[u8]>) -> Result<()> {
     let path = path.as_ref();
     with_c_str(path, |c| {
         // SAFETY: `c` is a C string that outlives the call.
@@ -303,7 +303,7 @@ pub fn change_dir(path: impl AsRef<[u8]>) -> Result<()> {
 }
 
 /// `chroot(".")`.
-pub fn change_root_here() -> Result<()> {
+pub(crate) fn change_root_here() -> Result<()> {
     // SAFETY: the path is a static C string.
     check(unsafe { libc::chroot(c".".as_ptr()) }, || "chroot(\".\")".into())?;
     Ok(())
@@ -311,7 +311,7 @@ pub fn change_root_here() -> Result<()> {
 
 /// The slave side of the pseudo-terminal whose master `master` is, opened through the mount of devpts that the master
 /// came from (`ioctl_tty(2)`, TIOCGPTPEER, since Linux 4.13), after unlocking it.
-pub fn pty_peer(master: impl AsFd) -> Result<std::os::fd::OwnedFd> {
+pub(crate) fn pty_peer(master: impl AsFd) -> Result<std::os::fd::OwnedFd> {
     let master = master.as_fd();
     let unlock: libc::c_int = 0;
     // SAFETY: TIOCSPTLCK reads one int.
@@ -327,7 +327,7 @@ pub fn pty_peer(master: impl AsFd) -> Result<std::os::fd::OwnedFd> {
 }
 
 /// The index of the pseudo-terminal whose master `master` is (TIOCGPTN).
-pub fn pty_index(master: impl AsFd) -> Result<u32> {
+pub(crate) fn pty_index(master: impl AsFd) -> Result<u32> {
     let master = master.as_fd();
     let mut index: libc::c_uint = 0;
     // SAFETY: TIOCGPTN writes one unsigned int.
@@ -338,7 +338,8 @@ pub fn pty_index(master: impl AsFd) -> Result<u32> {
 }
 
 /// Exchanges two names in one directory at once (`renameat2(2)`, RENAME_EXCHANGE).
-pub fn exchange_at(dir: impl AsFd, one: &str, other: &str) -> Result<()> {
+#[cfg(test)]
+pub(crate) fn exchange_at(dir: impl AsFd, one: &str, other: &str) -> Result<()> {
     let dir = dir.as_fd();
     with_c_str(one, |a| {
         with_c_str(other, |b| {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 
 /// A resource limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// RLIMIT_* of the kernel.
     pub resource: u32,
     /// The soft limit, in the resource's own unit.
@@ -29,12 +29,12 @@ thread_local! {
 
 /// For as long as this is there, limits may be raised; then those raised since are as they were.
 #[derive(Debug)]
-pub struct Raised([Option<Limit>; KINDS]);
+pub(crate) struct Raised([Option<Limit>; KINDS]);
 
 impl Raised {
     /// The beginning of such a time.
     #[must_use]
-    pub fn begin() -> Raised {
+    pub(crate) fn begin() -> Raised {
         Raised(BEFORE.get())
     }
 }
@@ -56,7 +56,7 @@ fn set(limit: Limit) {
 ///
 /// # Errors
 /// EPERM without CAP_SYS_RESOURCE, or above a limit of the system (`fs.nr_open`).
-pub fn raise_hard(resource: u32, hard: u64) -> Result<()> {
+pub(crate) fn raise_hard(resource: u32, hard: u64) -> Result<()> {
     let (soft, now) = rlimit(resource)?;
     if now >= hard { Ok(()) } else { raise(resource, (soft, now), (soft, hard)) }
 }
@@ -65,7 +65,7 @@ pub fn raise_hard(resource: u32, hard: u64) -> Result<()> {
 ///
 /// # Errors
 /// The limit cannot be read.
-pub fn raise_soft(resource: u32, soft: u64) -> Result<()> {
+pub(crate) fn raise_soft(resource: u32, soft: u64) -> Result<()> {
     let (now, hard) = rlimit(resource)?;
     if now < soft && raise(resource, (now, hard), (soft, hard.max(soft))).is_err() {
         let _ = raise(resource, (now, hard), (hard, hard));
@@ -84,12 +84,12 @@ fn raise(resource: u32, (soft, hard): (u64, u64), to: (u64, u64)) -> Result<()> 
 }
 
 /// The caller's limits that were raised, as they were.
-pub fn before() -> impl Iterator<Item = Limit> {
+pub(crate) fn before() -> impl Iterator<Item = Limit> {
     BEFORE.get().into_iter().flatten()
 }
 
 /// Gives this process the caller's limits back: for programs that are not the container's.
-pub fn restore() {
+pub(crate) fn restore() {
     before().for_each(set);
     BEFORE.set([None; KINDS]);
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU32;
 
 /// Makes the program's relocated data read-only (PT_GNU_RELRO of elf(5)), as a dynamic linker does: musl leaves it writable in
 /// a static program. Call it before anything else; without such a segment, or where the kernel refuses, nothing changes.
-pub fn protect_relocated() {
+pub(crate) fn protect_relocated() {
     unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, _: *mut libc::c_void) -> libc::c_int {
         // SAFETY: the C library gives a live description, whose headers it never writes to.
         let (base, headers) = unsafe {
@@ -35,7 +35,7 @@ const MFD_NOEXEC_SEAL: u32 = 0x8;
 
 /// What a memory file is for (`memfd_create(2)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemoryFile {
+pub(crate) enum MemoryFile {
     /// Bytes to map or read; can never be executed where the kernel knows how (6.3).
     Data,
     /// A program that will be executed. EACCES where the sysctl vm.memfd_noexec is 2.
@@ -43,7 +43,7 @@ pub enum MemoryFile {
 }
 
 /// `memfd_create(2)`, closed on exec, sealable. The kind's flag is dropped on kernels before 6.3, which lack it.
-pub fn memfd(name: &str, kind: MemoryFile) -> Result<OwnedFd> {
+pub(crate) fn memfd(name: &str, kind: MemoryFile) -> Result<OwnedFd> {
     let base = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     let with = base | if kind == MemoryFile::Program { MFD_EXEC } else { MFD_NOEXEC_SEAL };
     let make = |flags: u32| {
@@ -60,12 +60,12 @@ pub fn memfd(name: &str, kind: MemoryFile) -> Result<OwnedFd> {
 }
 
 /// Seals a memory file against every further change (`fcntl(2)`, F_ADD_SEALS).
-pub fn seal(fd: impl AsFd) -> Result<()> {
+pub(crate) fn seal(fd: impl AsFd) -> Result<()> {
     add_seals(fd.as_fd(), libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE)
 }
 
 /// Seals a memory file's size: whoever else holds it cannot have us killed by SIGBUS, by cutting off what we have mapped.
-pub fn seal_size(fd: impl AsFd) -> Result<()> {
+pub(crate) fn seal_size(fd: impl AsFd) -> Result<()> {
     add_seals(fd.as_fd(), libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW)
 }
 
@@ -78,7 +78,7 @@ fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
 }
 
 /// `ftruncate(2)`.
-pub fn truncate(fd: impl AsFd, length: u64) -> Result<()> {
+pub(crate) fn truncate(fd: impl AsFd, length: u64) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     check(unsafe { libc::ftruncate(fd.as_raw_fd(), length as libc::off_t) }, || {
@@ -88,14 +88,14 @@ pub fn truncate(fd: impl AsFd, length: u64) -> Result<()> {
 }
 
 /// A page of words that several processes see (`mmap(2)` of a memory file, MAP_SHARED), unmapped when dropped.
-pub struct SharedPage(NonNull<[AtomicU32; WORDS]>);
+pub(crate) struct SharedPage(NonNull<[AtomicU32; WORDS]>);
 
 /// How many words a [`SharedPage`] has.
-pub const WORDS: usize = 1024;
+pub(crate) const WORDS: usize = 1024;
 
 impl SharedPage {
     /// Maps the first page of `fd`, a memory file of this program's own of at least 4096 bytes.
-    pub fn map(fd: impl AsFd) -> Result<SharedPage> {
+    pub(crate) fn map(fd: impl AsFd) -> Result<SharedPage> {
         let fd = fd.as_fd();
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping at a place of the kernel's choice disturbs nothing that exists.
@@ -108,7 +108,7 @@ impl SharedPage {
     }
 
     /// Its words; each may change at any time by the hand of another process.
-    pub fn words(&self) -> &[AtomicU32; WORDS] {
+    pub(crate) fn words(&self) -> &[AtomicU32; WORDS] {
         // SAFETY: the mapping is live until drop, aligned to a page, long enough, and shared words are only touched as
         // atomics. No other process can shrink the file: `map` is for files whose size this program has sealed.
         unsafe { self.0.as_ref() }
@@ -123,7 +123,7 @@ impl Drop for SharedPage {
 }
 
 /// The size of a page in bytes (`sysconf(3)`).
-pub fn page_size() -> usize {
+pub(crate) fn page_size() -> usize {
     // SAFETY: takes no pointer.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }

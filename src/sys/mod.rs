@@ -3,31 +3,31 @@
 //! Each function returns [`Result`], whose [`Failure`] renders the call as `strace` would print it, with descriptors
 //! resolved to their paths, and the error number in words. What is rendered is made only when a call has failed.
 
-pub mod bpf;
-pub mod cgroup;
-pub mod credentials;
+pub(crate) mod bpf;
+pub(crate) mod cgroup;
+pub(crate) mod credentials;
 mod errno;
-pub mod file;
-pub mod filter;
-pub mod fs;
-pub mod limits;
-pub mod memory;
-pub mod mount;
-pub mod namespace;
-pub mod process;
-pub mod refused;
-pub mod regex;
-pub mod socket;
-pub mod terminal;
-pub mod xattr;
+pub(crate) mod file;
+pub(crate) mod filter;
+pub(crate) mod fs;
+pub(crate) mod limits;
+pub(crate) mod memory;
+pub(crate) mod mount;
+pub(crate) mod namespace;
+pub(crate) mod process;
+pub(crate) mod refused;
+pub(crate) mod regex;
+pub(crate) mod socket;
+pub(crate) mod terminal;
+pub(crate) mod xattr;
 
-pub use errno::Errno;
+pub(crate) use errno::Errno;
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd};
 
 /// What a system call gives back.
-pub type Result<T> = std::result::Result<T, Failure>;
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// A system call that failed: how it was called, and the error number.
 ///

@@ -6,38 +6,38 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Of `open_tree`: a copy of the mount instead of a reference to it.
-pub const OPEN_TREE_CLONE: u32 = 1;
+pub(crate) const OPEN_TREE_CLONE: u32 = 1;
 /// The copy with all mounts beneath it.
-pub const AT_RECURSIVE: u32 = 0x8000;
+pub(crate) const AT_RECURSIVE: u32 = 0x8000;
 /// Of `open_tree`: a symbolic link at the end is not followed.
-pub const AT_SYMLINK_NOFOLLOW: u32 = libc::AT_SYMLINK_NOFOLLOW as u32;
+pub(crate) const AT_SYMLINK_NOFOLLOW: u32 = libc::AT_SYMLINK_NOFOLLOW as u32;
 
 const AT_EMPTY_PATH: u32 = libc::AT_EMPTY_PATH as u32;
 const OPEN_TREE_CLOEXEC: u32 = libc::O_CLOEXEC as u32;
 
-pub const MOUNT_ATTR_RDONLY: u64 = 0x1;
-pub const MOUNT_ATTR_NOSUID: u64 = 0x2;
-pub const MOUNT_ATTR_NODEV: u64 = 0x4;
-pub const MOUNT_ATTR_NOEXEC: u64 = 0x8;
+pub(crate) const MOUNT_ATTR_RDONLY: u64 = 0x1;
+pub(crate) const MOUNT_ATTR_NOSUID: u64 = 0x2;
+pub(crate) const MOUNT_ATTR_NODEV: u64 = 0x4;
+pub(crate) const MOUNT_ATTR_NOEXEC: u64 = 0x8;
 /// The bits that hold one of: relatime (0), `MOUNT_ATTR_NOATIME`, `MOUNT_ATTR_STRICTATIME`.
-pub const MOUNT_ATTR_ATIME: u64 = 0x70;
-pub const MOUNT_ATTR_NOATIME: u64 = 0x10;
-pub const MOUNT_ATTR_STRICTATIME: u64 = 0x20;
-pub const MOUNT_ATTR_NODIRATIME: u64 = 0x80;
-pub const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+pub(crate) const MOUNT_ATTR_ATIME: u64 = 0x70;
+pub(crate) const MOUNT_ATTR_NOATIME: u64 = 0x10;
+pub(crate) const MOUNT_ATTR_STRICTATIME: u64 = 0x20;
+pub(crate) const MOUNT_ATTR_NODIRATIME: u64 = 0x80;
+pub(crate) const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
 /// Since Linux 5.14 here, 5.10 in `mount(2)`.
-pub const MOUNT_ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
+pub(crate) const MOUNT_ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
 
-pub const RESOLVE_NO_XDEV: u64 = 0x1;
-pub const RESOLVE_NO_MAGICLINKS: u64 = 0x2;
-pub const RESOLVE_NO_SYMLINKS: u64 = 0x4;
-pub const RESOLVE_BENEATH: u64 = 0x8;
-pub const RESOLVE_IN_ROOT: u64 = 0x10;
+pub(crate) const RESOLVE_NO_XDEV: u64 = 0x1;
+pub(crate) const RESOLVE_NO_MAGICLINKS: u64 = 0x2;
+pub(crate) const RESOLVE_NO_SYMLINKS: u64 = 0x4;
+pub(crate) const RESOLVE_BENEATH: u64 = 0x8;
+pub(crate) const RESOLVE_IN_ROOT: u64 = 0x10;
 
 /// The argument of `mount_setattr(2)`, in the kernel's layout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct MountAttr {
+pub(crate) struct MountAttr {
     /// Attributes to set.
     pub set: u64,
     /// Attributes to clear; done first.
@@ -59,13 +59,13 @@ struct OpenHow {
 ///
 /// EAGAIN (something was renamed or mounted meanwhile, so that the kernel cannot be sure) is tried again, a bounded number
 /// of times.
-pub fn openat2(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
+pub(crate) fn openat2(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
     let (dir, path) = (dir.as_fd(), path.as_ref());
     try_openat2(dir, path, flags, mode, resolve)?.map_err(|errno| openat2_failed(dir, path, flags, resolve, errno))
 }
 
 /// Like [`openat2`], but `None` where nothing is (ENOENT), which is not rendered, as it may well be expected.
-pub fn openat2_if_there(
+pub(crate) fn openat2_if_there(
     dir: impl AsFd,
     path: impl AsRef<[u8]>,
     flags: i32,
@@ -113,7 +113,7 @@ fn openat2_failed(dir: BorrowedFd<'_>, path: &[u8], flags: i32, resolve: u64, er
 }
 
 /// `open_tree(2)`, since Linux 5.2. An empty path means `dir` itself. O_CLOEXEC is always set.
-pub fn open_tree(dir: impl AsFd, path: impl AsRef<[u8]>, flags: u32) -> Result<OwnedFd> {
+pub(crate) fn open_tree(dir: impl AsFd, path: impl AsRef<[u8]>, flags: u32) -> Result<OwnedFd> {
     let (dir, path) = (dir.as_fd(), path.as_ref());
     let empty = if path.is_empty() { AT_EMPTY_PATH } else { 0 };
     let all = flags | OPEN_TREE_CLOEXEC | empty;
@@ -128,13 +128,13 @@ pub fn open_tree(dir: impl AsFd, path: impl AsRef<[u8]>, flags: u32) -> Result<O
 }
 
 /// `move_mount(2)`, since Linux 5.2: attaches the mount that `mount` is the root of on top of what `target` names.
-pub fn move_mount(mount: impl AsFd, target: impl AsFd) -> Result<()> {
+pub(crate) fn move_mount(mount: impl AsFd, target: impl AsFd) -> Result<()> {
     const FROM_AND_TO_EMPTY_PATH: u32 = 0x4 | 0x40;
     move_mount_to(mount.as_fd(), target.as_fd(), "", FROM_AND_TO_EMPTY_PATH)
 }
 
 /// The same, onto the entry `name` of the directory `parent`; a symbolic link is not followed.
-pub fn move_mount_into(mount: impl AsFd, parent: impl AsFd, name: &str) -> Result<()> {
+pub(crate) fn move_mount_into(mount: impl AsFd, parent: impl AsFd, name: &str) -> Result<()> {
     const FROM_EMPTY_PATH: u32 = 0x4;
     move_mount_to(mount.as_fd(), parent.as_fd(), name, FROM_EMPTY_PATH)
 }
@@ -154,7 +154,7 @@ fn move_mount_to(mount: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &str, flags: u
 }
 
 /// `mount_setattr(2)` of the mount that `mount` is the root of, since Linux 5.12; `recursive`: and of all beneath it.
-pub fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr) -> Result<()> {
+pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr) -> Result<()> {
     let mount = mount.as_fd();
     let flags = AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
     check(
@@ -180,7 +180,7 @@ pub fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr) -> Res
 }
 
 /// `fsopen(2)`, since Linux 5.2: a filesystem that is not yet configured.
-pub fn fsopen(kind: &str) -> Result<OwnedFd> {
+pub(crate) fn fsopen(kind: &str) -> Result<OwnedFd> {
     const FSOPEN_CLOEXEC: u32 = 1;
     with_c_str(kind, |c| {
         // SAFETY: `c` is a C string that outlives the call.
@@ -192,7 +192,7 @@ pub fn fsopen(kind: &str) -> Result<OwnedFd> {
 }
 
 /// `fspick(2)`, since Linux 5.2: the filesystem of the mount that `mount` is the root of, to be configured anew.
-pub fn fspick(mount: impl AsFd) -> Result<OwnedFd> {
+pub(crate) fn fspick(mount: impl AsFd) -> Result<OwnedFd> {
     const CLOEXEC_AND_EMPTY_PATH: u32 = 0x1 | 0x8;
     let mount = mount.as_fd();
     // SAFETY: the path is a static C string.
@@ -204,22 +204,22 @@ pub fn fspick(mount: impl AsFd) -> Result<OwnedFd> {
 }
 
 /// `fsconfig(2)`: sets a parameter that has no value.
-pub fn fsconfig_flag(context: impl AsFd, key: &str) -> Result<()> {
+pub(crate) fn fsconfig_flag(context: impl AsFd, key: &str) -> Result<()> {
     with_c_str(key, |key| fsconfig(context.as_fd(), 0, Some(key), None))
 }
 
 /// `fsconfig(2)`: sets a parameter.
-pub fn fsconfig_string(context: impl AsFd, key: &str, value: &str) -> Result<()> {
+pub(crate) fn fsconfig_string(context: impl AsFd, key: &str, value: &str) -> Result<()> {
     with_c_str(key, |key| with_c_str(value, |value| fsconfig(context.as_fd(), 1, Some(key), Some(value))))
 }
 
 /// `fsconfig(2)`: makes the filesystem of a context from [`fsopen`].
-pub fn fsconfig_create(context: impl AsFd) -> Result<()> {
+pub(crate) fn fsconfig_create(context: impl AsFd) -> Result<()> {
     fsconfig(context.as_fd(), 6, None, None)
 }
 
 /// `fsconfig(2)`: carries out the changes of a context from [`fspick`].
-pub fn fsconfig_reconfigure(context: impl AsFd) -> Result<()> {
+pub(crate) fn fsconfig_reconfigure(context: impl AsFd) -> Result<()> {
     fsconfig(context.as_fd(), 7, None, None)
 }
 
@@ -253,7 +253,7 @@ fn reason(context: impl AsFd) -> String {
 }
 
 /// `fsmount(2)`, since Linux 5.2: a detached mount of a filesystem, with attributes.
-pub fn fsmount(context: impl AsFd, attributes: u64) -> Result<OwnedFd> {
+pub(crate) fn fsmount(context: impl AsFd, attributes: u64) -> Result<OwnedFd> {
     const FSMOUNT_CLOEXEC: u32 = 1;
     let context = context.as_fd();
     // SAFETY: takes no pointer.
@@ -266,7 +266,7 @@ pub fn fsmount(context: impl AsFd, attributes: u64) -> Result<OwnedFd> {
 
 /// The flags and strings of `mount(2)`; a `None` is a null pointer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Mount<'a> {
+pub(crate) struct Mount<'a> {
     pub source: Option<&'a str>,
     pub kind: Option<&'a str>,
     pub flags: libc::c_ulong,
@@ -274,7 +274,7 @@ pub struct Mount<'a> {
 }
 
 /// `mount(2)`: for what the calls by descriptor cannot say, and for kernels without `mount_setattr`.
-pub fn mount(target: impl AsRef<[u8]>, how: &Mount<'_>) -> Result<()> {
+pub(crate) fn mount(target: impl AsRef<[u8]>, how: &Mount<'_>) -> Result<()> {
     let target = target.as_ref();
     let terminated = |s: Option<&str>| s.map(CString::new).transpose().map_err(|_| Errno(libc::EINVAL));
     let failed = |errno| Failure::new(format!("mount({}, {how:?})", quote(target)), errno);
@@ -293,7 +293,7 @@ pub fn mount(target: impl AsRef<[u8]>, how: &Mount<'_>) -> Result<()> {
 }
 
 /// `pivot_root(".", ".")`: the current directory becomes the root, the old root is stacked on top of it.
-pub fn pivot_root_here() -> Result<()> {
+pub(crate) fn pivot_root_here() -> Result<()> {
     // SAFETY: both paths are static C strings.
     check(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) }, || {
         format!("pivot_root({}, \".\")", show(file::CWD))
@@ -302,7 +302,7 @@ pub fn pivot_root_here() -> Result<()> {
 }
 
 /// `umount2(2)` with MNT_DETACH; `flags` may add UMOUNT_NOFOLLOW.
-pub fn detach(target: impl AsRef<[u8]>, flags: i32) -> Result<()> {
+pub(crate) fn detach(target: impl AsRef<[u8]>, flags: i32) -> Result<()> {
     let target = target.as_ref();
     with_c_str(target, |c| {
         // SAFETY: `c` is a C string that outlives the call.
@@ -314,7 +314,7 @@ pub fn detach(target: impl AsRef<[u8]>, flags: i32) -> Result<()> {
 }
 
 /// Turns ENOSYS into a failure that says since which kernel there is the call.
-pub fn since(failure: Failure, version: &str) -> Failure {
+pub(crate) fn since(failure: Failure, version: &str) -> Failure {
     match failure.errno() {
         Errno(libc::ENOSYS) => Failure::new(format!("{} (needs Linux {version})", failure.call()), failure.errno()),
         _ => failure,

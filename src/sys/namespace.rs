@@ -6,7 +6,7 @@ use super::{Result, check, quote, show};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// `setns(2)`; `kind` is a CLONE_NEW* flag that the descriptor must match.
-pub fn setns(fd: impl AsFd, kind: i32) -> Result<()> {
+pub(crate) fn setns(fd: impl AsFd, kind: i32) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     check(unsafe { libc::setns(fd.as_raw_fd(), kind) }, || format!("setns({}, {kind:#x})", show(fd)))?;
@@ -14,14 +14,14 @@ pub fn setns(fd: impl AsFd, kind: i32) -> Result<()> {
 }
 
 /// `unshare(2)` with CLONE_NEW* flags.
-pub fn unshare(flags: i32) -> Result<()> {
+pub(crate) fn unshare(flags: i32) -> Result<()> {
     // SAFETY: only namespaces are unshared, no memory or descriptors.
     check(unsafe { libc::unshare(flags) }, || format!("unshare({flags:#x})"))?;
     Ok(())
 }
 
 /// The kind of namespace (a CLONE_NEW* flag) that a descriptor stands for (`ioctl_ns(2)`, NS_GET_NSTYPE).
-pub fn kind_of(fd: impl AsFd) -> Result<i32> {
+pub(crate) fn kind_of(fd: impl AsFd) -> Result<i32> {
     const NS_GET_NSTYPE: libc::Ioctl = 0xb703u32 as libc::Ioctl;
     let fd = fd.as_fd();
     // SAFETY: this ioctl takes no argument.
@@ -30,7 +30,7 @@ pub fn kind_of(fd: impl AsFd) -> Result<i32> {
 }
 
 /// The user namespace that owns a namespace (`ioctl_ns(2)`, NS_GET_USERNS); EPERM if it is above the caller's.
-pub fn owner_of(fd: impl AsFd) -> Result<OwnedFd> {
+pub(crate) fn owner_of(fd: impl AsFd) -> Result<OwnedFd> {
     const NS_GET_USERNS: libc::Ioctl = 0xb701u32 as libc::Ioctl;
     let fd = fd.as_fd();
     // SAFETY: this ioctl takes no argument.
@@ -39,7 +39,7 @@ pub fn owner_of(fd: impl AsFd) -> Result<OwnedFd> {
 }
 
 /// Device and inode of a file: what tells two namespaces apart.
-pub fn identity(fd: impl AsFd) -> Result<(u64, u64)> {
+pub(crate) fn identity(fd: impl AsFd) -> Result<(u64, u64)> {
     let fd = fd.as_fd();
     // SAFETY: all zeroes is a valid stat, and the kernel writes a whole one.
     unsafe {
@@ -50,14 +50,14 @@ pub fn identity(fd: impl AsFd) -> Result<(u64, u64)> {
 }
 
 /// `sethostname(2)`.
-pub fn set_hostname(name: &str) -> Result<()> {
+pub(crate) fn set_hostname(name: &str) -> Result<()> {
     // SAFETY: the pointer and the length are those of a live slice.
     check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }, || format!("sethostname({})", quote(name)))?;
     Ok(())
 }
 
 /// `setdomainname(2)`.
-pub fn set_domainname(name: &str) -> Result<()> {
+pub(crate) fn set_domainname(name: &str) -> Result<()> {
     // SAFETY: the pointer and the length are those of a live slice.
     check(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }, || {
         format!("setdomainname({})", quote(name))
@@ -66,7 +66,7 @@ pub fn set_domainname(name: &str) -> Result<()> {
 }
 
 /// Brings the loopback interface of this network namespace up (`netdevice(7)`, SIOCSIFFLAGS).
-pub fn loopback_up() -> Result<()> {
+pub(crate) fn loopback_up() -> Result<()> {
     // SAFETY: takes no pointer.
     let socket = own(check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }, || {
         "socket(AF_INET)".into()

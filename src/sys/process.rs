@@ -5,45 +5,43 @@ use super::file::own;
 use super::{Errno, Failure, Result, check, check_again, failed, show};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A process id as this process's pid namespace numbers it.
-pub type Pid = i32;
+pub(crate) type Pid = i32;
 
 /// Proof that this process has one thread, so that memory is whole in a child made without `execve`.
 #[derive(Debug)]
-pub struct SingleThreaded(());
-
-/// Whether [`SingleThreaded::at_start`] was called. The runtime makes no thread afterwards.
-static SINGLE_THREADED: AtomicBool = AtomicBool::new(false);
+pub(crate) struct SingleThreaded(());
 
 impl SingleThreaded {
-    /// For the start of `main`, before anything could have made a thread.
-    pub fn at_start() -> SingleThreaded {
-        SINGLE_THREADED.store(true, Ordering::Relaxed);
-        SingleThreaded(())
-    }
-
-    /// Asks the kernel, unless `main` has said so: a program that embeds the library may have threads.
+    /// Asks the kernel: a program that embeds the library may have threads.
     ///
     /// # Errors
     /// EBUSY: the process has several threads.
-    pub fn of_caller() -> Result<SingleThreaded> {
-        if SINGLE_THREADED.load(Ordering::Relaxed) {
+    pub(crate) fn of_caller() -> Result<SingleThreaded> {
+        // SAFETY: takes no pointer. With CLONE_THREAD alone it changes nothing, and fails where there is a second thread
+        // (unshare(2): EINVAL).
+        if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
             return Ok(SingleThreaded(()));
         }
-        let threads = std::fs::read_dir("/proc/self/task").map(|entries| entries.count());
-        match threads {
+        // A seccomp filter may refuse unshare.
+        match std::fs::read_dir("/proc/self/task").map(|entries| entries.count()) {
             Ok(1) => Ok(SingleThreaded(())),
             Ok(n) => Err(Failure::new(format!("clone3: this process has {n} threads"), Errno(libc::EBUSY))),
             Err(e) => Err(Failure::new("open(\"/proc/self/task\")", e.into())),
         }
     }
+
+    /// For a test that calls nothing in the child but what it knows to need no other thread.
+    #[cfg(test)]
+    pub(crate) fn of_test() -> SingleThreaded {
+        SingleThreaded(())
+    }
 }
 
 /// Arguments of [`clone3`].
 #[derive(Debug, Default)]
-pub struct Clone<'fd> {
+pub(crate) struct Clone<'fd> {
     /// CLONE_* flags; CLONE_PIDFD is always set, CLONE_VM is not for [`clone3`].
     pub flags: u64,
     /// The v2 cgroup that the child is born in (CLONE_INTO_CGROUP, Linux 5.7).
@@ -52,7 +50,7 @@ pub struct Clone<'fd> {
 
 /// Which side of a [`clone3`] runs.
 #[derive(Debug)]
-pub enum Cloned {
+pub(crate) enum Cloned {
     /// The caller, with the child's id and a descriptor of it.
     Parent(Pid, OwnedFd),
     /// The new process. libc's notion of the thread id is stale in it until `execve`: nothing may reach libc's raise,
@@ -105,7 +103,7 @@ impl Clone<'_> {
 }
 
 /// `clone3(2)`: a child that goes on with a copy of the memory and of the descriptor table.
-pub fn clone3(_: &SingleThreaded, how: &Clone<'_>) -> Result<Cloned> {
+pub(crate) fn clone3(_: &SingleThreaded, how: &Clone<'_>) -> Result<Cloned> {
     let mut pidfd: RawFd = -1;
     let mut args = CloneArgs::new(how, &mut pidfd);
     // SAFETY: without CLONE_VM the child has a copy of everything, stack included, and this process is single-threaded
@@ -118,7 +116,7 @@ pub fn clone3(_: &SingleThreaded, how: &Clone<'_>) -> Result<Cloned> {
 }
 
 /// `pidfd_open(2)` (Linux 5.3). ESRCH where there is no such process.
-pub fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
+pub(crate) fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
     // SAFETY: takes no pointer.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     check(fd, || format!("pidfd_open({pid})")).map(own)
@@ -128,7 +126,7 @@ pub fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
 ///
 /// A container's AppArmor profile takes signals of unconfined processes, and refuses (EACCES) those of a profile that only
 /// lets its program make user namespaces: such a profile is left then.
-pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
+pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
     let pidfd = pidfd.as_fd();
     match send_signal(pidfd, signal) {
         Err(e) if e.is(libc::EACCES) && leave_profile() => send_signal(pidfd, signal),
@@ -152,7 +150,7 @@ fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
 }
 
 /// `pidfd_getfd(2)` (Linux 5.6): a duplicate of the other process's descriptor `number`.
-pub fn pidfd_getfd(pidfd: impl AsFd, number: RawFd) -> Result<OwnedFd> {
+pub(crate) fn pidfd_getfd(pidfd: impl AsFd, number: RawFd) -> Result<OwnedFd> {
     let pidfd = pidfd.as_fd();
     // SAFETY: takes no pointer.
     check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) }, || {
@@ -162,7 +160,7 @@ pub fn pidfd_getfd(pidfd: impl AsFd, number: RawFd) -> Result<OwnedFd> {
 }
 
 /// `kill(2)`.
-pub fn kill(pid: Pid, signal: i32) -> Result<()> {
+pub(crate) fn kill(pid: Pid, signal: i32) -> Result<()> {
     // SAFETY: takes no pointer.
     check(unsafe { libc::kill(pid, signal) }, || format!("kill({pid}, {signal})"))?;
     Ok(())
@@ -170,7 +168,7 @@ pub fn kill(pid: Pid, signal: i32) -> Result<()> {
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// It exited with this status.
     Exited(i32),
     /// This signal ended it.
@@ -179,7 +177,7 @@ pub enum Ended {
 
 impl Ended {
     /// The status that a shell reports: the exit status, or 128 plus the signal.
-    pub fn status(self) -> i32 {
+    pub(crate) fn status(self) -> i32 {
         match self {
             Ended::Exited(status) => status,
             Ended::Signaled(signal) => 128 + signal,
@@ -198,7 +196,7 @@ impl Ended {
 }
 
 /// Waits for the child `pid` to end and reaps it (`wait4(2)`).
-pub fn wait(pid: Pid) -> Result<Ended> {
+pub(crate) fn wait(pid: Pid) -> Result<Ended> {
     loop {
         let mut status = 0;
         // SAFETY: `status` is live and writable; no usage is asked for.
@@ -215,7 +213,7 @@ pub fn wait(pid: Pid) -> Result<Ended> {
 
 /// Reaps the child `pid` if it has ended (`wait4(2)`, WNOHANG). One that a tracer follows can be reaped only when the tracer
 /// has seen its end.
-pub fn wait_if_ended(pid: Pid) -> Result<Option<Ended>> {
+pub(crate) fn wait_if_ended(pid: Pid) -> Result<Option<Ended>> {
     let mut status = 0;
     let got = check_again(
         // SAFETY: `status` is live and writable; no usage is asked for.
@@ -226,7 +224,7 @@ pub fn wait_if_ended(pid: Pid) -> Result<Option<Ended>> {
 }
 
 /// Reaps any child that has ended, without waiting. None when there is none.
-pub fn reap_any() -> Option<(Pid, Ended)> {
+pub(crate) fn reap_any() -> Option<(Pid, Ended)> {
     loop {
         let mut status = 0;
         // SAFETY: `status` is live and writable.
@@ -241,7 +239,7 @@ pub fn reap_any() -> Option<(Pid, Ended)> {
 }
 
 /// A child that has ended and waits to be reaped, left as it is (`waitid(2)`, WNOWAIT).
-pub fn ended_child() -> Option<Pid> {
+pub(crate) fn ended_child() -> Option<Pid> {
     // SAFETY: all zeroes is a valid siginfo_t, and the kernel writes a whole one.
     let pid = unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
@@ -252,7 +250,7 @@ pub fn ended_child() -> Option<Pid> {
 }
 
 /// Whether processes that lose their parent below this one become its children (`prctl(2)`, PR_GET_CHILD_SUBREAPER).
-pub fn is_subreaper() -> Result<bool> {
+pub(crate) fn is_subreaper() -> Result<bool> {
     let mut on: libc::c_int = 0;
     // SAFETY: the pointer is to a live and writable int.
     check(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut on) }, || {
@@ -262,7 +260,7 @@ pub fn is_subreaper() -> Result<bool> {
 }
 
 /// Sets the name of this process (`prctl(2)`, PR_SET_NAME), at most 15 bytes.
-pub fn set_name(name: &CStr) -> Result<()> {
+pub(crate) fn set_name(name: &CStr) -> Result<()> {
     // SAFETY: a C string that outlives the call.
     check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, || format!("prctl(PR_SET_NAME, {name:?})"))?;
     Ok(())
@@ -273,7 +271,7 @@ fn pointers(list: &[&CStr]) -> Vec<*const libc::c_char> {
 }
 
 /// `execve(2)`; comes back only on failure.
-pub fn execute(path: &CStr, argv: &[&CStr], envp: &[&CStr]) -> Failure {
+pub(crate) fn execute(path: &CStr, argv: &[&CStr], envp: &[&CStr]) -> Failure {
     let (argv, envp) = (pointers(argv), pointers(envp));
     // SAFETY: both lists are null-terminated arrays of C strings that outlive the call.
     unsafe { libc::syscall(libc::SYS_execve, path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
@@ -281,7 +279,7 @@ pub fn execute(path: &CStr, argv: &[&CStr], envp: &[&CStr]) -> Failure {
 }
 
 /// `execveat(2)` of an open program file; comes back only on failure.
-pub fn execute_fd(fd: impl AsFd, argv: &[&CStr], envp: &[&CStr]) -> Failure {
+pub(crate) fn execute_fd(fd: impl AsFd, argv: &[&CStr], envp: &[&CStr]) -> Failure {
     let (argv, envp) = (pointers(argv), pointers(envp));
     let fd = fd.as_fd();
     // SAFETY: both lists are null-terminated arrays of C strings that outlive the call; the path is empty.
@@ -299,31 +297,25 @@ pub fn execute_fd(fd: impl AsFd, argv: &[&CStr], envp: &[&CStr]) -> Failure {
 }
 
 /// `_exit(2)`: ends the process without running anything of libc's or Rust's.
-pub fn exit_now(status: i32) -> ! {
+pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: does not come back.
     unsafe { libc::_exit(status) }
 }
 
 /// `prctl(2)` with plain numbers.
-pub fn prctl(option: i32, a: u64, b: u64, c: u64, d: u64) -> Result<i32> {
+pub(crate) fn prctl(option: i32, a: u64, b: u64, c: u64, d: u64) -> Result<i32> {
     // SAFETY: only called with options that take numbers (see the callers in this crate; pointers go elsewhere).
     check(unsafe { libc::prctl(option, a, b, c, d) }, || format!("prctl({option}, {a:#x}, {b:#x})")).map(|n| n as i32)
 }
 
-/// The parent's pid (`getppid(2)`), 0 if it is outside the pid namespace.
-pub fn parent_pid() -> Pid {
-    // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::getppid() }
-}
-
 /// This process's pid, asked of the kernel (libc may remember an old one after a raw clone).
-pub fn pid() -> Pid {
+pub(crate) fn pid() -> Pid {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::syscall(libc::SYS_getpid) as Pid }
 }
 
 /// `prlimit(2)`: sets a limit of `pid` (0: this process), values in the resource's own unit.
-pub fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
+pub(crate) fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
     let new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
     check(
         // SAFETY: `new` is live; no old value is asked for.
@@ -336,7 +328,7 @@ pub fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
 }
 
 /// `prlimit(2)`: this process's soft and hard limit.
-pub fn rlimit(resource: u32) -> Result<(u64, u64)> {
+pub(crate) fn rlimit(resource: u32) -> Result<(u64, u64)> {
     let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
     check(
         // SAFETY: `old` is live and writable; nothing is set.
@@ -349,7 +341,7 @@ pub fn rlimit(resource: u32) -> Result<(u64, u64)> {
 /// `struct sched_attr` of `sched_setattr(2)`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SchedAttr {
+pub(crate) struct SchedAttr {
     /// Size of this structure in bytes.
     pub size: u32,
     /// SCHED_* policy.
@@ -369,7 +361,7 @@ pub struct SchedAttr {
 }
 
 /// `sched_setattr(2)` of `pid` (0: this thread).
-pub fn sched_setattr(pid: Pid, attr: &SchedAttr) -> Result<()> {
+pub(crate) fn sched_setattr(pid: Pid, attr: &SchedAttr) -> Result<()> {
     let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
     // SAFETY: `attr` is live and tells its size.
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const attr, 0) }, || {
@@ -379,7 +371,7 @@ pub fn sched_setattr(pid: Pid, attr: &SchedAttr) -> Result<()> {
 }
 
 /// `ioprio_set(2)` of the process `pid` (0: this one); `value` is class << 13 | level.
-pub fn ioprio_set(pid: Pid, value: i32) -> Result<()> {
+pub(crate) fn ioprio_set(pid: Pid, value: i32) -> Result<()> {
     const IOPRIO_WHO_PROCESS: i32 = 1;
     // SAFETY: takes no pointer.
     check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, value) }, || {
@@ -389,7 +381,7 @@ pub fn ioprio_set(pid: Pid, value: i32) -> Result<()> {
 }
 
 /// `sched_setaffinity(2)` of `pid` (0: this thread), `mask` as bits of 64 CPUs a word.
-pub fn sched_setaffinity(pid: Pid, mask: &[u64]) -> Result<()> {
+pub(crate) fn sched_setaffinity(pid: Pid, mask: &[u64]) -> Result<()> {
     // SAFETY: the pointer and the size are those of a live slice.
     check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(mask), mask.as_ptr()) }, || {
         format!("sched_setaffinity({pid}, {mask:x?})")
@@ -398,14 +390,14 @@ pub fn sched_setaffinity(pid: Pid, mask: &[u64]) -> Result<()> {
 }
 
 /// `personality(2)`.
-pub fn personality(persona: u64) -> Result<()> {
+pub(crate) fn personality(persona: u64) -> Result<()> {
     // SAFETY: takes no pointer.
     check(unsafe { libc::personality(persona) }, || format!("personality({persona:#x})"))?;
     Ok(())
 }
 
 /// `set_mempolicy(2)`; `nodes` as bits of 64 nodes a word, empty for a mode without nodes.
-pub fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
+pub(crate) fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
     let (mask, bits) = if nodes.is_empty() { (std::ptr::null(), 0) } else { (nodes.as_ptr(), nodes.len() * 64 + 1) };
     // SAFETY: the mask has at least `bits` - 1 bits, which is how the kernel reads maxnode.
     check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }, || {
@@ -415,7 +407,7 @@ pub fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
 }
 
 /// `keyctl(2)` KEYCTL_JOIN_SESSION_KEYRING: joins the session keyring called `name`, or makes one; gives its serial number.
-pub fn join_session_keyring(name: &CStr) -> Result<i32> {
+pub(crate) fn join_session_keyring(name: &CStr) -> Result<i32> {
     const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
     // SAFETY: `name` is a C string that outlives the call.
     let serial = check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) }, || {
@@ -426,7 +418,7 @@ pub fn join_session_keyring(name: &CStr) -> Result<i32> {
 
 /// Facts about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
+pub(crate) struct Key {
     /// The user id of its owner.
     pub owner: u32,
     /// Its permissions, as KEYCTL_SETPERM takes them.
@@ -434,7 +426,7 @@ pub struct Key {
 }
 
 /// `keyctl(2)` KEYCTL_DESCRIBE.
-pub fn describe_key(serial: i32) -> Result<Key> {
+pub(crate) fn describe_key(serial: i32) -> Result<Key> {
     const KEYCTL_DESCRIBE: i32 = 6;
     let call = || format!("keyctl(KEYCTL_DESCRIBE, {serial})");
     // `type;uid;gid;permissions;description`, of which the last part has no fixed length.
@@ -464,7 +456,7 @@ pub fn describe_key(serial: i32) -> Result<Key> {
 }
 
 /// `keyctl(2)` KEYCTL_SETPERM.
-pub fn set_key_permissions(serial: i32, permissions: u32) -> Result<()> {
+pub(crate) fn set_key_permissions(serial: i32, permissions: u32) -> Result<()> {
     const KEYCTL_SETPERM: i32 = 5;
     // SAFETY: takes no pointer.
     check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, serial, permissions) }, || {
@@ -476,7 +468,7 @@ pub fn set_key_permissions(serial: i32, permissions: u32) -> Result<()> {
 /// `poll(2)`: waits until one of `fds` is ready or `timeout` milliseconds (-1: no end) are over.
 ///
 /// Gives back the ready ones' events by position, 0 for the others; interrupted by a signal, it gives all zeroes.
-pub fn poll<const N: usize>(fds: [(Option<BorrowedFd<'_>>, i16); N], timeout: i32) -> Result<[i16; N]> {
+pub(crate) fn poll<const N: usize>(fds: [(Option<BorrowedFd<'_>>, i16); N], timeout: i32) -> Result<[i16; N]> {
     let mut list = fds.map(|(fd, events)| libc::pollfd { fd: fd.map_or(-1, |fd| fd.as_raw_fd()), events, revents: 0 });
     // SAFETY: the pointer and the length are those of a live array.
     let done = check(unsafe { libc::poll(list.as_mut_ptr(), N as libc::nfds_t, timeout) }, || "poll".into());
@@ -488,7 +480,7 @@ pub fn poll<const N: usize>(fds: [(Option<BorrowedFd<'_>>, i16); N], timeout: i3
 }
 
 /// Blocks all signals for this thread and gives a descriptor that reads them (`signalfd(2)`).
-pub fn all_signals_as_fd() -> Result<OwnedFd> {
+pub(crate) fn all_signals_as_fd() -> Result<OwnedFd> {
     // SAFETY: sigset_t is plain data that sigfillset initialises; all pointers are to live objects.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
@@ -498,14 +490,36 @@ pub fn all_signals_as_fd() -> Result<OwnedFd> {
     }
 }
 
+/// The signals that are blocked for a thread.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalMask(libc::sigset_t);
+
+impl SignalMask {
+    /// Those of this thread (`pthread_sigmask(3)`).
+    pub(crate) fn of_this_thread() -> Result<SignalMask> {
+        // SAFETY: sigset_t is plain data, and the call fills it; no new mask is given.
+        unsafe {
+            let mut mask: libc::sigset_t = std::mem::zeroed();
+            check(libc::sigprocmask(libc::SIG_SETMASK, std::ptr::null(), &mut mask), || "sigprocmask".into())?;
+            Ok(SignalMask(mask))
+        }
+    }
+
+    /// Blocks these signals for this thread, and no others.
+    pub(crate) fn set(&self) {
+        // SAFETY: the pointer is to a live, initialised set; no old mask is asked for. It fails for a bad pointer alone.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+    }
+}
+
 /// The next signal number that a descriptor of [`all_signals_as_fd`] holds, if any.
-pub fn next_signal(fd: impl AsFd) -> Result<Option<i32>> {
+pub(crate) fn next_signal(fd: impl AsFd) -> Result<Option<i32>> {
     let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
     Ok(super::file::read_if_there(fd, &mut info)?.map(|_| i32::from_ne_bytes([info[0], info[1], info[2], info[3]])))
 }
 
 /// A blocked signal that asks this process to end and has not been read (`sigpending(2)`).
-pub fn pending_end() -> Result<Option<i32>> {
+pub(crate) fn pending_end() -> Result<Option<i32>> {
     // SAFETY: sigset_t is plain data that sigpending fills; the pointer is to a live object.
     let set = unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
@@ -519,7 +533,7 @@ pub fn pending_end() -> Result<Option<i32>> {
 
 /// Unblocks every signal and gives each the default disposition, as a new program expects them: `execve(2)` would keep those
 /// that the caller ignores (nohup, a shell's `&`).
-pub fn reset_signals() {
+pub(crate) fn reset_signals() {
     // SAFETY: plain data, a live pointer; no old mask is asked for.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
@@ -532,7 +546,7 @@ pub fn reset_signals() {
 
 /// Gives SIGCHLD and SIGPIPE the default disposition in the runtime itself: with SIGCHLD ignored the kernel reaps the children
 /// whose exit status is wanted, and `wait4(2)` fails. The others stay as the caller has them.
-pub fn reset_own_signals() {
+pub(crate) fn reset_own_signals() {
     [libc::SIGCHLD, libc::SIGPIPE].into_iter().for_each(reset_signal);
 }
 
@@ -555,20 +569,20 @@ fn reset_signal(signal: i32) {
 }
 
 /// Makes this process the leader of a process group of its own (`setpgid(2)`).
-pub fn lead_group() -> Result<()> {
+pub(crate) fn lead_group() -> Result<()> {
     // SAFETY: takes no pointer.
     check(unsafe { libc::setpgid(0, 0) }, || "setpgid(0, 0)".into())?;
     Ok(())
 }
 
 /// Has writes to a pipe or socket that nobody reads any more fail with EPIPE (SIGPIPE is ignored), also after `execve(2)`.
-pub fn ignore_broken_pipes() {
+pub(crate) fn ignore_broken_pipes() {
     // SAFETY: SIG_IGN installs no code of ours.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
 /// Bytes from the kernel's random source (`getrandom(2)`).
-pub fn random<const N: usize>() -> Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     // SAFETY: the pointer and the length are those of a live, writable array.
     check_again(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) as i64 }, || "getrandom".into())?;

@@ -30,7 +30,7 @@ const NEWER: [(&str, libc::c_long); 17] = [
 /// The name of the call that failed, if a filter is why.
 ///
 /// `move_mount`, `fsopen` and `fsmount` check the rights first: without CAP_SYS_ADMIN, and under a filter, it may be either.
-pub fn by_filter(failure: &Failure) -> Option<&'static str> {
+pub(crate) fn by_filter(failure: &Failure) -> Option<&'static str> {
     let name = failure.call().split('(').next()?;
     let (name, number) = *NEWER.iter().find(|(known, _)| *known == name)?;
     let answer = failure.errno().0;
@@ -38,7 +38,7 @@ pub fn by_filter(failure: &Failure) -> Option<&'static str> {
 }
 
 /// Whether a filter refuses this call of [`NEWER`] with EPERM.
-pub fn is_refused(number: libc::c_long) -> bool {
+pub(crate) fn is_refused(number: libc::c_long) -> bool {
     is_filtered() && probe(number) == libc::EPERM
 }
 

@@ -7,11 +7,11 @@ use std::mem::MaybeUninit;
 /// An extended regular expression of POSIX.
 ///
 /// It stays where `regcomp` has filled it: no C library promises that it may be moved.
-pub struct Pattern(Box<MaybeUninit<libc::regex_t>>);
+pub(crate) struct Pattern(Box<MaybeUninit<libc::regex_t>>);
 
 impl Pattern {
     /// Compiles `text`; what is no expression is EINVAL.
-    pub fn new(text: &str) -> Result<Pattern> {
+    pub(crate) fn new(text: &str) -> Result<Pattern> {
         let mut pattern = Box::new(MaybeUninit::uninit());
         with_c_str(text, |c_text| {
             // SAFETY: `pattern` is memory for one regex_t, which regcomp fills; the text ends in a NUL.
@@ -26,7 +26,7 @@ impl Pattern {
     }
 
     /// Whether it matches somewhere in `text`; never in a text with a NUL.
-    pub fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         with_c_str(text, |c_text| {
             // SAFETY: regcomp has filled the pattern; no matches are to be stored, so their array may be null.
             Ok(unsafe { libc::regexec(self.0.as_ptr(), c_text.as_ptr(), 0, std::ptr::null_mut(), 0) } == 0)

@@ -8,10 +8,10 @@ use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// The most descriptors that one packet carries (SCM_MAX_FD of the kernel).
-pub const MOST_FDS: usize = 253;
+pub(crate) const MOST_FDS: usize = 253;
 
 /// A connected pair (`socketpair(2)`), closed on exec; `kind` is SOCK_SEQPACKET, SOCK_STREAM or SOCK_DGRAM.
-pub fn pair(kind: i32) -> Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pair(kind: i32) -> Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     // SAFETY: the array is live and writable.
     check(unsafe { libc::socketpair(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) }, || {
@@ -21,7 +21,7 @@ pub fn pair(kind: i32) -> Result<(OwnedFd, OwnedFd)> {
 }
 
 /// A new unix socket (`socket(2)`), closed on exec.
-pub fn unix(kind: i32) -> Result<OwnedFd> {
+pub(crate) fn unix(kind: i32) -> Result<OwnedFd> {
     // SAFETY: takes no pointer.
     check(unsafe { libc::socket(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0) }, || format!("socket(AF_UNIX, {kind})"))
         .map(own)
@@ -29,7 +29,7 @@ pub fn unix(kind: i32) -> Result<OwnedFd> {
 
 /// A socket to the kernel's routing tables and network devices (`rtnetlink(7)`), closed on exec. It stays in the network
 /// namespace in which it was made.
-pub fn route() -> Result<OwnedFd> {
+pub(crate) fn route() -> Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
     // SAFETY: takes no pointer.
     check(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) }, || {
@@ -58,7 +58,7 @@ fn address(path: &[u8]) -> Result<(libc::sockaddr_un, libc::socklen_t)> {
 }
 
 /// Binds to `path` (`bind(2)`).
-pub fn bind(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
+pub(crate) fn bind(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
     let (fd, path) = (fd.as_fd(), path.as_ref());
     let (address, length) = address(path)?;
     // SAFETY: the address is live and `length` long.
@@ -69,7 +69,7 @@ pub fn bind(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
 }
 
 /// `listen(2)`.
-pub fn listen(fd: impl AsFd, backlog: i32) -> Result<()> {
+pub(crate) fn listen(fd: impl AsFd, backlog: i32) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: takes no pointer.
     check(unsafe { libc::listen(fd.as_raw_fd(), backlog) }, || format!("listen({})", show(fd)))?;
@@ -77,7 +77,7 @@ pub fn listen(fd: impl AsFd, backlog: i32) -> Result<()> {
 }
 
 /// Connects to `path` (`connect(2)`).
-pub fn connect(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
+pub(crate) fn connect(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
     let (fd, path) = (fd.as_fd(), path.as_ref());
     let (address, length) = address(path)?;
     check_again(
@@ -88,20 +88,8 @@ pub fn connect(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
     Ok(())
 }
 
-/// `accept4(2)`, closed on exec.
-pub fn accept(fd: impl AsFd) -> Result<OwnedFd> {
-    let fd = fd.as_fd();
-    let null = std::ptr::null_mut();
-    check_again(
-        // SAFETY: no address is asked for.
-        || unsafe { libc::accept4(fd.as_raw_fd(), null, std::ptr::null_mut(), libc::SOCK_CLOEXEC) },
-        || format!("accept4({})", show(fd)),
-    )
-    .map(own)
-}
-
 /// Has each packet that comes in carry the pid of its sender, as the kernel knows it (`unix(7)`, SO_PASSCRED).
-pub fn pass_credentials(socket: impl AsFd) -> Result<()> {
+pub(crate) fn pass_credentials(socket: impl AsFd) -> Result<()> {
     let socket = socket.as_fd();
     let on: libc::c_int = 1;
     let length = size_of::<libc::c_int>() as libc::socklen_t;
@@ -124,7 +112,7 @@ const CONTROL_LENGTH: usize = 16 + 4 * MOST_FDS + 12 + 32;
 struct Control([u8; CONTROL_LENGTH]);
 
 /// Sends one packet with descriptors (`sendmsg(2)`, MSG_NOSIGNAL).
-pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<()> {
+pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<()> {
     let socket = socket.as_fd();
     let mut control = Control([0; CONTROL_LENGTH]);
     if fds.len() > MOST_FDS {
@@ -162,7 +150,7 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<()> {
 }
 
 /// `send(2)` of as many bytes as go at once (MSG_DONTWAIT, MSG_NOSIGNAL).
-pub fn send_some(socket: impl AsFd, bytes: &[u8]) -> Result<usize> {
+pub(crate) fn send_some(socket: impl AsFd, bytes: &[u8]) -> Result<usize> {
     const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let socket = socket.as_fd();
     let sent = check_again(
@@ -175,7 +163,7 @@ pub fn send_some(socket: impl AsFd, bytes: &[u8]) -> Result<usize> {
 
 /// A packet as it came.
 #[derive(Debug)]
-pub struct Packet {
+pub(crate) struct Packet {
     /// How many bytes of the buffer it fills; 0 is the end of the stream.
     pub length: usize,
     /// Its descriptors, closed on exec.
@@ -186,7 +174,7 @@ pub struct Packet {
 }
 
 /// The length of the packet that comes next, 0 at the end of the stream (`recv(2)`, MSG_PEEK); waits for it.
-pub fn next_length(socket: impl AsFd) -> Result<usize> {
+pub(crate) fn next_length(socket: impl AsFd) -> Result<usize> {
     let socket = socket.as_fd();
     let length = check_again(
         // SAFETY: no byte is written to a buffer without length.
@@ -197,7 +185,7 @@ pub fn next_length(socket: impl AsFd) -> Result<usize> {
 }
 
 /// Receives one packet into `buffer` (`recvmsg(2)`); one that does not fit is EMSGSIZE.
-pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
+pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
     let socket = socket.as_fd();
     let mut control = Control([0; CONTROL_LENGTH]);
     let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };

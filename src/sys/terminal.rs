@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 /// Rows and columns of a terminal, in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
+pub(crate) struct Size {
     /// Rows.
     pub height: u16,
     /// Columns.
@@ -14,13 +14,13 @@ pub struct Size {
 }
 
 /// Whether the descriptor is a terminal.
-pub fn is_terminal(fd: impl AsFd) -> bool {
+pub(crate) fn is_terminal(fd: impl AsFd) -> bool {
     // SAFETY: takes no pointer.
     unsafe { libc::isatty(fd.as_fd().as_raw_fd()) == 1 }
 }
 
 /// Its size (TIOCGWINSZ).
-pub fn size(fd: impl AsFd) -> Result<Size> {
+pub(crate) fn size(fd: impl AsFd) -> Result<Size> {
     let fd = fd.as_fd();
     // SAFETY: all zeroes is a valid winsize, and the kernel writes a whole one.
     unsafe {
@@ -31,7 +31,7 @@ pub fn size(fd: impl AsFd) -> Result<Size> {
 }
 
 /// Sets its size (TIOCSWINSZ); the foreground process group gets SIGWINCH.
-pub fn set_size(fd: impl AsFd, size: Size) -> Result<()> {
+pub(crate) fn set_size(fd: impl AsFd, size: Size) -> Result<()> {
     let fd = fd.as_fd();
     let size = libc::winsize { ws_row: size.height, ws_col: size.width, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the kernel reads a live winsize.
@@ -43,10 +43,10 @@ pub fn set_size(fd: impl AsFd, size: Size) -> Result<()> {
 
 /// A terminal's modes, as they were read.
 #[derive(Clone, Copy)]
-pub struct Modes(libc::termios);
+pub(crate) struct Modes(libc::termios);
 
 /// Reads the modes (TCGETS).
-pub fn modes(fd: impl AsFd) -> Result<Modes> {
+pub(crate) fn modes(fd: impl AsFd) -> Result<Modes> {
     let fd = fd.as_fd();
     // SAFETY: all zeroes is a valid termios, and libc writes a whole one.
     unsafe {
@@ -57,7 +57,7 @@ pub fn modes(fd: impl AsFd) -> Result<Modes> {
 }
 
 /// Sets the modes at once (TCSETS).
-pub fn set_modes(fd: impl AsFd, modes: &Modes) -> Result<()> {
+pub(crate) fn set_modes(fd: impl AsFd, modes: &Modes) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: libc reads a live termios.
     check(unsafe { libc::tcsetattr(fd.as_raw_fd(), libc::TCSANOW, &modes.0) }, || format!("tcsetattr({})", show(fd)))?;
@@ -67,7 +67,7 @@ pub fn set_modes(fd: impl AsFd, modes: &Modes) -> Result<()> {
 impl Modes {
     /// The same with nothing of the input interpreted or echoed (`cfmakeraw(3)`); output is still translated, as the person's
     /// terminal wants a carriage return before each line feed.
-    pub fn raw(mut self) -> Modes {
+    pub(crate) fn raw(mut self) -> Modes {
         // SAFETY: libc changes a live termios.
         unsafe { libc::cfmakeraw(&mut self.0) };
         self.0.c_oflag |= libc::OPOST;
@@ -75,7 +75,7 @@ impl Modes {
     }
 
     /// The same, a line feed written as it is and not as carriage return and line feed (ONLCR cleared).
-    pub fn without_carriage_returns(mut self) -> Modes {
+    pub(crate) fn without_carriage_returns(mut self) -> Modes {
         self.0.c_oflag &= !libc::ONLCR;
         self
     }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd};
 const LONGEST: usize = 64 << 10;
 
 /// The names of the attributes of `fd` (`flistxattr(2)`), none where the filesystem has no attributes; not for O_PATH descriptors.
-pub fn list(fd: impl AsFd) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn list(fd: impl AsFd) -> Result<Vec<Vec<u8>>> {
     let fd = fd.as_fd();
     let size = |buffer: &mut [u8]| {
         // SAFETY: the pointer and the length are those of a live, writable buffer; an empty one is only measured.
@@ -32,7 +32,7 @@ pub fn list(fd: impl AsFd) -> Result<Vec<Vec<u8>>> {
 }
 
 /// The value of an attribute of `fd` (`fgetxattr(2)`), `None` where it has none of that name; not for O_PATH descriptors.
-pub fn get(fd: impl AsFd, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+pub(crate) fn get(fd: impl AsFd, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
     let (fd, name) = (fd.as_fd(), name.as_ref());
     let value = |buffer: &mut [u8]| {
         with_c_str(name, |c| {
@@ -62,7 +62,7 @@ fn found(get: impl Fn(&mut [u8]) -> Result<i64>) -> Result<Option<Vec<u8>>> {
 }
 
 /// The same of a name in the current directory (`lgetxattr(2)`), which is not followed.
-pub fn get_of_name(path: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+pub(crate) fn get_of_name(path: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
     let (path, name) = (path.as_ref(), name.as_ref());
     let value = |buffer: &mut [u8]| {
         with_c_str(path, |path| {
@@ -81,7 +81,7 @@ pub fn get_of_name(path: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<Opt
 }
 
 /// Sets an attribute of `fd` (`fsetxattr(2)`); not for O_PATH descriptors.
-pub fn set(fd: impl AsFd, name: impl AsRef<[u8]>, value: &[u8]) -> Result<()> {
+pub(crate) fn set(fd: impl AsFd, name: impl AsRef<[u8]>, value: &[u8]) -> Result<()> {
     let (fd, name) = (fd.as_fd(), name.as_ref());
     with_c_str(name, |c| {
         check(
@@ -94,7 +94,7 @@ pub fn set(fd: impl AsFd, name: impl AsRef<[u8]>, value: &[u8]) -> Result<()> {
 }
 
 /// The same for an O_PATH descriptor (`setxattr(2)` through procfs, which must be the host's).
-pub fn set_by_number(fd: impl AsFd, name: impl AsRef<[u8]>, value: &[u8]) -> Result<()> {
+pub(crate) fn set_by_number(fd: impl AsFd, name: impl AsRef<[u8]>, value: &[u8]) -> Result<()> {
     let (fd, name) = (fd.as_fd(), name.as_ref());
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     with_c_str(&path, |path| {

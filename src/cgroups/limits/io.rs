@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// Weights and throttles of block devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Io {
+pub(crate) struct Io {
     /// The weight on all devices, 10 to 1000.
     pub weight: Option<u16>,
     /// v1: the weight of the tasks against the cgroup's children.
@@ -18,7 +18,7 @@ pub struct Io {
 
 /// The weight of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WeightDevice {
+pub(crate) struct WeightDevice {
     /// Its number.
     pub device: (u32, u32),
     /// Its weight.
@@ -29,7 +29,7 @@ pub struct WeightDevice {
 
 /// The throttle of one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     /// What is throttled.
     pub kind: ThrottleKind,
     /// The device's number.
@@ -40,7 +40,7 @@ pub struct Throttle {
 
 /// What a throttle counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThrottleKind {
+pub(crate) enum ThrottleKind {
     /// Bytes read.
     ReadBytes,
     /// Bytes written.
@@ -53,7 +53,7 @@ pub enum ThrottleKind {
 
 impl ThrottleKind {
     /// The field of `blockIO` that it comes from.
-    pub fn field(self) -> &'static str {
+    pub(crate) fn field(self) -> &'static str {
         match self {
             ThrottleKind::ReadBytes => "blockIO.throttleReadBpsDevice",
             ThrottleKind::WriteBytes => "blockIO.throttleWriteBpsDevice",
@@ -68,7 +68,7 @@ impl Io {
     ///
     /// # Errors
     /// A device without a number, an entry without a weight or rate, a weight out of range.
-    pub fn parse(io: &config::BlockIo, at: &str) -> Result<Io> {
+    pub(crate) fn parse(io: &config::BlockIo, at: &str) -> Result<Io> {
         let mut throttles = Vec::new();
         let lists = [
             (ThrottleKind::ReadBytes, &io.throttle_read_bps_device),

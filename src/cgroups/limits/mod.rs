@@ -3,13 +3,13 @@
 mod io;
 mod parse;
 
-pub use io::{Io, Throttle, ThrottleKind, WeightDevice};
+pub(crate) use io::{Io, ThrottleKind};
 
 use super::devices::Rule;
 
 /// Limits of a container's cgroup. What is `None` (or empty) is left as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Device rules in their order, the last that matches counts; none: the rules stay as they are.
     pub devices: Option<Vec<Rule>>,
     /// Memory.
@@ -35,10 +35,10 @@ pub struct Limits {
 impl Limits {
     /// The highest processor or memory node that a list may name. No kernel counts so far, and a list as bits is as long as its
     /// highest number says.
-    pub const HIGHEST_IN_LIST: u32 = 65_535;
+    pub(crate) const HIGHEST_IN_LIST: u32 = 65_535;
 
     /// Whether a process may be killed for want of memory while the container is made: that takes less than a MiB.
-    pub fn memory_is_scarce(&self) -> bool {
+    pub(crate) fn memory_is_scarce(&self) -> bool {
         const ENOUGH: i64 = 8 << 20;
         let small = |limit: Option<i64>| limit.is_some_and(|bytes| (0..ENOUGH).contains(&bytes));
         small(self.memory.limit)
@@ -49,7 +49,7 @@ impl Limits {
 
 /// Memory limits, in bytes; -1 is unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// Memory.
     pub limit: Option<i64>,
     /// The soft limit.
@@ -72,7 +72,7 @@ pub struct Memory {
 
 /// Processor limits; times are in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cpu {
+pub(crate) struct Cpu {
     /// The relative share, 2 to 262144.
     pub shares: Option<u64>,
     /// Time in each period; -1 is unlimited.
@@ -95,7 +95,7 @@ pub struct Cpu {
 
 /// Limits of one RDMA device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rdma {
+pub(crate) struct Rdma {
     /// The device's name.
     pub device: String,
     /// How many handles.

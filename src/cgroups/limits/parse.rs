@@ -14,7 +14,7 @@ impl Limits {
     ///
     /// # Errors
     /// The first field that cannot be meant, with its path.
-    pub fn parse(resources: &Resources<'_>, at: &str) -> Result<Limits> {
+    pub(crate) fn parse(resources: &Resources<'_>, at: &str) -> Result<Limits> {
         let at = if at.is_empty() { String::new() } else { format!("{at}.") };
         let r = resources;
         let network = r.network.clone().unwrap_or_default();

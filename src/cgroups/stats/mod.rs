@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// All that is counted. Sections whose controller is not there stay empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Stats {
+pub(crate) struct Stats {
     /// Processors.
     pub cpu: Cpu,
     /// Which processors and memory nodes.
@@ -26,7 +26,7 @@ pub struct Stats {
 
 /// Processor time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Cpu {
+pub(crate) struct Cpu {
     /// Time used.
     pub usage: CpuUsage,
     /// Time denied.
@@ -39,7 +39,7 @@ pub struct Cpu {
 /// Times in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
-pub struct CpuUsage {
+pub(crate) struct CpuUsage {
     #[serde(skip_serializing_if = "is_zero")]
     pub total: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -56,7 +56,7 @@ pub struct CpuUsage {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)] // The names say it.
-pub struct Throttling {
+pub(crate) struct Throttling {
     #[serde(skip_serializing_if = "is_zero")]
     pub periods: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -67,7 +67,7 @@ pub struct Throttling {
 
 /// Pressure stall information (Documentation/accounting/psi.rst of the kernel).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Pressure {
+pub(crate) struct Pressure {
     /// Some tasks waited.
     pub some: Stall,
     /// All tasks waited.
@@ -77,7 +77,7 @@ pub struct Pressure {
 /// Percentages over the last seconds, and microseconds in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
-pub struct Stall {
+pub(crate) struct Stall {
     pub avg10: f64,
     pub avg60: f64,
     pub avg300: f64,
@@ -87,7 +87,7 @@ pub struct Stall {
 /// cpuset(7).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names are those of the kernel's files.
-pub struct Cpuset {
+pub(crate) struct Cpuset {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<u16>,
     pub cpu_exclusive: u64,
@@ -106,7 +106,7 @@ pub struct Cpuset {
 /// Bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
-pub struct Memory {
+pub(crate) struct Memory {
     #[serde(skip_serializing_if = "is_zero")]
     pub cache: u64,
     pub usage: MemoryEntry,
@@ -123,7 +123,7 @@ pub struct Memory {
 /// Bytes, and how often the limit was met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
-pub struct MemoryEntry {
+pub(crate) struct MemoryEntry {
     pub limit: u64,
     #[serde(skip_serializing_if = "is_zero")]
     pub usage: u64,
@@ -135,7 +135,7 @@ pub struct MemoryEntry {
 /// How many tasks there are and may be; 0 is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
-pub struct Pids {
+pub(crate) struct Pids {
     #[serde(skip_serializing_if = "is_zero")]
     pub current: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -145,7 +145,7 @@ pub struct Pids {
 /// Huge pages of one size, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
-pub struct Hugetlb {
+pub(crate) struct Hugetlb {
     #[serde(skip_serializing_if = "is_zero")]
     pub usage: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -157,7 +157,7 @@ pub struct Hugetlb {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)] // The names are those of the kernel's files.
-pub struct Blkio {
+pub(crate) struct Blkio {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub io_service_bytes_recursive: Vec<BlkioEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -181,7 +181,7 @@ pub struct Blkio {
 /// One counter of one device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
-pub struct BlkioEntry {
+pub(crate) struct BlkioEntry {
     #[serde(skip_serializing_if = "is_zero")]
     pub major: u64,
     #[serde(skip_serializing_if = "is_zero")]

@@ -12,7 +12,7 @@ const PREFIX: &str = "org.systemd.property.";
 ///
 /// # Errors
 /// A name that is no property's, a value that cannot be read.
-pub fn parse(annotations: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<Vec<Property>> {
+pub(crate) fn parse(annotations: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<Vec<Property>> {
     let mut list = Vec::new();
     for (key, text) in annotations {
         let Some(name) = key.strip_prefix(PREFIX) else { continue };

@@ -6,9 +6,9 @@ mod message;
 mod properties;
 mod value;
 
-pub use annotation::parse as parse_annotations;
-pub use properties::{OOM_POLICY, properties, properties_of_files, round};
-pub use value::Value;
+pub(crate) use annotation::parse as parse_annotations;
+pub(crate) use properties::{OOM_POLICY, properties, properties_of_files, round};
+pub(crate) use value::Value;
 
 use super::place::Scope;
 use crate::error::{Context, Error, Result};
@@ -21,11 +21,11 @@ const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "/org/freedesktop/systemd1";
 
 /// A property of a unit.
-pub type Property = (String, Value);
+pub(crate) type Property = (String, Value);
 
 /// A unit that is the container's, as its state keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Unit {
+pub(crate) struct Unit {
     /// Its name: `docker-ID.scope`.
     pub name: String,
     /// Whether it belongs to the user's systemd and not to the system's.
@@ -44,7 +44,7 @@ fn manager_call<'a>(member: &'a str, body: Vec<Value>) -> Call<'a> {
 ///
 /// # Errors
 /// systemd cannot be asked.
-pub fn user_root() -> Result<String> {
+pub(crate) fn user_root() -> Result<String> {
     let mut bus = Bus::connect(true)?;
     let root = property(&mut bus, MANAGER, "org.freedesktop.systemd1.Manager", "ControlGroup")?;
     Ok(root.trim_end_matches('/').trim_end_matches("/init.scope").to_owned())
@@ -77,7 +77,7 @@ fn property(bus: &mut Bus, path: &str, interface: &str, name: &str) -> Result<St
 
 impl Unit {
     /// The unit of a scope.
-    pub fn of(scope: &Scope, user: bool) -> Unit {
+    pub(crate) fn of(scope: &Scope, user: bool) -> Unit {
         Unit { name: scope.unit(), user }
     }
 
@@ -85,7 +85,7 @@ impl Unit {
     ///
     /// # Errors
     /// A unit of that name exists and is in use; a property is refused; the job does not end in `done`, or not in time.
-    pub fn start(&self, properties: &[Property]) -> Result<()> {
+    pub(crate) fn start(&self, properties: &[Property]) -> Result<()> {
         let context = || format!("unable to start unit {:?}", self.name);
         let mut bus = Bus::connect(self.user).with(context)?;
         bus.subscribe().with(context)?;
@@ -111,7 +111,7 @@ impl Unit {
     ///
     /// # Errors
     /// systemd refuses, or does not answer in time.
-    pub fn stop(&self) -> Result<()> {
+    pub(crate) fn stop(&self) -> Result<()> {
         let context = || format!("unable to stop unit {:?}", self.name);
         let mut bus = Bus::connect(self.user).with(context)?;
         bus.subscribe().with(context)?;
@@ -128,7 +128,7 @@ impl Unit {
     ///
     /// # Errors
     /// A property is refused.
-    pub fn set(&self, properties: &[Property]) -> Result<()> {
+    pub(crate) fn set(&self, properties: &[Property]) -> Result<()> {
         let context = || format!("unable to set properties of unit {:?}", self.name);
         let mut bus = Bus::connect(self.user).with(context)?;
         let body = vec![Value::str(&self.name), Value::Bool(true), list(properties)];
@@ -141,7 +141,7 @@ impl Unit {
     ///
     /// # Errors
     /// There is no such unit.
-    pub fn cgroup(&self) -> Result<String> {
+    pub(crate) fn cgroup(&self) -> Result<String> {
         let mut bus = Bus::connect(self.user)?;
         let interface = match self.name.rsplit_once('.') {
             Some((_, "slice")) => "org.freedesktop.systemd1.Slice",

@@ -12,13 +12,13 @@ use crate::error::Result;
 use std::cell::OnceCell;
 
 /// Whether the end of memory ends all of a unit: only a scope that is made has it.
-pub const OOM_POLICY: &str = "OOMPolicy";
+pub(crate) const OOM_POLICY: &str = "OOMPolicy";
 
 /// The properties of the limits. `version` asks for systemd's, where it matters.
 ///
 /// # Errors
 /// Limits that cannot be converted.
-pub fn properties(limits: &Limits, unified: bool, version: impl Fn() -> u32) -> Result<Vec<Property>> {
+pub(crate) fn properties(limits: &Limits, unified: bool, version: impl Fn() -> u32) -> Result<Vec<Property>> {
     let version = Version::new(&version);
     let mut list = Vec::new();
     if let Some(rules) = &limits.devices {
@@ -48,7 +48,7 @@ pub fn properties(limits: &Limits, unified: bool, version: impl Fn() -> u32) -> 
 
 /// The properties of the files that `writes` have changed, by what is in them now. Those that only a new unit can have are
 /// left out.
-pub fn properties_of_files(branch: &Branch, writes: &[Write], version: impl Fn() -> u32) -> Vec<Property> {
+pub(crate) fn properties_of_files(branch: &Branch, writes: &[Write], version: impl Fn() -> u32) -> Vec<Property> {
     let version = Version::new(&version);
     let mut list = Vec::new();
     for write in writes {
@@ -148,7 +148,7 @@ fn per_second(quota: u64, period: u64) -> u64 {
 }
 
 /// Rounds processor time up to what systemd would write to the file, so that both say the same from the beginning.
-pub fn round(limits: &mut Limits) {
+pub(crate) fn round(limits: &mut Limits) {
     if let Some(quota) = limits.cpu.quota.filter(|quota| *quota > 0) {
         limits.cpu.quota = Some(rounded(quota, limits.cpu.period.unwrap_or(DEFAULT_PERIOD)));
     }

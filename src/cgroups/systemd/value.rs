@@ -3,7 +3,7 @@
 /// A value of a basic type, or one that is made of such.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // The names are D-Bus'.
-pub enum Value {
+pub(crate) enum Value {
     Byte(u8),
     Bool(bool),
     I16(i16),
@@ -23,12 +23,12 @@ pub enum Value {
 
 impl Value {
     /// A string.
-    pub fn str(text: impl Into<String>) -> Value {
+    pub(crate) fn str(text: impl Into<String>) -> Value {
         Value::Str(text.into())
     }
 
     /// An array of strings.
-    pub fn strings(list: &[&str]) -> Value {
+    pub(crate) fn strings(list: &[&str]) -> Value {
         Value::Array("s".into(), list.iter().map(|s| Value::str(*s)).collect())
     }
 

@@ -32,6 +32,7 @@ pub(crate) enum Name {
 
 /// One command.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Command {
     pub(crate) name: Name,
     /// What is typed.
@@ -107,6 +108,7 @@ impl Value {
 
 /// One flag.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Flag {
     /// Its name, without dashes.
     pub long: &'static str,

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// Every action that a config may name.
-pub static ACTIONS: [&str; 9] = [
+pub(crate) static ACTIONS: [&str; 9] = [
     "SCMP_ACT_KILL",
     "SCMP_ACT_KILL_PROCESS",
     "SCMP_ACT_KILL_THREAD",
@@ -17,22 +17,22 @@ pub static ACTIONS: [&str; 9] = [
 
 /// An action as a filter returns it: the action in the upper half, its datum in the lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Action(pub u32);
+pub(crate) struct Action(pub u32);
 
 impl Action {
-    pub const KILL_PROCESS: Action = Action(0x8000_0000);
-    pub const KILL_THREAD: Action = Action(0);
-    pub const TRAP: Action = Action(0x0003_0000);
-    pub const NOTIFY: Action = Action(0x7fc0_0000);
-    pub const LOG: Action = Action(0x7ffc_0000);
-    pub const ALLOW: Action = Action(0x7fff_0000);
+    pub(crate) const KILL_PROCESS: Action = Action(0x8000_0000);
+    pub(crate) const KILL_THREAD: Action = Action(0);
+    pub(crate) const TRAP: Action = Action(0x0003_0000);
+    pub(crate) const NOTIFY: Action = Action(0x7fc0_0000);
+    pub(crate) const LOG: Action = Action(0x7ffc_0000);
+    pub(crate) const ALLOW: Action = Action(0x7fff_0000);
     /// What a kernel answers that does not know a call.
-    pub const ENOSYS: Action = Action::errno(libc::ENOSYS as u16);
+    pub(crate) const ENOSYS: Action = Action::errno(libc::ENOSYS as u16);
 
     const TRACE: u32 = 0x7ff0_0000;
 
     /// The call fails with `errno`.
-    pub const fn errno(errno: u16) -> Action {
+    pub(crate) const fn errno(errno: u16) -> Action {
         Action(0x0005_0000 | errno as u32)
     }
 

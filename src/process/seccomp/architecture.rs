@@ -87,7 +87,7 @@ pub(super) static FAMILY: [Architecture; 1] =
     [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_M68K", 0x0000_0004, 0) }];
 
 /// Every architecture that a config may name (config-linux.md, "Seccomp").
-pub static ARCHITECTURES: [&str; 23] = [
+pub(crate) static ARCHITECTURES: [&str; 23] = [
     "SCMP_ARCH_X86",
     "SCMP_ARCH_X86_64",
     "SCMP_ARCH_X32",

@@ -6,7 +6,7 @@ use crate::config::SyscallArg;
 use crate::error::{Error, Result};
 
 /// Every operator that a config may name.
-pub static OPERATORS: [&str; 7] =
+pub(crate) static OPERATORS: [&str; 7] =
     ["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"];
 
 /// A comparison of unsigned numbers. The others are these with yes and no exchanged.

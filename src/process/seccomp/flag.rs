@@ -11,7 +11,7 @@ pub(super) const TSYNC_ESRCH: u32 = 1 << 4;
 pub(super) const WAIT_KILLABLE_RECV: u32 = 1 << 5;
 
 /// Every flag that a config may name, with its bit.
-pub static FLAGS: [(&str, u32); 4] = [
+pub(crate) static FLAGS: [(&str, u32); 4] = [
     ("SECCOMP_FILTER_FLAG_TSYNC", TSYNC),
     ("SECCOMP_FILTER_FLAG_LOG", LOG),
     ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", SPEC_ALLOW),

@@ -5,7 +5,7 @@ use super::program::{SockFilter, code, offset};
 
 /// A system call as a filter sees it: `struct seccomp_data` of linux/seccomp.h, without the instruction pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
+pub(crate) struct Call {
     pub number: u32,
     /// `AUDIT_ARCH_*`.
     pub architecture: u32,
@@ -28,7 +28,7 @@ impl Call {
 
 /// The answer of `program` to `call`; `None` where the program has an instruction that filters are not made of, or does
 /// not end.
-pub fn run(program: &[SockFilter], call: &Call) -> Option<Action> {
+pub(crate) fn run(program: &[SockFilter], call: &Call) -> Option<Action> {
     let mut accumulator = 0;
     let mut at = 0_usize;
     loop {

@@ -21,12 +21,12 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use action::{ACTIONS, Action};
-pub use architecture::ARCHITECTURES;
-pub use condition::OPERATORS;
-pub use flag::FLAGS;
-pub use interpreter::{Call, run};
-pub use program::SockFilter;
+pub(crate) use action::{ACTIONS, Action};
+pub(crate) use architecture::ARCHITECTURES;
+pub(crate) use condition::OPERATORS;
+pub(crate) use flag::FLAGS;
+pub(crate) use interpreter::{Call, run};
+pub(crate) use program::SockFilter;
 
 use crate::config::Seccomp;
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ use profile::Profile;
 
 /// A filter that is ready to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// For seccomp(2), NEW_LISTENER included where the program notifies.
     pub flags: u32,
     pub program: Vec<SockFilter>,
@@ -48,7 +48,7 @@ pub struct Filter {
 
 /// The agent that answers for calls with SCMP_ACT_NOTIFY.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
+pub(crate) struct Listener {
     /// Of its socket, in the runtime's mount namespace.
     pub path: String,
     pub metadata: String,
@@ -56,7 +56,7 @@ pub struct Listener {
 
 /// What the kernel can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// The flags that seccomp(2) takes; see [`FLAGS`].
     pub flags: u32,
 }
@@ -74,7 +74,7 @@ impl Filter {
     /// # Errors
     /// An unknown action, operator, architecture or flag; an error number beside an action without one; a flag that the
     /// kernel does not support; a listener that is missing; more than the kernel takes in one program.
-    pub fn parse(seccomp: &Seccomp<'_>, kernel: &Kernel) -> Result<Option<Filter>> {
+    pub(crate) fn parse(seccomp: &Seccomp<'_>, kernel: &Kernel) -> Result<Option<Filter>> {
         let unset = seccomp.default_action.as_deref().unwrap_or("").is_empty();
         if unset && seccomp.syscalls.as_ref().is_none_or(Vec::is_empty) {
             return Ok(None);
@@ -94,12 +94,12 @@ impl Filter {
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub fn from_base64(text: &str) -> std::result::Result<Filter, String> {
+    pub(crate) fn from_base64(text: &str) -> std::result::Result<Filter, String> {
         raw::parse(text)
     }
 
     /// The instructions as the kernel reads them.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; 8 * self.program.len()];
         for (place, instruction) in bytes.chunks_exact_mut(8).zip(&self.program) {
             place[..2].copy_from_slice(&instruction.code.to_ne_bytes());
@@ -110,14 +110,14 @@ impl Filter {
     }
 
     /// What the filter does with `call`.
-    pub fn answer(&self, call: &Call) -> Action {
+    pub(crate) fn answer(&self, call: &Call) -> Action {
         // Programs that were written here always end.
         run(&self.program, call).unwrap_or(Action::KILL_PROCESS)
     }
 
     /// The first of `needed` calls of the native architecture, each a number with its arguments, that would not just be
     /// done: one that would fail, kill, stop at a tracer or wait for an agent.
-    pub fn check(&self, needed: &[(u32, [u64; 6])]) -> std::result::Result<(), (u32, Action)> {
+    pub(crate) fn check(&self, needed: &[(u32, [u64; 6])]) -> std::result::Result<(), (u32, Action)> {
         for &(number, arguments) in needed {
             let answer = self.answer(&Call::native(number, arguments));
             if answer != Action::ALLOW && answer != Action::LOG {
@@ -130,7 +130,7 @@ impl Filter {
 
 impl Call {
     /// A call of the architecture that this is built for.
-    pub fn native(number: u32, arguments: [u64; 6]) -> Call {
+    pub(crate) fn native(number: u32, arguments: [u64; 6]) -> Call {
         Call { number, architecture: FAMILY[0].audit, arguments }
     }
 }

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 /// An instruction: `struct sock_filter` of linux/filter.h.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SockFilter {
+pub(crate) struct SockFilter {
     pub code: u16,
     pub jt: u8,
     pub jf: u8,

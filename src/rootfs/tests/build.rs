@@ -519,7 +519,7 @@ fn a_bind_mount_is_seen_through_its_id_mapping() {
         );
         let rootfs = parsed(&mounts, "").unwrap();
         let mut prepared = rootfs.prepare(Sources::ByParent).unwrap();
-        let single = crate::sys::process::SingleThreaded::at_start();
+        let single = crate::sys::process::SingleThreaded::of_test();
         for (n, of) in rootfs.id_mapped() {
             let IdmapOf::Own(ids) = of else { panic!("{of:?}") };
             let userns = user_namespace(&single, ids).unwrap();
