@@ -6,7 +6,7 @@ use crate::report;
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 
-/// `hook LOG NAME [fail|hang|do ACTION...]`: writes one line `{"hook":NAME,"stdin":...,...}` to LOG. In an action,
+/// `hook LOG NAME [fail|die|hang|do ACTION...]`: writes one line `{"hook":NAME,"stdin":...,...}` to LOG. In an action,
 /// `{pid}` stands for the pid in the state.
 pub(crate) fn run(args: &[String]) -> i32 {
     let [log, name, rest @ ..] = args else {
@@ -33,6 +33,7 @@ pub(crate) fn run(args: &[String]) -> i32 {
     }
     match rest.first().map(String::as_str) {
         Some("fail") => 7,
+        Some("die") => act("die 9").err().unwrap_or(4),
         Some("hang") => {
             std::thread::sleep(std::time::Duration::from_secs(120));
             0

@@ -28,7 +28,7 @@ pub(crate) const KINDS: [&str; 6] =
 const INSIDE: &str = "/hooks.log";
 
 impl Bundle<'_> {
-    /// Adds a hook that logs itself as `name`; `more` is `fail`, `hang`, or `do` and actions.
+    /// Adds a hook that logs itself as `name`; `more` is `fail`, `die`, `hang`, or `do` and actions.
     pub(crate) fn hook(self, kind: &str, name: &str, more: &[&str]) -> Self {
         let entry = self.hook_entry(kind, name, more);
         self.set(&format!("/hooks/{kind}/-"), entry)

@@ -2,6 +2,21 @@
 
 use crate::bench::prelude::*;
 
+/// Either the program runs in this directory, or some operation before fails and it never runs.
+fn in_the_cwd_or_an_error(bundle: crate::bench::bundle::Bundle<'_>, cwd: &str) -> Result<()> {
+    let (c, created) = bundle.try_create()?;
+    if !created.succeeded() {
+        return c.must_not_exist().context("after the failed create");
+    }
+    let started = c.call("start", &[])?;
+    let seen = c.finish()?;
+    if started.succeeded() {
+        return same("cwd", seen.report("/cwd")?, cwd);
+    }
+    ensure!(seen.answers.is_empty(), "start failed, but the program ran");
+    Ok(())
+}
+
 cases! {
     /// Starts the probe in /tmp and reads its working directory.
     ["process.cwd"]
@@ -34,6 +49,118 @@ cases! {
         let b = t.bundle()?;
         std::os::unix::fs::symlink("/tmp", b.rootfs().join("link"))?;
         same("cwd", b.set("/process/cwd", "/link").observe()?.report("/cwd")?, "/tmp")?;
+    }
+
+    /// The root filesystem has no such directory: runtimes may make it or refuse, and the program starts nowhere else.
+    ["process.cwd", "create.cannot-apply"]
+    fn a_cwd_that_does_not_exist_is_made_or_an_error(t) {
+        in_the_cwd_or_an_error(t.bundle()?.set("/process/cwd", "/no/such/dir"), "/no/such/dir")?;
+    }
+
+    /// The same for a user other than root, who could not make it.
+    ["process.cwd", "create.cannot-apply"]
+    fn a_cwd_that_does_not_exist_is_made_or_an_error_for_another_user(t) {
+        t.needs_root()?;
+        let b = t.bundle()?.set("/process/user", json!({"uid": 1000, "gid": 1000}));
+        in_the_cwd_or_an_error(b.set("/process/cwd", "/no/such/dir"), "/no/such/dir")?;
+    }
+
+    /// The same in a read-only root.
+    ["process.cwd", "create.cannot-apply"]
+    fn a_cwd_that_does_not_exist_is_made_or_an_error_in_a_readonly_root(t) {
+        let b = t.bundle()?.set("/root/readonly", true);
+        in_the_cwd_or_an_error(b.set("/process/cwd", "/no/such/dir"), "/no/such/dir")?;
+    }
+
+    /// The working directory lies on a mount of the config, which hides the directory of the root filesystem.
+    ["process.cwd", "mounts.order"]
+    fn a_cwd_on_a_mount_of_the_config_is_the_mounts(t) {
+        let source = t.path("source");
+        std::fs::create_dir_all(format!("{source}/dir"))?;
+        std::fs::write(format!("{source}/dir/of-the-mount"), "x")?;
+        let b = t.bundle()?.directory("/data/dir")?.bind(&source, "/data", &[]);
+        let seen = b.set("/process/cwd", "/data/dir").does(&["report", "read of-the-mount"]).observe()?;
+        same("cwd", seen.report("/cwd")?, "/data/dir")?;
+        equal("file in the cwd", seen.text_of("read of-the-mount")?, "x".to_owned())?;
+    }
+
+    /// A path with a dot, two dots and slashes too many.
+    ["process.cwd"]
+    fn a_cwd_with_dots_is_resolved(t) {
+        same("cwd", t.bundle()?.set("/process/cwd", "/etc/.././/tmp//").observe()?.report("/cwd")?, "/tmp")?;
+    }
+
+    /// A path that climbs above the root stays at the root.
+    ["process.cwd", "root.path"]
+    fn a_cwd_that_climbs_stays_inside(t) {
+        same("cwd", t.bundle()?.set("/process/cwd", "/../../../../tmp").observe()?.report("/cwd")?, "/tmp")?;
+    }
+
+    /// A symbolic link that climbs above the root stays inside.
+    ["process.cwd", "root.path"]
+    fn a_cwd_behind_a_link_that_climbs_stays_inside(t) {
+        let b = t.bundle()?;
+        std::os::unix::fs::symlink("../../../../../../../../tmp", b.rootfs().join("link"))?;
+        same("cwd", b.set("/process/cwd", "/link").observe()?.report("/cwd")?, "/tmp")?;
+    }
+
+    /// A symbolic link to a directory that the host has and the root filesystem lacks: nothing is made on the host.
+    ["process.cwd", "root.path"]
+    fn a_cwd_behind_a_link_to_the_host_stays_inside(t) {
+        let outside = t.path("outside");
+        std::fs::create_dir(&outside)?;
+        let b = t.bundle()?;
+        std::os::unix::fs::symlink(&outside, b.rootfs().join("link"))?;
+        in_the_cwd_or_an_error(b.set("/process/cwd", "/link/dir"), &format!("{outside}/dir"))?;
+        ensure!(std::fs::read_dir(&outside)?.next().is_none(), "something was made outside of the root");
+    }
+
+    /// A symbolic link that leads to itself.
+    ["process.cwd", "create.cannot-apply"]
+    fn a_cwd_behind_a_link_to_itself_is_an_error(t) {
+        let b = t.bundle()?;
+        std::os::unix::fs::symlink("/loop", b.rootfs().join("loop"))?;
+        b.set("/process/cwd", "/loop").never_runs()?;
+    }
+
+    /// A FIFO and a device are no directories.
+    ["process.cwd", "create.cannot-apply"]
+    fn a_cwd_that_is_a_device_is_an_error(t) {
+        t.bundle()?.set("/process/cwd", "/dev/null").never_runs()?;
+    }
+
+    /// A FIFO, which must not block either.
+    ["process.cwd", "create.cannot-apply"]
+    fn a_cwd_that_is_a_fifo_is_an_error(t) {
+        let b = t.bundle()?;
+        nix::unistd::mkfifo(&b.rootfs().join("fifo"), nix::sys::stat::Mode::S_IRUSR)?;
+        b.set("/process/cwd", "/fifo").never_runs()?;
+    }
+
+    /// A name that is longer than a file system takes.
+    ["process.cwd", "create.cannot-apply"]
+    fn a_cwd_with_a_name_that_is_too_long_is_an_error(t) {
+        t.bundle()?.set("/process/cwd", format!("/{}", "x".repeat(256))).never_runs()?;
+    }
+
+    /// The working directory is a descriptor that the runtime may hold: of each number, the program is inside or nowhere.
+    ["process.cwd", "root.path"]
+    fn a_cwd_that_is_a_descriptor_of_the_runtime_is_no_way_out(t) {
+        for number in 3..=12 {
+            let b = t.bundle()?.set("/process/cwd", format!("/proc/self/fd/{number}"));
+            let c = match b.does(&["report", "stat ../../../../../..", "stat /"]).try_create()? {
+                (c, created) if created.succeeded() => c,
+                _ => continue,
+            };
+            if !c.call("start", &[])?.succeeded() {
+                continue;
+            }
+            let seen = c.finish()?;
+            // A program that was never executed has said nothing.
+            let (Ok(above), Ok(root)) = (seen.value("stat ../../../../../.."), seen.value("stat /")) else { continue };
+            same(&format!("directory above /proc/self/fd/{number}"), &above["inode"], root["inode"].clone())?;
+            same(&format!("its device, of /proc/self/fd/{number}"), &above["device"], root["device"].clone())?;
+        }
     }
 
     /// The variables are exactly those of the config, in no particular order; HOME may be added for programs that need it.

@@ -22,8 +22,35 @@ const LIMITS: [(&str, u64, u64); 16] = [
     ("RLIMIT_STACK", 1 << 22, 1 << 23),
 ];
 
+/// Limits so small that a runtime which takes them on itself fails, and that a small program can do with.
+const SMALL: [(&str, u64); 14] = [
+    ("RLIMIT_AS", 16 << 20),
+    ("RLIMIT_CPU", 1),
+    ("RLIMIT_DATA", 1 << 20),
+    ("RLIMIT_LOCKS", 0),
+    ("RLIMIT_MEMLOCK", 0),
+    ("RLIMIT_MSGQUEUE", 0),
+    ("RLIMIT_NOFILE", 3),
+    ("RLIMIT_NOFILE", 4),
+    ("RLIMIT_NOFILE", 5),
+    ("RLIMIT_NOFILE", 7),
+    ("RLIMIT_NOFILE", 10),
+    ("RLIMIT_RSS", 0),
+    ("RLIMIT_SIGPENDING", 0),
+    ("RLIMIT_STACK", 1 << 16),
+];
+
 fn limit(kind: &str, soft: u64, hard: u64) -> Value {
     json!([{"type": kind, "soft": soft, "hard": hard}])
+}
+
+/// No other container of the suite has processes of these ids, which the kernel counts for RLIMIT_NPROC.
+const MAPPED: u32 = 700_000;
+const ALONE: u32 = 54_321;
+
+fn small(bundle: crate::bench::bundle::Bundle<'_>, kind: &str, value: u64) -> Result<()> {
+    let seen = bundle.set("/process/rlimits", limit(kind, value, value)).observe()?;
+    same(kind, seen.report(&format!("/rlimits/{kind}"))?, json!([value, value]))
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -41,6 +68,22 @@ pub(crate) fn cases() -> Vec<Case> {
             )
         })
         .collect();
+    for (kind, value) in SMALL {
+        all.push(Case::new(
+            format!("{}_of_{value}_is_set", kind.to_lowercase()),
+            &["process.rlimits.soft", "process.rlimits.hard"],
+            "The soft and the hard limit are this small: the program starts, and has exactly that.",
+            move |t| small(t.bundle()?, kind, value),
+        ));
+    }
+    for (kind, value) in [("RLIMIT_NOFILE", 3), ("RLIMIT_AS", 16 << 20), ("RLIMIT_NPROC", 1)] {
+        all.push(Case::new(
+            format!("{}_of_{value}_is_set_in_a_user_namespace", kind.to_lowercase()),
+            &["process.rlimits.soft", "process.rlimits.hard", "ns.user"],
+            "The same in a user namespace, where the runtime's process may not raise a hard limit again.",
+            move |t| small(t.bundle()?.user_namespace(MAPPED)?, kind, value),
+        ));
+    }
     all.extend(single::cases());
     all
 }
@@ -76,6 +119,41 @@ mod single {
             let seen = t.bundle()?.set("/process/rlimits", limits).observe()?;
             same("RLIMIT_CORE", seen.report("/rlimits/RLIMIT_CORE")?, json!([1, 2]))?;
             same("RLIMIT_NOFILE", seen.report("/rlimits/RLIMIT_NOFILE")?, json!([64, 128]))?;
+        }
+
+        /// One process, of a user who has no other.
+        ["process.rlimits.soft", "process.rlimits.hard"]
+        fn rlimit_nproc_of_1_is_set_for_another_user(t) {
+            t.needs_root()?;
+            let b = t.bundle()?.set("/process/user", json!({"uid": ALONE, "gid": ALONE}));
+            small(b, "RLIMIT_NPROC", 1)?;
+        }
+
+        /// No file may grow: the program starts and ends as it likes, and nothing of what it writes arrives.
+        ["process.rlimits.soft", "process.rlimits.hard"]
+        fn rlimit_fsize_of_0_is_set(t) {
+            let run = |action: &str| t.bundle()?.set("/process/rlimits", limit("RLIMIT_FSIZE", 0, 0)).does(&[action]).observe();
+            equal("status of a program that writes nothing", run("exit 7")?.status, Some(7))?;
+            equal("what a program wrote", run("report")?.text, "")?;
+        }
+
+        /// Three descriptors are enough for the program, and the runtime has forty mounts to make first.
+        ["process.rlimits.soft", "process.rlimits.hard"]
+        fn a_small_limit_of_open_files_holds_beside_many_mounts(t) {
+            let source = t.path("source");
+            std::fs::create_dir(&source)?;
+            let mut b = t.bundle()?;
+            for number in 0..40 {
+                b = b.bind(&source, &format!("/data/{number}"), &[]);
+            }
+            small(b, "RLIMIT_NOFILE", 3)?;
+        }
+
+        /// The soft limit is small, and the hard one is not.
+        ["process.rlimits.soft", "process.rlimits.hard"]
+        fn a_small_soft_limit_of_open_files_keeps_its_hard_limit(t) {
+            let seen = t.bundle()?.set("/process/rlimits", limit("RLIMIT_NOFILE", 4, 1000)).observe()?;
+            same("RLIMIT_NOFILE", seen.report("/rlimits/RLIMIT_NOFILE")?, json!([4, 1000]))?;
         }
 
         /// A name that getrlimit(2) does not have.

@@ -87,6 +87,61 @@ cases! {
         holds("status is a string", state["status"].is_string())?;
     }
 
+    /// The filter is loaded before the program runs, so the container is being created or has been.
+    ["seccomp.state.state", "state.status.creating", "state.status.created"]
+    fn the_status_in_it_is_creating_or_created(t) {
+        let (_c, message) = run(t, |b| b)?;
+        let status = state(&message)?["state"]["status"].clone();
+        ensure!(status == "creating" || status == "created", "the status is {status}");
+    }
+
+    /// The state inside is a whole one: its version, and the annotations of the config.
+    ["seccomp.state.state", "state.annotations"]
+    fn the_state_of_the_container_has_its_version_and_annotations(t) {
+        let (_c, message) = run(t, |b| b.set("/annotations", json!({"com.example.a": "1"})))?;
+        let state = state(&message)?["state"].clone();
+        holds("ociVersion is a string", state["ociVersion"].is_string())?;
+        same("annotation", &state["annotations"]["com.example.a"], "1")?;
+    }
+
+    /// The pid in the state inside is the container process, as the runtime sees it: for the container's own process it is
+    /// the one beside it.
+    ["seccomp.state.state", "seccomp.state.pid", "state.pid"]
+    fn the_pid_in_the_state_of_the_container_is_the_containers(t) {
+        let (c, message) = run(t, |b| b)?;
+        same("pid in the state", &state(&message)?["state"]["pid"], c.pid()?)?;
+    }
+
+    /// Also in a user namespace, beside new namespaces of all kinds: the runtime's numbers and the agent's descriptor.
+    ["seccomp.state.pid", "seccomp.listener.fd", "ns.user"]
+    fn the_listener_is_told_of_a_container_in_a_user_namespace(t) {
+        t.needs_root()?;
+        t.needs_listed("/linux/seccomp/actions", "SCMP_ACT_NOTIFY")?;
+        let receiver = Receiver::new(t, "agent")?;
+        let b = t.bundle()?.user_namespace(200_000)?.does(&["wait"]).set("/linux/seccomp", filter(&receiver.path));
+        let message = std::thread::spawn(move || receiver.receive());
+        let c = b.start()?;
+        let message = message.join().map_err(|_| anyhow::anyhow!("the receiver panicked"))??;
+        same("pid", &state(&message)?["pid"], c.pid()?)?;
+        equal("descriptors", message.files.len(), 1)?;
+    }
+
+    /// One name for each descriptor.
+    ["seccomp.state.fds", "seccomp.state.payload"]
+    fn there_are_as_many_names_as_descriptors(t) {
+        let (_c, message) = run(t, |b| b)?;
+        let names = state(&message)?["fds"].as_array().map_or(0, Vec::len);
+        equal("names of descriptors", names, message.files.len())?;
+    }
+
+    /// Without metadata in the config there are none, or they are empty.
+    ["seccomp.metadata", "seccomp.state.metadata"]
+    fn there_are_no_metadata_that_the_config_does_not_have(t) {
+        let (_c, message) = run(t, |b| b)?;
+        let metadata = state(&message)?["metadata"].clone();
+        ensure!(metadata.is_null() || metadata == "", "the metadata are {metadata}");
+    }
+
     /// The metadata of the config.
     ["seccomp.metadata", "seccomp.state.metadata"]
     fn the_metadata_of_the_config_is_in_it(t) {

@@ -70,11 +70,11 @@ fn give_sources_away(config: &Value) {
     }
 }
 
-/// The runtime with a descriptor more than it was given, which it is told to pass on.
-fn with_descriptor(real: &Real<'_>) -> Result<i32> {
+/// The runtime with a descriptor of this file more than it was given, which it is told to pass on.
+fn with_descriptor(real: &Real<'_>, file: &str) -> Result<i32> {
     let at = real.words().iter().position(|word| word == "create").unwrap_or(0) + 1;
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "exec \"$0\" \"$@\" 3</dev/null"]).arg(real.path);
+    command.args(["-c", &format!("exec \"$0\" \"$@\" 3<{file}")]).arg(real.path);
     command.args(&real.args[..at]).args(["--preserve-fds", "1"]).args(&real.args[at..]);
     Ok(command.status()?.code().unwrap_or(1))
 }
@@ -121,7 +121,8 @@ defects! {
         Ok(r.command().stdout(Stdio::null()).status()?.code().unwrap_or(1))
     };
     the_standard_input_is_a_terminal &["terminal"], |r| if r.operation() == "create" { on_a_terminal(r) } else { r.run() };
-    a_descriptor_too_many_is_passed_on &["descriptors"], |r| if r.operation() == "create" { with_descriptor(r) } else { r.run() };
+    a_descriptor_too_many_is_passed_on &["descriptors"], |r| if r.operation() == "create" { with_descriptor(r, "/dev/null") } else { r.run() };
+    a_directory_of_the_host_is_passed_on &["process", "descriptors"], |r| if r.operation() == "create" { with_descriptor(r, "/usr/bin") } else { r.run() };
     no_descriptor_is_passed_on &["descriptors"], |r| without_option(r, "--preserve-fds");
     the_root_is_another_with_the_program_alone &["root"], |r| before_create(r, |bundle, c| {
         if c["root"]["path"] == "rootfs" && bare_root(bundle).is_ok() { c["root"]["path"] = "bare".into(); }

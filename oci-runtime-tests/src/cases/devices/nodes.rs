@@ -1,6 +1,20 @@
 //! Devices of the config, and what else is in /dev.
 
 use super::*;
+use std::os::unix::fs::MetadataExt;
+
+/// What the program in a user namespace sees of a device of the config, which it can open.
+fn in_a_user_namespace(t: &Trial, entry: Value) -> Result<Value> {
+    let path = entry["path"].as_str().unwrap_or_default().to_owned();
+    let (stat, open) = (format!("stat {path}"), format!("open r {path}"));
+    let allow = json!([{"allow": true, "type": "c", "major": 1, "minor": 5, "access": "rwm"}]);
+    // The program has the rights of root inside over whatever it does not own.
+    let b = t.bundle()?.user_namespace(200_000)?.set("/linux/devices", json!([entry])).set("/linux/resources/devices", allow);
+    let b = b.capabilities(&["bounding", "permitted", "effective"], &["CAP_DAC_OVERRIDE"]);
+    let seen = b.does(&[&stat, &open]).observe()?;
+    seen.value(&open)?;
+    Ok(seen.value(&stat)?.clone())
+}
 
 cases! {
     /// /dev/ptmx leads to the one of the container's own devpts.
@@ -196,6 +210,56 @@ cases! {
         let allow = json!([{"allow": true, "type": "c", "major": 1, "minor": 5, "access": "rwm"}]);
         let b = b.set("/linux/devices/0/path", "/dev/zero").set("/linux/resources/devices", allow).does(&["stat /dev/zero", "open r /dev/zero"]);
         b.observe()?.value("open r /dev/zero")?;
+    }
+
+    /// A device of the host's under a path that the host does not have.
+    ["devices", "devices.path.anywhere", "ns.user"]
+    fn a_device_with_a_path_of_its_own_is_there_in_a_user_namespace(t) {
+        let facts = in_a_user_namespace(t, device("/dev/ort-mine", "c", 1, 5))?;
+        same("kind", &facts["kind"], "char")?;
+        same("major", &facts["major"], 1)?;
+        same("minor", &facts["minor"], 5)?;
+    }
+
+    /// Outside of /dev, in a directory that neither the host nor the root filesystem has.
+    ["devices", "devices.path.anywhere", "ns.user"]
+    fn a_device_outside_of_dev_is_there_in_a_user_namespace(t) {
+        let facts = in_a_user_namespace(t, device("/some/where/ort-mine", "c", 1, 5))?;
+        same("minor", &facts["minor"], 5)?;
+    }
+
+    /// The owner is an id of the container's user namespace.
+    ["devices.uid", "devices.gid", "ns.user"]
+    fn a_device_has_its_owner_in_a_user_namespace(t) {
+        let mut entry = device("/dev/ort-mine", "c", 1, 5);
+        entry["uid"] = json!(123);
+        entry["gid"] = json!(321);
+        let facts = in_a_user_namespace(t, entry)?;
+        same("uid", &facts["uid"], 123)?;
+        same("gid", &facts["gid"], 321)?;
+    }
+
+    /// The permissions.
+    ["devices.mode", "ns.user"]
+    fn a_device_has_its_mode_in_a_user_namespace(t) {
+        let mut entry = device("/dev/ort-mine", "c", 1, 5);
+        entry["fileMode"] = json!(0o640);
+        same("mode", &in_a_user_namespace(t, entry)?["mode"], 0o640)?;
+    }
+
+    /// A device that the host has too, with another owner and mode: the host's node stays as it is.
+    ["devices.mode", "devices.uid", "ns.user"]
+    fn a_device_that_the_host_has_gets_its_own_owner_in_a_user_namespace(t) {
+        let before = std::fs::metadata("/dev/zero")?;
+        let mut entry = device("/dev/zero", "c", 1, 5);
+        entry["uid"] = json!(123);
+        entry["fileMode"] = json!(0o640);
+        let facts = in_a_user_namespace(t, entry)?;
+        let after = std::fs::metadata("/dev/zero")?;
+        equal("owner outside", after.uid(), before.uid())?;
+        equal("mode outside", after.mode(), before.mode())?;
+        same("uid", &facts["uid"], 123)?;
+        same("mode", &facts["mode"], 0o640)?;
     }
 
     /// A type that does not exist.

@@ -214,6 +214,28 @@ fn for_each_kind(kind: &'static Kind) -> Vec<Case> {
             },
         ));
         cases.push(Case::new(
+            format!("a_{}_hook_that_a_signal_ends_is_an_error", kind.sentence),
+            &[kind.fails],
+            "The hook kills itself: there is no exit status, and the operation fails.",
+            move |t| {
+                let (c, succeeded) = up_to(t.bundle()?.does(&["wait"]).hook(name, "h", &["die"]), name)?;
+                ensure!(!succeeded, "{} did not fail", operation(name));
+                equal("hooks that were called", c.hook_names()?, ["h"])
+            },
+        ));
+        cases.push(Case::new(
+            format!("the_id_can_be_used_again_after_a_failing_{}_hook", kind.sentence),
+            &[kind.fails, "lifecycle.destroyed"],
+            "The hook exits with 7; then a container without hooks is created, started and deleted under the same id.",
+            move |t| the_id_is_free_after_a_failing_hook(t, name),
+        ));
+        cases.push(Case::new(
+            format!("no_hook_of_a_later_kind_is_called_after_a_failing_{}_hook", kind.sentence),
+            &[kind.fails],
+            "There is a hook of each kind, of which this one fails: those that come later are not called, but for poststop.",
+            move |t| later_kinds_after_a_failing_hook(t, name),
+        ));
+        cases.push(Case::new(
             format!("no_further_{}_hook_is_called_after_one_that_failed", kind.sentence),
             &[kind.fails],
             "Two hooks, of which the first fails.",
@@ -281,6 +303,33 @@ fn left_by_a_failing_hook(t: &Trial, kind: &str) -> Result<()> {
         ensure!(!place.exists(), "the cgroup {} is left", place.display());
     }
     same_set("hooks that were called", &json!(c.hook_names()?), &json!(["h", "after"]))
+}
+
+fn the_id_is_free_after_a_failing_hook(t: &Trial, kind: &str) -> Result<()> {
+    let (failed, succeeded) = up_to(t.bundle()?.does(&["wait"]).hook(kind, "h", &["fail"]), kind)?;
+    ensure!(!succeeded, "{} did not fail", operation(kind));
+    let mut again = t.bundle()?;
+    again.id.clone_from(&failed.id);
+    again.config["linux"]["cgroupsPath"] = json!(format!("{}/{}", t.bench.cgroup, failed.id));
+    if t.bench.systemd {
+        again.config["linux"]["cgroupsPath"] = json!(format!("system.slice:ort:{}", failed.id));
+    } else if t.bench.rootless {
+        again = again.remove("/linux/cgroupsPath");
+    }
+    again.observe()?.value("report").map(|_| ())
+}
+
+fn later_kinds_after_a_failing_hook(t: &Trial, kind: &str) -> Result<()> {
+    let mut b = t.bundle()?.does(&["wait"]);
+    for each in KINDS {
+        b = b.hook(each, each, if each == kind { &["fail"] } else { &[] });
+    }
+    let (c, succeeded) = up_to(b, kind)?;
+    ensure!(!succeeded, "{} did not fail", operation(kind));
+    let mut expected: Vec<&str> = KINDS.into_iter().take_while(|each| *each != kind).collect();
+    expected.push(kind);
+    let called: Vec<String> = c.hook_names()?.into_iter().filter(|name| name != "poststop").collect();
+    same_set("hooks that were called, but for poststop", &json!(called), &json!(expected))
 }
 
 pub(crate) fn cases() -> Vec<Case> {

@@ -154,6 +154,37 @@ cases! {
         c.must_not_exist()?;
     }
 
+    /// The failure of a poststop hook is logged: something of it is written to the standard error of `delete` or to its log.
+    ["lifecycle.poststop-fails"]
+    fn a_failing_poststop_hook_is_logged(t) {
+        let log = t.path("log");
+        let c = t.bundle()?.hook("poststop", "h", &["fail"]).start()?;
+        c.finish()?;
+        let output = t.runtime(&["--log", &log, "delete", &c.id])?;
+        let text = output.stderr + &std::fs::read_to_string(&log).unwrap_or_default();
+        equal("hooks that were called", c.hook_names()?, ["h"])?;
+        contains("what was logged", &text, "hook")?;
+    }
+
+    /// The hook of startContainer exits with 7: the program does not run.
+    ["lifecycle.start-container-fails"]
+    fn the_program_does_not_run_after_a_failing_start_container_hook(t) {
+        let c = t.bundle()?.hook("startContainer", "h", &["fail"]).create()?;
+        // Whether the error comes from `start` is the matter of another case.
+        c.call("start", &[])?;
+        let seen = c.finish()?;
+        equal("hooks that were called", c.hook_names()?, ["h"])?;
+        ensure!(seen.answers.is_empty(), "the program ran: it wrote {:?}", seen.text);
+    }
+
+    /// Of a poststart hook that fails the program was already running: it is ended by the time `start` returns.
+    ["lifecycle.poststart-fails"]
+    fn the_program_is_ended_by_a_failing_poststart_hook(t) {
+        let c = t.bundle()?.does(&["wait"]).hook("poststart", "h", &["fail"]).create()?;
+        c.call("start", &[])?.expect_failure("start")?;
+        holds("the process of the container has ended", c.init.as_ref().is_some_and(crate::bench::watch::Watch::ended))?;
+    }
+
     /// The hook sleeps for two minutes with a timeout of one second: it is called, and `delete` succeeds long before.
     ["hooks.timeout", "lifecycle.poststop-fails"]
     fn a_poststop_hook_that_takes_longer_than_its_timeout_is_ended(t) {

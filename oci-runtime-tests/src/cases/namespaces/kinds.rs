@@ -1,5 +1,6 @@
 //! What each namespace hides or maps, and what must be refused.
 
+use super::combined::words;
 use super::*;
 
 cases! {
@@ -275,8 +276,4 @@ cases! {
         needs(t, "time")?;
         t.bundle()?.namespace("time", None).set("/linux/timeOffsets/nosuch", json!({"secs": 10})).refused()?;
     }
-}
-
-fn words(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

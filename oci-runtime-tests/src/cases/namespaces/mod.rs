@@ -1,5 +1,6 @@
 //! `linux.namespaces`, `uidMappings`, `gidMappings` and `timeOffsets`; host and domain name.
 
+mod combined;
 mod kinds;
 
 use crate::bench::prelude::*;
@@ -121,5 +122,6 @@ fn joined(t: &Trial, kind: &str, name: &str) -> Result<()> {
 pub(crate) fn cases() -> Vec<Case> {
     let mut all = each();
     all.extend(kinds::cases());
+    all.extend(combined::cases());
     all
 }
