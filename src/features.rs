@@ -4,9 +4,11 @@
 //! of the code that carries it out, so that the document cannot promise more.
 
 mod annotations;
-mod lists;
 
 use crate::error::{Error, Result};
+use crate::hooks::Moment;
+use crate::namespaces::Kind;
+use crate::process::attributes::{POLICY_FLAGS, POLICY_MODES};
 use crate::process::capability::NAMES;
 use crate::process::seccomp;
 use crate::rootfs;
@@ -26,7 +28,7 @@ const NEWEST: &str = "1.3.0";
 pub struct Features {
     pub oci_version_min: &'static str,
     pub oci_version_max: &'static str,
-    pub hooks: &'static [&'static str],
+    pub hooks: Vec<&'static str>,
     pub mount_options: Vec<&'static str>,
     pub linux: Linux,
     pub annotations: BTreeMap<&'static str, &'static str>,
@@ -39,7 +41,7 @@ pub struct Features {
 #[allow(missing_docs)] // The fields are those of features-linux.md.
 #[non_exhaustive]
 pub struct Linux {
-    pub namespaces: &'static [&'static str],
+    pub namespaces: Vec<&'static str>,
     pub capabilities: Vec<String>,
     pub cgroup: Cgroup,
     pub seccomp: Seccomp,
@@ -79,8 +81,8 @@ pub struct Cgroup {
 #[non_exhaustive]
 pub struct Seccomp {
     pub enabled: bool,
-    pub actions: &'static [&'static str],
-    pub operators: &'static [&'static str],
+    pub actions: Vec<&'static str>,
+    pub operators: Vec<&'static str>,
     pub archs: &'static [&'static str],
     pub known_flags: Vec<&'static str>,
     pub supported_flags: Vec<&'static str>,
@@ -101,8 +103,8 @@ pub struct IntelRdt {
 #[allow(missing_docs)]
 #[non_exhaustive]
 pub struct MemoryPolicy {
-    pub modes: &'static [&'static str],
-    pub flags: &'static [&'static str],
+    pub modes: Vec<&'static str>,
+    pub flags: Vec<&'static str>,
 }
 
 /// What mounts can do beyond options.
@@ -119,24 +121,24 @@ impl Features {
         Features {
             oci_version_min: OLDEST,
             oci_version_max: NEWEST,
-            hooks: &lists::HOOKS,
+            hooks: Moment::ALL.map(Moment::word).into(),
             mount_options: rootfs::mount_options().collect(),
             linux: Linux {
-                namespaces: &lists::NAMESPACES,
+                namespaces: Kind::ALL.map(Kind::word).into(),
                 capabilities: NAMES.iter().map(|name| format!("CAP_{name}")).collect(),
                 cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
                 seccomp: Seccomp {
                     enabled: true,
-                    actions: &seccomp::ACTIONS,
-                    operators: &seccomp::OPERATORS,
+                    actions: words(&seccomp::ACTIONS),
+                    operators: words(&seccomp::OPERATORS),
                     archs: &seccomp::ARCHITECTURES,
-                    known_flags: seccomp::FLAGS.iter().map(|(name, _)| *name).collect(),
+                    known_flags: words(&seccomp::FLAGS),
                     supported_flags: supported_flags(),
                 },
                 apparmor: Enabled { enabled: true },
                 selinux: Enabled { enabled: true },
                 intel_rdt: IntelRdt { enabled: true, schemata: true, monitoring: true },
-                memory_policy: MemoryPolicy { modes: &lists::POLICY_MODES, flags: &lists::POLICY_FLAGS },
+                memory_policy: MemoryPolicy { modes: words(&POLICY_MODES), flags: words(&POLICY_FLAGS) },
                 mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
                 net_devices: Enabled { enabled: true },
             },
@@ -157,6 +159,11 @@ impl Features {
         let written = self.serialize(&mut writer).map_err(|e| Error::internal(e.to_string()));
         written.and_then(|()| String::from_utf8(text).map_err(|e| Error::internal(e.to_string())))
     }
+}
+
+/// The words of a table by which a parser knows them.
+fn words<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
+    table.iter().map(|(word, _)| *word).collect()
 }
 
 fn unsafe_annotations() -> Vec<&'static str> {
@@ -181,6 +188,8 @@ impl Default for Features {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hooks::Hooks;
+    use crate::process::attributes::Attributes;
     use serde_json::Value;
 
     fn document() -> Value {
@@ -218,47 +227,85 @@ mod tests {
         }
     }
 
-    #[test]
-    fn lists_have_no_entry_twice() {
-        fn check(list: &[impl std::ops::Deref<Target = str>]) {
-            let seen: std::collections::BTreeSet<&str> = list.iter().map(|name| &**name).collect();
-            assert_eq!(seen.len(), list.len());
+    /// Whether the parser takes `word` for one of those that the document lists at `list`.
+    fn accepts(list: &str, word: &str) -> bool {
+        let linux = |linux: &str| format!(r#"{{"linux":{{{linux}}}}}"#);
+        let seccomp = |fields: &str| {
+            let filter = format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x",{fields}}}"#);
+            let filter = linux(&format!(r#""seccomp":{filter}"#));
+            let spec = crate::config::parse(&filter).unwrap();
+            seccomp::Filter::parse(spec.linux.unwrap().seccomp.as_ref().unwrap(), &Default::default()).is_ok()
+        };
+        let policy = |fields: &str| {
+            let process = crate::config::Process::default();
+            ["", r#","nodes":"0""#].into_iter().any(|nodes| {
+                let policy = linux(&format!(r#""memoryPolicy":{{{fields}{nodes}}}"#));
+                let spec = crate::config::parse(&policy).unwrap();
+                Attributes::parse("process", &process, spec.linux.as_ref()).is_ok()
+            })
+        };
+        match list {
+            "hooks" => {
+                let hooks = format!(r#"{{"hooks":{{"{word}":[{{"path":"/x"}}]}}}}"#);
+                !Hooks::parse(&crate::config::parse(&hooks).unwrap()).unwrap().is_empty()
+            }
+            "mountOptions" => {
+                let bind = r#"{"destination":"/x","type":"bind","source":"/y","options":["rbind","#;
+                let json = format!(
+                    r#"{{"root":{{"path":"r"}},"mounts":[{bind}"{word}"]}}],"linux":{{"namespaces":[{{"type":"mount"}}]}}}}"#
+                );
+                let spec = crate::config::parse(&json).unwrap();
+                // An unknown option would go to the filesystem, and a bind mount has none.
+                let parsed = rootfs::Rootfs::parse(&spec, std::path::Path::new("/bundle"), Default::default());
+                !parsed.is_err_and(|e| e.to_string().contains("filesystem-specific"))
+            }
+            "linux.namespaces" => {
+                let maps = r#"[{"containerID":0,"hostID":0,"size":1}]"#;
+                let maps = match word {
+                    "user" => format!(r#","uidMappings":{maps},"gidMappings":{maps}"#),
+                    _ => String::new(),
+                };
+                let json = linux(&format!(r#""namespaces":[{{"type":"{word}"}}]{maps}"#));
+                crate::namespaces::Namespaces::parse(&crate::config::parse(&json).unwrap()).is_ok()
+            }
+            "linux.capabilities" => crate::process::capability::number(word).is_some(),
+            "linux.seccomp.actions" => seccomp(&format!(r#""syscalls":[{{"names":["read"],"action":"{word}"}}]"#)),
+            "linux.seccomp.operators" => seccomp(&format!(
+                r#""syscalls":[{{"names":["read"],"action":"SCMP_ACT_ERRNO","args":[{{"index":0,"op":"{word}"}}]}}]"#
+            )),
+            "linux.seccomp.archs" => seccomp(&format!(r#""architectures":["{word}"]"#)),
+            "linux.seccomp.knownFlags" => seccomp(&format!(r#""flags":["{word}"]"#)),
+            "linux.memoryPolicy.modes" => policy(&format!(r#""mode":"{word}""#)),
+            "linux.memoryPolicy.flags" => policy(&format!(r#""mode":"MPOL_BIND","flags":["{word}"]"#)),
+            _ => panic!("no parser for {list}"),
         }
-        check(&seccomp::ARCHITECTURES);
-        check(&seccomp::ACTIONS);
-        check(&lists::NAMESPACES);
     }
 
     #[test]
-    fn every_mount_option_is_recognised_and_no_other() {
-        let accepts = |option: &str| {
-            let bind = format!(r#"{{"destination":"/x","type":"bind","source":"/y","options":["rbind","{option}"]}}"#);
-            let json = format!(
-                r#"{{"root":{{"path":"r"}},"mounts":[{bind}],"linux":{{"namespaces":[{{"type":"user"}},{{"type":"mount"}}]}}}}"#
-            );
-            let spec = crate::config::parse(&json).unwrap();
-            crate::rootfs::Rootfs::parse(&spec, std::path::Path::new("/bundle"), Default::default())
-        };
-        // What is not recognised would go to the filesystem, and a bind mount has none.
-        let unknown = |option: &str| accepts(option).is_err_and(|e| e.to_string().contains("filesystem-specific"));
-        for option in rootfs::mount_options() {
-            assert!(!unknown(option), "{option}");
+    fn every_list_is_that_of_its_parser() {
+        fn lists<'a>(at: &str, value: &'a Value, found: &mut Vec<(String, &'a Vec<Value>)>) {
+            for (key, value) in value.as_object().into_iter().flatten() {
+                match value {
+                    Value::Array(list) => found.push((format!("{at}{key}"), list)),
+                    _ => lists(&format!("{at}{key}."), value, found),
+                }
+            }
         }
-        assert!(unknown("size=1"));
-    }
-
-    #[test]
-    fn every_namespace_is_recognised_and_no_other() {
-        let parse = |kind: &str| {
-            let maps = r#"[{"containerID":0,"hostID":0,"size":1}]"#;
-            let maps =
-                if kind == "user" { format!(r#","uidMappings":{maps},"gidMappings":{maps}"#) } else { String::new() };
-            let json = format!(r#"{{"linux":{{"namespaces":[{{"type":"{kind}"}}]{maps}}}}}"#);
-            crate::namespaces::Namespaces::parse(&crate::config::parse(&json).unwrap()).map(drop)
-        };
-        for kind in &lists::NAMESPACES {
-            parse(kind).unwrap_or_else(|e| panic!("{kind}: {e}"));
+        let document = document();
+        let mut found = Vec::new();
+        lists("", &document, &mut found);
+        // The flags of the kernel are some of those that are known; annotations have a test of their own.
+        found.retain(|(at, _)| at != "linux.seccomp.supportedFlags" && at != "potentiallyUnsafeConfigAnnotations");
+        assert_eq!(found.len(), 10);
+        for (at, list) in found {
+            let words: Vec<&str> = list.iter().map(|word| word.as_str().unwrap()).collect();
+            for (n, word) in words.iter().enumerate() {
+                assert!(accepts(&at, word), "{at}: {word}");
+                assert!(!words[..n].contains(word), "{at}: {word} twice");
+                for other in [format!("{word}x"), format!("x{word}"), word[..word.len() - 1].to_owned()] {
+                    assert_eq!(accepts(&at, &other), words.contains(&&*other), "{at}: {other}");
+                }
+            }
         }
-        assert!(parse("net").is_err());
     }
 }

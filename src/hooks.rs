@@ -36,7 +36,8 @@ pub(crate) enum Moment {
 }
 
 impl Moment {
-    const ALL: [Moment; 6] = [
+    /// All of them.
+    pub(crate) const ALL: [Moment; 6] = [
         Moment::Prestart,
         Moment::CreateRuntime,
         Moment::CreateContainer,

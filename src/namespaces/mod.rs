@@ -43,29 +43,33 @@ impl Kind {
     pub(crate) const ALL: [Kind; 8] =
         [Kind::User, Kind::Mount, Kind::Pid, Kind::Network, Kind::Ipc, Kind::Uts, Kind::Cgroup, Kind::Time];
 
+    fn names(self) -> (&'static str, &'static str, i32) {
+        const CLONE_NEWTIME: i32 = 0x80;
+        match self {
+            Kind::User => ("user", "user", libc::CLONE_NEWUSER),
+            Kind::Mount => ("mount", "mnt", libc::CLONE_NEWNS),
+            Kind::Pid => ("pid", "pid", libc::CLONE_NEWPID),
+            Kind::Network => ("network", "net", libc::CLONE_NEWNET),
+            Kind::Ipc => ("ipc", "ipc", libc::CLONE_NEWIPC),
+            Kind::Uts => ("uts", "uts", libc::CLONE_NEWUTS),
+            Kind::Cgroup => ("cgroup", "cgroup", libc::CLONE_NEWCGROUP),
+            Kind::Time => ("time", "time", CLONE_NEWTIME),
+        }
+    }
+
     /// The word in a config.json (config-linux.md, "Namespaces").
     pub(crate) fn word(self) -> &'static str {
-        ["user", "mount", "pid", "network", "ipc", "uts", "cgroup", "time"][self as usize]
+        self.names().0
     }
 
     /// The name in /proc/PID/ns.
     pub(crate) fn file(self) -> &'static str {
-        ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"][self as usize]
+        self.names().1
     }
 
     /// The flag for `clone3(2)`, `unshare(2)` and `setns(2)`.
     pub(crate) fn flag(self) -> i32 {
-        const CLONE_NEWTIME: i32 = 0x80;
-        [
-            libc::CLONE_NEWUSER,
-            libc::CLONE_NEWNS,
-            libc::CLONE_NEWPID,
-            libc::CLONE_NEWNET,
-            libc::CLONE_NEWIPC,
-            libc::CLONE_NEWUTS,
-            libc::CLONE_NEWCGROUP,
-            CLONE_NEWTIME,
-        ][self as usize]
+        self.names().2
     }
 
     fn from_word(word: &str) -> Option<Kind> {

@@ -200,25 +200,29 @@ fn personality(written: &Personality<'_>) -> Result<u64> {
     look_up("linux.personality.domain", &written.domain, &DOMAINS)
 }
 
+/// Every memory policy that a config may name (set_mempolicy(2)).
+pub(crate) static POLICY_MODES: [(&str, i32); 7] = [
+    ("MPOL_DEFAULT", 0),
+    ("MPOL_PREFERRED", 1),
+    ("MPOL_BIND", 2),
+    ("MPOL_INTERLEAVE", 3),
+    ("MPOL_LOCAL", 4),
+    ("MPOL_PREFERRED_MANY", 5),
+    ("MPOL_WEIGHTED_INTERLEAVE", 6),
+];
+
+/// Their flags.
+pub(crate) static POLICY_FLAGS: [(&str, i32); 3] =
+    [("MPOL_F_NUMA_BALANCING", 1 << 13), ("MPOL_F_RELATIVE_NODES", 1 << 14), ("MPOL_F_STATIC_NODES", 1 << 15)];
+
 fn memory_policy(written: &MemoryPolicy<'_>) -> Result<Option<(i32, Vec<u64>)>> {
-    static MODES: [(&str, i32); 7] = [
-        ("MPOL_DEFAULT", 0),
-        ("MPOL_PREFERRED", 1),
-        ("MPOL_BIND", 2),
-        ("MPOL_INTERLEAVE", 3),
-        ("MPOL_LOCAL", 4),
-        ("MPOL_PREFERRED_MANY", 5),
-        ("MPOL_WEIGHTED_INTERLEAVE", 6),
-    ];
-    static FLAGS: [(&str, i32); 3] =
-        [("MPOL_F_NUMA_BALANCING", 1 << 13), ("MPOL_F_RELATIVE_NODES", 1 << 14), ("MPOL_F_STATIC_NODES", 1 << 15)];
     if written.mode.as_deref().unwrap_or_default().is_empty() && written.nodes.is_none() && written.flags.is_none() {
         return Ok(None);
     }
-    let mut mode = look_up("linux.memoryPolicy.mode", &written.mode, &MODES)?;
+    let mut mode = look_up("linux.memoryPolicy.mode", &written.mode, &POLICY_MODES)?;
     let plain = mode;
     for (n, word) in written.flags.iter().flatten().enumerate() {
-        mode |= look_up(&format!("linux.memoryPolicy.flags[{n}]"), &Some(word.clone()), &FLAGS)?;
+        mode |= look_up(&format!("linux.memoryPolicy.flags[{n}]"), &Some(word.clone()), &POLICY_FLAGS)?;
     }
     let nodes = bit_list("linux.memoryPolicy.nodes", written.nodes.as_deref().unwrap_or_default(), 1024)?;
     if matches!(plain, 0 | 4) && !nodes.is_empty() {

@@ -5,13 +5,20 @@ use std::borrow::Cow;
 use crate::config::SyscallArg;
 use crate::error::{Error, Result};
 
-/// Every operator that a config may name.
-pub(crate) static OPERATORS: [&str; 7] =
-    ["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"];
+/// Every operator that a config may name: a comparison, and whether its contrary is meant.
+pub(crate) static OPERATORS: [(&str, (Test, bool)); 7] = [
+    ("SCMP_CMP_NE", (Test::Equal, true)),
+    ("SCMP_CMP_LT", (Test::GreaterOrEqual, true)),
+    ("SCMP_CMP_LE", (Test::Greater, true)),
+    ("SCMP_CMP_EQ", (Test::Equal, false)),
+    ("SCMP_CMP_GE", (Test::GreaterOrEqual, false)),
+    ("SCMP_CMP_GT", (Test::Greater, false)),
+    ("SCMP_CMP_MASKED_EQ", (Test::Equal, false)),
+];
 
 /// A comparison of unsigned numbers. The others are these with yes and no exchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Test {
+pub(crate) enum Test {
     Equal,
     Greater,
     GreaterOrEqual,
@@ -41,15 +48,9 @@ impl Condition {
         };
         let value = arg.value.unwrap_or(0);
         let op = arg.op.as_deref().unwrap_or("");
-        let (test, contrary) = match op {
-            "SCMP_CMP_EQ" | "SCMP_CMP_MASKED_EQ" => (Test::Equal, false),
-            "SCMP_CMP_NE" => (Test::Equal, true),
-            "SCMP_CMP_GT" => (Test::Greater, false),
-            "SCMP_CMP_LE" => (Test::Greater, true),
-            "SCMP_CMP_GE" => (Test::GreaterOrEqual, false),
-            "SCMP_CMP_LT" => (Test::GreaterOrEqual, true),
-            "" => return Err(Error::config(path("op"), "missing")),
-            _ => return Err(Error::config(path("op"), format!("unknown operator {op}"))),
+        let Some(&(_, (test, contrary))) = OPERATORS.iter().find(|(known, _)| *known == op) else {
+            let problem = if op.is_empty() { "missing".into() } else { format!("unknown operator {op}") };
+            return Err(Error::config(path("op"), problem));
         };
         let condition = Condition { argument, test, contrary, value, mask: u64::MAX };
         Ok(match op {

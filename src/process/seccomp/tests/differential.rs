@@ -234,7 +234,7 @@ fn profile<'a>(random: &mut Random, names: &[&'a str], overlapping: bool, on_eac
     let mut syscalls = Vec::new();
     for _ in 0..=random.below(12) {
         let name = if overlapping { random.one(&names[..40]) } else { names.swap_remove(random.below(names.len())) };
-        let action = random.one(&ACTIONS[..8]).to_string();
+        let action = random.one(&ACTIONS[..8]).0.to_string();
         let errno_ret = (action == "SCMP_ACT_ERRNO" && random.below(2) == 0).then_some(38);
         let args = conditions(random, overlapping);
         // A condition on the first argument of a call that is multiplexed takes part in other calls' rules.
@@ -273,7 +273,7 @@ fn conditions(random: &mut Random, overlapping: bool) -> Vec<SyscallArg<'static>
     }
     let mut any = |random: &mut Random| {
         let index = indices.swap_remove(random.below(indices.len()));
-        let op = random.one(&OPERATORS).to_string();
+        let op = random.one(&OPERATORS).0.to_string();
         condition(random, index, op)
     };
     (0..count).map(|_| any(random)).collect()
