@@ -4,6 +4,8 @@ use crate::bench::bundle::Bundle;
 use crate::bench::console::{Message, Receiver};
 use crate::bench::container::Container;
 use crate::bench::prelude::*;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::AsFd;
 
 fn filter(path: &str) -> Value {
     let arch = if cfg!(target_arch = "aarch64") { "SCMP_ARCH_AARCH64" } else { "SCMP_ARCH_X86_64" };
@@ -124,6 +126,22 @@ cases! {
         let message = message.join().map_err(|_| anyhow::anyhow!("the receiver panicked"))??;
         same("pid", &state(&message)?["pid"], c.pid()?)?;
         equal("descriptors", message.files.len(), 1)?;
+    }
+
+    /// The descriptor is the filter's: the agent takes the program's call from it, and the program gets the agent's answer.
+    ["seccomp.listener.fd", "seccomp.action"]
+    fn the_agent_answers_a_call_of_the_program(t) {
+        let action = format!("syscall {} 0", libc::SYS_sched_get_priority_max);
+        let (c, message) = run(t, |b| b.does(&[&action]))?;
+        let listener = message.files.first().context("no descriptor came")?;
+        let mut events = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        let patience = PollTimeout::try_from(crate::bench::container::patience()).unwrap_or(PollTimeout::MAX);
+        ensure!(poll(&mut events, patience)? == 1, "no call came to the agent");
+        let call = crate::sys::notified(listener).context("take the call")?;
+        equal("pid of the caller", i64::from(call.pid), i64::from(c.pid()?))?;
+        equal("number of the call", i64::from(call.data.nr), libc::SYS_sched_get_priority_max)?;
+        crate::sys::answer(listener, call.id, 1234).context("answer the call")?;
+        same("what the call gave inside", c.finish()?.value(&action)?, 1234)?;
     }
 
     /// One name for each descriptor.

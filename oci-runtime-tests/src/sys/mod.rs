@@ -2,7 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes over a descriptor that `recvmsg` has just put into this process.
 pub(crate) fn own(fd: RawFd) -> OwnedFd {
@@ -20,10 +21,10 @@ pub(crate) fn end_with_the_reader() {
 pub(crate) struct SharedMemory(i32);
 
 impl SharedMemory {
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: takes numbers only.
         let id = unsafe { libc::shmget(libc::IPC_PRIVATE, 4096, libc::IPC_CREAT | 0o600) };
-        if id == -1 { Err(std::io::Error::last_os_error()) } else { Ok(SharedMemory(id)) }
+        if id == -1 { Err(io::Error::last_os_error()) } else { Ok(SharedMemory(id)) }
     }
 }
 
@@ -42,4 +43,21 @@ pub(crate) fn knows_memory_mode(mode: i32) -> bool {
         unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, &raw const node, libc::c_ulong::BITS) }
     };
     std::thread::scope(|scope| scope.spawn(set).join()).is_ok_and(|result| result == 0)
+}
+
+/// The next call that waits at a listener of seccomp's, which there must be: who made it, and its number.
+pub(crate) fn notified(listener: &OwnedFd) -> io::Result<libc::seccomp_notif> {
+    // SAFETY: all-zero bytes are a value of this struct of numbers; the kernel wants it cleared.
+    let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one such struct, which outlives the call.
+    let result = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(call) }
+}
+
+/// Gives the call that waits under this id its result.
+pub(crate) fn answer(listener: &OwnedFd, id: u64, val: i64) -> io::Result<()> {
+    let mut answer = libc::seccomp_notif_resp { id, val, error: 0, flags: 0 };
+    // SAFETY: the kernel reads one such struct, which outlives the call.
+    let result = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
