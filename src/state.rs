@@ -426,7 +426,7 @@ fn absent() -> Error {
 }
 
 fn document<'a, T: Value<'a> + Default>(bytes: &'a [u8]) -> Result<T> {
-    json::document(bytes).map_err(|fault| damaged(format_args!("{}: {}", fault.place(bytes), fault.what())))
+    json::document(bytes).map_err(|fault| damaged(format_args!("{}: {}", fault.place(bytes), fault.problem())))
 }
 
 /// The last field of a record, up to its value.

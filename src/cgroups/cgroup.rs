@@ -12,7 +12,7 @@ use super::systemd::Unit;
 use super::write::{Moment, Write};
 use super::{apply, decide, freezer, owner, remove, systemd, unified};
 use crate::error::{Error, Kind, Result};
-use crate::json::{Read, Reader, Value, readable, records};
+use crate::json::{self, Reader, Value, objects, readable};
 use crate::sys::file;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -39,7 +39,7 @@ struct Written {
     unit: Option<Unit>,
 }
 
-records! {
+objects! {
     /// What of a record tells whether the cgroup is frozen. The fields are those of [`Written`].
     #[allow(missing_docs)]
     Glance<'a> {
@@ -166,7 +166,7 @@ readable! {
 }
 
 impl<'a> Value<'a> for Record {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> json::Result<()> {
         let mut written = Written::default();
         written.read(reader)?;
         *self = written.into();

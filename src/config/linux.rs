@@ -1,13 +1,13 @@
-//! What is Linux's own (config-linux.md), but for `resources` and `seccomp`.
+//! The `linux` object (config-linux.md) except `resources` and `seccomp`.
 
 use std::borrow::Cow;
 
 use super::resources::Resources;
 use super::seccomp::Seccomp;
 use super::spec::IdMapping;
-use crate::json::records;
+use crate::json::objects;
 
-records! {
+objects! {
     /// `linux`.
     Linux<'a> {
         uid_mappings: Vec<IdMapping> = "uidMappings",
@@ -17,7 +17,7 @@ records! {
         cgroups_path: Cow<'a, str> = "cgroupsPath",
         namespaces: Vec<Namespace<'a>> = "namespaces",
         devices: Vec<Device<'a>> = "devices",
-        /// By the name of the device on the host.
+        /// The key is the device's name on the host.
         net_devices: Vec<(Cow<'a, str>, NetDevice<'a>)> = "netDevices",
         seccomp: Seccomp<'a> = "seccomp",
         rootfs_propagation: Cow<'a, str> = "rootfsPropagation",
@@ -27,17 +27,17 @@ records! {
         intel_rdt: IntelRdt<'a> = "intelRdt",
         memory_policy: MemoryPolicy<'a> = "memoryPolicy",
         personality: Personality<'a> = "personality",
-        /// By the name of the clock: `boottime` or `monotonic`.
+        /// The key is the clock: `boottime` or `monotonic`.
         time_offsets: Vec<(Cow<'a, str>, TimeOffset)> = "timeOffsets",
     }
 
-    /// A namespace to create, or with a path to join.
+    /// A namespace to create or, if it has a path, to join.
     Namespace<'a> {
         type_: Cow<'a, str> = "type",
         path: Cow<'a, str> = "path",
     }
 
-    /// A device node to make in the container.
+    /// A device node to create in the container.
     Device<'a> {
         path: Cow<'a, str> = "path",
         type_: Cow<'a, str> = "type",
@@ -50,11 +50,11 @@ records! {
 
     /// A network device to move into the container.
     NetDevice<'a> {
-        /// Its name inside; absent: as outside.
+        /// The name in the container; the name on the host if absent.
         name: Cow<'a, str> = "name",
     }
 
-    /// A group of the resctrl filesystem.
+    /// A control group of the resctrl filesystem (Intel RDT).
     IntelRdt<'a> {
         clos_id: Cow<'a, str> = "closID",
         schemata: Vec<Cow<'a, str>> = "schemata",
@@ -66,7 +66,7 @@ records! {
     /// Arguments for set_mempolicy(2).
     MemoryPolicy<'a> {
         mode: Cow<'a, str> = "mode",
-        /// A list of nodes, such as `0-3,7`.
+        /// A list of NUMA nodes, such as `0-3,7`.
         nodes: Cow<'a, str> = "nodes",
         flags: Vec<Cow<'a, str>> = "flags",
     }
@@ -77,7 +77,7 @@ records! {
         flags: Vec<Cow<'a, str>> = "flags",
     }
 
-    /// How far a clock of a time namespace is ahead of the host's (time_namespaces(7)).
+    /// The offset of a clock in a time namespace from the host's (time_namespaces(7)).
     TimeOffset {
         secs: i64 = "secs",
         nanosecs: u32 = "nanosecs",

@@ -1,8 +1,8 @@
-//! config.json as it is written: runtime-spec 1.3 for Linux, without judgement.
+//! The structs of config.json (runtime-spec 1.3, Linux), before any check of their values.
 //!
-//! Every field is an `Option`, strings borrow from the document where they can, and objects with free keys are lists of
-//! pairs in the document's order. What a field may hold is judged by the `parse` function of the part that carries it
-//! out; nothing else above this floor reads these types.
+//! Every field is an `Option`, strings borrow from the document where possible, and objects with
+//! arbitrary keys are lists of pairs in the document's order. The `parse` function of the module
+//! that applies a field checks its values.
 
 mod linux;
 mod process;
@@ -17,41 +17,37 @@ pub(crate) use seccomp::*;
 pub(crate) use spec::*;
 
 use crate::error::{Error, Result};
-use crate::json::{self, Fault, Value};
+use crate::json::{self, Value};
 
 /// Reads a config.json.
 ///
-/// It takes what Go's `encoding/json` takes: see [`json`].
+/// It accepts the documents that Go's `encoding/json` accepts: see [`json`].
 ///
 /// # Errors
-/// A value of the wrong type or out of its range, with its JSON path; bad syntax, with its line and column; anything but
-/// white space after the document.
+/// A value has the wrong type or is out of range (the error names its JSON path), the syntax is bad
+/// (the error names line and column), or more than white space follows the document.
 pub(crate) fn parse(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Spec<'_>> {
     document(json.as_ref())
 }
 
-/// Reads the `process` object alone, as `exec --process` takes it.
+/// Reads a document that is a `process` object, for `exec --process`.
 ///
 /// # Errors
-/// As [`parse`], with paths from the process.
+/// As [`parse`]; JSON paths begin at the process.
 pub(crate) fn parse_process(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Process<'_>> {
     document(json.as_ref())
 }
 
-/// Reads the `linux.resources` object alone, as `update --resources` takes it.
+/// Reads a document that is a `linux.resources` object, for `update --resources`.
 ///
 /// # Errors
-/// As [`parse`], with paths from the resources.
+/// As [`parse`]; JSON paths begin at the resources.
 pub(crate) fn parse_resources(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Resources<'_>> {
     document(json.as_ref())
 }
 
 fn document<'a, T: Value<'a> + Default>(json: &'a [u8]) -> Result<T> {
-    json::document(json).map_err(|fault| refusal(&fault, json))
-}
-
-fn refusal(fault: &Fault, json: &[u8]) -> Error {
-    Error::config(fault.place(json), fault.what())
+    json::document(json).map_err(|error| Error::config(error.place(json), error.problem()))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! The container's process (config.md, "Process"); also a document of its own, as `exec --process` takes it.
+//! The `process` object (config.md, "Process"), which is also the document of `exec --process`.
 
 use std::borrow::Cow;
 
-use crate::json::records;
+use crate::json::objects;
 
-records! {
+objects! {
     /// `process`.
     Process<'a> {
         terminal: bool = "terminal",
@@ -30,17 +30,18 @@ records! {
         width: u64 = "width",
     }
 
-    /// Ids as they are inside the container.
+    /// User and group ids in the container's user namespace.
     User<'a> {
         uid: u32 = "uid",
         gid: u32 = "gid",
         umask: u32 = "umask",
         additional_gids: Vec<u32> = "additionalGids",
-        /// Of Windows alone.
+        /// Used on Windows only.
         username: Cow<'a, str> = "username",
     }
 
-    /// Capabilities by name (capabilities(7)); names are not checked here, a kernel may know more than this build.
+    /// The names of capabilities (capabilities(7)). They are not checked here: the kernel may know
+    /// more than this build.
     Capabilities<'a> {
         bounding: Vec<Cow<'a, str>> = "bounding",
         effective: Vec<Cow<'a, str>> = "effective",
@@ -49,14 +50,14 @@ records! {
         ambient: Vec<Cow<'a, str>> = "ambient",
     }
 
-    /// A resource limit, in the unit of its type (setrlimit(2)).
+    /// A resource limit (setrlimit(2)); the unit depends on its type.
     Rlimit<'a> {
         type_: Cow<'a, str> = "type",
         hard: u64 = "hard",
         soft: u64 = "soft",
     }
 
-    /// Attributes for sched_setattr(2).
+    /// Scheduling attributes for sched_setattr(2).
     Scheduler<'a> {
         policy: Cow<'a, str> = "policy",
         nice: i32 = "nice",
@@ -70,13 +71,13 @@ records! {
         period: u64 = "period",
     }
 
-    /// A class and level for ioprio_set(2).
+    /// An I/O priority for ioprio_set(2).
     IoPriority<'a> {
         class: Cow<'a, str> = "class",
         priority: i64 = "priority",
     }
 
-    /// Lists of CPUs, such as `0-3,7`, for the processes that `exec` starts.
+    /// CPU affinity of the processes that `exec` starts, as CPU lists such as `0-3,7`.
     ExecCpuAffinity<'a> {
         initial: Cow<'a, str> = "initial",
         final_: Cow<'a, str> = "final",

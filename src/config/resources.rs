@@ -1,11 +1,11 @@
-//! Limits for the container's cgroup (config-linux.md, "Control groups"); also a document of its own, as
-//! `update --resources` takes it.
+//! The `linux.resources` object (config-linux.md, "Control groups"), which is also the document of
+//! `update --resources`.
 
 use std::borrow::Cow;
 
-use crate::json::records;
+use crate::json::objects;
 
-records! {
+objects! {
     /// `linux.resources`.
     Resources<'a> {
         devices: Vec<DeviceRule<'a>> = "devices",
@@ -15,28 +15,28 @@ records! {
         block_io: BlockIo = "blockIO",
         hugepage_limits: Vec<HugepageLimit<'a>> = "hugepageLimits",
         network: Network<'a> = "network",
-        /// By the name of the RDMA device.
+        /// The key is the RDMA device's name.
         rdma: Vec<(Cow<'a, str>, Rdma)> = "rdma",
-        /// Files of cgroup v2 and what to write to them.
+        /// The key is the name of a cgroup v2 file, the value its content.
         unified: Vec<(Cow<'a, str>, Cow<'a, str>)> = "unified",
     }
 
-    /// Devices that may or may not be used.
+    /// A rule that allows or denies access to devices.
     DeviceRule<'a> {
         allow: bool = "allow",
         /// `a`, `b` or `c`.
         type_: Cow<'a, str> = "type",
         major: i64 = "major",
         minor: i64 = "minor",
-        /// Of the letters `r`, `w` and `m`.
+        /// Some of the letters `r`, `w` and `m`.
         access: Cow<'a, str> = "access",
     }
 
-    /// All limits are in bytes; -1 is unlimited.
+    /// Memory limits in bytes; -1 is unlimited.
     Memory {
         limit: i64 = "limit",
         reservation: i64 = "reservation",
-        /// Memory and swap together.
+        /// The limit of memory plus swap.
         swap: i64 = "swap",
         kernel: i64 = "kernel",
         kernel_tcp: i64 = "kernelTCP",
@@ -47,7 +47,7 @@ records! {
         check_before_update: bool = "checkBeforeUpdate",
     }
 
-    /// Times are in microseconds.
+    /// CPU limits; times are in microseconds.
     Cpu<'a> {
         shares: u64 = "shares",
         quota: i64 = "quota",
@@ -60,7 +60,7 @@ records! {
         idle: i64 = "idle",
     }
 
-    /// How many tasks there may be.
+    /// The limit of tasks (processes and threads).
     Pids {
         limit: i64 = "limit",
     }
@@ -88,19 +88,19 @@ records! {
     ThrottleDevice {
         major: i64 = "major",
         minor: i64 = "minor",
-        /// Bytes or operations a second.
+        /// Bytes or operations per second.
         rate: u64 = "rate",
     }
 
     /// The limit of huge pages of one size.
     HugepageLimit<'a> {
-        /// Such as `2MB`.
+        /// A size such as `2MB`.
         page_size: Cow<'a, str> = "pageSize",
         /// Bytes.
         limit: u64 = "limit",
     }
 
-    /// Marks for the traffic of the cgroup's processes.
+    /// The class and priorities of the cgroup's network traffic (net_cls, net_prio).
     Network<'a> {
         class_id: u32 = "classID",
         priorities: Vec<InterfacePriority<'a>> = "priorities",

@@ -1,10 +1,10 @@
-//! The filter of system calls (config-linux.md, "Seccomp").
+//! The `linux.seccomp` object (config-linux.md, "Seccomp").
 
 use std::borrow::Cow;
 
-use crate::json::records;
+use crate::json::objects;
 
-records! {
+objects! {
     /// `linux.seccomp`.
     Seccomp<'a> {
         default_action: Cow<'a, str> = "defaultAction",
@@ -16,7 +16,7 @@ records! {
         syscalls: Vec<Syscall<'a>> = "syscalls",
     }
 
-    /// What to do for some system calls.
+    /// A rule: the action for some system calls.
     Syscall<'a> {
         names: Vec<Cow<'a, str>> = "names",
         action: Cow<'a, str> = "action",
@@ -29,7 +29,7 @@ records! {
         /// From 0 to 5.
         index: u32 = "index",
         value: u64 = "value",
-        /// With `SCMP_CMP_MASKED_EQ` what is compared, and `value` is the mask.
+        /// The value to compare with if `op` is `SCMP_CMP_MASKED_EQ`; `value` is then the mask.
         value_two: u64 = "valueTwo",
         op: Cow<'a, str> = "op",
     }

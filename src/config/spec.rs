@@ -1,12 +1,12 @@
-//! The document as a whole (config.md).
+//! The whole of config.json (config.md).
 
 use std::borrow::Cow;
 
 use super::linux::Linux;
 use super::process::Process;
-use crate::json::records;
+use crate::json::objects;
 
-records! {
+objects! {
     /// A container's configuration: the root of config.json.
     Spec<'a> {
         /// The version of the runtime specification that the document is written for, as SemVer 2.0.0.
@@ -23,7 +23,7 @@ records! {
 
     /// The root filesystem (config.md, "Root").
     Root<'a> {
-        /// Absolute, or relative to the bundle.
+        /// An absolute path, or one relative to the bundle.
         path: Cow<'a, str> = "path",
         readonly: bool = "readonly",
     }
@@ -32,7 +32,7 @@ records! {
     Mount<'a> {
         destination: Cow<'a, str> = "destination",
         type_: Cow<'a, str> = "type",
-        /// Of a bind mount: absolute, or relative to the bundle.
+        /// For a bind mount: an absolute path, or one relative to the bundle.
         source: Cow<'a, str> = "source",
         options: Vec<Cow<'a, str>> = "options",
         uid_mappings: Vec<IdMapping> = "uidMappings",
@@ -43,11 +43,12 @@ records! {
     IdMapping {
         container_id: u32 = "containerID",
         host_id: u32 = "hostID",
-        /// How many ids.
+        /// The number of ids.
         size: u32 = "size",
     }
 
-    /// Programs to run at points of the lifecycle (config.md, "POSIX-platform Hooks").
+    /// Lists of programs to run at points of the container's lifecycle (config.md, "POSIX-platform
+    /// Hooks").
     Hooks<'a> {
         prestart: Vec<Hook<'a>> = "prestart",
         create_runtime: Vec<Hook<'a>> = "createRuntime",
@@ -57,7 +58,7 @@ records! {
         poststop: Vec<Hook<'a>> = "poststop",
     }
 
-    /// One program of a list of hooks.
+    /// A program to run as a hook.
     Hook<'a> {
         path: Cow<'a, str> = "path",
         args: Vec<Cow<'a, str>> = "args",

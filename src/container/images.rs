@@ -137,8 +137,8 @@ impl Images {
             if missing { error.hint("--image-path names the directory that checkpoint wrote") } else { error }
         })?;
         let bytes = file::read_regular(fd, 1 << 20)?;
-        let damaged = |fault: Box<json::Fault>| {
-            Error::system(format!("{path:?} is damaged: {}: {}", fault.place(&bytes), fault.what()))
+        let damaged = |error: Box<json::Error>| {
+            Error::system(format!("{path:?} is damaged: {}: {}", error.place(&bytes), error.problem()))
         };
         json::document(&bytes).map_err(damaged)
     }

@@ -1,20 +1,24 @@
-//! A pull parser for JSON (RFC 8259) that borrows strings from the document wherever they hold no escape.
+//! A pull parser for JSON (RFC 8259) that borrows strings from the document unless they contain an
+//! escape.
 //!
-//! It is written for one shape of use: a record asks for its next key and then reads the value as the type of that
-//! field, so no tree is built and no text is looked at twice. What it accepts is what Go's `encoding/json` accepts: see
-//! [`super`].
+//! The caller asks for the next key of an object and then reads the value as the type of that
+//! field, so no tree is built and no text is scanned twice. It accepts the documents that Go's
+//! `encoding/json` accepts: see [`super`].
 
 use std::borrow::Cow;
 
-use super::fault::{Fault, Read};
+use super::error::{Error, Result};
 
-/// Nesting of values that no field takes. Known values nest ten deep at most, by their types.
+/// The deepest nesting inside the value of an unknown key. The types of known fields nest at most
+/// ten deep.
 const MAX_DEPTH: usize = 1024;
 
-/// How many bytes stand for themselves in a string: up to a control character, a quotation mark or a backslash.
+/// How many bytes of a string stand for themselves: the bytes before a control character, a
+/// quotation mark or a backslash.
 fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 0xff;
-    // Sets the highest bit of each byte that is less than `limit`, up to 0x80: of the first one surely, and of none before it.
+    // Sets the highest bit of the first byte that is less than `limit` (at most 0x80). Borrows make
+    // bits of later bytes unreliable, never those of earlier ones.
     let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & (ONES * 0x80);
     let (words, _) = bytes.as_chunks::<8>();
     for (n, word) in words.iter().enumerate() {
@@ -30,12 +34,13 @@ fn plain(bytes: &[u8]) -> usize {
     end.map_or(bytes.len(), |at| rest + at)
 }
 
+/// A position in a JSON document.
 pub(crate) struct Reader<'a> {
     text: &'a [u8],
-    /// The same, where it is UTF-8 from end to end: then no part of it has to be looked at again.
+    /// `text`, if all of it is UTF-8: strings are then borrowed without another check.
     valid: Option<&'a str>,
     at: usize,
-    /// How often entries of objects were looked at again, together.
+    /// How many entries [`Reader::repeat`] has counted.
     repeated: usize,
 }
 
@@ -44,7 +49,7 @@ impl<'a> Reader<'a> {
         Self { text, valid: str::from_utf8(text).ok(), at: 0, repeated: 0 }
     }
 
-    /// The next byte that is not white space, without taking it.
+    /// The next byte that is not white space; it is not consumed.
     fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.text.get(self.at) {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -61,9 +66,9 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Counts entries that are looked at again. A document in which an object stands again and again would else take time in
-    /// the square of its length.
-    pub(crate) fn repeat(&mut self, entries: usize) -> Read<()> {
+    /// Counts entries that are searched again because an object's key is repeated. Without a limit,
+    /// a document that repeats one object would take time quadratic in its length.
+    pub(crate) fn repeat(&mut self, entries: usize) -> Result<()> {
         self.repeated += entries;
         if self.repeated > self.text.len() {
             return Err(self.unexpected("an object that is not repeated so often"));
@@ -71,16 +76,16 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Nothing but white space may follow the document's one value.
-    pub(crate) fn end(&mut self) -> Read<()> {
+    /// Checks that only white space follows the document's one value.
+    pub(crate) fn end(&mut self) -> Result<()> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(self.unexpected("the end of the document")),
         }
     }
 
-    /// Takes `null`, and says whether it was there.
-    pub(crate) fn null(&mut self) -> Read<bool> {
+    /// Consumes a `null`; false if the next value is another one.
+    pub(crate) fn null(&mut self) -> Result<bool> {
         if self.peek() != Some(b'n') {
             return Ok(false);
         }
@@ -88,7 +93,7 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    fn word(&mut self, word: &'static [u8]) -> Read<()> {
+    fn word(&mut self, word: &'static [u8]) -> Result<()> {
         if !self.text[self.at..].starts_with(word) {
             return Err(self.unexpected("a value"));
         }
@@ -96,17 +101,17 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// `{`; false for `null`.
-    pub(crate) fn object(&mut self) -> Read<bool> {
+    /// Consumes a `{`; false for `null`.
+    pub(crate) fn object(&mut self) -> Result<bool> {
         self.open(b'{', "an object")
     }
 
-    /// `[`; false for `null`.
-    pub(crate) fn list(&mut self) -> Read<bool> {
+    /// Consumes a `[`; false for `null`.
+    pub(crate) fn list(&mut self) -> Result<bool> {
         self.open(b'[', "a list")
     }
 
-    fn open(&mut self, bracket: u8, expected: &str) -> Read<bool> {
+    fn open(&mut self, bracket: u8, expected: &str) -> Result<bool> {
         if self.take(bracket) {
             return Ok(true);
         }
@@ -116,8 +121,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next key of an object with its colon, or `None` at its end.
-    pub(crate) fn key(&mut self, first: bool) -> Read<Option<Cow<'a, str>>> {
+    /// Consumes the next key of an object and its colon; `None` at the object's end.
+    pub(crate) fn key(&mut self, first: bool) -> Result<Option<Cow<'a, str>>> {
         if !self.next(first, b'}', "',' or '}'")? {
             return Ok(None);
         }
@@ -131,12 +136,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether a list has another item, which then stands next.
-    pub(crate) fn item(&mut self, first: bool) -> Read<bool> {
+    /// Whether the list has another item, which is then the next value to read.
+    pub(crate) fn item(&mut self, first: bool) -> Result<bool> {
         self.next(first, b']', "',' or ']'")
     }
 
-    fn next(&mut self, first: bool, end: u8, expected: &str) -> Read<bool> {
+    fn next(&mut self, first: bool, end: u8, expected: &str) -> Result<bool> {
         if first {
             return Ok(!self.take(end));
         }
@@ -149,8 +154,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `None` for `null`.
-    pub(crate) fn boolean(&mut self) -> Read<Option<bool>> {
+    /// Reads `true` or `false`; `None` for `null`.
+    pub(crate) fn boolean(&mut self) -> Result<Option<bool>> {
         match self.peek() {
             Some(b't') => self.word(b"true").map(|()| Some(true)),
             Some(b'f') => self.word(b"false").map(|()| Some(false)),
@@ -159,8 +164,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `None` for `null`. A fraction or an exponent is refused even where its value is whole, as Go does it.
-    pub(crate) fn integer(&mut self, min: i128, max: i128) -> Read<Option<i128>> {
+    /// Reads an integer; `None` for `null`. Like Go it refuses a fraction or an exponent even if
+    /// the value is whole.
+    pub(crate) fn integer(&mut self, min: i128, max: i128) -> Result<Option<i128>> {
         if !matches!(self.peek(), Some(b'-' | b'0'..=b'9')) {
             return match self.null()? {
                 true => Ok(None),
@@ -169,16 +175,16 @@ impl<'a> Reader<'a> {
         }
         let number = self.number()?;
         if number.contains(['.', 'e', 'E']) {
-            return Err(Fault::mismatch(format!("expected an integer, found {number}")));
+            return Err(Error::mismatch(format!("expected an integer, found {number}")));
         }
         match number.parse() {
             Ok(value) if (min..=max).contains(&value) => Ok(Some(value)),
-            _ => Err(Fault::mismatch(format!("expected an integer from {min} to {max}, found {}", excerpt(number)))),
+            _ => Err(Error::mismatch(format!("expected an integer from {min} to {max}, found {}", excerpt(number)))),
         }
     }
 
-    /// The text of a number, in the grammar of JSON.
-    fn number(&mut self) -> Read<&'a str> {
+    /// Reads the text of a number, in the grammar of JSON.
+    fn number(&mut self) -> Result<&'a str> {
         let start = self.at;
         self.at += usize::from(self.text[self.at] == b'-');
         match self.text.get(self.at) {
@@ -196,11 +202,11 @@ impl<'a> Reader<'a> {
             }
             self.digits()?;
         }
-        // Only ASCII was taken, so the empty default cannot be reached.
+        // The text is ASCII, so the default is never used.
         Ok(str::from_utf8(&self.text[start..self.at]).unwrap_or_default())
     }
 
-    fn digits(&mut self) -> Read<()> {
+    fn digits(&mut self) -> Result<()> {
         let count = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         if count == 0 {
             return Err(self.unexpected("a digit"));
@@ -209,8 +215,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// `None` for `null`.
-    pub(crate) fn string(&mut self) -> Read<Option<Cow<'a, str>>> {
+    /// Reads a string; `None` for `null`.
+    pub(crate) fn string(&mut self) -> Result<Option<Cow<'a, str>>> {
         if self.peek() == Some(b'"') {
             return self.quoted().map(Some);
         }
@@ -220,7 +226,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn quoted(&mut self) -> Read<Cow<'a, str>> {
+    fn quoted(&mut self) -> Result<Cow<'a, str>> {
         self.at += 1;
         let start = self.at;
         let plain = self.plain();
@@ -247,7 +253,7 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    /// Takes the bytes of a string up to its end, an escape or a control character.
+    /// Consumes the bytes of a string before its end, an escape or a control character.
     fn plain(&mut self) -> &'a [u8] {
         let rest = &self.text[self.at..];
         let (plain, _) = rest.split_at(plain(rest));
@@ -255,7 +261,7 @@ impl<'a> Reader<'a> {
         plain
     }
 
-    fn escape(&mut self, bytes: &mut Vec<u8>) -> Read<()> {
+    fn escape(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
         self.at += 1;
         let plain = match self.text.get(self.at) {
             Some(&byte @ (b'"' | b'\\' | b'/')) => byte,
@@ -272,8 +278,9 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// `\uXXXX`, or a surrogate pair of two of them; a lone surrogate becomes U+FFFD as in Go.
-    fn code_point(&mut self, bytes: &mut Vec<u8>) -> Read<()> {
+    /// Decodes `\uXXXX`, or a surrogate pair of two of them. A lone surrogate becomes U+FFFD, as in
+    /// Go.
+    fn code_point(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
         let high = self.hex()?;
         let mut point = high;
         if (0xd800..0xdc00).contains(&high) && self.text[self.at..].starts_with(b"\\u") {
@@ -291,7 +298,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn hex(&mut self) -> Read<u32> {
+    fn hex(&mut self) -> Result<u32> {
         self.at += 1;
         let mut value = 0;
         for _ in 0..4 {
@@ -302,24 +309,25 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// Takes the text of one value of any type.
-    pub(crate) fn raw(&mut self) -> Read<&'a [u8]> {
+    /// Consumes one value of any type and returns its text.
+    pub(crate) fn raw(&mut self) -> Result<&'a [u8]> {
         self.peek();
         let start = self.at;
         self.skip()?;
         Ok(&self.text[start..self.at])
     }
 
-    /// Passes over one value of any type. It must still be good JSON.
-    fn skip(&mut self) -> Read<()> {
-        // One bit for each open bracket: set for an object. A recursion would let the document choose the stack's depth.
+    /// Skips one value of any type, which must be valid JSON.
+    fn skip(&mut self) -> Result<()> {
+        // One bit for each open bracket, set for an object. With recursion the document would
+        // choose the stack's depth.
         let mut objects = [0_u64; MAX_DEPTH / 64];
         let mut depth = 0;
         let mut first = self.skip_one()?;
         loop {
             if let Some(object) = first {
                 if depth == MAX_DEPTH {
-                    return Err(Fault::syntax(self.at, format!("nested more than {MAX_DEPTH} deep")));
+                    return Err(Error::syntax(self.at, format!("nested more than {MAX_DEPTH} deep")));
                 }
                 objects[depth / 64] &= !(1 << (depth % 64));
                 objects[depth / 64] |= u64::from(object) << (depth % 64);
@@ -344,8 +352,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over a scalar, or opens an object (`Some(true)`) or a list (`Some(false)`).
-    fn skip_one(&mut self) -> Read<Option<bool>> {
+    /// Skips a scalar, or consumes the bracket that opens an object (`Some(true)`) or a list
+    /// (`Some(false)`).
+    fn skip_one(&mut self) -> Result<Option<bool>> {
         match self.peek() {
             Some(bracket @ (b'{' | b'[')) => {
                 self.at += 1;
@@ -361,12 +370,12 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
-    /// The value that stands next is good JSON but not what the field takes; or it is no JSON either.
-    fn mismatch(&mut self, expected: &str) -> Box<Fault> {
+    /// The error for a next value of the wrong type, or for its syntax if that is bad too.
+    fn mismatch(&mut self, expected: &str) -> Box<Error> {
         self.peek();
         let start = self.at;
         let found = match self.skip_one() {
-            Err(fault) => return fault,
+            Err(error) => return error,
             Ok(Some(true)) => "an object".into(),
             Ok(Some(false)) => "a list".into(),
             Ok(None) => {
@@ -374,20 +383,20 @@ impl<'a> Reader<'a> {
                 format!("{kind}{}", excerpt(&String::from_utf8_lossy(&self.text[start..self.at])))
             }
         };
-        Fault::mismatch(format!("expected {expected}, found {found}"))
+        Error::mismatch(format!("expected {expected}, found {found}"))
     }
 
-    fn unexpected(&mut self, expected: &str) -> Box<Fault> {
+    fn unexpected(&mut self, expected: &str) -> Box<Error> {
         let found = match self.text.get(self.at) {
             None => "the end of the document".into(),
             Some(&byte) if byte.is_ascii_graphic() => format!("'{}'", char::from(byte)),
             Some(byte) => format!("byte {byte:#04x}"),
         };
-        Fault::syntax(self.at, format!("expected {expected}, found {found}"))
+        Error::syntax(self.at, format!("expected {expected}, found {found}"))
     }
 }
 
-/// Enough of a value to recognise it by in a message of one line.
+/// The first 40 characters of a value, for a message of one line.
 fn excerpt(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(40) {
         None => Cow::Borrowed(text),
@@ -406,7 +415,7 @@ mod tests {
         for length in 0..40 {
             for at in 0..length {
                 for byte in 0..=255 {
-                    // Behind it all kinds of bytes, of which a borrow could make another one.
+                    // All kinds of bytes follow it, since the subtraction borrows from them.
                     let mut bytes: Vec<u8> =
                         (0..length as u8).map(|n| if n % 3 == 0 { 0x80 } else { 0x21 + n }).collect();
                     bytes[at] = byte;

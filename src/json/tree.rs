@@ -1,4 +1,4 @@
-//! What was read, written as JSON again, so that whole documents can be compared.
+//! Turns structs that were read back into JSON, so that tests can compare whole documents.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ pub(crate) trait Tree {
     fn tree(&self) -> Value;
 }
 
-/// The object of the fields that are present.
+/// A JSON object of the fields that are present.
 pub(crate) fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
     let present = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(present.collect::<Map<_, _>>())

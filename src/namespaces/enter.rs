@@ -1,4 +1,5 @@
-//! Carries a recipe out, in the child: join and unshare; the user namespace and the forks are between these steps.
+//! The child's steps of a [recipe](super::recipe): joining and unsharing namespaces and setting
+//! values in them. The caller enters the user namespace and forks between these steps.
 
 use super::{Joined, Kind, Namespaces};
 use crate::error::{Context, Result};
@@ -15,7 +16,7 @@ pub(crate) fn join(joined: &Joined, kinds: &[Kind]) -> Result<()> {
     Ok(())
 }
 
-/// Unshares the namespaces of the CLONE_NEW* flags.
+/// Unshares the namespaces that the CLONE_NEW* flags name.
 pub(crate) fn unshare(flags: i32) -> Result<()> {
     if flags == 0 {
         return Ok(());
@@ -23,19 +24,19 @@ pub(crate) fn unshare(flags: i32) -> Result<()> {
     sys::namespace::unshare(flags).with(|| format!("make new namespaces ({})", words(flags)))
 }
 
-/// Opens the file that takes the clock offsets of this process's children. The kernel asks for CAP_SYS_TIME over the time
-/// namespace in the rights with which the file was opened.
+/// Opens the file for the clock offsets of this process's children. The kernel checks CAP_SYS_TIME
+/// over the time namespace against the credentials with which the file was opened.
 pub(crate) fn open_offsets() -> Result<OwnedFd> {
     sys::file::open("/proc/self/timens_offsets", libc::O_WRONLY).at("linux.timeOffsets")
 }
 
-/// Writes the clock offsets of the time namespace that was just unshared.
+/// Writes the clock offsets of the time namespace that this process has unshared.
 pub(crate) fn write_offsets(file: &OwnedFd, all: &Namespaces) -> Result<()> {
     sys::file::write_value(file, all.offsets.text().as_bytes()).at("linux.timeOffsets")?;
     Ok(())
 }
 
-/// Sets the names of a UTS namespace.
+/// Sets the host name and NIS domain name of the UTS namespace.
 pub(crate) fn set_names(all: &Namespaces) -> Result<()> {
     if let Some(name) = &all.hostname {
         sys::namespace::set_hostname(name).at("hostname")?;
@@ -46,7 +47,7 @@ pub(crate) fn set_names(all: &Namespaces) -> Result<()> {
     Ok(())
 }
 
-/// The words for CLONE_NEW* flags: `pid, network`.
+/// The names of the namespaces in CLONE_NEW* flags: `pid, network`.
 pub(crate) fn words(flags: i32) -> String {
     let words: Vec<_> = Kind::ALL.into_iter().filter(|k| flags & k.flag() != 0).map(Kind::word).collect();
     words.join(", ")

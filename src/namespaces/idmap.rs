@@ -1,11 +1,11 @@
-//! Id maps of a new user namespace (`user_namespaces(7)`).
+//! Id mappings of a new user namespace (`user_namespaces(7)`).
 
 use super::Place;
 use crate::config::{IdMapping, Linux};
 use crate::error::{Error, Result};
 use std::fmt::Write;
 
-/// The kernel takes no more lines than this.
+/// The kernel's limit of lines in a map (UID_GID_MAP_MAX_EXTENTS).
 const MOST_LINES: usize = 340;
 
 /// A map of user or group ids: (inside, outside, count).
@@ -21,7 +21,7 @@ pub(crate) struct IdMaps {
 }
 
 impl IdMaps {
-    /// A map as the kernel's files take it.
+    /// The content of uid_map or gid_map for this map.
     pub(crate) fn text(map: &IdMap) -> String {
         let mut text = String::new();
         for (inside, outside, count) in map {
@@ -31,7 +31,7 @@ impl IdMaps {
     }
 }
 
-/// Checks the two lists of mappings against the user namespace.
+/// Checks `linux.uidMappings` and `linux.gidMappings`.
 pub(super) fn parse(linux: &Linux<'_>, user: &Place) -> Result<Option<IdMaps>> {
     let uids = list("linux.uidMappings", linux.uid_mappings.as_deref().unwrap_or_default())?;
     let gids = list("linux.gidMappings", linux.gid_mappings.as_deref().unwrap_or_default())?;
@@ -47,7 +47,7 @@ pub(super) fn parse(linux: &Linux<'_>, user: &Place) -> Result<Option<IdMaps>> {
         Place::New if gids.is_empty() => {
             Err(Error::config("linux.gidMappings", "user namespaces enabled, but no gid mappings found"))
         }
-        // A joined namespace has its maps; the config may repeat them for readers.
+        // A joined user namespace has its maps already; the config may repeat them.
         Place::Join(_) if uids.is_empty() && gids.is_empty() => Ok(None),
         _ => Ok(Some(IdMaps { uids, gids })),
     }

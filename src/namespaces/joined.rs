@@ -1,8 +1,9 @@
-//! Namespaces that a config gives by path.
+//! Namespaces that the config joins by path.
 //!
-//! A path may lead to the runtime's own namespace. Such an entry means what no entry means, that the container is in the
-//! runtime's namespace: it is taken out of the config as it was read, so that every check which protects the host sees the
-//! namespace for the host's. Namespaces are told apart by device and inode of the opened file, never by the path's text.
+//! A path may lead to the runtime's own namespace. Such an entry has the same meaning as a missing
+//! one: the container shares the runtime's namespace. It is removed from the parsed config, so that
+//! every check that protects the host treats the namespace as the host's. Namespaces are compared
+//! by device and inode of the opened file, never by path.
 
 use super::{Kind, Owner, Place, places};
 use crate::config::Spec;
@@ -11,24 +12,28 @@ use crate::sys;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
+/// Device and inode of a namespace's file.
 type Identity = (u64, u64);
 
-/// The namespaces that are joined, open.
+/// Descriptors of the namespaces to join.
 #[derive(Debug, Default)]
 pub(crate) struct Joined {
     fds: Vec<(Kind, OwnedFd)>,
+    /// The namespaces that the joined user namespace owns.
     of_joined_user: Vec<Kind>,
-    /// Paths that led to a namespace of the runtime's own.
+    /// Paths that lead to one of the runtime's own namespaces.
     own: Vec<(Kind, String)>,
 }
 
 impl Joined {
-    /// Opens every namespace that the config gives by path, checks that each file is one of its kind, and finds out who owns
-    /// it. Entries that lead to a namespace of the runtime's own are taken out of the config.
+    /// Opens every namespace that the config names by path, checks its type and determines the user
+    /// namespace that owns it. Entries that lead to one of the runtime's own namespaces are removed
+    /// from the config.
     ///
     /// # Errors
-    /// A path cannot be opened or is no namespace of the kind; the mount namespace is the runtime's own or that of the
-    /// machine's first process, whose root `pivot_root(2)` would change for every process in it.
+    /// A path cannot be opened or is not a namespace of its type; the mount namespace is the
+    /// runtime's own or that of process 1, where `pivot_root(2)` would change the root directory of
+    /// every process.
     pub(crate) fn open(spec: &mut Spec<'_>) -> Result<Joined> {
         let mut joined = Joined::default();
         let Some(linux) = &mut spec.linux else { return Ok(joined) };
@@ -38,16 +43,16 @@ impl Joined {
             let what = || format!("linux.namespaces: {} {path:?}", kind.word());
             let fd = sys::file::open(path, libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| Error::from(e).at(what()))?;
             if !sys::namespace::kind_of(&fd).is_ok_and(|found| found == kind.flag()) {
-                return Err(Error::new(ErrorKind::Config, format!("{}: is not a namespace of that kind", what())));
+                return Err(Error::new(ErrorKind::Config, format!("{}: is not a namespace of that type", what())));
             }
             let identity = sys::namespace::identity(&fd).with(what)?;
             let own = identity == runtimes_own(kind).with(what)?;
             if kind == Kind::Mount && (own || is_of_first_process(identity)) {
                 let n = linux.namespaces.iter().flatten().position(|entry| entry.type_.as_deref() == Some("mount"));
                 let field = format!("linux.namespaces[{}].path", n.unwrap_or_default());
-                let whose = if own { "the runtime's own" } else { "the machine's first" };
-                let problem = format_args!("{path:?} is {whose} mount namespace, whose root would be changed");
-                return Err(Error::config(field, problem).hint("an entry without a path makes a new one"));
+                let owner = if own { "the runtime" } else { "process 1" };
+                let problem = format_args!("{path:?} is the mount namespace of {owner}, where pivot_root is not safe");
+                return Err(Error::config(field, problem).hint("an entry without a path creates a new namespace"));
             }
             match own {
                 true => joined.own.push((kind, path.clone())),
@@ -71,17 +76,18 @@ impl Joined {
         Ok(())
     }
 
-    /// The descriptor of the joined namespace of this kind.
+    /// The descriptor of the namespace of this kind, if one is to be joined.
     pub(crate) fn fd(&self, kind: Kind) -> Option<&OwnedFd> {
         self.fds.iter().find(|(k, _)| *k == kind).map(|(_, fd)| fd)
     }
 
-    /// Who owns the joined namespace of this kind.
+    /// The user namespace that owns the joined namespace of this kind.
     pub(crate) fn owner(&self, kind: Kind) -> Owner {
         if self.of_joined_user.contains(&kind) { Owner::JoinedUser } else { Owner::Runtime }
     }
 
-    /// With a hint at the paths that led to a namespace of the runtime's own, for an error about what needs another one.
+    /// Adds a hint to `error` that lists the paths of the runtime's own namespaces, if there are
+    /// any: such an entry may be the reason why a required namespace is missing.
     pub(crate) fn explain(&self, error: Error) -> Error {
         let hint = |(kind, path): &(Kind, String)| format!("{path:?} is the runtime's own {} namespace", kind.word());
         match self.own.iter().map(hint).collect::<Vec<_>>() {
@@ -91,7 +97,7 @@ impl Joined {
     }
 }
 
-/// The namespace that a child of the runtime is born into.
+/// The namespace that a new child of the runtime starts in.
 fn runtimes_own(kind: Kind) -> Result<Identity> {
     let file = match kind {
         Kind::Pid => "pid_for_children",
@@ -101,7 +107,8 @@ fn runtimes_own(kind: Kind) -> Result<Identity> {
     identity_at(&format!("/proc/self/ns/{file}"))
 }
 
-/// Where the runtime may not look at the first process, this says no.
+/// Whether it is the mount namespace of process 1; false if the runtime may not inspect that
+/// process.
 fn is_of_first_process(identity: Identity) -> bool {
     identity_at("/proc/1/ns/mnt").is_ok_and(|first| first == identity)
 }
@@ -111,10 +118,11 @@ fn identity_at(path: &str) -> Result<Identity> {
     Ok((file.dev(), file.ino()))
 }
 
-/// Whether the process `init` is in another namespace of this kind than this process. Where the kernel has none, it is not.
+/// Whether the process `init` is in another namespace of this kind than the runtime's children.
+/// False if the kernel has no such namespaces.
 ///
 /// # Errors
-/// The process is gone.
+/// The process `init` is gone.
 pub(crate) fn is_elsewhere(init: i32, kind: Kind) -> Result<bool> {
     match runtimes_own(kind) {
         Ok(own) => Ok(identity_at(&format!("/proc/{init}/ns/{}", kind.file()))? != own),
@@ -122,11 +130,11 @@ pub(crate) fn is_elsewhere(init: i32, kind: Kind) -> Result<bool> {
     }
 }
 
-/// Takes entries of these kinds out of a running container's config whose namespace the runtime is in as well: `create`, which
-/// was given it by path, was there too.
+/// Removes entries of these kinds from a running container's config if they have a path and the
+/// runtime is in the container's namespace: `create` ran in that namespace too and removed them.
 ///
 /// # Errors
-/// The container's process is gone.
+/// The container's init process is gone.
 pub(crate) fn disregard_shared(spec: &mut Spec<'_>, init: i32, kinds: &[Kind]) -> Result<()> {
     let Some(list) = spec.linux.as_mut().and_then(|linux| linux.namespaces.as_mut()) else { return Ok(()) };
     for kind in kinds {

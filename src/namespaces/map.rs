@@ -1,4 +1,5 @@
-//! Writes the id maps of a user namespace (`user_namespaces(7)`), itself or by the helpers of shadow.
+//! Writing the id mappings of a user namespace (`user_namespaces(7)`), directly or with newuidmap
+//! and newgidmap.
 
 use super::idmap::{IdMap, IdMaps};
 use crate::error::{Context, Error, Result};
@@ -8,8 +9,9 @@ use std::process::Command;
 
 /// Writes both maps for the process `pid`, which waits in its new user namespace.
 ///
-/// With the rights over the parent namespace they are written; without, a single own id still can be (`setgroups` denied
-/// first), and more ids take newuidmap(1) and newgidmap(1), which know what /etc/subuid and /etc/subgid grant.
+/// With CAP_SETUID and CAP_SETGID the runtime writes any map. An unprivileged user may map only the
+/// own id directly (a gid only after denying `setgroups`); other maps need the set-uid programs
+/// newuidmap(1) and newgidmap(1), which check /etc/subuid and /etc/subgid.
 pub(crate) fn write(pid: Pid, maps: &IdMaps) -> Result<()> {
     const CAP_SETUID: u64 = 1 << 7;
     const CAP_SETGID: u64 = 1 << 6;
@@ -42,7 +44,8 @@ fn write_file(pid: Pid, name: &str, text: &str) -> Result<()> {
 
 fn helper(program: &str, pid: Pid, map: &IdMap) -> Result<()> {
     let numbers = map.iter().flat_map(|(inside, outside, count)| [inside, outside, count].map(u32::to_string));
-    // Engines call without PATH at times; the helpers are set-uid programs of the system and nowhere else.
+    // Some engines call the runtime without PATH; set-uid programs are installed in the system's
+    // directories only.
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin".into());
     let output = Command::new(program).arg(pid.to_string()).args(numbers).env_clear().env("PATH", path).output();
     match output {
@@ -50,8 +53,9 @@ fn helper(program: &str, pid: Pid, map: &IdMap) -> Result<()> {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             Err(Error::system(format!("{program} failed: {said}"))
-                .hint("/etc/subuid and /etc/subgid must grant the user these ids"))
+                .hint("/etc/subuid and /etc/subgid must grant these ids to the user"))
         }
-        Err(e) => Err(Error::system(format!("{program}: {e}")).hint("the package uidmap has it")),
+        Err(e) => Err(Error::system(format!("{program}: {e}"))
+            .hint("install newuidmap and newgidmap (package uidmap or shadow-utils)")),
     }
 }

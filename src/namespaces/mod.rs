@@ -1,6 +1,8 @@
-//! Namespaces: which a container has, how a process gets into them, and what is set in them.
+//! The namespaces of a container: creating and joining them, and the settings in them.
 //!
-//! [`Joined::open`] opens what the config joins, [`Namespaces::parse`] checks what it asks for, [`recipe`] says as data how to get there, [`enter`] does it.
+//! [`Joined::open`] opens the namespaces to join, [`Namespaces::parse`] checks the config,
+//! [`recipe`] computes the clone, join, unshare and fork steps as data, and [`enter`] executes them
+//! in the child.
 
 pub(crate) mod enter;
 mod idmap;
@@ -24,7 +26,7 @@ pub(crate) use user::{in_first_user_namespace, in_user_namespace};
 use crate::config::{Linux, Spec};
 use crate::error::{Error, Result};
 
-/// A kind of namespace (`namespaces(7)`).
+/// A type of namespace (`namespaces(7)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // The kernel's own words.
 pub(crate) enum Kind {
@@ -39,10 +41,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds, in the order of their numbers.
     pub(crate) const ALL: [Kind; 8] =
         [Kind::User, Kind::Mount, Kind::Pid, Kind::Network, Kind::Ipc, Kind::Uts, Kind::Cgroup, Kind::Time];
 
+    /// The `type` in config.json, the file name in /proc/PID/ns and the CLONE_NEW* flag.
     fn names(self) -> (&'static str, &'static str, i32) {
         const CLONE_NEWTIME: i32 = 0x80;
         match self {
@@ -57,12 +60,12 @@ impl Kind {
         }
     }
 
-    /// The word in a config.json (config-linux.md, "Namespaces").
+    /// The value of `type` in config.json (config-linux.md, "Namespaces").
     pub(crate) fn word(self) -> &'static str {
         self.names().0
     }
 
-    /// The name in /proc/PID/ns.
+    /// The file name in /proc/PID/ns.
     pub(crate) fn file(self) -> &'static str {
         self.names().1
     }
@@ -77,15 +80,15 @@ impl Kind {
     }
 }
 
-/// Where the container's namespace of a kind comes from.
+/// The source of the container's namespace of a kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// It is the runtime's own.
+    /// The runtime's own namespace.
     #[default]
     Runtime,
-    /// A new one.
+    /// A new namespace.
     New,
-    /// The one that this absolute path on the host names.
+    /// The namespace at this absolute path on the host.
     Join(String),
 }
 
@@ -93,11 +96,11 @@ pub(crate) enum Place {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Namespaces {
     places: [Place; 8],
-    /// Ids for a new user namespace.
+    /// Id mappings of a new user namespace.
     pub ids: Option<IdMaps>,
-    /// Clocks of a new time namespace.
+    /// Clock offsets of a new time namespace.
     pub offsets: Offsets,
-    /// Values to write below /proc/sys.
+    /// Sysctls to write below /proc/sys.
     pub sysctls: Sysctls,
     /// The host name to set.
     pub hostname: Option<String>,
@@ -106,10 +109,10 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    /// Checks `linux.namespaces` and all that depends on which namespaces there are.
+    /// Checks `linux.namespaces` and the fields that need certain namespaces.
     ///
     /// # Errors
-    /// Of the kind `Config`, with the field's JSON path.
+    /// An error of kind `Config` that names the field's JSON path.
     pub(crate) fn parse(spec: &Spec<'_>) -> Result<Namespaces> {
         let mut all = Namespaces::default();
         let Some(linux) = &spec.linux else { return all.named(spec) };
@@ -130,7 +133,7 @@ impl Namespaces {
             if name.len() > 64 {
                 return Err(Error::config(
                     field,
-                    format_args!("{} bytes are more than the 64 of uname(2)", name.len()),
+                    format_args!("{} bytes are more than the limit of 64 (uname(2))", name.len()),
                 ));
             }
             *(if field == "hostname" { &mut self.hostname } else { &mut self.domainname }) = Some(name.into());
@@ -138,18 +141,18 @@ impl Namespaces {
         Ok(self)
     }
 
-    /// Where the namespace of this kind comes from.
+    /// The source of the namespace of this kind.
     pub(crate) fn place(&self, kind: Kind) -> &Place {
         &self.places[kind as usize]
     }
 
-    /// Whether it is not the runtime's own.
+    /// Whether the container has a namespace of this kind that is not the runtime's own.
     pub(crate) fn has(&self, kind: Kind) -> bool {
         *self.place(kind) != Place::Runtime
     }
 }
 
-/// Checks `linux.namespaces` by itself: each kind once, each path absolute.
+/// Checks the entries of `linux.namespaces`: known types, none twice, absolute paths.
 fn places(linux: &Linux<'_>) -> Result<[Place; 8]> {
     let mut places = <[Place; 8]>::default();
     for (n, entry) in linux.namespaces.iter().flatten().enumerate() {

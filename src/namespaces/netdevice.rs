@@ -1,7 +1,8 @@
-//! Network devices of the host that move into the container (config-linux.md, "Network Devices").
+//! Moving network devices from the host into the container (config-linux.md, "Network Devices").
 //!
-//! The runtime moves them: the container's process may not take anything out of the host's namespace. What the kernel loses on
-//! the way, addresses and the state "up", is given back. When the container cannot be made the devices return to the host.
+//! The runtime moves them, since the container's process has no rights over the host's network
+//! namespace. The kernel drops addresses and the state "up" of a moved device; the runtime restores
+//! them. If the creation of the container fails, the devices return to the host.
 
 use super::netlink::{Message, Netlink};
 use super::{Kind, Namespaces, Place};
@@ -11,18 +12,18 @@ use crate::sys::{file, namespace};
 use crate::text;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// The longest name of a device (IFNAMSIZ, with the NUL).
+/// The longest name of a device: IFNAMSIZ without the NUL.
 const LONGEST: usize = 15;
 
 const UP: u32 = libc::IFF_UP as u32;
 
-/// The devices that a config asks for.
+/// The devices to move, in the order of the config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NetDevices(Vec<Wish>);
+pub(crate) struct NetDevices(Vec<MoveRequest>);
 
-/// One of them: its name on the host, and inside.
+/// A device to move: its name on the host and its name in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Wish {
+struct MoveRequest {
     host: String,
     inside: String,
 }
@@ -31,10 +32,11 @@ impl NetDevices {
     /// Checks `linux.netDevices`.
     ///
     /// # Errors
-    /// A name that no device can have, or one that two devices would get; no network namespace of the container's own.
+    /// A name is invalid, two devices would get the same name, or the container has no network
+    /// namespace of its own.
     pub(crate) fn parse(spec: &Spec<'_>, namespaces: &Namespaces) -> Result<NetDevices> {
         let list = spec.linux.as_ref().and_then(|linux| linux.net_devices.as_deref()).unwrap_or_default();
-        let mut wishes: Vec<Wish> = Vec::with_capacity(list.len());
+        let mut requests: Vec<MoveRequest> = Vec::with_capacity(list.len());
         for (host, device) in list {
             let field = format!("linux.netDevices[{host:?}]");
             if *namespaces.place(Kind::Network) == Place::Runtime {
@@ -46,38 +48,41 @@ impl NetDevices {
             }
             let template = inside.strip_suffix("%d");
             if !is_name(inside) || template.unwrap_or(inside).contains('%') {
-                return Err(Error::config(format!("{field}.name"), format_args!("{inside:?} is no name for a device")));
+                return Err(Error::config(
+                    format!("{field}.name"),
+                    format_args!("{inside:?} is not a valid device name"),
+                ));
             }
-            wishes.push(Wish { host: host.to_string(), inside: inside.into() });
+            requests.push(MoveRequest { host: host.to_string(), inside: inside.into() });
         }
-        let names: Vec<&str> = wishes.iter().map(|wish| wish.inside.as_str()).collect();
+        let names: Vec<&str> = requests.iter().map(|request| request.inside.as_str()).collect();
         for (n, first) in text::first_of_equal(&names).into_iter().enumerate() {
             if first != n && !names[n].ends_with("%d") {
-                let problem = format_args!("two devices would be called {:?}", names[n]);
-                return Err(Error::config(format!("linux.netDevices[{:?}].name", wishes[n].host), problem));
+                let problem = format_args!("two devices would get the name {:?}", names[n]);
+                return Err(Error::config(format!("linux.netDevices[{:?}].name", requests[n].host), problem));
             }
         }
-        Ok(NetDevices(wishes))
+        Ok(NetDevices(requests))
     }
 
-    /// Whether none is asked for.
+    /// Whether there is no device to move.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Moves the devices into the network namespace of the process `pid`; when one cannot be moved, none is.
+    /// Moves all devices into the network namespace of the process `pid`, or none.
     ///
     /// # Errors
-    /// A device is not there, its name is taken inside, or the kernel refuses.
+    /// A device does not exist, its name is taken in the container, or the kernel refuses the move.
     pub(crate) fn move_to(&self, pid: i32) -> Result<Moved> {
         self.move_those(pid, &|_| false)
     }
 
-    /// The same where the namespace outlives the container, and devices may have been moved there for an earlier one: these are
-    /// left as they are.
+    /// Like [`NetDevices::move_to`], for a network namespace that outlives the container: devices
+    /// that were moved there for an earlier container stay as they are.
     ///
     /// # Errors
-    /// As above, of those that are not there yet.
+    /// Those of [`NetDevices::move_to`], for the devices that are not in the namespace yet.
     pub(crate) fn move_again_to(&self, pid: i32) -> Result<Moved> {
         self.move_those(pid, &|error| error.errno() == libc::ENODEV)
     }
@@ -94,11 +99,11 @@ impl NetDevices {
         namespace::setns(&ours, libc::CLONE_NEWNET)?;
         let mut sides = Sides { host, inside: inside?, ours, theirs };
         let mut moved = Vec::new();
-        for wish in &self.0 {
-            let field = || format!("linux.netDevices[{:?}]", wish.host);
-            match sides.take(wish).with(field) {
+        for request in &self.0 {
+            let field = || format!("linux.netDevices[{:?}]", request.host);
+            match sides.take(request).with(field) {
                 Ok(device) => moved.push(device),
-                Err(error) if may_be_inside(&error) && sides.is_inside(wish) => {}
+                Err(error) if may_be_inside(&error) && sides.is_inside(request) => {}
                 Err(error) => {
                     Moved(Some((sides, moved))).give_back();
                     return Err(error);
@@ -109,18 +114,20 @@ impl NetDevices {
     }
 }
 
-/// Whether a device can be called so (dev_valid_name of the kernel).
+/// Whether the kernel accepts the name for a device (`dev_valid_name`).
 fn is_name(name: &str) -> bool {
     let clean = |b: u8| b != b'/' && b != b':' && b != 0 && !b.is_ascii_whitespace();
     (1..=LONGEST).contains(&name.len()) && name != "." && name != ".." && name.bytes().all(clean)
 }
 
-/// Devices that were moved. It holds the namespace, without which they would be destroyed with the container.
+/// Devices that were moved. The value holds the container's network namespace open: the kernel
+/// would destroy virtual devices together with it.
 #[derive(Debug, Default)]
 pub(crate) struct Moved(Option<(Sides, Vec<Device>)>);
 
 impl Moved {
-    /// Moves them back, in the state that they had. What fails is left: the error that led here matters more.
+    /// Moves the devices back and restores their earlier state. Errors are ignored, since the
+    /// caller reports the one that made it give up.
     pub(crate) fn give_back(self) {
         let Some((mut sides, devices)) = self.0 else { return };
         for device in devices.iter().rev() {
@@ -133,12 +140,14 @@ impl Moved {
 #[derive(Clone, Debug)]
 struct Device {
     host_name: String,
-    /// Inside.
+    /// The interface index in the container.
     index: u32,
     was_up: bool,
     addresses: Vec<Message>,
 }
 
+/// The network namespaces of the host (`ours`) and the container (`theirs`) with a netlink socket
+/// in each.
 #[derive(Debug)]
 struct Sides {
     host: Netlink,
@@ -148,26 +157,30 @@ struct Sides {
 }
 
 impl Sides {
-    /// Whether a device of the name that this one is to get is in the container.
-    fn is_inside(&mut self, wish: &Wish) -> bool {
-        let Some(stem) = wish.inside.strip_suffix("%d") else { return link(&mut self.inside, &wish.inside).is_ok() };
+    /// Whether the container has a device with the requested name; for a template such as `eth%d`,
+    /// with one of the first 64 names.
+    fn is_inside(&mut self, request: &MoveRequest) -> bool {
+        let Some(stem) = request.inside.strip_suffix("%d") else {
+            return link(&mut self.inside, &request.inside).is_ok();
+        };
         let named = |n: u32| link(&mut self.inside, &format!("{stem}{n}")).is_ok();
         (0..64).any(named)
     }
 
-    fn take(&mut self, wish: &Wish) -> Result<Device> {
-        let found = link(&mut self.host, &wish.host)?;
+    fn take(&mut self, request: &MoveRequest) -> Result<Device> {
+        let found = link(&mut self.host, &request.host)?;
         let index = found.word(4);
         let addresses = addresses(&mut self.host, index)?;
-        let template = wish.inside.ends_with("%d");
-        if !template && link(&mut self.inside, &wish.inside).is_ok() {
-            let text = format!("a network device called {:?} is in the container already", wish.inside);
+        let template = request.inside.ends_with("%d");
+        if !template && link(&mut self.inside, &request.inside).is_ok() {
+            let text = format!("the container already has a network device {:?}", request.inside);
             return Err(Error::system(text));
         }
         let before = indices(&mut self.inside)?;
-        let mut device = Device { host_name: wish.host.clone(), index, was_up: found.word(8) & UP != 0, addresses };
-        let sent = send(&mut self.host, index, self.theirs.as_fd(), &wish.inside);
-        // The kernel moves first and renames then: a failure may leave the device on either side.
+        let mut device = Device { host_name: request.host.clone(), index, was_up: found.word(8) & UP != 0, addresses };
+        let sent = send(&mut self.host, index, self.theirs.as_fd(), &request.inside);
+        // The kernel moves the device before it renames it, so a failure may leave it on either
+        // side.
         let arrived = indices(&mut self.inside)?.into_iter().find(|index| !before.contains(index));
         device.index = match (arrived, &sent) {
             (Some(index), _) => index,
@@ -189,35 +202,36 @@ impl Sides {
     }
 }
 
-/// The device of this name.
+/// The RTM_GETLINK answer for the device of this name.
 fn link(side: &mut Netlink, name: &str) -> Result<Message> {
     let message =
         Message { kind: libc::RTM_GETLINK, fixed: vec![0; 16], attributes: vec![(libc::IFLA_IFNAME, c_string(name))] };
     let found = side.get(&message, &format!("rtnetlink(RTM_GETLINK, {name:?})"))?;
-    found.into_iter().next().ok_or_else(|| Error::system(format!("there is no network device {name:?}")))
+    found.into_iter().next().ok_or_else(|| Error::system(format!("network device {name:?} does not exist")))
 }
 
-/// The numbers of all devices.
+/// The interface indices of all devices.
 fn indices(side: &mut Netlink) -> Result<Vec<u32>> {
     let message = Message { kind: libc::RTM_GETLINK, fixed: vec![0; 16], attributes: Vec::new() };
     Ok(side.dump(&message, "rtnetlink(RTM_GETLINK)")?.iter().map(|link| link.word(4)).collect())
 }
 
-/// The addresses of a device that are to last and mean something everywhere.
+/// The permanent addresses of a device that have global scope.
 fn addresses(side: &mut Netlink, index: u32) -> Result<Vec<Message>> {
     let message = Message { kind: libc::RTM_GETADDR, fixed: vec![0; 8], attributes: Vec::new() };
     let all = side.dump(&message, "rtnetlink(RTM_GETADDR)")?;
     Ok(all.into_iter().filter(|address| address.word(4) == index && lasts(address)).collect())
 }
 
-/// Whether an address has IFA_F_PERMANENT and RT_SCOPE_UNIVERSE; ifaddrmsg is family, prefix length, flags, scope, index.
+/// Whether an address has IFA_F_PERMANENT and RT_SCOPE_UNIVERSE. The fields of `struct ifaddrmsg`
+/// are family, prefix length, flags, scope and index.
 fn lasts(address: &Message) -> bool {
     let short = address.fixed.get(2).map_or(0, |flags| u32::from(*flags));
     let long = address.attribute(libc::IFA_FLAGS).and_then(|b| b.try_into().ok()).map_or(short, u32::from_ne_bytes);
     long & libc::IFA_F_PERMANENT != 0 && address.fixed.get(3) == Some(&libc::RT_SCOPE_UNIVERSE)
 }
 
-/// Moves the device `index` of this side to another namespace, where it gets `name`.
+/// Moves the device `index` to the network namespace `to` under the name `name`.
 fn send(side: &mut Netlink, index: u32, to: impl AsFd, name: &str) -> Result<()> {
     let fd = (to.as_fd().as_raw_fd() as u32).to_ne_bytes().to_vec();
     let attributes = vec![(libc::IFLA_NET_NS_FD, fd), (libc::IFLA_IFNAME, c_string(name))];
@@ -225,7 +239,7 @@ fn send(side: &mut Netlink, index: u32, to: impl AsFd, name: &str) -> Result<()>
     side.change(&message, 0, &format!("rtnetlink(RTM_NEWLINK, IFLA_NET_NS_FD, {name:?})"))
 }
 
-/// Sets a device up, if it is to be, and gives it its addresses.
+/// Restores the addresses of a device and, if `up` is set, its state "up".
 fn restore(side: &mut Netlink, index: u32, up: bool, addresses: &[Message]) -> Result<()> {
     if up {
         let message = Message { kind: libc::RTM_NEWLINK, fixed: link_part(index, UP), attributes: Vec::new() };
@@ -243,7 +257,7 @@ fn restore(side: &mut Netlink, index: u32, up: bool, addresses: &[Message]) -> R
         let mut address = address.clone();
         address.kind = libc::RTM_NEWADDR;
         address.fixed[4..8].copy_from_slice(&index.to_ne_bytes());
-        // Labels carry the device's old name.
+        // IFA_LABEL is left out: labels contain the device's old name.
         address.attributes.retain(|(kind, _)| KEPT.contains(kind));
         let flags = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
         side.change(&address, flags, "rtnetlink(RTM_NEWADDR)")?;
@@ -251,7 +265,7 @@ fn restore(side: &mut Netlink, index: u32, up: bool, addresses: &[Message]) -> R
     Ok(())
 }
 
-/// `struct ifinfomsg` of rtnetlink(7), which sets those of `flags` that are given.
+/// A `struct ifinfomsg` (rtnetlink(7)) that sets `flags` and leaves other flags as they are.
 fn link_part(index: u32, flags: u32) -> Vec<u8> {
     [0, index, flags, flags].iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
@@ -275,8 +289,8 @@ mod tests {
 
     #[test]
     fn a_device_keeps_its_name_unless_it_gets_another() {
-        let wishes = parsed(r#""eth0":{},"eth1":{"name":"net0"},"eth2":{"name":"x%d"}"#, OWN).unwrap().0;
-        let names: Vec<(&str, &str)> = wishes.iter().map(|w| (&w.host[..], &w.inside[..])).collect();
+        let requests = parsed(r#""eth0":{},"eth1":{"name":"net0"},"eth2":{"name":"x%d"}"#, OWN).unwrap().0;
+        let names: Vec<(&str, &str)> = requests.iter().map(|w| (&w.host[..], &w.inside[..])).collect();
         assert_eq!(names, [("eth0", "eth0"), ("eth1", "net0"), ("eth2", "x%d")]);
     }
 

@@ -1,4 +1,4 @@
-//! Requests to the kernel about network devices (`netlink(7)`, `rtnetlink(7)`).
+//! A netlink client for network devices (`netlink(7)`, `rtnetlink(7)`).
 
 use crate::error::Result;
 use crate::sys::{Errno, Failure, file, process, socket};
@@ -11,13 +11,13 @@ const REQUEST: u16 = 1;
 const ACK: u16 = 4;
 const DUMP: u16 = 0x300;
 
-/// How long the kernel may take for one packet of an answer, in milliseconds.
-const PATIENCE: i32 = 10_000;
+/// How long to wait for one packet of an answer, in milliseconds.
+const ANSWER_TIMEOUT: i32 = 10_000;
 
-/// Numbers are padded to this many bytes.
+/// The alignment of messages and attributes.
 const ALIGN: usize = 4;
 
-/// A message: its type, the fixed part, and the attributes behind it.
+/// A netlink message: its type, fixed part and attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) kind: u16,
@@ -26,12 +26,12 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// The attribute of this type.
+    /// The value of the first attribute of this type.
     pub(super) fn attribute(&self, kind: u16) -> Option<&[u8]> {
         self.attributes.iter().find(|(k, _)| *k == kind).map(|(_, value)| &value[..])
     }
 
-    /// The number of four bytes at `at` in the fixed part.
+    /// The 32-bit number at offset `at` of the fixed part; 0 if the message is too short.
     pub(super) fn word(&self, at: usize) -> u32 {
         self.fixed.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes)
     }
@@ -54,7 +54,7 @@ impl Message {
         bytes
     }
 
-    /// A message from its bytes behind the header; `fixed` is the length of its fixed part.
+    /// Decodes the bytes after a message's header; `fixed` is the length of the fixed part.
     fn decode(kind: u16, body: &[u8], fixed: usize) -> Message {
         let (fixed, mut rest) = body.split_at(fixed.min(body.len()));
         let mut attributes = Vec::new();
@@ -63,7 +63,7 @@ impl Message {
             if length < 4 || length > rest.len() {
                 break;
             }
-            // The highest bits say how the value is encoded, not which one it is.
+            // The two highest bits are the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER.
             attributes.push((u16::from_ne_bytes([c, d]) & 0x3fff, rest[4..length].to_vec()));
             rest = &rest[length.next_multiple_of(ALIGN).min(rest.len())..];
         }
@@ -75,7 +75,7 @@ fn pad(bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
 }
 
-/// A conversation with the kernel about one network namespace.
+/// A NETLINK_ROUTE socket for one network namespace.
 #[derive(Debug)]
 pub(super) struct Netlink {
     socket: OwnedFd,
@@ -83,47 +83,48 @@ pub(super) struct Netlink {
 }
 
 impl Netlink {
-    /// About the network namespace that this process is in now; it stays about that one.
+    /// Opens a socket for the current network namespace. It keeps referring to that namespace after
+    /// a `setns`.
     ///
     /// # Errors
-    /// The socket cannot be made.
+    /// The socket cannot be created.
     pub(super) fn open() -> Result<Netlink> {
         Ok(Netlink { socket: socket::route()?, sequence: 0 })
     }
 
-    /// Asks for a change. `what` names it in an error.
+    /// Requests a change. An error begins with `what`.
     ///
     /// # Errors
-    /// As the kernel answers.
+    /// The kernel refuses the request or does not answer in time.
     pub(super) fn change(&mut self, message: &Message, flags: u16, what: &str) -> Result<()> {
         self.ask(message, flags | ACK, what).map(drop)
     }
 
-    /// Asks for one thing.
+    /// Requests one object.
     ///
     /// # Errors
-    /// As the kernel answers.
+    /// As [`Netlink::change`].
     pub(super) fn get(&mut self, message: &Message, what: &str) -> Result<Vec<Message>> {
         self.ask(message, ACK, what)
     }
 
-    /// Asks for all things of a kind.
+    /// Requests all objects of a type.
     ///
     /// # Errors
-    /// As the kernel answers.
+    /// As [`Netlink::change`].
     pub(super) fn dump(&mut self, message: &Message, what: &str) -> Result<Vec<Message>> {
         self.ask(message, DUMP, what)
     }
 
-    /// Sends a request and reads until it is answered.
+    /// Sends a request and reads packets until the answer is complete.
     fn ask(&mut self, message: &Message, flags: u16, what: &str) -> Result<Vec<Message>> {
         self.sequence += 1;
         file::write(&self.socket, &message.encode(REQUEST | flags, self.sequence))?;
         let mut answers = Vec::new();
-        // The kernel's largest packet; a longer one would be cut.
+        // A longer packet would be truncated; the kernel sends none.
         let mut buffer = vec![0u8; 1 << 16];
         loop {
-            let [ready] = process::poll([(Some(self.socket.as_fd()), libc::POLLIN)], PATIENCE)?;
+            let [ready] = process::poll([(Some(self.socket.as_fd()), libc::POLLIN)], ANSWER_TIMEOUT)?;
             if ready == 0 {
                 return Err(Failure::new(what, Errno(libc::ETIMEDOUT)).into());
             }
@@ -146,7 +147,7 @@ impl Netlink {
     }
 }
 
-/// Takes one message off: its type, sequence number and body.
+/// Splits off the first message: its type, sequence number and body.
 fn split<'a>(rest: &mut &'a [u8]) -> Option<(u16, u32, &'a [u8])> {
     let header = rest.get(..HEADER)?;
     let length = u32::from_ne_bytes(header[0..4].try_into().ok()?) as usize;

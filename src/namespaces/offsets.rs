@@ -5,12 +5,12 @@ use crate::config::Linux;
 use crate::error::{Error, Result};
 use std::fmt::Write;
 
-/// What to write to /proc/self/timens_offsets; empty for nothing.
+/// The text to write to /proc/self/timens_offsets; empty if there are no offsets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Offsets(String);
 
 impl Offsets {
-    /// The file's text.
+    /// The content of the file.
     pub(crate) fn text(&self) -> &str {
         &self.0
     }

@@ -1,86 +1,92 @@
-//! How a process gets into the namespaces that a container has: what to clone, join, unshare and fork, as data.
+//! The recipe for entering a container's namespaces: the clone, join, unshare and fork steps as
+//! data.
 //!
 //! The rules, each a row of the test:
-//! - Without joined namespaces everything new comes in one `clone3`.
-//! - A namespace owned by the runtime's user namespace is joined before the container's user namespace is entered, one owned by
-//!   the joined user namespace after it: only there does the process have the rights for it.
-//! - So where others are joined and the user namespace is new, it is unshared after the joins, and everything new with it,
-//!   so that the new user namespace owns it.
-//! - A new ipc namespace beside a new user namespace is unshared once its user is root there: its message queues' file system
-//!   belongs to whoever makes it.
-//! - New clocks' offsets are written between the `unshare` of the time namespace and the first fork; a `clone3` with
-//!   CLONE_NEWTIME would freeze them at zero.
-//! - Only children are born into a joined or unshared pid namespace, and into a new time namespace: one more fork. With
-//!   CLONE_PARENT, so that init is always a child of the runtime. From pid 1 of a new pid namespace that is EINVAL, so a new
-//!   pid namespace comes with the last fork.
-//! - The fork into a *joined* pid namespace is left to the init image, when the process is confined: nothing with the
-//!   runtime's rights ever appears among the container's processes.
-//! - A new cgroup namespace has the cgroup at its birth for its root: a clone flag only if the child is born in its cgroup,
-//!   else unshared after it has joined.
+//! - Without joined namespaces, one `clone3` creates all new namespaces.
+//! - A namespace that the runtime's user namespace owns is joined before the process enters the
+//!   container's user namespace; one that the joined user namespace owns is joined after it. Only
+//!   there has the process the capabilities.
+//! - So if the user namespace is new and others are joined, the process unshares the user namespace
+//!   after the joins, together with all other new namespaces, so that the new user namespace owns
+//!   them.
+//! - A new ipc namespace beside a new user namespace is unshared once the process is root in the
+//!   user namespace: the process that creates it owns its mqueue file system.
+//! - Clock offsets are written between the `unshare` of the time namespace and the first fork;
+//!   `clone3` with CLONE_NEWTIME would freeze them at zero.
+//! - A joined or unshared pid namespace and a new time namespace take effect for children only,
+//!   which needs one more fork. It uses CLONE_PARENT, so that init is always a child of the
+//!   runtime. CLONE_PARENT fails with EINVAL in pid 1 of a new pid namespace, so a new pid
+//!   namespace is created by the last fork.
+//! - The init stub does the fork into a *joined* pid namespace, when the process is confined: no
+//!   process with the runtime's capabilities ever appears among the container's processes.
+//! - The root of a new cgroup namespace is the current cgroup. It is a clone flag only if `clone3`
+//!   puts the child into its cgroup; otherwise it is unshared after the child has joined the
+//!   cgroup.
 
 use super::{Kind, Namespaces, Place};
 
-/// Who owns a namespace that is joined.
+/// The user namespace that owns a joined namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// The runtime's user namespace (or one above it).
+    /// The runtime's user namespace, or one of its ancestors.
     Runtime,
-    /// The user namespace that is joined too.
+    /// The user namespace that the container joins.
     JoinedUser,
 }
 
-/// When the user namespace is entered.
+/// How the process enters its user namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum User {
-    /// Not at all.
+    /// It stays in the runtime's user namespace.
     #[default]
     Stays,
-    /// Born in a new one.
+    /// The `clone3` creates a new one.
     Cloned,
-    /// Unshared, after the joins.
+    /// The process unshares a new one after the joins.
     Unshared,
-    /// Joined, between the joins.
+    /// The process joins one between the other joins.
     Joined,
 }
 
 /// The last fork, if one is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fork {
-    /// The process that was cloned is the container's.
+    /// No further fork: the cloned process is the container's.
     #[default]
     None,
-    /// Before the container is built, with these CLONE_* flags: it becomes pid 1 of a new pid namespace.
+    /// A fork before the container is built, with these CLONE_* flags: the child is pid 1 of a new
+    /// pid namespace.
     Early(i32),
-    /// By the init image, when it is confined.
+    /// A fork by the init stub, when the process is confined.
     Late,
 }
 
-/// The steps, in the order of the fields.
+/// The steps of entering the namespaces, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recipe {
     /// CLONE_NEW* flags of the `clone3`.
     pub clone: i32,
-    /// To join first.
+    /// Namespaces to join before the user namespace is entered.
     pub join_first: Vec<Kind>,
-    /// The user namespace.
+    /// The way into the user namespace.
     pub user: User,
-    /// To join then.
+    /// Namespaces to join after the user namespace is entered.
     pub join_then: Vec<Kind>,
-    /// CLONE_NEW* flags to unshare then, without CLONE_NEWUSER.
+    /// CLONE_NEW* flags of the `unshare` after the joins, without CLONE_NEWUSER.
     pub unshare: i32,
-    /// Whether the time namespace's offsets are to be written.
+    /// Whether clock offsets are written after the `unshare`.
     pub offsets: bool,
-    /// One more fork.
+    /// The last fork.
     pub fork: Fork,
-    /// Whether the cgroup namespace is unshared once the process is in its cgroup.
+    /// Whether the cgroup namespace is unshared after the process has joined its cgroup.
     pub late_cgroup: bool,
 }
 
-/// What is unshared only as root of the user namespace: CLONE_NEWTIME and CLONE_NEWIPC.
+/// The flags to unshare only as root of the user namespace: CLONE_NEWTIME and CLONE_NEWIPC.
 pub(crate) const LATE: i32 = 0x80 | libc::CLONE_NEWIPC;
 
-/// The recipe for these namespaces. `owner` tells who owns a joined one; `born_in_cgroup`, whether CLONE_INTO_CGROUP puts the
-/// child into all its cgroups.
+/// The recipe for the namespaces `all`. `owner` returns the owner of a joined namespace;
+/// `born_in_cgroup` is set if CLONE_INTO_CGROUP puts the child into all of its cgroups.
 pub(crate) fn recipe(all: &Namespaces, owner: impl Fn(Kind) -> Owner, born_in_cgroup: bool) -> Recipe {
     let is_new = |kind: Kind| *all.place(kind) == Place::New;
     let is_joined = |kind: Kind| matches!(all.place(kind), Place::Join(_));

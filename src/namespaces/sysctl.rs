@@ -1,45 +1,46 @@
-//! Kernel parameters of the container's own namespaces (config-linux.md, "Sysctl"; `proc_sys(5)`).
+//! Sysctls of the container's namespaces (config-linux.md, "Sysctl"; `proc_sys(5)`).
 
 use super::{Kind, Namespaces};
 use crate::config::Linux;
 use crate::error::{Error, Result};
 use crate::text;
 
-/// Paths below /proc/sys, with the value for each.
+/// The sysctls to write, in the order of the config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sysctls(Vec<Sysctl>);
 
 /// A kernel parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sysctl {
-    /// As the config writes it, with dots or slashes.
+    /// The name in the config, with dots or slashes.
     pub name: String,
-    /// Below /proc/sys, without a leading slash.
+    /// The path below /proc/sys, without a leading slash.
     pub path: String,
-    /// What is written.
+    /// The value to write.
     pub value: String,
 }
 
 impl Sysctls {
-    /// Each of them, in the config's order.
+    /// The sysctls in the order of the config.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Sysctl> {
         self.0.iter()
     }
 
-    /// Whether there are none.
+    /// Whether there are no sysctls.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Checks `linux.sysctl`: only what a namespace of the container's own confines may be set, or the host would be changed.
+/// Checks `linux.sysctl`. A sysctl is allowed only if one of the container's own namespaces
+/// confines it: any other would change the host.
 pub(super) fn parse(linux: &Linux<'_>, all: &Namespaces) -> Result<Sysctls> {
     let mut list = Vec::new();
     for (name, value) in linux.sysctl.iter().flatten() {
         let path = path_of(name);
         let problem = |text: String| Error::config(format_args!("linux.sysctl[{name:?}]"), text);
         if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains('\0') {
-            return Err(problem("is not the name of a kernel parameter".into()));
+            return Err(problem("is not the name of a sysctl".into()));
         }
         let Some(kind) = confined_by(&path) else {
             return Err(problem(format!("sysctl {name:?} is not in a separate kernel namespace")));
@@ -62,8 +63,8 @@ pub(super) fn parse(linux: &Linux<'_>, all: &Namespaces) -> Result<Sysctls> {
     Ok(Sysctls(list))
 }
 
-/// The name as a path: the first separator tells which of `.` and `/` separates (`sysctl.d(5)`); the other one is then a part of
-/// a name, as the dot of a VLAN interface.
+/// The path of a sysctl. As in `sysctl.d(5)`, the first `.` or `/` of the name is the separator;
+/// the other character is part of a component, such as the dot in the name of a VLAN interface.
 fn path_of(name: &str) -> String {
     let swap = |c: char| match c {
         '.' => '/',
@@ -76,7 +77,7 @@ fn path_of(name: &str) -> String {
     }
 }
 
-/// The kind of namespace that each value of this parameter belongs to.
+/// The kind of namespace that the sysctl belongs to; `None` if it is global.
 fn confined_by(path: &str) -> Option<Kind> {
     match path {
         _ if path.starts_with("net/") => Some(Kind::Network),

@@ -1,20 +1,21 @@
-//! Which user namespace the runtime itself is in.
+//! The user namespace of the runtime itself.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
-/// The inode of the first user namespace (`PROC_USER_INIT_INO` of the kernel).
+/// The inode of the initial user namespace (the kernel's `PROC_USER_INIT_INO`).
 const FIRST: u64 = 0xeffffffd;
 
-/// Whether the runtime is in the user namespace that owns the machine: in any other, mounts that came from it keep their
-/// attributes, whoever is root. Asked once: a runtime does not change its user namespace.
+/// Whether the runtime is in the initial user namespace. In any other one, the attributes of
+/// inherited mounts are locked, even for root. The answer is cached: the runtime never changes its
+/// user namespace.
 pub(crate) fn in_first_user_namespace() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() == FIRST))
 }
 
-/// Whether ids here stand for others of the machine. The first user namespace maps every id to itself; one that does so too is
-/// as good.
+/// Whether the runtime is in a user namespace that maps ids to other ids. One that maps every id to
+/// itself counts as the initial user namespace.
 pub(crate) fn in_user_namespace() -> bool {
     if in_first_user_namespace() {
         return false;

@@ -1,61 +1,65 @@
-//! How a record of Rust fields is read from a JSON object.
+//! Reading JSON objects into Rust structs.
 //!
-//! A record is a table of names and, for each, a place to read into. The loop over an object's keys exists once for all
-//! records, which keeps them at a few dozen bytes of code each.
+//! A struct is a table of JSON names with a place to read each value into. The loop over an
+//! object's keys exists once for all structs, so that each adds only a few dozen bytes of code.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::fault::{Read, Step};
+use super::error::{PathStep, Result};
 use super::reader::Reader;
 
-/// A key that a record knows.
+/// The JSON name of a struct's field.
 pub(crate) type Name = &'static str;
 
 /// A place that a JSON value can be read into.
 ///
-/// Reading goes into what is already there, as in Go: of two equal keys the second replaces a scalar or a list, and adds
-/// to an object. `null` makes an `Option` absent and leaves anything else alone.
+/// Reading updates the present value, as in Go: the second of two equal keys replaces a scalar or a
+/// list, and is merged into an object. `null` clears an `Option` and leaves any other type as it
+/// is.
 pub(crate) trait Value<'a> {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()>;
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<()>;
 }
 
-/// A JSON object with known keys.
-pub(crate) trait Record<'a> {
+/// A struct that is read from a JSON object.
+pub(crate) trait Object<'a> {
+    /// The keys that the struct has fields for.
     fn names(&self) -> &'static [Name];
     /// The place for the value of `names()[index]`.
     fn place(&mut self, index: usize) -> Option<&mut dyn Value<'a>>;
-    /// Takes a key that it does not know, with the text of its value.
+    /// Receives an unknown key and the text of its value.
     fn other(&mut self, _key: &str, _value: &'a [u8]) {}
 }
 
-pub(crate) fn read<'a>(record: &mut dyn Record<'a>, reader: &mut Reader<'a>) -> Read<()> {
+/// Reads a JSON object into a struct; `null` changes nothing.
+pub(crate) fn read<'a>(object: &mut dyn Object<'a>, reader: &mut Reader<'a>) -> Result<()> {
     if !reader.object()? {
         return Ok(());
     }
-    let names = record.names();
+    let names = object.names();
     let mut expected = 0;
     let mut first = true;
     while let Some(key) = reader.key(first)? {
         first = false;
         let index = position(names, expected, &key);
-        match index.and_then(|index| record.place(index).map(|place| (index, place))) {
+        match index.and_then(|index| object.place(index).map(|place| (index, place))) {
             Some((index, place)) => {
-                place.read(reader).map_err(|fault| fault.inside(Step::Field(names[index])))?;
+                place.read(reader).map_err(|error| error.inside(PathStep::Field(names[index])))?;
                 expected = index + 1;
             }
             None => {
                 let value = reader.raw()?;
-                record.other(&key, value);
+                object.other(&key, value);
             }
         }
     }
     Ok(())
 }
 
-/// The field that a key means: the exact name first, else the same letters in another case, as Go matches them. Writers
-/// keep the order of the fields, so the search starts at the one that is `expected`.
+/// The index of the field for a key: the field with exactly that name, else the first whose name
+/// differs only in case, as in Go. Writers keep the order of the fields, so the search starts at
+/// `expected`.
 fn position(names: &[Name], expected: usize, key: &str) -> Option<usize> {
     let order = (expected..names.len()).chain(0..expected.min(names.len()));
     for index in order {
@@ -70,7 +74,8 @@ fn same_letters(name: &str, key: &str) -> bool {
     name.bytes().map(char::from).map(fold).eq(key.chars().map(fold))
 }
 
-/// The long s and the Kelvin sign are the only letters beyond ASCII that fold to one of ASCII.
+/// Folds the case of ASCII letters. The long s and the Kelvin sign are the only other letters that
+/// fold to ASCII.
 fn fold(letter: char) -> char {
     match letter {
         'ſ' => 's',
@@ -79,10 +84,11 @@ fn fold(letter: char) -> char {
     }
 }
 
-/// Makes a type a record: for each field its JSON name, and where the text of other keys' values is kept, if it is.
+/// Implements [`Object`] and [`Value`] for a struct, given the JSON name of each field and
+/// optionally the field that keeps the text of unknown keys' values.
 macro_rules! readable {
     ($name:ident $(<$life:lifetime>)? { $($field:ident = $json:literal),* $(,)? } $(others in $others:ident)?) => {
-        impl<'a> $crate::json::Record<'a> for $name $(<$life>)? {
+        impl<'a> $crate::json::Object<'a> for $name $(<$life>)? {
             fn names(&self) -> &'static [$crate::json::Name] {
                 &[$($json),*]
             }
@@ -102,7 +108,7 @@ macro_rules! readable {
         }
 
         impl<'a> $crate::json::Value<'a> for $name $(<$life>)? {
-            fn read(&mut self, reader: &mut $crate::json::Reader<'a>) -> $crate::json::Read<()> {
+            fn read(&mut self, reader: &mut $crate::json::Reader<'a>) -> $crate::json::Result<()> {
                 $crate::json::read(self, reader)
             }
         }
@@ -110,8 +116,9 @@ macro_rules! readable {
 }
 pub(crate) use readable;
 
-/// Declares records: for each field its Rust name, its type and its JSON name. Every field is an `Option`.
-macro_rules! records {
+/// Declares structs that are read from JSON objects: each field's Rust name, type and JSON name.
+/// Every field is an `Option`.
+macro_rules! objects {
     ($( $(#[$meta:meta])* $name:ident $(<$life:lifetime>)? {
         $( $(#[$field_meta:meta])* $field:ident: $type:ty = $json:literal, )*
     } )*) => {$(
@@ -132,10 +139,10 @@ macro_rules! records {
         }
     )*};
 }
-pub(crate) use records;
+pub(crate) use objects;
 
 impl<'a, T: Value<'a> + Default> Value<'a> for Option<T> {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
         if reader.null()? {
             *self = None;
             return Ok(());
@@ -145,36 +152,37 @@ impl<'a, T: Value<'a> + Default> Value<'a> for Option<T> {
 }
 
 impl<'a, T: Value<'a> + Default> Value<'a> for Vec<T> {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
         self.clear();
         if !reader.list()? {
             return Ok(());
         }
         while reader.item(self.is_empty())? {
             let mut item = T::default();
-            item.read(reader).map_err(|fault| fault.inside(Step::Item(self.len())))?;
+            item.read(reader).map_err(|error| error.inside(PathStep::Item(self.len())))?;
             self.push(item);
         }
         Ok(())
     }
 }
 
-/// A JSON object with any keys, in the order of the document.
+/// A JSON object with arbitrary keys, in the order of the document.
 impl<'a, T: Value<'a> + Default> Value<'a> for Vec<(Cow<'a, str>, T)> {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
         if !reader.object()? {
             return Ok(());
         }
         let before = self.len();
         while let Some(key) = reader.key(self.len() == before)? {
             let mut value = T::default();
-            if let Err(fault) = value.read(reader) {
-                return Err(fault.inside(Step::Key(key.into_owned())));
+            if let Err(error) = value.read(reader) {
+                return Err(error.inside(PathStep::Key(key.into_owned())));
             }
             self.push((key, value));
         }
         if self.len() > before {
-            // An object that is said again is added to the one before, and all of that is looked at again.
+            // A repeated object is merged into the entries read before, and `keep_last` searches
+            // those again.
             reader.repeat(before)?;
             keep_last(self);
         }
@@ -182,15 +190,15 @@ impl<'a, T: Value<'a> + Default> Value<'a> for Vec<(Cow<'a, str>, T)> {
     }
 }
 
-/// Of entries with equal keys only the last stays.
+/// Removes each entry that a later one with an equal key replaces.
 fn keep_last<T>(entries: &mut Vec<(Cow<'_, str>, T)>) {
     let keys: Vec<&str> = entries.iter().map(|(key, _)| &**key).collect();
     let mut kept = last_of_equal(&keys).into_iter();
     entries.retain(|_| kept.next().unwrap_or(true));
 }
 
-/// Which keys have no equal one behind them. By sorting, since a document may hold a hundred thousand of them; and apart from
-/// the entries' type, since a sort is much code.
+/// For each key, whether no later key is equal. It sorts, since a document may have a hundred
+/// thousand keys, and is not generic over the entries, so that the sort is compiled once.
 fn last_of_equal(keys: &[&str]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..keys.len()).collect();
     order.sort_unstable_by(|&one, &other| keys[one].cmp(keys[other]).then(one.cmp(&other)));
@@ -202,7 +210,7 @@ fn last_of_equal(keys: &[&str]) -> Vec<bool> {
 }
 
 impl<'a> Value<'a> for Cow<'a, str> {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
         if let Some(string) = reader.string()? {
             *self = string;
         }
@@ -211,7 +219,7 @@ impl<'a> Value<'a> for Cow<'a, str> {
 }
 
 impl<'a> Value<'a> for String {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
         if let Some(string) = reader.string()? {
             *self = string.into_owned();
         }
@@ -220,7 +228,7 @@ impl<'a> Value<'a> for String {
 }
 
 impl<'a> Value<'a> for PathBuf {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
         if let Some(string) = reader.string()? {
             *self = string.into_owned().into();
         }
@@ -228,9 +236,9 @@ impl<'a> Value<'a> for PathBuf {
     }
 }
 
-/// As the list of pairs, without an order.
+/// A JSON object with arbitrary keys, sorted by key.
 impl<'a, T: Value<'a> + Default> Value<'a> for BTreeMap<String, T> {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
         let mut pairs: Vec<(Cow<'a, str>, T)> = Vec::new();
         pairs.read(reader)?;
         self.extend(pairs.into_iter().map(|(key, value)| (key.into_owned(), value)));
@@ -239,7 +247,7 @@ impl<'a, T: Value<'a> + Default> Value<'a> for BTreeMap<String, T> {
 }
 
 impl<'a> Value<'a> for bool {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
         if let Some(boolean) = reader.boolean()? {
             *self = boolean;
         }
@@ -250,9 +258,9 @@ impl<'a> Value<'a> for bool {
 macro_rules! integers {
     ($($type:ty)*) => {$(
         impl<'a> Value<'a> for $type {
-            fn read(&mut self, reader: &mut Reader<'a>) -> Read<()> {
+            fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
                 if let Some(value) = reader.integer(<$type>::MIN as i128, <$type>::MAX as i128)? {
-                    // The range was checked above.
+                    // In range: `integer` has checked it.
                     *self = value as $type;
                 }
                 Ok(())
