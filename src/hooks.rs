@@ -13,17 +13,18 @@ use std::time::Duration;
 /// A checked hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hook {
-    /// An absolute path, where the hook's kind says it resolves.
+    /// An absolute path: in the container for startContainer hooks, on the host for all others.
     pub path: CString,
-    /// The arguments, the name first; never empty.
+    /// The arguments, beginning with the program's name; never empty.
     pub args: Vec<CString>,
-    /// All of its environment; none given is that of whoever runs it: the runtime, or for startContainer the container.
+    /// The whole environment. `None` stands for the environment of the process that runs the hook:
+    /// the runtime, or for startContainer the container's process.
     pub env: Option<Vec<CString>>,
-    /// How long it may run.
+    /// The time after which the hook is killed.
     pub timeout: Option<Duration>,
 }
 
-/// When a hook runs.
+/// The point of the lifecycle at which a hook runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // The spec's own words.
 pub(crate) enum Moment {
@@ -46,13 +47,13 @@ impl Moment {
         Moment::Poststop,
     ];
 
-    /// The word in a config.json.
+    /// The name of the list in config.json.
     pub(crate) fn word(self) -> &'static str {
         ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"][self as usize]
     }
 }
 
-/// The hooks of a container, by moment.
+/// The hooks of a container, one list for each [`Moment`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hooks([Vec<Hook>; 6]);
 
@@ -60,7 +61,7 @@ impl Hooks {
     /// Checks `hooks`.
     ///
     /// # Errors
-    /// Of the kind `Config`, with the field's JSON path.
+    /// An error of kind `Config` that names the field's JSON path.
     pub(crate) fn parse(spec: &Spec<'_>) -> Result<Hooks> {
         let mut all = Hooks::default();
         let Some(hooks) = &spec.hooks else { return Ok(all) };
@@ -83,12 +84,12 @@ impl Hooks {
         Ok(all)
     }
 
-    /// Whether there is none, of any moment.
+    /// Whether there are no hooks at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(Vec::is_empty)
     }
 
-    /// Those of one moment, in their order.
+    /// The hooks of one moment, in the order of the config.
     pub(crate) fn at(&self, moment: Moment) -> &[Hook] {
         &self.0[moment as usize]
     }
@@ -119,7 +120,7 @@ fn check(written: &Written<'_>) -> std::result::Result<Hook, (String, String)> {
 }
 
 impl Hook {
-    /// The error of one that ended without success, with the end of what it wrote.
+    /// The error for a hook that failed, with the end of its output.
     pub(crate) fn failed(&self, ended: Ended, output: &[u8]) -> Error {
         let how = match ended {
             Ended::Exited(status) => format!("exit status {status}"),
@@ -128,19 +129,19 @@ impl Hook {
         Error::system(how + &said(output))
     }
 
-    /// The error of one that was killed, as its time was over.
+    /// The error for a hook that was killed at its timeout, with the end of its output.
     pub(crate) fn late(&self, output: &[u8]) -> Error {
         let seconds = self.timeout.unwrap_or_default().as_secs();
         Error::system(format!("did not end within its timeout of {seconds} s and was killed{}", said(output)))
     }
 }
 
-/// How an error names a hook.
+/// The beginning of an error of a hook.
 pub(crate) fn name(moment: Moment, n: usize, hook: &Hook) -> String {
     format!("error running {} hook #{n} ({:?})", moment.word(), hook.path)
 }
 
-/// The most of a hook's output that an error quotes, in bytes: the end of it.
+/// How many bytes of the end of a hook's output an error quotes.
 const MOST_OUTPUT: usize = 1024;
 
 fn said(output: &[u8]) -> String {
@@ -148,19 +149,20 @@ fn said(output: &[u8]) -> String {
     if text.is_empty() { text } else { format!(", output: {text}") }
 }
 
-/// Runs the hooks of `moment` in the namespaces of this process, each with `state` (JSON) on standard input, until one fails.
+/// Runs the hooks of `moment` in the namespaces of this process, each with `state` (JSON) on
+/// standard input, until one fails.
 ///
 /// # Errors
-/// The text names the hook, how it ended and what it wrote.
+/// A hook failed. The error names the hook, its exit status or signal, and the end of its output.
 pub(crate) fn run(proof: &SingleThreaded, moment: Moment, hooks: &[Hook], state: &[u8]) -> Result<()> {
     run_for(None, proof, moment, hooks, state)
 }
 
-/// As [`run`], for as long as the process of the pidfd `container` lives: without it a hook has nothing to wait for any more,
-/// and is killed.
+/// Like [`run`], but kills the hook if the process of the pidfd `container` ends: the hook may wait
+/// for that process.
 ///
 /// # Errors
-/// Those of [`run`], and the end of that process.
+/// Those of [`run`]; the process of `container` ended.
 pub(crate) fn run_for(
     container: Option<BorrowedFd<'_>>,
     proof: &SingleThreaded,
@@ -177,7 +179,7 @@ pub(crate) fn run_for(
 fn run_one(container: Option<BorrowedFd<'_>>, proof: &SingleThreaded, hook: &Hook, state: &[u8]) -> Result<()> {
     let stdin = memory::memfd("orlop-state", MemoryFile::Data)?;
     sys::file::write_all(&stdin, state)?;
-    // A hook gets the state as a file of its own that begins at the start, whatever it reads with.
+    // Reopened, since the descriptor that wrote the state has its offset at the end.
     let stdin = sys::file::open(format!("/proc/self/fd/{}", stdin.as_raw_fd()), libc::O_RDONLY)?;
     let output = memory::memfd("orlop-hook-output", MemoryFile::Data)?;
     let how = Clone::default();
@@ -188,12 +190,12 @@ fn run_one(container: Option<BorrowedFd<'_>>, proof: &SingleThreaded, hook: &Hoo
     match wait(pid, &pidfd, hook.timeout, container)? {
         Outcome::Ended(Ended::Exited(0)) => Ok(()),
         Outcome::Ended(ended) => Err(hook.failed(ended, &tail(&output))),
-        Outcome::Orphaned => Err(Error::system("was killed, as the container's process had ended")),
+        Outcome::Orphaned => Err(Error::system("was killed because the container's process has ended")),
         Outcome::Late => Err(hook.late(&tail(&output))),
     }
 }
 
-/// The status with which a child that could not execute the hook ends; 127 is the shell's.
+/// The exit status of a child that cannot execute the hook, as in a shell.
 const NOT_EXECUTED: i32 = 127;
 
 fn execute(hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
@@ -214,7 +216,8 @@ fn execute(hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
     process::exit_now(NOT_EXECUTED)
 }
 
-/// The runtime's environment. Never the container's: its LD_PRELOAD would be loaded with the runtime's rights (CVE-2025-23266).
+/// The runtime's environment. A hook on the host never gets the container's: its LD_PRELOAD would
+/// run with the runtime's privileges (CVE-2025-23266).
 fn own_environment() -> Vec<CString> {
     let entries = std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
     entries.filter_map(|entry| CString::new(entry).ok()).collect()
@@ -227,28 +230,28 @@ fn redirect(stdin: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), Failur
     sys::file::close_by_execute(3, &[output.as_raw_fd()])
 }
 
-/// How the wait for a hook ended.
+/// The result of the wait for a hook.
 enum Outcome {
-    /// It ended by itself.
+    /// The hook ended.
     Ended(Ended),
-    /// Its time was over and it was killed.
+    /// The hook was killed at its timeout.
     Late,
-    /// The container's process ended and it was killed.
+    /// The hook was killed because the container's process ended.
     Orphaned,
 }
 
-/// Waits for the hook.
+/// Waits for the hook, and kills it at its timeout or when the container's process ends.
 fn wait(
     pid: process::Pid,
     pidfd: &OwnedFd,
     timeout: Option<Duration>,
     container: Option<BorrowedFd<'_>>,
 ) -> Result<Outcome> {
-    // One that no clock reaches is none.
+    // A timeout that overflows the clock is no timeout.
     let deadline = timeout.and_then(|time| std::time::Instant::now().checked_add(time));
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
-        // A millisecond more, so that a rounded-down wait does not become a busy one.
+        // Rounded up, since a wait of 0 ms would be a busy loop.
         let milliseconds = left.map_or(-1, |left| i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX));
         let watched = [(Some(pidfd.as_fd()), libc::POLLIN), (container, libc::POLLIN)];
         let [ready, orphaned] = process::poll(watched, milliseconds)?;
@@ -263,7 +266,7 @@ fn wait(
     }
 }
 
-/// The end of what the hook wrote.
+/// The end of the hook's output.
 fn tail(output: &OwnedFd) -> Vec<u8> {
     let length = sys::fs::stat(output).map_or(0, |stat| stat.size.max(0) as u64);
     let mut bytes = [0; MOST_OUTPUT];

@@ -1,11 +1,12 @@
-//! The log: what engines read after a failure, and what people read with `--debug`.
+//! The log: engines read it after a failure, people read it with `--debug`.
 //!
-//! An engine takes the whole file for one JSON object, or the last line of level `error` for the reason. So a command that
-//! fails writes exactly one line, and the same message on stderr; warnings wait until the command has succeeded, or its program
-//! runs in the foreground, and are written at once only with `--debug`.
+//! An engine parses the whole file as one JSON object, or takes the last line of level `error` as
+//! the reason. So a command that fails writes exactly one line, and the same message on stderr.
+//! Warnings are held back until the command has succeeded or its program runs in the foreground;
+//! only `--debug` writes them at once.
 //!
-//! Where another process does a part of the work, it calls [`divert`] first and its records are sent with [`take`] to the
-//! process that writes, which calls [`repeat`].
+//! A child process that does a part of the work calls [`divert`] first. It sends the records of
+//! [`take`] to the runtime, which calls [`repeat`].
 
 mod line;
 mod target;
@@ -21,19 +22,19 @@ use std::io::{IsTerminal, Write};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-/// How much a record matters.
+/// The severity of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// The reason why a command failed; written once, by [`fail`].
     Error,
-    /// Something that a person may want to change; the command goes on.
+    /// A problem that does not stop the command.
     Warning,
-    /// What happens, step by step.
+    /// The steps of the command.
     Debug,
 }
 
 impl Level {
-    /// The word in the log.
+    /// The name in the log.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Level::Error => "error",
@@ -56,7 +57,7 @@ impl FromStr for Level {
     }
 }
 
-/// The form of a line.
+/// The format of a line, `--log-format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Form {
     /// `time="…" level=error msg="…"`; on a terminal `orlop: …`.
@@ -78,12 +79,12 @@ impl FromStr for Form {
     }
 }
 
-/// One thing that was said.
+/// A log message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// How much it matters.
+    /// The severity.
     pub level: Level,
-    /// What was said, one line.
+    /// The message.
     pub text: String,
 }
 
@@ -97,7 +98,8 @@ struct Log {
     trace: Option<Trace>,
 }
 
-/// The most bytes of a warning or of a line of `--debug`: it may quote a value of the config, which is as long as its writer wants.
+/// The longest warning or debug message in bytes: it may quote a value of the config, which has no
+/// limit.
 const LONGEST: usize = 8192;
 
 static LOG: Mutex<Log> = Mutex::new(Log::new());
@@ -106,19 +108,21 @@ fn log() -> MutexGuard<'static, Log> {
     LOG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sets who speaks (`orlop`), to where, in which form and from which level on.
+/// Sets the name of the program, the target and format of the log, and the lowest severity to
+/// write.
 pub(crate) fn open(name: &str, target: Target, form: Form, level: Level) {
     let mut log = log();
     (log.target, log.form, log.level) = (target, form, level);
     name.clone_into(&mut log.name);
 }
 
-/// Has every record and step written to `trace` at once, whatever the log shows.
+/// Writes every record and step to `trace` from now on, independent of the log's level.
 pub(crate) fn trace(trace: Trace) {
     log().trace = Some(trace);
 }
 
-/// A step begins, and this process's step before it ends: for the trace, and for the log with `--debug`.
+/// Records in the trace, and with `--debug` in the log, that a step of this process begins and the
+/// previous one ends.
 pub(crate) fn step(name: &str) {
     // For `integration/panics.rs`.
     #[cfg(debug_assertions)]
@@ -132,12 +136,12 @@ pub(crate) fn step(name: &str) {
     }
 }
 
-/// Something that a person may want to change; the command goes on.
+/// Logs a problem that does not stop the command.
 pub(crate) fn warning(text: impl Into<String>) {
     log().say(Record { level: Level::Warning, text: text.into() });
 }
 
-/// What happens, for those who look for a fault. The text is made only when somebody reads it.
+/// Logs a debug message. The text is built only if the log or the trace shows it.
 pub(crate) fn debug(text: impl FnOnce() -> String) {
     let mut log = log();
     if log.level >= Level::Debug || log.trace.is_some() {
@@ -145,30 +149,31 @@ pub(crate) fn debug(text: impl FnOnce() -> String) {
     }
 }
 
-/// Whether somebody reads records of `level`.
+/// Whether the log or the trace shows records of `level`.
 pub(crate) fn reads(level: Level) -> bool {
     let log = log();
     log.level >= level || log.trace.is_some()
 }
 
-/// From now on this process only collects records: another one writes.
+/// Makes this process collect its records from now on instead of writing them.
 pub(crate) fn divert() {
     let mut log = log();
     log.diverted = true;
     log.held.clear();
 }
 
-/// The records that are held; none are afterwards.
+/// Takes the collected records.
 pub(crate) fn take() -> Vec<Record> {
     std::mem::take(&mut log().held)
 }
 
-/// Says again what a process that is diverted has said; it has written its trace itself.
+/// Logs the record of another process, which has already written it to the trace.
 pub(crate) fn repeat(record: Record) {
     log().keep(record);
 }
 
-/// The program runs in the foreground, and what this command warned of is about it: writes the warnings that waited.
+/// Writes the warnings that were held back, since the container's program runs in the foreground
+/// now.
 pub(crate) fn begun() {
     let mut log = log();
     for record in std::mem::take(&mut log.held) {
@@ -176,7 +181,7 @@ pub(crate) fn begun() {
     }
 }
 
-/// The command has succeeded: writes the warnings that waited for it.
+/// Ends a successful command: writes the warnings that were held back and closes the trace.
 pub(crate) fn succeed() {
     let mut log = log();
     for record in std::mem::take(&mut log.held) {
@@ -187,7 +192,8 @@ pub(crate) fn succeed() {
     }
 }
 
-/// The command has failed: forgets the warnings, writes `text` as the one line of the log, and on stderr.
+/// Ends a failed command: drops the warnings, writes `text` as the only line of the log and on
+/// stderr.
 pub(crate) fn fail(text: &str) {
     let mut log = log();
     log.held.clear();
@@ -202,7 +208,8 @@ pub(crate) fn fail(text: &str) {
     }
 }
 
-/// The program has a defect and ends at once: as [`fail`], but where the panic is the log's own.
+/// Reports a panic like [`fail`]. If the log itself panicked and holds its lock, it writes to
+/// stderr only.
 pub(crate) fn panicked(text: &str) {
     match LOG.try_lock().map(drop) {
         Err(TryLockError::WouldBlock) => to_stderr(&format!("{}\n", text::shown(text))),
@@ -233,7 +240,7 @@ impl Log {
         self.keep(record);
     }
 
-    /// Writes it, or holds it for later.
+    /// Writes the record, or holds it back.
     fn keep(&mut self, record: Record) {
         if record.level > self.level {
             return;
@@ -256,7 +263,7 @@ impl Log {
     }
 }
 
-/// Where nobody can read it, there is nobody to tell.
+/// Writes to stderr. An error is ignored: there is no other place to report it.
 fn to_stderr(line: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }

@@ -1,38 +1,38 @@
-//! The tables of mounts in procfs (`proc_pid_mountinfo(5)`).
+//! Parsing /proc/PID/mountinfo (`proc_pid_mountinfo(5)`).
 
 use crate::error::Result;
 use crate::sys::file;
 
-/// The most that is read of a table, in bytes: one of 100,000 mounts has some 20 MiB.
+/// The largest table that is read, in bytes. 100,000 mounts take about 20 MiB.
 const LONGEST: usize = 256 << 20;
 
-/// The table of a process (`self`, a pid).
+/// Reads the mountinfo of a process (a pid or `self`).
 ///
 /// # Errors
-/// It cannot be read.
+/// The file cannot be read.
 pub(crate) fn table(of: &str) -> Result<Vec<u8>> {
     let fd = file::open(format!("/proc/{of}/mountinfo"), libc::O_RDONLY)?;
     Ok(file::read_to_end(fd, LONGEST)?)
 }
 
-/// One mount.
+/// A line of mountinfo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mounted<'a> {
-    /// The mount's number.
+    /// The mount id.
     pub id: &'a [u8],
-    /// The filesystem's device, `major:minor`.
+    /// The device number of the filesystem, `major:minor`.
     pub device: &'a [u8],
     root: &'a [u8],
     point: &'a [u8],
-    /// The attributes of the mount, with commas between.
+    /// The attributes of the mount, separated by commas.
     pub attributes: &'a [u8],
     /// The type of the filesystem.
     pub kind: &'a [u8],
-    /// The options of the filesystem, with commas between.
+    /// The options of the filesystem (the superblock), separated by commas.
     pub options: &'a [u8],
 }
 
-/// The mounts of a table, in its order; lines that are none are passed over.
+/// The mounts of a table in order. Malformed lines are skipped.
 pub(crate) fn mounts(table: &[u8]) -> impl DoubleEndedIterator<Item = Mounted<'_>> {
     table.split(|byte| *byte == b'\n').filter_map(Mounted::parse)
 }
@@ -47,18 +47,18 @@ impl<'a> Mounted<'a> {
         Some(Mounted { id, device, root, point, attributes, kind, options })
     }
 
-    /// The directory or file of the filesystem that is seen at the mount point.
+    /// The path within the filesystem that is visible at the mount point.
     pub(crate) fn root(&self) -> Vec<u8> {
         unescape(self.root)
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub(crate) fn point(&self) -> Vec<u8> {
         unescape(self.point)
     }
 }
 
-/// Space, tab, newline and backslash are written in octal there.
+/// Decodes the octal escapes of mountinfo (for space, tab, newline and backslash).
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -1,8 +1,9 @@
-//! Paths inside a container's root, which may be hostile and may change while we look.
+//! Paths inside a container's root. The root may be hostile and may change during a lookup.
 //!
-//! A string is resolved exactly once, by the kernel, with `openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)`; what is then
-//! worked with is a descriptor. Directories are made by name within a directory that is already held, so a symbolic link
-//! that somebody swaps in can neither lead out of the root nor make anything appear outside.
+//! The kernel resolves each string exactly once, with `openat2(RESOLVE_IN_ROOT |
+//! RESOLVE_NO_MAGICLINKS)`; after that only the descriptor is used. New directories are created by
+//! name in a directory that is held open, so a symbolic link that an attacker swaps in cannot lead
+//! out of the root.
 
 use crate::error::{Context, Error, Result};
 use crate::sys::fs::{self, Stat};
@@ -13,15 +14,15 @@ use crate::sys::{self, file};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A path that means something only inside a container's root.
+/// A path that is valid only inside a container's root.
 ///
-/// It is absolute and lexically clean (no empty, `.` or `..` components). It is no `AsRef<Path>`, so that `std::fs`, which
-/// would resolve it on the host, cannot take it.
+/// It is absolute and lexically clean (no empty, `.` or `..` components). It does not implement
+/// `AsRef<Path>`, so that it cannot be passed to `std::fs`, which would resolve it on the host.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct InRoot(String);
 
 impl InRoot {
-    /// Cleans `path`; a relative one is taken as relative to the root (config.md, "Mounts").
+    /// Cleans `path`. A relative path is relative to the root (config.md, "Mounts").
     pub(crate) fn new(path: &str) -> InRoot {
         if is_clean(path) {
             return InRoot(path.to_owned());
@@ -43,28 +44,28 @@ impl InRoot {
         InRoot(clean)
     }
 
-    /// Whether it is the root itself.
+    /// Whether the path is the root itself.
     pub(crate) fn is_root(&self) -> bool {
         self.0 == "/"
     }
 
-    /// The text, for messages and for comparing; it names nothing on the host.
+    /// The text, for messages and comparisons. It is not a path on the host.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is `other` or, by its text, beneath it.
+    /// Whether the path is `other` or lexically beneath it.
     pub(crate) fn is_within(&self, other: &InRoot) -> bool {
         other.is_root() || self.0.strip_prefix(&other.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// The directory and the last component; `None` for the root.
+    /// The parent directory and the last component; `None` for the root.
     pub(crate) fn split(&self) -> Option<(InRoot, &str)> {
         let (parent, name) = self.0.rsplit_once('/')?;
         (!name.is_empty()).then(|| (InRoot::new(parent), name))
     }
 
-    /// The rest of the path beneath `other`, which it must be within: `.` for `other` itself.
+    /// The path relative to `other`, which must contain it; `.` for `other` itself.
     pub(crate) fn beneath(&self, other: &InRoot) -> &str {
         let rest = if other.is_root() { &self.0 } else { self.0.strip_prefix(&other.0).unwrap_or(&self.0) };
         let rest = rest.trim_start_matches('/');
@@ -76,7 +77,8 @@ impl InRoot {
     }
 }
 
-/// Whether there is nothing to clean; a name that begins with a dot is looked at more closely.
+/// Whether the path needs no cleaning. False for any component that begins with a dot, even if it
+/// is clean.
 fn is_clean(path: &str) -> bool {
     let bytes = path.as_bytes();
     let odd = |pair: &[u8]| pair[0] == b'/' && matches!(pair[1], b'/' | b'.');
@@ -95,12 +97,12 @@ impl fmt::Debug for InRoot {
     }
 }
 
-/// Something inside a root that was found once and is held since: an O_PATH descriptor.
+/// An O_PATH descriptor of a file inside a root.
 #[derive(Debug)]
 pub(crate) struct Handle(OwnedFd);
 
 impl Handle {
-    /// What is known of it.
+    /// The file's status (`fstat(2)`).
     pub(crate) fn stat(&self) -> sys::Result<Stat> {
         fs::stat(&self.0)
     }
@@ -118,7 +120,7 @@ impl From<OwnedFd> for Handle {
     }
 }
 
-/// What [`Root::create`] makes at the end of a path that does not exist.
+/// The type of file that [`Root::create`] creates for the last component of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Create {
     /// A directory (0755).
@@ -127,7 +129,7 @@ pub(crate) enum Create {
     File,
 }
 
-/// A container's root directory: no lookup through it leaves it.
+/// A container's root directory. No lookup leaves it.
 #[derive(Debug)]
 pub(crate) struct Root(OwnedFd);
 
@@ -143,15 +145,15 @@ impl AsFd for Root {
     }
 }
 
-/// The most symbolic links followed by [`Root::create`] where they lead to what does not exist yet (as the kernel's
-/// MAXSYMLINKS).
+/// The limit of dangling symbolic links that [`Root::create`] follows, as the kernel's MAXSYMLINKS.
 const MAX_LINKS: u32 = 40;
 
 /// The largest file that is read from a container's root, in bytes.
 const SMALL_FILE: usize = 1 << 20;
 
 impl Root {
-    /// Opens a path with `open(2)`'s `flags`, following symbolic links inside the root (unless O_NOFOLLOW).
+    /// Opens a path with the `flags` of `open(2)`. Symbolic links are followed inside the root;
+    /// O_NOFOLLOW does not follow a last one.
     pub(crate) fn open(&self, path: &InRoot, flags: i32) -> sys::Result<OwnedFd> {
         self.open_raw(path.relative(), flags)
     }
@@ -165,33 +167,34 @@ impl Root {
         Ok(found?.map(Handle))
     }
 
-    /// Like [`Root::find`], but `None` where nothing is.
+    /// Like [`Root::find`], but `None` if the path does not exist.
     pub(crate) fn find_if_there(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
         self.find_raw(path.relative())
     }
 
-    /// A handle of what is there.
+    /// Looks up the file at `path`, following symbolic links.
     pub(crate) fn find(&self, path: &InRoot) -> sys::Result<Handle> {
         self.open(path, libc::O_PATH).map(Handle)
     }
 
-    /// Like [`Root::find_if_there`], but a symbolic link at the end is found itself.
+    /// Like [`Root::find_if_there`], but does not follow a symbolic link in the last component.
     pub(crate) fn find_no_follow(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
         let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
         let found = openat2_if_there(&self.0, path.relative(), libc::O_PATH | libc::O_NOFOLLOW, 0, resolve);
         Ok(found?.map(Handle))
     }
 
-    /// Like [`Root::find`], but a symbolic link anywhere on the way is an error (ELOOP).
+    /// Like [`Root::find`], but fails with ELOOP if any component is a symbolic link.
     pub(crate) fn find_plain(&self, path: &InRoot) -> sys::Result<Handle> {
         let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS;
         openat2(&self.0, path.relative(), libc::O_PATH | libc::O_NOFOLLOW, 0, resolve).map(Handle)
     }
 
-    /// A handle of what is at `path`; if nothing is there, it is made, and its parents as directories.
+    /// Looks up the file at `path`. If it does not exist, it is created, together with missing
+    /// parent directories.
     ///
     /// # Errors
-    /// Where a component is no directory (ENOTDIR), or the tree changes too often meanwhile.
+    /// A component is not a directory (ENOTDIR), or the tree changes too often during the lookup.
     pub(crate) fn create(&self, path: &InRoot, kind: Create) -> Result<Handle> {
         match self.find_if_there(path)? {
             Some(handle) => Ok(handle),
@@ -210,8 +213,8 @@ impl Root {
                 }
                 let last = depth + 1 == parts.len();
                 match self.step(&dir, &parts, depth, if last { kind } else { Create::Directory })? {
-                    Step::Into(next) => (dir, depth) = (next, depth + 1),
-                    Step::Link(target) => {
+                    Component::Entered(next) => (dir, depth) = (next, depth + 1),
+                    Component::Symlink(target) => {
                         parts = through_link(&target, &parts, depth);
                         known = parts.len();
                         break;
@@ -222,7 +225,7 @@ impl Root {
         Err(Error::system("too many symbolic links, or the tree keeps changing"))
     }
 
-    /// The longest beginning of `parts` that exists, and how many parts that is.
+    /// The longest existing prefix of `parts`, and its number of parts.
     fn deepest(&self, parts: &[String]) -> Result<(Handle, usize)> {
         for depth in (1..=parts.len()).rev() {
             if let Some(handle) = self.find_raw(&parts[..depth].join("/"))? {
@@ -232,11 +235,11 @@ impl Root {
         Ok((Handle(self.open_raw(".", libc::O_PATH)?), 0))
     }
 
-    /// Makes, or else enters, the part at `depth` within `dir`, by its name there.
-    fn step(&self, dir: &Handle, parts: &[String], depth: usize, kind: Create) -> Result<Step> {
+    /// Creates the part at `depth` in `dir` if it is missing, and enters it.
+    fn step(&self, dir: &Handle, parts: &[String], depth: usize, kind: Create) -> Result<Component> {
         let name = &parts[depth];
         if name == ".." || name == "." {
-            return Ok(Step::Into(Handle(self.open_raw(&parts[..=depth].join("/"), libc::O_PATH)?)));
+            return Ok(Component::Entered(Handle(self.open_raw(&parts[..=depth].join("/"), libc::O_PATH)?)));
         }
         let made = match kind {
             Create::Directory => fs::mkdir_at(dir, name, 0o755),
@@ -248,23 +251,24 @@ impl Root {
         }
         let found = openat2(dir, name, libc::O_PATH | libc::O_NOFOLLOW, 0, RESOLVE_BENEATH)?;
         if fs::stat(&found)?.kind() == libc::S_IFLNK {
-            return Ok(Step::Link(String::from_utf8_lossy(&fs::read_link_at(&found, "")?).into_owned()));
+            return Ok(Component::Symlink(String::from_utf8_lossy(&fs::read_link_at(&found, "")?).into_owned()));
         }
-        Ok(Step::Into(Handle(found)))
+        Ok(Component::Entered(Handle(found)))
     }
 
-    /// Reads a small regular file, such as /etc/passwd; `None` if there is none.
+    /// Reads a small regular file, such as /etc/passwd; `None` if it does not exist.
     ///
     /// # Errors
-    /// When it is not a regular file, or longer than 1 MiB.
+    /// It is not a regular file, or is larger than 1 MiB.
     pub(crate) fn read(&self, path: &InRoot) -> Result<Option<Vec<u8>>> {
         let file = self.open_regular(path)?;
         Ok(file.map(|file| file::read_to_end(&file, SMALL_FILE)).transpose()?)
     }
 
-    /// Opens a regular file for reading; `None` if there is none.
+    /// Opens a regular file for reading; `None` if it does not exist.
     ///
-    /// A FIFO or a device is never opened for reading, so none can hang or act.
+    /// It never opens a FIFO or a device that it found: a FIFO would block, and opening a device
+    /// may have side effects.
     pub(crate) fn open_regular(&self, path: &InRoot) -> Result<Option<OwnedFd>> {
         let handle = match self.find_if_there(path) {
             Ok(Some(handle)) => handle,
@@ -279,18 +283,20 @@ impl Root {
         }
         let file = self.open(path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)?;
         if !fs::stat(&file)?.same_file(&seen) {
-            return refuse("was exchanged while it was read");
+            return refuse("was replaced while it was opened");
         }
         Ok(Some(file))
     }
 }
 
-enum Step {
-    Into(Handle),
-    Link(String),
+/// A component of a path, after a step of [`Root::create`].
+enum Component {
+    Entered(Handle),
+    /// A symbolic link with this target.
+    Symlink(String),
 }
 
-/// The path again, with the link at `depth` replaced by where it leads.
+/// The path with the link at `depth` replaced by its target.
 fn through_link(target: &str, parts: &[String], depth: usize) -> Vec<String> {
     let before = if target.starts_with('/') { &[] } else { &parts[..depth] };
     let link = target.split('/').filter(|part| !part.is_empty()).map(String::from);

@@ -1,8 +1,9 @@
-//! A procfs of our own, which nobody else can mount anything on.
+//! A private procfs that no other process can mount over.
 //!
-//! A label, a sysctl or an id map written through a path such as `/proc/self/attr/exec` goes wherever the mounts over
-//! /proc lead: to nothing at all, or to another file of the attacker's choice (CVE-2019-16884, CVE-2025-52881). So all of it
-//! goes through a detached mount, beneath whose root no mount and no link is crossed.
+//! A write of a label, a sysctl or an id map through a path such as `/proc/self/attr/exec` follows
+//! the mounts over /proc: an attacker may redirect it to a file without effect, or to another file
+//! (CVE-2019-16884, CVE-2025-52881). So the runtime writes beneath the root of a detached mount and
+//! crosses no mount and no link there.
 
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{
@@ -13,13 +14,13 @@ use crate::sys::{self, file, fs};
 use std::fmt::Display;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The root of a procfs that was seen to be one.
+/// A descriptor of the root of a procfs.
 #[derive(Debug)]
 pub struct ProcFd(OwnedFd);
 
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 const PROC_ROOT_INO: u64 = 1;
-/// The largest file of procfs that is read, in bytes.
+/// The largest file that is read, in bytes.
 const LIMIT: usize = 16 << 20;
 
 impl From<ProcFd> for OwnedFd {
@@ -29,15 +30,17 @@ impl From<ProcFd> for OwnedFd {
 }
 
 impl ProcFd {
-    /// Processes only (`subset=pid`), of the caller's pid namespace.
+    /// Mounts a procfs with processes only (`subset=pid`) of the caller's pid namespace.
     ///
-    /// Without the right to make one (nested in a user namespace over a masked /proc): a detached copy of /proc, else /proc
-    /// itself, checked to be the root of a procfs; lookups then fail rather than cross what is mounted over it.
+    /// The kernel refuses the mount in a nested user namespace with a masked /proc. The fallback is
+    /// a detached copy of /proc, or /proc itself, after a check that it is the root of a procfs.
+    /// Lookups that meet a mount over it fail.
     pub fn open() -> Result<ProcFd> {
         ProcFd::own(true).or_else(|_| ProcFd::of_host()).at("open a procfs")
     }
 
-    /// With sysctls and everything else; to be dropped before a foreign process could share our descriptors.
+    /// Mounts a complete procfs, with sysctls. Drop it before the container's processes could reach
+    /// this process's file descriptors.
     pub fn open_full() -> Result<ProcFd> {
         ProcFd::own(false).or_else(|_| ProcFd::of_host()).at("open a procfs")
     }
@@ -58,7 +61,8 @@ impl ProcFd {
         ProcFd::checked(fd)
     }
 
-    /// Takes a descriptor that must be the root of a procfs, such as the mount that was made for a container's /proc.
+    /// Checks that a descriptor, such as the mount for a container's /proc, is the root of a
+    /// procfs.
     pub fn checked(fd: OwnedFd) -> Result<ProcFd> {
         if fs::filesystem_magic(&fd)? != PROC_SUPER_MAGIC || fs::stat(&fd)?.ino != PROC_ROOT_INO {
             return Err(Error::system("/proc is not the root of a procfs"));
@@ -66,7 +70,8 @@ impl ProcFd {
         Ok(ProcFd(fd))
     }
 
-    /// Opens a file beneath the root, such as `1/uid_map`, crossing no mount and no symbolic link.
+    /// Opens a file beneath the root, such as `1/uid_map`, without crossing a mount or following a
+    /// symbolic link.
     pub fn file(&self, path: &str, flags: i32) -> sys::Result<OwnedFd> {
         const RESOLVE: u64 = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
         openat2(&self.0, path, flags | libc::O_NOFOLLOW, 0, RESOLVE)
@@ -77,13 +82,13 @@ impl ProcFd {
         file::read_to_end(self.file(path, libc::O_RDONLY)?, LIMIT)
     }
 
-    /// Writes a file at once.
+    /// Writes a file in one `write(2)`.
     pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> sys::Result<()> {
         let file = self.file(path, libc::O_WRONLY)?;
         file::write_value(file, bytes.as_ref()).map(drop)
     }
 
-    /// The caller's number in the pid namespace of this procfs.
+    /// The caller's pid in the pid namespace of this procfs.
     pub fn own_pid(&self) -> Result<u32> {
         let text = fs::read_link_at(&self.0, "self")?;
         let number = str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
@@ -96,12 +101,13 @@ impl ProcFd {
         Ok(self.write(&format!("{pid}/{name}"), value)?)
     }
 
-    /// Writes a file of process `pid`, such as `uid_map`, `gid_map`, `setgroups` or `oom_score_adj`.
+    /// Writes a file of the process `pid`, such as `uid_map`, `gid_map`, `setgroups` or
+    /// `oom_score_adj`.
     pub fn write_of(&self, pid: impl Display, name: &str, value: impl AsRef<[u8]>) -> sys::Result<()> {
         self.write(&format!("{pid}/{name}"), value)
     }
 
-    /// Sets a sysctl, named with dots or slashes (sysctl(8)).
+    /// Sets a sysctl; `key` has dots or slashes (sysctl(8)).
     pub fn write_sysctl(&self, key: &str, value: &str) -> Result<()> {
         Ok(self.write(&sysctl_path(key), value)?)
     }
@@ -113,10 +119,10 @@ impl AsFd for ProcFd {
     }
 }
 
-/// The file of a sysctl, beneath the root of a procfs.
+/// The path of a sysctl beneath the root of a procfs.
 ///
-/// As sysctl(8) reads names: the separator is whichever of `.` and `/` comes first, and where it is the dot, a slash stands
-/// for a dot within a name (`net.ipv4.conf.eth0/100.forwarding`).
+/// As in sysctl(8), the first `.` or `/` of the key is the separator. If it is the dot, a slash
+/// stands for a dot within a component (`net.ipv4.conf.eth0/100.forwarding`).
 pub(crate) fn sysctl_path(key: &str) -> String {
     let dotted = key.find(['.', '/']).is_some_and(|at| key.as_bytes()[at] == b'.');
     let swapped = key.chars().map(|c| match c {

@@ -1,10 +1,12 @@
-//! Text that others wrote, as it may be shown: in one line, without a character that deceives a reader, and not endless.
+//! Making untrusted text safe to print: on one line, without deceptive characters, and of limited
+//! length.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a terminal, or somebody who reads the text on one, could be misled by a character: control characters (escape
-/// sequences, line breaks), line separators, those that change the direction of text (CVE-2021-42574), and invisible ones.
+/// Whether a character could mislead a terminal or its reader: control characters (escape
+/// sequences, line breaks), line separators, bidirectional controls (CVE-2021-42574) and invisible
+/// characters.
 pub(crate) fn misleads(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
@@ -12,18 +14,19 @@ pub(crate) fn misleads(c: char) -> bool {
         | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Whether all bytes are from `lowest`, at most 0x80, to `~`: then no character misleads. Eight bytes at a time, since every `state`
-/// is looked at.
+/// Whether all bytes are in the range from `lowest` (at most 0x80) to `~`, so that no character
+/// misleads. It checks eight bytes at a time, since `state` checks its whole output.
 fn is_plain(text: &str, lowest: u8) -> bool {
     const ONES: u64 = u64::MAX / 0xff;
-    // The highest bit of a byte is set where it is too low or too high; it may be in bytes behind such a one too.
+    // Sets the highest bit of each byte out of range. Carries and borrows may set it in bytes after
+    // such a one, too.
     let unlike = |word: u64| word | word.wrapping_add(ONES) | (word.wrapping_sub(ONES * u64::from(lowest)) & !word);
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     words.iter().all(|word| unlike(u64::from_le_bytes(*word)) & (ONES * 0x80) == 0)
         && rest.iter().all(|byte| (lowest..0x7f).contains(byte))
 }
 
-/// The text in one line: characters that mislead are escaped, as `\n` and `\u{1b}`.
+/// The text on one line: misleading characters are escaped, for example as `\n` or `\u{1b}`.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     if is_plain(text, b' ') || !text.contains(misleads) {
         return Cow::Borrowed(text);
@@ -38,8 +41,8 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
-/// A JSON document with the same strings, in which characters that mislead are escaped as JSON does it. Those below a space
-/// are escaped in every document.
+/// The same JSON document with misleading characters in its strings escaped as `\uXXXX`. JSON
+/// writers always escape control characters below the space themselves.
 pub(crate) fn shown_json(json: String) -> String {
     if is_plain(&json, 0) || !json.contains(|c| c > '\x1f' && misleads(c)) {
         return json;
@@ -48,7 +51,6 @@ pub(crate) fn shown_json(json: String) -> String {
     for c in json.chars() {
         if c > '\x1f' && misleads(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a String cannot fail.
                 _ = write!(text, "\\u{unit:04x}");
             }
         } else {
@@ -58,7 +60,8 @@ pub(crate) fn shown_json(json: String) -> String {
     text
 }
 
-/// The text, or its beginning and end where it has more than `most` bytes, at least 100.
+/// The text, or its beginning and end if it has more than `most` bytes; `most` must be at least
+/// 100.
 pub(crate) fn excerpt(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return Cow::Borrowed(text);
@@ -69,7 +72,7 @@ pub(crate) fn excerpt(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{} ... ({} bytes left out) ... {}", &text[..head], tail - head, &text[tail..]))
 }
 
-/// Names with a space between: the first twenty, and how many there are beside them.
+/// Joins names with spaces: the first twenty, and the number of the others.
 pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
     const MOST: usize = 20;
     let shown: Vec<Cow<'_, str>> = names.iter().take(MOST).map(|name| excerpt(name.as_ref(), 100)).collect();
@@ -79,7 +82,8 @@ pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
     }
 }
 
-/// For each key the place of the first that is equal to it. A config may hold a hundred thousand of them, so they are sorted.
+/// For each key, the index of the first equal key. It sorts, since a config may have a hundred
+/// thousand keys.
 pub(crate) fn first_of_equal<T: Ord>(keys: &[T]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..keys.len()).collect();
     order.sort_unstable_by(|&one, &other| keys[one].cmp(&keys[other]).then(one.cmp(&other)));
@@ -92,7 +96,7 @@ pub(crate) fn first_of_equal<T: Ord>(keys: &[T]) -> Vec<usize> {
     first
 }
 
-/// The entries without those that are equal to an earlier one.
+/// Removes the entries that are equal to an earlier one.
 pub(crate) fn without_doubles<T: Ord>(list: Vec<T>) -> Vec<T> {
     let first = first_of_equal(&list);
     list.into_iter().enumerate().filter(|(n, _)| first[*n] == *n).map(|(_, entry)| entry).collect()

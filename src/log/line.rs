@@ -1,11 +1,11 @@
-//! A record as a line.
+//! Formatting a record as a line.
 
 use super::{Form, Level, Record};
 use crate::text;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// `record` with the time of now, and a line break.
+/// The line for `record` with the current time and a line break.
 pub(super) fn formed(form: Form, record: &Record) -> String {
     let time = rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
     let level = record.level.word();
@@ -18,7 +18,8 @@ pub(super) fn formed(form: Form, record: &Record) -> String {
     }
 }
 
-/// `record` as a program talks to the person who called it. The text of an error may begin with the program's name already.
+/// The line for `record` on a terminal, which begins with the program's name; the text of an error
+/// may begin with it already.
 pub(super) fn for_people(name: &str, record: &Record) -> String {
     let text = text::shown(&record.text);
     let line = match record.level {
@@ -29,7 +30,8 @@ pub(super) fn for_people(name: &str, record: &Record) -> String {
     line + "\n"
 }
 
-/// Bare where no reader can be misled, else in quotes.
+/// The text as a logfmt value: quoted and escaped unless it has only characters that need no
+/// quotes.
 fn quoted(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._/@^+".contains(&b);
     if !text.is_empty() && text.bytes().all(plain) {
@@ -43,7 +45,6 @@ fn quoted(text: &str) -> String {
             '\n' => line.push_str("\\n"),
             '\r' => line.push_str("\\r"),
             '\t' => line.push_str("\\t"),
-            // Writing to a String cannot fail.
             c if c.is_control() => _ = write!(line, "\\x{:02x}", u32::from(c)),
             c if text::misleads(c) => line.extend(c.escape_unicode()),
             c => line.push(c),
@@ -60,7 +61,8 @@ fn rfc3339(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
-/// The Gregorian date of a day since 1970: years are counted from March, so that the leap day is the last one.
+/// The Gregorian date of a day since 1970. Years are counted from March, so that the leap day is
+/// the last of its year.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);

@@ -1,4 +1,4 @@
-//! Where the log goes.
+//! The targets of `--log`.
 
 use super::{Form, Level, Record, line};
 use crate::error::{Error, IoContext, Kind, Result};
@@ -17,22 +17,23 @@ const SYSLOG: &str = "/dev/log";
 /// The facility `daemon` of syslog(3).
 const DAEMON: u8 = 3 << 3;
 
-/// Where the log goes; what is named here is open.
+/// An open target of the log.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// To whoever called.
+    /// Standard error.
     Stderr,
-    /// To the end of a file.
+    /// A file, opened for appending.
     File(File),
-    /// To systemd's journal, as the program of this name.
+    /// systemd's journal, with the SYSLOG_IDENTIFIER of the entries.
     Journal(UnixDatagram, String),
-    /// To the system's log, as the program of this name.
+    /// The syslog daemon, with the tag of the messages.
     Syslog(UnixDatagram, String),
 }
 
 impl Target {
-    /// Opens what `--log` names: a path, `file:PATH`, `journald:NAME` or `syslog:NAME`; an empty one is stderr. A file is
-    /// created with mode 0644 and written at its end; `name` speaks where no NAME is given.
+    /// Opens the value of `--log`: a path, `file:PATH`, `journald:NAME` or `syslog:NAME`; stderr if
+    /// it is empty. A file is created with mode 0644 and appended to; an empty NAME stands for
+    /// `name`.
     pub(crate) fn open(target: &OsStr, name: &str) -> Result<Target> {
         let bytes = target.as_bytes();
         let after = |kind: &str| bytes.strip_prefix(kind.as_bytes()).map(OsStr::from_bytes);
@@ -52,7 +53,7 @@ impl Target {
         }
     }
 
-    /// Writes one line or datagram. A log that cannot be written must not fail a container that runs.
+    /// Writes one line or datagram. An error is ignored: it must not fail a running container.
     pub(super) fn write(&mut self, form: Form, record: &Record) {
         let _ = match self {
             Target::Stderr => std::io::stderr().write_all(line::formed(form, record).as_bytes()),
@@ -63,12 +64,13 @@ impl Target {
     }
 }
 
-/// Opens a file to be written at its end, made with mode 0644 if it is missing.
+/// Opens a file for appending; a missing one is created with mode 0644.
 ///
 /// # Errors
-/// It cannot be opened.
+/// The file cannot be opened or created.
 fn append(path: &Path) -> Result<File> {
-    // A FIFO without a reader is an error, and one that is full loses a line: no container waits for its log.
+    // With O_NONBLOCK no container waits for its log: a FIFO without a reader is an error, a full
+    // one loses a line.
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOCTTY;
     match file::open_at(file::CWD, path.as_os_str().as_bytes(), flags, 0o644) {
         Ok(fd) => Ok(fd.into()),
@@ -94,7 +96,8 @@ fn one_line(text: &str) -> String {
     text::shown(&text.replace('\n', " ")).into_owned()
 }
 
-/// The journal's own protocol: one field in a line, and none of ours has a line break.
+/// An entry in the journal's native protocol: one field per line, since no value contains a line
+/// break.
 fn journal_entry(name: &str, record: &Record) -> Vec<u8> {
     let text = one_line(&record.text);
     format!("PRIORITY={}\nSYSLOG_IDENTIFIER={name}\nMESSAGE={text}\n", priority(record.level)).into_bytes()

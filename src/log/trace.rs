@@ -1,9 +1,9 @@
-//! The trace: every step of every process with its time, for people who ask where the time goes.
+//! The trace: the steps of every process with their times, for performance analysis.
 //!
-//! As text it is a line for each step and record. As JSON it is what Perfetto and Chrome's trace viewer read (the "JSON Array
-//! Format" of Chrome's "Trace Event Format"): each process on a line of its own, each step as long as it took. Events are
-//! written at once and whole, to the end of the file, so that a child writes beside the runtime for as long as it has the
-//! descriptor, and what a killed process has done is there.
+//! As text it has a line for each step and record. As JSON it is the "JSON Array Format" of
+//! Chrome's "Trace Event Format", which Perfetto and Chrome's trace viewer read: a row for each
+//! process, a bar for each step. Each event is appended to the file by one write as it happens, so
+//! that a child can write beside the runtime, and the events of a killed process are not lost.
 
 use super::Record;
 use crate::error::{IoContext, Result};
@@ -14,28 +14,29 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The end of a trace that is whole.
+/// The end of a complete trace.
 const END: &str = "\n]\n";
 
-/// A file that is written to.
+/// An open trace file.
 #[derive(Debug)]
 pub(crate) struct Trace {
     file: File,
     json: bool,
-    /// Of the command; the processes that it makes are its threads in the viewer, as they see their own ids.
+    /// The pid of the command. The viewer shows its child processes as threads, each with the pid
+    /// that it sees itself.
     command: u32,
-    /// The process whose line has a name, 0 for none yet.
+    /// The last process that has named its row, 0 for none.
     named: u32,
-    /// Whether a step of this process has begun and not ended.
+    /// Whether a step of this process has not ended yet.
     open: bool,
 }
 
 impl Trace {
-    /// Opens a file to be written at its end, made with mode 0644 if it is missing; JSON if its name ends in `.json`. A trace
-    /// that is already there goes on.
+    /// Opens a file for appending, which continues an earlier trace; a missing one is created with
+    /// mode 0644. The format is JSON if the name ends in `.json`.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// The file cannot be opened or continued.
     pub(crate) fn open(path: &Path) -> Result<Trace> {
         let json = path.extension().is_some_and(|extension| extension == "json");
         let mut options = OpenOptions::new();
@@ -47,7 +48,7 @@ impl Trace {
         Ok(Trace { file, json, command: std::process::id(), named: 0, open: false })
     }
 
-    /// A step of this process begins, and the one before it ends.
+    /// Ends the previous step of this process and begins the step `name`.
     pub(super) fn step(&mut self, name: &str) {
         let now = now();
         if !self.json {
@@ -61,7 +62,7 @@ impl Trace {
         self.write(&text);
     }
 
-    /// Something was said.
+    /// Adds a log record.
     pub(super) fn record(&mut self, record: &Record) {
         let now = now();
         if !self.json {
@@ -72,7 +73,7 @@ impl Trace {
         self.write(&text);
     }
 
-    /// The command ends, and its last step.
+    /// Ends the last step and the trace; the process gets the command line as its name.
     pub(super) fn close(mut self) {
         if !self.json {
             return;
@@ -89,8 +90,8 @@ impl Trace {
         self.write(&text);
     }
 
-    /// The name of this process's line, before its first event. A child finds its parent's id there, and an open step that
-    /// is the parent's.
+    /// The event that names this process's row, before its first event. After a fork `named` and
+    /// `open` are copies of the parent's and are reset.
     fn introduction(&mut self, now: Duration) -> String {
         let id = std::process::id();
         if self.named == id {
@@ -109,19 +110,19 @@ impl Trace {
     fn event(&self, now: Duration, phase: char, name: Option<&str>) -> String {
         let json = |name| text::shown_json(serde_json::Value::from(name).to_string());
         let name = name.map(|name| format!("\"name\":{},", json(name))).unwrap_or_default();
-        // A mark that stands on its process's line only.
+        // The scope "thread" draws the mark on this process's row only.
         let scope = if phase == 'i' { ",\"s\":\"t\"" } else { "" };
         let (command, id) = (self.command, std::process::id());
         format!("{{{name}\"ph\":\"{phase}\",\"pid\":{command},\"tid\":{id},\"ts\":{}{scope}}},\n", microseconds(now))
     }
 
-    /// What cannot be written must not fail a container.
+    /// Appends to the file. An error is ignored: it must not fail a container.
     fn write(&mut self, text: &str) {
         let _ = self.file.write_all(text.as_bytes());
     }
 }
 
-/// Takes the end off a trace that is whole, or begins a new one.
+/// Removes the end of a complete trace, or begins a new one.
 fn go_on(file: &mut File) -> std::io::Result<()> {
     let length = file.metadata()?.len();
     if length == 0 {
@@ -138,7 +139,7 @@ fn go_on(file: &mut File) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Since 1970: a time namespace shifts the other clocks.
+/// The time since 1970. A time namespace shifts the monotonic clocks, but not this one.
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -147,7 +148,7 @@ fn microseconds(time: Duration) -> String {
     format!("{}.{:03}", time.as_micros(), time.subsec_nanos() % 1000)
 }
 
-/// Microseconds since 1970, the process, what it is, and the text.
+/// A line of the text format: microseconds since 1970, the pid, `step` or a level, and the text.
 fn line(now: Duration, word: &str, text: &str) -> String {
     format!("{} {} {word} {}\n", microseconds(now), std::process::id(), text::shown(&text.replace('\n', " ")))
 }
