@@ -55,7 +55,8 @@ pub(crate) use layout::{Hierarchy, Layout, Mode, is_first_cgroup_namespace};
 pub(crate) use limits::Limits;
 pub(crate) use oom::{Oom, OomEvents};
 pub(crate) use place::Place;
-pub(crate) use plan::{Driver, Plan};
+pub use plan::CgroupManager;
+pub(crate) use plan::Plan;
 pub(crate) use stats::Stats;
 pub(crate) use view::View;
 

@@ -10,20 +10,21 @@ use crate::error::Result;
 
 /// Who makes and fills the cgroup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Driver {
-    /// We write to the cgroup file system.
+#[non_exhaustive]
+pub enum CgroupManager {
+    /// The runtime writes to the cgroup file system.
     #[default]
-    Files,
+    Cgroupfs,
     /// systemd makes a scope.
     Systemd,
-    /// Nobody: the container stays in its caller's cgroup.
-    None,
+    /// None: the container stays in its caller's cgroup.
+    Disabled,
 }
 
 /// The cgroup of a container, before it is known which hierarchies there are.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
-    /// Where it is to be; nowhere without a driver.
+    /// Where it is to be; nowhere without a manager.
     pub place: Option<Place>,
     /// Whether the config names the place.
     pub named: bool,
@@ -42,7 +43,7 @@ impl Plan {
     ///
     /// # Errors
     /// The field that cannot be meant.
-    pub(crate) fn parse(spec: &Spec<'_>, id: &str, driver: Driver, rootless: bool) -> Result<Plan> {
+    pub(crate) fn parse(spec: &Spec<'_>, id: &str, manager: CgroupManager, rootless: bool) -> Result<Plan> {
         let linux = spec.linux.as_ref();
         let path = linux.and_then(|l| l.cgroups_path.as_deref());
         let resources = linux.and_then(|l| l.resources.as_ref());
@@ -51,13 +52,13 @@ impl Plan {
             None => Limits::default(),
         };
         limits.devices.get_or_insert_default().extend(devices::defaults());
-        let place = match driver {
-            Driver::Files => Some(Place::parse(path, id)?),
-            Driver::Systemd => Some(Place::parse_scope(path, id)?),
-            Driver::None => None,
+        let place = match manager {
+            CgroupManager::Cgroupfs => Some(Place::parse(path, id)?),
+            CgroupManager::Systemd => Some(Place::parse_scope(path, id)?),
+            CgroupManager::Disabled => None,
         };
-        let properties = match driver {
-            Driver::Systemd => systemd::parse_annotations(spec.annotations.as_deref().unwrap_or_default())?,
+        let properties = match manager {
+            CgroupManager::Systemd => systemd::parse_annotations(spec.annotations.as_deref().unwrap_or_default())?,
             _ => Vec::new(),
         };
         Ok(Plan {

@@ -47,7 +47,7 @@ fn name(test: &str) -> String {
 
 fn plan(path: &str, resources: &str) -> Plan {
     let json = format!(r#"{{"linux":{{"cgroupsPath":"{path}","resources":{resources}}}}}"#);
-    Plan::parse(&config::parse(json.as_bytes()).unwrap(), "id", Driver::Files, false).unwrap()
+    Plan::parse(&config::parse(json.as_bytes()).unwrap(), "id", CgroupManager::Cgroupfs, false).unwrap()
 }
 
 impl Fixture {
@@ -277,7 +277,7 @@ fn limits_for_a_missing_controller_are_an_error_that_names_the_field() {
 #[test]
 fn without_a_driver_there_is_nothing_to_do() {
     let spec = config::parse(b"{}").unwrap();
-    let plan = Plan::parse(&spec, "id", Driver::None, false).unwrap();
+    let plan = Plan::parse(&spec, "id", CgroupManager::Disabled, false).unwrap();
     let mut cgroup = Cgroup::prepare(&plan, &Layout::default()).unwrap();
     let joiner = cgroup.create().unwrap();
     assert!(joiner.clone_into().is_none() && joiner.tasks().is_empty());
@@ -533,7 +533,7 @@ fn systemd_makes_a_scope_with_the_limits_and_takes_it_away() {
         eprintln!("skipped: a user's systemd has no controllers of v1");
         return;
     }
-    let plan = Plan::parse(&spec, &id, Driver::Systemd, rootless).unwrap();
+    let plan = Plan::parse(&spec, &id, CgroupManager::Systemd, rootless).unwrap();
     let mut cgroup = Cgroup::prepare(&plan, &Layout::read().unwrap()).unwrap();
     cgroup.create().unwrap();
     let child = waiting();

@@ -157,10 +157,10 @@ fn take_unknown(parser: &mut Parser, command: &Command) -> Option<OsString> {
 fn accept(flag: &'static Flag, value: OsString, written: &str, given: &mut Given, word: &str) -> Result<Step> {
     let text = value.to_str();
     let value = match (flag.value, text) {
-        (Value::Switch, _) => match text {
-            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => "true".into(),
-            Some("0" | "f" | "F" | "false" | "False" | "FALSE") => "false".into(),
-            _ => return Err(bad_value("boolean value", &value, written, "true or false", word)),
+        (Value::Switch, _) => match text.and_then(boolean) {
+            Some(true) => "true".into(),
+            Some(false) => "false".into(),
+            None => return Err(bad_value("boolean value", &value, written, "true or false", word)),
         },
         (Value::Number(_), _) if text.is_none_or(|t| t.parse::<i64>().is_err()) => {
             return Err(bad_value("value", &value, written, "a whole number", word));
@@ -172,6 +172,15 @@ fn accept(flag: &'static Flag, value: OsString, written: &str, given: &mut Given
     };
     given.0.push((flag, value));
     Ok(Step::Flag)
+}
+
+/// The value of a switch, in the words of Go's `strconv.ParseBool`.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Some(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Some(false),
+        _ => None,
+    }
 }
 
 /// An error in how the command line is written, which says where to read more.

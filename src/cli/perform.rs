@@ -2,7 +2,7 @@
 
 use super::caller::Caller;
 use super::dispatch::print;
-use super::parse::{Given, Line};
+use super::parse::{self, Given, Line};
 use super::requests::text;
 use super::table::Name;
 use crate::container::request::{CgroupManager, ContainerId, Rootless};
@@ -100,12 +100,11 @@ fn cgroup_manager(given: &Given) -> Result<CgroupManager> {
 }
 
 fn rootless(given: &Given) -> Result<Rootless> {
-    match given.last("rootless").map(|when| when.to_string_lossy()).as_deref() {
-        None | Some("auto") => Ok(Rootless::Auto),
-        Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(Rootless::Yes),
-        Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(Rootless::No),
-        Some(when) => {
-            Err(Error::new(Kind::Config, format!("invalid value for rootless: {when:?} (true, false or auto)")))
-        }
+    let Some(when) = given.last("rootless").map(|when| when.to_string_lossy()) else { return Ok(Rootless::Auto) };
+    match parse::boolean(&when) {
+        Some(true) => Ok(Rootless::Yes),
+        Some(false) => Ok(Rootless::No),
+        None if when == "auto" => Ok(Rootless::Auto),
+        None => Err(Error::new(Kind::Config, format!("invalid value for rootless: {when:?} (true, false or auto)"))),
     }
 }

@@ -211,15 +211,10 @@ impl Parts {
             return Err(Error::config("linux.namespaces", problem).hint("add {\"type\": \"mount\"}"));
         }
         let rootless = super::rootless::forgives(context.rootless);
-        let driver = match context.cgroup_manager {
-            CgroupManager::Cgroupfs => cgroups::Driver::Files,
-            CgroupManager::Systemd => cgroups::Driver::Systemd,
-            CgroupManager::Disabled => cgroups::Driver::None,
-        };
         let notifies = filter.as_ref().is_some_and(|filter| filter.notify.is_some());
         let by_systemd = context.cgroup_manager == CgroupManager::Systemd;
         super::annotations::refuse_others(spec, super::annotations::Made { by_systemd, notifies })?;
-        let asked = cgroups::Plan::parse(spec, request.id.as_str(), driver, rootless)?;
+        let asked = cgroups::Plan::parse(spec, request.id.as_str(), context.cgroup_manager, rootless)?;
         let shim = super::shim::asked(request.init, spec)?;
         if shim.is_some() {
             super::shim::check_room(&asked.limits)?;

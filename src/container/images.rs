@@ -1,9 +1,9 @@
 //! What `checkpoint` and `restore` share: the directory of images, and the options that both take.
 
-use super::request::{CriuOptions, ManageCgroups, NetworkLock};
+use super::request::{CriuOptions, ManageCgroups};
 use crate::cgroups::{Hierarchy, Layout};
 use crate::config::Spec;
-use crate::criu::{Cgroups, Lock, Options};
+use crate::criu::Options;
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::json;
 use crate::sys::mount::{
@@ -170,18 +170,9 @@ impl Images {
         options.file_locks(given.file_locks);
         options.lazy_pages(given.lazy_pages);
         options.auto_dedup(given.auto_dedup);
-        options.cgroups(mode.map(|mode| match mode {
-            ManageCgroups::Soft => Cgroups::Soft,
-            ManageCgroups::Full => Cgroups::Full,
-            ManageCgroups::Strict => Cgroups::Strict,
-            ManageCgroups::Ignore => Cgroups::Ignore,
-        }));
+        options.cgroups(mode);
         if let Some(lock) = given.network_lock {
-            options.network_lock(match lock {
-                NetworkLock::Iptables => Lock::Iptables,
-                NetworkLock::Nftables => Lock::Nftables,
-                NetworkLock::Skip => Lock::Skip,
-            });
+            options.network_lock(lock);
         }
         if let Some(unknown) = given.empty_ns.iter().find(|name| *name != "network") {
             return Err(Error::new(Kind::Config, format!("namespace {unknown:?} is not supported"))

@@ -9,6 +9,8 @@ mod signal;
 pub mod size;
 mod user;
 
+pub use crate::cgroups::CgroupManager;
+pub use crate::criu::{ManageCgroups, NetworkLock};
 pub use cgroup::SubCgroup;
 pub use id::ContainerId;
 pub use signal::Signal;
@@ -330,27 +332,6 @@ impl EventsRequest {
     }
 }
 
-/// How CRIU treats cgroups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // CRIU's own words.
-#[non_exhaustive]
-pub enum ManageCgroups {
-    Soft,
-    Full,
-    Strict,
-    Ignore,
-}
-
-/// How CRIU keeps packets away while it works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // CRIU's own words.
-#[non_exhaustive]
-pub enum NetworkLock {
-    Iptables,
-    Nftables,
-    Skip,
-}
-
 /// What `checkpoint` and `restore` have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -475,19 +456,6 @@ impl RestoreRequest {
             lsm_mount_context: None,
         }
     }
-}
-
-/// Who makes and fills the cgroups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CgroupManager {
-    /// We write to the cgroup file system.
-    #[default]
-    Cgroupfs,
-    /// systemd makes a scope.
-    Systemd,
-    /// Nobody: the container stays in its caller's cgroup.
-    Disabled,
 }
 
 /// Whether failing for want of rights over cgroups is forgiven.

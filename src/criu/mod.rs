@@ -7,7 +7,8 @@ mod message;
 mod options;
 mod saved;
 
-pub(crate) use options::{Cgroups, Lock, Options};
+pub(crate) use options::Options;
+pub use options::{ManageCgroups, NetworkLock};
 pub(crate) use saved::{SavedMount, check_pages, mounts};
 
 use crate::error::{Error, IoContext, Result};

@@ -6,17 +6,19 @@ use std::os::fd::RawFd;
 /// How CRIU treats the cgroups that the processes are in (`enum criu_cg_mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // CRIU's own words.
-pub(crate) enum Cgroups {
+#[non_exhaustive]
+pub enum ManageCgroups {
     Ignore = 0,
     Soft = 3,
     Full = 4,
     Strict = 5,
 }
 
-/// How CRIU keeps packets away (`enum criu_network_lock_method`).
+/// How CRIU keeps packets away while it works (`enum criu_network_lock_method`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // CRIU's own words.
-pub(crate) enum Lock {
+#[non_exhaustive]
+pub enum NetworkLock {
     Iptables = 1,
     Nftables = 2,
     Skip = 3,
@@ -120,8 +122,8 @@ impl Options {
     }
 
     /// What becomes of cgroups, if they are looked at.
-    pub(crate) fn cgroups(&mut self, mode: Option<Cgroups>) {
-        self.0.flag(24, mode != Some(Cgroups::Ignore));
+    pub(crate) fn cgroups(&mut self, mode: Option<ManageCgroups>) {
+        self.0.flag(24, mode != Some(ManageCgroups::Ignore));
         if let Some(mode) = mode {
             self.0.number(34, mode as u64);
         }
@@ -207,7 +209,7 @@ impl Options {
     }
 
     /// How packets are kept away.
-    pub(crate) fn network_lock(&mut self, lock: Lock) {
+    pub(crate) fn network_lock(&mut self, lock: NetworkLock) {
         self.0.number(64, lock as u64);
     }
 
