@@ -53,10 +53,10 @@ fn a_filter_in_an_annotation_holds_for_the_program_hooks_and_exec_instead_of_the
 fn a_filter_in_an_annotation_that_cannot_be_loaded_is_an_error_before_anything_is_made() {
     for (text, problem) in [
         ("", "holds 0 bytes"),
-        ("!!!", "is no base64"),
-        ("AAAA", "no whole instructions"),
+        ("!!!", "is not base64"),
+        ("AAAA", "not a positive multiple of 8"),
         // A return that asks an agent (SECCOMP_RET_USER_NOTIF), and a load past the end of seccomp_data.
-        ("BgAAAAAAwH8=", "asks an agent"),
+        ("BgAAAAAAwH8=", "returns SECCOMP_RET_USER_NOTIF, but there is no agent"),
         ("IAAAAEAAAAAGAAAAAAD/fw==", "instruction 0"),
     ] {
         let Some(mut scene) = Scene::new() else { return };

@@ -1,4 +1,4 @@
-//! What the kernel shall do with a call (seccomp(2), "SECCOMP_RET_*").
+//! Actions: the return values of a filter (seccomp(2), "SECCOMP_RET_*").
 
 use crate::error::{Error, Result};
 
@@ -15,7 +15,7 @@ pub(crate) static ACTIONS: [(&str, Action); 9] = [
     ("SCMP_ACT_NOTIFY", Action::NOTIFY),
 ];
 
-/// An action as a filter returns it: the action in the upper half, its datum in the lower.
+/// The return value of a filter: the action in the upper 16 bits, its data in the lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Action(pub u32);
 
@@ -26,7 +26,7 @@ impl Action {
     pub(crate) const NOTIFY: Action = Action(0x7fc0_0000);
     pub(crate) const LOG: Action = Action(0x7ffc_0000);
     pub(crate) const ALLOW: Action = Action(0x7fff_0000);
-    /// What a kernel answers that does not know a call.
+    /// The answer of a kernel that does not have the system call.
     pub(crate) const ENOSYS: Action = Action::errno(libc::ENOSYS as u16);
 
     const ERRNO: Action = Action::errno(0);
@@ -37,7 +37,8 @@ impl Action {
         Action(0x0005_0000 | errno as u32)
     }
 
-    /// The action `name` of the config's object at `path`, with the error number beside it.
+    /// Parses the action `name` and its error number `errno`; `path` is their position in the
+    /// config.
     pub(super) fn parse(name: &str, errno: Option<u32>, path: &Place) -> Result<Action> {
         let Some(&(_, action)) = ACTIONS.iter().find(|(known, _)| *known == name) else {
             let problem = if name.is_empty() { "missing".into() } else { format!("unknown action {name}") };
@@ -57,24 +58,26 @@ impl Action {
         }
     }
 
-    /// Whether the call goes on, or something outside decides that it may; none of these is a refusal to a program.
+    /// Whether the action is ALLOW, LOG or TRACE, so that the kernel or a tracer may execute the
+    /// system call.
     pub(super) fn permits(self) -> bool {
         matches!(Action(self.0 & 0xffff_0000), Action::ALLOW | Action::LOG | Action::TRACE)
     }
 
-    /// The kernel's own order, where several filters answer differently: the lowest wins (as signed numbers).
+    /// The order by which the kernel chooses among the answers of several filters: the lowest
+    /// signed number wins.
     pub(super) fn strictness(self) -> i32 {
         (self.0 & 0xffff_0000) as i32
     }
 }
 
 const EPERM: u32 = libc::EPERM as u32;
-/// The kernel answers a larger one as this one (include/linux/err.h).
+/// The largest errno of an action; the kernel reduces a larger one to it (include/linux/err.h).
 const MAX_ERRNO: u32 = 4095;
-/// The lower half of what a filter returns.
+/// The lower half of a filter's return value.
 const MAX_DATUM: u32 = u16::MAX as u32;
 
-/// Where in the config an action stands, for errors.
+/// The position of an action in the config, for errors.
 pub(super) enum Place {
     Default,
     Syscall(usize),

@@ -1,27 +1,31 @@
-//! Architectures: what the kernel reports for a call (`AUDIT_ARCH_*` in linux/audit.h), and how its numbers are found.
+//! Architectures: the value that the kernel reports for a system call (`AUDIT_ARCH_*` in
+//! linux/audit.h), and the lookup of system call numbers.
 
 use super::tables::Row;
 
-/// An architecture whose calls the kernel of this build can report.
+/// An architecture that a kernel for this build's target can report.
 pub(super) struct Architecture {
-    /// As the config spells it.
+    /// The name in the config.
     pub(super) name: &'static str,
     /// `seccomp_data.arch`.
     pub(super) audit: u32,
-    /// Whether registers, so arguments, have 64 bits.
+    /// Whether registers, and therefore arguments, have 64 bits.
     pub(super) wide: bool,
-    /// Whether `socket` and its like, and `semget` and its like, can also be called through `socketcall` and `ipc`.
+    /// Whether it has `socketcall` and `ipc`, which multiplex system calls such as `socket` and
+    /// `semget`.
     pub(super) multiplexed: bool,
     column: usize,
-    /// What is added to the numbers of the table.
+    /// The difference between the architecture's numbers and those of the table.
     offset: u32,
 }
 
-/// The bit that x32 has in its numbers; it shares all else with x86_64.
+/// The bit in the system call numbers of x32 (`__X32_SYSCALL_BIT`). x32 has the same `AUDIT_ARCH`
+/// as x86_64.
 pub(super) const X32_BIT: u32 = 0x4000_0000;
-/// Numbers from here on are private calls of 32-bit ARM (arch/arm/include/uapi/asm/unistd.h), not newer ones.
+/// The first private system call number of 32-bit ARM (arch/arm/include/uapi/asm/unistd.h). Higher
+/// numbers are no newer system calls.
 pub(super) const ARM_PRIVATE: u32 = 0x000f_0000;
-/// Where the table has them, so that its numbers fit 16 bits.
+/// The number in the table for [`ARM_PRIVATE`], so that the table's numbers fit 16 bits.
 const ARM_PRIVATE_ROWS: u32 = 0xf000;
 
 const fn architecture(name: &'static str, audit: u32, column: usize) -> Architecture {
@@ -29,7 +33,8 @@ const fn architecture(name: &'static str, audit: u32, column: usize) -> Architec
     Architecture { name, audit, wide: audit & WIDE != 0, multiplexed: false, column, offset: 0 }
 }
 
-/// The native architecture first. libseccomp always filters it, so a config need not list it.
+/// The architectures of the kernel's family, the native one first. The filter always contains the
+/// native architecture, as with libseccomp, whether the config lists it or not.
 #[cfg(target_arch = "x86_64")]
 pub(super) static FAMILY: [Architecture; 3] = [
     architecture("SCMP_ARCH_X86_64", 0xc000_003e, 0),
@@ -113,7 +118,7 @@ pub(crate) static ARCHITECTURES: [&str; 23] = [
     "SCMP_ARCH_SHEB",
 ];
 
-/// A way to make one system call: its number, and for a multiplexer what its first argument must be.
+/// A way to make a system call: a number and, for a multiplexer, the value of its first argument.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) number: u32,
@@ -121,7 +126,8 @@ pub(super) struct Entry {
 }
 
 impl Architecture {
-    /// The ways to make a call: directly by its row in the table, and through what [`super::multiplex::selector`] found.
+    /// The ways to make a system call: by its own number from `row`, and through the multiplexer
+    /// that [`super::multiplex::selector`] found.
     pub(super) fn entries(&self, row: Option<Row>, selected: Option<(&str, u32)>) -> [Option<Entry>; 2] {
         let direct = row.and_then(|row| self.number(row)).map(|number| Entry { number, selector: None });
         let through = selected.filter(|_| self.multiplexed).and_then(|(multiplexer, selector)| {

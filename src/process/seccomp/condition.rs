@@ -1,4 +1,4 @@
-//! Conditions on the arguments of a call.
+//! Conditions on the arguments of a system call.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(crate) static OPERATORS: [(&str, (Test, bool)); 7] = [
     ("SCMP_CMP_MASKED_EQ", (Test::Equal, false)),
 ];
 
-/// A comparison of unsigned numbers. The others are these with yes and no exchanged.
+/// A comparison of unsigned numbers. The other operators are the negations of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Test {
     Equal,
@@ -24,10 +24,10 @@ pub(crate) enum Test {
     GreaterOrEqual,
 }
 
-/// `(argument & mask) test value`, or its contrary.
+/// `(argument & mask) test value`, or its negation if `contrary` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
-    /// From 0 to 5.
+    /// The index of the argument, from 0 to 5.
     pub(super) argument: u8,
     pub(super) test: Test,
     pub(super) contrary: bool,
@@ -54,18 +54,19 @@ impl Condition {
         };
         let condition = Condition { argument, test, contrary, value, mask: u64::MAX };
         Ok(match op {
-            // As libseccomp does it, bits that the mask hides are not compared either.
+            // As in libseccomp, bits of the value outside the mask are ignored.
             "SCMP_CMP_MASKED_EQ" => Condition { mask: value, value: arg.value_two.unwrap_or(0) & value, ..condition },
             _ => condition,
         })
     }
 }
 
-/// The conditions of `syscalls[index]`: alternatives, in each of which all must hold. One empty alternative always holds.
+/// The alternatives of `syscalls[index]`. An alternative holds if all of its conditions hold; an
+/// empty one always does.
 ///
-/// Conditions on different arguments must hold together. Where two are on the same argument, each condition is an
-/// alternative of its own: libseccomp takes no two in one rule, runc has always added them one by one, and profiles
-/// rely on it (`personality` is one of five values).
+/// Conditions on different arguments form one alternative. If two are on the same argument, each
+/// condition becomes an alternative: libseccomp refuses two in one rule, runc therefore adds them
+/// as separate rules, and profiles rely on that (`personality` is one of five values).
 pub(super) fn alternatives(args: &[SyscallArg<'_>], index: usize) -> Result<Vec<Vec<Condition>>> {
     let mut conditions = Vec::with_capacity(args.len());
     for (number, arg) in args.iter().enumerate() {
@@ -82,8 +83,9 @@ pub(super) fn alternatives(args: &[SyscallArg<'_>], index: usize) -> Result<Vec<
     })
 }
 
-/// The conditions for a call made through a multiplexer, whose first argument selects it. What the call's own first
-/// argument is lies in memory, out of a filter's sight; that condition falls away, as in libseccomp.
+/// The conditions for a system call that is made through a multiplexer, where the first argument is
+/// the `selector`. The call's own first argument is in memory, which a filter cannot read, so a
+/// condition on it is dropped, as in libseccomp.
 pub(super) fn selected(conditions: &[Condition], selector: Option<u32>) -> Cow<'_, [Condition]> {
     let Some(selector) = selector else { return Cow::Borrowed(conditions) };
     let others = conditions.iter().filter(|condition| condition.argument != 0).copied();

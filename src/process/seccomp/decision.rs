@@ -1,4 +1,4 @@
-//! From the rules of a profile to what becomes of each number of one architecture.
+//! From the rules of a profile to the outcome for each system call number of an architecture.
 
 use std::borrow::Cow;
 
@@ -7,16 +7,17 @@ use super::architecture::{ARM_PRIVATE, Architecture, Entry, X32_BIT};
 use super::condition::{self, Condition};
 use super::profile::Profile;
 
-/// Numbers beyond this are no newer calls: they are those of x32, or private ones of 32-bit ARM.
+/// The end of the numbers that new system calls get: numbers from here on are those of x32, or
+/// private ones of 32-bit ARM.
 const NEWER_END: u32 = if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { ARM_PRIVATE } else { X32_BIT };
-/// Numbers that a profile can name and that say nothing of its age.
+/// Numbers that do not count when the newest system call of a profile is determined.
 const PRIVATE: std::ops::Range<u32> = NEWER_END..X32_BIT;
 
-/// What becomes of a call.
+/// The outcome for a system call.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome<'p> {
     Always(Action),
-    /// The action of the first alternative that holds, else the default.
+    /// The action of the first alternative that holds, or else the default action.
     FirstOf(Vec<Alternative<'p>>),
 }
 
@@ -28,14 +29,14 @@ pub(super) struct Alternative<'p> {
     pub(super) wide: bool,
 }
 
-/// The numbers from `start` up to the next range's start.
+/// The numbers from `start` to the start of the next range, and their outcome.
 #[derive(Debug, PartialEq)]
 pub(super) struct Range<'p> {
     pub(super) start: u32,
     pub(super) outcome: Outcome<'p>,
 }
 
-/// Ranges that cover every number; neighbours differ.
+/// Ranges that cover every number. Neighbours have different outcomes.
 pub(super) struct Ranges<'p> {
     list: Vec<Range<'p>>,
     default: Action,
@@ -50,7 +51,7 @@ impl<'p> Ranges<'p> {
         self.list
     }
 
-    /// Adds the rules for `architecture`, whose numbers all lie above those added before.
+    /// Adds the rules for `architecture`. All of its numbers must be above those added before.
     pub(super) fn add(&mut self, profile: &'p Profile, architecture: &Architecture) {
         let mentions = mentions(profile, architecture);
         let mut newest = None;
@@ -66,16 +67,18 @@ impl<'p> Ranges<'p> {
         }
     }
 
-    /// Calls that came after the newest that the profile names do not exist for it, so a program that tries one and has
-    /// an older way falls back. It is runc's rule (since 1.0.0-rc93), and what keeps old profiles and new libcs together.
+    /// System calls that are newer than the newest one in the profile fail with ENOSYS, so that a
+    /// program falls back to an older system call. This is runc's rule (since 1.0.0-rc93); it keeps
+    /// new libcs working under old profiles.
     fn newer(&mut self, newest: u32) {
         let end = if newest < NEWER_END { NEWER_END } else { u32::MAX };
         self.set(newest + 1, end - 1, Outcome::Always(Action::ENOSYS));
     }
 
-    /// Gives the numbers from `first` to `last`, all above those set before, an outcome; those after get the default.
+    /// Sets the outcome of the numbers from `first` to `last`, which must be above those set
+    /// before. Higher numbers get the default action.
     pub(super) fn set(&mut self, first: u32, last: u32, outcome: Outcome<'p>) {
-        // Most often a neighbour has the same, and only the end moves.
+        // Usually the neighbour has the same outcome, and only its end moves.
         if let ([.., before, rest], Some(next)) = (&mut self.list[..], last.checked_add(1))
             && rest.start == first
             && before.outcome == outcome
@@ -99,13 +102,13 @@ impl<'p> Ranges<'p> {
     }
 }
 
-/// That a name of the profile means a number; in the order of numbers, then of the profile.
+/// A system call number that a name of the profile stands for.
 #[derive(Clone, Copy, Default)]
 struct Mention {
     number: u32,
-    /// Where in the profile's names.
+    /// The index of the name in the profile.
     name: u32,
-    /// What the first argument must be for it.
+    /// The first argument that selects the system call, if the number is a multiplexer's.
     selector: Option<u32>,
 }
 
@@ -119,8 +122,8 @@ fn mentions(profile: &Profile, architecture: &Architecture) -> Vec<Mention> {
     by_number(mentions)
 }
 
-/// In the order of numbers, and where those are equal as before. The numbers of an architecture lie so close together that each
-/// can be counted.
+/// Sorts by number; the sort is stable. It is a counting sort, since the numbers of an architecture
+/// are dense.
 fn by_number(mut mentions: Vec<Mention>) -> Vec<Mention> {
     const MOST: usize = 4096;
     let numbers = mentions.iter().map(|mention| mention.number);
@@ -130,7 +133,8 @@ fn by_number(mut mentions: Vec<Mention>) -> Vec<Mention> {
         mentions.sort_by_key(|mention| mention.number);
         return mentions;
     }
-    // How many have a lower number, which becomes the place of the next one.
+    // For each number the count of mentions with lower numbers, which is the index of its next
+    // mention.
     let mut places = vec![0; width + 1];
     for mention in &mentions {
         places[(mention.number - low) as usize + 1] += 1;
@@ -147,11 +151,11 @@ fn by_number(mut mentions: Vec<Mention>) -> Vec<Mention> {
     sorted
 }
 
-/// What the mentions of one number come to; nothing where their rules say no more than the default.
+/// The outcome of all mentions of one number; `None` if every rule has the default action.
 ///
-/// The first without conditions decides alone, before or after others, as in libseccomp. Of several whose conditions
-/// hold at once libseccomp chooses by the numbers of their arguments, or refuses to add the second; here the strictest
-/// is chosen, so that no order of the rules makes a profile weaker than one of them says.
+/// The first rule without conditions decides alone, as in libseccomp. If the conditions of several
+/// rules hold at once, libseccomp chooses by the indices of their arguments, or refuses the second
+/// rule. Here the strictest action wins, so that the order of the rules cannot weaken a profile.
 fn outcome<'p>(profile: &'p Profile, mentions: &[Mention], wide: bool) -> Option<Outcome<'p>> {
     if let [Mention { name, selector: None, .. }] = mentions {
         let rule = &profile.rules[profile.names[*name as usize].rule];
@@ -162,7 +166,7 @@ fn outcome<'p>(profile: &'p Profile, mentions: &[Mention], wide: bool) -> Option
     let mut list = Vec::new();
     for mention in mentions {
         let rule = &profile.rules[profile.names[mention.name as usize].rule];
-        // libseccomp refuses a rule that says what the default says, and runc leaves it out.
+        // libseccomp refuses a rule with the default action, so runc leaves it out.
         if rule.action == profile.default {
             continue;
         }

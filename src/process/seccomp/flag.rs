@@ -18,10 +18,11 @@ pub(crate) static FLAGS: [(&str, u32); 4] = [
     ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", WAIT_KILLABLE_RECV),
 ];
 
-/// The flags to load a filter with, on a kernel that supports those of `supported`.
+/// The flags for loading the filter on a kernel that supports the flags `supported`.
 ///
-/// A config that says nothing gets SPEC_ALLOW, as runc does it since 1.2: the mitigation that it leaves out costs much
-/// and is no longer tied to filters by the kernel itself (since 5.16). An empty list means none.
+/// Without `flags` in the config the flag is SPEC_ALLOW, as in runc since 1.2: it turns off a
+/// costly mitigation that kernels since 5.16 no longer enable for filters by default either. An
+/// empty list means no flags.
 pub(super) fn parse(seccomp: &Seccomp<'_>, supported: u32, notifies: bool) -> Result<u32> {
     let mut flags = match &seccomp.flags {
         None => SPEC_ALLOW & supported,
@@ -38,10 +39,11 @@ pub(super) fn parse(seccomp: &Seccomp<'_>, supported: u32, notifies: bool) -> Re
         flags |= flag;
     }
     Ok(match notifies {
-        // With a listener, what the call returns is its descriptor, and no longer the thread that could not follow.
+        // With NEW_LISTENER the return value is the listener's descriptor, so a thread that cannot
+        // synchronize must be reported as ESRCH.
         true if flags & TSYNC != 0 => flags | NEW_LISTENER | TSYNC_ESRCH,
         true => flags | NEW_LISTENER,
-        // The kernel refuses it without a listener, to whose answers alone it applies.
+        // The kernel refuses WAIT_KILLABLE_RECV without NEW_LISTENER.
         false => flags & !WAIT_KILLABLE_RECV,
     })
 }

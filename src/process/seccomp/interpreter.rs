@@ -1,9 +1,10 @@
-//! What a program answers to a call, worked out here instead of by the kernel.
+//! An interpreter for filter programs, which answers for a system call as the kernel would.
 
 use super::action::Action;
 use super::program::{SockFilter, code, offset};
 
-/// A system call as a filter sees it: `struct seccomp_data` of linux/seccomp.h, without the instruction pointer.
+/// The input of a filter: `struct seccomp_data` of linux/seccomp.h, without the instruction
+/// pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     pub number: u32,
@@ -26,8 +27,8 @@ impl Call {
     }
 }
 
-/// The answer of `program` to `call`; `None` where the program has an instruction that filters are not made of, or does
-/// not end.
+/// The answer of `program` to `call`. `None` if the program contains an instruction that generated
+/// filters do not use, or runs past its end.
 pub(crate) fn run(program: &[SockFilter], call: &Call) -> Option<Action> {
     let mut accumulator = 0;
     let mut at = 0_usize;

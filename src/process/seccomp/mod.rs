@@ -1,10 +1,12 @@
-//! The filter of system calls, from `linux.seccomp` to the program that the kernel runs. Pure: loading it is not done here.
+//! The seccomp filter generator, from `linux.seccomp` to the BPF program. It makes no system calls;
+//! [`crate::process`] loads the filter.
 //!
 //! ```text
 //! config::Seccomp --profile--> names, actions, conditions --decision--> ranges of numbers --program--> instructions
 //! ```
 //!
-//! It says what libseccomp and runc's use of it say, in fewer steps; `docs/seccomp.md` lists what differs.
+//! The filters give the same answers as those of runc with libseccomp, in fewer instructions;
+//! `docs/seccomp.md` lists the differences.
 
 mod action;
 mod architecture;
@@ -37,43 +39,45 @@ use profile::Profile;
 /// A filter that is ready to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Filter {
-    /// For seccomp(2), NEW_LISTENER included where the program notifies.
+    /// The flags for seccomp(2), with NEW_LISTENER if the program contains SCMP_ACT_NOTIFY.
     pub flags: u32,
     pub program: Vec<SockFilter>,
-    /// To whom the listener goes.
+    /// The agent that receives the listener.
     pub notify: Option<Listener>,
-    /// What the config says that has no effect here, one line each.
+    /// Warnings about names in the config that have no effect, one line each.
     pub warnings: Vec<String>,
 }
 
 /// The agent that answers for calls with SCMP_ACT_NOTIFY.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
-    /// Of its socket, in the runtime's mount namespace.
+    /// The path of the agent's socket in the runtime's mount namespace.
     pub path: String,
     pub metadata: String,
 }
 
-/// What the kernel can do.
+/// The seccomp features of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kernel {
-    /// The flags that seccomp(2) takes; see [`FLAGS`].
+    /// The supported flags of seccomp(2); see [`FLAGS`].
     pub flags: u32,
 }
 
 impl Default for Kernel {
-    /// A kernel that can do all of the specification (Linux 5.19).
+    /// A kernel that supports all flags of the specification (Linux 5.19).
     fn default() -> Self {
         Self { flags: FLAGS.iter().fold(0, |all, (_, flag)| all | flag) }
     }
 }
 
 impl Filter {
-    /// The filter that a config asks for; none where it has neither a default action nor rules, as runc takes it.
+    /// Generates the filter for a config. Like runc it returns `None` if there are neither a
+    /// default action nor rules.
     ///
     /// # Errors
-    /// An unknown action, operator, architecture or flag; an error number beside an action without one; a flag that the
-    /// kernel does not support; a listener that is missing; more than the kernel takes in one program.
+    /// An action, operator, architecture or flag is unknown; an action without an error number has
+    /// one; the kernel does not support a flag; the listener is missing; or the program is longer
+    /// than the kernel allows.
     pub(crate) fn parse(seccomp: &Seccomp<'_>, kernel: &Kernel) -> Result<Option<Filter>> {
         let unset = seccomp.default_action.as_deref().unwrap_or("").is_empty();
         if unset && seccomp.syscalls.as_ref().is_none_or(Vec::is_empty) {
@@ -90,15 +94,15 @@ impl Filter {
         }))
     }
 
-    /// A filter that is given in base64, as the kernel reads it.
+    /// Decodes a filter from the base64 form of its `struct sock_filter` array.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// The text is not base64, or the kernel would refuse the program.
     pub(crate) fn from_base64(text: &str) -> std::result::Result<Filter, String> {
         raw::parse(text)
     }
 
-    /// The instructions as the kernel reads them.
+    /// The program as an array of `struct sock_filter`.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; 8 * self.program.len()];
         for (place, instruction) in bytes.chunks_exact_mut(8).zip(&self.program) {
@@ -109,14 +113,17 @@ impl Filter {
         bytes
     }
 
-    /// What the filter does with `call`.
+    /// The filter's action for `call`.
     pub(crate) fn answer(&self, call: &Call) -> Action {
-        // Programs that were written here always end.
+        // Generated programs always return.
         run(&self.program, call).unwrap_or(Action::KILL_PROCESS)
     }
 
-    /// The first of `needed` calls of the native architecture, each a number with its arguments, that would not just be
-    /// done: one that would fail, kill, stop at a tracer or wait for an agent.
+    /// Checks that the filter allows all `needed` system calls (numbers of the native architecture
+    /// with arguments).
+    ///
+    /// # Errors
+    /// The first system call with another action than ALLOW or LOG, and that action.
     pub(crate) fn check(&self, needed: &[(u32, [u64; 6])]) -> std::result::Result<(), (u32, Action)> {
         for &(number, arguments) in needed {
             let answer = self.answer(&Call::native(number, arguments));
@@ -129,13 +136,13 @@ impl Filter {
 }
 
 impl Call {
-    /// A call of the architecture that this is built for.
+    /// A system call of the architecture that this program is built for.
     pub(crate) fn native(number: u32, arguments: [u64; 6]) -> Call {
         Call { number, architecture: FAMILY[0].audit, arguments }
     }
 }
 
-/// One section for each value that the kernel reports as the architecture; x32 shares that of x86_64.
+/// The ranges for each `AUDIT_ARCH_*` value; x32 shares the section of x86_64.
 fn sections<'p>(profile: &'p Profile) -> Vec<(u32, Vec<Range<'p>>)> {
     let mut sections: Vec<(u32, Ranges<'p>)> = Vec::new();
     for architecture in &profile.architectures {
@@ -154,8 +161,9 @@ fn sections<'p>(profile: &'p Profile) -> Vec<(u32, Vec<Range<'p>>)> {
     sections.into_iter().map(|(audit, ranges)| (audit, ranges.into_list())).collect()
 }
 
-/// Where x32 is not in the filter its calls are of another architecture, though the kernel reports them as x86_64; but
-/// -1 is the number by which a tracer skips a call.
+/// Kills x32 system calls if the filter does not contain x32: they belong to an unlisted
+/// architecture, although the kernel reports them as x86_64. The number -1 is left alone, since a
+/// tracer sets it to skip a system call.
 fn without_x32(sections: &mut [(u32, Ranges<'_>)], native: &Architecture) {
     for (_, ranges) in sections.iter_mut().filter(|(audit, _)| *audit == native.audit) {
         ranges.set(X32_BIT, u32::MAX - 1, Outcome::Always(Action::KILL_THREAD));

@@ -1,5 +1,6 @@
-//! `socketcall(2)` and `ipc(2)`: one number for many calls, told apart by the first argument. Where an architecture has
-//! them beside the calls themselves, a rule for `socket` must hold for both ways, or it is none.
+//! `socketcall(2)` and `ipc(2)`, which multiplex many system calls by their first argument. If an
+//! architecture has them beside the system calls themselves, a rule for `socket` must cover both
+//! ways, or a program could bypass it.
 
 use Multiplexer::{Ipc, Socketcall};
 
@@ -18,8 +19,8 @@ impl Multiplexer {
     }
 }
 
-/// The calls, in the order of their names: by which multiplexer each can be made, and the first argument that selects it
-/// (linux/net.h, linux/ipc.h).
+/// The multiplexed system calls, sorted by name, with their multiplexer and the first argument that
+/// selects them (linux/net.h, linux/ipc.h).
 const ROWS: [(&str, (Multiplexer, u32)); 32] = [
     ("accept", (Socketcall, 5)),
     ("accept4", (Socketcall, 18)),
@@ -55,14 +56,15 @@ const ROWS: [(&str, (Multiplexer, u32)); 32] = [
     ("socketpair", (Socketcall, 8)),
 ];
 
-/// The multiplexer through which `name` can be called, and the first argument that selects it.
+/// The multiplexer of the system call `name`, and the first argument that selects it.
 pub(super) fn selector(name: &str) -> Option<(&'static str, u32)> {
     let found = ROWS.binary_search_by(|(call, _)| call.as_bytes().cmp(name.as_bytes())).ok()?;
     let (_, (multiplexer, selector)) = ROWS[found];
     Some((multiplexer.name(), selector))
 }
 
-/// Whether `name` can be called through a multiplexer, for tables that are made when compiled.
+/// Whether the system call `name` has a multiplexer; a `const fn` for tables that are built at
+/// compile time.
 pub(super) const fn has(name: &[u8]) -> bool {
     let mut n = 0;
     while n < ROWS.len() {

@@ -1,4 +1,4 @@
-//! `linux.seccomp`, checked: names found, actions and conditions understood.
+//! Checking `linux.seccomp`: looking up names, parsing actions and conditions.
 
 use super::action::{Action, Place};
 use super::architecture::{ARCHITECTURES, Architecture, FAMILY};
@@ -8,13 +8,13 @@ use super::tables::Row;
 use crate::config::Seccomp;
 use crate::error::{Error, Result};
 
-/// What a filter is to do.
+/// A checked `linux.seccomp`.
 pub(super) struct Profile {
     pub(super) default: Action,
-    /// Those of the config that this kernel can report, and the native one, which comes first.
+    /// The native architecture, then those of the config that this kernel can report.
     pub(super) architectures: Vec<&'static Architecture>,
     pub(super) rules: Vec<Rule>,
-    /// In the order of the config.
+    /// All names of all rules, in the order of the config.
     pub(super) names: Vec<Name>,
     pub(super) warnings: Vec<String>,
 }
@@ -22,16 +22,16 @@ pub(super) struct Profile {
 /// One entry of `syscalls`.
 pub(super) struct Rule {
     pub(super) action: Action,
-    /// Each a list of conditions that must hold together.
+    /// Lists of conditions; the rule applies if all conditions of one list hold.
     pub(super) alternatives: Vec<Vec<Condition>>,
 }
 
 /// A name in an entry of `syscalls`.
 pub(super) struct Name {
     pub(super) row: Option<Row>,
-    /// The multiplexer through which it can be called, and the first argument that selects it.
+    /// The multiplexer of the system call, and the first argument that selects it.
     pub(super) selected: Option<(&'static str, u32)>,
-    /// Where in `rules`.
+    /// The index in `rules`.
     pub(super) rule: usize,
 }
 
@@ -67,7 +67,8 @@ impl Profile {
         if let Some(row) = row {
             *previous = row;
         } else if selected.is_none() {
-            // Profiles list the calls of all architectures and kernels, so this is no error.
+            // Not an error: profiles list the system calls of all architectures and kernel
+            // versions.
             let place = format!("linux.seccomp.syscalls[{rule}].names[{number}]");
             self.warnings.push(format!("{place}: no system call {name:?} is known for this architecture"));
             return;
@@ -75,15 +76,15 @@ impl Profile {
         self.names.push(Name { row, selected, rule });
     }
 
-    /// Whether calls newer than the profile are answered with ENOSYS: only where the default would refuse them, since a
-    /// default that lets calls pass, or a tracer see them, also means those that are unknown.
+    /// Whether system calls newer than the profile fail with ENOSYS. They do so only if the default
+    /// action refuses system calls; a default of ALLOW, LOG or TRACE applies to unknown ones, too.
     pub(super) fn unknown_is_enosys(&self) -> bool {
         !self.default.permits() && self.default != Action::ENOSYS
     }
 }
 
-/// Architectures of other families are accepted and need nothing: this kernel never reports them, and a call of an
-/// architecture that is not in the filter is killed anyway.
+/// The architectures of the filter. Those of other families are accepted and ignored: this kernel
+/// never reports them, and the filter kills system calls of architectures that it does not contain.
 fn architectures(seccomp: &Seccomp<'_>) -> Result<Vec<&'static Architecture>> {
     let listed = seccomp.architectures.as_deref().unwrap_or_default();
     if let Some(index) = listed.iter().position(|name| !ARCHITECTURES.iter().any(|known| known == name)) {

@@ -1,6 +1,7 @@
-//! The program of a filter (linux/filter.h): classic BPF over `struct seccomp_data`.
+//! Writing the program of a filter: classic BPF over `struct seccomp_data` (linux/filter.h).
 //!
-//! It is written from its end to its start, since jumps only go forward: what a jump leads to is then always there.
+//! The program is written from its end to its start: jumps only go forward, so that the target of a
+//! jump is always written before the jump.
 //!
 //! ```text
 //!   load arch
@@ -25,10 +26,10 @@ pub(crate) struct SockFilter {
     pub k: u32,
 }
 
-/// The kernel takes no longer one (linux/bpf_common.h).
+/// The kernel's limit of instructions (`BPF_MAXINSNS` in linux/bpf_common.h).
 const MAX_LENGTH: usize = 4096;
 
-/// The codes of the instructions that filters are made of.
+/// The opcodes that generated filters use.
 pub(super) mod code {
     pub(in super::super) const LOAD: u16 = 0x20;
     pub(in super::super) const AND: u16 = 0x54;
@@ -46,22 +47,23 @@ pub(super) mod offset {
     pub(in super::super) const ARGUMENTS: u32 = 16;
 }
 
-/// A place in the program, counted from its end.
+/// The position of an instruction, counted from the end of the program.
 #[derive(Clone, Copy, PartialEq)]
 struct Place(usize);
 
-/// How far a conditional jump reaches.
+/// The longest distance of a conditional jump.
 const REACH: usize = u8::MAX as usize;
 
 struct Writer {
-    /// The last instruction first.
+    /// The instructions in reverse order.
     code: Vec<SockFilter>,
-    /// The latest place that returns each action.
+    /// For each action the `RETURN` instruction that was written last.
     returns: Vec<(Action, Place)>,
     default: Action,
 }
 
-/// The program for sections of ranges by `AUDIT_ARCH_*`; calls of other architectures kill the thread, as in libseccomp.
+/// Writes the program for `sections`, which are ranges by `AUDIT_ARCH_*`. System calls of other
+/// architectures kill the thread, as with libseccomp.
 pub(super) fn write(sections: &[(u32, Vec<Range<'_>>)], default: Action) -> Result<Vec<SockFilter>> {
     let mut writer = Writer { code: Vec::with_capacity(1024), returns: vec![], default };
     let mut other = None;
@@ -79,7 +81,7 @@ pub(super) fn write(sections: &[(u32, Vec<Range<'_>>)], default: Action) -> Resu
         ..=MAX_LENGTH => Ok(program),
         length => Err(Error::config(
             "linux.seccomp",
-            format!("the filter needs {length} instructions, and the kernel takes {MAX_LENGTH}"),
+            format!("the filter needs {length} instructions, more than the kernel's limit of {MAX_LENGTH}"),
         )),
     }
 }
@@ -90,12 +92,12 @@ impl Writer {
         Place(self.code.len() - 1)
     }
 
-    /// How many instructions an instruction that is written next would jump over.
+    /// The number of instructions between the next instruction to be written and `target`.
     fn distance(&self, target: Place) -> usize {
         self.code.len() - 1 - target.0
     }
 
-    /// An instruction without a jump, after which the program goes on at `next`.
+    /// Writes an instruction that is not a jump and continues at `next`.
     fn push(&mut self, code: u16, k: u32, next: Place) -> Place {
         if self.distance(next) != 0 {
             self.jump(next);
@@ -112,7 +114,7 @@ impl Writer {
         let known = self.returns.iter().position(|(other, _)| *other == action);
         if let Some(index) = known {
             let place = self.returns[index].1;
-            // Some distance is left for what jumps to it.
+            // The margin is for jumps that are written later.
             if self.distance(place) < REACH - 32 {
                 return place;
             }
@@ -125,7 +127,7 @@ impl Writer {
 
     fn branch(&mut self, code: u16, k: u32, yes: Place, no: Place) -> Place {
         let (mut yes, mut no) = (yes, no);
-        // Each new instruction moves the other target away by one.
+        // A new instruction for one target increases the distance to the other.
         while self.distance(yes) > REACH || self.distance(no) > REACH {
             if self.distance(yes) > REACH {
                 yes = self.nearer(yes);
@@ -137,7 +139,7 @@ impl Writer {
         self.put(code, self.distance(yes), self.distance(no), k)
     }
 
-    /// A place within reach that does what `far` does.
+    /// A new instruction within reach that has the effect of `far`.
     fn nearer(&mut self, far: Place) -> Place {
         let instruction = self.code[far.0];
         match instruction.code {
@@ -150,7 +152,7 @@ impl Writer {
         match ranges {
             [] => self.action(self.default),
             [only] => self.outcome(&only.outcome),
-            // One number that differs from those around it.
+            // A single number with another outcome than its neighbours.
             [before, one, after] if before.outcome == after.outcome && after.start - one.start == 1 => {
                 let no = self.outcome(&before.outcome);
                 let yes = self.outcome(&one.outcome);
@@ -187,9 +189,9 @@ impl Writer {
         place
     }
 
-    /// Compares an argument. Instructions take 32 bits, so the upper half is looked at first, and the lower one only
-    /// where the upper halves are equal. Architectures of 32 bits have no upper half; libseccomp ignores it there even in
-    /// the value, and so does this.
+    /// Compares an argument. Instructions compare 32 bits, so the upper half comes first, and the
+    /// lower one only if the upper halves are equal. On 32-bit architectures the upper half of the
+    /// value is ignored, as with libseccomp.
     fn condition(&mut self, condition: &Condition, wide: bool, yes: Place, no: Place) -> Place {
         let (low, high) = (condition.value as u32, (condition.value >> 32) as u32);
         let (low_mask, high_mask) = (condition.mask as u32, (condition.mask >> 32) as u32);

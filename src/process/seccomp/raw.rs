@@ -1,26 +1,26 @@
-//! A filter that is given as the kernel reads it, in base64: checked as the kernel checks it, so that what is wrong is known
-//! before a process exists.
+//! Filters in base64, as an array of `struct sock_filter`. They are checked by the kernel's rules,
+//! so that errors are found before a process is created.
 
 use super::action::Action;
 use super::{Filter, SockFilter};
 use std::result::Result;
 
-/// The most instructions of a filter (`BPF_MAXINSNS` of linux/bpf_common.h).
+/// The kernel's limit of instructions (`BPF_MAXINSNS` in linux/bpf_common.h).
 const MOST: usize = 4096;
-/// Words of a program's own memory (`BPF_MEMWORDS` of linux/filter.h).
+/// The number of words in a program's scratch memory (`BPF_MEMWORDS` in linux/filter.h).
 const MEMORY: u32 = 16;
 /// `sizeof(struct seccomp_data)`.
 const DATA: u32 = 64;
 
-/// The filter whose instructions are `text`; the error is what is wrong with it.
+/// Decodes and checks a filter.
 pub(super) fn parse(text: &str) -> Result<Filter, String> {
     let bytes = decode(text)?;
     if bytes.is_empty() || bytes.len() % 8 != 0 {
-        return Err(format!("holds {} bytes, which are no whole instructions of 8 bytes", bytes.len()));
+        return Err(format!("holds {} bytes, which is not a positive multiple of 8", bytes.len()));
     }
     let program: Vec<SockFilter> = bytes.chunks_exact(8).map(instruction).collect();
     if program.len() > MOST {
-        return Err(format!("has {} instructions; the kernel takes at most {MOST}", program.len()));
+        return Err(format!("has {} instructions, more than the kernel's limit of {MOST}", program.len()));
     }
     for (at, instruction) in program.iter().enumerate() {
         let problem = check(instruction, program.len() - at - 1);
@@ -30,7 +30,7 @@ pub(super) fn parse(text: &str) -> Result<Filter, String> {
     }
     match program.last() {
         Some(SockFilter { code: 0x06 | 0x16, .. }) => {}
-        _ => return Err("does not end with a return".into()),
+        _ => return Err("does not end with a RET instruction".into()),
     }
     Ok(Filter { flags: 0, program, notify: None, warnings: Vec::new() })
 }
@@ -40,8 +40,8 @@ fn instruction(bytes: &[u8]) -> SockFilter {
     SockFilter { code, jt: bytes[2], jf: bytes[3], k: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) }
 }
 
-/// What the kernel allows a filter of system calls (kernel/seccomp.c and net/core/filter.c say EINVAL to all else); `left`
-/// instructions follow.
+/// Checks an instruction that `left` others follow by the rules of kernel/seccomp.c and
+/// net/core/filter.c: the kernel refuses any other instruction with EINVAL.
 fn check(instruction: &SockFilter, left: usize) -> Result<(), &'static str> {
     let SockFilter { code, jt, jf, k } = *instruction;
     let jumps_too_far = match code {
@@ -51,14 +51,14 @@ fn check(instruction: &SockFilter, left: usize) -> Result<(), &'static str> {
     };
     let problem = match code {
         _ if jumps_too_far => "jumps past the end",
-        // LD W ABS: words of seccomp_data.
-        0x20 if k % 4 != 0 || k >= DATA => "loads what is no word of seccomp_data",
+        // LD W ABS.
+        0x20 if k % 4 != 0 || k >= DATA => "loads from an offset that is not a word of seccomp_data",
         // LD and LDX MEM, ST and STX.
-        0x60 | 0x61 | 0x02 | 0x03 if k >= MEMORY => "uses memory that there is not",
+        0x60 | 0x61 | 0x02 | 0x03 if k >= MEMORY => "accesses scratch memory out of bounds",
         // ALU DIV K; LSH and RSH K.
         0x34 if k == 0 => "divides by zero",
         0x64 | 0x74 if k > 31 => "shifts by more than 31",
-        0x06 if k & 0xffff_0000 == Action::NOTIFY.0 => "asks an agent, and there is none",
+        0x06 if k & 0xffff_0000 == Action::NOTIFY.0 => "returns SECCOMP_RET_USER_NOTIF, but there is no agent",
         0x20 | 0x60 | 0x61 | 0x02 | 0x03 | 0x34 | 0x64 | 0x74 => return Ok(()),
         // LD LEN and IMM, LDX LEN and IMM; RET K and A; TAX and TXA.
         0x80 | 0x81 | 0x00 | 0x01 | 0x06 | 0x16 | 0x07 | 0x87 => return Ok(()),
@@ -67,16 +67,16 @@ fn check(instruction: &SockFilter, left: usize) -> Result<(), &'static str> {
         0x3c | 0x6c | 0x7c | 0x84 => return Ok(()),
         // JA; JEQ, JGT, JGE, JSET with K and X.
         0x05 | 0x15 | 0x1d | 0x25 | 0x2d | 0x35 | 0x3d | 0x45 | 0x4d => return Ok(()),
-        _ => "is none that a filter of system calls may have",
+        _ => "is not allowed in a seccomp filter",
     };
     Err(problem)
 }
 
-/// Base64 (RFC 4648, section 4), with its padding or without.
+/// Decodes base64 (RFC 4648, section 4) with or without padding.
 fn decode(text: &str) -> Result<Vec<u8>, String> {
     let digits = text.trim_end_matches('=');
     if !matches!((digits.len() % 4, text.len() - digits.len()), (0, 0) | (2, 0 | 2) | (3, 0 | 1)) {
-        return Err("is no base64: its length is wrong".into());
+        return Err("is not base64: wrong length".into());
     }
     let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
     let (mut held, mut bits) = (0u32, 0);
@@ -87,7 +87,7 @@ fn decode(text: &str) -> Result<Vec<u8>, String> {
             b'0'..=b'9' => digit - b'0' + 52,
             b'+' => 62,
             b'/' => 63,
-            _ => return Err(format!("is no base64: byte {at} is none of its digits")),
+            _ => return Err(format!("is not base64: invalid character at byte {at}")),
         };
         (held, bits) = (held << 6 | u32::from(value), bits + 6);
         if bits >= 8 {
@@ -152,17 +152,17 @@ mod tests {
         for (text, problem) in [
             (String::new(), "holds 0 bytes"),
             ("AAAA".into(), "holds 3 bytes"),
-            (program(&[(0x20, 0, 0, 0)]), "does not end with a return"),
-            (of((0x20, 0, 0, 2)), "instruction 0 (0x0020, 0x2): loads what is no word"),
-            (of((0x20, 0, 0, 64)), "loads what is no word"),
-            (of((0x28, 0, 0, 0)), "is none that a filter"),
+            (program(&[(0x20, 0, 0, 0)]), "does not end with a RET instruction"),
+            (of((0x20, 0, 0, 2)), "instruction 0 (0x0020, 0x2): loads from an offset that is not a word"),
+            (of((0x20, 0, 0, 64)), "loads from an offset that is not a word"),
+            (of((0x28, 0, 0, 0)), "is not allowed in a seccomp filter"),
             (of((0x15, 1, 0, 0)), "jumps past the end"),
             (of((0x05, 0, 0, 1)), "jumps past the end"),
             (of((0x05, 0, 0, u32::MAX)), "jumps past the end"),
             (of((0x34, 0, 0, 0)), "divides by zero"),
             (of((0x64, 0, 0, 32)), "shifts by more than 31"),
-            (of((0x02, 0, 0, 16)), "uses memory that there is not"),
-            (of((0x06, 0, 0, 0x7fc0_0000)), "asks an agent"),
+            (of((0x02, 0, 0, 16)), "accesses scratch memory out of bounds"),
+            (of((0x06, 0, 0, 0x7fc0_0000)), "returns SECCOMP_RET_USER_NOTIF"),
             (program(&[ALLOW; 4097]), "has 4097 instructions"),
         ] {
             let error = parse(&text).unwrap_err();

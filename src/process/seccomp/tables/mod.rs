@@ -1,7 +1,9 @@
-//! The numbers of system calls by name, for the architectures that one kernel can report.
+//! System call numbers by name, for the architectures that a kernel for this build's target can
+//! report.
 //!
-//! The rows come from the kernel's headers by `generate.py`. They are laid out anew when compiled: all names in one
-//! piece of text, which needs no relocation at start, and the numbers beside it.
+//! `generate.py` writes the rows from the kernel's headers. The compiler rearranges them: all names
+//! in one string, which needs no relocations at the start of the program, and the numbers in an
+//! array beside it.
 
 #[cfg(any(test, target_arch = "aarch64", target_arch = "arm"))]
 pub(super) mod arm;
@@ -37,37 +39,38 @@ use s390::ROWS;
 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
 use x86::ROWS;
 
-/// An architecture does not have the call.
+/// The number of a system call that the architecture does not have.
 pub(super) const NONE: u16 = u16::MAX;
 
 const ROW_COUNT: usize = ROWS.len();
 const COLUMN_COUNT: usize = ROWS[0].1.len();
 
 static NAMES: [u8; names_length()] = names();
-/// Where each name starts in `NAMES`; one more than there are names.
+/// The start of each name in `NAMES`, and the end of the last one.
 static STARTS: [u16; ROW_COUNT + 1] = starts();
 static NUMBERS: [[u16; COLUMN_COUNT]; ROW_COUNT] = numbers();
-/// Which can be called through a multiplexer too.
+/// Whether each system call has a multiplexer, too.
 static MULTIPLEXED: [bool; ROW_COUNT] = multiplexed();
 
-/// Where in the tables a name is.
+/// The index of a system call in the tables.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Row(usize);
 
 impl Row {
-    /// The row of `name`. Profiles list their names in order, so those that follow `previous` are looked at first.
+    /// Finds the row of `name`. Most profiles are sorted, so the rows after `previous` are tried
+    /// first.
     pub(super) fn find(name: &str, previous: Row) -> Option<Row> {
         let near = (previous.0..ROW_COUNT.min(previous.0 + 8)).find(|&row| name_of(row) == name.as_bytes());
         let found = near.or_else(|| search(name.as_bytes()));
         found.map(Row)
     }
 
-    /// Whether the call can be made through a multiplexer too.
+    /// Whether the system call has a multiplexer, too.
     pub(super) fn is_multiplexed(self) -> bool {
         MULTIPLEXED[self.0]
     }
 
-    /// The call's number on the architecture of `column`, as the header counts it.
+    /// The number of the system call on the architecture of `column`, as in the kernel's header.
     pub(super) fn number(self, column: usize) -> Option<u16> {
         Some(NUMBERS[self.0][column]).filter(|&number| number != NONE)
     }
