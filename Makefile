@@ -114,11 +114,12 @@ soak: ## the long form of the tests that repeat
 	SOAK_ROUNDS=1000 SOAK_PARALLEL=200 SOAK_EXECS=125 $(PART) soak-hand $(CARGO) run --locked -q -p integration -- hand || status=1; \
 	SOAK=1 $(PART) soak-limits $(CARGO) test --locked -q -p integration --test process limits || status=1; \
 	SOAK_RACES=2000 $(PART) soak-races $(CARGO) test --locked -q -p integration --test attacks races || status=1; \
+	SOAK=1 $(PART) soak-records $(CARGO) test --locked -q -p integration --test attacks delete_never_forgets || status=1; \
 	KILLS=all $(PART) soak-kills $(CARGO) run --locked -q -p integration -- kills || status=1; \
 	$(PART) soak-pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --each --runtime out/orlop || status=1; \
 	SOAK=1 $(PART) soak-checkpoint integration/checkpoint out/orlop || status=1; \
 	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
-	integration/summary soak-hand soak-limits soak-races soak-kills soak-pairs soak-checkpoint soak-engines || status=1; exit $$status
+	integration/summary soak-hand soak-limits soak-races soak-records soak-kills soak-pairs soak-checkpoint soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/prerequisites build vm

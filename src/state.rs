@@ -1,10 +1,11 @@
 //! What is kept of a container between two commands: a directory below the state root.
 //!
 //! `state.json` holds facts, never the status, which is computed. It is replaced atomically. Beside it lie the copy of
-//! config.json that `create` took, and the gate. `state` and `list` take no lock; whoever changes or removes a container holds
+//! config.json that `create` took, the gate, and a link that names the first process once more. `state` and `list` take no lock; whoever changes or removes a container holds
 //! its [`Entry`], an open and locked directory, and never while a hook or the container's code runs.
 
 mod glance;
+mod witness;
 
 pub(crate) use glance::Glance;
 
@@ -261,8 +262,17 @@ impl Record {
     /// What the bytes of a state.json say.
     ///
     /// # Errors
-    /// They are no record.
+    /// They are no record, or not those that were written.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Record> {
+        let record = Record::parse_changed(bytes)?;
+        intact(bytes).map(|()| record)
+    }
+
+    /// What a record says that may have been changed: nothing of it is sure.
+    ///
+    /// # Errors
+    /// They are no record.
+    pub(crate) fn parse_changed(bytes: &[u8]) -> Result<Record> {
         let mut record: Record = document(bytes)?;
         record.unknown.remove("sum");
         let texts =
@@ -272,16 +282,6 @@ impl Record {
             return Err(damaged("it does not say where a cgroup is"));
         }
         Ok(record)
-    }
-
-    /// Whether the bytes of a record are those that were written: its last field is a sum of what stands before. A record without
-    /// one is an older version's.
-    pub(crate) fn is_intact(bytes: &[u8]) -> bool {
-        let Some((text, rest)) = bytes.split_at_checked(bytes.len().saturating_sub(SUM_LENGTH)) else { return true };
-        match rest.strip_prefix(SUM.as_bytes()) {
-            Some(sum) => sum == format!("{:016x}\"}}", sum_of(text)).as_bytes(),
-            None => !bytes.windows(SUM.len()).any(|window| window == SUM.as_bytes()),
-        }
     }
 
     fn to_json(&self) -> Result<Vec<u8>> {
@@ -416,6 +416,7 @@ impl Store {
 fn read_state(path: &Path) -> Result<Vec<u8>> {
     match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK) {
         Ok(fd) => Ok(file::read_regular(fd, LARGEST)?),
+        Err(e) if e.is(libc::ENOENT) && path.parent().is_some_and(Path::is_dir) => Err(without_record()),
         Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent()),
         Err(e) => Err(e.into()),
     }
@@ -423,6 +424,11 @@ fn read_state(path: &Path) -> Result<Vec<u8>> {
 
 fn absent() -> Error {
     Error::new(Kind::NotFound, "container does not exist")
+}
+
+/// Of a container that is being made, or whose record was removed.
+pub(crate) fn without_record() -> Error {
+    absent().hint("its directory has no state.json: it is being made, or `delete --force` removes what is left of it")
 }
 
 fn document<'a, T: Value<'a> + Default>(bytes: &'a [u8]) -> Result<T> {
@@ -437,6 +443,20 @@ const SUM_LENGTH: usize = SUM.len() + 16 + 2;
 /// FNV-1a: a broken disk or a slip of an editor changes it. It keeps nobody out who may write to the state directory.
 fn sum_of(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The bytes of a record are those that were written: its last field is a sum of what stands before. A record without one is an
+/// older version's.
+fn intact(bytes: &[u8]) -> Result<()> {
+    let Some((text, rest)) = bytes.split_at_checked(bytes.len().saturating_sub(SUM_LENGTH)) else { return Ok(()) };
+    let is_intact = match rest.strip_prefix(SUM.as_bytes()) {
+        Some(sum) => sum == format!("{:016x}\"}}", sum_of(text)).as_bytes(),
+        None => !bytes.windows(SUM.len()).any(|window| window == SUM.as_bytes()),
+    };
+    match is_intact {
+        true => Ok(()),
+        false => Err(damaged("its sum is not that of its text: it was changed after it was written")),
+    }
 }
 
 fn damaged(what: impl Display) -> Error {
@@ -557,12 +577,12 @@ impl Entry {
         let here = sys::namespace::identity(&self.directory)?;
         let there = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW);
         if there.and_then(sys::namespace::identity).is_ok_and(|there| there == here) {
-            let unlink = |names: [&str; 2]| names.map(|name| file::unlink_at(&self.directory, name, 0).is_ok());
+            let unlink = |name: &str| file::unlink_at(&self.directory, name, 0).is_ok();
             // The record goes last: whoever finds what a killed removal has left still knows whose it was.
-            unlink(["config.json", "state.json"]);
+            let _ = ["config.json", witness::NAME, "state.json"].map(unlink);
             let mut removed = std::fs::remove_dir(&self.path);
             let more = removed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::DirectoryNotEmpty);
-            if more && unlink(["gate", ".state.json"]).contains(&true) {
+            if more && ["gate", ".state.json"].map(unlink).contains(&true) {
                 removed = std::fs::remove_dir(&self.path);
             }
             match removed {
@@ -655,6 +675,36 @@ mod tests {
             assert_eq!((glance.owner, glance.annotations), (record.owner, kept));
         }
         assert!(Glance::parse(b"{").unwrap_err().to_string().contains("state.json is damaged"));
+    }
+
+    /// Three changes of every byte, and every length: what is not seen must mean the same.
+    #[test]
+    fn a_record_that_was_cut_off_or_changed_is_no_record() {
+        let record = Record {
+            oci_version: "1.3.0".into(),
+            id: "web".into(),
+            init: Some(ProcessId { pid: 1234, start: 98_765 }),
+            waiting_name: "abcdefghi".into(),
+            bundle: "/srv/web".into(),
+            rootfs: "/srv/web/rootfs".into(),
+            created: now(),
+            annotations: BTreeMap::from([("a".into(), "b".into())]),
+            ..Record::default()
+        };
+        let bytes = record.to_json().unwrap();
+        assert_eq!(Record::parse(&bytes).unwrap(), record);
+        for at in 0..bytes.len() {
+            assert!(Record::parse(&bytes[..at]).is_err() && Glance::parse(&bytes[..at]).is_err(), "cut at {at}");
+            for change in [bytes[at] ^ 1, bytes[at] ^ 4, bytes[at] ^ 32, 0, b' '] {
+                let mut changed = bytes.clone();
+                changed[at] = change;
+                // The name of the sum itself: then there is none.
+                let same = |found: Record| Record { unknown: BTreeMap::new(), ..found } == record;
+                assert!(Record::parse(&changed).map_or(true, same), "byte {at} is {change}");
+                let same = |glance: Glance<'_>| glance.init == record.init && glance.id == record.id;
+                assert!(Glance::parse(&changed).map_or(true, same), "byte {at} is {change}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::branch::Branch;
 use super::cgroup::{Cgroup, Record};
 use super::decide::path_in;
-use super::layout::Layout;
+use super::layout::{Hierarchy, Layout};
 use super::place::{Place, expand_slice};
 use super::systemd::{self, Unit};
 use crate::error::Result;
@@ -35,4 +35,36 @@ pub(crate) fn expected(path: Option<&str>, id: &str) -> Result<Vec<Cgroup>> {
         add(layout.hierarchies.iter().map(|h| Branch::plan(h, directory.clone())).collect(), Some(unit));
     }
     Ok(found)
+}
+
+/// The cgroup that a process lives in, in each hierarchy in which `own` tells which part of the path is the container's. With it
+/// goes the unit that systemd has made for it, if the process is in that one.
+///
+/// # Errors
+/// The process is gone.
+pub(crate) fn around(pid: i32, path: Option<&str>, id: &str, own: impl Fn(&str) -> Option<String>) -> Result<Cgroup> {
+    let layout = Layout::read_of(pid)?;
+    let branch = |h: &Hierarchy| Some(Branch::plan(h, own(&h.own_directory().ok()?)?));
+    let branches: Vec<Branch> = layout.hierarchies.iter().filter_map(branch).collect();
+    let unit = match Place::parse_scope(path, id) {
+        Ok(Place::Scope(scope)) => Some(Unit::of(&scope, effective_uid() != 0)),
+        _ => None,
+    };
+    let is_in = |unit: &Unit| branches.iter().any(|branch| branch.path.ends_with(&format!("/{}", unit.name)));
+    Ok(Cgroup::open(Record { unit: unit.filter(is_in), branches }))
+}
+
+/// Removes the cgroups at these paths of every hierarchy, and those in them, that have no processes.
+///
+/// # Errors
+/// The hierarchies cannot be found.
+pub(crate) fn remove_empty(paths: &[String]) -> Result<()> {
+    let layout = Layout::read()?;
+    for (hierarchy, path) in layout.hierarchies.iter().flat_map(|h| paths.iter().map(move |path| (h, path))) {
+        let branch = Branch::plan(hierarchy, path.clone());
+        if path.len() > 1 && branch.exists() {
+            super::remove::empty(&branch.directory());
+        }
+    }
+    Ok(())
 }

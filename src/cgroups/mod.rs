@@ -49,7 +49,7 @@ pub(crate) mod write;
 
 pub(crate) use cgroup::{Cgroup, Glance, Record};
 pub(crate) use detour::Detour;
-pub(crate) use expected::expected;
+pub(crate) use expected::{around, expected, remove_empty};
 pub(crate) use join::Joiner;
 pub(crate) use layout::{Hierarchy, Layout, Mode, is_first_cgroup_namespace};
 pub(crate) use limits::Limits;

@@ -1,5 +1,6 @@
 //! Removing a cgroup, with what is left in it.
 
+use super::beneath::{self, Visit};
 use super::branch::{Branch, is_gone};
 use super::{freezer, kill};
 use crate::error::{Error, IoContext, Result};
@@ -73,6 +74,18 @@ fn directory(path: &str, deadline: Instant, help: &mut dyn FnMut() -> Result<()>
             pause = (pause * 2).min(Duration::from_millis(20));
         }
     }
+}
+
+/// Removes a directory and those in it as far as there are no processes in them.
+pub(super) fn empty(path: &str) {
+    let mut leave = |visit: Visit<'_>| {
+        if let Visit::Leave { parent, name } = visit {
+            let _ = crate::sys::file::unlink_at(parent, name, libc::AT_REMOVEDIR);
+        }
+        Ok(())
+    };
+    let _ = beneath::open(path).and_then(|top| beneath::walk(top, &mut leave));
+    let _ = std::fs::remove_dir(path);
 }
 
 /// Tells who keeps the cgroup busy.

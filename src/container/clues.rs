@@ -4,6 +4,7 @@ use super::LARGEST_CONFIG;
 use crate::cgroups::Place;
 use crate::config;
 use crate::state::Entry;
+use std::os::unix::fs::MetadataExt;
 
 /// Who wrote the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,24 +36,36 @@ pub(super) struct Told {
     pub(super) start: Option<u64>,
 }
 
+/// What the copy of config.json tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FromConfig {
+    pub(super) cgroups_path: Option<String>,
+    /// Whether the container has a pid namespace of its own: its processes die with the first one.
+    pub(super) own_pids: bool,
+    /// Whether it has a mount namespace of its own: who is in it is the container's.
+    pub(super) own_mounts: bool,
+}
+
 /// All that is known.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Clues {
     pub(super) writer: Writer,
     pub(super) processes: Vec<Told>,
+    /// When the record was written last, in seconds since 1970.
+    pub(super) written: Option<i64>,
     /// The random part of the name that init has until it executes the program.
     pub(super) waiting_name: Option<String>,
     bundle: Option<String>,
     /// Absolute.
     pub(super) rootfs: Option<String>,
-    /// The end of the root filesystem's path, where nothing tells the bundle.
-    pub(super) root_tail: Option<String>,
-    /// Absolute paths of cgroups.
-    pub(super) cgroups: Vec<String>,
+    /// Absolute paths of cgroups in the record.
+    cgroups: Vec<String>,
+    /// Whose path the config says, from the root.
+    at: Option<String>,
     /// Paths of cgroups below one that is not known.
-    pub(super) names: Vec<String>,
-    /// `linux.cgroupsPath`; none where there is no readable copy of config.json.
-    pub(super) asked: Option<Option<String>>,
+    names: Vec<String>,
+    /// What the copy of config.json says, if it can be read.
+    pub(super) config: Option<FromConfig>,
 }
 
 impl Clues {
@@ -67,6 +80,10 @@ impl Clues {
         } else if is_youki {
             clues.writer = Writer::Youki;
         }
+        if entry.witness().is_some() {
+            clues.writer = Writer::Orlop;
+        }
+        clues.written = std::fs::metadata(entry.path().join("state.json")).ok().map(|found| found.mtime());
         clues.add_config(&read("config.json"), id);
         clues
     }
@@ -121,22 +138,24 @@ impl Clues {
         match (root, &self.rootfs, &self.bundle) {
             (Some(root), None, _) if root.starts_with('/') => self.rootfs = Some(root.to_owned()),
             (Some(root), None, Some(bundle)) => self.rootfs = Some(format!("{bundle}/{root}")),
-            // Little is proved by it: only where no process is named.
-            (Some(root), None, None)
-                if !self.processes.iter().any(|told| told.pid.is_some() && told.start.is_some()) =>
-            {
-                self.root_tail = Some(root.trim_matches('/').to_owned());
-            }
             _ => {}
         }
         let linux = spec.as_ref().and_then(|spec| spec.linux.as_ref());
         let path = linux.and_then(|linux| linux.cgroups_path.as_deref()).filter(|path| !path.is_empty());
-        self.asked = spec.as_ref().map(|_| path.map(str::to_owned));
+        let is_own = |kind: &str| {
+            let mut namespaces = linux.into_iter().flat_map(|linux| linux.namespaces.iter().flatten());
+            namespaces.any(|it| it.type_.as_deref() == Some(kind) && it.path.as_deref().is_none_or(str::is_empty))
+        };
+        self.config = spec.as_ref().map(|_| FromConfig {
+            cgroups_path: path.map(str::to_owned),
+            own_pids: is_own("pid"),
+            own_mounts: is_own("mount"),
+        });
         if let Ok(Place::Scope(scope)) = Place::parse_scope(path, id) {
             self.names.push(scope.unit());
         }
         match Place::parse(path, id) {
-            Ok(Place::Absolute(path)) => self.cgroups.push(path),
+            Ok(Place::Absolute(path)) if path.len() > 1 => self.at = Some(path),
             Ok(Place::Relative(path)) => self.names.push(path),
             _ => {}
         }
@@ -146,15 +165,35 @@ impl Clues {
         }
     }
 
-    /// Whether a path of /proc/PID/cgroup is of the container: the cgroup, or one in it.
+    /// Whether a path of /proc/PID/cgroup may be of the container: the cgroup, or one in it.
     pub(super) fn is_in_cgroup(&self, path: &str) -> bool {
-        let is_in = |cgroup: &String| path.strip_prefix(&**cgroup).is_some_and(is_end_of_part);
-        let is_below = |name: &String| {
-            let name = format!("/{name}");
-            path.match_indices(&name).any(|(at, _)| is_end_of_part(&path[at + name.len()..]))
-        };
-        self.cgroups.iter().any(is_in) || self.names.iter().any(is_below)
+        self.cgroups.iter().any(|cgroup| starts_with(path, cgroup)) || self.own_part(path).is_some()
     }
+
+    /// The part of a path that the config, or without one the id, gives to the container. A record that is in doubt gives none:
+    /// one wrong byte makes it another's.
+    pub(super) fn own_part(&self, path: &str) -> Option<String> {
+        if let Some(at) = &self.at {
+            return starts_with(path, at).then(|| at.clone());
+        }
+        let ends = self.names.iter().flat_map(|name| {
+            let name = format!("/{name}");
+            let ends: Vec<usize> = path.match_indices(&name).map(|(at, _)| at + name.len()).collect();
+            ends
+        });
+        // The innermost: a cgroup above it may have the same name.
+        let end = ends.filter(|end| is_end_of_part(&path[*end..])).max()?;
+        Some(path[..end].to_owned())
+    }
+
+    /// Where its cgroups were, as far as that can be read.
+    pub(super) fn cgroup_paths(&self) -> Vec<String> {
+        self.cgroups.iter().filter(|path| self.own_part(path).as_ref() == Some(path)).chain(&self.at).cloned().collect()
+    }
+}
+
+fn starts_with(path: &str, cgroup: &str) -> bool {
+    path.strip_prefix(cgroup).is_some_and(is_end_of_part)
 }
 
 fn is_end_of_part(rest: &str) -> bool {
@@ -242,10 +281,20 @@ mod tests {
         let mut clues = Clues::default();
         clues.add_config(br#"{"root":{"path":"rootfs"},"linux":{"cgroupsPath":"/pod/c"}}"#, "x");
         assert!(clues.is_in_cgroup("/pod/c/d") && !clues.is_in_cgroup("/pod") && !clues.is_in_cgroup("/a/x"));
-        assert_eq!(clues.root_tail.as_deref(), Some("rootfs"));
+        assert_eq!(clues.own_part("/pod/c/d").as_deref(), Some("/pod/c"));
         let mut clues = Clues::default();
         clues.add_config(b"{}", "x");
         assert!(clues.is_in_cgroup("/any/where/x") && clues.is_in_cgroup("/s.slice/runc-x.scope"));
         assert!(!clues.is_in_cgroup("/") && !clues.is_in_cgroup("/xy/z"));
+        assert_eq!(clues.own_part("/x/pod/x/in").as_deref(), Some("/x/pod/x"));
+    }
+
+    #[test]
+    fn an_annotation_gives_the_container_no_cgroup() {
+        let mut clues = Clues::of_record(br#"{"annotations":{"path":"/pods","a":"/sys/fs/cgroup/cpu/pods"},"pid":1"#);
+        clues.add_config(br#"{"linux":{"cgroupsPath":"/pods/x"}}"#, "x");
+        assert_eq!(clues.own_part("/pods/x").as_deref(), Some("/pods/x"));
+        assert!(clues.own_part("/pods/y").is_none() && clues.own_part("/pods").is_none());
+        assert_eq!(clues.cgroup_paths(), ["/pods/x"]);
     }
 }

@@ -411,7 +411,7 @@ impl Watch for Watcher<'_> {
     fn born(&mut self, pid: Pid) -> Result<()> {
         self.record.creator = None;
         self.record.init = ProcessId::of(pid);
-        self.entry.save(self.record).at("the container was deleted meanwhile")
+        self.entry.save_born(self.record).at("the container was deleted meanwhile")
     }
 
     fn keyring(&mut self, made: Option<(i32, u32)>) {

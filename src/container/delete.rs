@@ -3,11 +3,12 @@
 use super::Context;
 use super::remains::Remains;
 use super::request::{ContainerId, DeleteRequest};
+use crate::cgroups::{Cgroup, resctrl};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::log;
-use crate::state::{Entry, Record, Status, Store, has_left};
+use crate::state::{self, Entry, ProcessId, Record, Status, Store, has_left};
 use crate::sys::process::{self, SingleThreaded};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -31,14 +32,12 @@ pub fn delete(context: &Context, request: &DeleteRequest) -> Result<()> {
         Err(e) if request.force && e.kind() == Kind::NotFound => return Ok(()),
         other => other?,
     };
-    let Known { record, doubt } = Known::read(&entry, request)?;
-    let remains = doubt.as_ref().map(|_| Remains::of(&store, &entry, &request.id));
-    let Some(record) = record else {
-        let why = match remains.as_ref().and_then(Remains::foreign) {
-            Some(runtime) => format!("its state was written by {runtime}"),
-            None => doubt.unwrap_or_default(),
-        };
-        return forget(&entry, remains, None, &why);
+    let record = match Known::read(&entry, request)? {
+        Known::Sure(record) => record,
+        Known::Doubtful { changed, why } => {
+            let forgotten = Forgotten { store: &store, entry: &entry, id: &request.id, changed };
+            return forgotten.forget(&why, proof);
+        }
     };
     let status = record.status().unwrap_or(Status::Running);
     if status != Status::Stopped {
@@ -52,20 +51,21 @@ pub fn delete(context: &Context, request: &DeleteRequest) -> Result<()> {
     }
     let hooks = hooks_of(&store, &request.id);
     log::step("remove the container");
-    match doubt {
-        Some(why) => forget(&entry, remains, Some(&record), &why)?,
-        None => destroy(&entry, &record)?,
-    }
+    destroy(&entry, &record)?;
     entry.unlock()?;
     run_poststop(&record, &hooks, proof);
     Ok(())
 }
 
 /// What is known of a container that is to be deleted.
-struct Known {
-    record: Option<Record>,
-    /// Why the record cannot be trusted.
-    doubt: Option<String>,
+enum Known {
+    Sure(Box<Record>),
+    Doubtful {
+        /// What a record says that was changed.
+        changed: Option<Box<Record>>,
+        /// Why the record cannot be trusted.
+        why: String,
+    },
 }
 
 impl Known {
@@ -73,32 +73,56 @@ impl Known {
     fn read(entry: &Entry, request: &DeleteRequest) -> Result<Known> {
         let bytes = match entry.bytes() {
             // `create` was killed before it wrote anything, or the file was removed.
-            Ok(None) if !request.force => return Err(Error::new(Kind::NotFound, "container does not exist")),
-            Ok(None) => return Ok(Known { record: None, doubt: Some("it has no state.json".into()) }),
+            Ok(None) if !request.force => return Err(state::without_record()),
+            Ok(None) => return Ok(Known::Doubtful { changed: None, why: "it has no state.json".into() }),
             Ok(Some(bytes)) => Ok(bytes),
-            Err(error) => Err(error),
+            Err(error) => Err(error.at("state.json")),
         };
-        match bytes.and_then(|bytes| Ok((Record::parse(&bytes)?, Record::is_intact(&bytes)))) {
-            Ok((record, intact)) => {
-                let doubt = (!intact).then(|| "its state.json was changed by another program".to_owned());
-                Ok(Known { record: Some(record), doubt })
-            }
-            Err(error) if !request.force => Err(error),
-            Err(error) => Ok(Known { record: None, doubt: Some(error.to_string()) }),
+        let changed = bytes.as_ref().ok().and_then(|bytes| Record::parse_changed(bytes).ok()).map(Box::new);
+        match bytes.and_then(|bytes| Record::parse(&bytes)) {
+            Ok(record) => Ok(Known::Sure(Box::new(record))),
+            Err(error) if !request.force => Err(error.hint("`delete --force` looks for its processes by what is left")),
+            Err(error) => Ok(Known::Doubtful { changed, why: error.to_string() }),
         }
     }
 }
 
-/// Removes a container whose record is in doubt, once none of its processes lives.
-fn forget(entry: &Entry, remains: Option<Remains>, record: Option<&Record>, why: &str) -> Result<()> {
-    if let Some(mut remains) = remains {
-        remains.end(record)?;
-        remains.refuse_living(why)?;
+/// A container whose record is in doubt.
+struct Forgotten<'a> {
+    store: &'a Store,
+    entry: &'a Entry,
+    id: &'a ContainerId,
+    changed: Option<Box<Record>>,
+}
+
+impl Forgotten<'_> {
+    /// Removes it, once none of its processes lives.
+    fn forget(self, why: &str, proof: &SingleThreaded) -> Result<()> {
+        let mut remains = Remains::of(self.store, self.entry, self.id);
+        log::step("end what is left of the container");
+        remains.end()?;
+        let foreign = remains.foreign().map(|runtime| format!("its state was written by {runtime}"));
+        remains.refuse_living(foreign.as_deref().unwrap_or(why))?;
+        let hooks = hooks_of(self.store, self.id);
+        log::step("remove the container");
+        if let Some(group) = self.resctrl() {
+            group.remove();
+        }
+        self.entry.remove()?;
+        self.entry.unlock()?;
+        if let Some(record) = &self.changed {
+            run_poststop(record, &hooks, proof);
+        }
+        Ok(())
     }
-    if let Some(group) = record.and_then(|record| record.resctrl.as_ref()) {
-        group.remove();
+
+    /// The group of the resctrl filesystem, if the config tells of the same one as the record.
+    fn resctrl(&self) -> Option<&resctrl::Record> {
+        let said = self.changed.as_ref()?.resctrl.as_ref()?;
+        let json = self.store.config(self.id.as_str()).ok()?;
+        let asked = resctrl::Plan::parse(&config::parse(&json).ok()?, self.id.as_str()).ok()??.record().ok()?;
+        (asked.group == said.group && asked.monitor == said.monitor).then_some(said)
     }
-    entry.remove()
 }
 
 /// Waits for a process that is about to be gone, without the lock. Whether the container has stopped.
@@ -122,25 +146,28 @@ fn await_end(entry: &Entry, record: &Record) -> Result<bool> {
 
 /// Kills the container's processes and waits for the first one to be gone.
 fn end(record: &Record) -> Result<()> {
-    let Some(pidfd) = record.init.map(|init| init.open()).transpose()?.flatten() else { return Ok(()) };
+    record.init.map_or(Ok(()), |init| end_process(init, &record.cgroup()))
+}
+
+/// Kills a container's first process and waits for it to be gone.
+pub(super) fn end_process(init: ProcessId, cgroup: &Cgroup) -> Result<()> {
+    let Some(pidfd) = init.open()? else { return Ok(()) };
     match process::pidfd_send_signal(&pidfd, libc::SIGKILL) {
         Err(e) if e.is(libc::ESRCH) => return Ok(()),
         other => other?,
     }
-    let cgroup = record.cgroup();
     cgroup.thaw_all()?;
-    let pid = record.init.map_or(0, |init| init.pid);
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
         let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], LOOK)?;
-        if ready != 0 || has_left(pid) {
+        if ready != 0 || has_left(init.pid) {
             return Ok(());
         }
         if begin.elapsed() >= ENDING {
             cgroup.refuse_frozen_above()?;
         }
     }
-    Err(Error::system(format!("process {pid} did not end within 10 s of SIGKILL"))
+    Err(Error::system(format!("process {} did not end within 10 s of SIGKILL", init.pid))
         .hint("it waits for a device or a file system (state D)"))
 }
 

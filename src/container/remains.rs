@@ -1,14 +1,34 @@
-//! `delete --force` of a container whose record cannot be trusted: its processes are looked for by all that is still known, and
-//! the container is forgotten only when none lives.
+//! `delete --force` of a container whose record cannot be trusted: it is missing, empty, cut off, changed, or another runtime's.
+//!
+//! Two rules pull in opposite directions. No container is forgotten while a process of it lives. And no process of somebody else
+//! is signalled, or keeps a container from being deleted. So each piece of evidence has its weight:
+//!
+//! | evidence | what it proves | done |
+//! | --- | --- | --- |
+//! | the link beside the record (its sum is right) names a pid and a start time that live | that is init | killed |
+//! | without the link: init's random name while it waits for `start` is the record's | that is init | killed |
+//! | without the link: pid and start time are the record's, and the process is in the container's cgroup or root | that is init | killed |
+//! | a process is in the cgroup in which init is proved to be, at the path that the config (or the id) gives it | it is the container's, whoever put it there | killed, cgroup removed |
+//! | no pid namespace, no cgroup: a process is in the mount namespace that was made for init | it is the container's | killed |
+//! | the link's process is dead, and the config has a new pid namespace | all are dead: who is in a cgroup of its name is another's | record removed, the cgroup stays |
+//! | init is not proved, or dead without a pid namespace of its own: a process is in a cgroup of the container's name or the record's path | suspicion | refused, with pid and cgroup |
+//! | without the link: a pid of the record, whose start time is like the record's, outside the caller's mount namespace | suspicion | refused, with the pid |
+//! | without the link, and no process named: a process has the very root directory (device and inode) of the container | suspicion | refused, with pid and path |
+//! | a process that another runtime's record names | another runtime's container | refused, with pid and runtime |
+//! | an equal end of the root's path; an equal start time; a pid that was given out again; a process of another container of this state root | nothing | - |
+//! | none of these | nothing lives | cgroups that are empty and the record are removed |
+//!
+//! A record in doubt never says what is killed: one wrong byte of it is another process, another cgroup, another unit.
 
 use super::clues::{Clues, Told};
 use super::request::ContainerId;
 use crate::cgroups::{self, Cgroup};
 use crate::error::{Error, Result};
-use crate::mountinfo;
-use crate::state::{self, Entry, ProcessId, Record, Store};
+use crate::log;
+use crate::state::{self, Entry, ProcessId, Stat, Store};
 use crate::sys::process::{self, Pid};
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -23,12 +43,22 @@ const ENDING: Duration = Duration::from_secs(2);
 pub(super) struct Remains {
     id: String,
     clues: Clues,
+    init: Init,
     /// The root filesystem's device and inode.
     root: Option<(u64, u64)>,
     own_root: Option<(u64, u64)>,
+    own_mounts: Option<PathBuf>,
     others: Others,
-    /// Whether there was a cgroup that was the container's.
+    /// Whether there was a cgroup where the container's must have been.
     had_cgroup: bool,
+}
+
+/// The container's first process, as far as it is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Init {
+    Lives(ProcessId),
+    Ended,
+    Unknown,
 }
 
 /// The other containers of the same state root.
@@ -43,31 +73,116 @@ impl Remains {
     pub(super) fn of(store: &Store, entry: &Entry, id: &ContainerId) -> Remains {
         let clues = Clues::gather(entry, id.as_str());
         let root = clues.rootfs.as_ref().and_then(|path| identity(path));
-        Remains {
+        let mut remains = Remains {
             root,
             clues,
+            init: Init::Unknown,
             own_root: identity("/"),
+            own_mounts: mount_namespace(process::pid()),
             others: Others::read(store, id),
             id: id.to_string(),
             had_cgroup: false,
+        };
+        remains.init = match entry.witness() {
+            Some(init) if init.lives() => Init::Lives(init),
+            Some(_) => Init::Ended,
+            None if remains.foreign().is_some() => Init::Unknown,
+            None => remains.prove(),
+        };
+        remains
+    }
+
+    /// Looks for the first process where the link does not name it.
+    fn prove(&self) -> Init {
+        let proven = |pid: &Pid| state::look_at(*pid).is_some_and(|seen| !seen.dead && self.proves(*pid, &seen));
+        let found: Vec<Pid> = pids().filter(proven).collect();
+        match found[..] {
+            [pid] => ProcessId::of(pid).map_or(Init::Unknown, Init::Lives),
+            _ => Init::Unknown,
         }
     }
 
-    /// Kills what is in the cgroups that the container must have, and removes them: those that the record names, if it can be read,
-    /// and those that its config asks for. A cgroup that another container's record names is let alone, as is all of another runtime's.
+    fn proves(&self, pid: Pid, seen: &Stat) -> bool {
+        let is_named = |told: &Told| told.pid == Some(u64::from(pid.unsigned_abs())) && told.start == Some(seen.start);
+        let is_at_home = || self.cgroup_of(pid).is_some() || (self.root.is_some() && root_of(pid) == self.root);
+        self.waits(seen)
+            || (self.clues.processes.iter().any(is_named)
+                && self.is_apart(pid)
+                && !self.others.has(pid)
+                && is_at_home())
+    }
+
+    /// Whether it has the name that init has until it executes the program.
+    fn waits(&self, seen: &Stat) -> bool {
+        let random = seen.name.strip_prefix("orlop").and_then(|rest| rest.get(1..));
+        self.clues.waiting_name.as_deref().is_some_and(|name| random == Some(name))
+    }
+
+    /// Whether it is in another mount namespace than the caller, as every container is.
+    fn is_apart(&self, pid: Pid) -> bool {
+        mount_namespace(pid).is_some_and(|namespace| Some(namespace) != self.own_mounts)
+    }
+
+    /// Kills the first process and the processes of its cgroup, as far as they are proved to be the container's, and removes the
+    /// cgroup; of those that are not proved, removes what is empty.
     ///
     /// # Errors
-    /// A cgroup that cannot be removed.
-    pub(super) fn end(&mut self, record: Option<&Record>) -> Result<()> {
-        let mut cgroups: Vec<Cgroup> = record.iter().map(|record| record.cgroup()).collect();
-        if let (Some(path), None) = (&self.clues.asked, self.clues.writer.foreign()) {
-            cgroups.extend(cgroups::expected(path.as_deref(), &self.id).unwrap_or_default());
+    /// A process does not end; a cgroup cannot be removed; the runtime itself is in it.
+    pub(super) fn end(&mut self) -> Result<()> {
+        if self.foreign().is_some() {
+            return Ok(());
         }
-        // A process that is not in it is not the container's, whatever its root is called and whenever it was started.
-        self.had_cgroup = cgroups.iter().any(Cgroup::exists);
-        let is_own =
-            |cgroup: &Cgroup| cgroup.branches().iter().all(|branch| !self.others.cgroups.contains(&branch.path));
-        cgroups.iter().filter(|cgroup| is_own(cgroup)).try_for_each(Cgroup::remove)
+        let asked = self.clues.config.as_ref().and_then(|config| config.cgroups_path.clone());
+        let expected = cgroups::expected(asked.as_deref(), &self.id).unwrap_or_default();
+        self.had_cgroup = expected.iter().any(Cgroup::exists);
+        let mut paths = self.clues.cgroup_paths();
+        paths.extend(expected.iter().flat_map(Cgroup::branches).map(|branch| branch.path.clone()));
+        if let Init::Lives(init) = self.init {
+            let own = |path: &str| self.clues.own_part(path).filter(|path| !self.others.cgroups.contains(path));
+            let cgroup = cgroups::around(init.pid, asked.as_deref(), &self.id, own)?;
+            paths.extend(cgroup.branches().iter().map(|branch| branch.path.clone()));
+            cgroup.refuse_own()?;
+            let companions = self.companions(init.pid, &cgroup);
+            let pidfd = init.open()?;
+            super::delete::end_process(init, &cgroup)?;
+            companions.map_or(Ok(()), |namespace| end_all_in(&namespace))?;
+            cgroup.remove()?;
+            if let Some(pidfd) = pidfd {
+                // It waits for the processes of its pid namespace. What a parent outside does not reap is nobody that lives.
+                process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], ENDING.as_millis() as i32)?;
+            }
+            self.init = Init::Ended;
+        }
+        paths.retain(|path| !self.others.cgroups.contains(path));
+        paths.sort_unstable();
+        paths.dedup();
+        cgroups::remove_empty(&paths)?;
+        if self.are_all_dead() {
+            let left = expected
+                .iter()
+                .flat_map(Cgroup::branches)
+                .filter(|branch| paths.contains(&branch.path) && branch.exists());
+            if let Some(branch) = left.into_iter().next() {
+                let directory = branch.directory();
+                log::warning(format!(
+                    "{directory} stays: it has processes, and none of them is container {}'s",
+                    self.id
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the first process has ended, and with it every other one of its pid namespace.
+    fn are_all_dead(&self) -> bool {
+        self.init == Init::Ended && self.clues.config.as_ref().is_some_and(|config| config.own_pids)
+    }
+
+    /// The mount namespace by which alone the processes are known that do not die with the first one and have no cgroup.
+    fn companions(&self, init: Pid, cgroup: &Cgroup) -> Option<PathBuf> {
+        let config = self.clues.config.as_ref()?;
+        let lost = config.own_mounts && !config.own_pids && cgroup.branches().is_empty() && self.is_apart(init);
+        mount_namespace(init).filter(|_| lost)
     }
 
     /// Refuses to forget the container while something of it may live.
@@ -91,11 +206,17 @@ impl Remains {
         let named: Vec<String> =
             living.iter().take(NAMED).map(|(pid, evidence)| format!("{pid} ({evidence})")).collect();
         let more = if living.len() > NAMED { format!(" and {} more", living.len() - NAMED) } else { String::new() };
-        let text =
-            format!("cannot delete container {}: {why}, and processes of it live: {}{more}", self.id, named.join(", "));
-        Err(Error::state(text).hint(match self.clues.writer.foreign() {
+        let text = format!(
+            "cannot delete container {}: {why}, and processes that may be its own live: {}{more}",
+            self.id,
+            named.join(", ")
+        );
+        Err(Error::state(text).hint(match self.foreign() {
             Some(runtime) => format!("delete it with {runtime}"),
-            None => "end these processes if they are the container's (kill -KILL PID), and delete it again".to_owned(),
+            None => {
+                "end these processes if they are the container's (kill -KILL PID), or move them out of its cgroup; then delete it again"
+                    .to_owned()
+            }
         }))
     }
 
@@ -106,57 +227,85 @@ impl Remains {
 
     /// The processes that may be the container's, with the reason.
     fn living(&self) -> Vec<(Pid, String)> {
-        let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<Pid>().ok());
-        let mut found: Vec<(Pid, String)> = pids
-            .filter(|pid| *pid != process::pid())
-            .filter_map(|pid| self.evidence(pid).map(|evidence| (pid, evidence)))
-            .collect();
+        if self.are_all_dead() {
+            return Vec::new();
+        }
+        let mut found: Vec<(Pid, String)> =
+            pids().filter_map(|pid| self.suspicion(pid).map(|reason| (pid, reason))).collect();
         found.sort_unstable();
         found
     }
 
-    /// What makes a process one of the container's.
-    fn evidence(&self, pid: Pid) -> Option<String> {
+    /// Why a process may be one of the container's.
+    fn suspicion(&self, pid: Pid) -> Option<String> {
         let seen = state::look_at(pid).filter(|seen| !seen.dead && !state::has_left(pid))?;
-        let waits = |name: &String| seen.name.strip_prefix("orlop").and_then(|rest| rest.get(1..)) == Some(&**name);
-        if self.clues.waiting_name.as_ref().is_some_and(waits) {
-            return Some("it waits for start".into());
-        }
-        if self.clues.processes.iter().any(|told| is_meant(*told, pid, seen.start)) {
-            return Some("the record names it".into());
-        }
         if let Some(path) = self.cgroup_of(pid) {
             return Some(format!("cgroup {path}"));
         }
-        if self.others.has(pid) {
+        if self.init == Init::Ended {
             return None;
         }
-        let root = identity(&format!("/proc/{pid}/root")).filter(|root| Some(*root) != self.own_root)?;
-        match (self.root, &self.clues.rootfs) {
-            (Some(known), Some(path)) => (root == known).then(|| format!("root filesystem {path}")),
-            _ if self.had_cgroup => None,
-            _ if self.clues.processes.iter().any(|told| told.start == Some(seen.start)) => {
-                Some("started when the record says".into())
-            }
-            _ => self.tail_of_root(pid),
+        if self.waits(&seen) {
+            return Some("it waits for start".into());
         }
+        let is_foreign = self.foreign().is_some();
+        if (is_foreign || self.is_apart(pid)) && !self.others.has(pid) {
+            let is_named = |told: &Told| is_meant(*told, pid, seen.start) && (!is_foreign || self.is_older(pid, *told));
+            if self.clues.processes.iter().any(is_named) {
+                return Some("the record names it".into());
+            }
+        }
+        let names_init = self.clues.processes.iter().any(|told| told.pid.is_some() && told.start.is_some());
+        if self.had_cgroup || names_init || self.others.has(pid) || !self.is_apart(pid) {
+            return None;
+        }
+        let root = root_of(pid).filter(|root| Some(*root) != self.own_root && Some(*root) == self.root)?;
+        let path = self.clues.rootfs.as_deref().unwrap_or_default();
+        Some(format!("root filesystem {path}, inode {}", root.1))
     }
 
-    /// The cgroup of a process, if it is the container's and no other one's.
+    /// Whether a process that another runtime's record names by its pid alone was there when the record was written.
+    fn is_older(&self, pid: Pid, told: Told) -> bool {
+        told.start.is_some() || self.clues.written.is_none_or(|written| began(pid).is_none_or(|began| began <= written))
+    }
+
+    /// The cgroup of a process, if it may be the container's and is no other one's.
     fn cgroup_of(&self, pid: Pid) -> Option<String> {
         let text = std::fs::read(format!("/proc/{pid}/cgroup")).ok()?;
         let members = cgroups::membership::Membership::parse_all(&String::from_utf8_lossy(&text));
         let is_others = |path: &str| self.others.cgroups.iter().any(|other| path.starts_with(&**other));
         members.into_iter().map(|member| member.path).find(|path| self.clues.is_in_cgroup(path) && !is_others(path))
     }
+}
 
-    /// Where only the end of the root filesystem's path is known: whether that of a process ends so.
-    fn tail_of_root(&self, pid: Pid) -> Option<String> {
-        let tail = self.clues.root_tail.as_ref().filter(|tail| !tail.is_empty())?;
-        let table = mountinfo::table(&pid.to_string()).ok()?;
-        let root = mountinfo::mounts(&table).rfind(|mount| mount.point() == b"/")?.root();
-        root.ends_with(format!("/{tail}").as_bytes()).then(|| format!("root filesystem .../{tail}"))
+/// All processes but this one.
+fn pids() -> impl Iterator<Item = Pid> {
+    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<Pid>().ok());
+    pids.filter(|pid| *pid != process::pid())
+}
+
+/// Kills every process of a mount namespace, also those born meanwhile, and waits for them.
+fn end_all_in(namespace: &PathBuf) -> Result<()> {
+    let deadline = Instant::now() + ENDING;
+    let is_in = |pid: &Pid| mount_namespace(*pid).as_ref() == Some(namespace);
+    loop {
+        let mut left = 0;
+        for pid in pids().filter(is_in) {
+            let Ok(pidfd) = process::pidfd_open(pid) else { continue };
+            // Who is in it now that it is held is the process that is meant.
+            if is_in(&pid) {
+                left += 1;
+                let _ = process::pidfd_send_signal(&pidfd, libc::SIGKILL);
+                process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], 100)?;
+            }
+        }
+        if left == 0 {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(Error::system(format!("{left} processes without a cgroup did not end within 2 s of SIGKILL")));
+        }
     }
 }
 
@@ -178,9 +327,10 @@ impl Others {
     fn read(store: &Store, id: &ContainerId) -> Others {
         let mut others = Others::default();
         for other in store.ids().unwrap_or_default().iter().filter(|other| **other != id.as_str()) {
-            let Ok(record) = store.read(other) else { continue };
-            others.cgroups.extend(record.cgroup.branches.iter().map(|branch| branch.path.clone()));
-            let init = record.init.filter(|init| init.lives());
+            let record = store.read(other).ok();
+            others.cgroups.extend(record.iter().flat_map(|it| &it.cgroup.branches).map(|branch| branch.path.clone()));
+            // Where its record is damaged too, its link names the process.
+            let init = record.and_then(|it| it.init).or_else(|| store.witness(other)).filter(|init| init.lives());
             others.mount_namespaces.extend(init.and_then(|init| mount_namespace(init.pid)));
         }
         others
@@ -193,6 +343,19 @@ impl Others {
 
 fn mount_namespace(pid: Pid) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
+}
+
+fn root_of(pid: Pid) -> Option<(u64, u64)> {
+    identity(&format!("/proc/{pid}/root"))
+}
+
+/// When a process began, in seconds since 1970, to a second.
+fn began(pid: Pid) -> Option<i64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let boot: i64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    /// USER_HZ, which is 100 on every architecture that we know.
+    const HZ: u64 = 100;
+    Some(boot + (state::look_at(pid)?.start / HZ) as i64 - 1)
 }
 
 fn identity(path: &str) -> Option<(u64, u64)> {

@@ -479,7 +479,7 @@ impl Steps<'_, '_> {
     /// Until CRIU has answered the container is being created, whatever its first process is called: its creator lives.
     fn born(&mut self, pid: Pid) -> Result<()> {
         self.record.init = ProcessId::of(pid);
-        self.entry.save(self.record).at("the container was deleted meanwhile")
+        self.entry.save_born(self.record).at("the container was deleted meanwhile")
     }
 
     /// What fills the network namespace at a start, and the hooks of the runtime.

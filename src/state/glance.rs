@@ -47,12 +47,13 @@ impl<'a> Glance<'a> {
     /// What the bytes of a state.json say.
     ///
     /// # Errors
-    /// They are no record.
+    /// They are no record, or not those that were written.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Glance<'a>> {
         let glance: Glance<'_> = super::document(bytes)?;
         let texts =
             [&glance.oci_version, &glance.id, &glance.waiting_name, &glance.bundle, &glance.rootfs, &glance.created];
         super::complete(texts.map(|text| &**text), [glance.init, glance.creator])?;
+        super::intact(bytes)?;
         Ok(glance)
     }
 

@@ -152,49 +152,80 @@ fn delete_removes_cgroups_whatever_they_are_called_and_however_deep_they_are() {
     }
 }
 
-/// Ways to break a record: what is in its place, and who it is then said to be from.
-fn damages(record: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
-    let text = |text: &str| Some(text.as_bytes().to_vec());
+/// What is in the place of a record.
+#[derive(Debug)]
+enum Damage {
+    Removed,
+    Directory,
+    Bytes(Vec<u8>),
+}
+
+impl Damage {
+    fn put(&self, file: &Path) {
+        match self {
+            Damage::Removed => fs::remove_file(file).unwrap(),
+            Damage::Directory => {
+                fs::remove_file(file).unwrap();
+                fs::create_dir(file).unwrap();
+            }
+            Damage::Bytes(bytes) => fs::write(file, bytes).unwrap(),
+        }
+    }
+}
+
+/// How many bytes there are from one that is tried to the next.
+fn step() -> usize {
+    if std::env::var_os("SOAK").is_some() { 1 } else { 53 }
+}
+
+/// Ways to break a record as a whole.
+fn whole_damages(record: &[u8]) -> Vec<(String, Damage)> {
+    let text = |text: &str| Damage::Bytes(text.as_bytes().to_vec());
     let whole: Value = serde_json::from_slice(record).unwrap();
     let (pid, start) = (&whole["init"]["pid"], &whole["init"]["start"]);
-    let mut all = vec![
-        ("removed".to_owned(), None),
-        ("empty".to_owned(), text("")),
-        ("zeros".to_owned(), Some(vec![0; record.len()])),
+    vec![
+        ("removed".to_owned(), Damage::Removed),
+        ("a directory".to_owned(), Damage::Directory),
+        ("zeros".to_owned(), Damage::Bytes(vec![0; record.len()])),
         ("not JSON".to_owned(), text("nonsense")),
         ("another document".to_owned(), text("[]")),
         ("runc's".to_owned(), text(&format!(r#"{{"id":"x","init_process_pid":{pid},"init_process_start":{start}}}"#))),
         ("youki's".to_owned(), text(&format!(r#"{{"ociVersion":"v1.0.2","id":"x","status":"running","pid":{pid}}}"#))),
-    ];
-    for length in (0..record.len()).step_by(41) {
-        all.push((format!("cut at {length}"), Some(record[..length].to_vec())));
-    }
-    all
+    ]
 }
 
-/// Containers of which each is hard to find in another way.
-fn shapes() -> [fn(&mut Scene); 3] {
-    [
-        |_| (),
-        in_the_hosts_pids,
-        // Without a cgroup of its own, and with the whole path of its root.
-        |scene| {
-            scene.global = vec!["--cgroup-manager".into(), "disabled".into()];
-            scene.config["root"]["path"] = json!(scene.root("").display().to_string());
-        },
-    ]
+/// The damage of this number: first the whole record, then each length that it may be cut to, then three changes of each byte.
+fn damage(record: &[u8], mut number: usize) -> Option<(String, Damage)> {
+    let mut whole = whole_damages(record);
+    if number < whole.len() {
+        return Some(whole.swap_remove(number));
+    }
+    number = (number - whole.len()) * step();
+    if number < record.len() {
+        return Some((format!("cut at {number}"), Damage::Bytes(record[..number].to_vec())));
+    }
+    let (at, change) = ((number - record.len()) % record.len(), (number - record.len()) / record.len());
+    let mut bytes = record.to_vec();
+    bytes[at] = match change {
+        // Digits stay digits, so that the record can still be read.
+        0 if bytes[at].is_ascii_digit() => b'0' + (bytes[at] - b'0' + 3) % 10,
+        0 => bytes[at] ^ 1,
+        1 => 0,
+        2 if bytes[at] == b' ' => return damage(record, whole.len() + (number + 1) / step()),
+        2 => b' ',
+        _ => return None,
+    };
+    Some((
+        format!("byte {at} is {:?} and not {:?}", char::from(bytes[at]), char::from(record[at])),
+        Damage::Bytes(bytes),
+    ))
 }
 
 /// `delete --force` has ended the container, or has refused and named its process. Then nothing lives.
 fn never_forgotten(scene: &Scene, pids: &BTreeSet<i32>, what: &str) {
     let cgroups: Vec<PathBuf> = pids.iter().flat_map(|pid| own_cgroups(*pid, scene.id())).collect();
-    let mut deleted = scene.does("delete", &["--force"], &[]);
+    let deleted = scene.does("delete", &["--force"], &[]);
     let left: Vec<i32> = pids.iter().copied().filter(|pid| lives(*pid)).collect();
-    // Processes of a test beside this one, which began in the same moment, may be named: they end, and nothing is left then.
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while left.is_empty() && deleted.code != Some(0) && std::time::Instant::now() < patience {
-        deleted = scene.does("delete", &["--force"], &[]);
-    }
     match deleted.code {
         Some(0) => {
             assert!(left.is_empty(), "{what}: {left:?} live on: {deleted:?}");
@@ -216,55 +247,286 @@ fn never_forgotten(scene: &Scene, pids: &BTreeSet<i32>, what: &str) {
     }
 }
 
-#[test]
-fn delete_never_forgets_a_process_of_a_container_whose_record_is_damaged() {
-    for (shape, make) in shapes().into_iter().enumerate() {
-        let mut number = 0;
-        loop {
-            let Some(mut scene) = Scene::new() else { return };
-            make(&mut scene);
-            scene.script("exec sleep 1000");
-            scene.run_detached();
-            let pids = BTreeSet::from([scene.init()]);
-            let file = scene.state().join("state.json");
-            let all = damages(&fs::read(&file).unwrap());
-            let Some((what, bytes)) = all.get(number) else {
-                kill(&pids);
-                break;
-            };
-            match bytes {
-                Some(bytes) => fs::write(&file, bytes).unwrap(),
-                None => fs::remove_file(&file).unwrap(),
-            }
-            never_forgotten(&scene, &pids, &format!("shape {shape}: {what}"));
-            number += 1;
-        }
+/// Each damage with a container of its own; `more` is done to it first.
+fn never_forgets(make: fn(&mut Scene), more: fn(&Scene)) {
+    let Some(mut scene) = Scene::new() else { return };
+    make(&mut scene);
+    scene.script("sleep 1001 & exec sleep 1000");
+    for number in 0.. {
+        scene.run_detached();
+        let pids = BTreeSet::from([scene.init()]);
+        let file = scene.state().join("state.json");
+        let Some((what, damage)) = damage(&fs::read(&file).unwrap(), number) else {
+            assert_eq!(scene.does("delete", &["--force"], &[]).code, Some(0));
+            return;
+        };
+        more(&scene);
+        damage.put(&file);
+        never_forgotten(&scene, &pids, &what);
     }
 }
 
 #[test]
-fn delete_never_forgets_a_process_whichever_byte_of_the_record_is_wrong() {
-    for (shape, make) in shapes().into_iter().enumerate() {
-        let mut at = 0;
-        loop {
-            let Some(mut scene) = Scene::new() else { return };
-            make(&mut scene);
-            scene.script("sleep 1001 & exec sleep 1000");
-            scene.run_detached();
-            let pids = BTreeSet::from([scene.init()]);
-            let file = scene.state().join("state.json");
-            let mut bytes = fs::read(&file).unwrap();
-            if at >= bytes.len() {
-                kill(&pids);
-                break;
-            }
-            // Digits stay digits, so that the record can still be read.
-            bytes[at] = if bytes[at].is_ascii_digit() { b'0' + (bytes[at] - b'0' + 3) % 10 } else { bytes[at] ^ 1 };
-            fs::write(&file, &bytes).unwrap();
-            never_forgotten(&scene, &pids, &format!("shape {shape}: byte {at}"));
-            at += 23;
+fn delete_never_forgets_a_process_whatever_is_wrong_with_the_record() {
+    never_forgets(|_| (), |_| ());
+}
+
+#[test]
+fn delete_never_forgets_a_process_in_the_hosts_pids_whatever_is_wrong_with_the_record() {
+    never_forgets(in_the_hosts_pids, |_| ());
+}
+
+#[test]
+fn delete_never_forgets_a_process_without_a_cgroup_whatever_is_wrong_with_the_record() {
+    never_forgets(without_cgroup, |_| ());
+}
+
+/// As an older version has left them.
+#[test]
+fn delete_never_forgets_a_process_that_no_link_names_whatever_is_wrong_with_the_record() {
+    never_forgets(|_| (), |scene| drop(fs::remove_file(scene.state().join("init"))));
+}
+
+/// Nothing that `delete --force` finds costs a process its life or the container its end, although it looks much alike.
+fn stranger(shared: &Scene) -> Option<(Scene, i32)> {
+    let mut stranger = Scene::new()?;
+    without_cgroup(&mut stranger);
+    stranger.state_root = shared.state_root.with_extension("other");
+    stranger.script("exec sleep 1000");
+    stranger.run_detached();
+    let pid = stranger.init();
+    Some((stranger, pid))
+}
+
+/// A container without a cgroup of its own, and with a relative root.
+fn without_cgroup(scene: &mut Scene) {
+    scene.global = vec!["--cgroup-manager".into(), "disabled".into()];
+}
+
+fn start_of(pid: i32) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned()
+}
+
+/// FNV-1a, as the link has it.
+fn link_of(pid: i32, start: &str) -> String {
+    let words = format!("{pid} {start}");
+    let sum = words
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{words} {sum:016x}")
+}
+
+fn name_in_link(scene: &Scene, text: &str) {
+    let link = scene.state().join("init");
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink(text, link).unwrap();
+}
+
+/// A container whose process is dead, and a living one with the same end of its root's path, in another state root.
+#[test]
+fn a_stranger_with_the_same_end_of_the_roots_path_is_no_reason_to_refuse() {
+    for keeps_link in [true, false] {
+        let Some(mut scene) = Scene::new() else { return };
+        without_cgroup(&mut scene);
+        scene.script("exec sleep 1000");
+        scene.run_detached();
+        let Some((_other, pid)) = stranger(&scene) else { return };
+        kill(&BTreeSet::from([scene.init()]));
+        fs::remove_file(scene.state().join("state.json")).unwrap();
+        if !keeps_link {
+            fs::remove_file(scene.state().join("init")).unwrap();
+        }
+        let deleted = scene.does("delete", &["--force"], &[]);
+        assert_eq!(deleted.code, Some(0), "{keeps_link}: {deleted:?}");
+        assert!(!scene.state().exists() && lives(pid));
+    }
+}
+
+#[test]
+fn a_stranger_that_was_started_in_the_same_tick_is_no_reason_to_refuse() {
+    for keeps_link in [true, false] {
+        let Some(mut scene) = Scene::new() else { return };
+        without_cgroup(&mut scene);
+        scene.script("exec sleep 1000");
+        scene.run_detached();
+        let Some((_other, pid)) = stranger(&scene) else { return };
+        let init = scene.init();
+        kill(&BTreeSet::from([init]));
+        // Cut behind the start, which is that of the stranger.
+        let cut = format!(r#"{{"ociVersion":"1.3.0","id":"x","init":{{"pid":{init},"start":{}"#, start_of(pid));
+        fs::write(scene.state().join("state.json"), cut).unwrap();
+        if keeps_link {
+            name_in_link(&scene, &link_of(init, &start_of(pid)));
+        } else {
+            fs::remove_file(scene.state().join("init")).unwrap();
+        }
+        let deleted = scene.does("delete", &["--force"], &[]);
+        assert_eq!(deleted.code, Some(0), "{keeps_link}: {deleted:?}");
+        assert!(!scene.state().exists() && lives(pid));
+    }
+}
+
+/// One wrong digit of a pid, and two processes that were started in the same tick: the record is readable, and means another.
+#[test]
+fn a_stranger_that_a_changed_record_names_lives_on_and_the_container_does_not() {
+    let Some(mut scene) = Scene::new() else { return };
+    without_cgroup(&mut scene);
+    scene.script("exec sleep 1000");
+    scene.run_detached();
+    let Some((_other, pid)) = stranger(&scene) else { return };
+    let (init, file) = (scene.init(), scene.state().join("state.json"));
+    let mut record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let old = json!({ "pid": init, "start": start_of(init).parse::<u64>().unwrap() }).to_string();
+    assert_eq!(record["init"].to_string(), old);
+    let text = fs::read_to_string(&file).unwrap();
+    let new = json!({ "pid": pid, "start": start_of(pid).parse::<u64>().unwrap() }).to_string();
+    fs::write(&file, text.replace(&old, &new)).unwrap();
+    record = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(record["init"]["pid"], pid);
+    let deleted = scene.does("delete", &["--force"], &[]);
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    assert!(lives(pid) && !lives(init) && !scene.state().exists());
+}
+
+/// Without the link a damaged record that names a stranger to the digit is a suspicion: nothing is killed for it.
+#[test]
+fn a_stranger_that_only_a_changed_record_names_is_named_and_lives_on() {
+    let Some(mut scene) = Scene::new() else { return };
+    without_cgroup(&mut scene);
+    scene.script("exec sleep 1000");
+    scene.run_detached();
+    let Some((other, pid)) = stranger(&scene) else { return };
+    kill(&BTreeSet::from([scene.init()]));
+    fs::remove_file(scene.state().join("init")).unwrap();
+    let cut = format!(r#"{{"ociVersion":"1.3.0","id":"x","init":{{"pid":{pid},"start":{}}}"#, start_of(pid));
+    fs::write(scene.state().join("state.json"), cut).unwrap();
+    let deleted = scene.does("delete", &["--force"], &[]);
+    assert!(deleted.code == Some(1) && deleted.error.contains(&format!("{pid} (the record names it)")), "{deleted:?}");
+    assert!(lives(pid) && scene.state().exists());
+    assert_eq!(other.does("delete", &["--force"], &[]).code, Some(0));
+    assert_eq!(scene.does("delete", &["--force"], &[]).code, Some(0));
+    assert!(!scene.state().exists());
+}
+
+#[test]
+fn a_pid_that_was_given_out_again_is_no_reason_to_refuse() {
+    let Some(mut scene) = Scene::new() else { return };
+    scene.script("exec sleep 1000");
+    scene.run_detached();
+    let Some((_other, pid)) = stranger(&scene) else { return };
+    let start = start_of(scene.init());
+    kill(&BTreeSet::from([scene.init()]));
+    // What the record and the link say of a process that is long dead, whose pid a stranger has by now.
+    let before = (start.parse::<u64>().unwrap() / 3).to_string();
+    name_in_link(&scene, &link_of(pid, &before));
+    fs::write(scene.state().join("state.json"), format!(r#"{{"init":{{"pid":{pid},"start":{before}}},"#)).unwrap();
+    let deleted = scene.does("delete", &["--force"], &[]);
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    assert!(!scene.state().exists() && lives(pid));
+}
+
+/// A cgroup of the container's name, made anew for a process that has nothing to do with it.
+#[test]
+fn strangers_in_a_cgroup_of_the_containers_name_are_not_killed() {
+    for shares_pids in [false, true] {
+        let Some(mut scene) = Scene::new() else { return };
+        if shares_pids {
+            in_the_hosts_pids(&mut scene);
+        }
+        scene.script("exec sleep 1000");
+        scene.run_detached();
+        let cgroup = cgroup_of(scene.init());
+        kill(&BTreeSet::from([scene.init()]));
+        fs::remove_dir(&cgroup).unwrap();
+        fs::create_dir(&cgroup).unwrap();
+        let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = other.id() as i32;
+        fs::write(cgroup.join("cgroup.procs"), pid.to_string()).unwrap();
+        fs::write(scene.state().join("state.json"), "").unwrap();
+        let deleted = scene.does("delete", &["--force"], &[]);
+        if shares_pids {
+            // Who did not die with the first process may be in it: it is refused until the process is gone or elsewhere.
+            assert!(deleted.code == Some(1) && deleted.error.contains(&format!("{pid} (cgroup ")), "{deleted:?}");
+        } else {
+            assert_eq!(deleted.code, Some(0), "{deleted:?}");
+            assert!(deleted.error.contains(" stays: it has processes") && !scene.state().exists(), "{deleted:?}");
+        }
+        assert!(lives(pid) && cgroup.exists());
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert_eq!(scene.does("delete", &["--force"], &[]).code, Some(0));
+        assert!(!scene.state().exists());
+        let _ = fs::remove_dir(&cgroup);
+    }
+}
+
+/// Without a cgroup and a pid namespace of their own, processes are known by the mount namespace that was made for init.
+#[test]
+fn the_processes_of_a_damaged_container_without_cgroup_and_pid_namespace_end_with_it() {
+    let Some(mut scene) = Scene::new() else { return };
+    without_cgroup(&mut scene);
+    in_the_hosts_pids(&mut scene);
+    scene.script("sleep 1001 & echo $! > /tmp/pid; exec sleep 1000");
+    scene.run_detached();
+    let second = || fs::read_to_string(scene.root("tmp/pid")).unwrap_or_default().trim().parse::<i32>();
+    eventually("the second process", || second().is_ok());
+    let (init, second) = (scene.init(), second().unwrap());
+    fs::write(scene.state().join("state.json"), "").unwrap();
+    let deleted = scene.does("delete", &["--force"], &[]);
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    assert!(!lives(init) && !lives(second));
+}
+
+#[test]
+fn every_command_says_what_is_wrong_with_a_damaged_record() {
+    let Some(mut scene) = Scene::new() else { return };
+    let Some(mut neighbour) = Scene::new() else { return };
+    neighbour.state_root = scene.state_root.clone();
+    for scene in [&mut scene, &mut neighbour] {
+        scene.script("exec sleep 1000");
+        scene.run_detached();
+    }
+    let file = scene.state().join("state.json");
+    let record = fs::read(&file).unwrap();
+    let mut changed = record.clone();
+    let pid = record.windows(6).position(|window| window == b"\"pid\":").unwrap() + 6;
+    changed[pid] = b'1' + (changed[pid] - b'0') % 9;
+    for (damage, wrong) in [
+        (Damage::Bytes(changed), "state.json is damaged: its sum"),
+        (Damage::Bytes(record[..record.len() / 2].to_vec()), "state.json is damaged"),
+        (Damage::Bytes(Vec::new()), "state.json is damaged"),
+        (Damage::Bytes(vec![0; 100]), "state.json is damaged"),
+        (Damage::Directory, "state.json"),
+        (Damage::Removed, "has no state.json"),
+    ] {
+        fs::write(&file, &record).unwrap();
+        damage.put(&file);
+        for (name, more) in [
+            ("state", &[][..]),
+            ("kill", &["KILL"]),
+            ("ps", &[]),
+            ("exec", &["true"]),
+            ("start", &[]),
+            ("pause", &[]),
+            ("resume", &[]),
+            ("update", &[]),
+            ("events", &[]),
+            ("delete", &[]),
+        ] {
+            let ended = scene.does(name, &[], more);
+            assert!(ended.code != Some(0) && ended.error.contains(wrong), "{name}: {damage:?}: {ended:?}");
+        }
+        let mut list = Command::new(scene.runtime());
+        let listed = super::ended(list.arg("--root").arg(&scene.state_root).arg("list").output().unwrap());
+        assert!(listed.out.contains(neighbour.id()) && !listed.out.contains(scene.id()), "{damage:?}: {listed:?}");
+        assert!(listed.error.contains(wrong) && listed.error.contains(scene.id()), "{damage:?}: {listed:?}");
+        if let Damage::Directory = damage {
+            fs::remove_dir(&file).unwrap();
         }
     }
+    let deleted = scene.does("delete", &["--force"], &[]);
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
 }
 
 #[test]
