@@ -11,7 +11,7 @@
 //!  4  container/  state  features  explain  one short function per OCI operation
 //!  3  process/               plan, launch (parent), stage (child), sequence, protocol, report, image, seccomp/
 //!  2  namespaces/  cgroups/  rootfs/  criu/  hooks  siblings never import one another
-//!  1  config/  json/  path  beneath  procfs  mountinfo  error  log  text  the words that everybody shares
+//!  1  config/  json/  path  beneath  procfs  mountinfo  error  log  text  calendar  cpulist  idmap
 //!  0  sys/                   all unsafe code; one function per system call; knows nothing of containers
 //!  -  init/                  the init stub, a program of its own without a libc
 //! ```
@@ -42,15 +42,18 @@
 //! ```
 
 pub mod beneath;
+mod calendar;
 mod cgroups;
 pub mod cli;
 mod config;
 pub mod container;
+mod cpulist;
 mod criu;
 pub mod error;
 pub mod explain;
 pub mod features;
 mod hooks;
+mod idmap;
 mod json;
 mod log;
 mod mountinfo;

@@ -9,6 +9,7 @@ mod witness;
 
 pub(crate) use glance::Glance;
 
+use crate::calendar;
 use crate::cgroups;
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::json::{self, Value, readable};
@@ -599,37 +600,13 @@ impl Entry {
 
 /// The time now, RFC 3339 in UTC with nanoseconds, as Go prints it.
 pub(crate) fn now() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let (seconds, nanoseconds) = (since.as_secs(), since.subsec_nanos());
-    let (year, month, day) = date_of((seconds / 86400) as i64);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanoseconds:09}Z")
-}
-
-/// The date of a number of days since 1970-01-01, in the Gregorian calendar.
-fn date_of(days: i64) -> (i64, i64, i64) {
-    // Years that begin in March put the leap day last; eras of 400 years all have the same length.
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    let time = calendar::now();
+    format!("{}.{:09}Z", calendar::utc(time), time.subsec_nanos())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_are_dates() {
-        assert_eq!(date_of(0), (1970, 1, 1));
-        assert_eq!(date_of(19_782), (2024, 2, 29));
-        assert_eq!(date_of(20_777), (2026, 11, 20));
-    }
 
     #[test]
     fn a_record_keeps_what_it_does_not_know() {

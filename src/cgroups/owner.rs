@@ -1,8 +1,9 @@
 //! Giving a v2 cgroup to the container's user (config-linux.md, "Cgroup ownership").
 
 use super::branch::Branch;
-use crate::config::{IdMapping, Spec};
+use crate::config::Spec;
 use crate::error::{IoContext, Result};
+use crate::idmap::IdMaps;
 use std::os::unix::fs::lchown;
 
 /// The files that may be given away where the kernel does not say it itself.
@@ -10,14 +11,11 @@ const FILES: [&str; 3] = ["cgroup.procs", "cgroup.subtree_control", "cgroup.thre
 
 /// The host's id of the user who is to own the cgroup: only where the container gets a cgroup namespace of its own and
 /// sees /sys/fs/cgroup writable.
-pub(super) fn parse(spec: &Spec<'_>) -> Option<u32> {
-    let linux = spec.linux.as_ref()?;
-    let fresh = |kind: &str| {
-        let mut namespaces = linux.namespaces.iter().flatten().filter(|n| n.type_.as_deref() == Some(kind));
-        namespaces.next().map(|n| n.path.as_deref().unwrap_or_default().is_empty())
-    };
+pub(super) fn parse(spec: &Spec<'_>) -> Result<Option<u32>> {
+    let Some(linux) = &spec.linux else { return Ok(None) };
+    let fresh = |kind: &str| linux.namespace(kind).map(|n| n.path.as_deref().unwrap_or_default().is_empty());
     if fresh("cgroup") != Some(true) {
-        return None;
+        return Ok(None);
     }
     let writable = spec.mounts.iter().flatten().any(|m| {
         let cgroup = m.source.as_deref() == Some("cgroup") || matches!(m.type_.as_deref(), Some("cgroup" | "cgroup2"));
@@ -25,19 +23,12 @@ pub(super) fn parse(spec: &Spec<'_>) -> Option<u32> {
         cgroup && m.destination.as_deref() == Some("/sys/fs/cgroup") && !read_only
     });
     let user = spec.process.as_ref().and_then(|p| p.user.as_ref()).and_then(|u| u.uid).unwrap_or(0);
-    match fresh("user") {
+    Ok(match fresh("user") {
         _ if !writable => None,
         // Whom the ids of a joined namespace stand for is not in the config.
         Some(false) => None,
-        Some(true) => map(linux.uid_mappings.as_deref().unwrap_or_default(), user),
+        Some(true) => IdMaps::parse(linux)?.uids.to_host(user),
         None => Some(user),
-    }
-}
-
-fn map(mappings: &[IdMapping], id: u32) -> Option<u32> {
-    mappings.iter().find_map(|m| {
-        let offset = id.checked_sub(m.container_id?)?;
-        (offset < m.size?).then(|| m.host_id?.checked_add(offset)).flatten()
     })
 }
 
@@ -72,7 +63,7 @@ mod tests {
             r#"{{"process":{{"user":{{"uid":5}}}},"linux":{{"namespaces":[{namespaces}],"uidMappings":[{mappings}]}},
                 "mounts":[{{"destination":"/sys/fs/cgroup","source":"cgroup","type":"cgroup","options":[{options}]}}]}}"#
         );
-        parse(&crate::config::parse(&json).unwrap())
+        parse(&crate::config::parse(&json).unwrap()).unwrap()
     }
 
     #[test]

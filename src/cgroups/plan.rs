@@ -66,7 +66,7 @@ impl Plan {
             named: path.is_some_and(|p| !p.is_empty()),
             limits,
             properties,
-            owner: owner::parse(spec),
+            owner: owner::parse(spec)?,
             rootless,
         })
     }

@@ -83,3 +83,10 @@ objects! {
         nanosecs: u32 = "nanosecs",
     }
 }
+
+impl Linux<'_> {
+    /// The entry of `namespaces` of this type: the container's namespace is not the runtime's.
+    pub(crate) fn namespace(&self, kind: &str) -> Option<&Namespace<'_>> {
+        self.namespaces.iter().flatten().find(|entry| entry.type_.as_deref() == Some(kind))
+    }
+}

@@ -16,13 +16,14 @@ use crate::config::{self, Spec};
 use crate::criu::{self, Criu, Options, SavedMount, Start, Step, Task};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
+use crate::idmap::IdMaps;
 use crate::log;
 use crate::mountinfo;
 use crate::namespaces::{self, Joined, Kind as Ns, Place};
 use crate::process::attributes;
 use crate::process::keyring::{self, Keyring};
 use crate::process::launch::Launched;
-use crate::rootfs::{self, IdMappings, IdmapOf, Prepared, Rootfs, Sources};
+use crate::rootfs::{self, IdmapOf, Prepared, Rootfs, Sources};
 use crate::state::{Entry, ProcessId, Record, Status, Store};
 use crate::sys::fs::Stat;
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
@@ -200,7 +201,8 @@ impl Maker<'_> {
         plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), true);
         let view = create::view(&cgroup, plan)?;
         let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
-        let ids = IdMappings::of_container(self.spec)?;
+        let linux = self.spec.linux.as_ref().filter(|linux| linux.namespace("user").is_some());
+        let ids = linux.map(IdMaps::parse).transpose()?;
         let userns = ids.map(|ids| rootfs::user_namespace(self.proof, &ids)).transpose()?;
         let mut prepared = rootfs.prepare(if userns.is_some() { Sources::ByParent } else { Sources::ByChild })?;
         if userns.is_some() {

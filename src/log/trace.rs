@@ -6,13 +6,14 @@
 //! that a child can write beside the runtime, and the events of a killed process are not lost.
 
 use super::Record;
+use crate::calendar::now;
 use crate::error::{IoContext, Result};
 use crate::text;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The end of a complete trace.
 const END: &str = "\n]\n";
@@ -137,11 +138,6 @@ fn go_on(file: &mut File) -> std::io::Result<()> {
         return file.write_all(b",\n");
     }
     Ok(())
-}
-
-/// The time since 1970. A time namespace shifts the monotonic clocks, but not this one.
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn microseconds(time: Duration) -> String {

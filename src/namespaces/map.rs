@@ -1,8 +1,8 @@
 //! Writing the id mappings of a user namespace (`user_namespaces(7)`), directly or with newuidmap
 //! and newgidmap.
 
-use super::idmap::{IdMap, IdMaps};
 use crate::error::{Context, Error, Result};
+use crate::idmap::{IdMap, IdMaps};
 use crate::sys::process::Pid;
 use crate::sys::{credentials, file};
 use std::process::Command;
@@ -17,23 +17,23 @@ pub(crate) fn write(pid: Pid, maps: &IdMaps) -> Result<()> {
     const CAP_SETGID: u64 = 1 << 6;
     let held = credentials::capabilities()?.effective;
     if held & (CAP_SETUID | CAP_SETGID) == CAP_SETUID | CAP_SETGID {
-        write_file(pid, "uid_map", &IdMaps::text(&maps.uids)).at("linux.uidMappings")?;
-        return write_file(pid, "gid_map", &IdMaps::text(&maps.gids)).at("linux.gidMappings");
+        write_file(pid, "uid_map", &maps.uids.text()).at("linux.uidMappings")?;
+        return write_file(pid, "gid_map", &maps.gids.text()).at("linux.gidMappings");
     }
     if is_own(&maps.uids, credentials::effective_uid()) {
-        write_file(pid, "uid_map", &IdMaps::text(&maps.uids)).at("linux.uidMappings")?;
+        write_file(pid, "uid_map", &maps.uids.text()).at("linux.uidMappings")?;
     } else {
         helper("newuidmap", pid, &maps.uids).at("linux.uidMappings")?;
     }
     if is_own(&maps.gids, credentials::effective_gid()) {
         write_file(pid, "setgroups", "deny").at("linux.gidMappings")?;
-        return write_file(pid, "gid_map", &IdMaps::text(&maps.gids)).at("linux.gidMappings");
+        return write_file(pid, "gid_map", &maps.gids.text()).at("linux.gidMappings");
     }
     helper("newgidmap", pid, &maps.gids).at("linux.gidMappings")
 }
 
 fn is_own(map: &IdMap, id: u32) -> bool {
-    matches!(map.as_slice(), [(_, outside, 1)] if *outside == id)
+    matches!(map.ranges(), [[_, outside, 1]] if *outside == id)
 }
 
 fn write_file(pid: Pid, name: &str, text: &str) -> Result<()> {
@@ -43,7 +43,7 @@ fn write_file(pid: Pid, name: &str, text: &str) -> Result<()> {
 }
 
 fn helper(program: &str, pid: Pid, map: &IdMap) -> Result<()> {
-    let numbers = map.iter().flat_map(|(inside, outside, count)| [inside, outside, count].map(u32::to_string));
+    let numbers = map.ranges().as_flattened().iter().map(u32::to_string);
     // Some engines call the runtime without PATH; set-uid programs are installed in the system's
     // directories only.
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin".into());

@@ -5,7 +5,6 @@
 //! in the child.
 
 pub(crate) mod enter;
-mod idmap;
 mod joined;
 pub(crate) mod map;
 mod netdevice;
@@ -15,7 +14,6 @@ pub(crate) mod recipe;
 mod sysctl;
 mod user;
 
-pub(crate) use idmap::IdMaps;
 pub(crate) use joined::{Joined, disregard_shared, is_elsewhere};
 pub(crate) use netdevice::{Moved, NetDevices};
 pub(crate) use offsets::Offsets;
@@ -25,6 +23,7 @@ pub(crate) use user::{in_first_user_namespace, in_user_namespace};
 
 use crate::config::{Linux, Spec};
 use crate::error::{Error, Result};
+use crate::idmap::IdMaps;
 
 /// A type of namespace (`namespaces(7)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,7 +116,7 @@ impl Namespaces {
         let mut all = Namespaces::default();
         let Some(linux) = &spec.linux else { return all.named(spec) };
         all.places = places(linux)?;
-        all.ids = idmap::parse(linux, all.place(Kind::User))?;
+        all.ids = ids(linux, all.place(Kind::User))?;
         all.offsets = offsets::parse(linux, all.place(Kind::Time))?;
         all.sysctls = sysctl::parse(linux, &all)?;
         all.named(spec)
@@ -171,6 +170,26 @@ fn places(linux: &Linux<'_>) -> Result<[Place; 8]> {
         };
     }
     Ok(places)
+}
+
+/// Checks `linux.uidMappings` and `linux.gidMappings` against the user namespace.
+fn ids(linux: &Linux<'_>, user: &Place) -> Result<Option<IdMaps>> {
+    let ids = IdMaps::parse(linux)?;
+    match (user, ids.uids.is_empty(), ids.gids.is_empty()) {
+        // A joined namespace has its maps; the config may repeat them for readers.
+        (Place::Runtime | Place::Join(_), true, true) => Ok(None),
+        (Place::Runtime, no_uids, _) => {
+            let field = if no_uids { "linux.gidMappings" } else { "linux.uidMappings" };
+            Err(Error::config(field, "ids can be mapped only in a user namespace, and linux.namespaces has none"))
+        }
+        (Place::New, true, _) => {
+            Err(Error::config("linux.uidMappings", "user namespaces enabled, but no uid mappings found"))
+        }
+        (Place::New, _, true) => {
+            Err(Error::config("linux.gidMappings", "user namespaces enabled, but no gid mappings found"))
+        }
+        _ => Ok(Some(ids)),
+    }
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ fn every_wrong_thing_about_namespaces_names_its_field() {
         (r#"{"linux":{"uidMappings":[{"size":1}]}}"#, "linux.uidMappings: ids can be mapped only"),
         (
             r#"{"linux":{"namespaces":[{"type":"user"}],"uidMappings":[{"size":0}]}}"#,
-            "linux.uidMappings[0]: size must be",
+            "linux.uidMappings[0].size: must be",
         ),
         (
             r#"{"linux":{"namespaces":[{"type":"user"}],"uidMappings":[{"size":9},{"containerID":8,"hostID":99,"size":9}]}}"#,

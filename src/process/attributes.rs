@@ -3,9 +3,11 @@
 //! Parsed here, applied by whoever has the right: the process itself, or, where it lives in a user namespace, its parent.
 
 use crate::config::{IoPriority, Linux, MemoryPolicy, Personality, Process, Rlimit, Scheduler};
+use crate::cpulist;
 use crate::error::{Context, Error, Result};
 use crate::sys::limits::{self, Limit};
 use crate::sys::process::{self, Pid, SchedAttr};
+use crate::text;
 use std::borrow::Cow;
 
 /// The checked attributes.
@@ -224,7 +226,7 @@ fn memory_policy(written: &MemoryPolicy<'_>) -> Result<Option<(i32, Vec<u64>)>> 
     for (n, word) in written.flags.iter().flatten().enumerate() {
         mode |= look_up(&format!("linux.memoryPolicy.flags[{n}]"), &Some(word.clone()), &POLICY_FLAGS)?;
     }
-    let nodes = bit_list("linux.memoryPolicy.nodes", written.nodes.as_deref().unwrap_or_default(), 1024)?;
+    let nodes = bits("linux.memoryPolicy.nodes", written.nodes.as_deref().unwrap_or_default(), 1023)?;
     if matches!(plain, 0 | 4) && !nodes.is_empty() {
         return Err(Error::config("linux.memoryPolicy.nodes", "this mode takes no nodes"));
     }
@@ -243,26 +245,12 @@ pub(crate) fn use_the_cpuset() {
     }
 }
 
-/// A list of numbers such as `0-3,7`, below `limit`, as bits of 64 a word; empty for an empty list.
-pub(crate) fn bit_list(field: &str, text: &str, limit: u32) -> Result<Vec<u64>> {
-    let problem = |part: &str| Error::config(field, format_args!("{part:?} in {text:?} is not a list such as 0-3,7"));
-    let mut words = Vec::new();
-    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |s: &str| s.trim().parse::<u32>().ok().filter(|n| *n < limit).ok_or_else(|| problem(part));
-        let (first, last) = (number(first)?, number(last)?);
-        if first > last {
-            return Err(problem(part));
-        }
-        for n in first..=last {
-            let word = n as usize / 64;
-            if words.len() <= word {
-                words.resize(word + 1, 0);
-            }
-            words[word] |= 1 << (n % 64);
-        }
-    }
-    Ok(words)
+/// The list of CPUs or memory nodes at `field`, none above `highest`, as bits of 64 a word.
+pub(crate) fn bits(field: &str, list: &str, highest: u32) -> Result<Vec<u64>> {
+    cpulist::parse(list, highest).ok_or_else(|| {
+        let list = text::excerpt(list, 200);
+        Error::config(field, format_args!("{list:?} is not a list such as 0-3,7, of numbers up to {highest}"))
+    })
 }
 
 #[cfg(test)]
@@ -295,17 +283,10 @@ mod tests {
             ("{}", r#"{"personality":{"domain":"X"}}"#, "linux.personality.domain: \"X\" is none of"),
             ("{}", r#"{"memoryPolicy":{"mode":"MPOL_BIND"}}"#, "linux.memoryPolicy.nodes: this mode needs nodes"),
             ("{}", r#"{"memoryPolicy":{"mode":"MPOL_BIND","nodes":"1-x"}}"#, "linux.memoryPolicy.nodes: \"1-x\""),
+            ("{}", r#"{"memoryPolicy":{"mode":"MPOL_BIND","nodes":"3-1"}}"#, "linux.memoryPolicy.nodes: \"3-1\""),
         ] {
             let text = error(process, linux);
             assert!(text.starts_with(begins), "{text}");
         }
-    }
-
-    #[test]
-    fn a_list_of_numbers_is_bits() {
-        assert_eq!(bit_list("x", "0-2, 65", 1024).unwrap(), [7, 2]);
-        assert_eq!(bit_list("x", "", 1024).unwrap(), Vec::<u64>::new());
-        assert!(bit_list("x", "1024", 1024).is_err());
-        assert!(bit_list("x", "3-1", 1024).is_err());
     }
 }

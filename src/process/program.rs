@@ -1,8 +1,9 @@
 //! The user's program: who runs it, with what, where (config.md, "Process").
 
-use super::attributes::{Attributes, bit_list};
+use super::attributes::{self, Attributes};
 use super::capability::{self, Sets};
 use crate::config::{Linux, Process};
+use crate::cpulist;
 use crate::error::{Error, Result};
 use crate::sys::terminal::Size;
 use crate::text;
@@ -134,12 +135,12 @@ fn groups(field: &str, groups: Vec<u32>) -> Result<Vec<u32>> {
 
 /// Checked also where no `exec` is made yet: else each of them would fail.
 fn exec_affinity(field: &str, written: &Process<'_>) -> Result<[Option<Vec<u64>>; 2]> {
-    const MOST_CPUS: u32 = 8192;
+    const HIGHEST_CPU: u32 = 8191;
     let Some(asked) = &written.exec_cpu_affinity else { return Ok([None, None]) };
     let check = |list: &Option<Cow<'_, str>>, name: &str| {
         let Some(list) = list.as_deref().filter(|list| !list.is_empty()) else { return Ok(None) };
         let field = format!("{field}.execCPUAffinity.{name}");
-        let mask = bit_list(&field, list, MOST_CPUS)?;
+        let mask = attributes::bits(&field, list, HIGHEST_CPU)?;
         if mask.is_empty() {
             return Err(Error::config(field, format_args!("{list:?} names no CPU")));
         }
@@ -153,7 +154,7 @@ fn exec_affinity(field: &str, written: &Process<'_>) -> Result<[Option<Vec<u64>>
 fn refuse_unknown(field: &str, list: &str, mask: &[u64]) -> Result<()> {
     let Ok(possible) = std::fs::read_to_string("/sys/devices/system/cpu/possible") else { return Ok(()) };
     let possible = possible.trim();
-    let Ok(known) = bit_list(field, possible, u32::MAX) else { return Ok(()) };
+    let Some(known) = cpulist::parse(possible, u32::MAX) else { return Ok(()) };
     if known.iter().zip(mask).all(|(known, asked)| known & asked == 0) {
         return Err(Error::config(field, format_args!("{list:?} names no CPU of this machine, which has {possible}")));
     }

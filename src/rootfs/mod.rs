@@ -46,13 +46,14 @@ pub(crate) use attach::Built;
 pub(crate) use cgroup::{CgroupView, Hierarchy};
 pub(crate) use console::Console;
 pub(crate) use idmap::user_namespace;
-pub(crate) use mount::{IdMappings, IdmapOf};
+pub(crate) use mount::IdmapOf;
 pub(crate) use options::names as mount_options;
 pub(crate) use pivot::Enter;
 pub(crate) use prepare::{Prepared, Sources, Trees};
 
 use crate::config;
 use crate::error::{Error, Result};
+use crate::idmap::IdMaps;
 use crate::path::InRoot;
 use device::Device;
 use mount::{Mount, Surroundings};
@@ -79,7 +80,7 @@ pub(crate) struct Rootfs {
     /// Devices are mounts of nodes made outside.
     user_namespace: bool,
     /// Of that namespace, as the config has them.
-    ids: IdMappings,
+    ids: IdMaps,
     masked: Vec<InRoot>,
     readonly_paths: Vec<InRoot>,
     /// The working directory of the container's program.
@@ -97,11 +98,8 @@ impl Rootfs {
     pub(crate) fn parse(spec: &config::Spec<'_>, bundle: &Path, facts: Facts) -> Result<Rootfs> {
         let none = config::Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&none);
-        let user_namespace = linux.namespaces.iter().flatten().any(|ns| ns.type_.as_deref() == Some("user"));
-        let ids = IdMappings {
-            uids: idmap::mappings(linux.uid_mappings.as_deref(), "linux.uidMappings")?,
-            gids: idmap::mappings(linux.gid_mappings.as_deref(), "linux.gidMappings")?,
-        };
+        let user_namespace = linux.namespace("user").is_some();
+        let ids = IdMaps::parse(linux)?;
         let root = spec.root.as_ref().ok_or_else(|| Error::config("root", "missing"))?;
         let path = root.path.as_deref().filter(|path| !path.is_empty());
         let path = path.ok_or_else(|| Error::config("root.path", "missing"))?;

@@ -4,6 +4,7 @@ use super::options::{Bind, Idmap, Options};
 use super::{idmap, inside};
 use crate::config;
 use crate::error::{Error, Result};
+use crate::idmap::{IdMap, IdMaps};
 use crate::path::InRoot;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -39,14 +40,7 @@ pub(crate) enum IdmapOf {
     /// The container's own user namespace.
     Container,
     /// Mappings of its own.
-    Own(IdMappings),
-}
-
-/// Mappings of user and group ids, each as first id inside, first id on the filesystem, and how many.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct IdMappings {
-    pub uids: Vec<[u32; 3]>,
-    pub gids: Vec<[u32; 3]>,
+    Own(IdMaps),
 }
 
 /// What a mount's meaning depends on beyond its own entry.
@@ -57,7 +51,7 @@ pub(crate) struct Surroundings<'a> {
     /// Whether the container has a user namespace other than the runtime's.
     pub(crate) user_namespace: bool,
     /// Of that namespace.
-    pub(crate) ids: IdMappings,
+    pub(crate) ids: IdMaps,
 }
 
 /// Where an entry stands in the config: `mounts[2]`. Made into text only for errors.
@@ -157,8 +151,8 @@ fn id_mapping(
         let own = idmap::ranges(ranges, &around.ids);
         return own.map(|ids| Some(IdmapOf::Own(ids))).map_err(|why| Error::config(format!("{at}.options[{n}]"), why));
     }
-    let uids = idmap::mappings(mount.uid_mappings.as_deref(), format_args!("{at}.uidMappings"))?;
-    let gids = idmap::mappings(mount.gid_mappings.as_deref(), format_args!("{at}.gidMappings"))?;
+    let uids = IdMap::parse(format_args!("{at}.uidMappings"), mount.uid_mappings.as_deref())?;
+    let gids = IdMap::parse(format_args!("{at}.gidMappings"), mount.gid_mappings.as_deref())?;
     match (uids.is_empty(), gids.is_empty(), options.idmap) {
         (true, true, Idmap::No) => Ok(None),
         (true, true, _) if around.user_namespace => Ok(Some(IdmapOf::Container)),
@@ -167,7 +161,7 @@ fn id_mapping(
         }
         (false, true, _) => Err(Error::config(format!("{at}.gidMappings"), "missing beside uidMappings")),
         (true, false, _) => Err(Error::config(format!("{at}.uidMappings"), "missing beside gidMappings")),
-        (false, false, _) => Ok(Some(IdmapOf::Own(IdMappings { uids, gids }))),
+        (false, false, _) => Ok(Some(IdmapOf::Own(IdMaps { uids, gids }))),
     }
 }
 

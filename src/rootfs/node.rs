@@ -4,10 +4,10 @@
 use super::Rootfs;
 use super::attributes::{self, Change};
 use super::device::Device;
-use super::idmap;
 use super::options::Attributes;
 use super::prepare::Prepared;
 use crate::error::{Context, Error, Result};
+use crate::idmap::IdMap;
 use crate::sys::credentials::set_umask;
 use crate::sys::fs::{self, device_number};
 use crate::sys::mount::{
@@ -110,8 +110,8 @@ impl Rootfs {
                 mount::mount_setattr(&node, false, &attr).map_err(|e| Error::from(e).hint(hint))?;
             }
             _ => {
-                let mapped = |ids, id: u32, field| {
-                    idmap::to_host(ids, id).ok_or_else(|| {
+                let mapped = |ids: &IdMap, id: u32, field| {
+                    ids.to_host(id).ok_or_else(|| {
                         let what = format!("{id} is not mapped in the container's user namespace");
                         Error::config(format!("linux.devices: {field} of {}", device.path), what)
                     })

@@ -3,6 +3,7 @@
 use super::{Cpu, Io, Limits, Memory, Rdma};
 use crate::cgroups::devices;
 use crate::config::{self, Resources};
+use crate::cpulist;
 use crate::error::{Error, Result};
 use crate::text;
 
@@ -106,18 +107,13 @@ fn cpu(c: &config::Cpu<'_>, at: &str) -> Result<Cpu> {
     })
 }
 
-/// A list of processors or nodes: numbers and ranges, as cpuset(7) takes them.
+/// A list of processors or nodes, which the kernel is given as it is written.
 fn list(value: Option<&str>, at: &str) -> Result<Option<String>> {
     let Some(value) = value.map(str::trim).filter(|v| !v.is_empty()) else { return Ok(None) };
-    let number = |text: &str| text.trim().parse().is_ok_and(|n: u32| n <= Limits::HIGHEST_IN_LIST);
-    let range = |part: &str| match part.split_once('-') {
-        Some((from, to)) => number(from) && to.split([':', '/']).all(number),
-        None => number(part),
-    };
-    if value.split(',').all(|part| part.trim().is_empty() || range(part)) {
-        return Ok(Some(value.to_owned()));
+    match cpulist::parse(value, Limits::HIGHEST_IN_LIST) {
+        Some(_) => Ok(Some(value.to_owned())),
+        None => Err(Error::config(at, format!("{:?} is no list such as 0-3,7", text::excerpt(value, 200)))),
     }
-    Err(Error::config(at, format!("{:?} is no list such as 0-3,7", text::excerpt(value, 200))))
 }
 
 fn hugepages(r: &Resources<'_>, at: &str) -> Result<Vec<(String, u64)>> {

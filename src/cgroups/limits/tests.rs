@@ -32,6 +32,8 @@ fn what_cannot_be_meant_is_refused_with_its_path() {
         (r#"{"cpu":{"idle":2}}"#, "linux.resources.cpu.idle: 2 is neither 0 nor 1"),
         (r#"{"cpu":{"quota":1000,"burst":2000}}"#, "linux.resources.cpu.burst: 2000 is larger than the quota"),
         (r#"{"cpu":{"cpus":"a-b"}}"#, "linux.resources.cpu.cpus: \"a-b\" is no list"),
+        (r#"{"cpu":{"cpus":"0,3-1"}}"#, "linux.resources.cpu.cpus: \"0,3-1\" is no list"),
+        (r#"{"cpu":{"mems":"0 - 1"}}"#, "linux.resources.cpu.mems: \"0 - 1\" is no list"),
         (r#"{"pids":{"limit":-5}}"#, "linux.resources.pids.limit: -5"),
         (r#"{"hugepageLimits":[{"pageSize":"2M","limit":1}]}"#, "linux.resources.hugepageLimits[0].pageSize: \"2M\""),
         (r#"{"hugepageLimits":[{"pageSize":"2MB"}]}"#, "linux.resources.hugepageLimits[0].limit: missing"),

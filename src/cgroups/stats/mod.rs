@@ -4,6 +4,7 @@ mod v1;
 mod v2;
 
 use super::branch::Branch;
+use crate::cpulist;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -222,14 +223,8 @@ fn table(branch: &Branch, file: &str) -> BTreeMap<String, u64> {
 
 /// A list such as `0-3,7` as single numbers.
 fn list(text: &str) -> Vec<u16> {
-    let mut numbers = Vec::new();
-    for part in text.split(',') {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        if let (Ok(from), Ok(to)) = (from.trim().parse::<u16>(), to.trim().parse::<u16>()) {
-            numbers.extend(from..=to);
-        }
-    }
-    numbers
+    let words = cpulist::parse(text, u16::MAX.into()).unwrap_or_default();
+    cpulist::numbers(&words).map(|n| n as u16).collect()
 }
 
 /// A pressure file: none where the kernel keeps no such account.

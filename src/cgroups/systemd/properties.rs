@@ -8,6 +8,7 @@ use crate::cgroups::devices::{Exception, Exceptions, Rule, Type, letters};
 use crate::cgroups::limits::{Cpu, Limits};
 use crate::cgroups::v2;
 use crate::cgroups::write::Write;
+use crate::cpulist;
 use crate::error::Result;
 use std::cell::OnceCell;
 
@@ -167,24 +168,11 @@ fn rounded(quota: i64, period: u64) -> i64 {
     i64::try_from(micros).map_or(quota, |rounded| rounded.max(quota))
 }
 
-/// A list `0-3,7` as bits, the first byte for 0 to 7. None for a list that has no such form, as `0-7:1/2`: that is for the file
-/// alone.
+/// A list `0-3,7` as bits, the first byte for 0 to 7. None for a text that is no list.
 fn bits(list: &str) -> Option<Value> {
-    let mut bytes = Vec::new();
-    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.trim().parse().ok().filter(|n| *n <= Limits::HIGHEST_IN_LIST);
-        let (from, to): (u32, u32) = (number(from)?, number(to)?);
-        let last = to as usize / 8;
-        if bytes.len() <= last {
-            bytes.resize(last + 1, 0u8);
-        }
-        for (n, byte) in bytes.iter_mut().enumerate().take(last + 1).skip(from as usize / 8) {
-            let begins = if n == from as usize / 8 { 0xff << (from % 8) } else { 0xff };
-            let ends = if n == last { 0xff >> (7 - to % 8) } else { 0xff };
-            *byte |= begins & ends;
-        }
-    }
+    let words = cpulist::parse(list, Limits::HIGHEST_IN_LIST)?;
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
     Some(Value::Array("y".into(), bytes.into_iter().map(Value::Byte).collect()))
 }
 
@@ -373,8 +361,8 @@ mod tests {
         let bytes = |bytes: &[u8]| Value::Array("y".into(), bytes.iter().map(|byte| Value::Byte(*byte)).collect());
         assert_eq!(bits("0,9"), Some(bytes(&[1, 2])));
         assert_eq!(bits("1-2, 6-17,20-20"), Some(bytes(&[0xc6, 0xff, 0x13])));
-        assert_eq!(bits("5-3"), Some(bytes(&[0])));
-        for unlike in ["0-7:1/2", "4294967295", "0-65536", "x"] {
+        assert_eq!(bits("0-8:1/2"), Some(bytes(&[0x55, 1])));
+        for unlike in ["5-3", "4294967295", "0-65536", "x"] {
             assert_eq!(bits(unlike), None, "{unlike}");
         }
         assert!(matches!(bits(&"0-65535,".repeat(10_000)), Some(Value::Array(_, bytes)) if bytes.len() == 8192));

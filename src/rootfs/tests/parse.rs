@@ -79,7 +79,11 @@ fn each_wrong_thing_in_a_mount_is_named() {
         ),
         (
             r#"{"destination":"/x","source":"/y","options":["bind"],"uidMappings":[{"hostID":4294967295,"size":2}]}"#,
-            "mounts[0].uidMappings[0]: the range goes beyond the last id",
+            "mounts[0].uidMappings[0]: the range goes beyond the last id, 4294967294",
+        ),
+        (
+            r#"{"destination":"/x","source":"/y","options":["bind"],"uidMappings":[{"size":2},{"containerID":1,"hostID":9,"size":1}]}"#,
+            "mounts[0].uidMappings[1]: the range overlaps with another one",
         ),
         (
             r#"{"destination":"/x","type":"tmpfs","options":["idmap"]}"#,
