@@ -4,7 +4,7 @@ use super::container::Container;
 use super::runtime::unique;
 use super::seen::Seen;
 use super::trial::Trial;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use oci_spec::runtime::{
     Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder,
     ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
@@ -12,6 +12,7 @@ use oci_spec::runtime::{
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 pub(crate) struct Bundle<'t> {
     pub(crate) trial: &'t Trial,
@@ -291,9 +292,21 @@ pub(crate) fn own(tree: &Path, id: u32) -> Result<()> {
     if probe.exists() {
         let copy = tree.join("probe.copy");
         std::fs::copy(&probe, &copy)?;
+        until_no_writer(&copy)?;
         std::fs::rename(&copy, &probe)?;
     }
     chown_all(tree, id).map_err(|e| anyhow!("chown {}: {e}", tree.display()))
+}
+
+/// A process that another thread has forked meanwhile holds the descriptor of the copy until its `execve`.
+fn until_no_writer(program: &Path) -> Result<()> {
+    let file = std::fs::File::open(program)?;
+    let deadline = Instant::now() + super::container::patience();
+    while crate::sys::has_a_writer(&file).context("ask for a lease")? {
+        ensure!(Instant::now() < deadline, "{} stays open for writing", program.display());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 fn chown_all(path: &Path, id: u32) -> std::io::Result<()> {

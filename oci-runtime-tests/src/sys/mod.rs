@@ -61,3 +61,31 @@ pub(crate) fn answer(listener: &OwnedFd, id: u64, val: i64) -> io::Result<()> {
     let result = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Does any process have this file open for writing? It cannot be executed then. The kernel grants a read lease only where
+/// nobody does; the lease goes with the descriptor.
+pub(crate) fn has_a_writer(file: &std::fs::File) -> io::Result<bool> {
+    // SAFETY: takes numbers only.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) } == 0 {
+        return Ok(false);
+    }
+    let error = io::Error::last_os_error();
+    if error.kind() == io::ErrorKind::WouldBlock { Ok(true) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    #[test]
+    fn a_file_that_is_open_for_writing_has_a_writer() {
+        let path = std::env::temp_dir().join(format!("oci-runtime-tests-writer.{}", std::process::id()));
+        let writer = File::create(&path).unwrap();
+        let reader = File::open(&path).unwrap();
+        let before = super::has_a_writer(&reader).unwrap();
+        drop(writer);
+        let after = super::has_a_writer(&reader).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((before, after), (true, false));
+    }
+}

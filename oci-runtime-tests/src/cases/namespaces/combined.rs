@@ -62,7 +62,7 @@ fn two(t: &Trial, entries: [(&str, Option<String>); 2]) -> Result<()> {
             ("user", None) => b.user_namespace(HOST)?,
             (kind, path) => b.namespace(kind, path.as_deref()),
         };
-        if *kind == "user" {
+        if *kind == "user" && path.is_some() {
             own(&b.rootfs(), HOST)?;
         }
     }
