@@ -94,7 +94,13 @@ fn a_panic_in_any_step_of_create_is_one_error_and_nothing_is_left() {
 #[test]
 fn a_panic_of_the_runtime_is_one_error_and_what_it_leaves_can_be_deleted() {
     let Some(scene) = Scene::make("runtime") else { return };
-    let source = include_str!("../src/container/create.rs").to_owned() + include_str!("../src/process/launch.rs");
+    let source = [
+        include_str!("../src/container/create.rs"),
+        include_str!("../src/container/made.rs"),
+        include_str!("../src/container/cgroup_setup.rs"),
+        include_str!("../src/process/launch.rs"),
+    ]
+    .concat();
     let steps: Vec<&str> = source.split("log::step(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(steps.len() >= 7, "the steps are written in another way: {steps:?}");
     for step in steps {

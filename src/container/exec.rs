@@ -248,7 +248,7 @@ fn hand_over(request: &ExecRequest, launched: &Launched) -> Result<()> {
         console::send_fd(path, &launched.pidfd, b"pidfd").at("--pidfd-socket")?;
     }
     match &request.pid_file {
-        Some(path) => super::create::write_pid_file(path, launched.pid),
+        Some(path) => super::hand_over::write_pid_file(path, launched.pid),
         None => Ok(()),
     }
 }

@@ -1,6 +1,8 @@
 //! The operations on containers: one short function each.
 
 mod annotations;
+mod bundle;
+mod cgroup_setup;
 mod checkpoint;
 mod clues;
 mod console;
@@ -13,13 +15,16 @@ mod exec;
 mod files;
 mod filter;
 mod freeze;
+mod hand_over;
 mod idmap;
 mod images;
 mod inherited;
 mod kill;
 mod listener;
+mod made;
 mod notify;
 mod output;
+mod parts;
 mod ps;
 mod query;
 mod remains;
@@ -33,6 +38,7 @@ mod spec;
 mod start;
 mod terminal;
 mod update;
+mod watcher;
 
 pub use checkpoint::checkpoint;
 pub use context::Context;

@@ -56,6 +56,11 @@ impl Document<'_> {
     }
 }
 
+/// The state as hooks read it (runtime.md, "State").
+pub(super) fn hook_state(record: &Record, status: Status, pid: Pid) -> Vec<u8> {
+    document(record, status, pid).lines()
+}
+
 /// The state as hooks and the agent of a seccomp listener see it: each has its own idea of the pid.
 pub(super) fn document(record: &Record, status: Status, pid: Pid) -> Document<'_> {
     Document {

@@ -1,14 +1,13 @@
 //! `run`: create and start in one, and, in the foreground, wait and delete.
 
 use super::console::{self, Give};
-use super::create::{self, Made, Until};
+use super::create::{self, Until};
+use super::made::Made;
 use super::request::{CreateRequest, RunRequest};
 use super::terminal::Relay;
 use super::{Context, delete};
 use crate::error::{Error, Kind, Result};
-use crate::hooks::{self, Moment};
 use crate::log;
-use crate::state::Status;
 use crate::sys::process::{self, SingleThreaded};
 
 /// `run`: creates and starts a container; in the foreground it also waits for its program, and deletes the container. The exit
@@ -62,14 +61,8 @@ pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<
 
 /// The poststart hooks; where one fails nothing is left of the container.
 fn after_start(made: &Made, proof: &SingleThreaded) -> Result<()> {
-    let hooks = made.hooks.at(Moment::Poststart);
-    if hooks.is_empty() {
-        return Ok(());
-    }
-    let state = create::hook_state(&made.record, Status::Running, made.launched.pid);
-    hooks::run(proof, Moment::Poststart, hooks, &state).map_err(|error| {
-        let _ = process::pidfd_send_signal(&made.launched.pidfd, libc::SIGKILL);
-        let _ = process::wait(made.launched.pid);
+    made.run_poststart(proof).map_err(|error| {
+        made.kill();
         delete::after_failed_hook(&made.entry, &made.record, &made.hooks, proof, error)
     })
 }

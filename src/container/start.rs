@@ -60,7 +60,7 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     gate.wait(&program, &hooks, filter.as_ref()).map_err(|e| if report.hook_failed() { failed(e) } else { e })?;
     let poststart = hooks.at(Moment::Poststart);
     if !poststart.is_empty() {
-        let state = super::create::hook_state(&record, Status::Running, init.pid);
+        let state = super::query::hook_state(&record, Status::Running, init.pid);
         hooks::run(proof, Moment::Poststart, poststart, &state).map_err(failed)?;
     }
     if let Some(notice) = notice {

@@ -1,0 +1,88 @@
+//! The cgroups of a container that is about to be made, and its view of them.
+
+use super::bundle::Bundle;
+use super::parts::Parts;
+use crate::cgroups::{self, Cgroup, Layout};
+use crate::error::{Context as _, Error, Result};
+use crate::log;
+use crate::namespaces::recipe::User;
+use crate::namespaces::{self, Kind as Ns, Place};
+use crate::process::plan::Plan;
+use crate::rootfs::{self, CgroupView};
+use crate::state::{Entry, Record};
+
+/// Decides where the cgroups are to be, and keeps that before anything of them is made.
+///
+/// # Errors
+/// Whatever is wrong with the limits; with `must_be_new` also a cgroup that is there.
+pub(super) fn prepare(
+    entry: &Entry,
+    record: &mut Record,
+    parts: &Parts,
+    bundle: &Bundle,
+    layout: &Layout,
+    must_be_new: bool,
+) -> Result<Cgroup> {
+    let cgroup = Cgroup::prepare(&parts.asked, layout)?;
+    if must_be_new {
+        cgroup.refuse_existing().at("--manage-cgroups-mode strict")?;
+    }
+    record.cgroup = cgroup.record();
+    record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
+    // First the record: a directory that has a config and no record is one whose record was removed.
+    entry.save(record)?;
+    entry.write("config.json", &bundle.json)?;
+    if parts.notifies {
+        super::notify::make_directory(entry)?;
+    }
+    if let (Some(plan), Some(record)) = (&parts.resctrl, &record.resctrl) {
+        plan.make(record)?;
+    }
+    log::step("make cgroups");
+    Ok(cgroup)
+}
+
+/// The cgroups as the container sees them.
+pub(super) fn view(cgroup: &Cgroup, plan: &Plan) -> Result<CgroupView> {
+    let namespace = plan.namespaces.has(Ns::Cgroup);
+    let fresh = matches!(plan.namespaces.place(Ns::Cgroup), Place::New);
+    let privileged = plan.recipe.user == User::Stays && namespaces::in_first_user_namespace();
+    let same = fresh && privileged;
+    let shared = match plan.joined.fd(Ns::Cgroup) {
+        Some(joined) => cgroups::is_first_cgroup_namespace(joined)?,
+        None => !fresh,
+    };
+    let tree = |mount: String| (shared && privileged).then(|| mount.into());
+    Ok(match cgroup.view()? {
+        cgroups::View::Unified { mount, directory } => CgroupView {
+            unified: Some(directory.into()),
+            shared,
+            tree: tree(mount),
+            namespace,
+            ..CgroupView::default()
+        },
+        cgroups::View::Legacy(list) => CgroupView {
+            tree: list.iter().find(|seen| seen.options.is_empty()).and_then(|seen| tree(seen.mount.clone())),
+            hierarchies: list
+                .into_iter()
+                // Beside v1 the unified hierarchy has no controllers; containers look for v1 alone there.
+                .filter(|seen| !seen.options.is_empty())
+                .map(|seen| rootfs::Hierarchy {
+                    name: seen.name,
+                    links: seen.aliases,
+                    directory: seen.path.into(),
+                    parameters: seen.options.split(',').filter(|o| *o != "none").map(str::to_owned).collect(),
+                })
+                .collect(),
+            unified: None,
+            shared,
+            namespace,
+            same,
+        },
+    })
+}
+
+/// What is made in such a cgroup never comes to be.
+pub(super) fn frozen() -> Error {
+    Error::state("the container's cgroup is frozen, by itself or with one above it")
+}

@@ -1,0 +1,40 @@
+//! The caller is told which process the container's is.
+
+use super::request::CreateRequest;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::process::launch::Launched;
+use crate::sys::process::{self, Pid};
+use crate::sys::{credentials, file};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Tells the caller who the process is.
+pub(super) fn hand_over(request: &CreateRequest, receiver: Option<&Path>, launched: &Launched) -> Result<()> {
+    if let Some(path) = &request.pidfd_socket {
+        super::console::send_fd(path, &launched.pidfd, b"pidfd").at("--pidfd-socket")?;
+    }
+    if let Some(path) = receiver {
+        super::console::send_fd(path, &launched.pidfd, b"pidfd").at("run.oci.pidfd_receiver")?;
+    }
+    if let Some(path) = &request.pid_file {
+        write_pid_file(path, launched.pid)?;
+    }
+    Ok(())
+}
+
+/// Writes the pid in decimal without a line break, to a file that is there only when it is whole.
+///
+/// The directory may be one in which others make files: the name before the renaming is random, and must be a new one.
+pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
+    const CONTEXT: &str = "--pid-file";
+    let no_file = || Error::new(Kind::Config, format!("--pid-file {path:?} names no file"));
+    let (name, parent) = (path.file_name().ok_or_else(no_file)?, path.parent().ok_or_else(no_file)?);
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let directory = file::open(parent.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY).at(CONTEXT)?;
+    let hidden = format!(".pid-{:016x}", u64::from_ne_bytes(process::random()?));
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+    let fd = file::open_at(&directory, &hidden, flags, credentials::callers_mode(0o644)).at(CONTEXT)?;
+    let written = file::write_all(fd, pid.to_string().as_bytes());
+    let done = written.and_then(|()| file::rename_at(&directory, &hidden, name.as_bytes()));
+    done.inspect_err(|_| drop(file::unlink_at(&directory, &hidden, 0))).at(CONTEXT)
+}

@@ -1,0 +1,185 @@
+//! The checked parts of a container that is about to be made.
+
+use super::Context;
+use super::bundle::Bundle;
+use super::inherited::Inherited;
+use super::notify::Notice;
+use super::request::{CgroupManager, CreateRequest};
+use crate::cgroups::{self, resctrl};
+use crate::config::Spec;
+use crate::error::{Error, Result};
+use crate::hooks::Hooks;
+use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices, Place};
+use crate::process::keyring::{self, Keyring};
+use crate::process::launch;
+use crate::process::plan::{self, Affinity, Label, Plan};
+use crate::process::program::Program;
+use crate::rootfs::Rootfs;
+use crate::state::{self, ProcessId, Record};
+use crate::sys::{credentials, process};
+use std::path::{Path, PathBuf};
+
+/// The checked parts of a container.
+pub(super) struct Parts {
+    pub(super) plan: Plan,
+    pub(super) asked: cgroups::Plan,
+    pub(super) resctrl: Option<resctrl::Plan>,
+    pub(super) devices: NetDevices,
+    /// Those that are in the container.
+    pub(super) moved: Moved,
+    /// Whether the program can say that it is ready.
+    pub(super) notifies: bool,
+    /// Where it says so, if that is heard by this command.
+    pub(super) notice: Option<Notice>,
+    /// Whether this command holds signals back for the program.
+    pub(super) in_foreground: bool,
+    /// A socket that is sent the pidfd of init (`run.oci.pidfd_receiver`).
+    pub(super) receiver: Option<PathBuf>,
+}
+
+impl Parts {
+    /// Checks the config, and opens the namespaces that it joins.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the config or the request.
+    pub(super) fn parse(
+        context: &Context,
+        request: &CreateRequest,
+        spec: &mut Spec<'_>,
+        bundle: &Bundle,
+        inherited: &Inherited,
+    ) -> Result<Parts> {
+        let joined = Joined::open(spec)?;
+        let receiver = super::annotations::pidfd_receiver(spec)?.map(Path::to_owned);
+        let checked = Parts::check(context, request, spec, bundle, inherited);
+        let mut parts = checked.map_err(|e| joined.explain(e))?;
+        parts.plan.joined = joined;
+        parts.receiver = receiver;
+        Ok(parts)
+    }
+
+    /// Whether the program has a terminal.
+    pub(super) fn has_terminal(&self) -> bool {
+        self.plan.program.as_ref().is_some_and(|program| program.terminal.is_some())
+    }
+
+    fn check(
+        context: &Context,
+        request: &CreateRequest,
+        spec: &Spec<'_>,
+        bundle: &Bundle,
+        inherited: &Inherited,
+    ) -> Result<Parts> {
+        plan::check_version(spec)?;
+        if spec.annotations.iter().flatten().any(|(key, _)| key.is_empty()) {
+            return Err(Error::config("annotations", "a key must not be empty"));
+        }
+        let namespaces = Namespaces::parse(spec)?;
+        let devices = NetDevices::parse(spec, &namespaces)?;
+        let resctrl = resctrl::Plan::parse(spec, request.id.as_str())?;
+        let hooks = Hooks::parse(spec)?;
+        let program = program(spec, &namespaces, inherited)?;
+        let filter = super::filter::of(spec)?;
+        let rootfs = rootfs(spec, bundle)?;
+        if !namespaces.has(Ns::Mount) {
+            let problem = "no mount namespace: the container would be in the runtime's own, and its mounts and its root on the host";
+            return Err(Error::config("linux.namespaces", problem).hint("add {\"type\": \"mount\"}"));
+        }
+        let rootless = super::rootless::forgives(context.rootless);
+        let notifies = filter.as_ref().is_some_and(|filter| filter.notify.is_some());
+        let by_systemd = context.cgroup_manager == CgroupManager::Systemd;
+        super::annotations::refuse_others(spec, super::annotations::Made { by_systemd, notifies })?;
+        let asked = cgroups::Plan::parse(spec, request.id.as_str(), context.cgroup_manager, rootless)?;
+        let shim = super::shim::asked(request.init, spec)?;
+        if shim.is_some() {
+            super::shim::check_room(&asked.limits)?;
+        }
+        if let Some(filter) = filter.as_ref().filter(|_| shim.is_some()) {
+            super::filter::check_init(filter)?;
+        }
+        let keyring = if request.no_new_keyring { Keyring::Callers } else { Keyring::New(keyring::new_name()?) };
+        let plan = Plan {
+            recipe: namespaces::Recipe::default(),
+            namespaces,
+            joined: Joined::default(),
+            entered: None,
+            affinity: [Affinity::Unchanged, Affinity::Cpuset],
+            rootfs: Some(rootfs),
+            cgroup_view: None,
+            hooks,
+            label: program.as_ref().and_then(Label::of),
+            program,
+            filter,
+            shim,
+            keyring,
+            no_pivot: request.no_pivot,
+            kept_fds: inherited.count(),
+            waiting_name: launch::new_waiting_name()?,
+            reports_ready: false,
+            waits_at_gate: false,
+            moves_devices: !devices.is_empty(),
+            shown_on: None,
+        };
+        let moved = Moved::default();
+        Ok(Parts {
+            plan,
+            asked,
+            resctrl,
+            devices,
+            moved,
+            notifies: false,
+            notice: None,
+            in_foreground: false,
+            receiver: None,
+        })
+    }
+}
+
+fn program(spec: &Spec<'_>, namespaces: &Namespaces, inherited: &Inherited) -> Result<Option<Program>> {
+    let linux = spec.linux.as_ref();
+    let mut program = spec.process.as_ref().map(|p| Program::parse("process", p, linux)).transpose()?;
+    if let Some(program) = &mut program {
+        inherited.announce(&mut program.env);
+        program.keep_groups = super::annotations::keep_groups(spec)?;
+        super::security::check(program)?;
+        if !namespaces.has(Ns::User) {
+            program.limit_capabilities()?;
+        }
+    }
+    Ok(program)
+}
+
+fn rootfs(spec: &Spec<'_>, bundle: &Bundle) -> Result<Rootfs> {
+    let rootfs = Rootfs::parse(spec, &bundle.path, super::security::facts())?;
+    rootfs.warnings().into_iter().for_each(crate::log::warning);
+    if crate::log::reads(crate::log::Level::Debug) {
+        rootfs.unprotected().into_iter().for_each(|text| crate::log::debug(|| text));
+    }
+    Ok(rootfs)
+}
+
+/// The facts about a container that is not there yet.
+pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts: &Parts) -> Record {
+    let annotations = spec.annotations.iter().flatten().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let name = String::from_utf8_lossy(&parts.plan.waiting_name[6..15]).into_owned();
+    let rootfs = parts.plan.rootfs.as_ref().map_or(Path::new(""), |rootfs| rootfs.path());
+    Record {
+        oci_version: spec.oci_version.clone().unwrap_or_default().into_owned(),
+        id: request.id.to_string(),
+        init: None,
+        creator: ProcessId::of(process::pid()),
+        waiting_name: name,
+        bundle: bundle.path.to_string_lossy().into_owned(),
+        rootfs: rootfs.to_string_lossy().into_owned(),
+        created: state::now(),
+        owner: credentials::uid(),
+        annotations,
+        cgroup: cgroups::Record::default(),
+        resctrl: None,
+        keyring: matches!(parts.plan.keyring, Keyring::New(_)),
+        session_keyring: None,
+        restored: false,
+        shares_pids: !matches!(parts.plan.namespaces.place(Ns::Pid), Place::New),
+        unknown: Default::default(),
+    }
+}

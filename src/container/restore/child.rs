@@ -1,0 +1,66 @@
+//! The processes beside CRIU's own: one that tells of its keyring, one that holds a cgroup.
+
+use crate::error::{Error, Result};
+use crate::process::keyring;
+use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
+use crate::sys::{file, socket};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// How the process that becomes CRIU tells of the session keyring that it has made.
+pub(super) struct Told {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Told {
+    pub(super) fn new() -> Result<Told> {
+        let (ours, theirs) = socket::pair(libc::SOCK_SEQPACKET)?;
+        Ok(Told { ours, theirs })
+    }
+
+    pub(super) fn tell(&self, made: Option<keyring::Made>) -> Result<()> {
+        let Some(made) = made else { return Ok(()) };
+        let text = serde_json::to_vec(&made).map_err(|e| Error::internal(e.to_string()))?;
+        Ok(socket::send(&self.theirs, &text, &[])?)
+    }
+
+    /// The keyring that was told of by now.
+    pub(super) fn made(&self) -> Result<Option<keyring::Made>> {
+        let mut text = [0; 512];
+        let [there] = process::poll([(Some(self.ours.as_fd()), libc::POLLIN)], 0)?;
+        if there == 0 {
+            return Ok(None);
+        }
+        let length = socket::receive(&self.ours, &mut text)?.length;
+        let made = crate::json::document(&text[..length]);
+        made.map(Some).map_err(|_| Error::internal("a child process told of a keyring that cannot be read"))
+    }
+}
+
+/// A process that does nothing but be in a cgroup.
+pub(super) struct Holder {
+    pub(super) pid: Pid,
+    /// Its end is the process's.
+    _pipe: OwnedFd,
+}
+
+impl Holder {
+    pub(super) fn new(proof: &SingleThreaded) -> Result<Holder> {
+        let (ours, theirs) = socket::pair(libc::SOCK_STREAM)?;
+        match process::clone3(proof, &Clone::default())? {
+            Cloned::Parent(pid, _) => Ok(Holder { pid, _pipe: ours }),
+            Cloned::Child => {
+                drop(ours);
+                let _ = file::read(&theirs, &mut [0]);
+                process::exit_now(0)
+            }
+        }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = process::kill(self.pid, libc::SIGKILL);
+        let _ = process::wait(self.pid);
+    }
+}

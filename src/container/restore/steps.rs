@@ -1,0 +1,150 @@
+//! What the runtime does at CRIU's steps.
+
+use super::terminal::{self, Terminal};
+use crate::cgroups::Cgroup;
+use crate::container::parts::Parts;
+use crate::container::watcher;
+use crate::criu::{SavedMount, Step};
+use crate::error::{Context as _, Error, Result};
+use crate::mountinfo;
+use crate::namespaces::{Kind as Ns, Place};
+use crate::process::launch::Launched;
+use crate::rootfs::Rootfs;
+use crate::state::{Entry, Record};
+use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
+use crate::sys::{file, namespace, socket};
+use std::os::fd::OwnedFd;
+
+/// What the runtime does at CRIU's steps.
+pub(super) struct Steps<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) record: &'a mut Record,
+    pub(super) parts: &'a mut Parts,
+    /// The terminal's.
+    pub(super) master: Option<OwnedFd>,
+    pub(super) saved: &'a [SavedMount],
+    /// Whether the mounts were looked at.
+    pub(super) is_protected: bool,
+    /// Whether the network is to be new, whatever the config says.
+    pub(super) empty_network: bool,
+    pub(super) proof: &'a SingleThreaded,
+}
+
+impl Steps<'_> {
+    pub(super) fn serve(&mut self, step: Step) -> Result<()> {
+        match step.name.as_str() {
+            "setup-namespaces" => {
+                let pid = step.pid.ok_or_else(|| Error::system("criu did not say which process it makes"))?;
+                self.born(pid)?;
+                self.set_up_network(pid)
+            }
+            // Everything is there, and nothing runs yet.
+            "post-restore" => self.protect(),
+            "orphan-pts-master" => {
+                self.master = step.master;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Until CRIU has answered the container is being created, whatever its first process is called: its creator lives.
+    fn born(&mut self, pid: Pid) -> Result<()> {
+        watcher::born(self.entry, self.record, pid)
+    }
+
+    /// What fills the network namespace at a start, and the hooks of the runtime.
+    fn set_up_network(&mut self, pid: Pid) -> Result<()> {
+        let parts = &mut *self.parts;
+        if *parts.plan.namespaces.place(Ns::Network) == Place::New || self.empty_network {
+            bring_loopback_up(pid)?;
+        }
+        let is_joined = matches!(parts.plan.namespaces.place(Ns::Network), Place::Join(_)) && !self.empty_network;
+        parts.moved = match is_joined {
+            true => parts.devices.move_again_to(pid)?,
+            false => parts.devices.move_to(pid)?,
+        };
+        watcher::run_runtime_hooks(self.record, &parts.plan.hooks, pid, self.proof)
+    }
+
+    /// Sees to it that no mount has lost what keeps the container from something.
+    fn protect(&mut self) -> Result<()> {
+        let pid =
+            self.record.init.map(|init| init.pid).ok_or_else(|| Error::internal("a container without a process"))?;
+        let table = mountinfo::table(&pid.to_string())?;
+        let each = || self.saved.iter().try_for_each(|saved| Rootfs::restrict(&saved.point, saved.flags, &table));
+        in_mount_namespace(pid, self.proof, &each).at("check the restored mounts")?;
+        self.is_protected = true;
+        Ok(())
+    }
+
+    /// Keeps the process that runs now and gives its terminal away; kills it where that fails.
+    pub(super) fn finish(
+        mut self,
+        pid: Pid,
+        cgroup: &mut Cgroup,
+        terminal: &Terminal,
+    ) -> Result<(Launched, Option<OwnedFd>)> {
+        let launched = self.settle(pid, cgroup);
+        match (launched, terminal::give(self.master.take(), terminal)) {
+            (Ok(launched), Ok(given)) => Ok((launched, given)),
+            (launched, given) => {
+                let _ = process::kill(pid, libc::SIGKILL);
+                let _ = process::wait(pid);
+                Err(launched.err().or(given.err()).unwrap_or_else(|| Error::internal("no error")))
+            }
+        }
+    }
+
+    /// The process runs: it is kept, and what came after it is set.
+    fn settle(&mut self, pid: Pid, cgroup: &mut Cgroup) -> Result<Launched> {
+        let pidfd = process::pidfd_open(pid)?;
+        if !self.is_protected {
+            return Err(Error::system("criu ran the container before its mounts could be looked at"));
+        }
+        // Also for the keyring.
+        self.record.creator = None;
+        self.record.restored = true;
+        self.born(pid)?;
+        watcher::limit(self.record, cgroup, pid)?;
+        // CRIU does not keep it.
+        if let Some(value) = self.parts.plan.program.as_ref().and_then(|program| program.attributes.io_priority) {
+            process::ioprio_set(pid, value).at("process.ioPriority")?;
+        }
+        Ok(Launched { pid, pidfd })
+    }
+}
+
+/// Has a process in the mount namespace of the process `pid` do something.
+fn in_mount_namespace(pid: Pid, proof: &SingleThreaded, act: &dyn Fn() -> Result<()>) -> Result<()> {
+    let theirs = file::open(format!("/proc/{pid}/ns/mnt"), libc::O_RDONLY)?;
+    let (ours, other) = socket::pair(libc::SOCK_SEQPACKET)?;
+    match process::clone3(proof, &Clone::default())? {
+        Cloned::Child => {
+            let done = namespace::setns(&theirs, libc::CLONE_NEWNS).map_err(Error::from).and_then(|()| act());
+            let words = done.err().map_or_else(|| b"done".to_vec(), |error| error.encode());
+            let _ = socket::send(&other, &words, &[]);
+            process::exit_now(0)
+        }
+        Cloned::Parent(child, _) => {
+            drop(other);
+            let mut words = vec![0; socket::next_length(&ours)?.max(1)];
+            let length = socket::receive(&ours, &mut words)?.length;
+            process::wait(child)?;
+            match &words[..length] {
+                b"done" => Ok(()),
+                b"" => Err(Error::system("the process ended")),
+                error => Err(Error::decode(error)),
+            }
+        }
+    }
+}
+
+fn bring_loopback_up(pid: Pid) -> Result<()> {
+    let open = |path: String| file::open(path, libc::O_RDONLY);
+    let (ours, theirs) = (open("/proc/self/ns/net".into())?, open(format!("/proc/{pid}/ns/net"))?);
+    namespace::setns(&theirs, libc::CLONE_NEWNET)?;
+    let up = namespace::loopback_up();
+    namespace::setns(&ours, libc::CLONE_NEWNET)?;
+    Ok(up?)
+}

@@ -1,0 +1,113 @@
+//! What the runtime does for a new container while its process comes to be.
+
+use super::cgroup_setup::frozen;
+use super::query::hook_state;
+use crate::cgroups::{self, Cgroup};
+use crate::error::{Context as _, Error, Result};
+use crate::hooks::{self, Hooks, Moment};
+use crate::namespaces::{Moved, NetDevices};
+use crate::process::keyring::{self, Keyring};
+use crate::process::launch::Watch;
+use crate::process::plan::Plan;
+use crate::state::{Entry, ProcessId, Record, Status};
+use crate::sys::process::{self, Pid, SingleThreaded};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What the runtime does while the child is at work.
+pub(super) struct Watcher<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) record: &'a mut Record,
+    pub(super) cgroup: &'a mut Cgroup,
+    pub(super) plan: &'a Plan,
+    pub(super) proof: &'a SingleThreaded,
+    pub(super) devices: &'a NetDevices,
+    pub(super) moved: &'a mut Moved,
+    /// Whether signals wait that may ask this command to end.
+    pub(super) holds_signals: bool,
+    pub(super) detour: Option<cgroups::Detour>,
+}
+
+impl Watch for Watcher<'_> {
+    fn born(&mut self, pid: Pid) -> Result<()> {
+        self.record.creator = None;
+        born(self.entry, self.record, pid)
+    }
+
+    fn keyring(&mut self, made: Option<(i32, u32)>) {
+        if let (Some((serial, owner)), Keyring::New(name)) = (made, &self.plan.keyring) {
+            self.record.session_keyring = Some(keyring::Made { name: name.clone(), serial, owner, outside: false });
+        }
+    }
+
+    fn scope(&mut self, pid: Pid) -> Result<()> {
+        let entered = self.cgroup.enter(pid);
+        self.cgroup.renew(&mut self.record.cgroup);
+        self.entry.save(self.record)?;
+        entered
+    }
+
+    fn isolated(&mut self, pid: Pid) -> Result<()> {
+        *self.moved = self.devices.move_to(pid)?;
+        Ok(())
+    }
+
+    fn built(&mut self, pid: Pid) -> Result<()> {
+        run_runtime_hooks(self.record, &self.plan.hooks, pid, self.proof)
+    }
+
+    fn crowded(&mut self, pid: Pid) -> Result<()> {
+        self.detour = Some(self.cgroup.detour(pid).at("fork beside the processes of a full cgroup")?);
+        Ok(())
+    }
+
+    fn confined(&mut self, pid: Pid) -> Result<()> {
+        if let Some(detour) = self.detour.take() {
+            detour.end(pid)?;
+        }
+        if self.record.init.is_none_or(|init| init.pid != pid) {
+            self.born(pid)?;
+        }
+        limit(self.record, self.cgroup, pid)
+    }
+
+    fn waiting(&mut self) -> Result<()> {
+        if self.cgroup.stands_still()? {
+            return Err(frozen());
+        }
+        match if self.holds_signals { process::pending_end()? } else { None } {
+            Some(signal) => Err(Error::state(format!("ended by signal {signal} while the container is made"))),
+            None => Ok(()),
+        }
+    }
+
+    fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
+        super::listener::give(self.plan.filter.as_ref(), self.record, Status::Creating, pid, listener)
+    }
+}
+
+/// Keeps which process is the container's first.
+///
+/// # Errors
+/// The container was deleted meanwhile.
+pub(super) fn born(entry: &Entry, record: &mut Record, pid: Pid) -> Result<()> {
+    record.init = ProcessId::of(pid);
+    entry.save_born(record).at("the container was deleted meanwhile")
+}
+
+/// The hooks of the runtime before the pivot.
+pub(super) fn run_runtime_hooks(record: &Record, hooks: &Hooks, pid: Pid, proof: &SingleThreaded) -> Result<()> {
+    let state = hook_state(record, Status::Creating, pid);
+    let init = process::pidfd_open(pid)?;
+    for moment in [Moment::Prestart, Moment::CreateRuntime] {
+        hooks::run_for(Some(init.as_fd()), proof, moment, hooks.at(moment), &state)?;
+    }
+    Ok(())
+}
+
+/// Sets the last limits of a process that is complete.
+pub(super) fn limit(record: &Record, cgroup: &Cgroup, pid: Pid) -> Result<()> {
+    if let Some(group) = &record.resctrl {
+        group.join(pid)?;
+    }
+    cgroup.apply_late()
+}
