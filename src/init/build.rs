@@ -12,7 +12,6 @@ use std::{env, fs};
 
 fn main() {
     println!("cargo::rerun-if-changed=src/init");
-    println!("cargo::rerun-if-changed=src/sys/raw.rs");
     println!("cargo::rerun-if-env-changed=ORLOP_INIT_IMAGE");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let linked = match env::var_os("ORLOP_INIT_IMAGE") {

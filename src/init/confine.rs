@@ -1,7 +1,7 @@
 //! From the runtime's privileges to the container's.
 
 use crate::plan::{Step, flag};
-use crate::{Init, limits, raw};
+use crate::{Init, limits, sys};
 
 const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
@@ -15,7 +15,7 @@ const CAP_SYS_ADMIN: u32 = 21;
 
 /// Makes the process one that nobody without CAP_SYS_PTRACE outside can look into, until it executes the program.
 pub(crate) fn hide() {
-    let _ = raw::prctl(PR_SET_DUMPABLE, 0, 0);
+    let _ = sys::prctl(PR_SET_DUMPABLE, 0, 0);
 }
 
 /// Joins the cgroup in which little more than the program is to be counted, now that the container is made.
@@ -24,10 +24,10 @@ pub(crate) fn enter_cgroup(init: &Init) {
     if plan.cgroup_file < 0 {
         return;
     }
-    init.step(Step::Cgroup, || raw::write(plan.cgroup_file, b"0"));
-    raw::close(plan.cgroup_file);
+    init.step(Step::Cgroup, || sys::write(plan.cgroup_file, b"0"));
+    sys::close(plan.cgroup_file);
     if init.has(flag::CGROUP_NAMESPACE) {
-        init.step(Step::CgroupNamespace, raw::unshare_cgroup);
+        init.step(Step::CgroupNamespace, sys::unshare_cgroup);
     }
 }
 
@@ -35,10 +35,10 @@ pub(crate) fn enter_cgroup(init: &Init) {
 pub(crate) fn label(init: &Init) {
     let plan = init.plan;
     if plan.label_file != 0 {
-        init.step(Step::Label, || raw::write_file(plan.procfs, plan.label_file, raw::list(plan.label)));
+        init.step(Step::Label, || sys::write_file(plan.procfs, plan.label_file, sys::list(plan.label)));
     }
     if plan.procfs >= 0 {
-        raw::close(plan.procfs);
+        sys::close(plan.procfs);
     }
 }
 
@@ -52,17 +52,17 @@ pub(crate) fn confine(init: &Init) -> u64 {
         init.step(Step::Bounding, || drop_bounding(init));
     }
     if init.has(flag::GROUPS) {
-        let groups = raw::list(plan.groups);
-        init.step(Step::Groups, || match raw::setgroups(groups) {
+        let groups = sys::list(plan.groups);
+        init.step(Step::Groups, || match sys::setgroups(groups) {
             // A user namespace of an unprivileged user's keeps the groups that its maker has (user_namespaces(7)).
-            Err(raw::EPERM) if groups.is_empty() => Ok(()),
+            Err(sys::EPERM) if groups.is_empty() => Ok(()),
             other => other,
         });
     }
-    init.step(Step::Gid, || raw::setgid(plan.gid));
-    let _ = raw::prctl(PR_SET_KEEPCAPS, 1, 0);
-    limits::change_user(init, || init.step(Step::Uid, || raw::setuid(plan.uid)));
-    let _ = raw::prctl(PR_SET_KEEPCAPS, 0, 0);
+    init.step(Step::Gid, || sys::setgid(plan.gid));
+    let _ = sys::prctl(PR_SET_KEEPCAPS, 1, 0);
+    limits::change_user(init, || init.step(Step::Uid, || sys::setuid(plan.uid)));
+    let _ = sys::prctl(PR_SET_KEEPCAPS, 0, 0);
     if init.has(flag::CAPABILITIES) {
         set_capabilities(init);
     }
@@ -70,14 +70,14 @@ pub(crate) fn confine(init: &Init) -> u64 {
         enter_directory(init, true);
     }
     init.begin(Step::CwdOutside);
-    if raw::cwd_is_inside() != Ok(true) {
-        init.fail(raw::ENOENT);
+    if sys::cwd_is_inside() != Ok(true) {
+        init.fail(sys::ENOENT);
     }
     if init.has(flag::UMASK) {
-        raw::umask(plan.umask);
+        sys::umask(plan.umask);
     }
     if init.has(flag::NO_NEW_PRIVS) {
-        init.step(Step::NoNewPrivs, || raw::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
+        init.step(Step::NoNewPrivs, || sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
     }
     if init.has(flag::NO_PROGRAM) {
         return 0;
@@ -89,17 +89,17 @@ pub(crate) fn confine(init: &Init) -> u64 {
 /// the user), again with the user's. Whether it did.
 fn enter_directory(init: &Init, last: bool) -> bool {
     init.begin(Step::Cwd);
-    match raw::chdir(init.plan.cwd) {
+    match sys::chdir(init.plan.cwd) {
         Ok(()) => true,
-        Err(raw::EACCES | raw::EPERM) if !last => false,
+        Err(sys::EACCES | sys::EPERM) if !last => false,
         Err(errno) => init.fail(errno),
     }
 }
 
-fn drop_bounding(init: &Init) -> raw::Result<()> {
+fn drop_bounding(init: &Init) -> sys::Result<()> {
     for capability in 0..=init.plan.last_capability {
         if init.plan.bounding & 1 << capability == 0 {
-            raw::prctl(PR_CAPBSET_DROP, capability as usize, 0)?;
+            sys::prctl(PR_CAPBSET_DROP, capability as usize, 0)?;
         }
     }
     Ok(())
@@ -107,15 +107,15 @@ fn drop_bounding(init: &Init) -> raw::Result<()> {
 
 fn set_capabilities(init: &Init) {
     let plan = init.plan;
-    let _ = raw::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0);
+    let _ = sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0);
     let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
     let kept = if loads_privileged { 1 << CAP_SYS_ADMIN } else { 0 };
     let sets = (plan.effective | kept, plan.permitted | kept, plan.inheritable);
-    init.step(Step::Capabilities, || raw::capset(sets.0, sets.1, sets.2));
+    init.step(Step::Capabilities, || sys::capset(sets.0, sets.1, sets.2));
     init.begin(Step::Ambient);
     for capability in 0..=plan.last_capability {
         if plan.ambient & 1 << capability != 0
-            && let Err(errno) = raw::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability as usize)
+            && let Err(errno) = sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability as usize)
         {
             init.fail(errno);
         }
@@ -126,7 +126,7 @@ fn set_capabilities(init: &Init) {
 pub(crate) fn give_up_admin(init: &Init) {
     let plan = init.plan;
     if init.has(flag::CAPABILITIES) && !init.has(flag::NO_NEW_PRIVS) {
-        init.step(Step::Capabilities, || raw::capset(plan.effective, plan.permitted, plan.inheritable));
+        init.step(Step::Capabilities, || sys::capset(plan.effective, plan.permitted, plan.inheritable));
     }
 }
 
@@ -134,20 +134,20 @@ pub(crate) fn give_up_admin(init: &Init) {
 pub(crate) fn session(init: &Init) {
     const TIOCSCTTY: usize = 0x540e;
     if init.has(flag::SESSION) {
-        init.step(Step::Session, raw::setsid);
+        init.step(Step::Session, sys::setsid);
     }
     if init.has(flag::TERMINAL) {
-        init.step(Step::Terminal, || raw::ioctl(0, TIOCSCTTY, 0));
+        init.step(Step::Terminal, || sys::ioctl(0, TIOCSCTTY, 0));
     }
 }
 
 /// The first of the candidates that can be executed. A candidate that exists and cannot is told of, if none can.
-fn find(init: &Init) -> raw::Result<u64> {
-    let mut error = raw::ENOENT;
-    for &path in raw::list::<u64>(init.plan.candidates) {
-        match raw::executable(path) {
+fn find(init: &Init) -> sys::Result<u64> {
+    let mut error = sys::ENOENT;
+    for &path in sys::list::<u64>(init.plan.candidates) {
+        match sys::executable(path) {
             Ok(()) => return Ok(path),
-            Err(raw::ENOENT | raw::ENOTDIR) => {}
+            Err(sys::ENOENT | sys::ENOTDIR) => {}
             Err(errno) => error = errno,
         }
     }
@@ -156,5 +156,5 @@ fn find(init: &Init) -> raw::Result<u64> {
 
 /// From here on the process outlives the runtime.
 pub(crate) fn let_go() {
-    let _ = raw::prctl(PR_SET_PDEATHSIG, 0, 0);
+    let _ = sys::prctl(PR_SET_PDEATHSIG, 0, 0);
 }

@@ -1,12 +1,12 @@
 //! The startContainer hooks: in the container, confined as the program will be, after `start` and before the program.
 
 use crate::plan::{Hook, Step, flag, word};
-use crate::raw::Watched;
-use crate::{Init, limits, raw};
+use crate::sys::Watched;
+use crate::{Init, limits, sys};
 
 /// Runs them in order; one that fails ends the container.
 pub(crate) fn run(init: &Init) {
-    for (n, hook) in raw::list::<Hook>(init.plan.hooks).iter().enumerate() {
+    for (n, hook) in sys::list::<Hook>(init.plan.hooks).iter().enumerate() {
         init.say(word::DETAIL, n as u32);
         init.begin(Step::Hook);
         if let Err(errno) = run_one(init, hook) {
@@ -15,42 +15,42 @@ pub(crate) fn run(init: &Init) {
     }
 }
 
-fn run_one(init: &Init, hook: &Hook) -> raw::Result<()> {
+fn run_one(init: &Init, hook: &Hook) -> sys::Result<()> {
     const SIGKILL: i32 = 9;
-    let stdin = raw::pipe()?;
-    let output = raw::pipe()?;
+    let stdin = sys::pipe()?;
+    let output = sys::pipe()?;
     expect_listener(init, true);
-    let child = raw::fork(0)?;
+    let child = sys::fork(0)?;
     if child.pid == 0 {
         execute(init, hook, stdin[0], output[1]);
     }
     if init.has(flag::LISTENER) {
         init.say(word::CHILD, child.pidfd as u32 + 2);
     }
-    raw::close(output[1]);
+    sys::close(output[1]);
     let mut tail = Tail { bytes: [0; word::OUTPUT_MOST], length: 0 };
     let ended = serve(init, hook, child.pidfd, stdin[1], output[0], &mut tail);
     // A hook of another user than this process's cannot be killed from here. It dies with the container.
-    if !ended && raw::kill(child.pid, SIGKILL).is_err() {
-        return fail(init, Step::HookTimeout, &tail, raw::ETIMEDOUT);
+    if !ended && sys::kill(child.pid, SIGKILL).is_err() {
+        return fail(init, Step::HookTimeout, &tail, sys::ETIMEDOUT);
     }
-    let (_, status) = raw::wait(child.pid, 0)?;
+    let (_, status) = sys::wait(child.pid, 0)?;
     for fd in [stdin[0], output[0], child.pidfd] {
-        raw::close(fd);
+        sys::close(fd);
     }
     if !ended {
-        return fail(init, Step::HookTimeout, &tail, raw::ETIMEDOUT);
+        return fail(init, Step::HookTimeout, &tail, sys::ETIMEDOUT);
     }
     if status != 0 {
         init.say(word::STATUS, status);
-        return fail(init, Step::HookStatus, &tail, raw::EINVAL);
+        return fail(init, Step::HookStatus, &tail, sys::EINVAL);
     }
     expect_listener(init, false);
     Ok(())
 }
 
 /// Notes why a hook failed, with the end of its output.
-fn fail(init: &Init, step: Step, tail: &Tail, errno: raw::Errno) -> raw::Result<()> {
+fn fail(init: &Init, step: Step, tail: &Tail, errno: sys::Errno) -> sys::Result<()> {
     init.begin(step);
     for (n, part) in tail.bytes[..tail.length].chunks(4).enumerate() {
         let mut word = [0; 4];
@@ -83,7 +83,7 @@ impl Tail {
     /// Takes what is there: false at the end of the output.
     fn read(&mut self, fd: i32) -> bool {
         let mut more = [0; word::OUTPUT_MOST];
-        let Ok(count @ 1..) = raw::read(fd, &mut more) else { return false };
+        let Ok(count @ 1..) = sys::read(fd, &mut more) else { return false };
         let kept = self.length.min(word::OUTPUT_MOST - count);
         self.bytes.copy_within(self.length - kept..self.length, 0);
         for (to, from) in self.bytes[kept..].iter_mut().zip(&more[..count]) {
@@ -98,20 +98,20 @@ impl Tail {
 ///
 /// This process has the reading end of the hook's standard input too: so a hook that does not read raises no SIGPIPE here.
 fn serve(init: &Init, hook: &Hook, child: i32, stdin: i32, output: i32, tail: &mut Tail) -> bool {
-    if raw::never_wait(stdin).is_err() || raw::never_wait(output).is_err() {
+    if sys::never_wait(stdin).is_err() || sys::never_wait(output).is_err() {
         return false;
     }
     let mut digits = [b'0'; 10];
     let mut parts = state(init, &mut digits);
-    let deadline = raw::now().saturating_add(hook.timeout);
+    let deadline = sys::now().saturating_add(hook.timeout);
     let (mut writes, mut reads) = (stdin, output);
     loop {
-        let left = (hook.timeout != 0).then(|| deadline.saturating_sub(raw::now()));
+        let left = (hook.timeout != 0).then(|| deadline.saturating_sub(sys::now()));
         let mut watched = [Watched::to_read(child), Watched::to_read(reads), Watched::to_write(writes)];
-        let ready = raw::poll(&mut watched, left);
+        let ready = sys::poll(&mut watched, left);
         let [ended, said, hears] = watched;
         if hears.is_ready() && write_next(writes, &mut parts) {
-            raw::close(writes);
+            sys::close(writes);
             writes = -1;
         }
         if said.is_ready() && !tail.read(reads) {
@@ -121,7 +121,7 @@ fn serve(init: &Init, hook: &Hook, child: i32, stdin: i32, output: i32, tail: &m
             // What it left behind may go on writing: no more than a pipe holds is looked at.
             let _ = (0..64).find(|_| reads < 0 || !tail.read(reads));
             if writes >= 0 {
-                raw::close(writes);
+                sys::close(writes);
             }
             return true;
         }
@@ -134,7 +134,7 @@ fn serve(init: &Init, hook: &Hook, child: i32, stdin: i32, output: i32, tail: &m
 /// Writes what goes of the first part that is left: whether nothing is.
 fn write_next(fd: i32, parts: &mut [&[u8]; 3]) -> bool {
     if let Some(part) = parts.iter_mut().find(|part| !part.is_empty())
-        && let Ok(count) = raw::write_some(fd, part)
+        && let Ok(count) = sys::write_some(fd, part)
     {
         *part = &part[count..];
     }
@@ -143,10 +143,10 @@ fn write_next(fd: i32, parts: &mut [&[u8]; 3]) -> bool {
 
 /// The state with this process's pid, in three parts.
 fn state<'a>(init: &Init, digits: &'a mut [u8; 10]) -> [&'a [u8]; 3] {
-    let state = raw::list::<u8>(init.plan.state);
+    let state = sys::list::<u8>(init.plan.state);
     let Some((head, tail)) = state.split_at_checked(init.plan.pid_at as usize) else { return [state, b"", b""] };
     let mut from = digits.len();
-    let mut rest = raw::pid();
+    let mut rest = sys::pid();
     while let Some(digit) = digits[..from].last_mut() {
         *digit = b'0' + (rest % 10) as u8;
         from -= 1;
@@ -173,17 +173,17 @@ fn execute(init: &Init, hook: &Hook, stdin: i32, output: i32) -> ! {
         });
     let errno = confined.err().unwrap_or_else(|| {
         init.say(word::HOOK_STEP, Step::Execute as u32);
-        raw::execve(hook.path, hook.argv, hook.envp)
+        sys::execve(hook.path, hook.argv, hook.envp)
     });
     init.say(word::HOOK_ERRNO, errno as u32);
-    raw::exit(NOT_EXECUTED)
+    sys::exit(NOT_EXECUTED)
 }
 
 /// Standard input and output, and nothing else that is open: what the caller passed on is for the program.
-fn redirect(stdin: i32, output: i32) -> raw::Result<()> {
-    raw::duplicate_to(stdin, 0)?;
-    raw::duplicate_to(output, 1)?;
-    raw::duplicate_to(output, 2)?;
-    raw::close_from(3, true);
+fn redirect(stdin: i32, output: i32) -> sys::Result<()> {
+    sys::duplicate_to(stdin, 0)?;
+    sys::duplicate_to(output, 1)?;
+    sys::duplicate_to(output, 2)?;
+    sys::close_from(3, true);
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! them. What they lower from is the runtime's, which has raised it where it had to.
 
 use crate::plan::{Limit, Step, flag};
-use crate::{Init, raw};
+use crate::{Init, sys};
 
 const NPROC: u64 = 6;
 const NOFILE: u64 = 7;
@@ -29,27 +29,27 @@ pub(crate) fn after_fork(init: &Init) {
 }
 
 /// Before a program is executed, be it the container's or a hook.
-pub(crate) fn before_execute(init: &Init) -> raw::Result<()> {
+pub(crate) fn before_execute(init: &Init) -> sys::Result<()> {
     if come_early(init) { Ok(()) } else { set(init, |_| true) }
 }
 
-fn set(init: &Init, which: impl Fn(&Limit) -> bool) -> raw::Result<()> {
-    let mut limits = raw::list::<Limit>(init.plan.limits).iter().filter(|limit| which(limit));
-    limits.try_for_each(|limit| raw::set_limit(limit.resource, limit.soft, limit.hard))
+fn set(init: &Init, which: impl Fn(&Limit) -> bool) -> sys::Result<()> {
+    let mut limits = sys::list::<Limit>(init.plan.limits).iter().filter(|limit| which(limit));
+    limits.try_for_each(|limit| sys::set_limit(limit.resource, limit.soft, limit.hard))
 }
 
 /// Becomes another user by `change`, whose processes the kernel compares with RLIMIT_NPROC only here: where there are too
 /// many, `execve` fails. Until then this process may have to fork.
 pub(crate) fn change_user<T>(init: &Init, change: impl FnOnce() -> T) -> T {
-    let limits = raw::list::<Limit>(init.plan.limits);
+    let limits = sys::list::<Limit>(init.plan.limits);
     let Some(limit) = limits.iter().find(|limit| limit.resource == NPROC) else { return change() };
-    let before = raw::limit(NPROC);
+    let before = sys::limit(NPROC);
     if let Ok((_, hard)) = before {
-        let _ = raw::set_limit(NPROC, limit.soft, hard);
+        let _ = sys::set_limit(NPROC, limit.soft, hard);
     }
     let changed = change();
     if let Ok((soft, hard)) = before {
-        let _ = raw::set_limit(NPROC, soft, hard);
+        let _ = sys::set_limit(NPROC, soft, hard);
     }
     changed
 }

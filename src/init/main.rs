@@ -16,13 +16,12 @@ mod hooks;
 mod limits;
 mod plan;
 mod procfs;
-#[path = "../sys/raw.rs"]
-mod raw;
 mod shim;
+mod sys;
 
 use core::sync::atomic::Ordering::Release;
 use plan::{Plan, Step, flag, word};
-use raw::Page;
+use sys::Page;
 
 /// What the process carries through its steps.
 pub(crate) struct Init {
@@ -47,13 +46,13 @@ impl Init {
     }
 
     /// Ends the process with the error of the step that began last: the one failing exit.
-    fn fail(&self, errno: raw::Errno) -> ! {
+    fn fail(&self, errno: sys::Errno) -> ! {
         self.say(word::ERRNO, errno as u32);
-        raw::exit(1)
+        sys::exit(1)
     }
 
     /// Does `step`, failing the process if it fails.
-    fn step<T>(&self, step: Step, f: impl FnOnce() -> raw::Result<T>) -> T {
+    fn step<T>(&self, step: Step, f: impl FnOnce() -> sys::Result<T>) -> T {
         self.begin(step);
         match f() {
             Ok(value) => value,
@@ -67,16 +66,16 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
     if plan.page >= 0 {
         match Page::map(plan.page) {
             Ok(page) => init.page = page,
-            Err(_) => raw::exit(1),
+            Err(_) => sys::exit(1),
         }
-        raw::close(plan.page);
+        sys::close(plan.page);
     }
-    raw::set_name(&plan.waiting_name);
+    sys::set_name(&plan.waiting_name);
     confine::hide();
     if init.has(flag::PROCFS) {
         procfs::run(init);
     }
-    raw::close_from(plan.first_closed, true);
+    sys::close_from(plan.first_closed, true);
     confine::enter_cgroup(&init);
     confine::label(&init);
     let program = confine::confine(&init);
@@ -93,17 +92,17 @@ pub(crate) fn main(plan: &'static Plan) -> ! {
     }
     confine::session(&init);
     if init.has(flag::GATE) {
-        raw::end_on_signals(true);
+        sys::end_on_signals(true);
     }
     if init.has(flag::READY) {
-        init.step(Step::Sync, || raw::send(plan.sync, b"R", None));
+        init.step(Step::Sync, || sys::send(plan.sync, b"R", None));
     }
     if init.has(flag::GATE) {
         gate(&mut init);
-        raw::end_on_signals(false);
+        sys::end_on_signals(false);
     }
     if init.has(flag::NO_PROGRAM) {
-        raw::exit(1);
+        sys::exit(1);
     }
     hooks::run(&init);
     if init.has(flag::SHIM) {
@@ -124,22 +123,22 @@ fn load_early(init: &Init) {
 fn fork_into_namespace(init: &Init) {
     const CLONE_PARENT: u64 = 0x8000;
     let fork = || match init.has(flag::PLAIN_CLONE) {
-        true => raw::fork_by_clone(CLONE_PARENT),
-        false => raw::fork(CLONE_PARENT),
+        true => sys::fork_by_clone(CLONE_PARENT),
+        false => sys::fork(CLONE_PARENT),
     };
     let mut forked = fork();
-    if matches!(forked, Err(raw::EAGAIN)) {
+    if matches!(forked, Err(sys::EAGAIN)) {
         // The cgroup has as many processes as it may have: the runtime takes this one out of it for the fork.
-        init.step(Step::Sync, || raw::send(init.plan.sync, b"C", None));
-        if init.step(Step::Sync, || raw::receive(init.plan.sync)).0 == 0 {
-            raw::exit(1);
+        init.step(Step::Sync, || sys::send(init.plan.sync, b"C", None));
+        if init.step(Step::Sync, || sys::receive(init.plan.sync)).0 == 0 {
+            sys::exit(1);
         }
         forked = fork();
     }
     let child = init.step(Step::Fork, || forked);
     if child.pid != 0 {
-        init.step(Step::Sync, || raw::send(init.plan.sync, b"F", Some(child.pidfd)));
-        raw::exit(0);
+        init.step(Step::Sync, || sys::send(init.plan.sync, b"F", Some(child.pidfd)));
+        sys::exit(0);
     }
 }
 
@@ -148,8 +147,8 @@ fn wait_for_parent(init: &Init) {
     if !init.has(flag::WAIT) {
         return;
     }
-    match init.step(Step::Sync, || raw::receive(init.plan.sync)) {
-        (0, _) => raw::exit(1),
+    match init.step(Step::Sync, || sys::receive(init.plan.sync)) {
+        (0, _) => sys::exit(1),
         _ => init.begin(Step::None),
     }
 }
@@ -157,23 +156,23 @@ fn wait_for_parent(init: &Init) {
 /// Waits for `start`: a connection that brings a report page. A caller that dies before it has sent anything has not
 /// started the container.
 fn gate(init: &mut Init) {
-    raw::close(init.plan.sync);
+    sys::close(init.plan.sync);
     init.page = Page::NONE;
     loop {
-        let connection = match raw::accept(init.plan.gate) {
+        let connection = match sys::accept(init.plan.gate) {
             Ok(fd) => fd,
-            Err(raw::EINTR | raw::EAGAIN) => continue,
-            Err(_) => raw::exit(1),
+            Err(sys::EINTR | sys::EAGAIN) => continue,
+            Err(_) => sys::exit(1),
         };
-        if let Ok((1.., Some(page))) = raw::receive(connection)
+        if let Ok((1.., Some(page))) = sys::receive(connection)
             && let Ok(map) = Page::map(page)
         {
-            raw::close(page);
-            raw::close(init.plan.gate);
+            sys::close(page);
+            sys::close(init.plan.gate);
             init.page = map;
             return;
         }
-        raw::close(connection);
+        sys::close(connection);
     }
 }
 
@@ -184,16 +183,16 @@ pub(crate) fn execute(init: &Init, program: u64) -> ! {
         init.step(Step::Filter, || load_filter(init));
     }
     init.begin(Step::Execute);
-    init.fail(raw::execve(program, init.plan.argv, init.plan.envp))
+    init.fail(sys::execve(program, init.plan.argv, init.plan.envp))
 }
 
 /// Loads the filter, if there is one; the runtime fetches its listener from this process.
-pub(crate) fn load_filter(init: &Init) -> raw::Result<()> {
+pub(crate) fn load_filter(init: &Init) -> sys::Result<()> {
     let plan = init.plan;
     if plan.filter == 0 {
         return Ok(());
     }
-    let listener = raw::load_filter(plan.filter, plan.filter_flags as u32)?;
+    let listener = sys::load_filter(plan.filter, plan.filter_flags as u32)?;
     if init.has(flag::LISTENER) {
         // From here on any system call may be one that waits for the listener's answer: the wait is without any.
         init.say(word::LISTENER, listener as u32 + 1);
@@ -208,5 +207,5 @@ pub(crate) fn load_filter(init: &Init) -> raw::Result<()> {
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    raw::trap()
+    sys::trap()
 }

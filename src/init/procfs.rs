@@ -4,7 +4,7 @@
 //! its own, one descriptor, and a filter that lets through what it does and nothing else.
 
 use crate::plan::{Step, flag};
-use crate::{Init, confine, raw};
+use crate::{Init, confine, sys};
 
 const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_KEEPCAPS: usize = 8;
@@ -22,43 +22,43 @@ const MOST_PROCESSES: u64 = 2;
 pub(crate) fn run(mut init: Init) -> ! {
     let plan = init.plan;
     debug_assert!(plan.flags == flag::PROCFS);
-    init.step(Step::Cwd, || raw::chdir(plan.cwd));
+    init.step(Step::Cwd, || sys::chdir(plan.cwd));
     leave_user(&init);
-    init.step(Step::UserNamespace, raw::unshare_all);
-    init.step(Step::Capabilities, || raw::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
+    init.step(Step::UserNamespace, sys::unshare_all);
+    init.step(Step::Capabilities, || sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
     confine::hide();
-    let _ = raw::prctl(PR_SET_PDEATHSIG, SIGKILL, 0);
-    init.step(Step::NoNewPrivs, || raw::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
+    let _ = sys::prctl(PR_SET_PDEATHSIG, SIGKILL, 0);
+    init.step(Step::NoNewPrivs, || sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
     init.step(Step::Page, || init.page.keep_from_children());
-    init.step(Step::Filter, raw::load_helper_filter);
-    let child = init.step(Step::Fork, || raw::fork_by_clone(raw::SIGCHLD));
+    init.step(Step::Filter, sys::load_helper_filter);
+    let child = init.step(Step::Fork, || sys::fork_by_clone(sys::SIGCHLD));
     if child.pid == 0 {
-        init.page = raw::Page::NONE;
-        raw::exit(open_contexts(&init));
+        init.page = sys::Page::NONE;
+        sys::exit(open_contexts(&init));
     }
-    let _ = raw::send(plan.sync, b"F", Some(child.pidfd));
-    let _ = raw::wait(child.pid, 0);
-    raw::exit(0)
+    let _ = sys::send(plan.sync, b"F", Some(child.pidfd));
+    let _ = sys::wait(child.pid, 0);
+    sys::exit(0)
 }
 
 /// Gives up the runtime's user and all capabilities but the one to make namespaces. In a user namespace that does not map the
 /// other user, its root stays, whose rights end there.
 fn leave_user(init: &Init) {
-    let user = FIRST_USER + raw::pid();
-    let _ = raw::setgroups(&[]);
-    let _ = raw::setgid(user);
-    init.step(Step::Capabilities, || raw::prctl(PR_SET_KEEPCAPS, 1, 0));
-    if raw::setuid(user).is_ok() {
-        init.step(Step::Limits, || raw::set_limit(NPROC, MOST_PROCESSES, MOST_PROCESSES));
+    let user = FIRST_USER + sys::pid();
+    let _ = sys::setgroups(&[]);
+    let _ = sys::setgid(user);
+    init.step(Step::Capabilities, || sys::prctl(PR_SET_KEEPCAPS, 1, 0));
+    if sys::setuid(user).is_ok() {
+        init.step(Step::Limits, || sys::set_limit(NPROC, MOST_PROCESSES, MOST_PROCESSES));
     }
-    init.step(Step::Capabilities, || raw::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
+    init.step(Step::Capabilities, || sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
 }
 
 /// What the child does: its exit status.
 fn open_contexts(init: &Init) -> i32 {
     for _ in 0..init.plan.contexts {
-        let Ok(context) = raw::fsopen_proc() else { return 1 };
-        if raw::send(init.plan.sync, b"p", Some(context)).is_err() {
+        let Ok(context) = sys::fsopen_proc() else { return 1 };
+        if sys::send(init.plan.sync, b"p", Some(context)).is_err() {
             return 1;
         }
     }

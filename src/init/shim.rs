@@ -3,7 +3,7 @@
 //! Pid 1 may not give up: every error but the program's own end is passed over.
 
 use crate::plan::{Step, flag, word};
-use crate::{Init, execute, limits, raw};
+use crate::{Init, execute, limits, sys};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -18,16 +18,16 @@ const CAP_SYS_ADMIN: u64 = 1 << 21;
 /// Runs the program as a child and never comes back.
 pub(crate) fn run(init: &Init, program: u64) -> ! {
     if init.has(flag::SUBREAPER) {
-        init.step(Step::Shim, || raw::prctl(PR_SET_CHILD_SUBREAPER, 1, 0));
+        init.step(Step::Shim, || sys::prctl(PR_SET_CHILD_SUBREAPER, 1, 0));
     }
-    raw::block_signals(true);
+    sys::block_signals(true);
     if init.has(flag::LISTENER) {
         init.say(word::CHILD, 1);
     }
-    let child = init.step(Step::Shim, || raw::fork(0));
+    let child = init.step(Step::Shim, || sys::fork(0));
     if child.pid == 0 {
         foreground(init);
-        raw::block_signals(false);
+        sys::block_signals(false);
         execute(init, program);
     }
     if init.has(flag::LISTENER) {
@@ -38,7 +38,7 @@ pub(crate) fn run(init: &Init, program: u64) -> ! {
     confine(init);
     let status = serve(child.pid);
     end_the_rest(init);
-    raw::exit(status)
+    sys::exit(status)
 }
 
 /// The parent finds the child, which has the listener, through a descriptor of ours: it stays until that is done.
@@ -46,16 +46,16 @@ fn await_fetch(init: &Init, child: i32) {
     const MILLISECOND: u64 = 1;
     while let Some(fetched) = init.page.word(word::FETCHED)
         && fetched.load(core::sync::atomic::Ordering::Acquire) == 0
-        && raw::poll(&mut [raw::Watched::to_read(child)], Some(MILLISECOND)) == Ok(0)
+        && sys::poll(&mut [sys::Watched::to_read(child)], Some(MILLISECOND)) == Ok(0)
     {}
 }
 
 /// A process group of its own, in the foreground of the terminal if there is one.
 fn foreground(init: &Init) {
-    raw::own_process_group();
+    sys::own_process_group();
     if init.has(flag::TERMINAL) {
         // A background process that sets the foreground group is stopped by SIGTTOU; all signals are blocked here.
-        raw::to_foreground(0);
+        sys::to_foreground(0);
     }
 }
 
@@ -63,18 +63,18 @@ fn foreground(init: &Init) {
 fn confine(init: &Init) {
     let plan = init.plan;
     // The name first: `start` looks at it as soon as its connection is closed.
-    raw::set_name(b"orlop-init\0\0\0\0\0\0");
-    raw::close_from(0, false);
+    sys::set_name(b"orlop-init\0\0\0\0\0\0");
+    sys::close_from(0, false);
     let kept = plan.permitted & CAP_KILL;
     let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
     let now = if loads_privileged { kept | CAP_SYS_ADMIN } else { kept };
-    let _ = raw::capset(now, now, 0);
-    if plan.filter != 0 && raw::load_filter(plan.filter, plan.filter_flags as u32 & !NEW_LISTENER).is_err() {
+    let _ = sys::capset(now, now, 0);
+    if plan.filter != 0 && sys::load_filter(plan.filter, plan.filter_flags as u32 & !NEW_LISTENER).is_err() {
         // Unfiltered is not an option; the program's own load of the same filter says why.
-        raw::exit(1);
+        sys::exit(1);
     }
     if loads_privileged {
-        let _ = raw::capset(kept, kept, 0);
+        let _ = sys::capset(kept, kept, 0);
     }
 }
 
@@ -84,7 +84,7 @@ const NEW_LISTENER: u32 = 8 | 32;
 /// Forwards and reaps until the program has ended: the status for it.
 fn serve(program: i32) -> i32 {
     loop {
-        match raw::next_signal(None) {
+        match sys::next_signal(None) {
             Ok(SIGCHLD) => {
                 if let Some(status) = reap(program) {
                     return status;
@@ -93,7 +93,7 @@ fn serve(program: i32) -> i32 {
             // The terminal's job control concerns the program's own group.
             Ok(SIGTTIN | SIGTTOU) | Err(_) => {}
             Ok(signal) => {
-                let _ = raw::kill(program, signal);
+                let _ = sys::kill(program, signal);
             }
         }
     }
@@ -102,7 +102,7 @@ fn serve(program: i32) -> i32 {
 /// Reaps all that have ended: the program's status if it is among them.
 fn reap(program: i32) -> Option<i32> {
     let mut ended = None;
-    while let Ok((pid @ 1.., status)) = raw::wait(-1, WNOHANG) {
+    while let Ok((pid @ 1.., status)) = sys::wait(-1, WNOHANG) {
         if pid == program {
             ended = Some(shell_status(status));
         }
@@ -124,21 +124,21 @@ fn end_the_rest(init: &Init) {
     if init.has(flag::SUBREAPER) || init.plan.grace == 0 {
         return;
     }
-    if raw::kill(-1, SIGTERM).is_ok() {
+    if sys::kill(-1, SIGTERM).is_ok() {
         let mut left = u64::from(init.plan.grace);
         // Each wait is cut to a tenth of a second, so that the sum needs no clock.
         while left > 0 {
             // Many that end at once make one SIGCHLD.
-            while let Ok((1.., _)) = raw::wait(-1, WNOHANG) {}
+            while let Ok((1.., _)) = sys::wait(-1, WNOHANG) {}
             // Those that `exec` put here are not children, but are given their time, too.
-            if raw::kill(-1, 0).is_err() {
+            if sys::kill(-1, 0).is_err() {
                 return;
             }
             let slice = left.min(100);
-            if raw::next_signal(Some(slice)) == Err(raw::EAGAIN) {
+            if sys::next_signal(Some(slice)) == Err(sys::EAGAIN) {
                 left -= slice;
             }
         }
-        let _ = raw::kill(-1, SIGKILL);
+        let _ = sys::kill(-1, SIGKILL);
     }
 }

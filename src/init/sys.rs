@@ -1,6 +1,4 @@
 //! The init image's system calls, made without a libc, and its view of the plan's segment.
-//!
-//! This file is compiled into the init image (`src/init/`), not into orlop.
 #![allow(unsafe_code)]
 
 use crate::plan::{PLAN_AT, Plan, Span};
@@ -418,7 +416,9 @@ pub(crate) fn load_helper_filter() -> Result<()> {
     const KILL_PROCESS: u32 = 0x8000_0000;
     const PIDFD: u32 = 0x1000;
     let (load, equal, answer) = (0x20, 0x15, 0x06);
-    let step = |code: u16, yes: u8, no: u8, k: u32| u64::from(code) | (yes as u64) << 16 | (no as u64) << 24 | (k as u64) << 32;
+    let step = |code: u16, yes: u8, no: u8, k: u32| {
+        u64::from(code) | (yes as u64) << 16 | (no as u64) << 24 | (k as u64) << 32
+    };
     let mut program = [0u64; 16];
     // Offsets in struct seccomp_data: the number 0, the architecture 4, the words of the first argument 16 and 20.
     program[0] = step(load, 0, 0, 4);
@@ -656,7 +656,8 @@ pub(crate) fn end_on_signals(on: bool) {
     let handler = if on { end as extern "C" fn(i32) -> ! as usize } else { 0 };
     // x86_64 delivers nothing without a way back (SA_RESTORER), though this handler never takes it. Elsewhere the third and
     // fourth word are the mask, empty.
-    let action = if on && cfg!(target_arch = "x86_64") { [handler, 0x0400_0000, handler, 0] } else { [handler, 0, 0, 0] };
+    let action =
+        if on && cfg!(target_arch = "x86_64") { [handler, 0x0400_0000, handler, 0] } else { [handler, 0, 0, 0] };
     for signal in ASKING.into_iter().chain(REAL_TIME) {
         // SAFETY: reads a live sigaction, whose handler is a function of this program that needs no state and never returns.
         let _ = unsafe { call(number::SIGACTION, [signal, action.as_ptr() as usize, 0, 8, 0, 0]) };
