@@ -142,7 +142,7 @@ pub(crate) fn session(init: &Init) {
 }
 
 /// The first of the candidates that can be executed. A candidate that exists and cannot is told of, if none can.
-fn find(init: &Init) -> sys::Result<u64> {
+pub(crate) fn find(init: &Init) -> sys::Result<u64> {
     let mut error = sys::ENOENT;
     for &path in sys::list::<u64>(init.plan.candidates) {
         match sys::executable(path) {

@@ -15,7 +15,7 @@ pub(crate) fn run(init: &Init) {
     }
 }
 
-fn run_one(init: &Init, hook: &Hook) -> sys::Result<()> {
+pub(crate) fn run_one(init: &Init, hook: &Hook) -> sys::Result<()> {
     const SIGKILL: i32 = 9;
     let stdin = sys::pipe()?;
     let output = sys::pipe()?;
@@ -142,7 +142,7 @@ fn write_next(fd: i32, parts: &mut [&[u8]; 3]) -> bool {
 }
 
 /// The state with this process's pid, in three parts.
-fn state<'a>(init: &Init, digits: &'a mut [u8; 10]) -> [&'a [u8]; 3] {
+pub(crate) fn state<'a>(init: &Init, digits: &'a mut [u8; 10]) -> [&'a [u8]; 3] {
     let state = sys::list::<u8>(init.plan.state);
     let Some((head, tail)) = state.split_at_checked(init.plan.pid_at as usize) else { return [state, b"", b""] };
     let mut from = digits.len();

@@ -8,8 +8,13 @@
 //!
 //! It has no libc, no heap and no writable data. All it knows is the [`plan`]; all it says after the filter is loaded is
 //! words in the report page.
-#![no_std]
-#![no_main]
+//!
+//! `cargo test` compiles it for the host with its tests (`tests.rs`): there it has the standard library, and no start of its own.
+#![cfg_attr(not(test), no_std, no_main)]
+#![cfg_attr(
+    test,
+    allow(dead_code, reason = "the harness has a start of its own, and the program's is reached from nothing")
+)]
 
 mod confine;
 mod hooks;
@@ -18,6 +23,8 @@ mod plan;
 mod procfs;
 mod shim;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 use core::sync::atomic::Ordering::Release;
 use plan::{Plan, Step, flag, word};
@@ -61,7 +68,8 @@ impl Init {
     }
 }
 
-pub(crate) fn main(plan: &'static Plan) -> ! {
+/// All that the process does, from its first instruction on.
+pub(crate) fn begin(plan: &'static Plan) -> ! {
     let mut init = Init { plan, page: Page::NONE };
     if plan.page >= 0 {
         match Page::map(plan.page) {
@@ -205,6 +213,7 @@ pub(crate) fn load_filter(init: &Init) -> sys::Result<()> {
     Ok(())
 }
 
+#[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     sys::trap()

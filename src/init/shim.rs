@@ -82,7 +82,7 @@ fn confine(init: &Init) {
 const NEW_LISTENER: u32 = 8 | 32;
 
 /// Forwards and reaps until the program has ended: the status for it.
-fn serve(program: i32) -> i32 {
+pub(crate) fn serve(program: i32) -> i32 {
     loop {
         match sys::next_signal(None) {
             Ok(SIGCHLD) => {
@@ -111,7 +111,7 @@ fn reap(program: i32) -> Option<i32> {
 }
 
 /// The exit status, or 128 plus the signal.
-fn shell_status(status: u32) -> i32 {
+pub(crate) fn shell_status(status: u32) -> i32 {
     match status & 0x7f {
         0 => (status >> 8 & 0xff) as i32,
         signal => 128 + signal as i32,

@@ -2,7 +2,9 @@
 #![allow(unsafe_code)]
 
 use crate::plan::{PLAN_AT, Plan, Span};
-use core::arch::{asm, naked_asm};
+use core::arch::asm;
+#[cfg(not(test))]
+use core::arch::naked_asm;
 use core::sync::atomic::AtomicU32;
 
 #[cfg(target_arch = "x86_64")]
@@ -88,6 +90,7 @@ unsafe fn call(n: usize, a: [usize; 6]) -> Result<usize> {
 }
 
 /// The program's first instruction: aligns the stack and goes on in Rust.
+#[cfg(not(test))]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text._start")]
@@ -98,21 +101,22 @@ unsafe extern "C" fn _start() -> ! {
     naked_asm!("mov x29, xzr", "bl {main}", "udf #0", main = sym enter);
 }
 
+#[cfg(not(test))]
 extern "C" fn enter() -> ! {
-    crate::main(plan())
+    crate::begin(plan())
 }
 
 /// The compiler calls these for copies and comparisons of any length.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     for i in 0..n {
         // SAFETY: the caller gives `n` valid bytes on both sides; volatile keeps this loop from becoming a call to itself.
         unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
     }
     to
 }
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     for i in 0..n {
         let i = if to.cast_const() < from { i } else { n - 1 - i };
         // SAFETY: the caller gives `n` valid bytes on both sides; where they overlap none is written before it is read.
@@ -120,8 +124,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 
     }
     to
 }
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memset(to: *mut u8, value: i32, n: usize) -> *mut u8 {
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn memset(to: *mut u8, value: i32, n: usize) -> *mut u8 {
     for i in 0..n {
         // SAFETY: the caller gives `n` valid bytes.
         unsafe { to.add(i).write_volatile(value as u8) };
