@@ -250,28 +250,30 @@ fn spec_writes_a_document_once_and_into_the_bundle() {
 #[test]
 fn the_document_of_spec_differs_from_runcs_only_where_it_says_so() {
     let Some(runc) = runc() else { return println!("skipped: there is no runc to compare with") };
-    let scene = Scene::new("document");
-    fs::create_dir(scene.0.join("b")).unwrap();
-    assert!(scene.run(&runc, &["spec", "-b", "b"]).status.success());
-    let mut theirs: serde_json::Value =
-        serde_json::from_slice(&fs::read(scene.0.join("b/config.json")).unwrap()).unwrap();
-    let mut ours: serde_json::Value =
-        serde_json::from_slice(&scene.run(&scene.ours(), &["spec", "-f", "-"]).stdout).unwrap();
-    for document in [&mut ours, &mut theirs] {
-        let process = document["process"]["capabilities"].as_object_mut().unwrap();
-        // Ambient capabilities without inheritable ones never take effect.
-        process.remove("ambient");
-        process.remove("inheritable");
-        let top = document.as_object_mut().unwrap();
-        top.remove("ociVersion");
-        top.remove("hostname");
-        let linux = document["linux"].as_object_mut().unwrap();
-        // Both have a cgroup namespace where there is cgroup v2 alone. Ours masks what newer kernels show.
-        let newer = ["/proc/interrupts", "/sys/devices/virtual/powercap"];
-        linux["maskedPaths"].as_array_mut().unwrap().retain(|p| !newer.iter().any(|n| p == n));
-        linux["maskedPaths"].as_array_mut().unwrap().sort_by_key(|p| p.to_string());
+    for form in [&[][..], &["--rootless"]] {
+        let scene = Scene::new("document");
+        fs::create_dir(scene.0.join("b")).unwrap();
+        assert!(scene.run(&runc, &[&["spec", "-b", "b"], form].concat()).status.success());
+        let mut theirs: serde_json::Value =
+            serde_json::from_slice(&fs::read(scene.0.join("b/config.json")).unwrap()).unwrap();
+        let mut ours: serde_json::Value =
+            serde_json::from_slice(&scene.run(&scene.ours(), &[&["spec", "-f", "-"], form].concat()).stdout).unwrap();
+        for document in [&mut ours, &mut theirs] {
+            let process = document["process"]["capabilities"].as_object_mut().unwrap();
+            // Ambient capabilities without inheritable ones never take effect.
+            process.remove("ambient");
+            process.remove("inheritable");
+            let top = document.as_object_mut().unwrap();
+            top.remove("ociVersion");
+            top.remove("hostname");
+            let linux = document["linux"].as_object_mut().unwrap();
+            // Both have a cgroup namespace where there is cgroup v2 alone. Ours masks what newer kernels show.
+            let newer = ["/proc/interrupts", "/sys/devices/virtual/powercap"];
+            linux["maskedPaths"].as_array_mut().unwrap().retain(|p| !newer.iter().any(|n| p == n));
+            linux["maskedPaths"].as_array_mut().unwrap().sort_by_key(|p| p.to_string());
+        }
+        assert_eq!(ours, theirs);
     }
-    assert_eq!(ours, theirs);
 }
 
 #[test]
