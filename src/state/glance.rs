@@ -1,7 +1,10 @@
 //! The part of a record that `state`, `list` and `kill` need, read without making copies of it: a machine may have a thousand
 //! of them, and these commands do little else.
 
-use super::{ProcessId, Status, Store, status};
+use super::record::{complete, document, intact};
+use super::status::status;
+use super::store::read_state;
+use super::{ProcessId, Status, Store};
 use crate::cgroups;
 use crate::error::Result;
 use crate::json::readable;
@@ -49,11 +52,11 @@ impl<'a> Glance<'a> {
     /// # Errors
     /// They are no record, or not those that were written.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Glance<'a>> {
-        let glance: Glance<'_> = super::document(bytes)?;
+        let glance: Glance<'_> = document(bytes)?;
         let texts =
             [&glance.oci_version, &glance.id, &glance.waiting_name, &glance.bundle, &glance.rootfs, &glance.created];
-        super::complete(texts.map(|text| &**text), [glance.init, glance.creator])?;
-        super::intact(bytes)?;
+        complete(texts.map(|text| &**text), [glance.init, glance.creator])?;
+        intact(bytes)?;
         Ok(glance)
     }
 
@@ -84,6 +87,6 @@ impl Store {
     /// # Errors
     /// `container does not exist`; a file that cannot be read.
     pub(crate) fn bytes(&self, id: &str) -> Result<Vec<u8>> {
-        super::read_state(&self.file(id))
+        read_state(&self.file(id))
     }
 }

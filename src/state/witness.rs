@@ -4,7 +4,8 @@
 //! `delete --force` could only guess by root filesystems and cgroups, and would take a stranger's process for the container's or
 //! the other way round. A symbolic link is made whole or not at all, in one call.
 
-use super::{Entry, ProcessId, Record, Store, sum_of};
+use super::record::sum_of;
+use super::{Entry, ProcessId, Record, Store};
 use crate::error::Result;
 use crate::sys::process::Pid;
 use crate::sys::{file, fs};

@@ -1,0 +1,133 @@
+//! The directory of a container, and the files in it.
+
+use super::record::Record;
+use super::store::{LARGEST, absent};
+use super::witness;
+use crate::error::{IoContext, Result};
+use crate::sys::{self, file, socket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The directory of a container, open and locked.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    path: PathBuf,
+    pub(super) directory: OwnedFd,
+}
+
+impl Entry {
+    pub(super) fn open(path: PathBuf) -> Result<Entry> {
+        let open = || file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW);
+        let directory = match open() {
+            Err(e) if e.is(libc::ENOENT) => return Err(absent()),
+            other => other?,
+        };
+        let entry = Entry { path, directory };
+        entry.lock()?;
+        Ok(entry)
+    }
+
+    /// Takes the lock again, after [`Entry::unlock`]. Others hold it for moments only.
+    pub(crate) fn lock(&self) -> Result<()> {
+        Ok(file::flock(&self.directory, libc::LOCK_EX)?)
+    }
+
+    /// Lets others at it while a hook or the container's code runs. It is the lock of every copy of the descriptor that goes.
+    pub(crate) fn unlock(&self) -> Result<()> {
+        Ok(file::flock(&self.directory, libc::LOCK_UN)?)
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps the record, replacing the one before at once.
+    ///
+    /// # Errors
+    /// Also when the directory was removed meanwhile: the container was deleted.
+    pub(crate) fn save(&self, record: &Record) -> Result<()> {
+        self.replace("state.json", &record.to_json()?)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let new = format!(".{name}");
+        self.write(&new, bytes)?;
+        Ok(file::rename_at(&self.directory, &new, name)?)
+    }
+
+    /// Makes a file with these bytes, in the place of one that a killed command has left.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        let make = || file::open_at(&self.directory, name, flags, 0o600);
+        let fd = match make() {
+            Err(e) if e.is(libc::EEXIST) => {
+                file::unlink_at(&self.directory, name, 0)?;
+                make()?
+            }
+            made => made?,
+        };
+        Ok(file::write_all(fd, bytes)?)
+    }
+
+    /// The bytes of the record, None where none was kept.
+    pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>> {
+        match self.read("state.json", LARGEST) {
+            Err(e) if e.errno() == libc::ENOENT => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// A file in it, of at most `limit` bytes.
+    pub(crate) fn read(&self, name: &str, limit: usize) -> Result<Vec<u8>> {
+        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        Ok(file::read_to_end(file::open_at(&self.directory, name, flags, 0)?, limit)?)
+    }
+
+    /// A name in it that fits a socket's address, however long the path is.
+    pub(crate) fn socket_path(&self, name: &str) -> String {
+        format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd())
+    }
+
+    /// Makes the gate: a listening socket that its owner alone may connect to.
+    pub(crate) fn make_gate(&self) -> Result<OwnedFd> {
+        let gate = socket::unix(libc::SOCK_SEQPACKET)?;
+        // `bind` takes the mode from the socket.
+        sys::fs::chmod(&gate, 0o600)?;
+        socket::bind(&gate, self.socket_path("gate"))?;
+        socket::listen(&gate, 8)?;
+        Ok(gate)
+    }
+
+    /// Connects to the gate; ECONNREFUSED or ENOENT where nobody waits.
+    pub(crate) fn knock(&self) -> sys::Result<OwnedFd> {
+        let connection = socket::unix(libc::SOCK_SEQPACKET)?;
+        socket::connect(&connection, self.socket_path("gate"))?;
+        Ok(connection)
+    }
+
+    /// Removes the directory and all in it, unless it is not the one at its path any more.
+    pub(crate) fn remove(&self) -> Result<()> {
+        let here = sys::namespace::identity(&self.directory)?;
+        let there = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW);
+        if there.and_then(sys::namespace::identity).is_ok_and(|there| there == here) {
+            let unlink = |name: &str| file::unlink_at(&self.directory, name, 0).is_ok();
+            // The record goes last: whoever finds what a killed removal has left still knows whose it was.
+            let _ = ["config.json", witness::NAME, "state.json"].map(unlink);
+            let mut removed = std::fs::remove_dir(&self.path);
+            let more = removed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::DirectoryNotEmpty);
+            if more && ["gate", ".state.json"].map(unlink).contains(&true) {
+                removed = std::fs::remove_dir(&self.path);
+            }
+            match removed {
+                Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                    std::fs::remove_dir_all(&self.path).call(|| format!("remove {:?}", self.path))?;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                other => other.call(|| format!("rmdir({:?})", self.path))?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,199 @@
+//! The record: state.json.
+
+use super::process::ProcessId;
+use super::status::{Status, status};
+use crate::cgroups;
+use crate::error::{Error, Result};
+use crate::json::{self, Value, readable};
+use crate::process::keyring;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+
+/// The facts about a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    /// Of the config.
+    pub oci_version: String,
+    /// The container's id.
+    pub id: String,
+    /// The container's first process; none until it is born.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<ProcessId>,
+    /// The runtime that is about to make it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creator: Option<ProcessId>,
+    /// The random part of the name that init has until it executes the program.
+    pub waiting_name: String,
+    /// Absolute.
+    pub bundle: String,
+    /// The root filesystem's path on the host.
+    pub rootfs: String,
+    /// RFC 3339, with nanoseconds.
+    pub created: String,
+    /// The user id of who made it.
+    pub owner: u32,
+    /// The config's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Where its cgroups are.
+    pub cgroup: cgroups::Record,
+    /// Where it is in the resctrl filesystem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<cgroups::resctrl::Record>,
+    /// Whether it has a session keyring of its own.
+    pub keyring: bool,
+    /// Its session keyring, once it is made; an older version wrote none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_keyring: Option<keyring::Made>,
+    /// Whether its pid namespace is not its own, so that its processes do not die with the first one.
+    #[serde(skip_serializing_if = "is_false")]
+    pub shares_pids: bool,
+    /// Whether CRIU made its processes, in a time namespace of theirs whose clocks go on where they stood.
+    #[serde(skip_serializing_if = "is_false")]
+    pub restored: bool,
+    /// What a newer version wrote and this one does not know, as JSON.
+    #[serde(skip)]
+    pub unknown: BTreeMap<String, Vec<u8>>,
+}
+
+readable! {
+    Record {
+        oci_version = "ociVersion",
+        id = "id",
+        init = "init",
+        creator = "creator",
+        waiting_name = "waitingName",
+        bundle = "bundle",
+        rootfs = "rootfs",
+        created = "created",
+        owner = "owner",
+        annotations = "annotations",
+        cgroup = "cgroup",
+        resctrl = "resctrl",
+        keyring = "keyring",
+        session_keyring = "sessionKeyring",
+        shares_pids = "sharesPids",
+        restored = "restored",
+    } others in unknown
+}
+
+fn is_false(it: &bool) -> bool {
+    !*it
+}
+
+impl Record {
+    /// What the bytes of a state.json say.
+    ///
+    /// # Errors
+    /// They are no record, or not those that were written.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Record> {
+        let record = Record::parse_changed(bytes)?;
+        intact(bytes).map(|()| record)
+    }
+
+    /// What a record says that may have been changed: nothing of it is sure.
+    ///
+    /// # Errors
+    /// They are no record.
+    pub(crate) fn parse_changed(bytes: &[u8]) -> Result<Record> {
+        let mut record: Record = document(bytes)?;
+        record.unknown.remove("sum");
+        let texts =
+            [&record.oci_version, &record.id, &record.waiting_name, &record.bundle, &record.rootfs, &record.created];
+        complete(texts.map(|text| &**text), [record.init, record.creator])?;
+        if !record.cgroup.is_whole() {
+            return Err(damaged("it does not say where a cgroup is"));
+        }
+        Ok(record)
+    }
+
+    pub(super) fn to_json(&self) -> Result<Vec<u8>> {
+        let internal = |e: serde_json::Error| Error::internal(e.to_string());
+        let mut bytes = serde_json::to_vec(self).map_err(internal)?;
+        for (key, value) in &self.unknown {
+            // Before the brace at the end, behind the fields that there always are.
+            bytes.pop();
+            bytes.push(b',');
+            serde_json::to_writer(&mut bytes, key).map_err(internal)?;
+            bytes.push(b':');
+            bytes.extend_from_slice(value);
+            bytes.push(b'}');
+        }
+        bytes.pop();
+        let sum = sum_of(&bytes);
+        write!(bytes, "{SUM}{sum:016x}\"}}").map_err(|e| Error::internal(e.to_string()))?;
+        Ok(bytes)
+    }
+
+    /// What the container is doing now.
+    ///
+    /// # Errors
+    /// The freezer cannot be read.
+    pub(crate) fn status(&self) -> Result<Status> {
+        status(self.init, self.creator, &self.waiting_name, || self.cgroup.frozen())
+    }
+
+    /// What the container is doing now, and a descriptor of its first process where that has not ended.
+    ///
+    /// # Errors
+    /// The freezer cannot be read.
+    pub(crate) fn status_and_init(&self) -> Result<(Status, Option<OwnedFd>)> {
+        let pidfd = self.init.map(ProcessId::open_number).transpose()?.flatten();
+        // The look that comes after the opening tells whose descriptor it is.
+        let status = self.status()?;
+        Ok((status, pidfd.filter(|_| status != Status::Stopped)))
+    }
+
+    /// Its cgroup.
+    pub(crate) fn cgroup(&self) -> cgroups::Cgroup {
+        cgroups::Cgroup::open(self.cgroup.clone())
+    }
+}
+
+pub(super) fn document<'a, T: Value<'a> + Default>(bytes: &'a [u8]) -> Result<T> {
+    json::document(bytes).map_err(|fault| damaged(format_args!("{}: {}", fault.place(bytes), fault.problem())))
+}
+
+/// The last field of a record, up to its value.
+const SUM: &str = ",\"sum\":\"";
+
+/// The field's length, with its value of 16 digits and the brace behind.
+const SUM_LENGTH: usize = SUM.len() + 16 + 2;
+
+/// FNV-1a: a broken disk or a slip of an editor changes it. It keeps nobody out who may write to the state directory.
+pub(super) fn sum_of(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The bytes of a record are those that were written: its last field is a sum of what stands before. A record without one is an
+/// older version's.
+pub(super) fn intact(bytes: &[u8]) -> Result<()> {
+    let Some((text, rest)) = bytes.split_at_checked(bytes.len().saturating_sub(SUM_LENGTH)) else { return Ok(()) };
+    let is_intact = match rest.strip_prefix(SUM.as_bytes()) {
+        Some(sum) => sum == format!("{:016x}\"}}", sum_of(text)).as_bytes(),
+        None => !bytes.windows(SUM.len()).any(|window| window == SUM.as_bytes()),
+    };
+    match is_intact {
+        true => Ok(()),
+        false => Err(damaged("its sum is not that of its text: it was changed after it was written")),
+    }
+}
+
+fn damaged(what: impl Display) -> Error {
+    Error::system(format!("state.json is damaged: {what}"))
+}
+
+/// Of what every record says nothing is missing, and the processes that it names are some.
+pub(super) fn complete(texts: [&str; 6], processes: [Option<ProcessId>; 2]) -> Result<()> {
+    if texts.contains(&"") {
+        return Err(damaged("it does not say what every record says"));
+    }
+    if processes.into_iter().flatten().any(|process| process.pid <= 0 || process.start == 0) {
+        return Err(damaged("it does not say which process it means"));
+    }
+    Ok(())
+}

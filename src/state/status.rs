@@ -1,0 +1,63 @@
+//! The status of a container, computed from its first process.
+
+use super::process::{ProcessId, stat_of};
+use crate::error::Result;
+
+/// What a container is doing (runtime.md, "State").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The spec's own words, and `paused`, which runc has too.
+pub(crate) enum Status {
+    Creating,
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+impl Status {
+    /// The word in outputs.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+
+/// How the name of init begins while it builds the container.
+const BUILDING: &str = "orlop;";
+
+/// How it begins while init waits for the program to be executed.
+pub(crate) const WAITING: &str = "orlop:";
+
+/// What a container is doing now, but for `paused`, which only the freezer knows.
+fn status_of_process(init: Option<ProcessId>, creator: Option<ProcessId>, waiting: &str) -> Status {
+    let Some(init) = init else {
+        let creating = creator.is_some_and(ProcessId::lives);
+        return if creating { Status::Creating } else { Status::Stopped };
+    };
+    match stat_of(init.pid) {
+        Some(stat) if stat.start == init.start && !stat.dead => match stat.name.split_at_checked(6) {
+            Some((BUILDING, random)) if random == waiting => Status::Creating,
+            Some((WAITING, random)) if random == waiting => Status::Created,
+            // Only `restore` names both: what CRIU makes has the program's name before it is whole.
+            _ if creator.is_some_and(ProcessId::lives) => Status::Creating,
+            _ => Status::Running,
+        },
+        _ => Status::Stopped,
+    }
+}
+
+pub(super) fn status(
+    init: Option<ProcessId>,
+    creator: Option<ProcessId>,
+    waiting: &str,
+    frozen: impl FnOnce() -> Result<bool>,
+) -> Result<Status> {
+    let status = status_of_process(init, creator, waiting);
+    let is_paused = matches!(status, Status::Running | Status::Created) && frozen()?;
+    Ok(if is_paused { Status::Paused } else { status })
+}

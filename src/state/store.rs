@@ -1,0 +1,116 @@
+//! The state root, below which each container has a directory.
+
+use super::entry::Entry;
+use super::record::Record;
+use crate::error::{Context, Error, IoContext, Kind, Result};
+use crate::sys::{self, file};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The largest state.json that is read, in bytes: annotations may be long.
+pub(super) const LARGEST: usize = 16 << 20;
+
+/// The state root: where the containers of one kind of caller are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store at `root`, which need not exist yet.
+    pub(crate) fn at(root: impl Into<PathBuf>) -> Store {
+        Store { root: root.into() }
+    }
+
+    /// The directory of a container.
+    pub(crate) fn directory(&self, id: &str) -> PathBuf {
+        self.root.join(id)
+    }
+
+    /// Its state.json.
+    pub(crate) fn file(&self, id: &str) -> PathBuf {
+        self.directory(id).join("state.json")
+    }
+
+    /// Makes the directory of a new container, locked.
+    ///
+    /// # Errors
+    /// `container with given ID already exists`.
+    pub(crate) fn create(&self, id: &str) -> Result<Entry> {
+        let path = self.directory(id);
+        let make =
+            |path: &Path, recursive: bool| std::fs::DirBuilder::new().mode(0o711).recursive(recursive).create(path);
+        let mut made = make(&path, false);
+        if made.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+            std::fs::DirBuilder::new()
+                .mode(0o700)
+                .recursive(true)
+                .create(&self.root)
+                .call(|| format!("mkdir({:?})", self.root))
+                .map_err(|e| e.hint("--root names the state directory"))?;
+            made = make(&path, false);
+        }
+        match made {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::state("container with given ID already exists"));
+            }
+            other => other.call(|| format!("mkdir({path:?})"))?,
+        }
+        Entry::open(path)
+    }
+
+    /// The directory of a container, locked; `container does not exist` if there is none.
+    pub(crate) fn open(&self, id: &str) -> Result<Entry> {
+        Entry::open(self.directory(id))
+    }
+
+    /// What is known of a container.
+    ///
+    /// # Errors
+    /// `container does not exist`; a state.json that cannot be read.
+    pub(crate) fn read(&self, id: &str) -> Result<Record> {
+        let path = self.file(id);
+        Record::parse(&read_state(&path)?).with(|| format!("{path:?}"))
+    }
+
+    /// The copy of config.json that `create` took.
+    pub(crate) fn config(&self, id: &str) -> Result<Vec<u8>> {
+        let path = self.directory(id).join("config.json");
+        let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)?;
+        Ok(file::read_to_end(fd, crate::container::LARGEST_CONFIG)?)
+    }
+
+    /// The names of all directories in it, in order.
+    ///
+    /// # Errors
+    /// The directory cannot be read. If there is none, there are no names.
+    pub(crate) fn ids(&self) -> Result<Vec<String>> {
+        let root = match file::open(self.root.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY) {
+            Err(e) if e.is(libc::ENOENT) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let names = sys::fs::directories(root)?;
+        let mut ids: Vec<String> = names.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}
+
+pub(super) fn read_state(path: &Path) -> Result<Vec<u8>> {
+    match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK) {
+        Ok(fd) => Ok(file::read_regular(fd, LARGEST)?),
+        Err(e) if e.is(libc::ENOENT) && path.parent().is_some_and(Path::is_dir) => Err(without_record()),
+        Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+pub(super) fn absent() -> Error {
+    Error::new(Kind::NotFound, "container does not exist")
+}
+
+/// Of a container that is being made, or whose record was removed.
+pub(crate) fn without_record() -> Error {
+    absent().hint("its directory has no state.json: it is being made, or `delete --force` removes what is left of it")
+}
