@@ -1,10 +1,11 @@
 //! Where the cgroup of a container must be that no record tells of any more.
 
 use super::branch::Branch;
-use super::cgroup::{Cgroup, Record};
+use super::cgroup::Cgroup;
 use super::decide::path_in;
 use super::layout::{Hierarchy, Layout};
 use super::place::{Place, expand_slice};
+use super::record::Record;
 use super::systemd::{self, Unit};
 use crate::error::Result;
 use crate::sys::credentials::effective_uid;

@@ -34,6 +34,7 @@ mod oom;
 mod owner;
 pub(crate) mod place;
 mod plan;
+mod record;
 mod remove;
 pub(crate) mod resctrl;
 mod scope;
@@ -47,7 +48,7 @@ pub(crate) mod v2;
 mod view;
 pub(crate) mod write;
 
-pub(crate) use cgroup::{Cgroup, Glance, Record};
+pub(crate) use cgroup::Cgroup;
 pub(crate) use detour::Detour;
 pub(crate) use expected::{around, expected, remove_empty};
 pub(crate) use join::Joiner;
@@ -57,6 +58,7 @@ pub(crate) use oom::{Oom, OomEvents};
 pub(crate) use place::Place;
 pub use plan::CgroupManager;
 pub(crate) use plan::Plan;
+pub(crate) use record::{Glance, Record};
 pub(crate) use stats::Stats;
 pub(crate) use view::View;
 
