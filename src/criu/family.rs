@@ -1,0 +1,45 @@
+//! The processes that CRIU leaves when it is killed.
+
+use crate::error::Result;
+use crate::sys::process::{self, Pid};
+
+/// The children of this process, which adopts what loses its parent below it for as long as CRIU runs: when CRIU is killed, those
+/// whom it has made would wait for it for ever.
+#[derive(Debug)]
+pub(super) struct Family {
+    before: Vec<Pid>,
+    was_subreaper: bool,
+}
+
+impl Family {
+    pub(super) fn gather() -> Result<Family> {
+        let was_subreaper = process::is_subreaper()?;
+        process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
+        Ok(Family { before: children(), was_subreaper })
+    }
+
+    pub(super) fn end_strangers(&self) {
+        loop {
+            let strangers: Vec<Pid> = children().into_iter().filter(|pid| !self.before.contains(pid)).collect();
+            if strangers.is_empty() {
+                return;
+            }
+            for pid in strangers {
+                let _ = process::kill(pid, libc::SIGKILL);
+                let _ = process::wait(pid);
+            }
+        }
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        let _ = process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.was_subreaper), 0, 0, 0);
+    }
+}
+
+/// This process's children (`proc_pid_task(5)`); none where the kernel does not tell.
+fn children() -> Vec<Pid> {
+    let list = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}

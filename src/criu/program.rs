@@ -1,0 +1,111 @@
+//! The program: where it is, and how it is executed.
+
+use crate::error::{Error, IoContext, Result};
+use crate::sys::{file, process, socket};
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// The program's place: a path as it is, a name in `$PATH`.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn find(program: &Path) -> Result<PathBuf> {
+    if program.as_os_str().as_bytes().contains(&b'/') {
+        return std::path::absolute(program).call(|| format!("absolute path of {program:?}"));
+    }
+    let executes = |path: &PathBuf| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let path = search_path();
+    let found = std::env::split_paths(&path).map(|directory| directory.join(program)).find(executes);
+    found.ok_or_else(|| {
+        let text = format!("CRIU version check failed: exec: {program:?}: executable file not found in $PATH");
+        Error::system(text)
+            .hint("checkpoint and restore need CRIU (https://criu.org): install it, or name it with --criu")
+    })
+}
+
+/// `$PATH`, in which CRIU itself looks for its tools; engines do not always give one.
+fn search_path() -> OsString {
+    const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| USUAL.into())
+}
+
+/// How CRIU is started.
+pub(crate) struct Start<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// CLONE_NEW* flags of its process.
+    pub flags: u64,
+    /// The v2 cgroup that it is born in, if not the caller's.
+    pub into_cgroup: Option<BorrowedFd<'a>>,
+    /// What its process does before it executes the program. It gives descriptors that CRIU has as [`inherited`]`(0)`, and so on:
+    /// a directory that was opened in another mount namespace is none in which CRIU could mount anything.
+    pub prepare: &'a dyn Fn() -> Result<Vec<OwnedFd>>,
+    /// More descriptors for CRIU, with the next numbers.
+    pub inherited: &'a [BorrowedFd<'a>],
+}
+
+/// The number of CRIU's end of the socket.
+const SOCKET: RawFd = 3;
+
+/// The number in CRIU of a descriptor of [`Start::prepare`] or [`Start::inherited`].
+pub(crate) fn inherited(index: usize) -> RawFd {
+    SOCKET + 1 + index as RawFd
+}
+
+/// In the child, which hands its caller's end of the new socket to `caller`: comes back only on failure.
+pub(super) fn execute(start: &Start<'_>, caller: &OwnedFd, said: &OwnedFd) -> Error {
+    let exec = || -> Result<Error> {
+        let prepared = (start.prepare)()?;
+        process::reset_signals();
+        // When we are killed, by Ctrl-C at a terminal too, CRIU must live to undo what it has begun.
+        process::lead_group()?;
+        process::ignore_broken_pipes();
+        let (ours, theirs) = socket::pair(libc::SOCK_SEQPACKET)?;
+        socket::send(caller, b"criu", &[theirs.as_raw_fd()])?;
+        let null = file::open("/dev/null", libc::O_RDWR)?;
+        // Out of the way of the numbers that they are to have.
+        let least = inherited(prepared.len() + start.inherited.len());
+        let above = |fd: BorrowedFd<'_>| file::duplicate_above(fd, least);
+        let given = prepared.iter().map(AsFd::as_fd).chain(start.inherited.iter().copied());
+        let given = given.map(above).collect::<crate::sys::Result<Vec<_>>>()?;
+        let (socket, said) = (above(ours.as_fd())?, above(said.as_fd())?);
+        file::duplicate_to(&null, 0, false)?;
+        file::duplicate_to(&null, 1, false)?;
+        file::duplicate_to(&said, 2, false)?;
+        file::duplicate_to(&socket, SOCKET, false)?;
+        for (index, fd) in given.iter().enumerate() {
+            file::duplicate_to(fd, inherited(index), false)?;
+        }
+        file::close_by_execute(least, &[])?;
+        let program = CString::new(start.program.as_os_str().as_bytes()).map_err(|_| Error::system("a NUL byte"))?;
+        let environment = environment();
+        let environment: Vec<&CStr> = environment.iter().map(|entry| &**entry).collect();
+        Ok(process::execute(&program, &[c"criu", c"swrk", c"3"], &environment).into())
+    };
+    exec().unwrap_or_else(|error| error)
+}
+
+/// This process's environment, with a `$PATH`.
+fn environment() -> Vec<CString> {
+    let entry = |name: &OsStr, value: &OsStr| {
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).unwrap_or_default()
+    };
+    let others = std::env::vars_os().filter(|(name, _)| name != "PATH");
+    let path = (OsString::from("PATH"), search_path());
+    others.chain([path]).map(|(name, value)| entry(&name, &value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_nowhere_is_named() {
+        let error = find(Path::new("orlop-no-such-criu")).unwrap_err().to_string();
+        assert!(error.contains("exec: \"orlop-no-such-criu\": executable file not found in $PATH"), "{error}");
+        assert_eq!(find(Path::new("/x/criu")).unwrap(), Path::new("/x/criu"));
+    }
+}
