@@ -99,6 +99,7 @@ fn a_panic_of_the_runtime_is_one_error_and_what_it_leaves_can_be_deleted() {
         include_str!("../src/container/made.rs"),
         include_str!("../src/container/cgroup_setup.rs"),
         include_str!("../src/process/launch.rs"),
+        include_str!("../src/process/launch/follow.rs"),
     ]
     .concat();
     let steps: Vec<&str> = source.split("log::step(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();

@@ -1,0 +1,124 @@
+//! The child is born, in its cgroup and with a copy of the runtime's memory.
+
+use super::{Inputs, Steps};
+use crate::cgroups;
+use crate::error::{Context, Error, Result};
+use crate::process::plan::Plan;
+use crate::process::protocol::ChildEnd;
+use crate::process::report::Report;
+use crate::process::stage::{self, Stage};
+use crate::rootfs::{Prepared, Trees};
+use crate::sys::process::{self, Clone, Cloned, Pid};
+use crate::sys::{self, file};
+use std::cell::Cell;
+use std::os::fd::{OwnedFd, RawFd};
+
+/// What the child is made with.
+pub(super) struct Birth<'a, 'b> {
+    pub(super) plan: &'a Plan,
+    pub(super) inputs: &'a Inputs<'b>,
+    pub(super) report: &'a Report,
+    pub(super) trees: &'a Cell<Trees>,
+    /// The numbers of the runtime's and the child's end.
+    pub(super) ends: (RawFd, RawFd),
+}
+
+impl Birth<'_, '_> {
+    /// Makes the child in `cgroup`, or, where that has as many processes as it may have, outside: to join it is not refused.
+    pub(super) fn give_or_join(&self, cgroup: Option<&cgroups::Joiner>) -> sys::Result<(Pid, OwnedFd)> {
+        let has_unified = cgroup.is_some_and(|entry| entry.clone_into().is_some());
+        // A cgroup namespace must be made in the cgroup.
+        let may_join = has_unified && self.plan.recipe.clone & libc::CLONE_NEWCGROUP == 0;
+        match self.give(cgroup, false) {
+            Err(e) if e.is(libc::EAGAIN) && may_join => self.give(cgroup, true),
+            born => born,
+        }
+    }
+
+    /// Makes the child; comes back in the runtime alone.
+    fn give(&self, cgroup: Option<&cgroups::Joiner>, joins_unified: bool) -> sys::Result<(Pid, OwnedFd)> {
+        let into_cgroup = cgroup.and_then(|entry| entry.clone_into()).filter(|_| !joins_unified);
+        let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
+        match process::clone3(self.inputs.proof, &how)? {
+            Cloned::Parent(pid, pidfd) => Ok((pid, pidfd)),
+            Cloned::Child => self.live(cgroup, joins_unified),
+        }
+    }
+
+    fn live(&self, cgroup: Option<&cgroups::Joiner>, joins_unified: bool) -> ! {
+        // With a copy of the runtime's end open, the child would never see that the runtime is gone.
+        let (theirs, ours) = self.ends;
+        file::close(theirs);
+        let inputs = self.inputs;
+        stage::walk(
+            Stage {
+                plan: self.plan,
+                proof: inputs.proof,
+                channel: ChildEnd(file::inherited(ours)),
+                report: self.report.file(),
+                cgroup,
+                joins_unified,
+                prepared: inputs.prepared.as_ref(),
+                trees: self.trees.take(),
+                built: None,
+                console: inputs.console.as_ref(),
+                gate: inputs.gate.as_ref(),
+                terminal: None,
+                procfs: None,
+                state: inputs.state,
+            },
+            inputs.steps.table(),
+        )
+    }
+}
+
+/// Stands in the root directory, so that the mount namespace that the clone makes has it as the current one; gives the way
+/// back.
+pub(super) fn stand_in(prepared: &Prepared) -> Result<OwnedFd> {
+    let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
+    sys::fs::change_dir_to(prepared.directory()).at("root.path")?;
+    Ok(home)
+}
+
+pub(super) fn explain_clone(failure: sys::Failure, steps: Steps) -> Error {
+    let errno = failure.errno().0;
+    let makes_namespaces = steps == Steps::Create;
+    let what = match steps {
+        Steps::Create => "make the container's first process",
+        Steps::Exec => "make a process to enter the container",
+    };
+    let error = Error::from(failure).at(what);
+    match errno {
+        libc::EPERM if makes_namespaces => {
+            error.hint("new namespaces need root, or a user namespace in linux.namespaces")
+        }
+        libc::ENOSPC if makes_namespaces => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
+        libc::EACCES => error.hint(
+            "a process can move itself only within the part of the cgroup tree that is delegated to its user: \
+             start from a systemd user scope, such as systemd-run --user --scope",
+        ),
+        libc::EBUSY => {
+            error.hint("the container's cgroup has controllers enabled for cgroups below it, or is threaded")
+        }
+        libc::EAGAIN => error.hint("a limit of processes is reached (RLIMIT_NPROC or pids.max)"),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_that_fails_is_told_as_what_it_was_for() {
+        let text =
+            |steps, errno| explain_clone(sys::Failure::new("clone3(0x1000)", sys::Errno(errno)), steps).to_string();
+        let first = text(Steps::Create, libc::EPERM);
+        assert!(first.starts_with("make the container's first process: clone3(0x1000): "), "{first}");
+        assert!(first.contains("new namespaces need root"), "{first}");
+        let more = text(Steps::Exec, libc::EPERM);
+        assert!(more.starts_with("make a process to enter the container: clone3(0x1000): "), "{more}");
+        assert!(!more.contains("namespaces"), "{more}");
+        assert!(text(Steps::Exec, libc::EAGAIN).contains("limit of processes"));
+    }
+}

@@ -1,0 +1,304 @@
+//! The child is answered until it is where it should be, or has failed.
+
+use super::Watch;
+use super::listener::fetch_listener;
+use super::name::{name_of, pid_of, waiting_name};
+use crate::error::{Context, Error, Kind, Result};
+use crate::hooks::Moment;
+use crate::namespaces::recipe::{Fork, User};
+use crate::process::keyring::Keyring;
+use crate::process::plan::Plan;
+use crate::process::protocol::{Due, FromChild, ParentEnd};
+use crate::process::report::Report;
+use crate::sys::file;
+use crate::sys::process::{self, Ended, Pid, SingleThreaded};
+use crate::{log, namespaces};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// How long a process that has nothing more to do may take, in milliseconds.
+const LIMIT: i32 = 10_000;
+
+/// How long the child may be silent before its watcher is asked, in milliseconds.
+const PATIENCE: i32 = 200;
+
+pub(super) struct Launch<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) proof: &'a SingleThreaded,
+    pub(super) parent: &'a ParentEnd,
+    pub(super) report: &'a Report,
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+    /// Whether the process is in the state.
+    pub(super) told: bool,
+    pub(super) awaits_scope: bool,
+    /// The length of the child's warnings until now.
+    pub(super) warned: usize,
+    /// How many listeners of the filter are to be fetched.
+    pub(super) listeners: usize,
+}
+
+impl Launch<'_> {
+    /// Answers the child until it is where it should be.
+    pub(super) fn follow(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        log::step("answer the process");
+        let mut due = self.due();
+        // The keyring comes at once, and both are written together.
+        if !due.keyring {
+            self.tell(watch)?;
+        }
+        let mut released = false;
+        loop {
+            if !released && !due.anything() {
+                self.release(watch)?;
+                released = true;
+            }
+            let (sender, message) = self.next(released, watch)?;
+            if !due.take(&message, sender.is_none_or(|sender| sender == self.pid)) {
+                return Err(Error::internal("a message came from the container that its process does not send"));
+            }
+            if let FromChild::Keyring(made) = message {
+                watch.keyring(made);
+                self.told = false;
+            }
+            // No process waits for the runtime, or is waited for, that is not in the state.
+            if !self.told {
+                self.tell(watch)?;
+            }
+            match message {
+                FromChild::Keyring(_) => {}
+                FromChild::UserReady => self.map_ids()?,
+                FromChild::Forked(pidfd) => {
+                    self.take_over(pidfd)?;
+                    watch.born(self.pid)?;
+                    if !due.seen_by_others {
+                        self.parent.go(&[])?;
+                    }
+                }
+                FromChild::Crowded => {
+                    watch.crowded(self.pid)?;
+                    self.parent.go(&[])?;
+                }
+                FromChild::Scope => {
+                    watch.scope(self.pid)?;
+                    self.parent.go(&[])?;
+                }
+                FromChild::Isolated => {
+                    watch.isolated(self.pid)?;
+                    self.parent.go(&[])?;
+                }
+                FromChild::Procfs => {
+                    let contexts =
+                        crate::process::procfs::contexts(self.proof, self.plan, self.plan.procfs_of_joined())?;
+                    self.parent.go(&contexts)?;
+                }
+                FromChild::Built => {
+                    watch.built(self.pid)?;
+                    self.parent.go(&[])?;
+                }
+                FromChild::Hooked => {}
+                FromChild::Said(record) => self.keep(record),
+                FromChild::Failed(error) => return Err(error),
+                FromChild::Ready => return Ok(()),
+                FromChild::End => return self.ended(released),
+            }
+        }
+    }
+
+    /// Has the process written to the state.
+    fn tell(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        self.told = true;
+        watch.born(self.pid)
+    }
+
+    /// What the child says on its way.
+    fn due(&self) -> Due {
+        Due {
+            ids: self.plan.maps_ids(),
+            fork: self.plan.recipe.fork,
+            keyring: matches!(self.plan.keyring, Keyring::New(_)),
+            scope: self.awaits_scope,
+            devices: self.plan.moves_devices,
+            procfs: self.plan.procfs_of_joined() > 0,
+            hooks: self.plan.runtime_acts_on_built(),
+            inner_hooks: !self.plan.hooks.at(Moment::CreateContainer).is_empty(),
+            crowded: self.plan.forks(),
+            ready: self.plan.reports_ready,
+            seen_by_others: false,
+        }
+    }
+
+    /// Keeps a record for the log; a child that says more than any does is not believed.
+    fn keep(&mut self, record: log::Record) {
+        const MOST: usize = 256 << 10;
+        let before = self.warned;
+        self.warned += record.text.len() + 64;
+        if self.warned <= MOST {
+            log::repeat(record);
+        } else if before <= MOST {
+            log::warning("further warnings are left out");
+        }
+    }
+
+    /// The child's next message; meanwhile, the filter's listeners are fetched as soon as they are there.
+    fn next(&mut self, released: bool, watch: &mut dyn Watch) -> Result<(Option<Pid>, FromChild)> {
+        while released && self.listeners > 0 {
+            // The image can make no system call while it waits for this, so there is nothing to be woken by.
+            const MILLISECONDS: i32 = 1;
+            let [ready] = process::poll([(Some(self.parent.0.as_fd()), libc::POLLIN)], MILLISECONDS)?;
+            if ready != 0 {
+                break;
+            }
+            self.listeners -= usize::from(fetch_listener(self.report, &self.pidfd, self.pid, watch)?);
+        }
+        let mut stopped = 0;
+        loop {
+            let channel = (Some(self.parent.0.as_fd()), libc::POLLIN);
+            let [ready, dead] = process::poll([channel, (Some(self.pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
+            if ready != 0 {
+                return self.parent.receive_from();
+            }
+            if dead != 0 {
+                // What it said last came before its end. A child of its own may hold the channel open and wait for ever.
+                let [ready] = process::poll([channel], 0)?;
+                return if ready != 0 { self.parent.receive_from() } else { Ok((None, FromChild::End)) };
+            }
+            if !self.told {
+                self.tell(watch)?;
+            }
+            watch.waiting()?;
+            stopped = if self.is_stopped() { stopped + PATIENCE } else { 0 };
+            if stopped >= LIMIT {
+                return Err(held());
+            }
+        }
+    }
+
+    /// Whether a signal or a tracer has stopped the process (`proc_pid_stat(5)`).
+    fn is_stopped(&self) -> bool {
+        let stat = file::open(format!("/proc/{}/stat", self.pid), libc::O_RDONLY)
+            .and_then(|stat| file::read_to_end(stat, 4096))
+            .unwrap_or_default();
+        let state = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
+        matches!(state, Some(b't' | b'T'))
+    }
+
+    /// Sets the OOM score, unless the process could do so itself. A runtime without root may read the file of a process that is
+    /// not dumpable, but not open it for writing.
+    fn set_oom_score(&self, score: i32) -> Result<()> {
+        let path = format!("/proc/{}/oom_score_adj", self.pid);
+        let now = file::read_to_end(file::open(&path, libc::O_RDONLY)?, 64)?;
+        if String::from_utf8_lossy(&now).trim() != score.to_string() {
+            file::write_value(file::open(&path, libc::O_WRONLY)?, score.to_string().as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Everything that the runtime does for the process is done: lets it go on.
+    fn release(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.user != User::Stays) {
+            let attributes = &program.attributes;
+            if let Some(score) = attributes.oom_score_adj {
+                self.set_oom_score(score).at("process.oomScoreAdj")?;
+            }
+            attributes.apply_scheduling(self.pid)?;
+        } else if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.fork == Fork::Late) {
+            program.attributes.apply_scheduling(self.pid)?;
+        }
+        watch.confined(self.pid)?;
+        match self.parent.go(&[]) {
+            // The child is gone; what it said before says why.
+            Err(e) if matches!(e.errno(), libc::EPIPE | libc::ECONNRESET) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Writes the id maps, and makes the mounts that are mapped as the container is.
+    fn map_ids(&mut self) -> Result<()> {
+        if let Some(maps) = &self.plan.namespaces.ids {
+            namespaces::map::write(self.pid, maps)?;
+        }
+        let mut trees = Vec::new();
+        if let Some(rootfs) = &self.plan.rootfs {
+            let mapped: Vec<usize> = rootfs.mapped_by_container().collect();
+            if !mapped.is_empty() {
+                let userns = file::open(format!("/proc/{}/ns/user", self.pid), libc::O_RDONLY)?;
+                for index in mapped {
+                    trees.push(rootfs.map_ids(index, &userns).with(|| format!("mounts[{index}]"))?);
+                }
+            }
+        }
+        self.parent.go(&trees)
+    }
+
+    /// The process that was followed has forked and ends; its child is ours.
+    fn take_over(&mut self, pidfd: OwnedFd) -> Result<()> {
+        let pid = pid_of(&pidfd)?;
+        let old = std::mem::replace(&mut self.pid, pid);
+        self.pidfd = pidfd;
+        process::wait(old)?;
+        Ok(())
+    }
+
+    /// The socket's end: the program runs, or something went wrong that the report page or the process's end tells.
+    fn ended(&mut self, released: bool) -> Result<()> {
+        if let Some(program) = &self.plan.program
+            && let Some(error) = self.report.error(program, &self.plan.hooks)
+        {
+            return Err(error);
+        }
+        let executed = released && !self.plan.waits_at_gate && self.report.reached_execute();
+        if executed && !self.still_waits() {
+            return Ok(());
+        }
+        match self.reap(LIMIT)? {
+            Some(ended) => Err(self.explain_end(ended)),
+            None => Err(held()),
+        }
+    }
+
+    /// Waits so many milliseconds for the process to end; none where it does not, or where a process of the container traces it
+    /// and does not let go of it.
+    fn reap(&self, milliseconds: i32) -> Result<Option<Ended>> {
+        let [dead] = process::poll([(Some(self.pidfd.as_fd()), libc::POLLIN)], milliseconds)?;
+        if dead == 0 { Ok(None) } else { Ok(process::wait_if_ended(self.pid)?) }
+    }
+
+    /// Whether the process, dead or alive, has not executed the program: it still has the name that only we know.
+    fn still_waits(&self) -> bool {
+        name_of(self.pid).is_some_and(|name| name == waiting_name(self.plan))
+    }
+
+    fn explain_end(&self, ended: Ended) -> Error {
+        let step = self.report.step();
+        let text = match ended {
+            Ended::Exited(status) => {
+                format!("the container's process ended with status {status} before its program ran")
+            }
+            Ended::Signaled(signal) => {
+                format!("the container's process was killed by signal {signal} before its program ran")
+            }
+        };
+        let error = Error::new(Kind::Execute, text);
+        let filtered = self.plan.filter.is_some() && step >= crate::process::image::plan::Step::Filter as u32;
+        match ended {
+            Ended::Signaled(libc::SIGKILL) => {
+                error.hint("if nobody killed it, linux.resources.memory.limit may be too small to start the program")
+            }
+            Ended::Signaled(libc::SIGSYS) | Ended::Signaled(libc::SIGILL) if filtered => {
+                error.hint("linux.seccomp refuses execve, or a system call that is needed to execute the program")
+            }
+            _ => error,
+        }
+    }
+
+    /// Nothing of the process is left; one that is frozen dies when it is thawed, and is not waited for.
+    pub(super) fn end(&mut self) {
+        let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
+        let _ = self.reap(if self.plan.entered.is_some() { 500 } else { LIMIT });
+    }
+}
+
+fn held() -> Error {
+    let error = Error::system("the process in the container was stopped before it executed its program");
+    error.hint("a process in the container may trace others (CAP_SYS_PTRACE), or stop them (CAP_KILL)")
+}

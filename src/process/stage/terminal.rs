@@ -1,0 +1,80 @@
+//! The terminal, and standard input, output and error.
+
+use super::Stage;
+use crate::error::{Context, Error, Result};
+use crate::namespaces::recipe::User;
+use crate::rootfs;
+use crate::sys::{self, file, terminal};
+use std::os::fd::AsRawFd;
+
+/// A terminal of the running container, for one more process.
+pub(in crate::process) fn open_console(stage: &mut Stage<'_>) -> Result<()> {
+    let Some(size) = stage.plan.program.as_ref().and_then(|program| program.terminal) else { return Ok(()) };
+    let root = crate::path::Root::from(file::open("/", libc::O_PATH | libc::O_DIRECTORY)?);
+    let console = rootfs::Console::open(&root)?;
+    give_terminal(stage, console, size)
+}
+
+/// The container's own terminal; its master goes to whoever shows it.
+pub(in crate::process) fn make_console(stage: &mut Stage<'_>) -> Result<()> {
+    let (Some(program), Some(built)) = (&stage.plan.program, &stage.built) else { return Ok(()) };
+    let Some(size) = program.terminal else { return Ok(()) };
+    let console = built.console()?;
+    give_terminal(stage, console, size)
+}
+
+/// Sends the master away and keeps the slave.
+pub(in crate::process) fn give_terminal(
+    stage: &mut Stage<'_>,
+    console: rootfs::Console,
+    size: terminal::Size,
+) -> Result<()> {
+    let mut size = size;
+    if let Some(shown) = stage.plan.shown_on {
+        // Scripts expect line feeds as the program writes them.
+        terminal::set_modes(&console.slave, &terminal::modes(&console.slave)?.without_carriage_returns())?;
+        if (size.height, size.width) == (0, 0) {
+            size = shown;
+        }
+    }
+    if size.height != 0 || size.width != 0 {
+        terminal::set_size(&console.slave, size).at("process.consoleSize")?;
+    }
+    let socket = stage.console.ok_or_else(|| Error::internal("a terminal without anybody to show it"))?;
+    let name = format!("/dev/pts/{}", console.index);
+    sys::socket::send(socket, name.as_bytes(), &[console.master.as_raw_fd()])
+        .at("send the terminal to the console socket")?;
+    stage.terminal = Some(console.slave);
+    Ok(())
+}
+
+/// Standard input, output and error: the terminal, or the caller's, owned by the user so that they can be opened again.
+pub(in crate::process) fn set_up_stdio(stage: &mut Stage<'_>) -> Result<()> {
+    let Some(program) = &stage.plan.program else { return Ok(()) };
+    if let Some(slave) = stage.terminal.take() {
+        for number in 0..3 {
+            file::duplicate_to(&slave, number, false)?;
+        }
+    }
+    if program.uid == 0 && stage.plan.recipe.user == User::Stays {
+        return Ok(());
+    }
+    for fd in file::standard() {
+        give_to_user(fd, program.uid)?;
+    }
+    Ok(())
+}
+
+/// Changes the owner of what was passed on to the container, but for devices like /dev/null, which are everybody's.
+fn give_to_user(fd: std::os::fd::BorrowedFd<'_>, uid: u32) -> Result<()> {
+    let stat = sys::fs::stat(fd)?;
+    let is_null = stat.kind() == libc::S_IFCHR && stat.rdev == sys::fs::device_number(1, 3);
+    if is_null || stat.uid == uid {
+        return Ok(());
+    }
+    match sys::fs::chown(fd, uid, u32::MAX) {
+        // The caller's file may be on a read-only or a foreign file system, or not ours to give away; it works without.
+        Err(e) if [libc::EINVAL, libc::EPERM, libc::EROFS].contains(&e.errno().0) => Ok(()),
+        other => Ok(other?),
+    }
+}
