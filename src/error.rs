@@ -229,6 +229,16 @@ impl<T> IoContext<T> for std::io::Result<T> {
     }
 }
 
+/// A failure that changes nothing.
+pub(crate) trait Ignore {
+    /// Passes over a failure, for the reason given.
+    fn ignore(self, reason: &'static str);
+}
+
+impl<T, E> Ignore for std::result::Result<T, E> {
+    fn ignore(self, _: &'static str) {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

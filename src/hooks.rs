@@ -1,7 +1,7 @@
 //! Hooks: programs of the bundle that run at points of the lifecycle (config.md, "POSIX-platform Hooks").
 
 use crate::config::{Hook as Written, Spec};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Ignore as _, Result};
 use crate::sys::memory::{self, MemoryFile};
 use crate::sys::process::{self, Clone, Cloned, Ended, SingleThreaded};
 use crate::sys::{self, Failure};
@@ -212,7 +212,7 @@ fn execute(hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
             process::execute(&hook.path, &args, &env)
         }
     };
-    let _ = sys::file::write_all(output.as_fd(), failure.to_string().as_bytes());
+    sys::file::write_all(output.as_fd(), failure.to_string().as_bytes()).ignore("the status says that it failed");
     process::exit_now(NOT_EXECUTED)
 }
 

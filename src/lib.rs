@@ -41,6 +41,10 @@
 //! let _ = orlop::container::Context { is_whole_process: true, ..orlop::container::Context::new("/run") };
 //! ```
 
+#![warn(missing_docs)]
+// Tests tidy up after themselves as well as they can.
+#![cfg_attr(not(test), warn(clippy::let_underscore_must_use))]
+
 pub mod beneath;
 mod calendar;
 mod cgroups;

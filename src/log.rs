@@ -15,7 +15,7 @@ mod trace;
 pub(crate) use target::Target;
 pub(crate) use trace::Trace;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Ignore as _, Kind, Result};
 use crate::text;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
@@ -265,5 +265,5 @@ impl Log {
 
 /// Writes to stderr. An error is ignored: there is no other place to report it.
 fn to_stderr(line: &str) {
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    std::io::stderr().write_all(line.as_bytes()).ignore("there is no other place to report it");
 }

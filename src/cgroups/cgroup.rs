@@ -11,7 +11,7 @@ use super::scope::{self, Pending};
 use super::systemd::Unit;
 use super::write::{Moment, Write};
 use super::{apply, decide, freezer, owner, remove, systemd, unified};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Ignore as _, Kind, Result};
 use crate::sys::file;
 
 /// A container's cgroup. Without branches the container has none, and there is nothing to do.
@@ -129,7 +129,7 @@ impl Cgroup {
                     absent.push(n);
                 }
                 Err(e) => {
-                    let _ = remove::all(&made);
+                    remove::all(&made).ignore("the first error is the one to tell");
                     return Err(e);
                 }
             }
@@ -161,7 +161,7 @@ impl Cgroup {
         let done = self.settle(pending.unit(), pid).and_then(|()| self.apply_early());
         self.postpone_pids();
         if done.is_err() {
-            let _ = self.remove();
+            self.remove().ignore("the first error is the one to tell");
         }
         done
     }
@@ -173,7 +173,7 @@ impl Cgroup {
         for branch in late.flat_map(|write| {
             self.branches.iter().filter(|branch| branch.is_unified() || branch.has(&write.controller))
         }) {
-            let _ = branch.write("pids.max", "max");
+            branch.write("pids.max", "max").ignore("the late limits write it again");
         }
     }
 

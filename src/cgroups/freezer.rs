@@ -3,7 +3,7 @@
 use super::beneath::{self, Visit};
 use super::branch::{Branch, is_gone, read};
 use super::kill;
-use crate::error::{Error, Result};
+use crate::error::{Error, Ignore as _, Result};
 use crate::sys::file;
 use crate::sys::process::poll;
 use std::os::fd::{AsFd, OwnedFd};
@@ -56,7 +56,7 @@ pub(super) fn freeze(branches: &[Branch]) -> Result<()> {
     kill::refuse_own(&kill::processes(&directory)?, &directory)?;
     let done = if branch.is_unified() { freeze_unified(branch) } else { freeze_v1(branch) };
     if done.is_err() {
-        let _ = thaw(branches);
+        thaw(branches).ignore("the first error is the one to tell");
     }
     done
 }
@@ -144,7 +144,7 @@ pub(super) fn thaw_all(branches: &[Branch]) -> Result<()> {
 pub(super) fn thaw_directory(directory: &OwnedFd) {
     for (name, value) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
         if beneath::read(directory, name).is_ok_and(|state| state != value) {
-            let _ = beneath::write(directory, name, value);
+            beneath::write(directory, name, value).ignore("a cgroup that is gone has no process to thaw");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::oom::OomEvents;
 use super::stats::{self, Stats};
 use super::systemd::Unit;
 use super::{freezer, kill, remove, update};
-use crate::error::{Context, Result};
+use crate::error::{Context, Ignore as _, Result};
 
 impl Cgroup {
     /// The processes in it and in the cgroups within it; none when it is gone.
@@ -99,7 +99,7 @@ impl Cgroup {
     pub(crate) fn remove(&self) -> Result<()> {
         if self.unit.is_some() {
             // systemd asks first, and waits for a minute and a half for those that do not listen.
-            let _ = kill::signal_all(&self.branches, libc::SIGKILL);
+            kill::signal_all(&self.branches, libc::SIGKILL).ignore("systemd kills those that are left, only later");
         }
         let stopped = self.unit.as_ref().map_or(Ok(()), Unit::stop);
         let removed = remove::all(&self.branches).at("remove the cgroup");

@@ -3,7 +3,7 @@
 use super::beneath::{self, Visit};
 use super::branch::{Branch, is_gone, write};
 use super::freezer;
-use crate::error::{Error, Result};
+use crate::error::{Error, Ignore as _, Result};
 use crate::sys::process::{self, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -171,7 +171,8 @@ pub(super) fn end_all(directory: &str, deadline: Instant) -> Result<bool> {
     })?;
     if let Some(pidfd) = &last {
         let left = deadline.saturating_duration_since(Instant::now()).min(WAIT);
-        let _ = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], left.as_millis() as i32);
+        process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], left.as_millis() as i32)
+            .ignore("the caller looks again, and has a deadline");
     }
     Ok(last.is_some())
 }

@@ -1,7 +1,7 @@
 //! Being told when a container runs out of memory.
 
 use super::branch::Branch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Ignore as _, Result};
 use crate::sys::{cgroup::eventfd, file};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -59,7 +59,7 @@ impl OomEvents {
     pub(crate) fn look(&mut self) -> Result<Oom> {
         if self.branch.is_unified() {
             // Reading the polled descriptor arms it again; its offset stays at the end.
-            let _ = file::read(&self.fd, &mut [0; 512]);
+            file::read(&self.fd, &mut [0; 512]).ignore("the count is read from the file below");
             let Ok(now) = killed(&self.branch) else { return Ok(Oom::Gone) };
             let before = std::mem::replace(&mut self.killed, now);
             return Ok(if now > before { Oom::Happened } else { Oom::Quiet });

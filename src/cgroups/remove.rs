@@ -3,7 +3,7 @@
 use super::beneath::{self, Visit};
 use super::branch::{Branch, is_gone};
 use super::{freezer, kill};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Ignore as _, IoContext, Result};
 use std::time::{Duration, Instant};
 
 /// How long the kernel may take to let go of a cgroup whose processes have been killed.
@@ -80,12 +80,12 @@ fn directory(path: &str, deadline: Instant, help: &mut dyn FnMut() -> Result<()>
 pub(super) fn empty(path: &str) {
     let mut leave = |visit: Visit<'_>| {
         if let Visit::Leave { parent, name } = visit {
-            let _ = crate::sys::file::unlink_at(parent, name, libc::AT_REMOVEDIR);
+            crate::sys::file::unlink_at(parent, name, libc::AT_REMOVEDIR).ignore("one that has a process stays");
         }
         Ok(())
     };
-    let _ = beneath::open(path).and_then(|top| beneath::walk(top, &mut leave));
-    let _ = std::fs::remove_dir(path);
+    beneath::open(path).and_then(|top| beneath::walk(top, &mut leave)).ignore("one that has a process stays");
+    std::fs::remove_dir(path).ignore("one that has a process stays");
 }
 
 /// Tells who keeps the cgroup busy.

@@ -2,7 +2,7 @@
 //! resctrl.rst of the kernel).
 
 use crate::config::{IntelRdt, Spec};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Ignore as _, IoContext, Result};
 use crate::json::readable;
 use crate::mountinfo;
 use serde::Serialize;
@@ -157,7 +157,7 @@ impl Record {
     /// Removes what was made for this container; its processes must have ended. What is gone already is no fault.
     pub(crate) fn remove(&self) {
         for directory in [self.monitor.as_ref(), self.own.then_some(&self.group)].into_iter().flatten() {
-            let _ = fs::remove_dir(directory);
+            fs::remove_dir(directory).ignore("another container may be in the group");
         }
     }
 }

@@ -4,7 +4,7 @@ use super::branch::{Branch, read, write as write_file};
 use super::devices::Rule;
 use super::filter;
 use super::write::Write;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Ignore as _, Result};
 use crate::sys::file;
 
 /// Controllers whose cgroup must be a domain of its own processes, as they cannot count by thread.
@@ -62,7 +62,7 @@ fn enable_below(directory: &str) {
     let file = format!("{directory}/cgroup.subtree_control");
     if write_file(&file, &missing.join(" ")).is_err() {
         for controller in missing {
-            let _ = write_file(&file, &controller);
+            write_file(&file, &controller).ignore("the limits of an absent controller are refused by name");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{Context, delete};
 use crate::cgroups::Layout;
 use crate::config::{self, Spec};
 use crate::criu::{self, Criu, Options, Start, Task};
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, Ignore as _, Kind, Result};
 use crate::hooks::Hooks;
 use crate::log;
 use crate::mountinfo;
@@ -93,7 +93,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
         }
         // A CRIU that was killed leaves them standing still.
         if status == Status::Running && record.cgroup().frozen().unwrap_or(false) {
-            let _ = record.cgroup().thaw();
+            record.cgroup().thaw().ignore("the first error is the one to tell");
         }
     })?;
     if request.leave_running || request.pre_dump {

@@ -1,7 +1,7 @@
 //! What is the same for every container of a call.
 
 use super::request::{CgroupManager, Rootless};
-use crate::error::Result;
+use crate::error::{Ignore as _, Result};
 use crate::sys::process::{self, SignalMask};
 use crate::sys::{file, fs};
 use std::os::fd::OwnedFd;
@@ -55,9 +55,9 @@ pub(super) struct CallerState {
 
 impl Drop for CallerState {
     fn drop(&mut self) {
-        // None of them can fail with what was read before.
-        let _ = fs::change_dir_to(&self.directory);
-        let _ = process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.subreaper), 0, 0, 0);
+        fs::change_dir_to(&self.directory).ignore("the descriptor is an open directory");
+        process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.subreaper), 0, 0, 0)
+            .ignore("the option takes every number");
         self.signals.set();
     }
 }

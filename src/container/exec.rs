@@ -7,7 +7,7 @@ use super::request::{ExecProcess, ExecRequest, ProcessChanges};
 use super::terminal::Relay;
 use crate::cgroups::{Cgroup, Detour, Joiner};
 use crate::config::{self, Process, Spec};
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, Ignore as _, Kind, Result};
 use crate::hooks::Hooks;
 use crate::log;
 use crate::namespaces::recipe::{Fork, User};
@@ -77,8 +77,8 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
         _ => e.at("unable to start container process"),
     })?;
     hand_over(request, &launched).inspect_err(|_| {
-        let _ = process::pidfd_send_signal(&launched.pidfd, libc::SIGKILL);
-        let _ = process::wait(launched.pid);
+        process::pidfd_send_signal(&launched.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
+        process::wait(launched.pid).ignore("a process that is gone has been reaped");
     })?;
     let Some(signals) = signals else { return Ok(0) };
     log::begun();

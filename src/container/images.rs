@@ -4,7 +4,7 @@ use super::request::{CriuOptions, ManageCgroups};
 use crate::cgroups::{Hierarchy, Layout};
 use crate::config::Spec;
 use crate::criu::Options;
-use crate::error::{Context, Error, IoContext, Kind, Result};
+use crate::error::{Context, Error, Ignore as _, IoContext, Kind, Result};
 use crate::json;
 use crate::sys::mount::{
     self, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, Mount, MountAttr, OPEN_TREE_CLONE,
@@ -125,7 +125,7 @@ impl Images {
 
     /// Takes the list back: the images beside it are not whole.
     pub(super) fn forget_descriptors(&self) {
-        let _ = std::fs::remove_file(self.path.join(DESCRIPTORS));
+        std::fs::remove_file(self.path.join(DESCRIPTORS)).ignore("the list may not have been written");
     }
 
     /// What the standard descriptors were.
@@ -238,7 +238,7 @@ impl Yard {
                 && !needed.iter().any(|path| real(path).starts_with(place))
         };
         if let Some(place) = PLACES.iter().map(Path::new).find(is_open) {
-            let _ = std::fs::remove_dir(&self.place);
+            std::fs::remove_dir(&self.place).ignore("an empty directory does no harm");
             self.place = place.to_owned();
             self.borrowed = true;
         }
@@ -280,7 +280,7 @@ impl Yard {
 impl Drop for Yard {
     fn drop(&mut self) {
         if !self.borrowed {
-            let _ = std::fs::remove_dir(&self.place);
+            std::fs::remove_dir(&self.place).ignore("an empty directory does no harm");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::parts::{self, Parts};
 use super::query::hook_state;
 use super::request::CreateRequest;
 use crate::config::Spec;
-use crate::error::Result;
+use crate::error::{Ignore as _, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::log;
 use crate::process::launch::Launched;
@@ -79,8 +79,8 @@ impl Source<'_> {
 impl Made {
     /// Kills the container's first process, and reaps it.
     pub(super) fn kill(&self) {
-        let _ = process::pidfd_send_signal(&self.launched.pidfd, libc::SIGKILL);
-        let _ = process::wait(self.launched.pid);
+        process::pidfd_send_signal(&self.launched.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
+        process::wait(self.launched.pid).ignore("a process that is gone has been reaped");
     }
 
     /// Runs the poststart hooks.

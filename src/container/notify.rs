@@ -9,7 +9,7 @@
 //! Nothing else of what the program says is passed on: the manager would take it as said by the runtime.
 
 use crate::config::{Mount, Spec};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Ignore as _, IoContext, Result};
 use crate::log;
 use crate::state::Entry;
 use crate::sys::process::{self, Pid};
@@ -100,7 +100,7 @@ impl Notice {
         let manager = socket::unix(libc::SOCK_DGRAM)?;
         socket::connect(&manager, &address)?;
         let path = entry.path().join(SOCKET);
-        let _ = fs::remove_file(&path);
+        fs::remove_file(&path).ignore("bind fails if another's is still there");
         let socket = socket::unix(libc::SOCK_DGRAM)?;
         socket::bind(&socket, entry.socket_path(SOCKET))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).call(|| format!("chmod({path:?}, 0777)"))?;

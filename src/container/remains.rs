@@ -23,7 +23,7 @@
 use super::clues::{Clues, Told};
 use super::request::ContainerId;
 use crate::cgroups::{self, Cgroup};
-use crate::error::{Error, Result};
+use crate::error::{Error, Ignore as _, Result};
 use crate::log;
 use crate::state::{self, Entry, ProcessId, Stat, Store};
 use crate::sys::process::{self, Pid};
@@ -296,7 +296,7 @@ fn end_all_in(namespace: &PathBuf) -> Result<()> {
             // Who is in it now that it is held is the process that is meant.
             if is_in(&pid) {
                 left += 1;
-                let _ = process::pidfd_send_signal(&pidfd, libc::SIGKILL);
+                process::pidfd_send_signal(&pidfd, libc::SIGKILL).ignore("it may have ended by itself");
                 process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], 100)?;
             }
         }

@@ -4,7 +4,7 @@ use super::Context;
 use super::notify::Notice;
 use super::request::ContainerId;
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Ignore as _, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::log;
 use crate::process::launch::{self, Watch};
@@ -105,11 +105,11 @@ impl Gate<'_> {
             let done = launch::fetch_listener(self.report, self.pidfd, self.pid, &mut watch);
             listeners -= usize::from(done.inspect_err(|_| {
                 // It would wait for ever to have its listener fetched.
-                let _ = process::pidfd_send_signal(self.pidfd, libc::SIGKILL);
+                process::pidfd_send_signal(self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
             })?);
         }
         let mut byte = [0u8; 8];
-        let _ = file::read(&self.connection, &mut byte);
+        file::read(&self.connection, &mut byte).ignore("the report page tells how it ended");
         if let Some(error) = self.report.error(program, hooks) {
             return Err(error.at("unable to start container process"));
         }

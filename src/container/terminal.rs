@@ -5,7 +5,7 @@
 
 use super::notify::Notice;
 use super::output::Output;
-use crate::error::Result;
+use crate::error::{Ignore as _, Result};
 use crate::process::launch::Launched;
 use crate::sys::process::{self, Ended};
 use crate::sys::terminal::{self, Modes, Size};
@@ -56,7 +56,7 @@ impl Relay {
     fn resize(&self) {
         let size = own_size();
         if size != Size::default() {
-            let _ = terminal::set_size(&self.master, size);
+            terminal::set_size(&self.master, size).ignore("a wrong size disturbs only the picture");
         }
     }
 
@@ -128,7 +128,7 @@ fn asks_to_end(signals: &OwnedFd) -> Result<bool> {
 impl Drop for Relay {
     fn drop(&mut self) {
         if let Some(modes) = &self.restore {
-            let _ = terminal::set_modes(std::io::stdin(), modes);
+            terminal::set_modes(std::io::stdin(), modes).ignore("the terminal may be gone");
         }
     }
 }

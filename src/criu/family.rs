@@ -1,6 +1,6 @@
 //! The processes that CRIU leaves when it is killed.
 
-use crate::error::Result;
+use crate::error::{Ignore as _, Result};
 use crate::sys::process::{self, Pid};
 
 /// The children of this process, which adopts what loses its parent below it for as long as CRIU runs: when CRIU is killed, those
@@ -25,8 +25,8 @@ impl Family {
                 return;
             }
             for pid in strangers {
-                let _ = process::kill(pid, libc::SIGKILL);
-                let _ = process::wait(pid);
+                process::kill(pid, libc::SIGKILL).ignore("it may have ended by itself");
+                process::wait(pid).ignore("a process that is gone has been reaped");
             }
         }
     }
@@ -34,7 +34,8 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
-        let _ = process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.was_subreaper), 0, 0, 0);
+        process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.was_subreaper), 0, 0, 0)
+            .ignore("the option takes every number");
     }
 }
 

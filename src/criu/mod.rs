@@ -16,7 +16,7 @@ pub use options::{ManageCgroups, NetworkLock};
 pub(crate) use program::{Start, find, inherited};
 pub(crate) use saved::{SavedMount, check_pages, mounts};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Ignore as _, Result};
 use crate::log;
 use crate::sys::memory::{self, MemoryFile};
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
@@ -65,7 +65,7 @@ impl Criu {
             Cloned::Child => {
                 drop(first);
                 let error = execute(start, &last, &said);
-                let _ = file::write_all(&said, error.to_string().as_bytes());
+                file::write_all(&said, error.to_string().as_bytes()).ignore("the status says that it failed");
                 process::exit_now(127)
             }
         }
@@ -83,7 +83,7 @@ impl Criu {
         watch: &mut dyn FnMut(Step) -> Result<()>,
     ) -> Result<Option<Pid>> {
         // One of an earlier run would be taken for this one's, if CRIU comes to no log.
-        let _ = std::fs::remove_file(log);
+        std::fs::remove_file(log).ignore("the next line looks whether it is there");
         let is_stale = log.exists();
         let mut request = Message::default();
         request.number(1, task as u64);
@@ -159,7 +159,7 @@ impl Criu {
             // Whoever is restored was killed. CRIU sees that at once, or waits for it for ever.
             [ready, _] = process::poll([socket, pidfd], PATIENCE)?;
             if ready == 0 {
-                let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
+                process::pidfd_send_signal(&self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
                 return Err(Error::system("the restored process was killed"));
             }
         }
@@ -231,9 +231,9 @@ impl Criu {
         drop(socket);
         let ended = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], PATIENCE);
         if !matches!(ended, Ok([ready]) if ready != 0) {
-            let _ = process::pidfd_send_signal(&pidfd, libc::SIGKILL);
+            process::pidfd_send_signal(&pidfd, libc::SIGKILL).ignore("it may have ended by itself");
         }
-        let _ = process::wait(pid);
+        process::wait(pid).ignore("a process that is gone has been reaped");
         if !succeeded {
             family.end_strangers();
         }

@@ -1,7 +1,7 @@
 //! The targets of `--log`.
 
 use super::{Form, Level, Record, line};
-use crate::error::{Error, IoContext, Kind, Result};
+use crate::error::{Error, Ignore as _, IoContext, Kind, Result};
 use crate::sys::{Failure, file};
 use crate::text;
 use std::ffi::OsStr;
@@ -53,14 +53,15 @@ impl Target {
         }
     }
 
-    /// Writes one line or datagram. An error is ignored: it must not fail a running container.
+    /// Writes one line or datagram, if that is possible.
     pub(super) fn write(&mut self, form: Form, record: &Record) {
-        let _ = match self {
+        let written = match self {
             Target::Stderr => std::io::stderr().write_all(line::formed(form, record).as_bytes()),
             Target::File(file) => file.write_all(line::formed(form, record).as_bytes()),
             Target::Journal(socket, name) => socket.send(&journal_entry(name, record)).map(drop),
             Target::Syslog(socket, name) => socket.send(syslog_entry(name, record).as_bytes()).map(drop),
         };
+        written.ignore("it must not fail a running container");
     }
 }
 

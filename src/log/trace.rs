@@ -7,7 +7,7 @@
 
 use super::Record;
 use crate::calendar::now;
-use crate::error::{IoContext, Result};
+use crate::error::{Ignore as _, IoContext, Result};
 use crate::text;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -119,7 +119,7 @@ impl Trace {
 
     /// Appends to the file. An error is ignored: it must not fail a container.
     fn write(&mut self, text: &str) {
-        let _ = self.file.write_all(text.as_bytes());
+        self.file.write_all(text.as_bytes()).ignore("a trace must not fail a container");
     }
 }
 

@@ -7,7 +7,7 @@
 use super::netlink::{Message, Netlink};
 use super::{Kind, Namespaces, Place};
 use crate::config::Spec;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Ignore as _, Result};
 use crate::sys::{file, namespace};
 use crate::text;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -131,7 +131,7 @@ impl Moved {
     pub(crate) fn give_back(self) {
         let Some((mut sides, devices)) = self.0 else { return };
         for device in devices.iter().rev() {
-            let _ = sides.give_back(device);
+            sides.give_back(device).ignore("a device that cannot go back stays, or ends with its namespace");
         }
     }
 }
@@ -189,7 +189,7 @@ impl Sides {
         };
         let ready = sent.and_then(|()| restore(&mut self.inside, device.index, true, &device.addresses));
         if let Err(error) = ready {
-            let _ = self.give_back(&device);
+            self.give_back(&device).ignore("the first error is the one to tell");
             return Err(error);
         }
         Ok(device)

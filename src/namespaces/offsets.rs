@@ -2,7 +2,7 @@
 
 use super::Place;
 use crate::config::Linux;
-use crate::error::{Error, Result};
+use crate::error::{Error, Ignore as _, Result};
 use std::fmt::Write;
 
 /// The text to write to /proc/self/timens_offsets; empty if there are no offsets.
@@ -31,7 +31,7 @@ pub(super) fn parse(linux: &Linux<'_>, time: &Place) -> Result<Offsets> {
         if nanoseconds > 999_999_999 {
             return Err(Error::config(field, "nanosecs must be at most 999999999"));
         }
-        let _ = writeln!(text, "{clock} {} {nanoseconds}", offset.secs.unwrap_or(0));
+        writeln!(text, "{clock} {} {nanoseconds}", offset.secs.unwrap_or(0)).ignore("a string takes every text");
     }
     Ok(Offsets(text))
 }

@@ -21,7 +21,7 @@ use super::image::{self, Layout};
 use super::plan::Plan;
 use super::protocol::{self, ChildEnd, FromChild};
 use super::report::Report;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Ignore as _, Result};
 use crate::namespaces::{Kind, Owner, enter};
 use crate::sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, Mount};
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
@@ -43,7 +43,7 @@ pub(super) fn contexts(proof: &SingleThreaded, plan: &Plan, count: usize) -> Res
         Cloned::Child => {
             drop((parent, ours));
             let Err(error) = become_helper(plan, &theirs, &child, &report, count);
-            let _ = child.say(&FromChild::Failed(error));
+            child.say(&FromChild::Failed(error)).ignore("the runtime sees the end of the socket");
             process::exit_now(1)
         }
     };
@@ -100,14 +100,14 @@ fn collect_until(
 /// Kills the helper's child, if it has been told of.
 fn stop(child: Option<&OwnedFd>) {
     if let Some(child) = child {
-        let _ = process::pidfd_send_signal(child, libc::SIGKILL);
+        process::pidfd_send_signal(child, libc::SIGKILL).ignore("it may have ended by itself");
     }
 }
 
 /// Ends the helper, which has done its work or never will, and reaps it.
 fn end(pid: Pid, pidfd: &OwnedFd) {
-    let _ = process::pidfd_send_signal(pidfd, libc::SIGKILL);
-    let _ = process::wait(pid);
+    process::pidfd_send_signal(pidfd, libc::SIGKILL).ignore("it may have ended by itself");
+    process::wait(pid).ignore("a process that is gone has been reaped");
 }
 
 /// Why there are too few contexts, by what the image has noted.

@@ -16,7 +16,7 @@ pub(super) use terminal::{make_console, open_console, set_up_stdio};
 
 use super::plan::Plan;
 use super::protocol::{ChildEnd, FromChild};
-use crate::error::{Error, Result};
+use crate::error::{Error, Ignore as _, Result};
 use crate::hooks::Moment;
 use crate::rootfs::{Built, Prepared, Trees};
 use crate::sys::process::{self, SingleThreaded};
@@ -72,8 +72,8 @@ pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
         Some((_, error)) => error,
         None => Error::internal("the steps came to an end without a program"),
     };
-    let _ = pass_records_on(&stage);
-    let _ = stage.channel.say(&FromChild::Failed(error));
+    pass_records_on(&stage).ignore("the error that follows says more");
+    stage.channel.say(&FromChild::Failed(error)).ignore("the runtime sees the end of the socket");
     process::exit_now(1)
 }
 
@@ -112,7 +112,9 @@ fn report_panics(channel: &ChildEnd) {
     let Ok(copy) = file::duplicate_above(channel, 3) else { return };
     let channel = ChildEnd(copy);
     std::panic::set_hook(Box::new(move |info| {
-        let _ = channel.say(&FromChild::Failed(Error::internal(format!("panic: {info}"))));
+        channel
+            .say(&FromChild::Failed(Error::internal(format!("panic: {info}"))))
+            .ignore("the runtime sees the end of the socket");
         process::exit_now(101)
     }));
 }

@@ -6,7 +6,7 @@ use super::attributes::{self, Change};
 use super::device::Device;
 use super::options::Attributes;
 use super::prepare::Prepared;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Ignore as _, Result};
 use crate::idmap::IdMap;
 use crate::sys::credentials::set_umask;
 use crate::sys::fs::{self, device_number};
@@ -71,7 +71,7 @@ impl Rootfs {
         name: &str,
         joined: Option<BorrowedFd<'_>>,
     ) -> Result<Option<OwnedFd>> {
-        let _ = file::unlink_at(directory, name, 0);
+        file::unlink_at(directory, name, 0).ignore("making the node fails if another is still there");
         let mask = set_umask(0);
         let number = device_number(device.major, device.minor);
         let made = fs::mknod_at(directory, name, device.kind | device.mode, number);

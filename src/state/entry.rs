@@ -114,7 +114,9 @@ impl Entry {
         if there.and_then(sys::namespace::identity).is_ok_and(|there| there == here) {
             let unlink = |name: &str| file::unlink_at(&self.directory, name, 0).is_ok();
             // The record goes last: whoever finds what a killed removal has left still knows whose it was.
-            let _ = ["config.json", witness::NAME, "state.json"].map(unlink);
+            for name in ["config.json", witness::NAME, "state.json"] {
+                unlink(name);
+            }
             let mut removed = std::fs::remove_dir(&self.path);
             let more = removed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::DirectoryNotEmpty);
             if more && ["gate", ".state.json"].map(unlink).contains(&true) {

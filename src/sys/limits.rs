@@ -49,6 +49,7 @@ impl Drop for Raised {
 
 fn set(limit: Limit) {
     // Lower than it is, which is always allowed.
+    #[expect(clippy::let_underscore_must_use, reason = "lower than it is, which is always allowed")]
     let _ = set_rlimit(0, limit.resource, limit.soft, limit.hard);
 }
 
@@ -68,6 +69,7 @@ pub(crate) fn raise_hard(resource: u32, hard: u64) -> Result<()> {
 pub(crate) fn raise_soft(resource: u32, soft: u64) -> Result<()> {
     let (now, hard) = rlimit(resource)?;
     if now < soft && raise(resource, (now, hard), (soft, hard.max(soft))).is_err() {
+        #[expect(clippy::let_underscore_must_use, reason = "the limit stays as it is where it may not be raised")]
         let _ = raise(resource, (now, hard), (hard, hard));
     }
     Ok(())

@@ -11,7 +11,7 @@ pub(crate) use properties::{OOM_POLICY, properties, properties_of_files, round};
 pub(crate) use value::Value;
 
 use super::place::Scope;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Ignore as _, Result};
 use crate::json::readable;
 use bus::Bus;
 use message::{Call, Message};
@@ -164,7 +164,8 @@ impl Unit {
     }
 
     fn reset(&self, bus: &mut Bus) {
-        let _ = bus.call(&manager_call("ResetFailedUnit", vec![Value::str(&self.name)]));
+        bus.call(&manager_call("ResetFailedUnit", vec![Value::str(&self.name)]))
+            .ignore("a unit that did not fail has nothing to reset");
     }
 
     /// Waits for the end of the job that a reply names.

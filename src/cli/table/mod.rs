@@ -49,14 +49,18 @@ pub struct Command {
     about: &'static str,
     /// Commands to try, one line each, with what it does behind a `#`.
     examples: &'static str,
+    /// Its flags.
     pub flags: &'static [Flag],
 }
 
 /// How many operands a command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
+    /// So many.
     Exactly(usize),
+    /// So many or more.
     AtLeast(usize),
+    /// From the first number to the second.
     Between(usize, usize),
 }
 
@@ -114,7 +118,9 @@ pub struct Flag {
     pub long: &'static str,
     /// Its letter.
     pub short: Option<char>,
+    /// Its value, if it takes one.
     pub value: Value,
+    /// Its line in the help.
     pub help: &'static str,
     /// Accepted for callers that pass it, and not shown.
     pub hidden: bool,

@@ -1,6 +1,6 @@
 //! The processes beside CRIU's own: one that tells of its keyring, one that holds a cgroup.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Ignore as _, Result};
 use crate::process::keyring;
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
 use crate::sys::{file, socket};
@@ -51,7 +51,7 @@ impl Holder {
             Cloned::Parent(pid, _) => Ok(Holder { pid, _pipe: ours }),
             Cloned::Child => {
                 drop(ours);
-                let _ = file::read(&theirs, &mut [0]);
+                file::read(&theirs, &mut [0]).ignore("the end of the pipe is the end of the process");
                 process::exit_now(0)
             }
         }
@@ -60,7 +60,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        let _ = process::kill(self.pid, libc::SIGKILL);
-        let _ = process::wait(self.pid);
+        process::kill(self.pid, libc::SIGKILL).ignore("it may have ended by itself");
+        process::wait(self.pid).ignore("a process that is gone has been reaped");
     }
 }

@@ -5,7 +5,7 @@ use crate::cgroups::Cgroup;
 use crate::container::parts::Parts;
 use crate::container::watcher;
 use crate::criu::{SavedMount, Step};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Ignore as _, Result};
 use crate::mountinfo;
 use crate::namespaces::{Kind as Ns, Place};
 use crate::process::launch::Launched;
@@ -89,8 +89,8 @@ impl Steps<'_> {
         match (launched, terminal::give(self.master.take(), terminal)) {
             (Ok(launched), Ok(given)) => Ok((launched, given)),
             (launched, given) => {
-                let _ = process::kill(pid, libc::SIGKILL);
-                let _ = process::wait(pid);
+                process::kill(pid, libc::SIGKILL).ignore("it may have ended by itself");
+                process::wait(pid).ignore("a process that is gone has been reaped");
                 Err(launched.err().or(given.err()).unwrap_or_else(|| Error::internal("no error")))
             }
         }
@@ -123,7 +123,7 @@ fn in_mount_namespace(pid: Pid, proof: &SingleThreaded, act: &dyn Fn() -> Result
         Cloned::Child => {
             let done = namespace::setns(&theirs, libc::CLONE_NEWNS).map_err(Error::from).and_then(|()| act());
             let words = done.err().map_or_else(|| b"done".to_vec(), |error| error.encode());
-            let _ = socket::send(&other, &words, &[]);
+            socket::send(&other, &words, &[]).ignore("the runtime takes silence for a failure");
             process::exit_now(0)
         }
         Cloned::Parent(child, _) => {

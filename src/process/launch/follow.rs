@@ -3,7 +3,7 @@
 use super::Watch;
 use super::listener::fetch_listener;
 use super::name::{name_of, pid_of, waiting_name};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Ignore as _, Kind, Result};
 use crate::hooks::Moment;
 use crate::namespaces::recipe::{Fork, User};
 use crate::process::keyring::Keyring;
@@ -293,8 +293,9 @@ impl Launch<'_> {
 
     /// Nothing of the process is left; one that is frozen dies when it is thawed, and is not waited for.
     pub(super) fn end(&mut self) {
-        let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
-        let _ = self.reap(if self.plan.entered.is_some() { 500 } else { LIMIT });
+        process::pidfd_send_signal(&self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
+        self.reap(if self.plan.entered.is_some() { 500 } else { LIMIT })
+            .ignore("one that is frozen dies when it is thawed");
     }
 }
 
