@@ -37,12 +37,14 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 fn is_function(line: &str) -> bool {
-    let words = line.split_whitespace().take_while(|word| !word.contains('('));
-    let mut qualifiers = words.skip_while(|word| {
-        matches!(*word, "pub" | "const" | "unsafe" | "extern" | "\"C\"") || word.starts_with("pub(")
-    });
-    qualifiers.next() == Some("fn")
-        || line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ").starts_with("fn ")
+    let text = line.trim_start();
+    let text = match text.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(')').map_or("", |(_, rest)| rest),
+        Some(rest) => rest,
+        None => text,
+    };
+    let mut words = text.split_whitespace();
+    words.find(|word| !matches!(*word, "const" | "unsafe" | "extern" | "\"C\"")) == Some("fn")
 }
 
 /// The functions of `text` with their first line and length. rustfmt closes a function at its own indentation.
@@ -66,6 +68,10 @@ fn no_function_is_too_long_to_be_read_at_once() {
     let mut long = Vec::new();
     let mut count = 0;
     for (path, text) in sources() {
+        // A table has a row for each thing, however many there are.
+        if path.components().any(|part| part.as_os_str() == "table") {
+            continue;
+        }
         for (line, length, name) in functions(&text) {
             count += 1;
             if length > LONGEST_FUNCTION {
@@ -112,7 +118,8 @@ fn doc_comments_name_their_nouns() {
 
 #[test]
 fn a_function_is_measured_from_its_first_line_to_its_brace() {
-    let text = "impl X {\n    pub(crate) fn a() {\n        b();\n    }\n}\n\nfn c();\nconst fn d() -> u8 {\n    1\n}\n";
+    let text = "impl X {\n    pub(crate) fn a() {\n        b();\n    }\n}\n\nfn c();\nconst fn d() -> u8 {\n    1\n}\n\
+                pub(in crate::x) const fn e() {\n}\n";
     let found: Vec<_> = functions(text).into_iter().map(|(line, length, _)| (line, length)).collect();
-    assert_eq!(found, [(2, 3), (8, 3)]);
+    assert_eq!(found, [(2, 3), (8, 3), (11, 2)]);
 }
