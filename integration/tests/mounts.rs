@@ -141,7 +141,7 @@ fn what_an_option_clears_stays_where_the_users_mount_has_it_locked_and_the_debug
         (json!(["rbind", "rw"]), all, vec!["ro"]),
         (json!(["rbind", "suid", "dev", "exec", "ro"]), all, vec!["nosuid", "nodev", "noexec"]),
         (json!(["rbind", "rrw", "rsuid"]), all, vec!["ro", "nosuid"]),
-        (json!(["rbind", "relatime"]), all, vec!["the way of keeping access times"]),
+        (json!(["rbind", "relatime"]), all, vec!["the atime mode"]),
         (json!(["rbind", "rw", "nosymfollow"]), "ro,nosuid,nodev,noexec,noatime,nosymfollow", vec!["ro"]),
         (json!(["rbind", "ro", "nosuid", "nodev", "noexec"]), all, vec![]),
     ] {
@@ -151,7 +151,7 @@ fn what_an_option_clears_stays_where_the_users_mount_has_it_locked_and_the_debug
         assert_eq!(scene.mounts(), [mount, all, "rw,relatime"], "{options}");
         let error = scene.run("true").error;
         for word in &said {
-            let text = format!("mounts[1].options: {word} stays where it is locked");
+            let text = format!("mounts[1].options: {word} stays on mounts where");
             assert!(error.contains(&text), "{options}: {text}: {error}");
         }
         assert_eq!(error.matches("stays").count(), said.len(), "{error}");

@@ -1,4 +1,4 @@
-//! CRIU's answers, its steps, and the errors in its log.
+//! CRIU's responses and notifications, and the errors in its log.
 
 use super::message::{Field, fields, number};
 use crate::error::{IoContext, Result};
@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// What is asked (`enum criu_req_type`).
+/// The type of a request (`enum criu_req_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // CRIU's own words.
 pub(crate) enum Task {
@@ -31,30 +31,30 @@ impl Task {
     }
 }
 
-/// What CRIU needs of the kernel for some of its options (`criu_features`).
+/// Kernel features that some of CRIU's options need (`criu_features`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Features {
-    /// The kernel notes which pages change.
+    /// The kernel tracks changed pages (soft-dirty).
     pub memory_tracking: bool,
-    /// Memory can be moved when it is used.
+    /// Pages can be restored on demand (userfaultfd).
     pub lazy_pages: bool,
 }
 
-/// A step of CRIU's, at which it waits for its caller.
+/// A notification from CRIU (`criu_notify`). CRIU waits for the reply.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// CRIU's name of it, such as `setup-namespaces`.
+    /// The name of the step, such as `setup-namespaces`.
     pub name: String,
-    /// The first of the processes, where it is there.
+    /// The root process of the process tree, if it exists.
     pub pid: Option<Pid>,
-    /// The master of a terminal, at `orphan-pts-master`.
+    /// The master side of a terminal, in `orphan-pts-master`.
     pub master: Option<OwnedFd>,
 }
 
-/// How many of CRIU's complaints are in an error.
+/// How many errors of CRIU's log an error quotes.
 pub(super) const MOST: usize = 3;
 
-/// What CRIU says in the end (`criu_resp`).
+/// CRIU's response (`criu_resp`).
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) success: bool,
@@ -65,7 +65,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// A packet of CRIU's: its answer, or a step.
+    /// Decodes a packet from CRIU, which is its response or a notification.
     pub(super) fn parse(bytes: &[u8], master: Option<OwnedFd>) -> Result<(Answer, Option<Step>)> {
         let (mut answer, mut step, mut kind) = (Answer::default(), Step { name: String::new(), pid: None, master }, 0);
         for field in fields(bytes)? {
@@ -94,8 +94,8 @@ impl Answer {
     }
 }
 
-/// The first errors in CRIU's log, without the time and the place in its sources: mostly the first is the cause, and those
-/// after it say what was given up for it.
+/// The first errors in CRIU's log, without time and source line. The first one is usually the
+/// cause, and later ones are its consequences.
 pub(super) fn complaints(log: &Path) -> Vec<String> {
     let Ok(file) = std::fs::File::open(log).call(|| format!("open({log:?})")) else { return Vec::new() };
     let lines = BufReader::new(file).split(b'\n').map_while(std::io::Result::ok);
@@ -103,7 +103,8 @@ pub(super) fn complaints(log: &Path) -> Vec<String> {
     texts.take(MOST).collect()
 }
 
-/// What an error line says, if it is one that matters: CRIU also wants more open files than this machine gives, and goes on.
+/// The text of an error line. `None` for other lines and for errors without consequence, such as a
+/// limit of open files that CRIU cannot raise.
 pub(super) fn complaint(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("Error (")?;
     let (_, text) = rest.split_once("): ")?;

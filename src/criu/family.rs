@@ -3,8 +3,9 @@
 use crate::error::{Ignore as _, Result};
 use crate::sys::process::{self, Pid};
 
-/// The children of this process, which adopts what loses its parent below it for as long as CRIU runs: when CRIU is killed, those
-/// whom it has made would wait for it for ever.
+/// The children of this process, which is a child subreaper while CRIU runs: if CRIU is killed, the
+/// processes that it created would wait for it forever, so this process must be able to find and
+/// kill them.
 #[derive(Debug)]
 pub(super) struct Family {
     before: Vec<Pid>,
@@ -39,7 +40,7 @@ impl Drop for Family {
     }
 }
 
-/// This process's children (`proc_pid_task(5)`); none where the kernel does not tell.
+/// The children of this process (`proc_pid_task(5)`); empty if the kernel does not list them.
 fn children() -> Vec<Pid> {
     let list = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
     list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()

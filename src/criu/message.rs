@@ -1,5 +1,6 @@
-//! The messages that CRIU and its caller exchange (CRIU's `rpc.proto`), in the wire format of Protocol Buffers
-//! (<https://protobuf.dev/programming-guides/encoding/>): each a packet of a socket.
+//! Encoding and decoding the messages of CRIU's RPC protocol (`rpc.proto`) in the wire format of
+//! Protocol Buffers (<https://protobuf.dev/programming-guides/encoding/>). Each message is one
+//! packet of a socket.
 
 use crate::error::{Error, Result};
 
@@ -7,7 +8,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Message(pub(super) Vec<u8>);
 
-/// How a field is laid out; the rest of the format's kinds is obsolete.
+/// The wire types of fields. The format's other types are obsolete.
 const VARINT: u64 = 0;
 const EIGHT_BYTES: u64 = 1;
 const LENGTH: u64 = 2;
@@ -22,20 +23,20 @@ impl Message {
         self.0.push(value as u8);
     }
 
-    /// A number, an enumeration's value or a boolean.
+    /// Adds a number, an enumeration's value or a boolean.
     pub(super) fn number(&mut self, field: u64, value: u64) {
         self.varint(field << 3 | VARINT);
         self.varint(value);
     }
 
-    /// A boolean, left out where it is false, as it is without.
+    /// Adds a boolean if it is true; false is the default.
     pub(super) fn flag(&mut self, field: u64, value: bool) {
         if value {
             self.number(field, 1);
         }
     }
 
-    /// A string: CRIU takes what a path may hold.
+    /// Adds a string or bytes. CRIU accepts strings that are not UTF-8, such as paths.
     pub(super) fn bytes(&mut self, field: u64, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         self.varint(field << 3 | LENGTH);
@@ -43,20 +44,20 @@ impl Message {
         self.0.extend_from_slice(bytes);
     }
 
-    /// A message within this one.
+    /// Adds an embedded message.
     pub(super) fn message(&mut self, field: u64, message: &Message) {
         self.bytes(field, &message.0);
     }
 }
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
-/// The fields of a message with their numbers, in its order.
+/// The numbers and values of a message's fields, in order.
 pub(super) fn fields(mut bytes: &[u8]) -> Result<Vec<(u64, Field<'_>)>> {
     let mut fields = Vec::new();
     while !bytes.is_empty() {
@@ -76,7 +77,7 @@ pub(super) fn fields(mut bytes: &[u8]) -> Result<Vec<(u64, Field<'_>)>> {
     Ok(fields)
 }
 
-/// The number in a field of a message, if it is there.
+/// The value of the first numeric field with this number, if there is one.
 pub(super) fn number(message: &[u8], field: u64) -> Result<Option<u64>> {
     Ok(fields(message)?.into_iter().find_map(|(n, value)| match value {
         Field::Number(value) if n == field => Some(value),
@@ -103,7 +104,7 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8]> {
 }
 
 fn damaged() -> Error {
-    Error::system("criu's message is cut short or damaged")
+    Error::system("the message from criu is truncated or damaged")
 }
 
 #[cfg(test)]

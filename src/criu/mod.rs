@@ -1,7 +1,8 @@
-//! CRIU, which saves processes to images and makes them again (<https://criu.org>), driven by its own protocol: `criu swrk FD`
-//! takes one request from a socket, asks back at its steps, and answers.
+//! Running CRIU, which checkpoints processes to images and restores them (<https://criu.org>).
+//! `criu swrk FD` receives one request from a socket, sends notifications at certain steps, and
+//! then sends its response.
 //!
-//! CRIU is a program of the host's, found like any other; nothing of it is linked.
+//! CRIU is a program on the host; no library of it is linked.
 
 mod answer;
 mod family;
@@ -29,10 +30,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// How long CRIU's next word is waited for before it is looked who has ended, in milliseconds.
-const LOOK: i32 = 1000;
+const CHECK_INTERVAL: i32 = 1000;
 
 /// How long CRIU may take to see that the process which it restores was killed, and to end, in milliseconds.
-const PATIENCE: i32 = 5000;
+const EXIT_TIMEOUT: i32 = 5000;
 
 /// A running CRIU.
 #[derive(Debug)]
@@ -41,18 +42,18 @@ pub(crate) struct Criu {
     pid: Pid,
     pidfd: OwnedFd,
     family: Family,
-    /// The first of the processes that are restored, once CRIU has named it.
+    /// A pidfd of the restored root process, once CRIU has reported its pid.
     first: Option<OwnedFd>,
     restores: bool,
-    /// What it wrote to standard error.
+    /// The file for CRIU's standard error.
     said: OwnedFd,
 }
 
 impl Criu {
-    /// Starts it.
+    /// Starts CRIU.
     ///
     /// # Errors
-    /// A process cannot be made. That the program cannot be executed is an error of [`Criu::ask`].
+    /// A process cannot be created. If the program cannot be executed, [`Criu::ask`] fails.
     pub(crate) fn start(start: &Start<'_>, proof: &SingleThreaded) -> Result<Criu> {
         let (first, last) = socket::pair(libc::SOCK_SEQPACKET)?;
         let said = memory::memfd("orlop-criu", MemoryFile::Data)?;
@@ -71,10 +72,12 @@ impl Criu {
         }
     }
 
-    /// Asks for `task`, and has `watch` do what is the caller's at each step: the process that was restored, if one was.
+    /// Requests `task` and calls `watch` at each notification. Returns the restored root process,
+    /// if there is one.
     ///
     /// # Errors
-    /// The first error of `watch`; CRIU has undone what it did then. Or CRIU's own, with what its log, `log`, says.
+    /// The first error of `watch`, after CRIU has undone its work; or an error of CRIU with the
+    /// first errors in its log file `log`.
     pub(crate) fn ask(
         self,
         task: Task,
@@ -82,7 +85,8 @@ impl Criu {
         log: &Path,
         watch: &mut dyn FnMut(Step) -> Result<()>,
     ) -> Result<Option<Pid>> {
-        // One of an earlier run would be taken for this one's, if CRIU comes to no log.
+        // CRIU may fail before it creates its log, and a log of an earlier run would be mistaken
+        // for it.
         std::fs::remove_file(log).ignore("the next line looks whether it is there");
         let is_stale = log.exists();
         let mut request = Message::default();
@@ -98,7 +102,7 @@ impl Criu {
             causes.extend(complaint(&answer.text).map(str::to_owned));
         }
         if causes.is_empty() {
-            // What it says before it has a log.
+            // Without a log, its errors are on standard error.
             causes.extend(said.lines().filter_map(complaint).take(MOST).map(str::to_owned));
         }
         if causes.is_empty() {
@@ -110,16 +114,16 @@ impl Criu {
         let place = if has_log { format!(", log file: {}", log.display()) } else { String::new() };
         let error = Error::system(format!("criu failed: type {task} errno {errno}{cause}{place}"));
         Err(match (unknown, has_log) {
-            (true, _) => error.hint("that file is in no mount of the container's; a terminal needs --shell-job"),
-            (_, false) => error.hint("CRIU could not make its log: --work-path names a directory that it may write to"),
+            (true, _) => error.hint("the file is not in a mount of the container; a terminal needs --shell-job"),
+            (_, false) => error.hint("CRIU could not create its log: --work-path must be a directory it can write to"),
             _ => error,
         })
     }
 
-    /// What CRIU finds of this machine.
+    /// Asks CRIU for the features of this kernel.
     ///
     /// # Errors
-    /// CRIU cannot say.
+    /// CRIU cannot check them.
     pub(crate) fn features(self) -> Result<Features> {
         let mut wanted = Message::default();
         wanted.flag(1, true);
@@ -131,33 +135,36 @@ impl Criu {
         if answer.success { Ok(answer.features) } else { Err(Error::system("criu failed: type FEATURE_CHECK")) }
     }
 
-    /// CRIU takes the numbers of descriptors for those of the process that made the socket. It makes it itself, and hands us
-    /// our end: so they are its own.
+    /// Receives the socket for the request. CRIU looks up the descriptors of a request in the
+    /// process that created the socket, so CRIU's process creates it itself and sends the other
+    /// end.
     fn connect(&mut self) -> Result<()> {
         let (_, fd) = self.receive()?;
-        self.socket = fd.ok_or_else(|| Error::system("it ended before it began"))?;
+        self.socket = fd.ok_or_else(|| Error::system("it exited before the request"))?;
         Ok(())
     }
 
-    /// The next packet, and the descriptor in it.
+    /// Receives the next packet and the descriptor in it.
     fn receive(&self) -> Result<(Vec<u8>, Option<OwnedFd>)> {
-        let ended = || Error::system("it ended without an answer");
-        // Processes that it has made may have the socket too, and outlive it.
+        let ended = || Error::system("it exited without a response");
+        // The socket alone does not show that CRIU has exited: processes that it created may hold
+        // the socket, too.
         let socket = (Some(self.socket.as_fd()), libc::POLLIN);
         let pidfd = (Some(self.pidfd.as_fd()), libc::POLLIN);
         let first = (self.first.as_ref().map(AsFd::as_fd), libc::POLLIN);
         let lost =
             || self.restores && self.first.is_none() && process::ended_child().is_some_and(|pid| pid != self.pid);
         let [mut ready, gone, over] = loop {
-            let found = process::poll([socket, pidfd, first], LOOK)?;
-            // Before CRIU has said who it is, it is a child of ours that has ended.
+            let found = process::poll([socket, pidfd, first], CHECK_INTERVAL)?;
+            // Before CRIU reports its pid, a killed root process shows only as a dead child of this
+            // process.
             if found != [0; 3] || lost() {
                 break found;
             }
         };
         if (ready, gone) == (0, 0) && (over != 0 || lost()) {
-            // Whoever is restored was killed. CRIU sees that at once, or waits for it for ever.
-            [ready, _] = process::poll([socket, pidfd], PATIENCE)?;
+            // The restored process was killed. CRIU notices that at once, or never.
+            [ready, _] = process::poll([socket, pidfd], EXIT_TIMEOUT)?;
             if ready == 0 {
                 process::pidfd_send_signal(&self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
                 return Err(Error::system("the restored process was killed"));
@@ -166,7 +173,7 @@ impl Criu {
         let length = match ready {
             0 => 0,
             _ => match socket::next_length(&self.socket) {
-                // What it had not read when it ended makes a reset of the end.
+                // An exit with unread data in the socket is ECONNRESET.
                 Err(e) if e.is(libc::ECONNRESET) => 0,
                 other => other?,
             },
@@ -180,7 +187,7 @@ impl Criu {
         Ok((bytes, packet.fds.pop()))
     }
 
-    /// CRIU's answer, and what it wrote to standard error.
+    /// Sends the request and serves notifications. Returns CRIU's response and its standard error.
     fn converse(
         mut self,
         task: Task,
@@ -203,7 +210,7 @@ impl Criu {
         }
     }
 
-    /// Serves CRIU's steps until it answers.
+    /// Serves CRIU's notifications until its response arrives.
     fn listen(&mut self, watch: &mut dyn FnMut(Step) -> Result<()>, refused: &mut Option<Error>) -> Result<Answer> {
         loop {
             let (bytes, fd) = self.receive()?;
@@ -224,12 +231,13 @@ impl Criu {
         }
     }
 
-    /// Waits for its end: what it wrote to standard error. Unless it has `succeeded`, nothing of what it made is left.
+    /// Waits until CRIU exits, kills it at a timeout, and returns its standard error. Unless it
+    /// `succeeded`, the processes that it created are killed.
     fn end(self, succeeded: bool) -> String {
         let Criu { socket, pid, pidfd, family, said, .. } = self;
-        // Without a socket nothing keeps it, but perhaps a process that was killed and that it waits for.
+        // CRIU exits when the socket is closed, unless it waits for a process that was killed.
         drop(socket);
-        let ended = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], PATIENCE);
+        let ended = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], EXIT_TIMEOUT);
         if !matches!(ended, Ok([ready]) if ready != 0) {
             process::pidfd_send_signal(&pidfd, libc::SIGKILL).ignore("it may have ended by itself");
         }

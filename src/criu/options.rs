@@ -1,4 +1,4 @@
-//! What CRIU is asked to do: `criu_opts` of its `rpc.proto`.
+//! The options of a request: `criu_opts` of CRIU's `rpc.proto`.
 
 use super::message::Message;
 use std::os::fd::RawFd;
@@ -24,65 +24,65 @@ pub enum NetworkLock {
     Skip = 3,
 }
 
-/// The options of a request; what is not set is CRIU's default.
+/// The options of a request. Options that are not set have CRIU's defaults.
 #[derive(Debug)]
 pub(crate) struct Options(Message);
 
-/// How much CRIU writes to its log: all that helps, without what is for its own developers.
+/// CRIU's log level: debug messages.
 const LOG_LEVEL: u64 = 4;
 
 impl Options {
-    /// `images` and `work` are directories, as numbers of descriptors of CRIU's (see [`super::inherited`]); the log is `log` in
-    /// `work`.
+    /// Creates options. `images` and `work` are directories, as file descriptors of CRIU's process
+    /// (see [`super::inherited`]); the log is the file `log` in `work`.
     pub(crate) fn new(images: RawFd, work: RawFd, log: &str) -> Options {
         let mut message = Message::default();
         message.number(1, images as u64);
         message.number(9, LOG_LEVEL);
         message.bytes(10, log);
-        // The caller is told of the steps.
+        // notify_scripts: CRIU sends notifications.
         message.flag(12, true);
         message.number(17, work as u64);
-        // A terminal's other side, which is outside, is handed over.
+        // orphan_pts_master: CRIU sends the master side of the container's terminal.
         message.flag(50, true);
         Options(message)
     }
 
-    /// The first of the processes to be saved.
+    /// The root of the process tree to checkpoint.
     pub(crate) fn pid(&mut self, pid: i32) {
         self.0.number(2, pid as u64);
     }
 
-    /// The processes run on.
+    /// Leaves the processes running after the checkpoint.
     pub(crate) fn leave_running(&mut self, on: bool) {
         self.0.flag(3, on);
     }
 
-    /// Unix sockets whose other end is outside are kept.
+    /// Allows unix sockets with a peer outside of the container.
     pub(crate) fn ext_unix_sk(&mut self, on: bool) {
         self.0.flag(4, on);
     }
 
-    /// Established TCP connections are kept.
+    /// Checkpoints or restores established TCP connections.
     pub(crate) fn tcp_established(&mut self, on: bool) {
         self.0.flag(5, on);
     }
 
-    /// A device's file may be another one of the same device.
+    /// Accepts any path to a device file if the original path is not accessible.
     pub(crate) fn evasive_devices(&mut self) {
         self.0.flag(6, true);
     }
 
-    /// The terminal or the session may come from outside.
+    /// Allows a terminal or session of a process outside of the container.
     pub(crate) fn shell_job(&mut self, on: bool) {
         self.0.flag(7, on);
     }
 
-    /// File locks are kept.
+    /// Checkpoints or restores file locks.
     pub(crate) fn file_locks(&mut self, on: bool) {
         self.0.flag(8, on);
     }
 
-    /// Pages go to a page server.
+    /// Sends memory pages to a page server.
     pub(crate) fn page_server(&mut self, address: &str, port: u16) {
         let mut server = Message::default();
         server.bytes(1, address);
@@ -90,38 +90,38 @@ impl Options {
         self.0.message(11, &server);
     }
 
-    /// The root directory of the processes, as the caller sees it.
+    /// The root directory of the restored processes, as a path in CRIU's mount namespace.
     pub(crate) fn root(&mut self, path: impl AsRef<[u8]>) {
         self.0.bytes(13, path);
     }
 
-    /// The images of the dump before, below those of this one.
+    /// The path of the parent images (an earlier pre-dump), relative to this image directory.
     pub(crate) fn parent_images(&mut self, path: impl AsRef<[u8]>) {
         self.0.bytes(14, path);
     }
 
-    /// The kernel notes which pages change from now on.
+    /// Tracks memory changes from now on, for the next dump.
     pub(crate) fn track_memory(&mut self) {
         self.0.flag(15, true);
     }
 
-    /// Pages that a newer image has are removed from older ones.
+    /// Removes pages from parent images that newer images contain.
     pub(crate) fn auto_dedup(&mut self, on: bool) {
         self.0.flag(16, on);
     }
 
-    /// Deleted files get a name again.
+    /// Allows deleted files with open descriptors, by linking them again.
     pub(crate) fn link_remap(&mut self, on: bool) {
         self.0.flag(18, on);
     }
 
-    /// A mount that is not saved but bound: in a dump its place in the container and a name for it, in a restore that name and
-    /// what it is on the host.
+    /// Adds an external mount, which a restore bind-mounts: in a dump the mount point in the
+    /// container and a name, in a restore the name and the path on the host.
     pub(crate) fn outside(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.0.message(23, &pair(1, key, 2, value));
     }
 
-    /// What becomes of cgroups, if they are looked at.
+    /// Sets the mode of managing cgroups.
     pub(crate) fn cgroups(&mut self, mode: Option<ManageCgroups>) {
         self.0.flag(24, mode != Some(ManageCgroups::Ignore));
         if let Some(mode) = mode {
@@ -129,17 +129,18 @@ impl Options {
         }
     }
 
-    /// Where the container's cgroup is in the hierarchy of a controller, which is empty for cgroup v2.
+    /// The path of the container's cgroup in the hierarchy of a controller; an empty `controller`
+    /// is cgroup v2.
     pub(crate) fn cgroup_root(&mut self, controller: &str, path: &str) {
         self.0.message(25, &pair(1, controller, 2, path));
     }
 
-    /// The restored process is a child of the caller's.
+    /// Makes the restored process a child of CRIU's parent instead of CRIU.
     pub(crate) fn sibling(&mut self) {
         self.0.flag(26, true);
     }
 
-    /// What `key` names is descriptor `number` of CRIU's.
+    /// Replaces the file `key` by the file descriptor `number` of CRIU.
     pub(crate) fn inherit(&mut self, key: impl AsRef<[u8]>, number: RawFd) {
         let mut inherited = Message::default();
         inherited.bytes(1, key);
@@ -147,74 +148,76 @@ impl Options {
         self.0.message(27, &inherited);
     }
 
-    /// Something else outside, in the words of `criu --external`.
-    pub(crate) fn external(&mut self, what: impl AsRef<[u8]>) {
-        self.0.bytes(37, what);
+    /// Adds another external resource, in the syntax of `criu --external`.
+    pub(crate) fn external(&mut self, resource: impl AsRef<[u8]>) {
+        self.0.bytes(37, resource);
     }
 
-    /// Namespaces (CLONE_NEW* flags) whose contents are not saved.
+    /// Namespaces (CLONE_NEW* flags) that are checkpointed or restored without their contents.
     pub(crate) fn empty_namespaces(&mut self, flags: i32) {
         self.0.number(38, flags as u64);
     }
 
-    /// A namespace that is joined instead of made.
+    /// A namespace to join instead of creating one.
     pub(crate) fn join(&mut self, kind: &str, path: &str) {
         self.0.message(39, &pair(1, kind, 2, path));
     }
 
-    /// The directory of the cgroup by which the processes are stopped.
+    /// The directory of the cgroup whose freezer stops the processes.
     pub(crate) fn freezer(&mut self, directory: &str) {
         self.0.bytes(44, directory);
     }
 
-    /// Connections that are being made are left out.
+    /// Skips TCP connections that are not established yet.
     pub(crate) fn tcp_skip_in_flight(&mut self, on: bool) {
         self.0.flag(46, on);
     }
 
-    /// Memory is moved when it is used.
+    /// Restores memory pages on demand.
     pub(crate) fn lazy_pages(&mut self, on: bool) {
         self.0.flag(48, on);
     }
 
-    /// A descriptor of CRIU's to which a zero byte is written once pages are served.
+    /// A file descriptor of CRIU to which it writes a zero byte once its page server is ready.
     pub(crate) fn status_fd(&mut self, number: RawFd) {
         self.0.number(49, number as u64);
     }
 
-    /// A file of options that add to these.
+    /// A configuration file with further options.
     pub(crate) fn config_file(&mut self, path: &str) {
         self.0.bytes(51, path);
     }
 
-    /// Established TCP connections are closed.
+    /// Closes established TCP connections.
     pub(crate) fn tcp_close(&mut self, on: bool) {
         self.0.flag(52, on);
     }
 
-    /// `TYPE:NAME` instead of the profile or label in the images.
+    /// The LSM profile or label as `TYPE:NAME`, instead of the one in the images.
     pub(crate) fn lsm_profile(&mut self, profile: &str) {
         self.0.bytes(53, profile);
     }
 
-    /// An SELinux context for mounts instead of the one in the images.
+    /// The SELinux context of mounts, instead of the one in the images.
     pub(crate) fn lsm_mount_context(&mut self, context: &str) {
         self.0.bytes(63, context);
     }
 
-    /// A directory with each hierarchy mounted in a directory of its name, `unified` for cgroup v2. CRIU mounts them itself
-    /// otherwise, and in the first cgroup namespace a new mount of cgroup v2 takes the options of the host's from them all.
+    /// A directory where each cgroup hierarchy is mounted in a subdirectory of its name, `unified`
+    /// for cgroup v2. Otherwise CRIU mounts them itself; in the initial cgroup namespace a new
+    /// mount of cgroup v2 would reset the options of all of the host's mounts of it.
     pub(crate) fn cgroup_yard(&mut self, path: impl AsRef<[u8]>) {
         self.0.bytes(60, path);
     }
 
-    /// How packets are kept away.
+    /// The method of locking the network.
     pub(crate) fn network_lock(&mut self, lock: NetworkLock) {
         self.0.number(64, lock as u64);
     }
 
-    /// Mounts are made as before Linux 5.15: each gets its peers and its master from what it is bound from. Otherwise they are
-    /// copied from one that shows at least as much, and may be none that the root of a user namespace can reach.
+    /// Restores mounts with the engine for kernels before Linux 5.15 (`--mntns-compat-mode`): each
+    /// mount gets its peer group and master from the source of its bind mount. The newer engine
+    /// copies a mount with a wider root, which root of a user namespace may not be able to reach.
     pub(crate) fn mount_as_of_old(&mut self) {
         self.0.flag(65, true);
     }

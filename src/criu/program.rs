@@ -1,4 +1,4 @@
-//! The program: where it is, and how it is executed.
+//! Finding and executing the CRIU program.
 
 use crate::error::{Error, IoContext, Result};
 use crate::sys::{file, process, socket};
@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The program's place: a path as it is, a name in `$PATH`.
+/// Finds the program: a name without a slash is looked up in `$PATH`.
 ///
 /// # Errors
-/// There is none.
+/// There is no such program.
 pub(crate) fn find(program: &Path) -> Result<PathBuf> {
     if program.as_os_str().as_bytes().contains(&b'/') {
         return std::path::absolute(program).call(|| format!("absolute path of {program:?}"));
@@ -22,51 +22,56 @@ pub(crate) fn find(program: &Path) -> Result<PathBuf> {
     found.ok_or_else(|| {
         let text = format!("CRIU version check failed: exec: {program:?}: executable file not found in $PATH");
         Error::system(text)
-            .hint("checkpoint and restore need CRIU (https://criu.org): install it, or name it with --criu")
+            .hint("checkpoint and restore need CRIU (https://criu.org): install it, or pass its path with --criu")
     })
 }
 
-/// `$PATH`, in which CRIU itself looks for its tools; engines do not always give one.
+/// `$PATH`, or a default for engines that do not set it. CRIU itself searches its tools there, too.
 fn search_path() -> OsString {
     const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| USUAL.into())
 }
 
-/// How CRIU is started.
+/// The parameters for starting CRIU.
 pub(crate) struct Start<'a> {
-    /// The program.
+    /// The path of the program.
     pub program: &'a Path,
     /// CLONE_NEW* flags of its process.
     pub flags: u64,
-    /// The v2 cgroup that it is born in, if not the caller's.
+    /// The v2 cgroup to start the process in; `None` for the caller's.
     pub into_cgroup: Option<BorrowedFd<'a>>,
-    /// What its process does before it executes the program. It gives descriptors that CRIU has as [`inherited`]`(0)`, and so on:
-    /// a directory that was opened in another mount namespace is none in which CRIU could mount anything.
+    /// Runs in the new process before it executes the program. It returns descriptors that CRIU
+    /// gets as [`inherited`]`(0)` and so on. They are opened here, since CRIU cannot mount anything
+    /// in a directory that was opened in another mount namespace.
     pub prepare: &'a dyn Fn() -> Result<Vec<OwnedFd>>,
-    /// More descriptors for CRIU, with the next numbers.
+    /// More descriptors for CRIU, with the following numbers.
     pub inherited: &'a [BorrowedFd<'a>],
 }
 
-/// The number of CRIU's end of the socket.
+/// The file descriptor of CRIU's end of the socket.
 const SOCKET: RawFd = 3;
 
-/// The number in CRIU of a descriptor of [`Start::prepare`] or [`Start::inherited`].
+/// The file descriptor that CRIU gets for an element of [`Start::prepare`] and
+/// [`Start::inherited`].
 pub(crate) fn inherited(index: usize) -> RawFd {
     SOCKET + 1 + index as RawFd
 }
 
-/// In the child, which hands its caller's end of the new socket to `caller`: comes back only on failure.
+/// Executes CRIU in the child after sending one end of a new socket to `caller`. Returns only on
+/// failure.
 pub(super) fn execute(start: &Start<'_>, caller: &OwnedFd, said: &OwnedFd) -> Error {
     let exec = || -> Result<Error> {
         let prepared = (start.prepare)()?;
         process::reset_signals();
-        // When we are killed, by Ctrl-C at a terminal too, CRIU must live to undo what it has begun.
+        // If the runtime is killed, also by Ctrl-C at a terminal, CRIU must survive to undo its
+        // work.
         process::lead_group()?;
         process::ignore_broken_pipes();
         let (ours, theirs) = socket::pair(libc::SOCK_SEQPACKET)?;
         socket::send(caller, b"criu", &[theirs.as_raw_fd()])?;
         let null = file::open("/dev/null", libc::O_RDWR)?;
-        // Out of the way of the numbers that they are to have.
+        // Moved above the target numbers first, so that no dup2 overwrites a descriptor that is
+        // still needed.
         let least = inherited(prepared.len() + start.inherited.len());
         let above = |fd: BorrowedFd<'_>| file::duplicate_above(fd, least);
         let given = prepared.iter().map(AsFd::as_fd).chain(start.inherited.iter().copied());
@@ -88,7 +93,7 @@ pub(super) fn execute(start: &Start<'_>, caller: &OwnedFd, said: &OwnedFd) -> Er
     exec().unwrap_or_else(|error| error)
 }
 
-/// This process's environment, with a `$PATH`.
+/// The environment of this process, always with a `$PATH`.
 fn environment() -> Vec<CString> {
     let entry = |name: &OsStr, value: &OsStr| {
         CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! What images say of the mounts that were saved. An image is two numbers that tell its kind, and then messages, each with its
-//! length in front.
+//! Reading CRIU's images: the mounts and memory of a checkpoint. An image begins with two magic
+//! numbers; then messages follow, each after its length.
 
 use super::message::{Field, fields, number};
 use crate::error::{Context, Error, IoContext, Result};
@@ -7,41 +7,41 @@ use crate::sys::{file, memory};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// A mount as it was.
+/// A mount in the images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SavedMount {
     id: u64,
     parent: u64,
-    /// Where, in the container.
+    /// The mount point in the container.
     pub point: String,
     /// MS_* flags (`mount(2)`).
     pub flags: u64,
-    /// The filesystem and the directory in it.
-    what: (u64, Vec<u8>),
+    /// The device of the filesystem and the path of the mount's root in it.
+    root: (u64, Vec<u8>),
     is_external: bool,
 }
 
-/// The mounts of the first process, whose images are in `directory`; where another one was mounted on the same place later,
-/// only that one.
+/// The mounts in the images in `directory`, from the mount namespace of the root process. Of
+/// stacked mounts only the topmost is included.
 ///
 /// # Errors
-/// An image is missing or damaged.
+/// An image is missing or damaged, or different mounts are stacked on an external one.
 pub(crate) fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
     let first = |name: &str, field: u64| -> Result<u64> {
         let image = read(&directory.join(name))?;
         let found = entries(&image).and_then(|list| number(list.first().ok_or_else(damaged)?, field));
         found.and_then(|number| number.ok_or_else(damaged)).with(|| format!("{:?}", directory.join(name)))
     };
-    // Of pstree.img field 1 is the pid, of ids-PID.img field 9 the mount namespace.
+    // Field 1 of pstree.img is the pid, field 9 of ids-PID.img the mount namespace.
     let pid = first("pstree.img", 1)?;
     let namespace = first(&format!("ids-{pid}.img"), 9)?;
     let path = directory.join(format!("mountpoints-{namespace}.img"));
     let image = read(&path)?;
     let list = entries(&image).and_then(|list| list.into_iter().map(mount).collect::<Result<Vec<_>>>());
     let list = list.with(|| format!("{path:?}"))?;
-    // CRIU finds what is outside by the mount point alone, and would bind one of them twice.
+    // CRIU identifies external mounts by the mount point alone, and would bind one of them twice.
     let confused = |one: &&SavedMount| {
-        let other = |other: &SavedMount| other.point == one.point && other.what != one.what;
+        let other = |other: &SavedMount| other.point == one.point && other.root != one.root;
         one.is_external && list.iter().any(other)
     };
     if let Some(one) = list.iter().find(confused) {
@@ -51,12 +51,13 @@ pub(crate) fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
     Ok(list.iter().filter(|mount| !covered(mount)).cloned().collect())
 }
 
-/// Compares the files of memory with what the images say is in them: CRIU reads past the end of one that is cut short for ever, in
-/// the process that it restores. Only those of processes in the tree count: a directory may hold images of another dump, made
-/// before. Memory that an earlier dump has is in the directories that `parent` leads to.
+/// Compares the lengths of the pages files with the pagemap images: CRIU would loop forever at the
+/// end of a truncated file, inside the restored process. Only processes in pstree.img are checked,
+/// since the directory may contain images of an earlier dump. Pages in parent images are checked
+/// through the link `parent`.
 ///
 /// # Errors
-/// A file is shorter than it should be, missing or damaged.
+/// A file is truncated, missing or damaged.
 pub(crate) fn check_pages(directory: &Path) -> Result<()> {
     const MOST_PARENTS: usize = 128;
     let path = directory.join("pstree.img");
@@ -67,7 +68,7 @@ pub(crate) fn check_pages(directory: &Path) -> Result<()> {
     let mut directory = directory.to_owned();
     for _ in 0..MOST_PARENTS {
         for map in pids.iter().map(|pid| directory.join(format!("pagemap-{pid}.img"))) {
-            // A zombie has none.
+            // A zombie has no pagemap.
             if map.exists() {
                 check_pages_of(&directory, &map)?;
             }
@@ -80,7 +81,8 @@ pub(crate) fn check_pages(directory: &Path) -> Result<()> {
     Err(Error::system(format!("{directory:?}: more than {MOST_PARENTS} earlier dumps")))
 }
 
-/// A map of memory begins with the number of the file that has it (field 1); then come areas.
+/// Checks the pages file of the pagemap image `map`. Its first message has the number of the pages
+/// file (field 1), the others are memory areas.
 fn check_pages_of(directory: &Path, map: &Path) -> Result<()> {
     let image = read(map)?;
     let wanted = || -> Result<(u64, u64)> {
@@ -98,13 +100,14 @@ fn check_pages_of(directory: &Path, map: &Path) -> Result<()> {
         Err(e) => return Err(e).call(|| format!("stat({path:?})")),
     };
     if length < wanted {
-        let text = format!("{path:?} is cut short: it has {length} bytes, {map:?} tells of {wanted}");
-        return Err(Error::system(text).hint("copy the images again, or make another checkpoint"));
+        let text = format!("{path:?} is truncated: it has {length} bytes, {map:?} refers to {wanted}");
+        return Err(Error::system(text).hint("copy the images again, or create another checkpoint"));
     }
     Ok(())
 }
 
-/// How many pages of an area are in the file of this dump: those of an earlier one, and those that are sent later, are not.
+/// The number of pages of an area that are in this dump's pages file, without those of parent
+/// images and lazy pages.
 fn pages_in(area: &[u8]) -> Result<u64> {
     const PRESENT: u64 = 4;
     let (mut pages, mut many, mut in_parent, mut flags) = (None, None, false, None);
@@ -113,7 +116,7 @@ fn pages_in(area: &[u8]) -> Result<u64> {
             (2, Field::Number(n)) => pages = Some(n),
             (3, Field::Number(n)) => in_parent = n != 0,
             (4, Field::Number(n)) => flags = Some(n),
-            // More than 32 bits hold.
+            // The count as a 64-bit number.
             (5, Field::Number(n)) => many = Some(n),
             _ => {}
         }
@@ -129,8 +132,8 @@ fn mount(entry: &[u8]) -> Result<SavedMount> {
             (2, Field::Number(n)) => mount.id = n,
             (4, Field::Number(n)) => mount.parent = n,
             (5, Field::Number(n)) => mount.flags = n,
-            (3, Field::Number(n)) => mount.what.0 = n,
-            (6, Field::Bytes(root)) => mount.what.1 = root.to_vec(),
+            (3, Field::Number(n)) => mount.root.0 = n,
+            (6, Field::Bytes(root)) => mount.root.1 = root.to_vec(),
             (13, Field::Number(n)) => mount.is_external |= n != 0,
             (18, Field::Bytes(_)) => mount.is_external = true,
             (7, Field::Bytes(path)) => mount.point = String::from_utf8_lossy(path).into_owned(),
@@ -143,9 +146,7 @@ fn mount(entry: &[u8]) -> Result<SavedMount> {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| {
         match e.is(libc::ENOENT) {
-            true => {
-                Error::from(e).hint("--image-path names the directory that checkpoint wrote, and its dump succeeded")
-            }
+            true => Error::from(e).hint("--image-path must be a directory that a successful checkpoint wrote"),
             false => e.into(),
         }
     })?;
@@ -165,7 +166,7 @@ fn entries(image: &[u8]) -> Result<Vec<&[u8]>> {
 }
 
 fn damaged() -> Error {
-    Error::system("the image is cut short or damaged")
+    Error::system("the image is truncated or damaged")
 }
 
 #[cfg(test)]
@@ -208,7 +209,7 @@ mod tests {
         check_pages(&directory).unwrap();
         pages("pages-3.img", 2);
         let error = check_pages(&directory).unwrap_err().to_string();
-        assert!(error.contains("pages-3.img\" is cut short: it has "), "{error}");
+        assert!(error.contains("pages-3.img\" is truncated: it has "), "{error}");
         pages("pages-3.img", 3);
         pages("parent/pages-1.img", 12);
         assert!(check_pages(&directory).unwrap_err().to_string().contains("parent/pages-1.img"));
@@ -216,7 +217,7 @@ mod tests {
         assert!(check_pages(&directory).unwrap_err().to_string().contains("ENOENT"));
         std::fs::remove_dir_all(directory.join("parent")).unwrap();
         write("pagemap-9.img", &[]);
-        assert!(check_pages(&directory).unwrap_err().to_string().contains("cut short or damaged"));
+        assert!(check_pages(&directory).unwrap_err().to_string().contains("truncated or damaged"));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 
@@ -239,7 +240,7 @@ mod tests {
         let found: Vec<_> = mounts(&directory).unwrap().into_iter().map(|m| (m.point, m.flags)).collect();
         assert_eq!(found, [("/proc".into(), 0), ("/proc/keys".into(), 1)]);
         std::fs::write(directory.join("mountpoints-13.img"), &image(&[mount(5, 4, 3, "/x")])[..14]).unwrap();
-        assert!(mounts(&directory).unwrap_err().to_string().contains("cut short"));
+        assert!(mounts(&directory).unwrap_err().to_string().contains("truncated"));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -1,4 +1,5 @@
-//! Access control lists (acl(5)), as far as a copy that cannot have one must not be open to more people.
+//! POSIX access control lists (acl(5)): the mode of a copy that cannot have the list must not grant
+//! more access.
 
 use crate::error::Result;
 use crate::path::Handle;
@@ -6,17 +7,18 @@ use crate::sys::fs::{self, Stat};
 use crate::sys::{file, xattr};
 use std::os::fd::AsFd;
 
-/// The attribute that holds the list of a file.
+/// The extended attribute with the access control list of a file.
 pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
 
 const USER: u16 = 0x02;
 const GROUP_OBJ: u16 = 0x04;
 const GROUP: u16 = 0x08;
 
-/// The permissions of a file without its list: nobody whom the list names, or who is in the group, is let in further than
-/// by the list.
+/// The mode for a copy of a file without its access control list. It grants users and groups in the
+/// list, and the file's group, no more than the list does.
 ///
-/// Where there is a list, the middle digit of the mode is its mask, and not what the group may do.
+/// With a list, the middle digit of the mode is the list's mask and not the permissions of the
+/// group.
 pub(crate) fn without(stat: &Stat, list: Option<Vec<u8>>) -> u32 {
     let mode = stat.mode & 0o7777;
     let Some(list) = list else { return mode };
@@ -33,8 +35,8 @@ pub(crate) fn without(stat: &Stat, list: Option<Vec<u8>>) -> u32 {
     mode & !0o77 | (group & named) << 3 | mode & 7 & named
 }
 
-/// The permissions of a directory for what covers it, which has no list. A list matters only where the group may do what
-/// others may not.
+/// The mode for a tmpfs that is mounted over a directory and has no access control list. The list
+/// is read only if the group has permissions that others do not have.
 pub(crate) fn mode_of(place: &Handle) -> Result<u32> {
     let stat = place.stat()?;
     let mode = stat.mode & 0o7777;
@@ -45,7 +47,7 @@ pub(crate) fn mode_of(place: &Handle) -> Result<u32> {
     Ok(without(&stat, xattr::get(directory, ACCESS)?))
 }
 
-/// The list of what cannot be opened: a node, a socket.
+/// The access control list of a file that must not be opened, such as a device node or a socket.
 pub(crate) fn of_name(dir: impl AsFd, name: &[u8]) -> Result<Option<Vec<u8>>> {
     let here = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
     fs::change_dir_to(dir)?;

@@ -1,4 +1,5 @@
-//! The root at its host path, and everything in it: done by the child, in the container's mount namespace.
+//! Mounting the root filesystem at its host path and everything in it: steps of the child, in the
+//! container's mount namespace.
 
 use super::Rootfs;
 use super::acl;
@@ -23,25 +24,26 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// A root filesystem that stands, with all that is mounted in it.
+/// A mounted root filesystem with the mounts in it.
 #[derive(Debug)]
 pub(crate) struct Built<'a> {
     pub(crate) rootfs: &'a Rootfs,
     pub(super) tree: Tree,
     null: Option<DevNull>,
-    /// Sources of bind mounts, as they were before the root was attached.
+    /// Copies of the sources of bind mounts from before the root was attached.
     sources: Trees,
-    /// Mounts to be made read-only once nothing more is put into them.
+    /// Mounts to make read-only after the last change of their contents.
     late: Vec<OwnedFd>,
 }
 
-/// The magic number of the filesystem that namespaces are files of.
+/// The magic number of nsfs, the filesystem of namespace files.
 const NSFS_MAGIC: i64 = 0x6e73_6673;
 
 impl Rootfs {
-    /// Attaches the root at its host path and puts all mounts, devices and links in place.
+    /// Attaches the root at its host path and creates all mounts, devices and links.
     ///
-    /// On return the current directory is the root. `cgroups` is what mounts of type `cgroup` show.
+    /// On return the current directory is the root. `cgroups` are the contents of mounts of type
+    /// `cgroup`.
     pub(crate) fn build(&self, prepared: &Prepared, trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
         let mask = set_umask(0);
         let built = self.build_unmasked(prepared, trees, cgroups);
@@ -51,8 +53,9 @@ impl Rootfs {
 
     fn build_unmasked(&self, prepared: &Prepared, mut trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
         let context = || format!("mount the root filesystem {}", self.path.display());
-        // The root's copy first: CRIU restores the propagation of a group of mounts to the one that was made first, from the
-        // root directory's, within which a volume does not lie.
+        // The root is copied before the sources of bind mounts: CRIU restores a peer group through
+        // its first mount, which must be the root's, since a volume is not within the root
+        // directory.
         let root = self.copy_root(prepared).with(context)?;
         let sources = self.open_sources(&trees)?;
         let null = if self.masked.is_empty() { None } else { Some(DevNull::open()?) };
@@ -70,10 +73,11 @@ impl Rootfs {
         Ok(built)
     }
 
-    /// Opens the sources of bind mounts while the host's tree is as the host sees it: a recursive copy of a directory above the
-    /// root would hold the mounts of the container else, once more and without masks.
+    /// Opens the sources of bind mounts before the container's mounts exist: a later recursive copy
+    /// of a directory above the root would contain the container's mounts a second time and without
+    /// masks.
     ///
-    /// Where they are many, those that cannot hold the root wait until they are needed.
+    /// After the first 256, only sources that contain the root are opened now.
     fn open_sources(&self, prepared: &Trees) -> Result<Trees> {
         const AT_ONCE: usize = 256;
         let mut sources = Trees::default();
@@ -85,7 +89,7 @@ impl Rootfs {
             }
             match open_source(mount, source) {
                 Ok(tree) => sources.set(mount.index, tree),
-                // A mount of the container's may be on the way.
+                // An earlier mount of the container may be needed for the path.
                 Err(e) if matches!(e.errno(), libc::ENOENT | libc::EMFILE) => continue,
                 Err(e) => return Err(e.at(mount.name())),
             }
@@ -94,7 +98,7 @@ impl Rootfs {
         Ok(sources)
     }
 
-    /// Whether the root directory lies within a directory of the host.
+    /// Whether the root directory is within a directory of the host.
     fn lies_within(&self, directory: &Path) -> bool {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
         real(&self.path).starts_with(real(directory))
@@ -104,15 +108,16 @@ impl Rootfs {
         self.attach_copy(self.copy_root(prepared)?)
     }
 
-    /// A detached copy of the root directory and what is mounted in it; on return that directory is the current one.
+    /// A detached copy of the root directory and the mounts in it. On return the root directory is
+    /// the current one.
     fn copy_root(&self, prepared: &Prepared) -> Result<OwnedFd> {
         self.enter_directory(prepared)?;
         Ok(mount::open_tree(file::CWD, ".", OPEN_TREE_CLONE | AT_RECURSIVE)?)
     }
 
-    /// Puts the copy over the directory that is the current one.
+    /// Mounts the copy over the current directory.
     fn attach_copy(&self, tree: OwnedFd) -> Result<Root> {
-        // pivot_root(2) refuses a root that is shared.
+        // pivot_root(2) refuses a shared root.
         let private = Change { propagation: libc::MS_PRIVATE, ..Change::default() };
         let changes = if self.keeps_peers() { vec![private] } else { Vec::new() };
         let waiting = attributes::apply(&tree, changes)?;
@@ -122,14 +127,14 @@ impl Rootfs {
         Ok(Root::from(tree))
     }
 
-    /// Makes the root directory the current one, as it is in this mount namespace.
+    /// Changes to the root directory in this mount namespace.
     fn enter_directory(&self, prepared: &Prepared) -> Result<()> {
         let is_here = || fs::stat(file::CWD).is_ok_and(|stat| stat.same_file(&prepared.stat));
         if is_here() {
             return Ok(());
         }
         fs::change_dir(self.path.as_os_str().as_bytes())?;
-        if is_here() { Ok(()) } else { Err(Error::system("the directory was exchanged")) }
+        if is_here() { Ok(()) } else { Err(Error::system("the directory was replaced")) }
     }
 }
 
@@ -164,7 +169,8 @@ impl Built<'_> {
             return Ok(());
         }
         let mut changes = attributes::of(mount);
-        // Of an id-mapped mount whose source only the container has, the user namespace was prepared.
+        // For an id-mapped mount with a source in the container's tree the parent prepared only the
+        // user namespace.
         let is_userns = match &prepared {
             Some(prepared) if inside.is_some() => fs::filesystem_magic(prepared)? == NSFS_MAGIC,
             _ => false,
@@ -226,16 +232,17 @@ impl Built<'_> {
         Ok(())
     }
 
-    /// Records a mount that was made; holds those beneath which something is looked up later.
+    /// Records a new mount, and holds its descriptor if a later lookup may go through it.
     fn mounted(&mut self, mount: &Mount, place: InRoot, tree: OwnedFd) {
-        // As long as they are few all are held, since a symbolic link may lead there.
+        // The first mounts are all held, since a symbolic link may lead to any of them.
         const FEW: usize = 64;
         let of_kernel = matches!(&mount.kind, Kind::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
         let held = self.tree.number_held() < FEW || of_kernel || self.rootfs.leads_into(&place, mount.index);
         self.tree.mounted(place, held.then_some(tree));
     }
 
-    /// Whether something is still to be put into a mount that is to be read-only.
+    /// Whether a read-only mount must be writable until other mounts, devices or files are created
+    /// in it.
     fn is_filled_later(&self, mount: &Mount) -> bool {
         let options = &mount.options;
         let read_only = options.own().set & MOUNT_ATTR_RDONLY != 0;
@@ -247,7 +254,8 @@ impl Built<'_> {
         read_only && takes_names && (options.copy_up || filled())
     }
 
-    /// The place of a procfs or sysfs: a real directory, reached through real directories (CVE-2019-19921).
+    /// The mount point of a procfs or sysfs. No component of its path may be a symbolic link
+    /// (CVE-2019-19921).
     fn ordinary_directory(&self, mount: &Mount, kind: &str) -> Result<Found> {
         let ordinary = |error: Error| error.at(format!("filesystem {kind:?} must be mounted on ordinary directory"));
         let found = match self.tree.find_plain(&mount.destination).map_err(ordinary)? {
@@ -262,7 +270,7 @@ impl Built<'_> {
         if directory { Ok(found) } else { Err(ordinary(Error::system("it is not a directory"))) }
     }
 
-    /// The destination of a mount, made if it is missing.
+    /// The mount point of a mount, created if it is missing.
     fn place(&self, mount: &Mount, kind: Create) -> Result<Found> {
         let found = match mount.options.destination_no_follow {
             true => self.tree.find_no_follow(&mount.destination)?,
@@ -276,7 +284,8 @@ impl Built<'_> {
         Ok(found)
     }
 
-    /// Whatever way the destination led into a procfs: there, only a few files may be covered.
+    /// Refuses a mount point inside a procfs, however its path led there, except the few allowed
+    /// files.
     fn refuse_inside_proc(&self, mount: &Mount, place: &Handle) -> Result<()> {
         let proc = InRoot::new("/proc");
         let allowed = mount.destination == proc && matches!(mount.kind, Kind::Bind { .. });
@@ -286,13 +295,14 @@ impl Built<'_> {
         Err(Error::system(format!("{} cannot be mounted because it is inside /proc", mount.destination)))
     }
 
-    /// Holds what hooks have mounted over the mounts that were made: what is masked is what the container sees.
+    /// Holds the mounts that hooks made over those of the runtime, so that masks apply to the
+    /// visible mounts.
     pub(crate) fn after_hooks(&mut self) -> Result<()> {
         self.tree.adopt_covers()
     }
 
-    /// Makes the working directory where it is missing, makes paths read-only, hides paths, and makes the root read-only: the
-    /// last changes of the container's tree.
+    /// Makes the last changes to the container's tree: creates a missing working directory, makes
+    /// paths read-only, masks paths, and makes the root read-only.
     pub(crate) fn protect(self, cwd: Option<&str>) -> Result<()> {
         let rootfs = self.rootfs;
         for mount in &self.late {
@@ -314,13 +324,13 @@ impl Built<'_> {
 }
 
 impl Rootfs {
-    /// Whether something is looked up at or beneath `place` after mount number `index` is made there.
+    /// Whether a later step looks up a path at or beneath `place`, where mount number `index` is.
     fn leads_into(&self, place: &InRoot, index: usize) -> bool {
         let later = self.mounts.iter().skip(index + 1).map(|mount| &mount.destination);
         let devices = self.devices.iter().map(|device| &device.path);
         let protected = self.masked.iter().chain(&self.readonly_paths);
         let mut paths = later.chain(devices).chain(protected).chain(&self.cwd);
-        // /dev takes links, and a terminal is of /dev/pts.
+        // The links of /dev and the terminal of /dev/pts are created later.
         matches!(place.as_str(), "/dev" | "/dev/pts") || paths.any(|path| path.is_within(place))
     }
 }
@@ -329,7 +339,8 @@ pub(super) fn missing(path: &InRoot) -> Failure {
     Failure::new(format!("look up {path}"), Errno(libc::ENOENT))
 }
 
-/// Makes a symbolic link in the container where the source is one; says whether it is.
+/// For the option `copy-symlink`: if the source is a symbolic link, creates a copy of the link
+/// instead of a mount, and returns true.
 pub(super) fn copy_symlink(tree: &Tree, mount: &Mount, source: &Path, inside: &Option<InRoot>) -> Result<bool> {
     let link = match inside {
         Some(path) => {
@@ -339,7 +350,7 @@ pub(super) fn copy_symlink(tree: &Tree, mount: &Mount, source: &Path, inside: &O
         None => fs::read_link_at(file::CWD, source.as_os_str().as_bytes()),
     };
     let link = match link {
-        // Of a descriptor of what is no link, ENOENT.
+        // readlinkat(2) of a descriptor that is not a symbolic link fails with ENOENT.
         Err(e) if e.is(libc::EINVAL) || inside.is_some() && e.is(libc::ENOENT) => return Ok(false),
         other => other?,
     };
@@ -351,21 +362,23 @@ pub(super) fn copy_symlink(tree: &Tree, mount: &Mount, source: &Path, inside: &O
     }
 }
 
-/// Attaches a detached tree, with its changes made before it can be seen.
+/// Attaches a detached tree after making changes to it, so that the unchanged mount is never
+/// visible.
 pub(crate) fn put(tree: &OwnedFd, place: &Handle, changes: Vec<Change>) -> Result<()> {
     let waiting = attributes::apply(tree, changes)?;
     mount::move_mount(tree, place).map_err(|e| of_two_kinds(e, tree, place))?;
     attributes::apply_waiting(tree, &waiting)
 }
 
-/// The same, onto a directory that this process has just made in a directory that nobody else can change.
+/// Like [`put`], onto a new directory in a `parent` that no other process can change.
 pub(crate) fn put_into(tree: &OwnedFd, parent: &OwnedFd, name: &str, changes: Vec<Change>) -> Result<()> {
     let waiting = attributes::apply(tree, changes)?;
     mount::move_mount_into(tree, parent, name)?;
     attributes::apply_waiting(tree, &waiting)
 }
 
-/// move_mount(2) says EINVAL where mount(2) says, and people and engines know, that a file is no directory.
+/// Changes the EINVAL of move_mount(2) for a file and a directory into the ENOTDIR of mount(2),
+/// which engines look for.
 fn of_two_kinds(failure: Failure, tree: &OwnedFd, place: &Handle) -> Error {
     let directories = (fs::stat(tree).map(|s| s.is_dir()), place.stat().map(|s| s.is_dir()));
     match directories {
@@ -381,7 +394,7 @@ fn of_two_kinds(failure: Failure, tree: &OwnedFd, place: &Handle) -> Error {
     }
 }
 
-/// What is behind an EPERM for the filesystems of the kernel that show a namespace.
+/// Adds the reason for an EPERM of a filesystem that belongs to a namespace.
 fn with_hint(error: Error, kind: &str) -> Error {
     match kind {
         _ if error.errno() != libc::EPERM => error,
@@ -394,7 +407,8 @@ fn with_hint(error: Error, kind: &str) -> Error {
     }
 }
 
-/// A tmpfs over a directory that exists has that directory's permissions, unless the options say otherwise.
+/// The parameter `mode` for a tmpfs over an existing directory: the directory's mode, unless an
+/// option sets it.
 fn mode_of_covered(mount: &Mount, place: &Handle) -> Result<Option<(&'static str, String)>> {
     if says_mode(mount) {
         return Ok(None);
@@ -406,7 +420,7 @@ fn says_mode(mount: &Mount) -> bool {
     mount.options.data.iter().any(|p| p.key == "mode")
 }
 
-/// Has a new tmpfs begin with what it covers, if it is to.
+/// For the option `tmpcopyup`: copies the contents of the directory at `place` to a new tmpfs.
 fn copy_up(mount: &Mount, place: &Handle, tree: &OwnedFd) -> Result<()> {
     if !mount.options.copy_up {
         return Ok(());

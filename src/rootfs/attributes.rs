@@ -1,8 +1,8 @@
-//! Attributes and propagation of a mount that is held by its descriptor.
+//! Changing attributes and propagation of a mount by its descriptor.
 //!
-//! `mount_setattr(2)` (Linux 5.12) changes a mount before anybody can see it. Before that kernel a mount is changed after it
-//! was attached, with `mount(2)` through a procfs of our own, by the number of its descriptor: never by a path of the
-//! container's.
+//! `mount_setattr(2)` (Linux 5.12) changes a detached mount, before other processes can see it. On
+//! older kernels the mount is changed after it is attached, with `mount(2)` on the path of its
+//! descriptor in a private procfs, never on a path of the container.
 
 use super::mount::Mount;
 use super::options::{Attributes, Options, Propagation};
@@ -20,24 +20,24 @@ use libc::{
 };
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// One change of a mount, or of a mount and all beneath it.
+/// A change of a mount or, if recursive, of a mount and all mounts beneath it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) recursive: bool,
     pub(crate) attributes: Attributes,
     /// MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, or 0 for none.
     pub(crate) propagation: c_ulong,
-    /// The entry of `mounts` that asks for it, for the log.
+    /// The index in `mounts` of the entry with the option, for the log.
     pub(crate) entry: Option<usize>,
 }
 
 impl Change {
-    /// Sets attributes of one mount.
+    /// A change that sets attributes of one mount.
     pub(crate) fn setting(set: u64) -> Change {
         Change { attributes: Attributes::setting(set), ..Change::default() }
     }
 
-    /// Whether it changes nothing.
+    /// Whether the change has no effect.
     fn is_none(&self) -> bool {
         self.attributes.is_empty() && self.propagation == 0
     }
@@ -48,7 +48,7 @@ impl Change {
     }
 }
 
-/// The changes that an entry of `mounts` asks for, as few as can be.
+/// The changes for an entry of `mounts`, as few as possible.
 pub(crate) fn of(mount: &Mount) -> Vec<Change> {
     let entry = Some(mount.index);
     of_options(&mount.options).into_iter().map(|change| Change { entry, ..change }).collect()
@@ -73,13 +73,14 @@ fn of_options(options: &Options) -> Vec<Change> {
     changes
 }
 
-/// The changes for a mount that has nothing beneath: no recursive call, which older kernels lack, is needed.
+/// The changes for a new mount. It has no mounts beneath, so no change is recursive, which older
+/// kernels do not support.
 pub(crate) fn of_new(options: &Options) -> Vec<Change> {
     let propagation = options.propagation.iter().copied().map(Change::propagating);
     std::iter::once(Change { attributes: options.own(), ..Change::default() }).chain(propagation).collect()
 }
 
-/// Has a copy of another mount begin as a new one would: no attribute is kept, nothing propagates.
+/// Adds changes that give a copy of another mount the state of a new one: no attributes, private.
 pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
     const ALL: u64 = MOUNT_ATTR_RDONLY
         | MOUNT_ATTR_NOSUID
@@ -91,7 +92,7 @@ pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
     let attributes = Attributes { set: 0, clear: ALL };
     let new = Change { attributes, propagation: libc::MS_PRIVATE, ..Change::default() };
     match changes.first_mut() {
-        // The kernel clears before it sets.
+        // In one call the kernel clears attributes before it sets others.
         Some(first) if !first.recursive && first.propagation == 0 => {
             first.attributes.clear |= ALL;
             first.propagation = libc::MS_PRIVATE;
@@ -100,12 +101,12 @@ pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
     }
 }
 
-/// Makes the changes to a mount that may still be detached; gives back those that must wait until it is attached, as this
-/// kernel has no `mount_setattr`, or a filter refuses it.
+/// Makes changes to a mount that may be detached. If the kernel has no `mount_setattr`, or a
+/// seccomp filter refuses it, returns the changes, which must wait until the mount is attached.
 pub(crate) fn apply(tree: impl AsFd, changes: Vec<Change>) -> Result<Vec<Change>> {
     for change in changes.iter().filter(|change| !change.is_none()) {
         match set(tree.as_fd(), change) {
-            // Nothing can have been applied yet.
+            // The first change fails already, so none has been made.
             Err(e) if e.errno() == libc::ENOSYS => return Ok(changes),
             Err(e) if e.errno() == libc::EPERM && refused::is_refused(libc::SYS_mount_setattr) => return Ok(changes),
             Err(e) if e.errno() == libc::EPERM => keep_locked(change, e, |part| set(tree.as_fd(), part))?,
@@ -115,20 +116,22 @@ pub(crate) fn apply(tree: impl AsFd, changes: Vec<Change>) -> Result<Vec<Change>
     Ok(Vec::new())
 }
 
-/// With `mount_setattr(2)`.
+/// Makes a change with `mount_setattr(2)`.
 fn set(tree: BorrowedFd<'_>, change: &Change) -> Result<()> {
     let Change { recursive, attributes: Attributes { set, clear }, propagation, .. } = *change;
     Ok(mount::mount_setattr(tree, recursive, &MountAttr { set, clear, propagation, userns: 0 })?)
 }
 
-/// What an option clears may stay where the kernel has locked it; what an option sets must be set.
+/// Repeats a change that the kernel refused with `refused`, without clearing locked attributes.
+/// `make` makes a part of the change. An attribute that an option sets must be set, but one that an
+/// option clears may stay if it is locked.
 ///
-/// A mount namespace of another user namespace gets its mounts with their read-only, nosuid, nodev and noexec and the way of
-/// keeping access times locked (mount_namespaces(7)): `rw` on a bind mount of such a mount is refused. `change` was, with
-/// `refused`; `make` makes a part of it.
+/// In a mount namespace of another user namespace, read-only, nosuid, nodev, noexec and the atime
+/// mode of inherited mounts are locked (mount_namespaces(7)): the kernel refuses `rw` on a bind
+/// mount of such a mount.
 fn keep_locked(change: &Change, refused: Error, make: impl Fn(&Change) -> Result<()>) -> Result<()> {
     let Attributes { set, clear } = change.attributes;
-    // The field of access times is cleared in order to be set.
+    // mount_setattr(2) requires that the atime field is cleared in order to set it.
     let needed = clear & if set & MOUNT_ATTR_ATIME != 0 { MOUNT_ATTR_ATIME } else { 0 };
     if clear == needed {
         return Err(refused);
@@ -140,20 +143,20 @@ fn keep_locked(change: &Change, refused: Error, make: impl Fn(&Change) -> Result
     for (name, bit) in CLEARED.into_iter().filter(|(_, bit)| clear & !needed & bit != 0) {
         let attributes = Attributes { set: 0, clear: bit };
         let part = |recursive| Change { recursive, attributes, ..Change::default() };
-        // One locked mount beneath has the whole tree refused.
+        // One locked mount makes the kernel refuse the change of the whole tree.
         let cleared =
             make(&part(change.recursive)).or_else(|e| if change.recursive { make(&part(false)) } else { Err(e) });
         let entry = change.entry.map_or_else(String::new, |n| format!("mounts[{n}].options: "));
         match cleared {
             Err(e) if e.errno() != libc::EPERM => return Err(e),
             Ok(()) if !change.recursive => {}
-            _ => log::debug(|| format!("{entry}{name} stays where it is locked in the user namespace")),
+            _ => log::debug(|| format!("{entry}{name} stays on mounts where the user namespace locks it")),
         }
     }
     Ok(())
 }
 
-/// What can be cleared, by the name of what stays.
+/// The attributes that can be cleared, with their names for the log.
 const CLEARED: [(&str, u64); 7] = [
     ("ro", MOUNT_ATTR_RDONLY),
     ("nosuid", MOUNT_ATTR_NOSUID),
@@ -161,17 +164,17 @@ const CLEARED: [(&str, u64); 7] = [
     ("noexec", MOUNT_ATTR_NOEXEC),
     ("nodiratime", MOUNT_ATTR_NODIRATIME),
     ("nosymfollow", MOUNT_ATTR_NOSYMFOLLOW),
-    ("the way of keeping access times", MOUNT_ATTR_ATIME),
+    ("the atime mode", MOUNT_ATTR_ATIME),
 ];
 
-/// Makes the changes to a mount that is attached.
+/// Makes changes to an attached mount.
 pub(crate) fn apply_attached(tree: impl AsFd, changes: Vec<Change>) -> Result<()> {
     let tree = tree.as_fd();
     let rest = apply(tree, changes)?;
     if rest.is_empty() { Ok(()) } else { apply_waiting(tree, &rest) }
 }
 
-/// Makes, once the mount is attached, the changes that [`apply`] gave back.
+/// Makes the changes that [`apply`] returned, after the mount is attached.
 pub(crate) fn apply_waiting(tree: impl AsFd, changes: &[Change]) -> Result<()> {
     let tree = tree.as_fd();
     changes.iter().try_for_each(|change| match apply_old(tree, change) {
@@ -180,7 +183,7 @@ pub(crate) fn apply_waiting(tree: impl AsFd, changes: &[Change]) -> Result<()> {
     })
 }
 
-/// With `mount(2)`.
+/// Makes a change with `mount(2)`.
 fn apply_old(tree: BorrowedFd<'_>, change: &Change) -> Result<()> {
     if !change.attributes.is_empty() {
         if change.recursive {
@@ -196,7 +199,7 @@ fn apply_old(tree: BorrowedFd<'_>, change: &Change) -> Result<()> {
     Ok(())
 }
 
-/// `mount(2)` on what a descriptor names, through a procfs of our own.
+/// Calls `mount(2)` on the file of a descriptor, through a private procfs.
 pub(crate) fn mount_by_number(target: impl AsFd, how: &mount::Mount<'_>) -> Result<()> {
     let target = target.as_fd();
     let here = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
@@ -218,10 +221,10 @@ const FLAGS: [(u64, c_ulong); 8] = [
     (MOUNT_ATTR_NOSYMFOLLOW, MS_NOSYMFOLLOW),
 ];
 
-/// The flags of `mount(2)` for a mount that has those of `statfs(2)` now.
+/// The `mount(2)` flags that change the attributes of a mount with the `statfs(2)` flags `now`.
 fn flags_after(now: c_ulong, attributes: Attributes) -> c_ulong {
     const ST_RELATIME: c_ulong = 4096;
-    // The low bits are the same in both; ST_NOSYMFOLLOW is not.
+    // These bits are the same in both calls; ST_NOSYMFOLLOW is not.
     let mut flags = now & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NODIRATIME | MS_NOATIME);
     if now & (ST_RELATIME | MS_NOATIME) == 0 {
         flags |= MS_STRICTATIME;

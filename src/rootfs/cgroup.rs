@@ -1,4 +1,4 @@
-//! A mount of type `cgroup`: what a container sees of its cgroups.
+//! Mounts of type `cgroup`: the container's view of its cgroups.
 
 use super::attach::{put, put_into};
 use super::attributes::{self, Change};
@@ -14,41 +14,42 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The container's cgroups, as a mount of type `cgroup` is to show them.
+/// The container's cgroups, for mounts of type `cgroup`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CgroupView {
-    /// Those of version 1; empty where the host has version 2 alone.
+    /// The cgroup v1 hierarchies; empty if the host has only cgroup v2.
     pub hierarchies: Vec<Hierarchy>,
-    /// The container's directory in the tree of version 2, where the host has that alone.
+    /// The container's cgroup v2 directory, if the host has only cgroup v2.
     pub unified: Option<PathBuf>,
-    /// Whether the process is in the runtime's cgroup namespace, or in the machine's first one.
+    /// Whether the process is in the runtime's cgroup namespace, or in the initial one.
     pub shared: bool,
-    /// Where the host has mounted the tree of version 2, where a container that shares the namespace has the rights for a mount
-    /// of it. It is bound from there: in the first cgroup namespace a new mount sets the options that all mounts of the tree
-    /// have in common (`nsdelegate`, `memory_recursiveprot`) to its own, and so takes them from the host, and waits until the
-    /// kernel has done it.
+    /// The host's mount point of cgroup v2, if the container shares the cgroup namespace and has
+    /// the privileges to mount it. It is bind-mounted: in the initial cgroup namespace a new mount
+    /// would reset the options that all mounts share (`nsdelegate`, `memory_recursiveprot`), also
+    /// for the host, and would wait for the kernel to do so.
     pub tree: Option<PathBuf>,
-    /// Whether the process is in a cgroup namespace of the container's own by the time of [`super::Rootfs::build`].
+    /// Whether the process is in a cgroup namespace of the container's own when it calls
+    /// [`super::Rootfs::build`].
     pub namespace: bool,
-    /// Whether the directories are what a mount in that namespace would show, and may be mounted as anybody likes: the
-    /// namespace is new, and no user namespace keeps attributes of the host's mounts.
+    /// Whether bind mounts of the directories are equivalent to new mounts in that namespace: the
+    /// namespace is new, and no user namespace locks attributes of the host's mounts.
     pub same: bool,
 }
 
-/// A hierarchy of cgroup version 1.
+/// A cgroup v1 hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hierarchy {
     /// The name of its directory, such as `cpu,cpuacct` or `systemd`.
     pub name: String,
-    /// Other names, which become links to it, such as `cpu`.
+    /// The names of symbolic links to the directory, such as `cpu`.
     pub links: Vec<String>,
-    /// The container's directory in it, on the host.
+    /// The path of the container's cgroup on the host.
     pub directory: PathBuf,
-    /// What mounts it, such as `cpu`, `cpuacct`, or `name=systemd`.
+    /// The mount options that select the hierarchy, such as `cpu`, `cpuacct`, or `name=systemd`.
     pub parameters: Vec<String>,
 }
 
-/// A mount of type `cgroup`; gives back the mount that was made.
+/// Makes and attaches a mount of type `cgroup`.
 pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<OwnedFd> {
     match &view.unified {
         Some(_) => version_2(mount, place, view),
@@ -59,7 +60,8 @@ pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Opt
     }
 }
 
-/// A mount of type `cgroup`, or one of type `cgroup2` in the host's cgroup namespace, where there is version 2 to be shown.
+/// Makes and attaches a mount of cgroup v2: of type `cgroup` on a host with v2 only, or of type
+/// `cgroup2` in the host's cgroup namespace.
 pub(crate) fn version_2(mount: &Mount, place: &Handle, view: &CgroupView) -> Result<OwnedFd> {
     refuse_options(mount, view)?;
     match (&view.tree, &view.unified) {
@@ -70,39 +72,39 @@ pub(crate) fn version_2(mount: &Mount, place: &Handle, view: &CgroupView) -> Res
             Ok(tree)
         }
         (None, None) => {
-            Err(Error::config(format!("mounts[{}].type", mount.index), "the host has no cgroup2 that it could show")
+            Err(Error::config(format!("mounts[{}].type", mount.index), "the host has no cgroup2 mount to bind")
                 .hint("give the container a cgroup namespace"))
         }
     }
 }
 
-/// Options of the filesystem are those of the host's mounts too.
+/// Refuses options of the filesystem, which would apply to the host's mounts, too.
 fn refuse_options(mount: &Mount, view: &CgroupView) -> Result<()> {
     refuse_flags(mount)?;
     let Some(parameter) = mount.options.data.first() else { return Ok(()) };
     let at = format!("mounts[{}].options[{}]", mount.index, parameter.option);
-    let error = Error::config(at, format!("{:?} is no option of a cgroup mount", parameter.key));
+    let error = Error::config(at, format!("{:?} is not an option of a cgroup mount", parameter.key));
     let hint = "without a cgroup namespace of its own the container would set it for the host";
     Err(if view.shared { error.hint(hint) } else { error })
 }
 
-/// Flags that all mounts of the filesystem have in common, also those in other cgroup namespaces.
+/// Refuses flags that all mounts of the filesystem share, also those in other cgroup namespaces.
 pub(crate) fn refuse_flags(mount: &Mount) -> Result<()> {
     match mount.options.superblock.iter().find(|flag| matches!(**flag, "sync" | "dirsync" | "lazytime" | "mand")) {
         None => Ok(()),
         Some(flag) => {
-            let what = format!("{flag:?} would be an option of the host's cgroup mounts too");
-            Err(Error::config(format!("mounts[{}].options", mount.index), what))
+            let problem = format!("{flag:?} would apply to the host's cgroup mounts, too");
+            Err(Error::config(format!("mounts[{}].options", mount.index), problem))
         }
     }
 }
 
-/// The host's tree, as a new mount would show it.
+/// Bind-mounts the host's cgroup v2 tree with the attributes of a new mount.
 fn bind(tree: &Path, mount: &Mount, place: &Handle) -> Result<OwnedFd> {
     let clone = mount::open_tree(file::CWD, tree.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
-    // In a joined mount namespace something else may stand there.
+    // A joined mount namespace may have another filesystem there.
     if fs::filesystem_magic(&clone)? != CGROUP2_MAGIC {
-        return Err(Error::system(format!("{} is no cgroup2 in this mount namespace", tree.display())));
+        return Err(Error::system(format!("{} is not a cgroup2 in this mount namespace", tree.display())));
     }
     let mut changes = attributes::of(mount);
     attributes::as_of_new_mount(&mut changes);
@@ -110,8 +112,9 @@ fn bind(tree: &Path, mount: &Mount, place: &Handle) -> Result<OwnedFd> {
     Ok(clone)
 }
 
-/// A mount of version 2; where that is not allowed (no cgroup namespace that the user namespace owns), the container's own
-/// directory alone, as the rest is not the container's to change (CVE-2023-25809).
+/// A new mount of cgroup v2. If that is not permitted (the user namespace owns no cgroup
+/// namespace), a bind mount of only the container's own directory: the container must not be able
+/// to change the rest (CVE-2023-25809).
 fn unified(directory: &Path) -> Result<OwnedFd> {
     let options = Options::default();
     let new = New { kind: "cgroup2", source: "cgroup", options: &options, label: None, extra: None, context: None };
@@ -123,7 +126,7 @@ fn unified(directory: &Path) -> Result<OwnedFd> {
     }
 }
 
-/// A tmpfs with a directory for each hierarchy of version 1.
+/// Mounts a tmpfs with a directory for each cgroup v1 hierarchy.
 fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<OwnedFd> {
     let mode = Parameter { key: "mode".into(), value: Some("755".into()), option: 0 };
     let own = mount.options.own().set;
@@ -146,7 +149,7 @@ impl Hierarchy {
     fn attach(&self, tmpfs: &OwnedFd, mount: &Mount, view: &CgroupView) -> Result<()> {
         let mut changes = attributes::of(mount);
         let tree = match view.namespace {
-            // Half as many calls as a new mount takes, and the same for whoever looks.
+            // Equivalent to a new mount, with half as many system calls.
             true if view.same => {
                 attributes::as_of_new_mount(&mut changes);
                 self.copy()?
@@ -162,7 +165,7 @@ impl Hierarchy {
         Ok(())
     }
 
-    /// As seen from the cgroup namespace.
+    /// A new mount of the hierarchy, as seen from the cgroup namespace.
     fn make(&self) -> Result<OwnedFd> {
         let context = mount::fsopen("cgroup")?;
         mount::fsconfig_string(&context, "source", "cgroup")?;
@@ -179,7 +182,7 @@ impl Hierarchy {
         Ok(mount::fsmount(&context, 0)?)
     }
 
-    /// The container's directory of the host's mount.
+    /// A bind mount of the container's directory in the host's mount.
     fn copy(&self) -> Result<OwnedFd> {
         Ok(mount::open_tree(file::CWD, self.directory.as_os_str().as_bytes(), OPEN_TREE_CLONE)?)
     }

@@ -1,4 +1,4 @@
-//! The container's terminal: a pseudo-terminal of its own devpts, and /dev/console.
+//! The container's terminal: a pseudo-terminal of the container's devpts, and /dev/console.
 
 use super::Built;
 use crate::error::{Context, Error, Result};
@@ -12,18 +12,18 @@ const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 /// Both sides of the container's pseudo-terminal.
 #[derive(Debug)]
 pub(crate) struct Console {
-    /// For whoever shows the terminal.
+    /// The side for the engine or terminal emulator.
     pub master: OwnedFd,
-    /// For the container's process.
+    /// The side for the container's process.
     pub slave: OwnedFd,
-    /// The number in the container's devpts.
+    /// The number of the slave side in the container's devpts.
     pub index: u32,
 }
 
 impl Console {
-    /// A new pseudo-terminal of the devpts at /dev/pts of `root`, which is not trusted.
+    /// Creates a pseudo-terminal in the devpts at /dev/pts of `root`, which is not trusted.
     ///
-    /// The slave side is opened through the master, never by the name that devpts gave it (CVE-2025-52565).
+    /// The slave side is opened through the master, never by its name in devpts (CVE-2025-52565).
     pub(crate) fn open(root: &Root) -> Result<Console> {
         let devpts = root.find(&InRoot::new("/dev/pts")).map_err(no_devpts);
         devpts.and_then(|devpts| Console::of(&devpts)).at("make a pseudo-terminal")
@@ -33,12 +33,12 @@ impl Console {
         if fs::filesystem_magic(devpts)? != DEVPTS_SUPER_MAGIC {
             return Err(Error::system("/dev/pts in the container is not a devpts"));
         }
-        // The filesystem is the kernel's, so that nothing in it can be anything else than it seems.
+        // In a devpts without mounts over it, `ptmx` cannot be another file.
         let beneath = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
         let master = mount::openat2(devpts, "ptmx", libc::O_RDWR | libc::O_NOCTTY, 0, beneath)?;
         let slave = fs::pty_peer(&master)?;
         if fs::filesystem_magic(&slave)? != DEVPTS_SUPER_MAGIC {
-            return Err(Error::system("the pseudo-terminal is not of a devpts"));
+            return Err(Error::system("the pseudo-terminal is not in a devpts"));
         }
         let index = fs::pty_index(&master)?;
         Ok(Console { master, slave, index })
@@ -46,8 +46,8 @@ impl Console {
 }
 
 impl Built<'_> {
-    /// Makes a pseudo-terminal in the container's devpts and mounts it as /dev/console. After [`Built::pivot`], before
-    /// [`Built::protect`].
+    /// Creates a pseudo-terminal in the container's devpts and mounts it at /dev/console. Call it
+    /// after [`Built::pivot`] and before [`Built::protect`].
     pub(crate) fn console(&self) -> Result<Console> {
         let path = InRoot::new("/dev/pts");
         let devpts = match self.tree.find(&path)? {

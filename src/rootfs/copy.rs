@@ -1,4 +1,5 @@
-//! `tmpcopyup`: a tmpfs begins with what it covers.
+//! The option `tmpcopyup`: copying the contents of a mount point into the tmpfs that is mounted
+//! over it.
 
 use super::acl;
 use crate::error::{Context, Error, Result};
@@ -8,30 +9,32 @@ use crate::sys::{self, file, xattr};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-/// The deepest tree that is copied; each level holds two descriptors.
+/// The limit of the directory depth. Each level holds two file descriptors.
 const DEEPEST: u32 = 200;
 
-/// Copies what is in `from` into `to`: directories, files with their holes and hard links, symbolic links and nodes, with their
-/// owners, permissions, extended attributes and times. Of `from` itself the attributes; `keeps_mode`: not those that change
-/// the mode, as the options say another one.
+/// Copies the contents of `from` to `to`: directories, files with holes and hard links, symbolic
+/// links and nodes, with owners, permissions, extended attributes and times. The extended
+/// attributes of `from` itself are copied, too, except the access control list if `keeps_mode` is
+/// set, since an option sets another mode.
 ///
-/// No symbolic link is followed, and no mount crossed but by the name of a directory; `to` is not yet visible to anybody.
+/// Symbolic links are not followed; directories that are mount points are. `to` must not be visible
+/// to other processes.
 pub(crate) fn up(from: &OwnedFd, to: &OwnedFd, keeps_mode: bool) -> Result<()> {
     let to = file::open_at(to, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     let mut copy = Copy { root: &to, links: BTreeMap::new() };
     copy.directory(from, &to, &mut Vec::new(), 0).at("tmpcopyup")?;
-    // The mode that it was made with is that of a directory without an access control list.
+    // `to` was created with a mode that is safe without the access control list.
     attributes(from, &to, keeps_mode).map(drop).at("tmpcopyup")
 }
 
 struct Copy<'a> {
     root: &'a OwnedFd,
-    /// Where the files with more than one name are, below the root.
+    /// The paths below the root of copied files with more than one hard link, by device and inode.
     links: BTreeMap<(u64, u64), Vec<u8>>,
 }
 
 impl Copy<'_> {
-    /// `path` is where `to` is below the root.
+    /// Copies the entries of a directory; `path` is the path of `to` below the root.
     fn directory(&mut self, from: &OwnedFd, to: &OwnedFd, path: &mut Vec<u8>, depth: u32) -> Result<()> {
         if depth > DEEPEST {
             return Err(Error::system(format!("more than {DEEPEST} directories deep")));
@@ -52,7 +55,7 @@ impl Copy<'_> {
         let stat = fs::stat(&seen)?;
         if stat.links > 1 && !stat.is_dir() {
             match self.links.get(&(stat.dev, stat.ino)) {
-                // The tree is this process's alone: what is in the path is what was made.
+                // No other process sees the tree, so the path still leads to the copy.
                 Some(first) => return Ok(fs::link_at(self.root, first, to, name)?),
                 None => _ = self.links.insert((stat.dev, stat.ino), path.clone()),
             }
@@ -76,7 +79,7 @@ impl Copy<'_> {
             kind => {
                 match kind {
                     libc::S_IFLNK => fs::symlink_at(fs::read_link_at(&seen, "")?, to, name)?,
-                    // It cannot be opened for its attributes.
+                    // A node must not be opened, so its attributes cannot be copied.
                     _ => {
                         fs::mknod_at(to, name, stat.kind() | acl::without(&stat, acl::of_name(from, name)?), stat.rdev)?
                     }
@@ -89,19 +92,21 @@ impl Copy<'_> {
     }
 }
 
-/// Gives a copy owner, permissions and attributes, in the order in which none takes another away.
+/// Sets owner, permissions and extended attributes of a copy, in this order: chown(2) clears
+/// set-user-ID bits and file capabilities.
 fn settle(from: &OwnedFd, copy: &OwnedFd, stat: &Stat) -> Result<()> {
     fs::chown(copy, stat.uid, stat.gid)?;
     fs::chmod(copy, stat.mode & 0o7777)?;
     match attributes(from, copy, false)? {
-        // The mode's middle digit is the list's mask.
+        // The middle digit of the source's mode is the mask of its list.
         Some(list) => Ok(fs::chmod(copy, acl::without(stat, Some(list)))?),
         None => Ok(()),
     }
 }
 
-/// Copies extended attributes; gives back the access control list if the copy cannot have it. Others are left out where they
-/// cannot be had: a label that a security module keeps to itself, `user.*` before Linux 6.6.
+/// Copies extended attributes. Returns the access control list if the copy cannot have it. Other
+/// attributes that cannot be set are skipped, such as a security module's label, or `user.*` before
+/// Linux 6.6.
 fn attributes(from: &OwnedFd, copy: &OwnedFd, keeps_mode: bool) -> Result<Option<Vec<u8>>> {
     let mut lost = None;
     for name in xattr::list(from)? {
@@ -118,19 +123,20 @@ fn attributes(from: &OwnedFd, copy: &OwnedFd, keeps_mode: bool) -> Result<Option
     Ok(lost)
 }
 
-/// Whether a filesystem, a security module or a user namespace will not have it.
+/// Whether a filesystem, a security module or a user namespace refused an attribute.
 fn is_refusal(failure: &sys::Failure) -> bool {
     let refusals = [libc::EOPNOTSUPP, libc::EPERM, libc::EACCES, libc::EINVAL, libc::EOVERFLOW];
     refusals.iter().any(|errno| failure.is(*errno))
 }
 
-/// Opens what was seen, and not what has taken its place since.
+/// Opens the file that was seen before; fails if another one has replaced it.
 fn open_same(dir: &OwnedFd, name: &[u8], flags: i32, seen: &Stat) -> Result<OwnedFd> {
     let fd = file::open_at(dir, name, flags | libc::O_NOFOLLOW, 0)?;
-    if fs::stat(&fd)?.same_file(seen) { Ok(fd) } else { Err(Error::system("was exchanged while it was copied")) }
+    if fs::stat(&fd)?.same_file(seen) { Ok(fd) } else { Err(Error::system("was replaced while it was copied")) }
 }
 
-/// Copies the data; where there is less on the disk than the size says, without the holes.
+/// Copies the data of a file. If it occupies less space than its size, it has holes, which are
+/// skipped.
 fn contents(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> sys::Result<()> {
     if stat.blocks.saturating_mul(512) >= stat.size {
         return range(from, to, 0, u64::MAX).map(drop);
@@ -138,20 +144,21 @@ fn contents(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> sys::Result<()> {
     let mut place = 0;
     loop {
         let Some(data) = file::seek(from, place, libc::SEEK_DATA)? else {
-            // Only a hole is left.
+            // The rest of the file is a hole.
             return truncate(to, stat.size as u64);
         };
         let end = file::seek(from, data, libc::SEEK_HOLE)?.unwrap_or(u64::MAX);
         file::seek(to, data, libc::SEEK_SET)?;
         place = range(from, to, data, end)?;
-        // Less than there should be: a file of the kernel's, or one that was cut off meanwhile.
+        // Fewer bytes than expected: a file of a kernel filesystem, or one that was truncated
+        // meanwhile.
         if place < end || place >= stat.size as u64 {
             return Ok(());
         }
     }
 }
 
-/// Copies from `start` to `end`, or to the end of the file; gives back where it ended.
+/// Copies the bytes from `start` to `end` or the end of the file. Returns the offset of the end.
 fn range(from: &OwnedFd, to: &OwnedFd, start: u64, end: u64) -> sys::Result<u64> {
     let mut buffer = [0; 32 << 10];
     let mut place = start;

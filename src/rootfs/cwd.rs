@@ -1,14 +1,15 @@
-//! `process.cwd`: made where the root filesystem lacks it, as images and engines rely on.
+//! Creating `process.cwd` if it is missing in the root filesystem; images and engines rely on that.
 
 use super::tree::Tree;
 use crate::error::{Context, Error, Result};
 use crate::path::Create;
 use crate::sys::credentials::{set_fs_gid, set_umask};
 
-/// Makes the working directory and its parents (0755, of the container's root) unless it is there.
+/// Creates the working directory and its parents (mode 0755, owned by the container's root) if it
+/// is missing.
 ///
-/// What cannot be entered for another reason, and what a read-only mount or a filesystem of the kernel does not take, is left to
-/// chdir(2), whose error says so.
+/// If that is impossible, for example on a read-only mount or a kernel filesystem, chdir(2) reports
+/// the error later.
 pub(crate) fn make(tree: &Tree, cwd: &str) -> Result<()> {
     match make_missing(tree, cwd) {
         Err(e) if matches!(e.errno(), libc::EROFS | libc::EPERM | libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => Ok(()),
@@ -20,7 +21,8 @@ fn make_missing(tree: &Tree, cwd: &str) -> Result<()> {
     if cwd == "/" || tree.find_text(cwd, None)?.is_some() {
         return Ok(());
     }
-    // A caller of another group, without a user namespace, does not give it to the container's files.
+    // Without a user namespace the caller's group may be another one; new directories must not get
+    // it.
     let (mask, group) = (set_umask(0), set_fs_gid(0));
     let made = tree.find_text(cwd, Some(Create::Directory));
     set_fs_gid(group);

@@ -1,4 +1,5 @@
-//! Device nodes, and the links of /dev (config-linux.md, "Devices"; runtime-linux.md, "Dev symbolic links").
+//! Device nodes and the symbolic links in /dev (config-linux.md, "Devices"; runtime-linux.md, "Dev
+//! symbolic links").
 
 use super::tree::Tree;
 use crate::config;
@@ -10,7 +11,7 @@ use crate::sys::{self, file};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-/// A node that must be in the container.
+/// A device node of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Device {
     pub(crate) path: InRoot,
@@ -18,20 +19,22 @@ pub(crate) struct Device {
     pub(crate) kind: u32,
     pub(crate) major: u32,
     pub(crate) minor: u32,
-    /// Permissions.
+    /// The permission bits.
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    /// Not one of the default ones.
+    /// Whether the config lists the device; the others are the default devices.
     pub(crate) is_of_config: bool,
-    /// The config says owner or mode.
+    /// Whether the config sets its owner or mode.
     pub(crate) is_special: bool,
 }
 
-/// Always a link to the container's own, whatever the config lists (config-linux.md, "Default Devices").
+/// Always a symbolic link to the container's own ptmx, even if the config lists a device there
+/// (config-linux.md, "Default Devices").
 pub(crate) const PTMX: &str = "/dev/ptmx";
 
-/// Of config-linux.md, "Default Devices"; /dev/console and /dev/ptmx are made elsewhere, as they are the terminal's.
+/// The devices of config-linux.md, "Default Devices". /dev/console and /dev/ptmx belong to the
+/// terminal and are created elsewhere.
 static DEFAULT: [(&str, (u32, u32)); 6] = [
     ("/dev/null", (1, 3)),
     ("/dev/zero", (1, 5)),
@@ -41,7 +44,7 @@ static DEFAULT: [(&str, (u32, u32)); 6] = [
     ("/dev/tty", (5, 0)),
 ];
 
-/// The default devices that the config does not speak of, then the config's.
+/// Checks `linux.devices`. Default devices that it does not list come first.
 pub(crate) fn parse(devices: &[config::Device<'_>]) -> Result<Vec<Device>> {
     let own = devices.iter().enumerate().map(|(n, device)| Device::parse(device, &format!("linux.devices[{n}]")));
     let own = own.collect::<Result<Vec<_>>>()?;
@@ -61,7 +64,7 @@ pub(crate) fn parse(devices: &[config::Device<'_>]) -> Result<Vec<Device>> {
 
 impl Device {
     fn parse(device: &config::Device<'_>, at: &str) -> Result<Device> {
-        let wrong = |field: &str, what: &str| Err(Error::config(format!("{at}.{field}"), what));
+        let wrong = |field: &str, problem: &str| Err(Error::config(format!("{at}.{field}"), problem));
         let path = device.path.as_deref().unwrap_or_default();
         let path = match path {
             "" => return wrong("path", "missing"),
@@ -75,12 +78,12 @@ impl Device {
             Some("c" | "u") => libc::S_IFCHR,
             Some("b") => libc::S_IFBLK,
             Some("p") => libc::S_IFIFO,
-            Some(other) => return wrong("type", &format!("{other:?} is none of c, b, u and p")),
+            Some(other) => return wrong("type", &format!("{other:?} is not one of c, b, u and p")),
             None => return wrong("type", "missing"),
         };
         let number = |value: Option<i64>, field: &str, limit: u32| match value {
             _ if kind == libc::S_IFIFO => Ok(0),
-            None => Err(Error::config(format!("{at}.{field}"), "missing (only a device of type p needs none)")),
+            None => Err(Error::config(format!("{at}.{field}"), "missing (optional for devices of type p only)")),
             Some(n) => u32::try_from(n).ok().filter(|n| *n < limit).ok_or_else(|| {
                 Error::config(format!("{at}.{field}"), format!("{n} is out of range (0 to {})", limit - 1))
             }),
@@ -111,7 +114,8 @@ impl Device {
         }
     }
 
-    /// Makes the node in `dir`, or finds it there; `None` if it may not be made here.
+    /// Creates the node in `dir`, or accepts an existing one. `None` if the process lacks the
+    /// privilege to create it.
     fn make(&self, dir: impl AsFd, name: &str) -> Result<Option<()>> {
         let dir = dir.as_fd();
         match fs::mknod_at(dir, name, self.kind | self.mode, device_number(self.major, self.minor)) {
@@ -122,16 +126,17 @@ impl Device {
         }
         if self.uid != 0 || self.gid != 0 {
             let node = file::open_at(dir, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-            // Whoever can write to this directory could have exchanged it.
+            // Another process with access to the directory could have replaced the node.
             if !self.is(&fs::stat(&node)?) {
-                return Err(Error::system("the new node was exchanged"));
+                return Err(Error::system("the new node was replaced"));
             }
             fs::chown(&node, self.uid, self.gid)?;
         }
         Ok(Some(()))
     }
 
-    /// What stands there already must be the device (config-linux.md, "Devices"); nothing is followed.
+    /// Checks that an existing file is the device (config-linux.md, "Devices"). Symbolic links are
+    /// not followed.
     fn found(&self, dir: impl AsFd, name: &str) -> Result<()> {
         let there = file::open_at(dir, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
         if self.is(&fs::stat(&there)?) { Ok(()) } else { Err(self.mismatch()) }
@@ -139,10 +144,10 @@ impl Device {
 
     fn mismatch(&self) -> Error {
         let Device { major, minor, .. } = self;
-        Error::system(format!("a file exists there that is not the device {} {major}:{minor}", self.letter()))
+        Error::system(format!("an existing file is not the device {} {major}:{minor}", self.letter()))
     }
 
-    /// The host's node, as a detached mount of that file alone.
+    /// The host's node as a detached mount of that file.
     fn of_host(&self) -> Result<OwnedFd> {
         self.look(|path| mount::open_tree(file::CWD, path, OPEN_TREE_CLONE)).map(|(_, node)| node)
     }
@@ -152,7 +157,8 @@ impl Device {
         self.look(|path| file::open(path, libc::O_PATH | libc::O_NOFOLLOW)).map(|(path, _)| path.into())
     }
 
-    /// Where the host has this device: by its name in the container, or by its number.
+    /// Finds the device on the host by its path in the container, or by its number in /dev/char or
+    /// /dev/block.
     fn look(&self, open: impl Fn(&str) -> sys::Result<OwnedFd>) -> Result<(String, OwnedFd)> {
         let class = if self.kind == libc::S_IFBLK { "block" } else { "char" };
         let by_number = format!("/dev/{class}/{}:{}", self.major, self.minor);
@@ -166,12 +172,13 @@ impl Device {
         }
         let Device { major, minor, .. } = self;
         Err(missing.map_or_else(
-            || Error::system(format!("the host's file of that name is not {} {major}:{minor}", self.letter())),
+            || Error::system(format!("the host's file at this path is not {} {major}:{minor}", self.letter())),
             Error::from,
         ))
     }
 
-    /// Puts a node, or else the host's, over an empty file, for want of the right to make one (in a user namespace).
+    /// Bind-mounts `node`, or the host's node, over an empty file: in a user namespace nodes cannot
+    /// be created.
     fn bind(&self, tree: &Tree, node: Option<OwnedFd>) -> Result<()> {
         let node = match node {
             Some(node) => node,
@@ -179,7 +186,7 @@ impl Device {
         };
         let target = tree.find_or_create(&self.path, Create::File)?.handle;
         let there = fs::stat(&target)?;
-        // An empty file is what a container before this one has left to bind to.
+        // An earlier container may have left the empty file that was its mount point.
         let empty = there.kind() == libc::S_IFREG && there.size == 0;
         if !empty && !self.is(&there) {
             return Err(self.mismatch());
@@ -188,22 +195,22 @@ impl Device {
     }
 }
 
-/// How devices come to be.
+/// The way to create device nodes.
 pub(crate) enum Nodes<'a> {
-    /// Made in their places.
+    /// Create the nodes at their paths.
     Own,
-    /// As none can be made in a user namespace: mounts of nodes that were made before, each with the number of its device, or of
-    /// the host's.
+    /// Bind-mount nodes, since a user namespace cannot create any: the function returns the node
+    /// that the parent created for the device of this index; without one the host's node is used.
     Bound(&'a mut dyn FnMut(usize) -> Option<OwnedFd>),
-    /// Bound later: only the places are made.
+    /// Create only empty files as mount points for later bind mounts.
     Places,
 }
 
-/// Puts all devices in place.
+/// Creates all device nodes.
 pub(crate) fn create(tree: &Tree, devices: &[Device], mut nodes: Nodes<'_>) -> Result<()> {
     let mut last: Option<(InRoot, crate::path::Handle)> = None;
     for (n, device) in devices.iter().enumerate() {
-        // Its link, which leads into the container's own devpts, is made after all devices.
+        // `link` creates /dev/ptmx as a symbolic link into the container's devpts.
         if device.path.as_str() == PTMX {
             continue;
         }
@@ -228,7 +235,8 @@ pub(crate) fn create(tree: &Tree, devices: &[Device], mut nodes: Nodes<'_>) -> R
     Ok(())
 }
 
-/// The links of /dev. What stands there already stays, but for `ptmx`, which must be the container's own.
+/// Creates the symbolic links in /dev. Existing files stay, except `ptmx`, which must be the
+/// container's own.
 pub(crate) fn link(tree: &Tree) -> Result<()> {
     static LINKS: [(&str, &str); 4] = [
         ("/proc/self/fd", "fd"),
@@ -283,10 +291,10 @@ mod tests {
             (r#"{"type":"c","major":1,"minor":3}"#, "linux.devices[0].path: missing"),
             (r#"{"path":"/","type":"c","major":1,"minor":3}"#, "linux.devices[0].path: is the root directory"),
             (r#"{"path":"/dev/x","major":1,"minor":3}"#, "linux.devices[0].type: missing"),
-            (r#"{"path":"/dev/x","type":"q"}"#, "linux.devices[0].type: \"q\" is none of c, b, u and p"),
+            (r#"{"path":"/dev/x","type":"q"}"#, "linux.devices[0].type: \"q\" is not one of c, b, u and p"),
             (
                 r#"{"path":"/dev/x","type":"c","minor":3}"#,
-                "linux.devices[0].major: missing (only a device of type p needs none)",
+                "linux.devices[0].major: missing (optional for devices of type p only)",
             ),
             (
                 r#"{"path":"/dev/x","type":"b","major":1,"minor":-3}"#,

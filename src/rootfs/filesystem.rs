@@ -1,4 +1,5 @@
-//! New filesystems: made detached, with their parameters and attributes, before they are attached.
+//! Mounting new filesystems: they are created as detached mounts with parameters and attributes,
+//! and attached later.
 
 use super::mount::Mount;
 use super::options::{Bind, Options, Parameter};
@@ -10,7 +11,7 @@ use crate::sys::fs;
 use crate::sys::mount::{self, MOUNT_ATTR_RDONLY};
 use std::os::fd::OwnedFd;
 
-/// A filesystem to be made.
+/// A filesystem to mount.
 #[derive(Debug)]
 pub(crate) struct New<'a> {
     pub(crate) kind: &'a str,
@@ -20,38 +21,40 @@ pub(crate) struct New<'a> {
     pub(crate) label: Option<&'a str>,
     /// A parameter that is not in the options.
     pub(crate) extra: Option<(&'a str, String)>,
-    /// A context from `fsopen(2)` that somebody else has opened.
+    /// A filesystem context that another process has opened with `fsopen(2)`.
     pub(crate) context: Option<OwnedFd>,
 }
 
-/// Filesystems of the kernel's own making: a read-only mount of them needs no read-only filesystem, which sysfs and others
-/// share with the host.
+/// Whether it is a filesystem without a device. A read-only mount of it leaves the superblock
+/// writable, since sysfs and others share it with the host.
 fn is_pseudo(kind: &str) -> bool {
     matches!(kind, "tmpfs" | "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" | "ramfs")
 }
 
-/// The longest value that `fsconfig(2)` takes, in bytes.
+/// The longest value of a parameter that `fsconfig(2)` accepts, in bytes.
 const LONGEST_VALUE: usize = 255;
 
 impl New<'_> {
-    /// Whether only `mount(2)` can say it: flags that no call by descriptor has, or a long value (overlay's lowerdir).
+    /// Whether the mount needs `mount(2)`: for flags that the new mount API lacks, or for a long
+    /// value, such as overlay's lowerdir.
     pub(crate) fn needs_old_call(&self) -> bool {
         let long = |p: &Parameter| p.value.as_ref().is_some_and(|v| v.len() > LONGEST_VALUE);
         self.options.legacy_flags != 0 || self.source.len() > LONGEST_VALUE || self.options.data.iter().any(long)
     }
 
-    /// Whether the filesystem itself, and not only its mount, is to be read-only.
+    /// Whether the superblock, and not only the mount, becomes read-only.
     fn read_only(&self) -> bool {
         self.options.own().set & MOUNT_ATTR_RDONLY != 0 && !is_pseudo(self.kind)
     }
 
-    /// The label as a parameter, unless the options have one, or the filesystem has labels of its own.
+    /// The value of the parameter `context`, unless an option sets one or the filesystem labels its
+    /// files itself.
     fn label(&self) -> Option<&str> {
         let own = self.options.data.iter().any(|p| p.key.ends_with("context"));
         self.label.filter(|_| !own && !["proc", "sysfs"].contains(&self.kind))
     }
 
-    /// Makes it, detached. `writable`: its mount is made read-only later, by the caller.
+    /// Creates the detached mount. If `writable` is set, the caller makes it read-only later.
     pub(crate) fn make(&self, writable: bool) -> Result<OwnedFd> {
         let opened;
         let context = match &self.context {
@@ -85,24 +88,26 @@ impl New<'_> {
         let hidden = if writable { MOUNT_ATTR_RDONLY } else { 0 };
         let tree = mount::fsmount(context, self.options.own().set & !hidden)?;
         if self.context.is_some() && self.kind == "proc" {
-            // It came from a process that its neighbours in a joined pid namespace may have traced.
+            // The context is from a process that other processes of a joined pid namespace may have
+            // traced.
             ProcFd::checked(tree.try_clone().map_err(|e| Error::system(e.to_string()))?)?;
         }
         Ok(tree)
     }
 
-    /// `mount(2)` opens a context of its own, of this process's pid namespace: the host's, where the container joins one.
+    /// Refuses `mount(2)` for a filesystem with a context: `mount(2)` would use this process's pid
+    /// namespace, which is the host's if the container joins one.
     pub(crate) fn refuse_foreign_context(&self) -> Result<()> {
         match &self.context {
             Some(_) => Err(Error::config(
                 "options",
-                "a procfs of a joined pid namespace takes no such flag (iversion, silent, ...)",
+                "a procfs of a joined pid namespace does not support this flag (iversion, silent, ...)",
             )),
             None => Ok(()),
         }
     }
 
-    /// Makes and attaches it with `mount(2)`, without attributes.
+    /// Mounts the filesystem with `mount(2)`, without mount attributes.
     pub(crate) fn make_by_old_call(&self, target: &Handle) -> Result<()> {
         let mut data: Vec<String> = self
             .options
@@ -130,7 +135,7 @@ impl New<'_> {
     }
 }
 
-/// The flag of `mount(2)` for a parameter that is one.
+/// The `mount(2)` flag for a parameter; 0 if it has none.
 fn old_flag(name: &str) -> libc::c_ulong {
     match name {
         "sync" => libc::MS_SYNCHRONOUS,
@@ -141,8 +146,9 @@ fn old_flag(name: &str) -> libc::c_ulong {
     }
 }
 
-/// The magic numbers of filesystems of which the host's mounts are others, or may be: what is said of them is said of the host's.
-/// To be read-only is then the mount's alone.
+/// The magic numbers of filesystems whose superblock the container may share with the host. Options
+/// of the superblock would apply to the host's mounts, too; read-only is then set on the mount
+/// only.
 const OF_HOST: [i64; 5] = [CGROUP_MAGIC, CGROUP2_MAGIC, SYSFS_MAGIC, MQUEUE_MAGIC, PROC_SUPER_MAGIC];
 /// The magic number of sysfs.
 pub(crate) const SYSFS_MAGIC: i64 = 0x6265_6572;
@@ -150,7 +156,8 @@ const MQUEUE_MAGIC: i64 = 0x1980_0202;
 /// The magic number of procfs.
 pub(crate) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
-/// Changes the filesystem that is mounted at `mounted`, as far as the options of a remount say something of it.
+/// Applies the options of a remount that concern the superblock of the filesystem mounted at
+/// `mounted`.
 pub(crate) fn reconfigure(mounted: &Handle, remount: &Mount) -> Result<()> {
     let options = &remount.options;
     let of_filesystem = !options.superblock.is_empty() || !options.data.is_empty() || options.legacy_flags != 0;
@@ -164,7 +171,7 @@ pub(crate) fn reconfigure(mounted: &Handle, remount: &Mount) -> Result<()> {
     if of_host && !of_filesystem {
         return Ok(());
     }
-    // Those of a procfs, such as hidepid, are of its pid namespace.
+    // The options of a procfs, such as hidepid, belong to its pid namespace.
     if of_host && magic != PROC_SUPER_MAGIC {
         let at = format!("mounts[{}].options", remount.index);
         return Err(Error::config(at, "a remount with options of the filesystem would set them for the host too"));

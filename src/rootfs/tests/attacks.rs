@@ -95,7 +95,7 @@ fn a_default_device_that_is_something_else_is_refused() {
         plant("dev/null", "/mnt/outside/file");
         let rootfs = parsed("", "").unwrap();
         let error = built(&rootfs).unwrap_err().to_string();
-        assert_eq!(error, "device /dev/null: a file exists there that is not the device c 1:3");
+        assert_eq!(error, "device /dev/null: an existing file is not the device c 1:3");
     });
 }
 

@@ -464,7 +464,7 @@ fn the_hosts_tree_of_version_2_is_bound_as_a_new_mount_would_be() {
         }
         let json = r#"{"destination":"/x","type":"cgroup2","source":"x"}"#;
         let error = built_with(&parsed(json, "").unwrap(), Sources::ByChild, &elsewhere).unwrap_err().to_string();
-        assert!(error.contains("/mnt/bundle is no cgroup2"), "{error}");
+        assert!(error.contains("/mnt/bundle is not a cgroup2"), "{error}");
         let none = CgroupView { tree: None, ..shared };
         let error = built_with(&parsed(json, "").unwrap(), Sources::ByChild, &none).unwrap_err().to_string();
         assert!(error.contains("mounts[0].type"), "{error}");
