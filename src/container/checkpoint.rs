@@ -147,8 +147,8 @@ fn describe(
     let own_cgroups = *namespaces.place(Ns::Cgroup) == Place::New;
     let host = mountinfo::table("self")?;
     let known = rootfs.sources(&rootfs.prepare(Sources::ByChild)?, &CgroupView::default(), &host, &[])?;
-    for outside in rootfs.outside(table, &host, own_cgroups, &known)? {
-        options.outside(&outside.key, &outside.value);
+    for outside in rootfs.external_mounts(table, &host, own_cgroups, &known)? {
+        options.external_mount(&outside.key, &outside.value);
     }
     if rootfs.shares_mounts() {
         log::warning(

@@ -320,12 +320,12 @@ impl Maker<'_> {
             options.lsm_mount_context(context);
         }
         if !mounts.kept.is_empty() {
-            options.mount_as_of_old();
+            options.mntns_compat_mode();
         }
         let rootfs = mounts.rootfs;
         options.root(rootfs.path().as_os_str().as_bytes());
         for outside in rootfs.sources(&mounts.prepared, view, &mounts.table, &mounts.kept)? {
-            options.outside(&outside.key, &outside.value);
+            options.external_mount(&outside.key, &outside.value);
         }
         Ok(options)
     }

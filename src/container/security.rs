@@ -2,12 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::process::program::Program;
-use crate::rootfs::Facts;
+use crate::rootfs::HostFacts;
 use std::path::Path;
 
 /// What the checks of the root filesystem need to know.
-pub(super) fn facts() -> Facts {
-    Facts { selinux: selinux() }
+pub(super) fn facts() -> HostFacts {
+    HostFacts { selinux: selinux() }
 }
 
 fn selinux() -> bool {

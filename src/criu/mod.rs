@@ -29,10 +29,11 @@ use program::execute;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// How long CRIU's next word is waited for before it is looked who has ended, in milliseconds.
+/// How long to wait for CRIU's next packet before checking for dead processes, in milliseconds.
 const CHECK_INTERVAL: i32 = 1000;
 
-/// How long CRIU may take to see that the process which it restores was killed, and to end, in milliseconds.
+/// How long CRIU may take to notice that the restored process was killed, and to exit, in
+/// milliseconds.
 const EXIT_TIMEOUT: i32 = 5000;
 
 /// A running CRIU.

@@ -117,7 +117,7 @@ impl Options {
 
     /// Adds an external mount, which a restore bind-mounts: in a dump the mount point in the
     /// container and a name, in a restore the name and the path on the host.
-    pub(crate) fn outside(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+    pub(crate) fn external_mount(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.0.message(23, &pair(1, key, 2, value));
     }
 
@@ -218,7 +218,7 @@ impl Options {
     /// Restores mounts with the engine for kernels before Linux 5.15 (`--mntns-compat-mode`): each
     /// mount gets its peer group and master from the source of its bind mount. The newer engine
     /// copies a mount with a wider root, which root of a user namespace may not be able to reach.
-    pub(crate) fn mount_as_of_old(&mut self) {
+    pub(crate) fn mntns_compat_mode(&mut self) {
         self.0.flag(65, true);
     }
 

@@ -10,7 +10,7 @@ use super::cwd;
 use super::device::{self, Nodes};
 use super::filesystem::{New, PROC_SUPER_MAGIC, reconfigure};
 use super::mask::{self, Access, DevNull};
-use super::mount::{Kind, Mount, is_allowed_in_proc};
+use super::mount::{MountEntry, MountKind, is_allowed_in_proc};
 use super::options::Propagation;
 use super::prepare::{Prepared, Trees, open_source};
 use super::tree::{self, Found, Tree};
@@ -83,7 +83,7 @@ impl Rootfs {
         let mut sources = Trees::default();
         let mut left = AT_ONCE;
         for mount in &self.mounts {
-            let Kind::Bind { source, inside: None, idmap: None } = &mount.kind else { continue };
+            let MountKind::Bind { source, inside: None, idmap: None } = &mount.kind else { continue };
             if prepared.has(mount.index) || left == 0 && !self.lies_within(source) {
                 continue;
             }
@@ -139,23 +139,23 @@ impl Rootfs {
 }
 
 impl Built<'_> {
-    pub(super) fn attach(&mut self, mount: &Mount, prepared: Option<OwnedFd>, cgroups: &CgroupView) -> Result<()> {
+    pub(super) fn attach(&mut self, mount: &MountEntry, prepared: Option<OwnedFd>, cgroups: &CgroupView) -> Result<()> {
         match &mount.kind {
-            Kind::Bind { source, inside, .. } => self.bind(mount, source, inside, prepared),
-            Kind::Filesystem { kind, .. } if kind == "cgroup2" && cgroups.shared => {
+            MountKind::Bind { source, inside, .. } => self.bind(mount, source, inside, prepared),
+            MountKind::Filesystem { kind, .. } if kind == "cgroup2" && cgroups.shared => {
                 let place = self.place(mount, Create::Directory)?;
                 let tree = cgroup::version_2(mount, &place.handle, cgroups)?;
                 self.mounted(mount, place.path, tree);
                 Ok(())
             }
-            Kind::Filesystem { kind, source } => self.filesystem(mount, kind, source, prepared),
-            Kind::Cgroup => {
+            MountKind::Filesystem { kind, source } => self.filesystem(mount, kind, source, prepared),
+            MountKind::Cgroup => {
                 let place = self.place(mount, Create::Directory)?;
                 let tree = cgroup::mount(mount, &place.handle, cgroups, self.rootfs.label.as_deref())?;
                 self.mounted(mount, place.path, tree);
                 Ok(())
             }
-            Kind::Remount => {
+            MountKind::Remount => {
                 let found = self.tree.find(&mount.destination)?;
                 let place = found.ok_or_else(|| missing(&mount.destination))?.handle;
                 reconfigure(&place, mount)?;
@@ -164,7 +164,13 @@ impl Built<'_> {
         }
     }
 
-    fn bind(&mut self, mount: &Mount, source: &Path, inside: &Option<InRoot>, prepared: Option<OwnedFd>) -> Result<()> {
+    fn bind(
+        &mut self,
+        mount: &MountEntry,
+        source: &Path,
+        inside: &Option<InRoot>,
+        prepared: Option<OwnedFd>,
+    ) -> Result<()> {
         if mount.options.copy_symlink && copy_symlink(&self.tree, mount, source, inside)? {
             return Ok(());
         }
@@ -199,7 +205,7 @@ impl Built<'_> {
         Ok(())
     }
 
-    fn filesystem(&mut self, mount: &Mount, kind: &str, source: &str, context: Option<OwnedFd>) -> Result<()> {
+    fn filesystem(&mut self, mount: &MountEntry, kind: &str, source: &str, context: Option<OwnedFd>) -> Result<()> {
         if kind == "cgroup2" {
             cgroup::refuse_flags(mount)?;
         }
@@ -233,30 +239,31 @@ impl Built<'_> {
     }
 
     /// Records a new mount, and holds its descriptor if a later lookup may go through it.
-    fn mounted(&mut self, mount: &Mount, place: InRoot, tree: OwnedFd) {
+    fn mounted(&mut self, mount: &MountEntry, place: InRoot, tree: OwnedFd) {
         // The first mounts are all held, since a symbolic link may lead to any of them.
         const FEW: usize = 64;
-        let of_kernel = matches!(&mount.kind, Kind::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
+        let of_kernel = matches!(&mount.kind, MountKind::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
         let held = self.tree.number_held() < FEW || of_kernel || self.rootfs.leads_into(&place, mount.index);
         self.tree.mounted(place, held.then_some(tree));
     }
 
     /// Whether a read-only mount must be writable until other mounts, devices or files are created
     /// in it.
-    fn is_filled_later(&self, mount: &Mount) -> bool {
+    fn is_filled_later(&self, mount: &MountEntry) -> bool {
         let options = &mount.options;
         let read_only = options.own().set & MOUNT_ATTR_RDONLY != 0;
         let later = self.rootfs.mounts.iter().skip(mount.index + 1);
         let devices = self.rootfs.devices.iter().map(|device| &device.path);
         let places = later.map(|mount| &mount.destination).chain(devices);
         let filled = || places.into_iter().any(|place| place.is_within(&mount.destination));
-        let takes_names = matches!(&mount.kind, Kind::Filesystem { kind, .. } if kind == "tmpfs" || kind == "ramfs");
+        let takes_names =
+            matches!(&mount.kind, MountKind::Filesystem { kind, .. } if kind == "tmpfs" || kind == "ramfs");
         read_only && takes_names && (options.copy_up || filled())
     }
 
     /// The mount point of a procfs or sysfs. No component of its path may be a symbolic link
     /// (CVE-2019-19921).
-    fn ordinary_directory(&self, mount: &Mount, kind: &str) -> Result<Found> {
+    fn ordinary_directory(&self, mount: &MountEntry, kind: &str) -> Result<Found> {
         let ordinary = |error: Error| error.at(format!("filesystem {kind:?} must be mounted on ordinary directory"));
         let found = match self.tree.find_plain(&mount.destination).map_err(ordinary)? {
             Some(found) => found,
@@ -271,7 +278,7 @@ impl Built<'_> {
     }
 
     /// The mount point of a mount, created if it is missing.
-    fn place(&self, mount: &Mount, kind: Create) -> Result<Found> {
+    fn place(&self, mount: &MountEntry, kind: Create) -> Result<Found> {
         let found = match mount.options.destination_no_follow {
             true => self.tree.find_no_follow(&mount.destination)?,
             false => None,
@@ -286,9 +293,9 @@ impl Built<'_> {
 
     /// Refuses a mount point inside a procfs, however its path led there, except the few allowed
     /// files.
-    fn refuse_inside_proc(&self, mount: &Mount, place: &Handle) -> Result<()> {
+    fn refuse_inside_proc(&self, mount: &MountEntry, place: &Handle) -> Result<()> {
         let proc = InRoot::new("/proc");
-        let allowed = mount.destination == proc && matches!(mount.kind, Kind::Bind { .. });
+        let allowed = mount.destination == proc && matches!(mount.kind, MountKind::Bind { .. });
         if allowed || is_allowed_in_proc(&mount.destination) || fs::filesystem_magic(place)? != PROC_SUPER_MAGIC {
             return Ok(());
         }
@@ -341,7 +348,7 @@ pub(super) fn missing(path: &InRoot) -> Failure {
 
 /// For the option `copy-symlink`: if the source is a symbolic link, creates a copy of the link
 /// instead of a mount, and returns true.
-pub(super) fn copy_symlink(tree: &Tree, mount: &Mount, source: &Path, inside: &Option<InRoot>) -> Result<bool> {
+pub(super) fn copy_symlink(tree: &Tree, mount: &MountEntry, source: &Path, inside: &Option<InRoot>) -> Result<bool> {
     let link = match inside {
         Some(path) => {
             let found = tree.find_no_follow(path)?.ok_or_else(|| missing(path))?;
@@ -409,19 +416,19 @@ fn with_hint(error: Error, kind: &str) -> Error {
 
 /// The parameter `mode` for a tmpfs over an existing directory: the directory's mode, unless an
 /// option sets it.
-fn mode_of_covered(mount: &Mount, place: &Handle) -> Result<Option<(&'static str, String)>> {
+fn mode_of_covered(mount: &MountEntry, place: &Handle) -> Result<Option<(&'static str, String)>> {
     if says_mode(mount) {
         return Ok(None);
     }
     Ok(Some(("mode", format!("{:o}", acl::mode_of(place)?))))
 }
 
-fn says_mode(mount: &Mount) -> bool {
+fn says_mode(mount: &MountEntry) -> bool {
     mount.options.data.iter().any(|p| p.key == "mode")
 }
 
 /// For the option `tmpcopyup`: copies the contents of the directory at `place` to a new tmpfs.
-fn copy_up(mount: &Mount, place: &Handle, tree: &OwnedFd) -> Result<()> {
+fn copy_up(mount: &MountEntry, place: &Handle, tree: &OwnedFd) -> Result<()> {
     if !mount.options.copy_up {
         return Ok(());
     }

@@ -4,7 +4,7 @@
 //! older kernels the mount is changed after it is attached, with `mount(2)` on the path of its
 //! descriptor in a private procfs, never on a path of the container.
 
-use super::mount::Mount;
+use super::mount::MountEntry;
 use super::options::{Attributes, Options, Propagation};
 use crate::error::{Context, Error, Result};
 use crate::log;
@@ -49,7 +49,7 @@ impl Change {
 }
 
 /// The changes for an entry of `mounts`, as few as possible.
-pub(crate) fn of(mount: &Mount) -> Vec<Change> {
+pub(crate) fn of(mount: &MountEntry) -> Vec<Change> {
     let entry = Some(mount.index);
     of_options(&mount.options).into_iter().map(|change| Change { entry, ..change }).collect()
 }

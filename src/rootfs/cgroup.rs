@@ -3,7 +3,7 @@
 use super::attach::{put, put_into};
 use super::attributes::{self, Change};
 use super::filesystem::New;
-use super::mount::Mount;
+use super::mount::MountEntry;
 use super::options::{Attributes, Options, Parameter};
 use crate::error::{Context, Error, Result};
 use crate::path::Handle;
@@ -50,7 +50,7 @@ pub(crate) struct Hierarchy {
 }
 
 /// Makes and attaches a mount of type `cgroup`.
-pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<OwnedFd> {
+pub(crate) fn mount(mount: &MountEntry, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<OwnedFd> {
     match &view.unified {
         Some(_) => version_2(mount, place, view),
         None => {
@@ -62,7 +62,7 @@ pub(crate) fn mount(mount: &Mount, place: &Handle, view: &CgroupView, label: Opt
 
 /// Makes and attaches a mount of cgroup v2: of type `cgroup` on a host with v2 only, or of type
 /// `cgroup2` in the host's cgroup namespace.
-pub(crate) fn version_2(mount: &Mount, place: &Handle, view: &CgroupView) -> Result<OwnedFd> {
+pub(crate) fn version_2(mount: &MountEntry, place: &Handle, view: &CgroupView) -> Result<OwnedFd> {
     refuse_options(mount, view)?;
     match (&view.tree, &view.unified) {
         (Some(tree), _) => bind(tree, mount, place),
@@ -79,7 +79,7 @@ pub(crate) fn version_2(mount: &Mount, place: &Handle, view: &CgroupView) -> Res
 }
 
 /// Refuses options of the filesystem, which would apply to the host's mounts, too.
-fn refuse_options(mount: &Mount, view: &CgroupView) -> Result<()> {
+fn refuse_options(mount: &MountEntry, view: &CgroupView) -> Result<()> {
     refuse_flags(mount)?;
     let Some(parameter) = mount.options.data.first() else { return Ok(()) };
     let at = format!("mounts[{}].options[{}]", mount.index, parameter.option);
@@ -89,7 +89,7 @@ fn refuse_options(mount: &Mount, view: &CgroupView) -> Result<()> {
 }
 
 /// Refuses flags that all mounts of the filesystem share, also those in other cgroup namespaces.
-pub(crate) fn refuse_flags(mount: &Mount) -> Result<()> {
+pub(crate) fn refuse_flags(mount: &MountEntry) -> Result<()> {
     match mount.options.superblock.iter().find(|flag| matches!(**flag, "sync" | "dirsync" | "lazytime" | "mand")) {
         None => Ok(()),
         Some(flag) => {
@@ -100,7 +100,7 @@ pub(crate) fn refuse_flags(mount: &Mount) -> Result<()> {
 }
 
 /// Bind-mounts the host's cgroup v2 tree with the attributes of a new mount.
-fn bind(tree: &Path, mount: &Mount, place: &Handle) -> Result<OwnedFd> {
+fn bind(tree: &Path, mount: &MountEntry, place: &Handle) -> Result<OwnedFd> {
     let clone = mount::open_tree(file::CWD, tree.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
     // A joined mount namespace may have another filesystem there.
     if fs::filesystem_magic(&clone)? != CGROUP2_MAGIC {
@@ -127,7 +127,7 @@ fn unified(directory: &Path) -> Result<OwnedFd> {
 }
 
 /// Mounts a tmpfs with a directory for each cgroup v1 hierarchy.
-fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<OwnedFd> {
+fn separate(mount: &MountEntry, place: &Handle, view: &CgroupView, label: Option<&str>) -> Result<OwnedFd> {
     let mode = Parameter { key: "mode".into(), value: Some("755".into()), option: 0 };
     let own = mount.options.own().set;
     let writable = Attributes::setting(own & !MOUNT_ATTR_RDONLY);
@@ -146,7 +146,7 @@ fn separate(mount: &Mount, place: &Handle, view: &CgroupView, label: Option<&str
 }
 
 impl Hierarchy {
-    fn attach(&self, tmpfs: &OwnedFd, mount: &Mount, view: &CgroupView) -> Result<()> {
+    fn attach(&self, tmpfs: &OwnedFd, mount: &MountEntry, view: &CgroupView) -> Result<()> {
         let mut changes = attributes::of(mount);
         let tree = match view.namespace {
             // Equivalent to a new mount, with half as many system calls.

@@ -1,7 +1,7 @@
 //! Mounting new filesystems: they are created as detached mounts with parameters and attributes,
 //! and attached later.
 
-use super::mount::Mount;
+use super::mount::MountEntry;
 use super::options::{Bind, Options, Parameter};
 use crate::error::{Context, Error, Result};
 use crate::path::Handle;
@@ -158,7 +158,7 @@ pub(crate) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// Applies the options of a remount that concern the superblock of the filesystem mounted at
 /// `mounted`.
-pub(crate) fn reconfigure(mounted: &Handle, remount: &Mount) -> Result<()> {
+pub(crate) fn reconfigure(mounted: &Handle, remount: &MountEntry) -> Result<()> {
     let options = &remount.options;
     let of_filesystem = !options.superblock.is_empty() || !options.data.is_empty() || options.legacy_flags != 0;
     let read_only = options.attributes.set & MOUNT_ATTR_RDONLY != 0;

@@ -1,4 +1,4 @@
-//! Id mappings of mounts, and the user namespaces that carry them to the kernel.
+//! Id mappings of mounts, and the user namespaces that pass them to the kernel.
 
 use crate::error::{Context, Result};
 use crate::idmap::{IdMap, IdMaps};
@@ -7,8 +7,9 @@ use crate::sys::file;
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
 use std::os::fd::OwnedFd;
 
-/// Reads `uids=0-1-10#10-11-10;gids=@0-100-10`: first id on the filesystem, first id outside, how many. With an `@` the second
-/// is an id of the container's user namespace, whose mappings are `container`.
+/// Parses `uids=0-1-10#10-11-10;gids=@0-100-10`: the first id on the filesystem, the first id of
+/// the mount, and the number of ids. After an `@` the second is an id in the container's user
+/// namespace, which has the mappings `container`.
 pub(crate) fn ranges(text: &str, container: &IdMaps) -> std::result::Result<IdMaps, String> {
     let mut ids = IdMaps::default();
     for list in text.split(';') {
@@ -45,12 +46,13 @@ fn one_range(text: &str, container: &IdMap) -> std::result::Result<[u32; 3], Str
     Ok([inside, outside, size])
 }
 
-/// A user namespace with these mappings and nobody in it, for [`super::Rootfs::map_ids`].
+/// Creates a user namespace with these mappings and without processes, for
+/// [`super::Rootfs::map_ids`].
 ///
-/// A namespace begins with a process in it: one that only waits, and is ended as soon as its namespace is held.
+/// Its first process only waits, and is killed once the namespace's file is open.
 ///
 /// # Errors
-/// EPERM without CAP_SETUID and CAP_SETGID; EINVAL for ranges that overlap.
+/// EPERM without CAP_SETUID and CAP_SETGID; EINVAL for overlapping ranges.
 pub(crate) fn user_namespace(single: &SingleThreaded, ids: &IdMaps) -> Result<OwnedFd> {
     let how = Clone { flags: libc::CLONE_NEWUSER as u64, into_cgroup: None };
     match process::clone3(single, &how).at("make a user namespace for id mappings")? {
@@ -66,7 +68,8 @@ pub(crate) fn user_namespace(single: &SingleThreaded, ids: &IdMaps) -> Result<Ow
 }
 
 fn wait_to_be_ended() -> ! {
-    // Should the parent die first; if it already has, the process is at worst an idle orphan with no descriptor but copies.
+    // Dies with the parent. If the parent is dead already, an idle orphan remains, which does no
+    // harm.
     let tied = process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0);
     while tied.is_ok() && process::poll([], -1).is_ok() {}
     process::exit_now(1)

@@ -1,12 +1,13 @@
-//! Bind mounts whose source lies below the container's own root.
+//! Bind mounts with a source below the container's root.
 //!
-//! Such a source may be what an earlier mount has put there, so it is opened in its turn, in the container's tree. And it is a
-//! path in that tree: a symbolic link in the root, which the container's image brings, never leads to the host.
+//! Such a source may be in an earlier mount of the container, so it is opened in the container's
+//! tree when its entry's turn comes. It is resolved within that tree: a symbolic link from the
+//! container's image never leads to the host.
 
 use super::Rootfs;
 use super::attach::Built;
 use super::filesystem::{PROC_SUPER_MAGIC, SYSFS_MAGIC};
-use super::mount::Mount;
+use super::mount::MountEntry;
 use super::options::Bind;
 use super::prepare::map_tree;
 use crate::error::{Context, Error, Result};
@@ -16,23 +17,24 @@ use crate::sys::mount::{self, AT_RECURSIVE, OPEN_TREE_CLONE};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// The path below `root` that `source` names, if it does: as it is written, but for `.` and `..`.
+/// The path of `source` relative to `root`, if it is below `root` lexically.
 pub(crate) fn below(root: &Path, source: &Path) -> Option<InRoot> {
     let [root, source] = [root, source].map(|path| path.to_str().map(InRoot::new));
     let (root, source) = (root?, source?);
     (source.is_within(&root) && source != root).then(|| InRoot::new(source.beneath(&root)))
 }
 
-/// A copy of what was found, with what is mounted beneath if the options say so.
-fn copy(mount: &Mount, found: impl AsFd) -> Result<OwnedFd> {
+/// A detached copy of `found`, with the mounts beneath it for `rbind`.
+fn copy(mount: &MountEntry, found: impl AsFd) -> Result<OwnedFd> {
     let depth = if mount.options.bind == Bind::Mount { 0 } else { AT_RECURSIVE };
     Ok(mount::open_tree(found, "", OPEN_TREE_CLONE | depth)?)
 }
 
 impl Rootfs {
-    /// For the parent, which may enter and copy more than a child in a user namespace: the source in the root directory, unless
-    /// an earlier mount puts something else there, or it is not there yet.
-    pub(crate) fn open_inside(&self, root: &Root, mount: &Mount, path: &InRoot) -> Result<Option<OwnedFd>> {
+    /// Opens the source in the root directory, for the parent, which has more privileges than a
+    /// child in a user namespace. `None` if the source is in an earlier mount of the container, or
+    /// does not exist yet.
+    pub(crate) fn open_inside(&self, root: &Root, mount: &MountEntry, path: &InRoot) -> Result<Option<OwnedFd>> {
         let found = match mount.options.source_no_follow {
             true => root.find_no_follow(path)?,
             false => root.find_if_there(path)?,
@@ -47,7 +49,8 @@ impl Rootfs {
         copy(mount, &found).map(Some)
     }
 
-    /// Where a path leads in the root directory: itself, and what it is without symbolic links.
+    /// The path itself, and the path in the root directory that it resolves to, if that is another
+    /// one.
     pub(super) fn places_of(&self, root: &Root, path: &InRoot) -> Vec<InRoot> {
         let found = root.find_if_there(path).ok().flatten();
         let place = found.and_then(|found| place_of(root, &found)).filter(|place| place != path);
@@ -55,15 +58,16 @@ impl Rootfs {
     }
 }
 
-/// The path in the root of what was found there.
+/// The path of `found` in the root, by the kernel's name for the descriptor.
 fn place_of(root: &Root, found: &Handle) -> Option<InRoot> {
-    let (root, found) = (super::outside::path_of(root)?, super::outside::path_of(found)?);
+    let (root, found) = (super::external::path_of(root)?, super::external::path_of(found)?);
     Some(InRoot::new(found.strip_prefix(root).ok()?.to_str()?))
 }
 
 impl Built<'_> {
-    /// Copies the source from the tree as it is now; `userns`: seen through its id mapping.
-    pub(crate) fn open_inside(&self, mount: &Mount, path: &InRoot, userns: Option<OwnedFd>) -> Result<OwnedFd> {
+    /// Copies the source from the container's tree, id-mapped with the user namespace `userns` if
+    /// there is one.
+    pub(crate) fn open_inside(&self, mount: &MountEntry, path: &InRoot, userns: Option<OwnedFd>) -> Result<OwnedFd> {
         let found = match mount.options.source_no_follow {
             true => self.tree.find_no_follow(path)?,
             false => self.tree.find(path)?,
@@ -74,7 +78,7 @@ impl Built<'_> {
         match userns {
             Some(userns) => map_tree(mount, tree, userns.as_fd()).map_err(|e| match e.errno() {
                 libc::EPERM => {
-                    e.hint("the source is of the host, over whose filesystems a user namespace has no rights")
+                    e.hint("the source is on a filesystem of the host, where a user namespace has no privileges")
                 }
                 _ => e,
             }),
@@ -82,22 +86,23 @@ impl Built<'_> {
         }
     }
 
-    /// A copy of the container's procfs or sysfs at another place would not have its masks and read-only paths.
-    fn refuse_unmasked(&self, mount: &Mount, path: &InRoot, found: &Handle) -> Result<()> {
+    /// Refuses to copy the container's procfs or sysfs: the copy would lack its masks and read-only
+    /// paths.
+    fn refuse_unmasked(&self, mount: &MountEntry, path: &InRoot, found: &Handle) -> Result<()> {
         if self.rootfs.masked.is_empty() && self.rootfs.readonly_paths.is_empty() {
             return Ok(());
         }
         let of_kernel = |magic: i64| magic == PROC_SUPER_MAGIC || magic == SYSFS_MAGIC;
         let beneath = mount.options.bind != Bind::Mount
             && self.tree.mounts_within(path).any(|mount| {
-                // One that cannot be asked is none to be copied either.
+                // If the type of the filesystem is unknown, the copy is refused, too.
                 fs::filesystem_magic(mount).map_or(true, of_kernel)
             });
         if beneath || of_kernel(fs::filesystem_magic(found)?) {
             return Err(Error::system(
-                "the source holds a procfs or sysfs of the container, which would be there without masks",
+                "the source contains a procfs or sysfs of the container, which would be there without masks",
             )
-            .hint("mount another one there"));
+            .hint("mount a new one there"));
         }
         Ok(())
     }

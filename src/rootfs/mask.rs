@@ -1,7 +1,9 @@
-//! `linux.maskedPaths` and `linux.readonlyPaths`: what of the kernel's files a container may not read, or not write.
+//! `linux.maskedPaths` and `linux.readonlyPaths`: paths that the container may not read, or not
+//! write.
 //!
-//! A file is masked by the host's /dev/null, opened before the pivot and seen to be that device: whatever the container's
-//! own /dev/null is or becomes (CVE-2025-31133). A directory is masked by an empty read-only tmpfs, one for all.
+//! A file is masked by a bind mount of the host's /dev/null, which is opened and checked before the
+//! pivot, so that the container's own /dev/null has no influence (CVE-2025-31133). A directory is
+//! masked by an empty read-only tmpfs, which all masked directories share.
 
 use super::attributes::{self, Change};
 use super::filesystem::New;
@@ -17,16 +19,16 @@ use crate::sys::mount::{
 use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What is wrong with a mask of the root.
-const HIDES_ALL: &str = "would hide the whole container";
+/// The problem with a mask of the root.
+const MASKS_ALL: &str = "would mask the whole container";
 
-/// The list of paths at `at` in the config.
+/// Checks the list of paths in the config's field `at`.
 pub(crate) fn parse(paths: Option<&[Cow<'_, str>]>, at: &str) -> Result<Vec<InRoot>> {
-    let hides = at == "linux.maskedPaths";
+    let masks = at == "linux.maskedPaths";
     let paths = paths.unwrap_or_default().iter().enumerate();
     paths
         .map(|(n, path)| {
-            let wrong = |what: &str| Err(Error::config(format_args!("{at}[{n}]"), what));
+            let wrong = |problem: &str| Err(Error::config(format_args!("{at}[{n}]"), problem));
             if !path.starts_with('/') {
                 return wrong("must be an absolute path");
             }
@@ -34,20 +36,20 @@ pub(crate) fn parse(paths: Option<&[Cow<'_, str>]>, at: &str) -> Result<Vec<InRo
                 return wrong("holds a NUL byte");
             }
             let path = InRoot::new(path);
-            if hides && path.is_root() { wrong(HIDES_ALL) } else { Ok(path) }
+            if masks && path.is_root() { wrong(MASKS_ALL) } else { Ok(path) }
         })
         .collect()
 }
 
-/// The host's /dev/null (character device 1:3), as a detached mount of that file alone.
+/// The host's /dev/null (character device 1:3) as a detached mount of that file.
 #[derive(Debug)]
 pub(crate) struct DevNull(OwnedFd);
 
 impl DevNull {
-    /// Opens it in the caller's mount namespace, which must still be the host's view.
+    /// Opens /dev/null in the caller's mount namespace, before the root is changed.
     ///
-    /// The mount is read-only: writing to the device is not affected, but a container's root cannot change the mode or owner
-    /// of the host's node through it.
+    /// Masks are read-only mounts of it: writing to the device still works, but the container's
+    /// root cannot change the mode or owner of the host's node.
     pub(crate) fn open() -> Result<DevNull> {
         let node = mount::open_tree(file::CWD, "/dev/null", OPEN_TREE_CLONE)?;
         let stat = fs::stat(&node)?;
@@ -58,16 +60,16 @@ impl DevNull {
     }
 }
 
-/// A detached mount, of which copies are put in many places.
-struct Cover {
+/// The mount that masks files, or the one that masks directories. It is copied for each path.
+struct MaskMount {
     mount: OwnedFd,
     change: Change,
     attached: bool,
 }
 
-impl Cover {
-    /// Covers what is at `place`. The first use attaches the mount itself, since only what is attached can be copied on
-    /// older kernels.
+impl MaskMount {
+    /// Masks `place`. The first use attaches the mount itself, since older kernels copy only
+    /// attached mounts.
     fn put(&mut self, place: &Handle) -> Result<()> {
         if self.attached {
             let copy = mount::open_tree(&self.mount, "", OPEN_TREE_CLONE)?;
@@ -80,13 +82,13 @@ impl Cover {
     }
 }
 
-/// What is to be protected.
+/// The paths to protect.
 pub(crate) struct Lists<'a> {
     pub(crate) read_only: &'a [InRoot],
     pub(crate) masked: &'a [InRoot],
 }
 
-/// What the lists leave of the root directory.
+/// The access to the root directory after the lists are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Full,
@@ -99,42 +101,44 @@ enum Protection {
     Mask,
 }
 
-/// Protects the paths that exist: each with what is mounted beneath it is made read-only, or is hidden. The root itself is left to
-/// the caller to be made read-only.
+/// Protects the existing paths: makes each one read-only together with the mounts beneath it, or
+/// masks it. If the root itself is to be read-only, the caller does that.
 ///
-/// What a path within a mount leads to is looked up in that mount: "not there" is then so, and not a directory that was exchanged.
+/// A path within a mount is looked up in that mount, so that a path is never skipped as missing
+/// because a directory on the way was replaced.
 pub(crate) fn apply(tree: &Tree, lists: &Lists<'_>, null: Option<DevNull>, label: Option<&str>) -> Result<Access> {
-    let mut covers = Covers { file: null.map(cover), directory: None, label };
+    let mut masks = Masks { file: null.map(null_mount), directory: None, label };
     let (mut access, mut outer) = (Access::Full, Vec::new());
     let read_only = lists.read_only.iter().map(|path| (path, Protection::ReadOnly));
     for (path, protection) in read_only.chain(lists.masked.iter().map(|path| (path, Protection::Mask))) {
         let context = || protection.of(path);
         for covered in tree.find_covered(path).with(context)? {
-            covers.protect(&covered, protection).with(context)?;
+            masks.protect(&covered, protection).with(context)?;
         }
         let Some(found) = existing(tree, path).with(context)? else { continue };
         match protection {
             _ if tree.has_mounts_within(&found.path) && !found.path.is_root() => outer.push((found.path, protection)),
             Protection::ReadOnly if found.path.is_root() => access = Access::ReadOnly,
-            Protection::Mask if found.path.is_root() => return Err(hides_all(lists.masked, path)),
-            _ => covers.protect(&found.handle, protection).with(context)?,
+            Protection::Mask if found.path.is_root() => return Err(masks_all(lists.masked, path)),
+            _ => masks.protect(&found.handle, protection).with(context)?,
         }
     }
-    // What is put over a mount is a copy of it, or hides it: nothing can be put into that mount afterwards.
+    // Paths with mounts beneath come last, the deepest first: protecting one covers it with a copy
+    // or a mask, and later mounts inside the covered one would have no effect.
     outer.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_str().split('/').count()));
     for (path, protection) in outer {
         let context = || protection.of(&path);
         let Some(found) = existing(tree, &path).with(context)? else {
-            return Err(Error::system("was exchanged while the container was made")).with(context);
+            return Err(Error::system("was replaced while the container was created")).with(context);
         };
-        covers.protect(&found.handle, protection).with(context)?;
+        masks.protect(&found.handle, protection).with(context)?;
     }
     Ok(access)
 }
 
-fn hides_all(masked: &[InRoot], path: &InRoot) -> Error {
+fn masks_all(masked: &[InRoot], path: &InRoot) -> Error {
     let n = masked.iter().position(|other| other == path).unwrap_or_default();
-    Error::config(format_args!("linux.maskedPaths[{n}]"), format_args!("{path} is the root: {HIDES_ALL}"))
+    Error::config(format_args!("linux.maskedPaths[{n}]"), format_args!("{path} is the root: {MASKS_ALL}"))
 }
 
 impl Protection {
@@ -146,19 +150,19 @@ impl Protection {
     }
 }
 
-/// The mounts that hide others.
-struct Covers<'a> {
-    file: Option<Cover>,
-    directory: Option<Cover>,
+/// The mounts that mask files and directories.
+struct Masks<'a> {
+    file: Option<MaskMount>,
+    directory: Option<MaskMount>,
     label: Option<&'a str>,
 }
 
-fn cover(null: DevNull) -> Cover {
+fn null_mount(null: DevNull) -> MaskMount {
     let sealed = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
-    Cover { mount: null.0, change: Change::setting(sealed), attached: false }
+    MaskMount { mount: null.0, change: Change::setting(sealed), attached: false }
 }
 
-impl Covers<'_> {
+impl Masks<'_> {
     fn protect(&mut self, place: &Handle, protection: Protection) -> Result<()> {
         match protection {
             Protection::ReadOnly => make_read_only(place),
@@ -167,16 +171,16 @@ impl Covers<'_> {
     }
 
     fn mask(&mut self, place: &Handle) -> Result<()> {
-        let cover = match (place.stat()?.is_dir(), &mut self.directory) {
-            (true, Some(cover)) => cover,
+        let mask = match (place.stat()?.is_dir(), &mut self.directory) {
+            (true, Some(mask)) => mask,
             (true, none) => none.insert(empty_directory(self.label)?),
             (false, _) => self.file.as_mut().ok_or_else(|| Error::internal("masks without /dev/null"))?,
         };
-        cover.put(place)
+        mask.put(place)
     }
 }
 
-fn empty_directory(label: Option<&str>) -> Result<Cover> {
+fn empty_directory(label: Option<&str>) -> Result<MaskMount> {
     let parameter = |key: &str, value: &str| Parameter { key: key.into(), value: Some(value.into()), option: 0 };
     let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     let options = Options {
@@ -186,7 +190,7 @@ fn empty_directory(label: Option<&str>) -> Result<Cover> {
     };
     let mount =
         New { kind: "tmpfs", source: "tmpfs", options: &options, label, extra: None, context: None }.make(false)?;
-    Ok(Cover { mount, change: Change::default(), attached: false })
+    Ok(MaskMount { mount, change: Change::default(), attached: false })
 }
 
 fn make_read_only(place: &Handle) -> Result<()> {

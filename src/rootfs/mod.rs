@@ -1,23 +1,25 @@
-//! The container's root filesystem: what is mounted in it, made, hidden and protected.
+//! The container's root filesystem: mounts, devices, masked and read-only paths.
 //!
-//! [`Rootfs::parse`] checks the config; everything else happens in this order, each a step of the launch:
+//! [`Rootfs::parse`] checks the config. The other functions are called in this order, each in a
+//! step of the launch:
 //!
 //! ```text
 //!  parent   Rootfs::prepare       host descriptors: the root directory, sources that the child could not open
-//!           Prepared::directory   the current directory when the mount namespace is made, so that it is found again there
-//!           Rootfs::make_nodes    device nodes that a user namespace may not make
-//!           Rootfs::map_ids       id-mapped sources, once the user namespace has its ids
-//!  child    Rootfs::propagate     no mount made from here on reaches the host
+//!           Prepared::directory   the current directory at the creation of the mount namespace
+//!           Rootfs::make_nodes    device nodes, which a user namespace cannot create
+//!           Rootfs::map_ids       id-mapped sources, once the user namespace has its mappings
+//!  child    Rootfs::propagate     no later mount propagates to the host
 //!           Rootfs::build         the root at its host path, all mounts, devices and links in it
 //!           (hooks of the runtime and createContainer)
 //!           Built::pivot          the root becomes /
-//!           Built::console        a pseudo-terminal of the container's, and /dev/console
+//!           Built::console        the container's pseudo-terminal, and /dev/console
 //!           Built::protect        the working directory, read-only and masked paths, read-only root
 //! ```
 //!
-//! The container's tree may be hostile and may change while all this happens. Every place in it is looked up once and then held;
-//! mounts are made detached and attached to what is held. They stay held, too: what is done with a mount later, or with what is
-//! in it, is done through its descriptor (`tree.rs`), since its name may lead to something else by then.
+//! The container's tree may be hostile and may change meanwhile. Every path in it is looked up
+//! once, and the descriptor is kept; mounts are created detached and attached to the descriptor of
+//! their mount point. Later changes of a mount or lookups in it use its descriptor (`tree.rs`),
+//! since its path may lead to another file by then.
 
 mod acl;
 mod attach;
@@ -27,6 +29,7 @@ mod console;
 mod copy;
 mod cwd;
 mod device;
+mod external;
 mod filesystem;
 mod idmap;
 mod inside;
@@ -34,7 +37,6 @@ mod mask;
 mod mount;
 mod node;
 mod options;
-mod outside;
 mod pivot;
 mod prepare;
 mod propagation;
@@ -56,30 +58,30 @@ use crate::error::{Error, Result};
 use crate::idmap::IdMaps;
 use crate::path::InRoot;
 use device::Device;
-use mount::{Mount, Surroundings};
+use mount::{MountContext, MountEntry};
 use options::Propagation;
 use std::path::{Path, PathBuf};
 
-/// What is true of the host, as far as a config may need it.
+/// Properties of the host that the checks of a config depend on.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct HostFacts {
     /// Whether SELinux is enabled.
     pub selinux: bool,
 }
 
-/// The root filesystem that a config describes, checked.
+/// The checked root filesystem of a config.
 #[derive(Debug)]
 pub(crate) struct Rootfs {
-    /// On the host, absolute.
+    /// The absolute path of the root directory on the host.
     path: PathBuf,
     readonly: bool,
-    /// As the config says; slave without.
+    /// `linux.rootfsPropagation`; `None` stands for slave.
     propagation: Option<Propagation>,
-    mounts: Vec<Mount>,
+    mounts: Vec<MountEntry>,
     devices: Vec<Device>,
-    /// Devices are mounts of nodes made outside.
+    /// Whether the container has a user namespace, so that devices are bind mounts.
     user_namespace: bool,
-    /// Of that namespace, as the config has them.
+    /// The id mappings of the user namespace in the config.
     ids: IdMaps,
     masked: Vec<InRoot>,
     readonly_paths: Vec<InRoot>,
@@ -89,13 +91,14 @@ pub(crate) struct Rootfs {
 }
 
 impl Rootfs {
-    /// Checks `root`, `mounts` and the parts of `linux` that are about files; `bundle` is the bundle's absolute path.
+    /// Checks `root`, `mounts` and the fields of `linux` about files; `bundle` is the bundle's
+    /// absolute path.
     ///
-    /// Nothing of the host is looked at.
+    /// It does not read any file of the host.
     ///
     /// # Errors
-    /// What is wrong, with the JSON path of the field.
-    pub(crate) fn parse(spec: &config::Spec<'_>, bundle: &Path, facts: Facts) -> Result<Rootfs> {
+    /// A field is wrong; the error names its JSON path.
+    pub(crate) fn parse(spec: &config::Spec<'_>, bundle: &Path, facts: HostFacts) -> Result<Rootfs> {
         let none = config::Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&none);
         let user_namespace = linux.namespace("user").is_some();
@@ -107,10 +110,10 @@ impl Rootfs {
             return Err(Error::config("root.path", "holds a NUL byte"));
         }
         let path = bundle.join(path);
-        let around = Surroundings { bundle, root: &path, user_namespace, ids };
-        let mounts = spec.mounts.iter().flatten().enumerate().map(|(n, mount)| Mount::parse(mount, n, &around));
+        let context = MountContext { bundle, root: &path, user_namespace, ids };
+        let mounts = spec.mounts.iter().flatten().enumerate().map(|(n, mount)| MountEntry::parse(mount, n, &context));
         let mounts = mounts.collect::<Result<_>>()?;
-        let ids = around.ids;
+        let ids = context.ids;
         Ok(Rootfs {
             path,
             readonly: root.readonly.unwrap_or(false),
@@ -126,28 +129,30 @@ impl Rootfs {
         })
     }
 
-    /// Whether it matters in which cgroups the process is that builds it: the cgroup namespace is what a mount of cgroup v2 shows,
-    /// and what `tmpcopyup` copies is charged to who copies it.
+    /// Whether the process that calls [`Rootfs::build`] must be in the container's cgroups: a mount
+    /// of cgroup v2 depends on the cgroup namespace, and the memory for `tmpcopyup` is charged to
+    /// the copying process.
     pub(crate) fn is_of_cgroups(&self) -> bool {
-        let shows = |mount: &Mount| matches!(&mount.kind, mount::Kind::Filesystem { kind, .. } if kind == "cgroup2");
+        let shows =
+            |mount: &MountEntry| matches!(&mount.kind, mount::MountKind::Filesystem { kind, .. } if kind == "cgroup2");
         self.mounts.iter().any(|mount| mount.options.copy_up || shows(mount))
     }
 
-    /// Where the root directory is on the host.
+    /// The path of the root directory on the host.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the config asks for that has no effect, each with its place in the config.
+    /// Warnings about options without effect; each names its field.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        self.mounts.iter().filter_map(Mount::warning).collect()
+        self.mounts.iter().filter_map(MountEntry::warning).collect()
     }
 
-    /// Each procfs and sysfs in which no path is masked or read-only, though the config protects others: the lists name paths, and
-    /// a second one has other paths.
+    /// Warnings about each procfs and sysfs without a masked or read-only path, if the config has
+    /// such paths: the lists name paths, and a second procfs or sysfs has other paths.
     pub(crate) fn unprotected(&self) -> Vec<String> {
-        let of_kernel = |mount: &&Mount| matches!(&mount.kind, mount::Kind::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
-        let protects = |mount: &Mount| {
+        let of_kernel = |mount: &&MountEntry| matches!(&mount.kind, mount::MountKind::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
+        let protects = |mount: &MountEntry| {
             self.masked.iter().chain(&self.readonly_paths).any(|path| path.is_within(&mount.destination))
         };
         let bare = self.mounts.iter().filter(of_kernel).filter(|mount| !protects(mount));
@@ -158,14 +163,14 @@ impl Rootfs {
         bare.map(|mount| format!("mounts[{}]: {} is not protected: {lists}", mount.index, mount.destination)).collect()
     }
 
-    /// Whether /dev is the container's own, to be filled; a bind mount of the host's /dev is left as it is.
+    /// Whether the runtime creates devices and links in /dev. It does not if /dev is a bind mount.
     fn owns_dev(&self) -> bool {
         let dev = InRoot::new("/dev");
         !self.mounts.iter().any(|mount| mount.binds_over(&dev))
     }
 }
 
-fn label(label: Option<&str>, facts: Facts) -> Result<Option<String>> {
+fn label(label: Option<&str>, facts: HostFacts) -> Result<Option<String>> {
     match label {
         None | Some("") => Ok(None),
         Some(_) if !facts.selinux => Err(Error::config(

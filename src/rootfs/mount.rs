@@ -1,4 +1,4 @@
-//! One entry of `mounts`, checked.
+//! Checking an entry of `mounts`.
 
 use super::options::{Bind, Idmap, Options};
 use super::{idmap, inside};
@@ -9,52 +9,51 @@ use crate::path::InRoot;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// An entry of `mounts` that makes sense.
+/// A checked entry of `mounts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mount {
-    /// Its number in the config.
+pub(crate) struct MountEntry {
+    /// The index in `mounts`.
     pub(crate) index: usize,
     pub(crate) destination: InRoot,
-    pub(crate) kind: Kind,
+    pub(crate) kind: MountKind,
     pub(crate) options: Options,
 }
 
-/// What is to be mounted.
+/// The kind of a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A file or directory of the host.
-    ///
-    /// `inside` is where it is in the root filesystem, if that is where it is.
+pub(crate) enum MountKind {
+    /// A bind mount of a file or directory. If the source is below the root directory, `inside` is
+    /// its path there.
     Bind { source: PathBuf, inside: Option<InRoot>, idmap: Option<IdmapOf> },
     /// A new filesystem.
     Filesystem { kind: String, source: String },
-    /// The container's place in the cgroup hierarchies, whichever version the host has (type `cgroup`).
+    /// The container's cgroups, of the host's cgroup version (type `cgroup`).
     Cgroup,
-    /// What is already mounted there, with other options.
+    /// A change of the options of an existing mount.
     Remount,
 }
 
-/// The id mapping through which a bind mount is seen.
+/// The id mapping of an id-mapped bind mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IdmapOf {
-    /// The container's own user namespace.
+    /// The mapping of the container's user namespace.
     Container,
-    /// Mappings of its own.
+    /// The mount's own mapping.
     Own(IdMaps),
 }
 
-/// What a mount's meaning depends on beyond its own entry.
-pub(crate) struct Surroundings<'a> {
+/// The values outside of an entry that its checks depend on.
+pub(crate) struct MountContext<'a> {
     pub(crate) bundle: &'a Path,
     /// The root directory on the host.
     pub(crate) root: &'a Path,
     /// Whether the container has a user namespace other than the runtime's.
     pub(crate) user_namespace: bool,
-    /// Of that namespace.
+    /// The id mappings of that namespace.
     pub(crate) ids: IdMaps,
 }
 
-/// Where an entry stands in the config: `mounts[2]`. Made into text only for errors.
+/// The JSON path of an entry, such as `mounts[2]`. It is formatted only for errors.
 #[derive(Clone, Copy)]
 struct At(usize);
 
@@ -64,29 +63,30 @@ impl fmt::Display for At {
     }
 }
 
-impl Mount {
-    pub(crate) fn parse(mount: &config::Mount<'_>, index: usize, around: &Surroundings<'_>) -> Result<Mount> {
+impl MountEntry {
+    pub(crate) fn parse(mount: &config::Mount<'_>, index: usize, context: &MountContext<'_>) -> Result<MountEntry> {
         let at = At(index);
         let options = Options::parse(mount.options.as_deref().unwrap_or_default(), format_args!("{at}.options"))?;
         let destination = destination(mount, at)?;
-        let kind = kind(mount, &options, at, around)?;
-        if destination.is_root() && kind != Kind::Remount {
+        let kind = kind(mount, &options, at, context)?;
+        if destination.is_root() && kind != MountKind::Remount {
             return Err(Error::config(format!("{at}.destination"), "nothing can be mounted over the root itself"));
         }
         refuse_over_proc(&destination, &kind, at)?;
         refuse_misplaced(&options, &kind, at)?;
-        Ok(Mount { index, destination, kind, options })
+        Ok(MountEntry { index, destination, kind, options })
     }
 
-    /// How the mount is called in errors.
+    /// The name of the mount in errors.
     pub(crate) fn name(&self) -> String {
         format!("mounts[{}]: mount {}", self.index, self.destination)
     }
 
-    /// Options of a filesystem on a bind mount, which the kernel ignores, as the filesystem is not made but shown.
+    /// A warning if a bind mount has options of the filesystem, which have no effect: the
+    /// filesystem is mounted already.
     pub(crate) fn warning(&self) -> Option<String> {
         let of_filesystem = !self.options.superblock.is_empty() || self.options.legacy_flags != 0;
-        let bind = matches!(self.kind, Kind::Bind { .. });
+        let bind = matches!(self.kind, MountKind::Bind { .. });
         (bind && of_filesystem).then(|| {
             let names = "sync, dirsync, lazytime, mand, iversion and silent";
             format!("mounts[{}].options: {names} have no effect on a bind mount", self.index)
@@ -95,7 +95,7 @@ impl Mount {
 
     /// Whether it is a bind mount at `path`.
     pub(crate) fn binds_over(&self, path: &InRoot) -> bool {
-        matches!(self.kind, Kind::Bind { .. }) && self.destination == *path
+        matches!(self.kind, MountKind::Bind { .. }) && self.destination == *path
     }
 }
 
@@ -105,7 +105,7 @@ fn destination(mount: &config::Mount<'_>, at: At) -> Result<InRoot> {
     Ok(InRoot::new(text))
 }
 
-/// Refuses what no path or name can be.
+/// Refuses text that cannot be a path or name: empty, with a NUL byte, or too long.
 fn checked(text: &str, at: fmt::Arguments<'_>) -> Result<()> {
     match text {
         "" => Err(Error::config(at, "missing")),
@@ -115,28 +115,28 @@ fn checked(text: &str, at: fmt::Arguments<'_>) -> Result<()> {
     }
 }
 
-fn kind(mount: &config::Mount<'_>, options: &Options, at: At, around: &Surroundings<'_>) -> Result<Kind> {
+fn kind(mount: &config::Mount<'_>, options: &Options, at: At, context: &MountContext<'_>) -> Result<MountKind> {
     let kind = mount.type_.as_deref().unwrap_or_default();
     let source = mount.source.as_deref().unwrap_or_default();
     if options.remount {
-        return Ok(Kind::Remount);
+        return Ok(MountKind::Remount);
     }
     if options.bind != Bind::No || kind == "bind" {
         checked(source, format_args!("{at}.source"))?;
-        let idmap = id_mapping(mount, options, at, around)?;
-        let source = around.bundle.join(source);
-        return Ok(Kind::Bind { inside: inside::below(around.root, &source), source, idmap });
+        let idmap = id_mapping(mount, options, at, context)?;
+        let source = context.bundle.join(source);
+        return Ok(MountKind::Bind { inside: inside::below(context.root, &source), source, idmap });
     }
     checked(kind, format_args!("{at}.type"))?;
     if mount.uid_mappings.is_some() || mount.gid_mappings.is_some() || options.idmap != Idmap::No {
         return Err(Error::config(at, "id mappings are supported for bind mounts only"));
     }
     match kind {
-        "cgroup" => Ok(Kind::Cgroup),
+        "cgroup" => Ok(MountKind::Cgroup),
         _ => {
             let source = if source.is_empty() { kind } else { source };
             checked(source, format_args!("{at}.source"))?;
-            Ok(Kind::Filesystem { kind: kind.to_string(), source: source.to_string() })
+            Ok(MountKind::Filesystem { kind: kind.to_string(), source: source.to_string() })
         }
     }
 }
@@ -145,17 +145,17 @@ fn id_mapping(
     mount: &config::Mount<'_>,
     options: &Options,
     at: At,
-    around: &Surroundings<'_>,
+    context: &MountContext<'_>,
 ) -> Result<Option<IdmapOf>> {
     if let Some((ranges, n)) = &options.id_ranges {
-        let own = idmap::ranges(ranges, &around.ids);
+        let own = idmap::ranges(ranges, &context.ids);
         return own.map(|ids| Some(IdmapOf::Own(ids))).map_err(|why| Error::config(format!("{at}.options[{n}]"), why));
     }
     let uids = IdMap::parse(format_args!("{at}.uidMappings"), mount.uid_mappings.as_deref())?;
     let gids = IdMap::parse(format_args!("{at}.gidMappings"), mount.gid_mappings.as_deref())?;
     match (uids.is_empty(), gids.is_empty(), options.idmap) {
         (true, true, Idmap::No) => Ok(None),
-        (true, true, _) if around.user_namespace => Ok(Some(IdmapOf::Container)),
+        (true, true, _) if context.user_namespace => Ok(Some(IdmapOf::Container)),
         (true, true, _) => {
             Err(Error::config(at, "an id-mapped mount needs uidMappings and gidMappings, or a user namespace"))
         }
@@ -165,8 +165,8 @@ fn id_mapping(
     }
 }
 
-/// Whether something may be mounted at this place inside a procfs: what engines and lxcfs mount over single files, which no
-/// label, sysctl or mask depends on.
+/// Whether a mount inside a procfs is allowed at this path: engines and lxcfs mount over these
+/// files, and no label, sysctl or mask depends on them.
 pub(crate) fn is_allowed_in_proc(destination: &InRoot) -> bool {
     matches!(
         destination.as_str(),
@@ -187,15 +187,16 @@ pub(crate) fn is_allowed_in_proc(destination: &InRoot) -> bool {
     )
 }
 
-/// /proc must be a procfs of the kernel's, and nearly nothing may hide its contents (CVE-2019-16884).
-fn refuse_over_proc(destination: &InRoot, kind: &Kind, at: At) -> Result<()> {
+/// Refuses mounts over /proc, except a procfs, a bind mount that is checked later, and the allowed
+/// files inside (CVE-2019-16884).
+fn refuse_over_proc(destination: &InRoot, kind: &MountKind, at: At) -> Result<()> {
     let proc = InRoot::new("/proc");
     let fine = match kind {
         _ if !destination.is_within(&proc) => true,
-        Kind::Remount => true,
-        Kind::Filesystem { kind, .. } if kind == "proc" => *destination == proc,
-        // A host's /proc is known for one only when it is opened.
-        Kind::Bind { .. } if *destination == proc => true,
+        MountKind::Remount => true,
+        MountKind::Filesystem { kind, .. } if kind == "proc" => *destination == proc,
+        // `bind` checks that the source is a procfs.
+        MountKind::Bind { .. } if *destination == proc => true,
         _ => is_allowed_in_proc(destination),
     };
     if fine {
@@ -204,15 +205,15 @@ fn refuse_over_proc(destination: &InRoot, kind: &Kind, at: At) -> Result<()> {
     Err(Error::config(at, format!("{destination} cannot be mounted because it is inside /proc")))
 }
 
-fn refuse_misplaced(options: &Options, kind: &Kind, at: At) -> Result<()> {
-    if let Kind::Bind { .. } = kind
+fn refuse_misplaced(options: &Options, kind: &MountKind, at: At) -> Result<()> {
+    if let MountKind::Bind { .. } = kind
         && let Some(parameter) = options.data.first()
     {
         let at = format!("{at}.options[{}]", parameter.option);
         let text = "bind mounts cannot have any filesystem-specific options applied";
         return Err(Error::config(at, format!("{text} ({:?} is one)", parameter.key)));
     }
-    let tmpfs = matches!(kind, Kind::Filesystem { kind, .. } if kind == "tmpfs");
+    let tmpfs = matches!(kind, MountKind::Filesystem { kind, .. } if kind == "tmpfs");
     if options.copy_up && !tmpfs {
         return Err(Error::config(format!("{at}.options"), "tmpcopyup is for tmpfs only"));
     }

@@ -1,5 +1,6 @@
-//! Device nodes for a container in a user namespace, in which none can be made: the runtime makes them, where it has the
-//! rights of the first user namespace, and gives the container a mount of each.
+//! Device nodes for a container with a user namespace, which cannot create any: the runtime creates
+//! them with the privileges of the initial user namespace, and the container gets a bind mount of
+//! each.
 
 use super::Rootfs;
 use super::attributes::{self, Change};
@@ -20,14 +21,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 impl Rootfs {
-    /// Makes the nodes whose owner or mode the config says, and those that the host has nowhere; other devices are bound from
-    /// the host. For the parent, which must be root.
+    /// Creates the nodes with an owner or mode in the config, and those that the host does not
+    /// have. Other devices are bind mounts of the host's nodes. Called by the parent, which must be
+    /// root.
     ///
-    /// `directory`, in which nobody else can write, keeps the nodes (a mount of a deleted file cannot be moved). `joined` is the user namespace if it is
-    /// joined: it has its ids already, whatever the config repeats of them.
+    /// The nodes stay in `directory`, which only the runtime may write to: a mount of a deleted
+    /// file cannot be moved. `joined` is the user namespace if the container joins one; it has its
+    /// mappings already.
     ///
     /// # Errors
-    /// An owner that the user namespace does not map.
+    /// The user namespace does not map an owner.
     pub(crate) fn make_nodes(
         &self,
         prepared: &mut Prepared,
@@ -58,12 +61,13 @@ impl Rootfs {
         Ok(())
     }
 
-    /// The number that the node of a device has among the trees, after those of the mounts.
+    /// The index of a device's node among the trees; it follows those of the mounts.
     pub(crate) fn number_of_node(&self, device: usize) -> usize {
         self.mounts.len() + device
     }
 
-    /// `None` where no node may be made here either; the host's is then bound.
+    /// Creates a node. `None` if the runtime lacks the privilege, too; the host's node is then
+    /// bound.
     fn node(
         &self,
         device: &Device,
@@ -98,22 +102,22 @@ impl Rootfs {
             Attributes { set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, clear: MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY };
         let waiting = attributes::apply(&node, vec![Change { attributes, ..Change::default() }])?;
         if !waiting.is_empty() && fs::mount_flags(&node)? & libc::MS_NODEV != 0 {
-            return Err(Error::system("the directory of states is on a nodev mount")
-                .hint("mount_setattr(2) of Linux 5.12 would take that away"));
+            return Err(Error::system("the state directory is on a nodev mount")
+                .hint("mount_setattr(2) of Linux 5.12 could clear nodev"));
         }
         match joined {
             Some(userns) if self.ids.uids.is_empty() => {
                 fs::chown(&node, device.uid, device.gid)?;
                 let attr =
                     MountAttr { set: MOUNT_ATTR_IDMAP, userns: userns.as_raw_fd() as u64, ..MountAttr::default() };
-                let hint = "linux.uidMappings and gidMappings of the joined user namespace would say who owns it";
+                let hint = "list the joined user namespace's mappings in linux.uidMappings and linux.gidMappings";
                 mount::mount_setattr(&node, false, &attr).map_err(|e| Error::from(e).hint(hint))?;
             }
             _ => {
                 let mapped = |ids: &IdMap, id: u32, field| {
                     ids.to_host(id).ok_or_else(|| {
-                        let what = format!("{id} is not mapped in the container's user namespace");
-                        Error::config(format!("linux.devices: {field} of {}", device.path), what)
+                        let problem = format!("{id} is not mapped in the container's user namespace");
+                        Error::config(format!("linux.devices: {field} of {}", device.path), problem)
                     })
                 };
                 let (uid, gid) =

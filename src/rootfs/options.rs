@@ -1,6 +1,8 @@
-//! The option strings of a mount (config.md, "Linux mount options"), taken apart into what the kernel wants.
+//! Parsing the options of a mount (config.md, "Linux mount options") into attributes, flags and
+//! parameters.
 //!
-//! [`OPTIONS`] is the only list of them: the parser, `features` and the test of docs/mounts.md read it.
+//! [`OPTIONS`] is the only list of options: the parser, `features` and the test of docs/mounts.md
+//! read it.
 
 use crate::error::{Error, Result};
 use crate::sys::mount::{
@@ -11,29 +13,29 @@ use Effect::*;
 use Switch::*;
 use std::fmt;
 
-/// What an option does.
+/// The effect of an option.
 #[derive(Clone, Copy, Debug)]
 enum Effect {
-    /// To an attribute of the mount itself.
+    /// Changes an attribute of the mount itself.
     Own(Switch),
-    /// To an attribute of the mount and of all beneath it.
+    /// Changes an attribute of the mount and of all mounts beneath it.
     Tree(Switch),
     Propagates(Propagation),
     BindOf(Bind),
     Remount,
-    /// Alone, or with ranges behind `=`.
+    /// An id mapping; ranges may follow after `=`.
     IdmapOf(Idmap),
     CopyUp,
     CopySymlink,
     SourceNoFollow,
     DestinationNoFollow,
-    /// A parameter of the filesystem, which takes back the other one.
+    /// Sets a parameter of the filesystem, and removes the opposite one.
     Superblock(&'static str, &'static str),
-    /// A flag of `mount(2)` alone, set or cleared.
+    /// Sets or clears a flag that only `mount(2)` has.
     Flag(libc::c_ulong, bool),
-    /// None; that of a mount without options.
+    /// No effect.
     Nothing,
-    /// None: the option is mount(8)'s own, and not among those that `features` lists.
+    /// No effect: the option is for mount(8) only, and `features` does not list it.
     OfMountCommand,
 }
 
@@ -42,9 +44,11 @@ enum Effect {
 enum Switch {
     Set(u64),
     Clear(u64),
-    /// The three ways of updating access times exclude one another, and the kernel wants their field cleared as a whole.
+    /// Sets one of the three atime modes. They exclude each other, and the kernel requires that the
+    /// whole field is cleared in order to set it.
     Atime(u64),
-    /// Takes back one of the three: the kernel's default (relatime) stays, unless another one was asked for.
+    /// Clears an atime mode: the kernel's default (relatime) applies, unless another option sets a
+    /// mode.
     NotAtime(u64),
     Keep,
 }
@@ -53,7 +57,7 @@ const fn propagates(kind: libc::c_ulong, recursive: bool) -> Effect {
     Propagates(Propagation { kind, recursive })
 }
 
-/// Every option by its name, in the order of their bytes.
+/// All options, sorted by name.
 static OPTIONS: &[(&str, Effect)] = &[
     ("_netdev", OfMountCommand),
     ("async", Superblock("async", "sync")),
@@ -134,7 +138,8 @@ static OPTIONS: &[(&str, Effect)] = &[
     ("users", OfMountCommand),
 ];
 
-/// The names of the options that a config may use, of which one filesystem alone knows none.
+/// The names of the options in the table, without those for mount(8). Options of single filesystems
+/// are not in it.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     OPTIONS.iter().filter(|(_, effect)| !matches!(effect, OfMountCommand)).map(|(name, _)| *name)
 }
@@ -144,7 +149,7 @@ fn effect(name: &str) -> Option<Effect> {
     OPTIONS.get(place).map(|(_, effect)| *effect)
 }
 
-/// Attributes of a mount to set and to clear; what is in neither stays as it is.
+/// Attributes of a mount to set and to clear. All others stay as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
     pub(crate) set: u64,
@@ -152,7 +157,7 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// Only these set.
+    /// Sets these attributes and clears none.
     pub(crate) fn setting(set: u64) -> Attributes {
         Attributes { set, clear: 0 }
     }
@@ -186,7 +191,7 @@ impl Attributes {
     }
 }
 
-/// A change of how mounts propagate (mount_namespaces(7)).
+/// A change of the propagation type of mounts (mount_namespaces(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Propagation {
     /// MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE.
@@ -195,7 +200,7 @@ pub(crate) struct Propagation {
 }
 
 impl Propagation {
-    /// By its name in a config.
+    /// The propagation with this name in a config.
     pub(crate) fn named(name: &str) -> Option<Propagation> {
         match effect(name) {
             Some(Propagates(propagation)) => Some(propagation),
@@ -204,43 +209,44 @@ impl Propagation {
     }
 }
 
-/// Whether a mount is to be seen through an id mapping.
+/// Whether a mount is id-mapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Idmap {
     #[default]
     No,
     Mount,
-    /// And all mounts beneath it.
+    /// The mount and all mounts beneath it.
     Tree,
 }
 
-/// A bind mount, or not.
+/// Whether a mount is a bind mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Bind {
     #[default]
     No,
     Mount,
-    /// And all mounts beneath it.
+    /// The mount and all mounts beneath it.
     Tree,
 }
 
-/// All options of a mount, taken apart.
+/// The parsed options of a mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) bind: Bind,
     pub(crate) remount: bool,
     pub(crate) attributes: Attributes,
-    /// Also for all mounts beneath; applied before `attributes`.
+    /// Attributes of the mount and all mounts beneath it; applied before `attributes`.
     pub(crate) recursive: Attributes,
     pub(crate) propagation: Vec<Propagation>,
     pub(crate) idmap: Idmap,
-    /// What stands behind `idmap=` or `ridmap=` (an extension, crun's), and the number of the option.
+    /// The ranges after `idmap=` or `ridmap=` (an extension of crun), and the index of the option.
     pub(crate) id_ranges: Option<(String, usize)>,
-    /// Flags of the filesystem itself that are on, as parameters of `fsconfig(2)`: sync, dirsync, lazytime, mand; and off.
+    /// Flags of the superblock as parameters for `fsconfig(2)`: sync, dirsync, lazytime, mand, and
+    /// their opposites.
     pub(crate) superblock: Vec<&'static str>,
     /// Flags that only `mount(2)` can pass: MS_I_VERSION, MS_SILENT.
     pub(crate) legacy_flags: libc::c_ulong,
-    /// What is the filesystem's own, as key and value.
+    /// Parameters of the filesystem.
     pub(crate) data: Vec<Parameter>,
     pub(crate) copy_up: bool,
     pub(crate) copy_symlink: bool,
@@ -248,7 +254,7 @@ pub(crate) struct Options {
     pub(crate) destination_no_follow: bool,
 }
 
-/// One parameter of a filesystem, and the number of the option that it comes from.
+/// A parameter of a filesystem, with the index of its option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parameter {
     pub(crate) key: String,
@@ -257,7 +263,7 @@ pub(crate) struct Parameter {
 }
 
 impl Options {
-    /// Takes `options` apart; `path` is where they stand in the config, such as `mounts[2].options`.
+    /// Parses `options`; `path` is their JSON path, such as `mounts[2].options`.
     pub(crate) fn parse(options: &[impl AsRef<str>], path: impl fmt::Display) -> Result<Options> {
         let mut all = Options::default();
         for (n, option) in options.iter().enumerate() {
@@ -271,15 +277,17 @@ impl Options {
         Ok(all)
     }
 
-    /// Of a plain and a recursive option of one attribute the stricter holds for the mount itself, whatever their order: what
-    /// takes an attribute away and what sets it for the whole tree are both said of this mount.
+    /// If a plain and a recursive option contradict each other, the stricter one applies to the
+    /// mount itself, in any order: a plain option does not clear an attribute that a recursive one
+    /// sets.
     ///
-    /// Of the ways to keep access times none is stricter: the plain option, which speaks of this mount alone, holds.
+    /// No atime mode is stricter than another; the plain option, which is for this mount only,
+    /// applies.
     fn settle(&mut self) {
         self.attributes.clear &= !self.recursive.set | MOUNT_ATTR_ATIME;
     }
 
-    /// The attributes of the mount itself, for one that has nothing beneath: those of the tree are its own.
+    /// The attributes of a mount without mounts beneath it: plain and recursive options together.
     pub(crate) fn own(&self) -> Attributes {
         let (tree, own) = (self.recursive, self.attributes);
         let mut all = Attributes { set: tree.set & !own.clear | own.set, clear: tree.clear & !own.set | own.clear };
@@ -335,7 +343,7 @@ impl Options {
     }
 }
 
-/// Splits at commas, but not inside quotes (as an SELinux context has them).
+/// Splits at commas outside of quotes (an SELinux context may contain commas in quotes).
 fn split_data(option: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     option

@@ -1,4 +1,4 @@
-//! The root directory becomes `/`.
+//! Changing the root: the root filesystem becomes `/`.
 
 use super::Built;
 use super::attributes::{self, Change};
@@ -10,18 +10,19 @@ use libc::{MS_REC, MS_SLAVE};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-/// How the root directory becomes `/`.
+/// The way to change the root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Enter {
-    /// `pivot_root(2)`: the host's mounts are gone from the namespace.
+    /// `pivot_root(2)`: the host's mounts are removed from the mount namespace.
     #[default]
     Pivot,
-    /// By moving the mount over `/` and `chroot(2)` (`--no-pivot`), for a host whose root is an initramfs. Less of a wall.
+    /// Moving the mount over `/`, and `chroot(2)` (`--no-pivot`), for a host with an initramfs as
+    /// root. It isolates less.
     Move,
 }
 
 impl Built<'_> {
-    /// Makes the root filesystem the root directory, and the current one.
+    /// Makes the root filesystem the root and current directory.
     pub(crate) fn pivot(&self, how: Enter) -> Result<()> {
         match how {
             Enter::Pivot => self.pivot_root()?,
@@ -35,14 +36,15 @@ impl Built<'_> {
         Ok(())
     }
 
-    /// `pivot_root(".", ".")` stacks the old root onto the new one, where it is detached at once; no directory is needed for
-    /// it (pivot_root(2), notes).
+    /// `pivot_root(".", ".")` stacks the old root onto the new one, where it is then detached, so
+    /// that no directory for the old root is needed (pivot_root(2), notes).
     fn pivot_root(&self) -> Result<()> {
         let old = if self.rootfs.keeps_peers() { Some(old_root()?) } else { None };
         fs::change_dir_to(self.tree.root())?;
         mount::pivot_root_here()?;
         if let Some(old) = &old {
-            // Its mounts are still peers of the host's, whom the detaching must not reach.
+            // The old root's mounts are still peers of the host's; without this the unmount would
+            // propagate to them.
             fs::change_dir_to(old)?;
             mount::mount(".", &Mount { flags: MS_SLAVE | MS_REC, ..Mount::default() })?;
         }
@@ -59,7 +61,8 @@ impl Built<'_> {
         Ok(fs::change_dir("/")?)
     }
 
-    /// The host's procfs and sysfs, which stay below the new root, would let a new one be mounted in a user namespace.
+    /// Unmounts the host's procfs and sysfs, which stay below the new root: the kernel allows new
+    /// mounts of them in a user namespace only if an unmasked one is visible.
     fn detach_kernel_filesystems(&self) -> Result<()> {
         let table = mountinfo::table("thread-self")?;
         let own = self.rootfs.path().as_os_str().as_bytes();
@@ -68,7 +71,7 @@ impl Built<'_> {
             let inside = target.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
             if (kind == b"proc" || kind == b"sysfs") && !inside {
                 match mount::detach(&target, libc::UMOUNT_NOFOLLOW) {
-                    // Locked in a user namespace; then it is as masked as it was for the caller.
+                    // The mount is locked in a user namespace, and as masked as the caller's.
                     Err(e) if e.is(libc::EINVAL) || e.is(libc::EPERM) => {}
                     other => other?,
                 }

@@ -1,4 +1,4 @@
-//! `linux.rootfsPropagation`: what mount events pass between the container and the host.
+//! `linux.rootfsPropagation`: the propagation of mounts between the container and the host.
 
 use super::Rootfs;
 use super::attributes::{self, Change};
@@ -15,20 +15,21 @@ pub(crate) fn parse(name: Option<&str>) -> Result<Option<Propagation>> {
         Some(name) => Propagation::named(name).map(Some).ok_or_else(|| {
             Error::config(
                 "linux.rootfsPropagation",
-                format!("{name:?} is none of shared, slave, private and unbindable (each also with an r in front)"),
+                format!("{name:?} is not one of [r]shared, [r]slave, [r]private and [r]unbindable"),
             )
         }),
     }
 }
 
 impl Rootfs {
-    /// Whether mounts of the host that are shared stay so in the container: only then can a mount made in a `shared` volume
-    /// reach the host.
+    /// Whether shared mounts of the host stay shared in the container: only then does a mount in a
+    /// `shared` volume propagate to the host.
     pub(crate) fn keeps_peers(&self) -> bool {
         self.propagation.is_some_and(|p| p.kind == MS_SHARED)
     }
 
-    /// Cuts the new mount namespace off from the host, so that no mount made in it from here on appears there.
+    /// Changes the propagation of the new mount namespace, so that no later mount in it propagates
+    /// to the host.
     ///
     /// The current directory must be the root directory (see [`super::Prepared::directory`]).
     pub(crate) fn propagate(&self) -> Result<()> {
@@ -42,19 +43,20 @@ impl Rootfs {
         Ok(mount::mount("/", &Mount { flags: kind | MS_REC, ..Mount::default() })?)
     }
 
-    /// What is to be said of the root mount itself once it is /.
+    /// The propagation to set on the root mount once it is `/`.
     pub(crate) fn root_propagation(&self) -> Option<Propagation> {
         self.propagation.filter(|p| p.kind == MS_SHARED)
     }
 
-    /// What is to be said of it last: nothing of an unbindable mount can be bound, as protecting paths does.
+    /// The propagation to set on the root mount last: protecting paths needs bind mounts, which an
+    /// unbindable mount refuses.
     pub(crate) fn late_propagation(&self) -> Option<Propagation> {
         self.propagation.filter(|p| p.kind == MS_UNBINDABLE)
     }
 }
 
-/// Makes the mount that the current directory is on private: what is attached there must not appear on the host, and
-/// pivot_root(2) refuses a root whose parent is shared.
+/// Makes the mount of the current directory private: mounts that are attached there must not
+/// propagate to the host, and pivot_root(2) refuses a root with a shared parent mount.
 fn detach_from_parent() -> Result<()> {
     let up = |from: &OwnedFd| file::open_at(from, "..", libc::O_PATH | libc::O_DIRECTORY, 0);
     let mut dir = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;

@@ -1,11 +1,13 @@
-//! The container's tree: the root, and the mounts made in it, each by its descriptor.
+//! The container's tree: descriptors of the root and of the mounts in it.
 //!
-//! A neighbour that has the root as a volume can rename every directory in it at any time, and a mount moves with the directory
-//! that it is on. So a path is not looked up from the root again once the runtime has made a mount on its way: the lookup begins
-//! at that mount. What is put into a procfs or onto it is then in the procfs that was made, wherever that is by now.
+//! Another container that has the root as a volume can rename every directory in it at any time,
+//! and a mount moves with the directory that it is on. So the lookup of a path begins at the last
+//! mount of the runtime on the path, not at the root. A mount on or in a procfs is then made in the
+//! runtime's procfs, even if that was moved.
 //!
-//! Lookups are text until the first symbolic link: the mount to begin at is the one with the longest destination, and the kernel
-//! is told to cross neither links nor mounts after it. Only where it meets one the path is walked name by name.
+//! A lookup begins at the mount with the longest destination that is a prefix of the path, and the
+//! kernel must not cross links or mounts after it. If it meets one, the path is walked component by
+//! component.
 
 use crate::error::{Context, Error, Result};
 use crate::path::{Create, Handle, InRoot, Root};
@@ -16,7 +18,7 @@ use crate::sys::mount::{
 use crate::sys::{self, Errno, Failure, file, fs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The root and what was mounted in it.
+/// The root and the mounts that the runtime made in it.
 #[derive(Debug)]
 pub(crate) struct Tree {
     root: Root,
@@ -25,24 +27,24 @@ pub(crate) struct Tree {
 
 #[derive(Debug)]
 struct Made {
-    /// Without symbolic links on the way.
+    /// The mount point, a path without symbolic links.
     destination: InRoot,
     mount: OwnedFd,
-    /// A later mount is at the same place, or above it.
+    /// Whether a later mount is at the same mount point or above it.
     covered: bool,
 }
 
-/// What a path leads to.
+/// The result of a lookup.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) handle: Handle,
-    /// The path without the symbolic links on the way: `/` is the root itself, by whatever name it was found.
+    /// The path with symbolic links resolved.
     pub(crate) path: InRoot,
-    /// Whether it was there before.
+    /// Whether the file existed before the lookup.
     pub(crate) existed: bool,
 }
 
-/// The most symbolic links on the way (as the kernel's MAXSYMLINKS).
+/// The limit of symbolic links in a lookup, as the kernel's MAXSYMLINKS.
 const MAX_LINKS: u32 = 40;
 
 impl Tree {
@@ -54,7 +56,8 @@ impl Tree {
         &self.root
     }
 
-    /// Records that there is a mount at `destination` now; `held`: what is beneath it is found through it.
+    /// Records a new mount at `destination`. If `held` is given, lookups beneath it begin at that
+    /// descriptor.
     pub(crate) fn mounted(&mut self, destination: InRoot, held: Option<OwnedFd>) {
         for earlier in self.made.iter_mut().filter(|made| made.destination.is_within(&destination)) {
             earlier.covered = true;
@@ -62,22 +65,22 @@ impl Tree {
         self.made.extend(held.map(|mount| Made { destination, mount, covered: false }));
     }
 
-    /// How many mounts are held.
+    /// The number of mounts with a held descriptor.
     pub(crate) fn number_held(&self) -> usize {
         self.made.len()
     }
 
-    /// Whether a mount that is held is at `path` or beneath it.
+    /// Whether a held mount is at `path` or beneath it.
     pub(crate) fn has_mounts_within(&self, path: &InRoot) -> bool {
         self.made.iter().any(|made| made.destination.is_within(path))
     }
 
-    /// The mounts that are held at `path` or beneath it.
+    /// The held mounts at `path` or beneath it.
     pub(crate) fn mounts_within(&self, path: &InRoot) -> impl Iterator<Item = &OwnedFd> {
         self.made.iter().filter(|made| made.destination.is_within(path)).map(|made| &made.mount)
     }
 
-    /// Holds what others, such as hooks, have mounted over the mounts meanwhile.
+    /// Holds the mounts that other processes, such as hooks, have made over the held ones.
     pub(crate) fn adopt_covers(&mut self) -> Result<()> {
         for made in std::mem::take(&mut self.made) {
             let Made { destination, mount, covered } = made;
@@ -92,21 +95,23 @@ impl Tree {
         Ok(())
     }
 
-    /// What is at `path`, with symbolic links followed within the root.
+    /// Looks up `path`, following symbolic links within the root.
     pub(crate) fn find(&self, path: &InRoot) -> Result<Option<Found>> {
         self.look(path, None)
     }
 
-    /// What is at `path`; if nothing is there, it is made, and its parents as directories (0755).
+    /// Looks up `path`. If it does not exist, it is created, together with missing parent
+    /// directories (mode 0755).
     ///
-    /// Symbolic links are followed within the root, also where they lead to what does not exist yet.
+    /// Symbolic links are followed within the root, dangling ones too: their targets are created.
     pub(crate) fn find_or_create(&self, path: &InRoot, kind: Create) -> Result<Found> {
         self.look(path, Some(kind))
             .with(|| format!("create {path}"))?
             .ok_or_else(|| Error::internal("nothing was made"))
     }
 
-    /// The same for a path as it is written: `..` after a symbolic link leaves the directory that the link leads to.
+    /// Looks up an uncleaned path, and creates it if `missing` is given. `..` after a symbolic link
+    /// is the parent of the link's target.
     pub(crate) fn find_text(&self, path: &str, missing: Option<Create>) -> Result<Option<Found>> {
         match path.split('/').any(|name| name == "..") {
             true => Walk::begin(self, path).go(missing),
@@ -114,7 +119,7 @@ impl Tree {
         }
     }
 
-    /// What is at `path`; a symbolic link anywhere on the way is an error (ELOOP).
+    /// Looks up `path`; fails with ELOOP if a component is a symbolic link.
     pub(crate) fn find_plain(&self, path: &InRoot) -> Result<Option<Found>> {
         let found = match self.at_once(path, RESOLVE_NO_XDEV) {
             Err(e) if e.is(libc::EXDEV) => {
@@ -127,7 +132,7 @@ impl Tree {
         Ok(found.map(|handle| Found { handle, path: path.clone(), existed: true }))
     }
 
-    /// A symbolic link at `path`, or what else is there.
+    /// Looks up `path` without following a symbolic link in the last component.
     pub(crate) fn find_no_follow(&self, path: &InRoot) -> Result<Option<Found>> {
         let Some((parent, name)) = path.split() else { return self.find(path) };
         let Some(parent) = self.find(&parent)? else { return Ok(None) };
@@ -139,8 +144,8 @@ impl Tree {
         Ok(there.map(|handle| Found { handle, path, existed: true }))
     }
 
-    /// The same path in mounts that others cover: they are out of sight by that name, but a directory above the upper mount
-    /// alone may be renamed.
+    /// Looks up `path` in covered mounts. Their path leads to the upper mount now, but renaming a
+    /// directory could make them visible again.
     pub(crate) fn find_covered(&self, path: &InRoot) -> Result<Vec<Handle>> {
         let covered = self.made.iter().filter(|made| made.covered && path.is_within(&made.destination));
         let found = covered.filter_map(|made| {
@@ -164,13 +169,13 @@ impl Tree {
         Walk::begin(self, path.as_str()).go(missing)
     }
 
-    /// By one call, without symbolic links.
+    /// Looks up a path without symbolic links in one system call.
     fn at_once(&self, path: &InRoot, resolve: u64) -> sys::Result<Option<Handle>> {
         let (base, of) = self.base(path);
         beneath(base, path.beneath(&of), RESOLVE_NO_SYMLINKS | resolve)
     }
 
-    /// Where the lookup of a path without symbolic links begins.
+    /// The descriptor at which the lookup of a path without symbolic links begins, and its path.
     fn base(&self, path: &InRoot) -> (BorrowedFd<'_>, InRoot) {
         let made = self.made.iter().filter(|made| !made.covered && path.is_within(&made.destination));
         match made.max_by_key(|made| made.destination.as_str().len()) {
@@ -183,7 +188,8 @@ impl Tree {
         self.made.iter().find(|made| !made.covered && made.destination == *path)
     }
 
-    /// A mount that the text of the path does not lead to can only be there because a directory was exchanged.
+    /// Fails if `found` is in a mount of the runtime that is not on `path`: a directory must have
+    /// been replaced.
     fn refuse_other_mounts(&self, path: &InRoot, found: &Handle) -> Result<()> {
         let mount = fs::mount_id(found)?;
         for made in self.made.iter().filter(|made| !path.is_within(&made.destination)) {
@@ -196,21 +202,21 @@ impl Tree {
     }
 }
 
-/// A path on its way, name by name.
+/// A lookup that walks a path component by component.
 struct Walk<'a> {
     tree: &'a Tree,
     /// The names from the root to `place`; none is a symbolic link.
     at: Vec<Vec<u8>>,
     place: Place<'a>,
-    /// The names to come, the next one last.
+    /// The remaining names; the next one is the last.
     ahead: Vec<Vec<u8>>,
     links: u32,
-    /// Whether it went into a mount that the text of the path does not say.
+    /// Whether the walk may have entered a mount that is not on the path.
     crossed: bool,
     existed: bool,
 }
 
-/// Where a walk is: at a mount of the tree, or at what it has found.
+/// The position of a walk: a mount of the tree, or a file that it has found.
 enum Place<'a> {
     Mount(BorrowedFd<'a>),
     Within(Handle),
@@ -247,7 +253,7 @@ impl<'a> Walk<'a> {
         self.ahead.extend(names.rev().map(<[u8]>::to_vec));
     }
 
-    /// To the end of the path; `None` where something is missing, and is not to be made.
+    /// Walks to the end of the path. `None` if a component is missing and `missing` is `None`.
     fn go(mut self, missing: Option<Create>) -> Result<Option<Found>> {
         loop {
             self.jump();
@@ -275,7 +281,7 @@ impl<'a> Walk<'a> {
         Ok(Some(Found { handle, path, existed: self.existed }))
     }
 
-    /// Goes on at the last of the mounts that are on the way.
+    /// Continues at the last held mount on the remaining path.
     fn jump(&mut self) {
         let plain = self.ahead.iter().rev().take_while(|name| *name != b"..");
         let (base, of) = self.tree.base(&text(self.at.iter().chain(plain)));
@@ -288,7 +294,7 @@ impl<'a> Walk<'a> {
     }
 
     fn child(&mut self, name: &[u8], missing: Option<Create>) -> Result<Option<OwnedFd>> {
-        // At the end of the path nothing is expected: then making it is the first try.
+        // The last component is usually missing, so it is created without a lookup first.
         let found = if missing.is_some() && self.ahead.is_empty() { None } else { self.open(name)? };
         self.existed = found.is_some();
         let (None, Some(kind)) = (&found, missing) else { return Ok(found) };
@@ -303,7 +309,7 @@ impl<'a> Walk<'a> {
         Ok(Some(self.open(name)?.ok_or_else(|| self.gone())?))
     }
 
-    /// What is at `name` here; a symbolic link itself.
+    /// Opens `name` in the current place, without following a symbolic link.
     fn open(&mut self, name: &[u8]) -> sys::Result<Option<OwnedFd>> {
         match child(self.place.as_fd(), name, RESOLVE_NO_XDEV) {
             Err(e) if e.is(libc::EXDEV) => {
@@ -314,7 +320,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Puts the target of the symbolic link `link`, which is `name` here, in its place.
+    /// Replaces the symbolic link `link`, which is `name` in the current place, by its target.
     fn follow(&mut self, name: &[u8], link: &OwnedFd) -> Result<()> {
         self.links += 1;
         if self.links > MAX_LINKS {
@@ -322,7 +328,8 @@ impl<'a> Walk<'a> {
             let many = Error::from(Failure::new(call, Errno(libc::ELOOP)));
             return Err(many.at("too many symbolic links, or the tree keeps changing"));
         }
-        // A link of procfs that is none by its text, but a door to another process's files, says so in no other way.
+        // Only this lookup detects a magic link of procfs, which leads to another process's file
+        // whatever its text is.
         match openat2_if_there(&self.place, name, libc::O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS) {
             Err(e) if e.is(libc::ELOOP) => return Err(e.into()),
             _ => {}
@@ -369,9 +376,10 @@ fn duplicate(fd: impl AsFd) -> sys::Result<Handle> {
     file::duplicate_above(fd, 3).map(Handle::from)
 }
 
-/// The topmost of the mounts that are on the root of `under`; `None` if there is none.
+/// The topmost mount that is stacked on the root of `under`; `None` if there is none.
 ///
-/// No name is looked up: `..` in the root of a lookup is that root, and whatever is mounted on it.
+/// It resolves `..`, not a name: at the root of a lookup that is the root itself, with all mounts
+/// on it.
 pub(crate) fn topmost(under: impl AsFd) -> Result<Option<OwnedFd>> {
     let under = under.as_fd();
     let over = openat2(under, "..", libc::O_PATH | libc::O_DIRECTORY, 0, RESOLVE_IN_ROOT)?;

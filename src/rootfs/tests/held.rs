@@ -198,7 +198,7 @@ fn the_root_is_made_read_only_by_whatever_name_and_is_never_masked() {
             let parsed = parsed(USUAL, &format!(r#""maskedPaths":["/none","{path}"]"#));
             let refused = |error: String| {
                 assert!(error.starts_with("linux.maskedPaths[1]: "), "{error}");
-                assert!(error.ends_with("would hide the whole container"), "{error}");
+                assert!(error.ends_with("would mask the whole container"), "{error}");
             };
             let rootfs = match parsed {
                 Ok(rootfs) => rootfs,
@@ -279,7 +279,8 @@ fn a_restored_mount_that_lost_an_attribute_is_restricted_or_refused() {
         assert_eq!(fs::write("/a/x", "").unwrap_err().raw_os_error(), Some(libc::EROFS));
         restrict("/c/d", libc::MS_RDONLY).unwrap();
         let refused = |result: Result<()>, text: &str| assert_eq!(result.unwrap_err().to_string(), text);
-        let text = |point: &str| format!("the mount at {point} was exchanged or hidden: it cannot be made nodev again");
+        let text =
+            |point: &str| format!("the mount at {point} was replaced or is covered: it cannot be made nodev again");
         refused(restrict("/c/d", libc::MS_NODEV), &text("/c/d"));
         let before = table();
         neighbour.exchange("a", "c");

@@ -3,7 +3,7 @@
 use super::*;
 
 fn refused(json: &str) -> String {
-    let facts = Facts::default();
+    let facts = HostFacts::default();
     Rootfs::parse(&config::parse(json).unwrap(), Path::new("/bundle"), facts).unwrap_err().to_string()
 }
 
@@ -23,7 +23,7 @@ fn a_root_is_needed_with_a_path() {
 fn a_root_path_is_relative_to_the_bundle_or_absolute() {
     let path = |path: &str| {
         let json = format!(r#"{{"root":{{"path":"{path}"}}}}"#);
-        Rootfs::parse(&config::parse(&json).unwrap(), Path::new("/bundle"), Facts::default()).unwrap().path
+        Rootfs::parse(&config::parse(&json).unwrap(), Path::new("/bundle"), HostFacts::default()).unwrap().path
     };
     assert_eq!(path("rootfs"), Path::new("/bundle/rootfs"));
     assert_eq!(path("/var/root"), Path::new("/var/root"));
@@ -33,7 +33,7 @@ fn a_root_path_is_relative_to_the_bundle_or_absolute() {
 fn a_destination_that_begins_with_the_roots_host_path_is_a_path_inside_the_container() {
     let mount = r#"{"destination":"/bundle/rootfs/data","type":"tmpfs"}"#;
     let json = format!(r#"{{"root":{{"path":"rootfs"}},"mounts":[{mount}]}}"#);
-    let rootfs = Rootfs::parse(&config::parse(&json).unwrap(), Path::new("/bundle"), Facts::default()).unwrap();
+    let rootfs = Rootfs::parse(&config::parse(&json).unwrap(), Path::new("/bundle"), HostFacts::default()).unwrap();
     assert_eq!(rootfs.path, Path::new("/bundle/rootfs"));
     assert_eq!(rootfs.mounts[0].destination.as_str(), "/bundle/rootfs/data");
 }
@@ -99,7 +99,7 @@ fn a_bind_source_is_relative_to_the_bundle() {
     let rootfs = parsed(r#"{"destination":"x","source":"data","options":["bind"]}"#, "").unwrap();
     assert_eq!(
         rootfs.mounts[0].kind,
-        mount::Kind::Bind { source: "/mnt/bundle/data".into(), inside: None, idmap: None }
+        mount::MountKind::Bind { source: "/mnt/bundle/data".into(), inside: None, idmap: None }
     );
     assert_eq!(rootfs.mounts[0].destination, InRoot::new("/x"));
 }
@@ -120,11 +120,11 @@ fn single_files_of_proc_may_be_covered() {
 fn each_wrong_path_or_name_of_linux_is_named() {
     for (linux, text) in [
         (r#""maskedPaths":["proc/kcore"]"#, "linux.maskedPaths[0]: must be an absolute path"),
-        (r#""maskedPaths":["/x","/"]"#, "linux.maskedPaths[1]: would hide the whole container"),
+        (r#""maskedPaths":["/x","/"]"#, "linux.maskedPaths[1]: would mask the whole container"),
         (r#""readonlyPaths":[""]"#, "linux.readonlyPaths[0]: must be an absolute path"),
         (
             r#""rootfsPropagation":"public""#,
-            "linux.rootfsPropagation: \"public\" is none of shared, slave, private and unbindable (each also with an r in front)",
+            "linux.rootfsPropagation: \"public\" is not one of [r]shared, [r]slave, [r]private and [r]unbindable",
         ),
         (
             r#""mountLabel":"system_u:object_r:x:s0""#,

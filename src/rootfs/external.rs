@@ -1,14 +1,14 @@
-//! The mounts of a container that show what is not the container's own: in a checkpoint they are not saved, only named, and a
-//! restore binds them again.
+//! External mounts of a container: mounts of files of the host. A checkpoint stores only a name for
+//! each, and a restore bind-mounts them again.
 //!
-//! The names are those that runc gives: the mount point, and `/dev/null` for whatever hides a file. So images of either runtime
-//! are images for the other.
+//! The names are those of runc, so that each runtime can restore the other's images: the mount
+//! point, and `/dev/null` for a masked file.
 
 use super::Rootfs;
 use super::attach::copy_symlink;
 use super::cgroup::CgroupView;
 use super::device::{Nodes, PTMX};
-use super::mount::{Kind, Mount};
+use super::mount::{MountEntry, MountKind};
 use super::options::Bind;
 use super::prepare::Prepared;
 use super::tree::Tree;
@@ -21,22 +21,22 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// A mount that shows something outside.
+/// An external mount (CRIU's `ext_mnt`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Outside {
+pub(crate) struct ExternalMount {
     /// In a checkpoint the mount point in the container, in a restore the name.
     pub key: Vec<u8>,
     /// In a checkpoint the name, in a restore the path on the host.
     pub value: Vec<u8>,
 }
 
-/// What hides a file.
+/// The name of the mount that masks a file.
 const NULL: &str = "/dev/null";
 
-/// What a mount may take from a container: of the same numbers as attributes and as MS_* flags.
+/// The attributes that restrict a container. Their values are the same as those of the MS_* flags.
 const RESTRICTIONS: u64 = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
-/// Their names in the tables of mounts.
+/// Their names in mountinfo.
 const ATTRIBUTES: [(u64, &str); 4] = [
     (MOUNT_ATTR_RDONLY, "ro"),
     (MOUNT_ATTR_NOSUID, "nosuid"),
@@ -44,23 +44,24 @@ const ATTRIBUTES: [(u64, &str); 4] = [
     (MOUNT_ATTR_NOEXEC, "noexec"),
 ];
 
-/// What a mount is put on.
-fn place_for(kind: &Kind) -> Create {
+/// The type of file to create as mount point.
+fn place_for(kind: &MountKind) -> Create {
     match kind {
-        Kind::Bind { source, .. } if std::fs::metadata(source).is_ok_and(|found| !found.is_dir()) => Create::File,
+        MountKind::Bind { source, .. } if std::fs::metadata(source).is_ok_and(|found| !found.is_dir()) => Create::File,
         _ => Create::Directory,
     }
 }
 
-/// Makes what is missing for `mount` in the directory that `around` binds. No link in it leads out of it.
-fn make_place_within(root: &Tree, around: &Mount, mount: &Mount) -> Result<()> {
-    let Kind::Bind { source, inside, .. } = &around.kind else { return Ok(()) };
+/// Creates the mount point of `mount` in the source directory of the bind mount `around`, if it is
+/// missing. Symbolic links are resolved within that directory.
+fn make_place_within(root: &Tree, around: &MountEntry, mount: &MountEntry) -> Result<()> {
+    let MountKind::Bind { source, inside, .. } = &around.kind else { return Ok(()) };
     let place = InRoot::new(mount.destination.beneath(&around.destination));
     if place.is_root() || place_for(&around.kind) == Create::File {
         return Ok(());
     }
     let directory = match inside {
-        // What the root filesystem has there is looked up within it.
+        // A source below the root is resolved within the root.
         Some(path) => root.root().open(path, libc::O_PATH | libc::O_DIRECTORY),
         None => file::open(source.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY),
     };
@@ -75,36 +76,37 @@ fn make_place_within(root: &Tree, around: &Mount, mount: &Mount) -> Result<()> {
     tree.find_or_create(&place, place_for(&mount.kind)).with(|| mount.name()).map(drop)
 }
 
-/// A path and all beneath it.
+/// Whether `path` is `of` or beneath it.
 fn is_within(path: &[u8], of: &[u8]) -> bool {
     of == b"/" || path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
-fn add(list: &mut Vec<Outside>, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-    let new = Outside { key: key.as_ref().to_vec(), value: value.as_ref().to_vec() };
+fn add(list: &mut Vec<ExternalMount>, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+    let new = ExternalMount { key: key.as_ref().to_vec(), value: value.as_ref().to_vec() };
     if list.iter().all(|known| known.key != new.key) {
         list.push(new);
     }
 }
 
 impl Rootfs {
-    /// Which mounts of a running container, whose table of mounts is `container`, are not to be saved. `host` is the runtime's
-    /// table.
+    /// The external mounts of a running container. `container` is the mountinfo of the container,
+    /// `host` that of the runtime.
     ///
-    /// A filesystem that the host has mounted too is outside, unless it is the root's, or a kernel's that a fresh mount shows
-    /// again; so is every bind mount of the config. `own_cgroups` says that the container has a cgroup namespace of its own: a
-    /// fresh mount of cgroup v2 shows the same again there, but for the host's namespace it would set options of the host's tree.
+    /// All bind mounts of the config are external, and all mounts of filesystems that the host has
+    /// mounted, too, except the root and kernel filesystems that a new mount restores.
+    /// `own_cgroups` is set if the container has a cgroup namespace of its own: only there does a
+    /// new mount of cgroup v2 leave the options of the host's mounts alone.
     ///
     /// # Errors
-    /// A mount that a restore could not make again: it is none of `known`, which [`Rootfs::sources`] gave, or two different ones
-    /// have the same mount point, which is their name.
-    pub(crate) fn outside(
+    /// A mount cannot be restored: it is not in `known`, the result of [`Rootfs::sources`], or
+    /// different mounts have the same mount point, which is their name.
+    pub(crate) fn external_mounts(
         &self,
         container: &[u8],
         host: &[u8],
         own_cgroups: bool,
-        known: &[Outside],
-    ) -> Result<Vec<Outside>> {
+        known: &[ExternalMount],
+    ) -> Result<Vec<ExternalMount>> {
         let devices: Vec<&[u8]> = mountinfo::mounts(host).map(|mounted| mounted.device).collect();
         let mounts: Vec<Mounted<'_>> = mountinfo::mounts(container).collect();
         let at_host = |mounted: &Mounted<'_>| devices.contains(&mounted.device);
@@ -130,55 +132,60 @@ impl Rootfs {
             };
             let other = |other: &Mounted<'_>| (other.device, other.root()) != (mounted.device, mounted.root());
             if mounts.iter().any(|stacked| stacked.point() == point && other(stacked)) {
-                return refuse("another one is at the same place");
+                return refuse("another mount has the same mount point");
             }
             if !of_cgroups && known.iter().all(|known| known.key != name) {
-                return refuse("it is the host's, and none that the config names");
+                return refuse("it is a mount of the host that the config does not name");
             }
             add(&mut list, point, name);
         }
         Ok(list)
     }
 
-    /// Whether a mount is one of the config's that shows a whole filesystem.
+    /// Whether a mount is from an entry of the config with a filesystem type, so that a new mount
+    /// restores it.
     fn is_fresh(&self, mounted: &Mounted<'_>, own_cgroups: bool) -> bool {
         let point = mounted.point();
         let here = self.mounts.iter().rfind(|mount| mount.destination.as_str().as_bytes() == point);
         match here.map(|mount| &mount.kind) {
-            // What it shows, its namespace decides; we see that from outside.
-            Some(Kind::Filesystem { .. } | Kind::Cgroup) if mounted.kind == b"cgroup2" => own_cgroups,
-            Some(Kind::Filesystem { .. }) => mounted.root() == b"/",
+            // Its root in mountinfo depends on the reader's cgroup namespace, so it is not
+            // compared.
+            Some(MountKind::Filesystem { .. } | MountKind::Cgroup) if mounted.kind == b"cgroup2" => own_cgroups,
+            Some(MountKind::Filesystem { .. }) => mounted.root() == b"/",
             _ => false,
         }
     }
 
-    /// Whether the config has something bound there that is not the container's own.
+    /// Whether the config has a bind mount there with a source outside of the root directory.
     fn binds(&self, point: &[u8]) -> bool {
         let here = self.mounts.iter().rfind(|mount| mount.destination.as_str().as_bytes() == point);
-        here.is_some_and(|mount| matches!(mount.kind, Kind::Bind { inside: None, .. }))
+        here.is_some_and(|mount| matches!(mount.kind, MountKind::Bind { inside: None, .. }))
     }
 
-    /// Whether a device's node, which only the runtime may make, is mounted there.
+    /// Whether a device node is mounted there, which only the runtime could create.
     fn has_node_at(&self, point: &[u8]) -> bool {
         self.user_namespace && self.devices.iter().any(|device| device.path.as_str().as_bytes() == point)
     }
 
-    /// The paths on the host that the container is made of.
+    /// The paths on the host that the container uses: its root directory and the sources of bind
+    /// mounts.
     pub(crate) fn places(&self) -> Vec<&Path> {
         let sources = self.mounts.iter().filter_map(|mount| match &mount.kind {
-            Kind::Bind { source, .. } => Some(source.as_path()),
+            MountKind::Bind { source, .. } => Some(source.as_path()),
             _ => None,
         });
         sources.chain([self.path.as_path()]).collect()
     }
 
-    /// Whether mounts of the host that are shared stay so, which they do not through a checkpoint.
+    /// Whether shared mounts of the host stay shared in the container. A checkpoint does not
+    /// preserve that.
     pub(crate) fn shares_mounts(&self) -> bool {
         self.keeps_peers()
     }
 
-    /// Where on the host everything is that [`Rootfs::outside`] may have named. `host` is the runtime's table of mounts, `kept` says
-    /// where those of the config's mounts are that were made already, by their numbers.
+    /// The host paths of all mounts that [`Rootfs::external_mounts`] may return. `host` is the
+    /// runtime's mountinfo; `kept` has the paths of mounts that exist already, by their indices in
+    /// the config.
     ///
     /// # Errors
     /// A device that a user namespace needs is not on the host.
@@ -188,11 +195,11 @@ impl Rootfs {
         view: &CgroupView,
         host: &[u8],
         kept: &[(usize, PathBuf)],
-    ) -> Result<Vec<Outside>> {
+    ) -> Result<Vec<ExternalMount>> {
         let mut list = Vec::new();
         let root = self.root(prepared)?;
         let points: Vec<Vec<u8>> = mountinfo::mounts(host).map(|mounted| mounted.point()).collect();
-        let beneath = |list: &mut Vec<Outside>, source: &Path, kept: Option<&PathBuf>, destination: &str| {
+        let beneath = |list: &mut Vec<ExternalMount>, source: &Path, kept: Option<&PathBuf>, destination: &str| {
             let source = source.canonicalize().unwrap_or_else(|_| source.to_owned());
             let source = source.as_os_str().as_bytes();
             for point in points.iter().filter(|point| is_within(point, source) && *point != source) {
@@ -201,11 +208,11 @@ impl Rootfs {
                 add(list, [destination.trim_end_matches('/').as_bytes(), rest].concat(), value);
             }
         };
-        // The last one at a place is the one that is seen.
+        // Of mounts at one path the last one is visible.
         for mount in self.mounts.iter().rev() {
             let destination = mount.destination.as_str();
             match &mount.kind {
-                Kind::Bind { source, .. } => {
+                MountKind::Bind { source, .. } => {
                     // CRIU does not follow links.
                     let real = (!mount.options.source_no_follow).then(|| source.canonicalize().ok()).flatten();
                     let source = real.as_ref().unwrap_or(source);
@@ -218,11 +225,11 @@ impl Rootfs {
                         }
                     }
                 }
-                Kind::Filesystem { kind, .. } if kind == "cgroup2" => {
+                MountKind::Filesystem { kind, .. } if kind == "cgroup2" => {
                     let tree = view.tree.as_ref().or(view.unified.as_ref());
                     tree.iter().for_each(|tree| add(&mut list, destination, tree.as_os_str().as_bytes()));
                 }
-                Kind::Cgroup => match &view.unified {
+                MountKind::Cgroup => match &view.unified {
                     Some(directory) => {
                         add(&mut list, destination, view.tree.as_ref().unwrap_or(directory).as_os_str().as_bytes());
                     }
@@ -231,7 +238,7 @@ impl Rootfs {
                         add(&mut list, key, hierarchy.directory.as_os_str().as_bytes());
                     }),
                 },
-                Kind::Filesystem { .. } | Kind::Remount => {}
+                MountKind::Filesystem { .. } | MountKind::Remount => {}
             }
         }
         if self.user_namespace && self.owns_dev() {
@@ -239,7 +246,8 @@ impl Rootfs {
                 let number = self.number_of_node(n);
                 let source = match kept.iter().find(|(index, _)| *index == number) {
                     Some((_, path)) => path.clone(),
-                    // A node that the runtime makes has no path on the host: in a checkpoint its name is enough.
+                    // A node that the runtime creates has no path on the host; for a checkpoint its
+                    // name is enough.
                     None if kept.is_empty() && device.is_of_config => PathBuf::from(device.path.as_str()),
                     None => device.on_host().with(|| format!("device {}", device.path))?,
                 };
@@ -251,13 +259,16 @@ impl Rootfs {
         Ok(list)
     }
 
-    /// In the container's mount namespace: gives the mount at `point` what of `flags` (MS_*) keeps the container from something
-    /// and was lost. CRIU binds whatever hides files once, and the second one from the first, without its flags.
+    /// Sets those of the `flags` (MS_*) on the mount at `point` that restrict the container and
+    /// were lost. CRIU binds /dev/null once and copies the other masks from the first one, without
+    /// their flags. Must be called in the container's mount namespace.
     ///
-    /// `table` is the container's table of mounts: what is not found by its name must have lost nothing.
+    /// `table` is the container's mountinfo. A mount that its path does not lead to must have all
+    /// flags there.
     ///
     /// # Errors
-    /// The kernel refuses; a mount that has lost something is hidden, or its directory was exchanged.
+    /// The kernel refuses the change; a mount that lost flags is covered, or its directory was
+    /// replaced.
     pub(crate) fn restrict(point: &str, flags: u64, table: &[u8]) -> Result<()> {
         if flags & RESTRICTIONS == 0 {
             return Ok(());
@@ -282,32 +293,33 @@ impl Rootfs {
         mount::mount_setattr(&place, false, &attr).with(|| format!("protect {path} again"))
     }
 
-    /// The root directory as it is on the host, before anything is mounted in it.
+    /// The root directory on the host, without the container's mounts.
     fn root(&self, prepared: &Prepared) -> Result<Root> {
         let directory = prepared.directory().try_clone_to_owned();
         Ok(Root::from(directory.map_err(|e| Error::system(format!("duplicate the root directory: {e}")))?))
     }
 
-    /// Makes what is missing for mounts to be put on, in the root filesystem and in directories that are bound: others may be
-    /// restored than were saved. What lies in a mount of the container's own is in the images.
+    /// Creates missing mount points in the root filesystem and in sources of bind mounts, which may
+    /// be other directories than at the checkpoint. MountEntry points in mounts of the container's own
+    /// are in the images.
     ///
     /// # Errors
-    /// A place cannot be made, or is missing in a directory that is bound read-only.
+    /// A mount point cannot be created, or is missing in a directory that is bound read-only.
     pub(crate) fn make_places(&self, prepared: &Prepared) -> Result<()> {
         let tree = Tree::new(self.root(prepared)?);
         for mount in &self.mounts {
-            if mount.kind == Kind::Remount {
+            if mount.kind == MountKind::Remount {
                 continue;
             }
             let earlier = self.mounts.iter().take(mount.index).rev();
             let mut around =
-                earlier.filter(|of| of.kind != Kind::Remount && mount.destination.is_within(&of.destination));
+                earlier.filter(|of| of.kind != MountKind::Remount && mount.destination.is_within(&of.destination));
             if let Some(of) = around.next() {
                 make_place_within(&tree, of, mount)?;
                 continue;
             }
             let kind = match &mount.kind {
-                Kind::Bind { source, inside, .. }
+                MountKind::Bind { source, inside, .. }
                     if mount.options.copy_symlink && copy_symlink(&tree, mount, source, inside)? =>
                 {
                     continue;
@@ -325,29 +337,31 @@ impl Rootfs {
         Ok(())
     }
 
-    /// Makes the root directory, which must be the current one (see [`Prepared::directory`]), a mount in this process's mount
-    /// namespace, from which the host's must not take any.
+    /// Makes the root directory a mount in this process's mount namespace, from which no mount may
+    /// propagate to the host. The root directory must be the current directory (see
+    /// [`Prepared::directory`]).
     ///
     /// # Errors
-    /// The root directory was exchanged, or cannot be mounted.
+    /// The root directory was replaced, or cannot be mounted.
     pub(crate) fn mount_alone(&self, prepared: &Prepared) -> Result<()> {
         self.attach_root(prepared).map(drop).with(|| format!("mount the root filesystem {}", self.path.display()))
     }
 }
 
-/// What is not found by its name may be hidden by another mount, and then it must be as it was.
+/// Refuses a mount that its path does not lead to, because another mount covers it, unless it still
+/// has all `flags`.
 fn refuse_lost(path: &InRoot, flags: u64, mounted: Option<Mounted<'_>>) -> Result<()> {
     let attributes = mounted.map_or(&b""[..], |mounted| mounted.attributes);
     let has = |name: &str| attributes.split(|byte| *byte == b',').any(|attribute| attribute == name.as_bytes());
     match ATTRIBUTES.iter().find(|(flag, name)| flags & flag != 0 && !has(name)) {
         None => Ok(()),
-        Some((_, name)) => {
-            Err(Error::system(format!("the mount at {path} was exchanged or hidden: it cannot be made {name} again")))
-        }
+        Some((_, name)) => Err(Error::system(format!(
+            "the mount at {path} was replaced or is covered: it cannot be made {name} again"
+        ))),
     }
 }
 
-/// The path by which the kernel knows an open file.
+/// The kernel's path of an open file.
 pub(crate) fn path_of(fd: impl AsFd) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())).ok()
 }
