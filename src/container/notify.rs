@@ -7,13 +7,16 @@
 //! ```
 //!
 //! Nothing else of what the program says is passed on: the manager would take it as said by the runtime.
+//!
+//! On the host the directory lies in one that its owner alone may enter: the container's processes, of whatever user, reach the
+//! socket through their mount, and no other user of the host reaches it.
 
 use crate::config::{Mount, Spec};
 use crate::error::{Error, Ignore as _, IoContext, Result};
 use crate::log;
 use crate::state::Entry;
 use crate::sys::process::{self, Pid};
-use crate::sys::{Errno, socket};
+use crate::sys::{self, Errno, credentials, socket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
@@ -22,9 +25,11 @@ use std::{env, fs};
 
 /// Where the container sees the directory.
 const INSIDE: &str = "/run/notify";
-/// In the state directory.
-const DIRECTORY: &str = "notify";
-const SOCKET: &str = "notify/notify.sock";
+/// In the state directory: the directory that keeps other users of the host out.
+const PRIVATE: &str = "notify";
+/// In that one: the directory that the container sees.
+const SHOWN: &str = "notify/shown";
+const SOCKET: &str = "notify/shown/notify.sock";
 /// How long the manager may take to read, in milliseconds.
 const PATIENCE: i32 = 30_000;
 /// The longest message that is looked at, in bytes.
@@ -53,7 +58,7 @@ pub(super) fn offer(spec: &mut Spec<'_>, state: &Path) {
     spec.mounts.get_or_insert_default().push(Mount {
         destination: Some(INSIDE.into()),
         type_: Some("bind".into()),
-        source: Some(state.join(DIRECTORY).to_string_lossy().into_owned().into()),
+        source: Some(state.join(SHOWN).to_string_lossy().into_owned().into()),
         options: Some(options),
         ..Mount::default()
     });
@@ -72,10 +77,13 @@ pub(super) fn was_offered(spec: &Spec<'_>, point: &[u8]) -> bool {
 
 /// Makes the directory that [`offer`] speaks of.
 pub(super) fn make_directory(entry: &Entry) -> Result<()> {
-    let path = entry.path().join(DIRECTORY);
-    fs::create_dir(&path).call(|| format!("mkdir({path:?})"))?;
     // Whatever the umask: the program may be of any user.
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).call(|| format!("chmod({path:?}, 0755)"))
+    for (name, mode) in [(PRIVATE, 0o700), (SHOWN, 0o755)] {
+        let path = entry.path().join(name);
+        fs::create_dir(&path).call(|| format!("mkdir({path:?})"))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).call(|| format!("chmod({path:?}, {mode:#o})"))?;
+    }
+    Ok(())
 }
 
 /// The container's socket, and to whom its word goes.
@@ -95,16 +103,12 @@ impl Notice {
     }
 
     fn find(entry: &Entry) -> Result<Option<Notice>> {
-        let directory = entry.path().join(DIRECTORY);
+        let directory = entry.path().join(SHOWN);
         let Some(address) = manager().filter(|_| directory.is_dir()) else { return Ok(None) };
         let manager = socket::unix(libc::SOCK_DGRAM)?;
         socket::connect(&manager, &address)?;
-        let path = entry.path().join(SOCKET);
-        fs::remove_file(&path).ignore("bind fails if another's is still there");
-        let socket = socket::unix(libc::SOCK_DGRAM)?;
-        socket::bind(&socket, entry.socket_path(SOCKET))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).call(|| format!("chmod({path:?}, 0777)"))?;
-        Ok(Some(Notice { socket, manager }))
+        fs::remove_file(entry.path().join(SOCKET)).ignore("bind fails if another's is still there");
+        Ok(Some(Notice { socket: bind_for_all(entry)?, manager }))
     }
 
     /// Waits until the program is ready, and tells the manager of it and of the process; or until the process has ended.
@@ -172,6 +176,19 @@ impl Notice {
         let [closed] = process::poll([(Some(ours.as_fd()), 0)], PATIENCE)?;
         if closed == 0 { Err(late()) } else { Ok(()) }
     }
+}
+
+/// The container's socket, which a program of any user may write to.
+fn bind_for_all(entry: &Entry) -> Result<OwnedFd> {
+    let socket = socket::unix(libc::SOCK_DGRAM)?;
+    // `bind` takes the mode from the socket, less the umask. A `chmod` of the name afterwards could meet another file: a
+    // container with CAP_SYS_ADMIN may exchange what is in the directory.
+    sys::fs::chmod(&socket, 0o777)?;
+    let umask = credentials::set_umask(0);
+    let bound = socket::bind(&socket, entry.socket_path(SOCKET));
+    credentials::set_umask(umask);
+    bound?;
+    Ok(socket)
 }
 
 impl AsFd for Notice {
@@ -242,7 +259,7 @@ mod tests {
         let env = spec.process.as_ref().and_then(|process| process.env.clone()).unwrap();
         assert_eq!(env, ["A=b", "NOTIFY_SOCKET=/run/notify/notify.sock"]);
         let mount = &spec.mounts.as_ref().unwrap()[0];
-        assert_eq!(mount.source.as_deref(), Some("/state/x/notify"));
+        assert_eq!(mount.source.as_deref(), Some("/state/x/notify/shown"));
         assert_eq!(mount.destination.as_deref(), Some("/run/notify"));
         assert!(mount.options.iter().flatten().any(|option| option == "ro"));
     }

@@ -15,6 +15,7 @@ mod inputs;
 mod keyrings;
 mod namespaces;
 mod nested;
+mod notify;
 mod older_kernel;
 mod paths;
 mod races;
