@@ -1,9 +1,9 @@
 //! Hooks: programs of the bundle that run at points of the lifecycle (config.md, "POSIX-platform Hooks").
 
 use crate::config::{Hook as Written, Spec};
-use crate::error::{Context, Error, Ignore as _, Result};
+use crate::error::{Context, Error, Ignore as _, IoContext, Result};
 use crate::sys::memory::{self, MemoryFile};
-use crate::sys::process::{self, Clone, Cloned, Ended, SingleThreaded};
+use crate::sys::process::{self, Clone, Cloned, Ended, Pid, SingleThreaded};
 use crate::sys::{self, Failure};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -141,12 +141,16 @@ pub(crate) fn name(moment: Moment, n: usize, hook: &Hook) -> String {
     format!("error running {} hook #{n} ({:?})", moment.word(), hook.path)
 }
 
-/// How many bytes of the end of a hook's output an error quotes.
+/// How many bytes of the end of a hook's output are kept, and quoted by an error.
 const MOST_OUTPUT: usize = 1024;
 
 fn said(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(&output[output.len().saturating_sub(MOST_OUTPUT)..]).trim().to_owned();
-    if text.is_empty() { text } else { format!(", output: {text}") }
+    match (text.is_empty(), output.len() < MOST_OUTPUT) {
+        (true, _) => text,
+        (_, true) => format!(", output: {text}"),
+        (_, false) => format!(", the end of its output: {text}"),
+    }
 }
 
 /// Runs the hooks of `moment` in the namespaces of this process, each with `state` (JSON) on
@@ -161,6 +165,9 @@ pub(crate) fn run(proof: &SingleThreaded, moment: Moment, hooks: &[Hook], state:
 /// Like [`run`], but kills the hook if the process of the pidfd `container` ends: the hook may wait
 /// for that process.
 ///
+/// SIGTERM, SIGINT, SIGQUIT and SIGHUP do not end this process: the hook's process group is killed,
+/// and the error lets the caller clean up.
+///
 /// # Errors
 /// Those of [`run`]; the process of `container` ended.
 pub(crate) fn run_for(
@@ -170,36 +177,61 @@ pub(crate) fn run_for(
     hooks: &[Hook],
     state: &[u8],
 ) -> Result<()> {
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    let _held = process::EndHeld::hold()?;
+    let watched = Watched { container, signals: &process::end_signals_as_fd()? };
     for (n, hook) in hooks.iter().enumerate() {
-        run_one(container, proof, hook, state).with(|| name(moment, n, hook))?;
+        run_one(&watched, proof, moment, hook, state).with(|| name(moment, n, hook))?;
     }
     Ok(())
 }
 
-fn run_one(container: Option<BorrowedFd<'_>>, proof: &SingleThreaded, hook: &Hook, state: &[u8]) -> Result<()> {
+/// The events that end a hook early.
+struct Watched<'a> {
+    /// The pidfd of the container's process.
+    container: Option<BorrowedFd<'a>>,
+    /// A signalfd of the signals that ask this command to end.
+    signals: &'a OwnedFd,
+}
+
+fn run_one(watched: &Watched<'_>, proof: &SingleThreaded, moment: Moment, hook: &Hook, state: &[u8]) -> Result<()> {
     let stdin = memory::memfd("orlop-state", MemoryFile::Data)?;
     sys::file::write_all(&stdin, state)?;
     // Reopened, since the descriptor that wrote the state has its offset at the end.
     let stdin = sys::file::open(format!("/proc/self/fd/{}", stdin.as_raw_fd()), libc::O_RDONLY)?;
-    let output = memory::memfd("orlop-hook-output", MemoryFile::Data)?;
+    let (reads, writes) = std::io::pipe().call(|| "pipe2()".into())?;
     let how = Clone::default();
     let (pid, pidfd) = match process::clone3(proof, &how)? {
-        Cloned::Child => execute(hook, &stdin, &output),
+        Cloned::Child => {
+            drop(reads);
+            execute(moment, hook, &stdin, &writes.into())
+        }
         Cloned::Parent(pid, pidfd) => (pid, pidfd),
     };
-    match wait(pid, &pidfd, hook.timeout, container)? {
+    drop(writes);
+    let mut output = Output { reads: Some(reads.into()), tail: Vec::new() };
+    match wait(pid, &pidfd, hook.timeout, watched, &mut output)? {
         Outcome::Ended(Ended::Exited(0)) => Ok(()),
-        Outcome::Ended(ended) => Err(hook.failed(ended, &tail(&output))),
+        Outcome::Ended(ended) => Err(hook.failed(ended, &output.tail)),
         Outcome::Orphaned => Err(Error::system("was killed because the container's process has ended")),
-        Outcome::Late => Err(hook.late(&tail(&output))),
+        Outcome::Interrupted(signal) => {
+            let output = said(&output.tail);
+            Err(Error::system(format!("was killed because signal {signal} ends this command{output}")))
+        }
+        Outcome::Late => Err(hook.late(&output.tail)),
     }
 }
 
 /// The exit status of a child that cannot execute the hook, as in a shell.
 const NOT_EXECUTED: i32 = 127;
 
-fn execute(hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
-    let failure = match redirect(stdin, output) {
+fn execute(moment: Moment, hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
+    // A process group of its own, so that its children are killed with it.
+    let prepared =
+        process::lead_group().and_then(|()| die_with_parent(moment, output)).and_then(|()| redirect(stdin, output));
+    let failure = match prepared {
         Err(failure) => failure,
         Ok(()) => {
             process::reset_signals();
@@ -214,6 +246,20 @@ fn execute(hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
     };
     sys::file::write_all(output.as_fd(), failure.to_string().as_bytes()).ignore("the status says that it failed");
     process::exit_now(NOT_EXECUTED)
+}
+
+/// Has the kernel kill a hook of a container that is being made when the hook's parent is killed.
+fn die_with_parent(moment: Moment, output: &OwnedFd) -> std::result::Result<(), Failure> {
+    if !matches!(moment, Moment::Prestart | Moment::CreateRuntime | Moment::CreateContainer) {
+        return Ok(());
+    }
+    process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0)?;
+    // The parent may have ended before this call; it alone holds the reading end.
+    let [ready] = process::poll([(Some(output.as_fd()), 0)], 0)?;
+    if ready & libc::POLLERR != 0 {
+        process::exit_now(NOT_EXECUTED);
+    }
+    Ok(())
 }
 
 /// The runtime's environment. A hook on the host never gets the container's: its LD_PRELOAD would
@@ -238,14 +284,18 @@ enum Outcome {
     Late,
     /// The hook was killed because the container's process ended.
     Orphaned,
+    /// The hook was killed because this signal asked the command to end.
+    Interrupted(i32),
 }
 
-/// Waits for the hook, and kills it at its timeout or when the container's process ends.
+/// Waits for the hook and reads its output; kills it at its timeout, when the container's process
+/// ends, or when a signal asks this command to end.
 fn wait(
-    pid: process::Pid,
+    pid: Pid,
     pidfd: &OwnedFd,
     timeout: Option<Duration>,
-    container: Option<BorrowedFd<'_>>,
+    watched: &Watched<'_>,
+    output: &mut Output,
 ) -> Result<Outcome> {
     // A timeout that overflows the clock is no timeout.
     let deadline = timeout.and_then(|time| std::time::Instant::now().checked_add(time));
@@ -253,25 +303,73 @@ fn wait(
         let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
         // Rounded up, since a wait of 0 ms would be a busy loop.
         let milliseconds = left.map_or(-1, |left| i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX));
-        let watched = [(Some(pidfd.as_fd()), libc::POLLIN), (container, libc::POLLIN)];
-        let [ready, orphaned] = process::poll(watched, milliseconds)?;
-        if ready != 0 {
+        let fds = [Some(pidfd.as_fd()), watched.container, Some(watched.signals.as_fd()), output.as_fd()];
+        let [ended, orphaned, signalled, said] = process::poll(fds.map(|fd| (fd, libc::POLLIN)), milliseconds)?;
+        if said != 0 {
+            output.read();
+        }
+        if ended != 0 {
+            output.read_rest()?;
             return Ok(Outcome::Ended(process::wait(pid)?));
         }
-        if orphaned != 0 || left.is_some_and(|left| left.is_zero()) {
-            process::pidfd_send_signal(pidfd, libc::SIGKILL)?;
-            process::wait(pid)?;
-            return Ok(if orphaned != 0 { Outcome::Orphaned } else { Outcome::Late });
-        }
+        let signal = if signalled != 0 { process::next_signal(watched.signals)? } else { None };
+        let outcome = match signal.filter(|signal| !process::ignores(*signal)) {
+            Some(signal) => Outcome::Interrupted(signal),
+            None if orphaned != 0 => Outcome::Orphaned,
+            None if left.is_some_and(|left| left.is_zero()) => Outcome::Late,
+            None => continue,
+        };
+        end(pid, pidfd)?;
+        return Ok(outcome);
     }
 }
 
-/// The end of the hook's output.
-fn tail(output: &OwnedFd) -> Vec<u8> {
-    let length = sys::fs::stat(output).map_or(0, |stat| stat.size.max(0) as u64);
-    let mut bytes = [0; MOST_OUTPUT];
-    let read = sys::file::read_at(output, &mut bytes, length.saturating_sub(MOST_OUTPUT as u64));
-    bytes[..read.unwrap_or(0)].to_vec()
+/// Kills the hook's process group and reaps the hook.
+fn end(pid: Pid, pidfd: &OwnedFd) -> Result<()> {
+    // The group's number cannot be reused before the hook is reaped. ESRCH: the hook has not called
+    // setpgid yet. EPERM: the group's processes are another user's.
+    process::kill(-pid, libc::SIGKILL).ignore("the hook itself is killed below");
+    process::pidfd_send_signal(pidfd, libc::SIGKILL)?;
+    process::wait(pid)?;
+    Ok(())
+}
+
+/// The hook's output, of which only the end is kept.
+struct Output {
+    /// The pipe's reading end; `None` at the end of file.
+    reads: Option<OwnedFd>,
+    tail: Vec<u8>,
+}
+
+impl Output {
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.reads.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Reads once; blocks if the pipe is empty.
+    fn read(&mut self) {
+        let mut bytes = [0; 16384];
+        match self.reads.as_ref().map_or(Ok(0), |reads| sys::file::read(reads, &mut bytes)) {
+            Ok(length @ 1..) => {
+                self.tail.extend_from_slice(&bytes[..length]);
+                self.tail.drain(..self.tail.len().saturating_sub(MOST_OUTPUT));
+            }
+            _ => self.reads = None,
+        }
+    }
+
+    /// Reads the rest of the pipe. Processes that the hook has left behind may write on: reads at
+    /// most what a pipe holds.
+    fn read_rest(&mut self) -> Result<()> {
+        for _ in 0..64 {
+            let [ready] = process::poll([(self.as_fd(), libc::POLLIN)], 0)?;
+            if ready == 0 {
+                break;
+            }
+            self.read();
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -322,6 +420,7 @@ mod tests {
         assert_eq!(hook.failed(Ended::Exited(3), b" no\n").to_string(), "exit status 3, output: no");
         assert_eq!(hook.failed(Ended::Signaled(9), b"").to_string(), "killed by signal 9");
         let text = hook.late(&[[b'a'; 10].as_slice(), &[b'b'; MOST_OUTPUT]].concat()).to_string();
-        assert_eq!(text, format!("did not end within its timeout of 3 s and was killed, output: {}", "b".repeat(1024)));
+        let expected = "did not end within its timeout of 3 s and was killed, the end of its output: ";
+        assert_eq!(text, format!("{expected}{}", "b".repeat(1024)));
     }
 }

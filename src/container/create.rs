@@ -20,7 +20,7 @@ use crate::process::launch::{self, Inputs, Launched, Steps};
 use crate::rootfs::Sources;
 use crate::state::{Entry, Record, Status, Store};
 use crate::sys::credentials;
-use crate::sys::process::{self, Pid, SingleThreaded};
+use crate::sys::process::{self, EndHeld, Pid, SingleThreaded};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// What becomes of the process.
@@ -80,8 +80,9 @@ pub(super) fn make(
     if until == Until::Gate {
         super::listener::check(parts.plan.filter.as_ref())?;
     }
-    parts.in_foreground = foreground;
-    // Until now a signal ends this command, and nothing is left. From now on signals wait, so that none is lost.
+    // Until now a signal ends this command, and nothing is left. From now on those that ask it to end are looked for, and in the
+    // foreground all wait, so that none is lost.
+    let _held = if foreground { None } else { Some(EndHeld::hold()?) };
     let signals = foreground.then(process::all_signals_as_fd).transpose()?;
 
     let source = Source { store: &store, request, spec: &spec, bundle: &bundle, proof };
@@ -142,9 +143,9 @@ fn build(
         let status = if moment == Moment::StartContainer { Status::Created } else { Status::Creating };
         template.as_ref().map_or_else(Vec::new, |record| hook_state(record, status, pid))
     };
-    let (devices, moved, holds_signals) = (&parts.devices, &mut parts.moved, parts.in_foreground);
+    let (devices, moved) = (&parts.devices, &mut parts.moved);
     let cgroup = &mut cgroup;
-    let mut watcher = Watcher { entry, record, cgroup, plan, proof, devices, moved, holds_signals, detour: None };
+    let mut watcher = Watcher { entry, record, cgroup, plan, proof, devices, moved, detour: None };
     let inputs = Inputs {
         proof,
         steps: Steps::Create,

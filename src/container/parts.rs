@@ -31,8 +31,6 @@ pub(super) struct Parts {
     pub(super) notifies: bool,
     /// Where it says so, if that is heard by this command.
     pub(super) notice: Option<Notice>,
-    /// Whether this command holds signals back for the program.
-    pub(super) in_foreground: bool,
     /// A socket that is sent the pidfd of init (`run.oci.pidfd_receiver`).
     pub(super) receiver: Option<PathBuf>,
 }
@@ -129,7 +127,6 @@ impl Parts {
             moved,
             notifies: false,
             notice: None,
-            in_foreground: false,
             receiver: None,
         })
     }

@@ -22,8 +22,6 @@ pub(super) struct Watcher<'a> {
     pub(super) proof: &'a SingleThreaded,
     pub(super) devices: &'a NetDevices,
     pub(super) moved: &'a mut Moved,
-    /// Whether signals wait that may ask this command to end.
-    pub(super) holds_signals: bool,
     pub(super) detour: Option<cgroups::Detour>,
 }
 
@@ -74,7 +72,7 @@ impl Watch for Watcher<'_> {
         if self.cgroup.stands_still()? {
             return Err(frozen());
         }
-        match if self.holds_signals { process::pending_end()? } else { None } {
+        match process::pending_end()? {
             Some(signal) => Err(Error::state(format!("ended by signal {signal} while the container is made"))),
             None => Ok(()),
         }

@@ -518,17 +518,77 @@ pub(crate) fn next_signal(fd: impl AsFd) -> Result<Option<i32>> {
     Ok(super::file::read_if_there(fd, &mut info)?.map(|_| i32::from_ne_bytes([info[0], info[1], info[2], info[3]])))
 }
 
-/// A blocked signal that asks this process to end and has not been read (`sigpending(2)`).
-pub(crate) fn pending_end() -> Result<Option<i32>> {
-    // SAFETY: sigset_t is plain data that sigpending fills; the pointer is to a live object.
-    let set = unsafe {
+/// SIGTERM, SIGINT, SIGQUIT and SIGHUP.
+fn end_signals() -> libc::sigset_t {
+    // SAFETY: sigset_t is plain data that sigemptyset initialises; the numbers are those of signals.
+    unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        check(libc::sigpending(&mut set), || "sigpending".into())?;
+        libc::sigemptyset(&mut set);
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+            libc::sigaddset(&mut set, signal);
+        }
         set
-    };
-    let asks = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
-    // SAFETY: the set is initialised, the numbers are those of signals.
-    Ok(asks.into_iter().find(|signal| unsafe { libc::sigismember(&set, *signal) } == 1))
+    }
+}
+
+/// Blocks SIGTERM, SIGINT, SIGQUIT and SIGHUP while it lives, so that this process can clean up.
+/// [`pending_end`] and [`end_signals_as_fd`] take them; the others act when this is dropped.
+pub(crate) struct EndHeld(libc::sigset_t);
+
+impl EndHeld {
+    /// Blocks these signals (`sigprocmask(2)`).
+    ///
+    /// # Errors
+    /// The system call fails.
+    pub(crate) fn hold() -> Result<EndHeld> {
+        // SAFETY: all zeroes is a valid sigset_t, which the call writes to; the pointers are to live objects.
+        unsafe {
+            let mut before: libc::sigset_t = std::mem::zeroed();
+            check(libc::sigprocmask(libc::SIG_BLOCK, &end_signals(), &mut before), || "sigprocmask".into())?;
+            Ok(EndHeld(before))
+        }
+    }
+}
+
+impl Drop for EndHeld {
+    fn drop(&mut self) {
+        // SAFETY: the set is one that the kernel gave; no old mask is asked for.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+    }
+}
+
+/// A descriptor from which [`next_signal`] reads the signals that [`EndHeld`] blocks (`signalfd(2)`).
+pub(crate) fn end_signals_as_fd() -> Result<OwnedFd> {
+    // SAFETY: the set is a live object.
+    unsafe {
+        check(libc::signalfd(-1, &end_signals(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK), || "signalfd".into()).map(own)
+    }
+}
+
+/// Takes a blocked SIGTERM, SIGINT, SIGQUIT or SIGHUP that is pending (`sigtimedwait(2)`). Ignored
+/// signals are passed over: the kernel queues them while they are blocked.
+pub(crate) fn pending_end() -> Result<Option<i32>> {
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    loop {
+        // SAFETY: the pointers are to live objects; no siginfo_t is asked for.
+        let taken = unsafe { libc::sigtimedwait(&end_signals(), std::ptr::null_mut(), &now) };
+        match check(taken, || "sigtimedwait".into()) {
+            Ok(signal) if ignores(signal as i32) => {}
+            Ok(signal) => return Ok(Some(signal as i32)),
+            Err(e) if e.is(libc::EAGAIN) => return Ok(None),
+            Err(e) if e.is(libc::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Whether this process ignores a signal (`sigaction(2)`).
+pub(crate) fn ignores(signal: i32) -> bool {
+    // SAFETY: all zeroes is a valid sigaction, which the call writes to; nothing is changed.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Unblocks every signal and gives each the default disposition, as a new program expects them: `execve(2)` would keep those

@@ -141,12 +141,18 @@ impl Launch<'_> {
 
     /// The child's next message; meanwhile, the filter's listeners are fetched as soon as they are there.
     fn next(&mut self, released: bool, watch: &mut dyn Watch) -> Result<(Option<Pid>, FromChild)> {
+        let mut waited = 0;
         while released && self.listeners > 0 {
             // The image can make no system call while it waits for this, so there is nothing to be woken by.
             const MILLISECONDS: i32 = 1;
             let [ready] = process::poll([(Some(self.parent.0.as_fd()), libc::POLLIN)], MILLISECONDS)?;
             if ready != 0 {
                 break;
+            }
+            waited += MILLISECONDS;
+            if waited >= PATIENCE {
+                waited = 0;
+                watch.waiting()?;
             }
             self.listeners -= usize::from(fetch_listener(self.report, &self.pidfd, self.pid, watch)?);
         }
