@@ -36,6 +36,11 @@ impl Joiner {
         Ok(())
     }
 
+    /// Whether there are v1 hierarchies, which have the controllers then.
+    pub(crate) fn has_v1(&self) -> bool {
+        !self.tasks.is_empty() || self.last.is_some()
+    }
+
     /// Whether the process is to wait until systemd has made a scope around it, see [`super::Cgroup::enter`].
     pub(crate) fn awaits_scope(&self) -> bool {
         self.scope

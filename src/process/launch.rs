@@ -123,6 +123,7 @@ pub(crate) fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch)
         }
         (born, _) => born,
     };
+    let born = born.or_else(|failure| birth.give_outside(failure));
     let (pid, pidfd) = born.map_err(|e| explain_clone(e, inputs.steps))?;
     drop::<ChildEnd>(child);
     let awaits_scope = inputs.cgroup.is_some_and(|entry| entry.awaits_scope());

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
 mod caller;
+mod cgroups;
 mod limits;
 mod namespaces;
 mod program;

@@ -23,25 +23,50 @@ pub(super) struct Birth<'a, 'b> {
     pub(super) ends: (RawFd, RawFd),
 }
 
+/// How the child gets into the cgroup of the unified hierarchy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unified {
+    /// By CLONE_INTO_CGROUP.
+    Born,
+    /// By a write to `cgroup.procs`.
+    Joins,
+    /// Not at all.
+    Outside,
+}
+
 impl Birth<'_, '_> {
-    /// Makes the child in `cgroup`, or, where that has as many processes as it may have, outside: to join it is not refused.
+    /// Makes the child in `cgroup`. If the cgroup has as many processes as it may have (EAGAIN), the
+    /// child joins it, which is never refused.
     pub(super) fn give_or_join(&self, cgroup: Option<&cgroups::Joiner>) -> sys::Result<(Pid, OwnedFd)> {
         let has_unified = cgroup.is_some_and(|entry| entry.clone_into().is_some());
         // A cgroup namespace must be made in the cgroup.
         let may_join = has_unified && self.plan.recipe.clone & libc::CLONE_NEWCGROUP == 0;
-        match self.give(cgroup, false) {
-            Err(e) if e.is(libc::EAGAIN) && may_join => self.give(cgroup, true),
+        match self.give(cgroup, Unified::Born) {
+            Err(e) if e.is(libc::EAGAIN) && may_join => self.give(cgroup, Unified::Joins),
             born => born,
         }
     }
 
+    /// Makes the child outside of the unified cgroup if that takes no process: it lies below a threaded
+    /// cgroup (EOPNOTSUPP), or has controllers enabled for its children (EBUSY). Beside v1 no limit
+    /// needs it.
+    pub(super) fn give_outside(&self, failure: sys::Failure) -> sys::Result<(Pid, OwnedFd)> {
+        let takes_none = matches!(failure.errno().0, libc::EOPNOTSUPP | libc::EBUSY);
+        match self.inputs.cgroup {
+            Some(entry) if takes_none && entry.clone_into().is_some() && entry.has_v1() => {
+                self.give(Some(entry), Unified::Outside)
+            }
+            _ => Err(failure),
+        }
+    }
+
     /// Makes the child; comes back in the runtime alone.
-    fn give(&self, cgroup: Option<&cgroups::Joiner>, joins_unified: bool) -> sys::Result<(Pid, OwnedFd)> {
-        let into_cgroup = cgroup.and_then(|entry| entry.clone_into()).filter(|_| !joins_unified);
+    fn give(&self, cgroup: Option<&cgroups::Joiner>, unified: Unified) -> sys::Result<(Pid, OwnedFd)> {
+        let into_cgroup = cgroup.and_then(|entry| entry.clone_into()).filter(|_| unified == Unified::Born);
         let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
         match process::clone3(self.inputs.proof, &how)? {
             Cloned::Parent(pid, pidfd) => Ok((pid, pidfd)),
-            Cloned::Child => self.live(cgroup, joins_unified),
+            Cloned::Child => self.live(cgroup, unified == Unified::Joins),
         }
     }
 
@@ -97,9 +122,10 @@ pub(super) fn explain_clone(failure: sys::Failure, steps: Steps) -> Error {
             "a process can move itself only within the part of the cgroup tree that is delegated to its user: \
              start from a systemd user scope, such as systemd-run --user --scope",
         ),
-        libc::EBUSY => {
-            error.hint("the container's cgroup has controllers enabled for cgroups below it, or is threaded")
-        }
+        libc::EBUSY => error.hint("the container's cgroup has controllers enabled for cgroups below it"),
+        libc::EOPNOTSUPP => error.hint(
+            "a cgroup above the container's is threaded, so that this one takes no process (cgroup.type: domain invalid)",
+        ),
         libc::EAGAIN => error.hint("a limit of processes is reached (RLIMIT_NPROC or pids.max)"),
         _ => error,
     }
