@@ -198,7 +198,7 @@ fn a_failure_is_one_line_of_the_log_and_the_same_message_on_stderr() {
 fn a_name_that_engines_know_answers_as_they_expect() {
     let scene = Scene::new("names");
     let version = text(&scene.run(&scene.ours(), &["--version"]).stdout);
-    assert!(version.starts_with("runc version 1.3.0\n"), "{version}");
+    assert!(version.starts_with("runc version 1.4.3\n"), "{version}");
     assert_eq!(version.matches("version").count(), 1, "{version}");
     let version = text(&scene.run(&scene.0.join("crun"), &["--version"]).stdout);
     assert!(version.starts_with("crun version ") && version.contains("rundir: /run/crun\n"), "{version}");

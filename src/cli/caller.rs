@@ -9,6 +9,12 @@ use std::path::PathBuf;
 /// The version of the runtime specification.
 pub(crate) const SPEC: &str = "1.3.0";
 
+/// The versions of runc and crun that a caller is told. Scanners and engines compare them with those that
+/// have holes, so each is the first one without the last published hole that is closed here too
+/// (docs/attacks.md): CVE-2026-41579 of runc, CVE-2026-88264 of crun. The commit names this program.
+const RUNC: &str = "1.4.3";
+const CRUN: &str = "1.30";
+
 /// Whose command line we stand in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -43,11 +49,14 @@ impl Caller {
         const OURS: &str = env!("CARGO_PKG_VERSION");
         match self.role {
             Role::Orlop => format!("orlop version {OURS}\nspec: {SPEC}\n"),
-            Role::Runc => format!("runc version {SPEC}\ncommit: orlop-{OURS}\nspec: {SPEC}\n"),
+            Role::Runc => format!("runc version {RUNC}\ncommit: orlop-{OURS}\nspec: {SPEC}\n"),
             Role::Crun => {
                 let root = self.default_root();
                 let parts = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +CRIU +JSON";
-                format!("crun version 1.29\ncommit: orlop-{OURS}\nrundir: {}\nspec: {SPEC}\n{parts}\n", root.display())
+                format!(
+                    "crun version {CRUN}\ncommit: orlop-{OURS}\nrundir: {}\nspec: {SPEC}\n{parts}\n",
+                    root.display()
+                )
             }
         }
     }
@@ -82,13 +91,53 @@ mod tests {
 
     #[test]
     fn engines_that_parse_the_name_find_it() {
-        for (program, first) in [("/usr/bin/runc", "runc version 1.3.0"), ("crun", "crun version 1.29")] {
+        for (program, first) in [("/usr/bin/runc", "runc version 1.4.3"), ("crun", "crun version 1.30")] {
             let version = Caller::new(Some(program)).version();
             let mut lines = version.lines();
             assert_eq!(lines.next(), Some(first));
             assert!(lines.all(|line| !line.contains("version")), "{version}");
         }
         assert!(Caller::new(Some("./out/orlop")).version().starts_with("orlop version "));
+    }
+
+    /// As dockerd reads it: the text around the last "version" of a line, and behind the last colon of the commit's.
+    fn as_docker(text: &str) -> (String, String, String) {
+        let (mut runtime, mut version, mut commit) = Default::default();
+        for line in text.trim().lines() {
+            if line.contains("version") {
+                runtime = line.split("version").next().unwrap().trim().to_owned();
+                version = line.rsplit("version").next().unwrap().trim().to_owned();
+            } else if line.starts_with("commit:") {
+                commit = line.rsplit(':').next().unwrap().trim().to_owned();
+            }
+        }
+        (runtime, version, commit)
+    }
+
+    #[test]
+    fn engines_read_the_runtime_its_version_and_which_orlop_it_is() {
+        let ours = format!("orlop-{}", env!("CARGO_PKG_VERSION"));
+        for (name, version) in [("runc", RUNC), ("crun", CRUN)] {
+            let text = Caller::new(Some(name)).version();
+            assert_eq!(as_docker(&text), (name.to_owned(), version.to_owned(), ours.clone()));
+            // containerd's client library takes what follows these prefixes.
+            for prefix in [&format!("{name} version "), "commit: ", "spec: "] {
+                assert_eq!(text.lines().filter(|line| line.starts_with(prefix)).count(), 1, "{prefix:?}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_version_that_a_caller_is_told_has_a_published_hole() {
+        let numbers = |text: &str| text.split('.').map(|n| n.parse().unwrap()).collect::<Vec<u32>>();
+        // The first versions without: CVE-2025-31133 and its like, CVE-2026-41579.
+        for fixed in ["1.2.8", "1.3.3", "1.3.6", "1.4.3"] {
+            assert!(numbers(RUNC) >= numbers(fixed), "{fixed}");
+        }
+        // CVE-2026-30892, CVE-2026-47766, and the last version with CVE-2026-88264.
+        for fixed in ["1.27", "1.28", "1.29.2"] {
+            assert!(numbers(CRUN) >= numbers(fixed), "{fixed}");
+        }
     }
 
     #[test]
