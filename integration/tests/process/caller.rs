@@ -302,3 +302,50 @@ fn cpus_that_no_exec_could_have_are_refused_at_create() {
         assert!(ended.error.contains(problem), "{list}: {ended:?}");
     }
 }
+
+/// Sets what the kernel keeps over `fork` or `execve`, and executes the rest: PR_SET_THP_DISABLE, PR_SET_SECUREBITS
+/// (SECBIT_KEEP_CAPS_LOCKED and SECBIT_NO_SETUID_FIXUP), PR_SET_CHILD_SUBREAPER.
+const SET: &str =
+    "for ([41, 1], [28, 0x24], [36, 1]) { syscall(157, $_->[0], $_->[1], 0, 0, 0) and die $! } exec @ARGV";
+
+/// Prints what PR_GET_THP_DISABLE, PR_GET_SECUREBITS and PR_GET_CHILD_SUBREAPER say.
+const GET: &str = "my $b = pack q(l), 9; syscall(157, 37, $b, 0, 0, 0) and die $!; \
+    print join(q( ), syscall(157, 42, 0, 0, 0, 0), syscall(157, 27, 0, 0, 0, 0), unpack q(l), $b), qq(\n)";
+
+#[test]
+fn a_container_has_the_callers_huge_pages_and_securebits_and_is_no_subreaper() {
+    if cfg!(not(target_arch = "x86_64")) || !Path::new("/usr/bin/perl").exists() {
+        eprintln!("skipped: no perl, or the system calls have other numbers here");
+        return;
+    }
+    let Some(mut scene) = Scene::new() else { return };
+    for (link, target) in [("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+        std::os::unix::fs::symlink(target, scene.dir.join("bundle/rootfs").join(link)).unwrap();
+    }
+    let usr = json!({"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]});
+    scene.config["mounts"].as_array_mut().unwrap().push(usr);
+    let perl = |script: &str| json!(["/usr/bin/perl", "-e", script]);
+    let (seen, hook) = (scene.dir.join("seen"), scene.dir.join("bundle/rootfs/tmp/hook"));
+    let hooks = |kind: &str, file: &str| {
+        let script = format!("open STDOUT, q(>), q({file}); {GET}");
+        (kind.to_owned(), json!([{"path": "/usr/bin/perl", "args": ["perl", "-e", script]}]))
+    };
+    let of_host = hooks("createRuntime", &seen.display().to_string());
+    scene.config["hooks"] = [of_host, hooks("startContainer", "/tmp/hook")].into_iter().collect();
+    scene.config["process"]["args"] = perl(&format!("$| = 1; {GET}; sleep 1000"));
+    scene.caller = format!("set -- /usr/bin/perl -e '{SET}' \"$@\"");
+    scene.run_detached();
+    let exec = scene.exec(&[], &["/usr/bin/perl", "-e", GET]);
+    let out = scene.dir.join("out");
+    let begin = std::time::Instant::now();
+    while fs::read_to_string(&out).unwrap().is_empty() {
+        assert!(begin.elapsed().as_secs() < 30, "the program says nothing");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // Securebits 0x24 are 36.
+    let expected = "1 36 0\n";
+    assert_eq!(fs::read_to_string(out).unwrap(), expected, "init");
+    assert_eq!(exec.out, expected, "exec: {exec:?}");
+    assert_eq!(fs::read_to_string(hook).unwrap(), expected, "startContainer");
+    assert_eq!(fs::read_to_string(seen).unwrap(), expected, "createRuntime");
+}
