@@ -119,16 +119,7 @@ impl Parts {
             shown_on: None,
         };
         let moved = Moved::default();
-        Ok(Parts {
-            plan,
-            asked,
-            resctrl,
-            devices,
-            moved,
-            notifies: false,
-            notice: None,
-            receiver: None,
-        })
+        Ok(Parts { plan, asked, resctrl, devices, moved, notifies: false, notice: None, receiver: None })
     }
 }
 
