@@ -1,13 +1,16 @@
 //! From what was written to what is meant: a command's flags as the library's request.
 
 use super::parse::{Given, Line};
+use super::table::{BYTES, NUMBERS};
+use crate::config;
 use crate::container::request::CheckpointRequest;
 use crate::container::request::{
     ContainerId, CreateRequest, CriuOptions, DeleteRequest, EventsRequest, ExecProcess, ExecRequest, Format,
-    KillRequest, ListRequest, ManageCgroups, NetworkLock, ProcessChanges, PsRequest, ResourceChanges, ResourceSource,
+    KillRequest, ListRequest, ManageCgroups, NetworkLock, ProcessChanges, PsRequest, ResourceSource,
     RestoreRequest, RunRequest, Signal, SpecRequest, SubCgroup, UpdateRequest, User, size,
 };
 use crate::error::{Context, Error, IoContext, Kind, Result};
+use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -50,11 +53,6 @@ impl Given {
         let number =
             text.parse().map_err(|_| refuse(format!("invalid value for {flag}: {text:?} is no number in range")));
         number.map(Some)
-    }
-
-    fn bytes(&self, flag: &str) -> Result<Option<i64>> {
-        let text = self.text(flag)?;
-        text.map(|t| size::bytes(&t).with(|| format!("invalid value for {flag}"))).transpose()
     }
 }
 
@@ -182,36 +180,32 @@ impl Line {
     }
 
     pub(crate) fn update(&self) -> Result<UpdateRequest> {
-        let resources = match self.given.path("resources") {
-            Some(file) if file.as_os_str() == "-" => ResourceSource::Stdin,
-            Some(file) => ResourceSource::File(file),
-            None => ResourceSource::Changes(Box::new(self.resources()?)),
+        let (resources, schemata) = match self.given.path("resources") {
+            Some(file) if file.as_os_str() == "-" => (ResourceSource::Stdin, Vec::new()),
+            Some(file) => (ResourceSource::File(file), Vec::new()),
+            None => {
+                let schemata = [self.given.text("l3-cache-schema")?, self.given.text("mem-bw-schema")?];
+                (ResourceSource::Json(self.resources()?.to_string()), schemata.into_iter().flatten().collect())
+            }
         };
-        Ok(UpdateRequest { id: self.id()?, resources })
+        Ok(UpdateRequest { id: self.id()?, resources, schemata })
     }
 
-    fn resources(&self) -> Result<ResourceChanges> {
-        let given = &self.given;
-        Ok(ResourceChanges {
-            blkio_weight: given.number("blkio-weight")?,
-            cpu_period: given.number("cpu-period")?,
-            cpu_quota: given.number("cpu-quota")?,
-            cpu_burst: given.number("cpu-burst")?,
-            cpu_shares: given.number("cpu-share")?,
-            cpu_rt_period: given.number("cpu-rt-period")?,
-            cpu_rt_runtime: given.number("cpu-rt-runtime")?,
-            cpu_idle: given.number("cpu-idle")?,
-            cpuset_cpus: given.text("cpuset-cpus")?,
-            cpuset_mems: given.text("cpuset-mems")?,
-            memory: given.bytes("memory")?,
-            memory_reservation: given.bytes("memory-reservation")?,
-            memory_swap: given.bytes("memory-swap")?,
-            kernel_memory: given.bytes("kernel-memory")?,
-            kernel_memory_tcp: given.bytes("kernel-memory-tcp")?,
-            pids_limit: given.number("pids-limit")?,
-            l3_cache_schema: given.text("l3-cache-schema")?,
-            mem_bw_schema: given.text("mem-bw-schema")?,
-        })
+    /// The flags that name limits, in the form of `linux.resources`.
+    fn resources(&self) -> Result<Value> {
+        let mut resources = json!({});
+        for flag in self.command.flags {
+            let Some((object, field)) = flag.resource.split_once('.') else { continue };
+            let Some(text) = self.given.text(flag.long)? else { continue };
+            let value = match flag.value {
+                BYTES => size::bytes(&text).with(|| format!("invalid value for {}", flag.long))?.into(),
+                NUMBERS => text.into(),
+                _ => number(&text, object, field)
+                    .ok_or_else(|| refuse(format!("invalid value for {}: {text:?} is no number in range", flag.long)))?,
+            };
+            resources[object][field] = value;
+        }
+        Ok(resources)
     }
 
     pub(crate) fn spec(&self) -> SpecRequest {
@@ -270,6 +264,12 @@ impl Line {
             lsm_mount_context: given.text("lsm-mount-context")?,
         })
     }
+}
+
+/// A number that the field of `linux.resources` can hold.
+fn number(text: &str, object: &str, field: &str) -> Option<Value> {
+    let number = text.parse().map(|n: u64| n.into()).or_else(|_| text.parse().map(|n: i64| n.into())).ok()?;
+    config::parse_resources(&json!({ object: { field: &number } }).to_string()).ok().map(|_| number)
 }
 
 fn descriptors(count: i64) -> Result<u32> {

@@ -116,10 +116,32 @@ fn update_reads_stdin_a_file_or_flags() {
     assert_eq!(line("update -r /f x").unwrap().update().unwrap().resources, ResourceSource::File("/f".into()));
     let request =
         line("update --memory -1 --cpu-quota=-1 --memory-swap 1.5g --pids-limit 7 x").unwrap().update().unwrap();
-    let ResourceSource::Changes(changes) = request.resources else { panic!() };
-    assert_eq!((changes.memory, changes.cpu_quota), (Some(-1), Some(-1)));
-    assert_eq!((changes.memory_swap, changes.pids_limit), (Some(3 << 29), Some(7)));
-    assert_eq!(changes.cpu_shares, None);
+    let json = r#"{"cpu":{"quota":-1},"memory":{"limit":-1,"swap":1610612736},"pids":{"limit":7}}"#;
+    assert_eq!(request.resources, ResourceSource::Json(json.into()));
+    assert_eq!(line("update x").unwrap().update().unwrap().resources, ResourceSource::Json("{}".into()));
+    let request = line("update -r /f --mem-bw-schema MB:0=1 x").unwrap().update().unwrap();
+    assert_eq!(request.schemata, [""; 0]);
+    let request = line("update --mem-bw-schema MB:0=1 --l3-cache-schema L3:0=f x").unwrap().update().unwrap();
+    assert_eq!(request.schemata, ["L3:0=f", "MB:0=1"]);
+}
+
+#[test]
+fn every_limit_of_update_is_a_field_of_the_resources() {
+    let update = crate::cli::table::Command::find("update").unwrap();
+    let others = ["resources", "l3-cache-schema", "mem-bw-schema"];
+    for flag in update.flags {
+        assert_eq!(flag.resource.is_empty(), others.contains(&flag.long), "{}", flag.long);
+        let Some((object, field)) = flag.resource.split_once('.') else { continue };
+        let value = if flag.value == crate::cli::table::NUMBERS { serde_json::json!("0-1") } else { serde_json::json!(100) };
+        let json = serde_json::json!({ object: { field: value } });
+        let text = json.to_string();
+        let read = crate::json::tree::Tree::tree(&crate::config::parse_resources(&text).unwrap());
+        // A field that is not known would be passed over.
+        assert_eq!(read, json, "{}", flag.long);
+        let given = json[object][field].as_str().map_or("100".into(), str::to_owned);
+        let request = line(&format!("update --{} {given} x", flag.long)).unwrap().update().unwrap();
+        assert_eq!(request.resources, ResourceSource::Json(text), "{}", flag.long);
+    }
 }
 
 #[test]
@@ -161,8 +183,8 @@ fn a_wrong_command_line_is_refused_with_what_was_probably_meant() {
 fn every_flag_of_every_command_reaches_its_request() {
     let source = include_str!("requests.rs");
     for flag in Command::all().flat_map(|c| c.flags) {
-        // One of them only keeps old callers going; the other is read where ids are looked up.
-        let elsewhere = flag.long == "regex";
+        // It is read where ids are looked up; limits are read by their field.
+        let elsewhere = flag.long == "regex" || !flag.resource.is_empty();
         assert!(elsewhere || source.contains(&format!("\"{}\"", flag.long)), "--{} is read by nobody", flag.long);
     }
     assert!(Command::all().any(|c| c.name == Name::Run));

@@ -244,54 +244,31 @@ pub struct ProcessChanges {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpdateRequest {
-    /// Which container.
+    /// The container's id.
     pub id: ContainerId,
-    /// What to change.
+    /// The limits of its cgroup.
     pub resources: ResourceSource,
+    /// Lines for the schemata of its Intel RDT group, such as `L3:0=f`.
+    pub schemata: Vec<String>,
 }
 
 impl UpdateRequest {
-    /// The resources of `resources` in place of those that the container has.
+    /// The limits of `resources`; those that it does not name stay as they are.
     pub fn new(id: ContainerId, resources: ResourceSource) -> UpdateRequest {
-        UpdateRequest { id, resources }
+        UpdateRequest { id, resources, schemata: Vec::new() }
     }
 }
 
-/// Where `update` learns about the resources.
+/// JSON in the form of config.json's `linux.resources`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResourceSource {
-    /// JSON in the form of config.json's `linux.resources` on standard input.
+    /// On standard input.
     Stdin,
-    /// The same from a file.
+    /// In a file.
     File(PathBuf),
-    /// From the command line.
-    Changes(Box<ResourceChanges>),
-}
-
-/// The resources that `update` takes on the command line. Memory is in bytes, -1 is no limit; times are in microseconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // Each is the field of the same name in the spec's `linux.resources` and `linux.intelRdt`.
-#[non_exhaustive]
-pub struct ResourceChanges {
-    pub blkio_weight: Option<u16>,
-    pub cpu_period: Option<u64>,
-    pub cpu_quota: Option<i64>,
-    pub cpu_burst: Option<u64>,
-    pub cpu_shares: Option<u64>,
-    pub cpu_rt_period: Option<u64>,
-    pub cpu_rt_runtime: Option<i64>,
-    pub cpu_idle: Option<i64>,
-    pub cpuset_cpus: Option<String>,
-    pub cpuset_mems: Option<String>,
-    pub memory: Option<i64>,
-    pub memory_reservation: Option<i64>,
-    pub memory_swap: Option<i64>,
-    pub kernel_memory: Option<i64>,
-    pub kernel_memory_tcp: Option<i64>,
-    pub pids_limit: Option<i64>,
-    pub l3_cache_schema: Option<String>,
-    pub mem_bw_schema: Option<String>,
+    /// As text.
+    Json(String),
 }
 
 /// `spec`.

@@ -1,12 +1,13 @@
 //! `update`: new limits for a container.
 
 use super::Context;
-use super::request::{ResourceChanges, ResourceSource, UpdateRequest};
+use super::request::{ResourceSource, UpdateRequest};
 use crate::cgroups::{Limits, resctrl};
-use crate::config::{self, BlockIo, Cpu, Memory, Pids, Resources};
+use crate::config;
 use crate::error::{Error, IoContext, Result};
 use crate::log;
 use crate::state::{Record, Status, Store};
+use std::borrow::Cow;
 use std::io::Read;
 
 /// `update`: all of the new limits, or none of them.
@@ -23,10 +24,7 @@ pub fn update(context: &Context, request: &UpdateRequest) -> Result<()> {
     if cgroup.branches().is_empty() && limits != Limits::default() {
         return Err(Error::state("the container has no cgroup of its own, which could be limited"));
     }
-    let schemata = match &request.resources {
-        ResourceSource::Changes(changes) => schemata(changes),
-        _ => Vec::new(),
-    };
+    let schemata: Vec<&str> = request.schemata.iter().map(String::as_str).collect();
     let Some(group) = resctrl_group(&record, &schemata)? else { return cgroup.update(&limits) };
     let before = group.schemata()?;
     group.update(&schemata)?;
@@ -34,10 +32,6 @@ pub fn update(context: &Context, request: &UpdateRequest) -> Result<()> {
         Ok(()) => error,
         Err(left) => error.better_hint(&format!("the old schemata of Intel RDT are not back: {left}")),
     })
-}
-
-fn schemata(changes: &ResourceChanges) -> Vec<&str> {
-    [&changes.l3_cache_schema, &changes.mem_bw_schema].into_iter().flatten().map(|s| &s[..]).collect()
 }
 
 /// The group that is changed; none where there is nothing to change.
@@ -55,74 +49,29 @@ fn resctrl_group<'a>(record: &'a Record, schemata: &[&str]) -> Result<Option<&'a
 /// The file cannot be read, or a value is wrong.
 fn limits(source: &ResourceSource) -> Result<Limits> {
     let text = match source {
-        ResourceSource::Changes(changes) => return Limits::parse(&resources(changes)?, ""),
-        ResourceSource::File(path) => super::document::read(path)?,
+        ResourceSource::Json(text) => Cow::Borrowed(text.as_bytes()),
+        ResourceSource::File(path) => super::document::read(path)?.into(),
         ResourceSource::Stdin => {
             let mut text = Vec::new();
             std::io::stdin().read_to_end(&mut text).call(|| "read standard input".into())?;
-            text
+            text.into()
         }
     };
-    Limits::parse(&config::parse_resources(&text)?, "")
-}
-
-/// The flags in the form of a document.
-fn resources(changes: &ResourceChanges) -> Result<Resources<'_>> {
-    if changes.kernel_memory.is_some() || changes.kernel_memory_tcp.is_some() {
+    let resources = config::parse_resources(&text)?;
+    let has_kernel_limit = resources.memory.as_ref().is_some_and(|memory| memory.kernel.or(memory.kernel_tcp).is_some());
+    if has_kernel_limit && matches!(source, ResourceSource::Json(_)) {
         log::warning("limits of kernel memory are deprecated, and new kernels ignore them");
     }
-    Ok(Resources {
-        memory: Some(Memory {
-            limit: changes.memory,
-            reservation: changes.memory_reservation,
-            swap: changes.memory_swap,
-            kernel: changes.kernel_memory,
-            kernel_tcp: changes.kernel_memory_tcp,
-            ..Memory::default()
-        }),
-        cpu: Some(Cpu {
-            shares: changes.cpu_shares,
-            quota: changes.cpu_quota,
-            burst: changes.cpu_burst,
-            period: changes.cpu_period,
-            realtime_runtime: changes.cpu_rt_runtime,
-            realtime_period: changes.cpu_rt_period,
-            cpus: changes.cpuset_cpus.as_deref().map(Into::into),
-            mems: changes.cpuset_mems.as_deref().map(Into::into),
-            idle: changes.cpu_idle,
-        }),
-        pids: Some(Pids { limit: changes.pids_limit }),
-        block_io: Some(BlockIo { weight: changes.blkio_weight, ..BlockIo::default() }),
-        ..Resources::default()
-    })
+    Limits::parse(&resources, "")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn changed(changes: ResourceChanges) -> Limits {
-        limits(&ResourceSource::Changes(Box::new(changes))).unwrap()
-    }
-
     #[test]
     fn what_is_not_given_is_left_alone() {
-        assert_eq!(changed(ResourceChanges::default()), Limits::default());
-    }
-
-    #[test]
-    fn flags_and_a_document_ask_for_the_same() {
-        let flags = changed(ResourceChanges {
-            memory: Some(1 << 20),
-            memory_swap: Some(-1),
-            cpu_quota: Some(5000),
-            cpuset_cpus: Some("0-1".into()),
-            pids_limit: Some(7),
-            blkio_weight: Some(100),
-            ..ResourceChanges::default()
-        });
-        let json = r#"{"memory":{"limit":1048576,"swap":-1},"cpu":{"quota":5000,"cpus":"0-1"},"pids":{"limit":7},"blockIO":{"weight":100}}"#;
-        assert_eq!(flags, Limits::parse(&config::parse_resources(json).unwrap(), "").unwrap());
+        assert_eq!(limits(&ResourceSource::Json("{}".into())).unwrap(), Limits::default());
     }
 
     #[test]

@@ -111,28 +111,31 @@ pub(super) static EVENTS: [Flag; 2] = [
     Flag::new("stats", SWITCH, "print statistics once and return"),
 ];
 
-const MEMORY: Value = Value::text("BYTES");
+/// A size such as 512M.
+pub(crate) const BYTES: Value = Value::text("BYTES");
+/// CPUs or memory nodes such as 0-3,7.
+pub(crate) const NUMBERS: Value = Value::text("LIST");
 const MICROSECONDS: Value = Value::text("US");
 
 pub(super) static UPDATE: [Flag; 19] = [
     Flag::new("resources", FILE, "read the resources from a JSON file, or - for stdin; then no other flag counts")
         .short('r'),
-    Flag::new("memory", MEMORY, "limit of memory, such as 512M; -1 for none"),
-    Flag::new("memory-reservation", MEMORY, "soft limit of memory"),
-    Flag::new("memory-swap", MEMORY, "limit of memory and swap together; -1 for none"),
-    Flag::new("kernel-memory", MEMORY, "limit of kernel memory").hidden(),
-    Flag::new("kernel-memory-tcp", MEMORY, "limit of kernel memory for TCP").hidden(),
-    Flag::new("cpu-share", Value::text("N"), "weight of the cpu against other containers"),
-    Flag::new("cpu-period", MICROSECONDS, "period of the cpu limit"),
-    Flag::new("cpu-quota", MICROSECONDS, "cpu time in a period; -1 for no limit"),
-    Flag::new("cpu-burst", MICROSECONDS, "cpu time saved from earlier periods"),
-    Flag::new("cpu-rt-period", MICROSECONDS, "period of the realtime limit"),
-    Flag::new("cpu-rt-runtime", MICROSECONDS, "realtime cpu time in a period"),
-    Flag::new("cpu-idle", Value::text("0|1"), "1 to run only when nothing else wants the cpu"),
-    Flag::new("cpuset-cpus", Value::text("LIST"), "cpus to use, such as 0-3,7"),
-    Flag::new("cpuset-mems", Value::text("LIST"), "memory nodes to use"),
-    Flag::new("blkio-weight", Value::number("N"), "weight of block input and output, 10 to 1000"),
-    Flag::new("pids-limit", Value::number("N"), "how many processes there may be; -1 for no limit"),
+    Flag::new("memory", BYTES, "limit of memory, such as 512M; -1 for none").sets("memory.limit"),
+    Flag::new("memory-reservation", BYTES, "soft limit of memory").sets("memory.reservation"),
+    Flag::new("memory-swap", BYTES, "limit of memory and swap together; -1 for none").sets("memory.swap"),
+    Flag::new("kernel-memory", BYTES, "limit of kernel memory").sets("memory.kernel").hidden(),
+    Flag::new("kernel-memory-tcp", BYTES, "limit of kernel memory for TCP").sets("memory.kernelTCP").hidden(),
+    Flag::new("cpu-share", Value::text("N"), "weight of the cpu against other containers").sets("cpu.shares"),
+    Flag::new("cpu-period", MICROSECONDS, "period of the cpu limit").sets("cpu.period"),
+    Flag::new("cpu-quota", MICROSECONDS, "cpu time in a period; -1 for no limit").sets("cpu.quota"),
+    Flag::new("cpu-burst", MICROSECONDS, "cpu time saved from earlier periods").sets("cpu.burst"),
+    Flag::new("cpu-rt-period", MICROSECONDS, "period of the realtime limit").sets("cpu.realtimePeriod"),
+    Flag::new("cpu-rt-runtime", MICROSECONDS, "realtime cpu time in a period").sets("cpu.realtimeRuntime"),
+    Flag::new("cpu-idle", Value::text("0|1"), "1 to run only when nothing else wants the cpu").sets("cpu.idle"),
+    Flag::new("cpuset-cpus", NUMBERS, "cpus to use, such as 0-3,7").sets("cpu.cpus"),
+    Flag::new("cpuset-mems", NUMBERS, "memory nodes to use").sets("cpu.mems"),
+    Flag::new("blkio-weight", Value::number("N"), "weight of block input and output, 10 to 1000").sets("blockIO.weight"),
+    Flag::new("pids-limit", Value::number("N"), "how many processes there may be; -1 for no limit").sets("pids.limit"),
     Flag::new("l3-cache-schema", Value::text("SCHEMA"), "Intel RDT schema of the L3 cache"),
     Flag::new("mem-bw-schema", Value::text("SCHEMA"), "Intel RDT schema of the memory bandwidth"),
 ];

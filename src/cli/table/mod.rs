@@ -7,6 +7,7 @@ mod flags;
 
 use commands::WORDS;
 pub use flags::GLOBAL;
+pub(crate) use flags::{BYTES, NUMBERS};
 
 /// The commands, as a match needs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,17 +123,24 @@ pub struct Flag {
     pub value: Value,
     /// Its line in the help.
     pub help: &'static str,
+    /// The field of `linux.resources` that it sets; empty for other flags.
+    pub(crate) resource: &'static str,
     /// Accepted for callers that pass it, and not shown.
     pub hidden: bool,
 }
 
 impl Flag {
     pub(crate) const fn new(long: &'static str, value: Value, help: &'static str) -> Flag {
-        Flag { long, short: None, value, help, hidden: false }
+        Flag { long, short: None, value, help, resource: "", hidden: false }
     }
 
     pub(crate) const fn short(mut self, letter: char) -> Flag {
         self.short = Some(letter);
+        self
+    }
+
+    const fn sets(mut self, resource: &'static str) -> Flag {
+        self.resource = resource;
         self
     }
 
