@@ -262,15 +262,6 @@ struct Watcher<'a> {
 }
 
 impl Watch for Watcher<'_> {
-    fn born(&mut self, _: Pid) -> Result<()> {
-        Ok(())
-    }
-    fn scope(&mut self, _: Pid) -> Result<()> {
-        Ok(())
-    }
-    fn built(&mut self, _: Pid) -> Result<()> {
-        Ok(())
-    }
     fn crowded(&mut self, pid: Pid) -> Result<()> {
         self.detour = Some(self.cgroup.detour(pid).at("fork beside the processes of a full cgroup")?);
         Ok(())

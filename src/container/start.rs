@@ -133,19 +133,6 @@ struct Listener<'a> {
 }
 
 impl Watch for Listener<'_> {
-    fn born(&mut self, _: Pid) -> Result<()> {
-        Ok(())
-    }
-    fn scope(&mut self, _: Pid) -> Result<()> {
-        Ok(())
-    }
-
-    fn built(&mut self, _: Pid) -> Result<()> {
-        Ok(())
-    }
-    fn confined(&mut self, _: Pid) -> Result<()> {
-        Ok(())
-    }
     fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()> {
         super::listener::give(self.filter, self.record, Status::Creating, pid, listener)
     }

@@ -27,19 +27,27 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// What the runtime does at the points of a launch where the child waits for it, or goes on beside it.
 pub(crate) trait Watch {
     /// The process is born: its pid may change by a late fork until [`Watch::confined`].
-    fn born(&mut self, pid: Pid) -> Result<()>;
+    fn born(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
     /// The process has a session keyring of its own, with this serial number and owner; [`Watch::born`] follows.
     fn keyring(&mut self, _: Option<(i32, u32)>) {}
     /// The process waits for systemd to make a scope around it.
-    fn scope(&mut self, pid: Pid) -> Result<()>;
+    fn scope(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
     /// The process is in all its namespaces and waits for its network devices.
     fn isolated(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }
     /// The root filesystem stands at its host path in the namespaces of `pid`.
-    fn built(&mut self, pid: Pid) -> Result<()>;
+    fn built(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
     /// The process waits for the last word before the gate or the program; `pid` is final.
-    fn confined(&mut self, pid: Pid) -> Result<()>;
+    fn confined(&mut self, _: Pid) -> Result<()> {
+        Ok(())
+    }
     /// The process could not fork: the cgroup has as many processes as it may have. It tries once more then.
     fn crowded(&mut self, _: Pid) -> Result<()> {
         Ok(())
