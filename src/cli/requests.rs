@@ -6,8 +6,8 @@ use crate::config;
 use crate::container::request::CheckpointRequest;
 use crate::container::request::{
     ContainerId, CreateRequest, CriuOptions, DeleteRequest, EventsRequest, ExecProcess, ExecRequest, Format,
-    KillRequest, ListRequest, ManageCgroups, NetworkLock, ProcessChanges, PsRequest, ResourceSource,
-    RestoreRequest, RunRequest, Signal, SpecRequest, SubCgroup, UpdateRequest, User, size,
+    KillRequest, ListRequest, ManageCgroups, NetworkLock, ProcessChanges, PsRequest, ResourceSource, RestoreRequest,
+    RunRequest, Signal, SpecRequest, SubCgroup, UpdateRequest, User, size,
 };
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use serde_json::{Value, json};
@@ -200,8 +200,9 @@ impl Line {
             let value = match flag.value {
                 BYTES => size::bytes(&text).with(|| format!("invalid value for {}", flag.long))?.into(),
                 NUMBERS => text.into(),
-                _ => number(&text, object, field)
-                    .ok_or_else(|| refuse(format!("invalid value for {}: {text:?} is no number in range", flag.long)))?,
+                _ => number(&text, object, field).ok_or_else(|| {
+                    refuse(format!("invalid value for {}: {text:?} is no number in range", flag.long))
+                })?,
             };
             resources[object][field] = value;
         }

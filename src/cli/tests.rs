@@ -132,7 +132,8 @@ fn every_limit_of_update_is_a_field_of_the_resources() {
     for flag in update.flags {
         assert_eq!(flag.resource.is_empty(), others.contains(&flag.long), "{}", flag.long);
         let Some((object, field)) = flag.resource.split_once('.') else { continue };
-        let value = if flag.value == crate::cli::table::NUMBERS { serde_json::json!("0-1") } else { serde_json::json!(100) };
+        let value =
+            if flag.value == crate::cli::table::NUMBERS { serde_json::json!("0-1") } else { serde_json::json!(100) };
         let json = serde_json::json!({ object: { field: value } });
         let text = json.to_string();
         let read = crate::json::tree::Tree::tree(&crate::config::parse_resources(&text).unwrap());

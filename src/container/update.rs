@@ -58,7 +58,8 @@ fn limits(source: &ResourceSource) -> Result<Limits> {
         }
     };
     let resources = config::parse_resources(&text)?;
-    let has_kernel_limit = resources.memory.as_ref().is_some_and(|memory| memory.kernel.or(memory.kernel_tcp).is_some());
+    let has_kernel_limit =
+        resources.memory.as_ref().is_some_and(|memory| memory.kernel.or(memory.kernel_tcp).is_some());
     if has_kernel_limit && matches!(source, ResourceSource::Json(_)) {
         log::warning("limits of kernel memory are deprecated, and new kernels ignore them");
     }

@@ -1,6 +1,28 @@
 //! The commands.
 
-use super::{Command, Count, Name, Order, flags};
+use super::{Command, Count, Order, flags};
+
+/// The commands, as a match needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    Checkpoint,
+    Create,
+    Delete,
+    Events,
+    Exec,
+    Features,
+    Kill,
+    List,
+    Pause,
+    Ps,
+    Restore,
+    Resume,
+    Run,
+    Spec,
+    Start,
+    State,
+    Update,
+}
 
 /// All of them, sorted, as they are typed.
 pub(crate) const WORDS: [(&str, Name); 17] = [

@@ -134,7 +134,8 @@ pub(super) static UPDATE: [Flag; 19] = [
     Flag::new("cpu-idle", Value::text("0|1"), "1 to run only when nothing else wants the cpu").sets("cpu.idle"),
     Flag::new("cpuset-cpus", NUMBERS, "cpus to use, such as 0-3,7").sets("cpu.cpus"),
     Flag::new("cpuset-mems", NUMBERS, "memory nodes to use").sets("cpu.mems"),
-    Flag::new("blkio-weight", Value::number("N"), "weight of block input and output, 10 to 1000").sets("blockIO.weight"),
+    Flag::new("blkio-weight", Value::number("N"), "weight of block input and output, 10 to 1000")
+        .sets("blockIO.weight"),
     Flag::new("pids-limit", Value::number("N"), "how many processes there may be; -1 for no limit").sets("pids.limit"),
     Flag::new("l3-cache-schema", Value::text("SCHEMA"), "Intel RDT schema of the L3 cache"),
     Flag::new("mem-bw-schema", Value::text("SCHEMA"), "Intel RDT schema of the memory bandwidth"),

@@ -5,31 +5,10 @@
 mod commands;
 mod flags;
 
+pub(crate) use commands::Name;
 use commands::WORDS;
 pub use flags::GLOBAL;
 pub(crate) use flags::{BYTES, NUMBERS};
-
-/// The commands, as a match needs them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Name {
-    Checkpoint,
-    Create,
-    Delete,
-    Events,
-    Exec,
-    Features,
-    Kill,
-    List,
-    Pause,
-    Ps,
-    Restore,
-    Resume,
-    Run,
-    Spec,
-    Start,
-    State,
-    Update,
-}
 
 /// One command.
 #[derive(Clone, Copy, Debug)]
