@@ -5,7 +5,6 @@
 //! its [`Entry`], an open and locked directory, and never while a hook or the container's code runs.
 
 mod entry;
-mod glance;
 mod process;
 mod record;
 mod status;
@@ -15,7 +14,6 @@ mod tests;
 mod witness;
 
 pub(crate) use entry::Entry;
-pub(crate) use glance::Glance;
 pub(crate) use process::{ProcessId, Stat, has_left, look_at};
 pub(crate) use record::Record;
 pub(crate) use status::{Status, WAITING};

@@ -58,7 +58,7 @@ pub(crate) use oom::{Oom, OomEvents};
 pub(crate) use place::Place;
 pub use plan::CgroupManager;
 pub(crate) use plan::Plan;
-pub(crate) use record::{Glance, Record};
+pub(crate) use record::Record;
 pub(crate) use stats::Stats;
 pub(crate) use view::View;
 

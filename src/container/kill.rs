@@ -3,9 +3,9 @@
 use super::Context;
 use super::request::KillRequest;
 use crate::cgroups::Cgroup;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::log;
-use crate::state::{Glance, ProcessId, Record, Store};
+use crate::state::{ProcessId, Record, Store};
 use crate::sys::process;
 
 /// `kill`: a signal for the container's first process, or for all of them. SIGKILL is for all of them too where the container
@@ -16,13 +16,11 @@ use crate::sys::process;
 pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
     let store = Store::at(&context.root);
     let id = request.id.as_str();
-    let bytes = store.bytes(id)?;
-    let container = Glance::parse(&bytes).with(|| format!("{:?}", store.file(id)))?;
-    let record = || Record::parse(&bytes).with(|| format!("{:?}", store.file(id)));
+    let container = store.read(id)?;
     let signal = request.signal.number();
     let everybody = signal == libc::SIGKILL && container.shares_pids;
     if request.all || everybody {
-        let cgroup = record()?.cgroup();
+        let cgroup = container.cgroup();
         if !cgroup.branches().is_empty() {
             return if request.all { cgroup.kill_all(signal) } else { kill_container(&container, &cgroup) };
         }
@@ -35,7 +33,7 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
         _ => {}
     }
     if signal == libc::SIGKILL
-        && let Some(above) = container.thaw_all()?
+        && let Some(above) = container.cgroup.thaw_all()?
     {
         // A frozen process takes its death only when it is thawed.
         log::warning(format!(
@@ -47,7 +45,7 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
 
 /// Kills a container whose processes do not die with the first one, as they share their pid namespace with others: every process
 /// of its cgroup, and the first one wherever it is.
-fn kill_container(container: &Glance<'_>, cgroup: &Cgroup) -> Result<()> {
+fn kill_container(container: &Record, cgroup: &Cgroup) -> Result<()> {
     let init = container.init.is_some_and(ProcessId::lives);
     if !init && cgroup.processes()?.is_empty() {
         return Err(not_running());
@@ -57,7 +55,7 @@ fn kill_container(container: &Glance<'_>, cgroup: &Cgroup) -> Result<()> {
 }
 
 /// Signals the container's first process; false where it has ended.
-fn signal_init(container: &Glance<'_>, signal: i32) -> Result<bool> {
+fn signal_init(container: &Record, signal: i32) -> Result<bool> {
     match container.init.map(ProcessId::open).transpose()?.flatten() {
         Some(pidfd) => match process::pidfd_send_signal(&pidfd, signal) {
             Err(e) if e.is(libc::ESRCH) => Ok(false),

@@ -4,11 +4,11 @@ use super::Context;
 use super::request::{ContainerId, Format, ListRequest};
 use crate::error::{Context as _, Error, IoContext, Kind, Result};
 use crate::log;
-use crate::state::{Glance, Record, Status, Store};
+use crate::state::{Record, Status, Store};
 use crate::sys::file;
 use crate::sys::process::Pid;
 use crate::text;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -24,29 +24,9 @@ pub(super) struct Document<'a> {
     bundle: &'a str,
     rootfs: &'a str,
     created: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_map")]
-    annotations: Vec<(&'a str, &'a str)>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'a BTreeMap<String, String>,
     owner: &'a str,
-}
-
-fn as_map<S: Serializer>(pairs: &[(&str, &str)], serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().copied())
-}
-
-impl<'a> Document<'a> {
-    fn new(glance: &'a Glance<'_>, status: Status, owner: &'a str) -> Document<'a> {
-        Document {
-            oci_version: &glance.oci_version,
-            id: &glance.id,
-            pid: glance.init.filter(|_| status != Status::Stopped).map_or(0, |init| init.pid),
-            status: status.word(),
-            bundle: &glance.bundle,
-            rootfs: &glance.rootfs,
-            created: &glance.created,
-            annotations: glance.annotations.iter().map(|(key, value)| (&**key, &**value)).collect(),
-            owner,
-        }
-    }
 }
 
 impl Document<'_> {
@@ -71,9 +51,15 @@ pub(super) fn document(record: &Record, status: Status, pid: Pid) -> Document<'_
         bundle: &record.bundle,
         rootfs: &record.rootfs,
         created: &record.created,
-        annotations: record.annotations.iter().map(|(key, value)| (&**key, &**value)).collect(),
+        annotations: &record.annotations,
         owner: "",
     }
+}
+
+/// The state for callers, who see no pid of a stopped container.
+fn shown<'a>(record: &'a Record, status: Status, owner: &'a str) -> Document<'a> {
+    let init = record.init.filter(|_| status != Status::Stopped);
+    Document { owner, ..document(record, status, init.map_or(0, |init| init.pid)) }
 }
 
 /// `state`: the document, without a line break at its end.
@@ -83,9 +69,9 @@ pub(super) fn document(record: &Record, status: Status, pid: Pid) -> Document<'_
 pub fn state(context: &Context, id: &ContainerId) -> Result<String> {
     let store = Store::at(&context.root);
     let bytes = store.bytes(id.as_str())?;
-    let glance = Glance::parse(&bytes).with(|| format!("{:?}", store.file(id.as_str())))?;
-    let status = glance.status()?;
-    Ok(text::shown_json(serde_json::to_string_pretty(&Document::new(&glance, status, "")).unwrap_or_default()))
+    let record = Record::parse(&bytes).with(|| format!("{:?}", store.file(id.as_str())))?;
+    let status = record.status()?;
+    Ok(text::shown_json(serde_json::to_string_pretty(&shown(&record, status, "")).unwrap_or_default()))
 }
 
 /// `list`: a table, JSON, or ids. What cannot be read is left out, with a warning.
@@ -121,11 +107,11 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     let mut names = Names::default();
     let mut rows = Vec::with_capacity(files.len());
     for (id, bytes) in &files {
-        let mut read = || -> Result<Row<'_>> {
-            let glance = Glance::parse(bytes).with(|| format!("{:?}", store.file(id)))?;
-            let status = glance.status()?;
-            let owner = names.of(glance.owner);
-            Ok((glance, status, owner))
+        let mut read = || -> Result<Row> {
+            let record = Record::parse(bytes).with(|| format!("{:?}", store.file(id)))?;
+            let status = record.status()?;
+            let owner = names.of(record.owner);
+            Ok((record, status, owner))
         };
         match read() {
             Ok(row) => rows.push(row),
@@ -140,10 +126,10 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
 }
 
 /// A container, what it is doing, and its owner's name.
-type Row<'a> = (Glance<'a>, Status, Rc<str>);
+type Row = (Record, Status, Rc<str>);
 
-fn as_json(rows: &[Row<'_>]) -> Result<String> {
-    let documents: Vec<_> = rows.iter().map(|(glance, status, owner)| Document::new(glance, *status, owner)).collect();
+fn as_json(rows: &[Row]) -> Result<String> {
+    let documents: Vec<_> = rows.iter().map(|(record, status, owner)| shown(record, *status, owner)).collect();
     if documents.is_empty() {
         return Ok("null\n".into());
     }
@@ -160,8 +146,8 @@ fn cell(text: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// Columns of at least 12 characters with 3 spaces between, as runc prints them.
-fn as_table(rows: &[Row<'_>]) -> String {
-    let documents = rows.iter().map(|(glance, status, owner)| Document::new(glance, *status, owner));
+fn as_table(rows: &[Row]) -> String {
+    let documents = rows.iter().map(|(record, status, owner)| shown(record, *status, owner));
     let mut lines = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(Cow::from)];
     lines.extend(documents.map(|d| {
         let pid = d.pid.to_string().into();

@@ -104,7 +104,12 @@ impl Record {
         record.unknown.remove("sum");
         let texts =
             [&record.oci_version, &record.id, &record.waiting_name, &record.bundle, &record.rootfs, &record.created];
-        complete(texts.map(|text| &**text), [record.init, record.creator])?;
+        if texts.iter().any(|text| text.is_empty()) {
+            return Err(damaged("it does not say what every record says"));
+        }
+        if [record.init, record.creator].into_iter().flatten().any(|process| process.pid <= 0 || process.start == 0) {
+            return Err(damaged("it does not say which process it means"));
+        }
         if !record.cgroup.is_whole() {
             return Err(damaged("it does not say where a cgroup is"));
         }
@@ -154,7 +159,7 @@ impl Record {
     }
 }
 
-pub(super) fn document<'a, T: Value<'a> + Default>(bytes: &'a [u8]) -> Result<T> {
+fn document<'a, T: Value<'a> + Default>(bytes: &'a [u8]) -> Result<T> {
     json::document(bytes).map_err(|fault| damaged(format_args!("{}: {}", fault.place(bytes), fault.problem())))
 }
 
@@ -171,7 +176,7 @@ pub(super) fn sum_of(bytes: &[u8]) -> u64 {
 
 /// The bytes of a record are those that were written: its last field is a sum of what stands before. A record without one is an
 /// older version's.
-pub(super) fn intact(bytes: &[u8]) -> Result<()> {
+fn intact(bytes: &[u8]) -> Result<()> {
     let Some((text, rest)) = bytes.split_at_checked(bytes.len().saturating_sub(SUM_LENGTH)) else { return Ok(()) };
     let is_intact = match rest.strip_prefix(SUM.as_bytes()) {
         Some(sum) => sum == format!("{:016x}\"}}", sum_of(text)).as_bytes(),
@@ -185,15 +190,4 @@ pub(super) fn intact(bytes: &[u8]) -> Result<()> {
 
 fn damaged(what: impl Display) -> Error {
     Error::system(format!("state.json is damaged: {what}"))
-}
-
-/// Of what every record says nothing is missing, and the processes that it names are some.
-pub(super) fn complete(texts: [&str; 6], processes: [Option<ProcessId>; 2]) -> Result<()> {
-    if texts.contains(&"") {
-        return Err(damaged("it does not say what every record says"));
-    }
-    if processes.into_iter().flatten().any(|process| process.pid <= 0 || process.start == 0) {
-        return Err(damaged("it does not say which process it means"));
-    }
-    Ok(())
 }

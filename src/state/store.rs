@@ -65,6 +65,14 @@ impl Store {
         Entry::open(self.directory(id))
     }
 
+    /// The bytes of a container's state.json, for [`Record::parse`].
+    ///
+    /// # Errors
+    /// `container does not exist`; a file that cannot be read.
+    pub(crate) fn bytes(&self, id: &str) -> Result<Vec<u8>> {
+        read_state(&self.file(id))
+    }
+
     /// What is known of a container.
     ///
     /// # Errors
@@ -97,7 +105,7 @@ impl Store {
     }
 }
 
-pub(super) fn read_state(path: &Path) -> Result<Vec<u8>> {
+fn read_state(path: &Path) -> Result<Vec<u8>> {
     match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK) {
         Ok(fd) => Ok(file::read_regular(fd, LARGEST)?),
         Err(e) if e.is(libc::ENOENT) && path.parent().is_some_and(Path::is_dir) => Err(without_record()),
