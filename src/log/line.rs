@@ -11,8 +11,8 @@ pub(super) fn formed(form: Form, record: &Record) -> String {
     match form {
         Form::Text => format!("time=\"{time}\" level={level} msg={}\n", quoted(&record.text)),
         Form::Json => {
-            let text = text::shown_json(serde_json::Value::from(record.text.as_str()).to_string());
-            format!("{{\"level\":\"{level}\",\"msg\":{text},\"time\":\"{time}\"}}\n")
+            let line = serde_json::json!({ "level": level, "msg": record.text, "time": time });
+            text::shown_json(line.to_string()) + "\n"
         }
     }
 }
