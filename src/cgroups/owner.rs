@@ -1,7 +1,7 @@
 //! Giving a v2 cgroup to the container's user (config-linux.md, "Cgroup ownership").
 
 use super::branch::Branch;
-use crate::config::Spec;
+use crate::config::{Namespace, Spec};
 use crate::error::{IoContext, Result};
 use crate::idmap::IdMaps;
 use std::os::unix::fs::lchown;
@@ -13,7 +13,7 @@ const FILES: [&str; 3] = ["cgroup.procs", "cgroup.subtree_control", "cgroup.thre
 /// sees /sys/fs/cgroup writable.
 pub(super) fn parse(spec: &Spec<'_>) -> Result<Option<u32>> {
     let Some(linux) = &spec.linux else { return Ok(None) };
-    let fresh = |kind: &str| linux.namespace(kind).map(|n| n.path.as_deref().unwrap_or_default().is_empty());
+    let fresh = |kind: &str| linux.namespace(kind).map(Namespace::is_new);
     if fresh("cgroup") != Some(true) {
         return Ok(None);
     }

@@ -84,6 +84,13 @@ objects! {
     }
 }
 
+impl Namespace<'_> {
+    /// Whether it is to be created: no path says which one to join.
+    pub(crate) fn is_new(&self) -> bool {
+        self.path.as_deref().is_none_or(str::is_empty)
+    }
+}
+
 impl Linux<'_> {
     /// The entry of `namespaces` of this type: the container's namespace is not the runtime's.
     pub(crate) fn namespace(&self, kind: &str) -> Option<&Namespace<'_>> {

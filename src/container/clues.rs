@@ -142,10 +142,7 @@ impl Clues {
         }
         let linux = spec.as_ref().and_then(|spec| spec.linux.as_ref());
         let path = linux.and_then(|linux| linux.cgroups_path.as_deref()).filter(|path| !path.is_empty());
-        let is_own = |kind: &str| {
-            let mut namespaces = linux.into_iter().flat_map(|linux| linux.namespaces.iter().flatten());
-            namespaces.any(|it| it.type_.as_deref() == Some(kind) && it.path.as_deref().is_none_or(str::is_empty))
-        };
+        let is_own = |kind: &str| linux.and_then(|linux| linux.namespace(kind)).is_some_and(config::Namespace::is_new);
         self.config = spec.as_ref().map(|_| FromConfig {
             cgroups_path: path.map(str::to_owned),
             own_pids: is_own("pid"),

@@ -138,9 +138,7 @@ pub(crate) fn is_elsewhere(init: i32, kind: Kind) -> Result<bool> {
 pub(crate) fn disregard_shared(spec: &mut Spec<'_>, init: i32, kinds: &[Kind]) -> Result<()> {
     let Some(list) = spec.linux.as_mut().and_then(|linux| linux.namespaces.as_mut()) else { return Ok(()) };
     for kind in kinds {
-        let is_given = list.iter().any(|entry| {
-            entry.type_.as_deref() == Some(kind.word()) && !entry.path.as_deref().unwrap_or_default().is_empty()
-        });
+        let is_given = list.iter().any(|entry| entry.type_.as_deref() == Some(kind.word()) && !entry.is_new());
         if is_given && identity_at(&format!("/proc/{init}/ns/{}", kind.file()))? == runtimes_own(*kind)? {
             list.retain(|entry| entry.type_.as_deref() != Some(kind.word()));
         }
