@@ -85,20 +85,29 @@ fn rounds() -> u32 {
 /// Exchanges two names while containers are created and run; looks at each container that was made, and outside.
 /// Gives back how many of how many were made.
 fn raced(scene: &mut Scene, one: &str, other: &str, microseconds: u64) -> (u32, u32) {
+    // A user namespace needs one of its own for sysfs.
+    let namespaces = scene.config["linux"]["namespaces"].as_array().unwrap();
+    if !namespaces.iter().any(|namespace| namespace["type"] == "user") {
+        scene.without_network();
+    }
     scene.config["process"]["args"] = json!(["/bin/sleep", "1000"]);
     scene.write_config();
     let swapper = Swapper::start(scene, one, other, microseconds);
-    let (mut made, mut tried) = (0, 0);
+    let pid_file = scene.dir.join("pid").display().to_string();
+    let (mut made, mut moved, mut tried) = (0, 0, 0);
     for round in 0..rounds() {
         let (name, flags) = if round % 2 == 0 { ("create", &[][..]) } else { ("run", &["--detach"][..]) };
+        let flags = [flags, &["--pid-file", &pid_file]].concat();
         let error = scene.dir.join("error");
-        let mut command = scene.command(name, flags, &[]);
+        let mut command = scene.command(name, &flags, &[]);
         let status = command.stdout(Stdio::null()).stderr(fs::File::create(&error).unwrap()).status().unwrap();
         tried += 1;
         if status.success() {
             made += 1;
             swapper.stop();
-            look_inside(scene, one, other, &format!("{name} {round}, every {microseconds} us"));
+            let pid = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
+            let round = format!("{name} {round}, every {microseconds} us");
+            moved += u32::from(look_inside(scene, pid, one, other, &round));
             swapper.go_on();
         } else {
             let text = fs::read_to_string(&error).unwrap();
@@ -108,13 +117,19 @@ fn raced(scene: &mut Scene, one: &str, other: &str, microseconds: u64) -> (u32, 
     }
     drop(swapper);
     scene.nothing_outside();
-    eprintln!("{one} exchanged with {other} every {microseconds} us: {made} of {tried} containers were made");
+    let failed = tried - made;
+    eprintln!(
+        "{one} exchanged with {other} every {microseconds} us: {made} of {tried} containers were made, \
+         {moved} of them with a procfs or sysfs under the other name; {failed} failed with a message"
+    );
     (made, tried)
 }
 
 /// Fails where a container has a procfs or sysfs, under whatever name, without a mask or read-only path that its config asks for.
-fn look_inside(scene: &Scene, one: &str, other: &str, round: &str) {
-    let root = PathBuf::from(format!("/proc/{}/root", scene.pid()));
+/// Gives back whether one of them was found elsewhere than at its destination.
+fn look_inside(scene: &Scene, pid: u32, one: &str, other: &str, round: &str) -> bool {
+    let mut moved = false;
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
     for mount in scene.config["mounts"].as_array().unwrap() {
         let (kind, destination) = (mount["type"].as_str().unwrap(), mount["destination"].as_str().unwrap());
         let magic = match kind {
@@ -122,7 +137,7 @@ fn look_inside(scene: &Scene, one: &str, other: &str, round: &str) {
             "sysfs" => "kernel",
             _ => continue,
         };
-        let found = kernel_filesystems(scene);
+        let found = kernel_filesystems(pid);
         let of_kind: Vec<&str> = found.iter().filter(|(k, _)| k == kind).map(|(_, point)| &**point).collect();
         assert_eq!(of_kind.len(), 1, "{round}: {found:?}");
         for point in of_kind {
@@ -136,17 +151,19 @@ fn look_inside(scene: &Scene, one: &str, other: &str, round: &str) {
             }
         }
         // One of the two directories bears that name, or will after one more exchange.
-        let there = |kind: &str| kernel_filesystems(scene).iter().any(|(k, point)| k == kind && point == destination);
+        let there = |kind: &str| kernel_filesystems(pid).iter().any(|(k, point)| k == kind && point == destination);
         if !there(kind) {
+            moved = true;
             assert!(exchange(&scene.root(one), &scene.root(other)));
             assert!(there(kind), "{round}: no {kind} at {destination}: {found:?}");
         }
     }
+    moved
 }
 
-/// Type and mount point of each whole procfs and sysfs of the container, by its own table.
-fn kernel_filesystems(scene: &Scene) -> Vec<(String, String)> {
-    let table = fs::read_to_string(format!("/proc/{}/mountinfo", scene.pid())).unwrap();
+/// Type and mount point of each whole procfs and sysfs of a process, by its own table.
+fn kernel_filesystems(pid: u32) -> Vec<(String, String)> {
+    let table = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
     let of_kernel = table.lines().filter_map(|line| {
         let (front, back) = line.split_once(" - ").unwrap();
         let front: Vec<&str> = front.split(' ').collect();
