@@ -19,6 +19,7 @@ use libc::{
     MS_STRICTATIME, c_ulong,
 };
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::OnceLock;
 
 /// A change of a mount or, if recursive, of a mount and all mounts beneath it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -199,12 +200,27 @@ fn apply_old(tree: BorrowedFd<'_>, change: &Change) -> Result<()> {
     Ok(())
 }
 
+/// The procfs of the runtime's own pid namespace, for a process that can neither mount one nor find itself in the container's.
+static HELD: OnceLock<ProcFd> = OnceLock::new();
+
+/// Opens the procfs of the runtime's pid namespace before the pivot, for [`mount_by_number`].
+///
+/// In a user namespace without a pid namespace of its own the kernel refuses a procfs of the runtime's pid namespace, and after
+/// the pivot /proc shows the joined pid namespace, where this process has no number: `self` leads to nothing. Closed by
+/// `execve`, before the process enters that namespace.
+pub(crate) fn hold_procfs() -> Result<()> {
+    let _ = HELD.set(ProcFd::open()?);
+    Ok(())
+}
+
 /// Calls `mount(2)` on the file of a descriptor, through a private procfs.
 pub(crate) fn mount_by_number(target: impl AsFd, how: &mount::Mount<'_>) -> Result<()> {
     let target = target.as_fd();
     let here = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
-    let proc = ProcFd::open()?;
-    fs::change_dir_to(&proc)?;
+    match HELD.get() {
+        Some(held) => fs::change_dir_to(held)?,
+        None => fs::change_dir_to(ProcFd::open()?)?,
+    }
     let mounted = mount::mount(format!("self/fd/{}", target.as_raw_fd()), how);
     fs::change_dir_to(&here)?;
     mounted.with(|| format!("fd {}", target.as_raw_fd()))

@@ -45,6 +45,7 @@ mod tests;
 mod tree;
 
 pub(crate) use attach::Built;
+pub(crate) use attributes::hold_procfs;
 pub(crate) use cgroup::{CgroupView, Hierarchy};
 pub(crate) use console::Console;
 pub(crate) use idmap::user_namespace;

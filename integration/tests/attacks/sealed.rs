@@ -170,6 +170,27 @@ fn what_a_tracer_catches_in_joined_pid_and_user_namespaces_has_no_rights_over_th
     trace_launches(&scene, other);
 }
 
+/// Before Linux 5.12 a path is made read-only through a procfs, and the one of the container shows a namespace where the process
+/// that protects it has no number.
+#[test]
+fn paths_are_protected_in_joined_user_and_pid_namespaces_without_mount_setattr() {
+    let Some(mut scene) = Scene::new() else { return };
+    map_ids(&mut scene);
+    scene.script("sleep 1000");
+    scene.run_detached();
+    let mut other = neighbour(&scene);
+    let path = format!("/proc/{}/ns/user", state(&scene)["pid"]);
+    other.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user", "path": path}));
+    other.script("echo x > /proc/sys/kernel/domainname; grep -c ' /proc/sys ro,' /proc/self/mountinfo");
+    other.write_config();
+    let run = other.command("run", &[], &[]);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null", "-e", "trace=mount_setattr", "-e", "inject=mount_setattr:error=ENOSYS"]);
+    strace.arg(run.get_program()).args(run.get_args()).current_dir(other.dir.join("bundle"));
+    let ended = ended(strace.stdin(Stdio::null()).output().unwrap());
+    assert!(ended.out == "1\n" && ended.error.contains("Read-only file system"), "{ended:?}");
+}
+
 /// Gives a container a filter, and lets its programs gain privileges.
 fn filter(scene: &mut Scene, refused: &str) {
     scene.config["process"]["noNewPrivileges"] = json!(false);

@@ -4,6 +4,7 @@ use super::Stage;
 use crate::error::{Context, Error, Result};
 use crate::hooks::{self, Moment};
 use crate::namespaces::Kind;
+use crate::namespaces::recipe::User;
 use crate::process::protocol::FromChild;
 use crate::sys::{mount, process};
 use std::os::fd::OwnedFd;
@@ -17,6 +18,9 @@ pub(in crate::process) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
         let contexts = procfs_of_joined(stage, mounts.len()).at("open a procfs of the joined pid namespace")?;
         for (index, context) in mounts.into_iter().zip(contexts) {
             stage.trees.set(index, context);
+        }
+        if stage.plan.recipe.user != User::Stays {
+            crate::rootfs::hold_procfs()?;
         }
     }
     let view = stage.plan.cgroup_view.as_ref().ok_or_else(|| Error::internal("a root filesystem without cgroups"))?;
