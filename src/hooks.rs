@@ -253,7 +253,7 @@ fn die_with_parent(moment: Moment, output: &OwnedFd) -> std::result::Result<(), 
     if !matches!(moment, Moment::Prestart | Moment::CreateRuntime | Moment::CreateContainer) {
         return Ok(());
     }
-    process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0)?;
+    process::end_with_parent()?;
     // The parent may have ended before this call; it alone holds the reading end.
     let [ready] = process::poll([(Some(output.as_fd()), 0)], 0)?;
     if ready & libc::POLLERR != 0 {

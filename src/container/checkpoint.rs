@@ -194,7 +194,7 @@ fn parent_of(pid: Pid) -> Option<Pid> {
 /// A copy of the descriptor that the caller opened for the status.
 fn status_descriptor(number: i32) -> Result<OwnedFd> {
     match file::duplicate_number_above(number, 3) {
-        Ok(copy) => Ok(file::own(copy.into())),
+        Ok(copy) => Ok(copy),
         Err(e) if e.is(libc::EBADF) => Err(Error::new(Kind::Config, format!("--status-fd {number} is not open"))),
         Err(e) => Err(e.into()),
     }

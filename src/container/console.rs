@@ -2,8 +2,9 @@
 
 use super::request::CreateRequest;
 use crate::error::{Context, Error, Kind, Result};
+use crate::sys::socket::{self, SockFlag, SockType};
 use crate::sys::terminal::Size;
-use crate::sys::{file, process, socket};
+use crate::sys::{file, process};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -43,7 +44,7 @@ impl Give {
             (Give::To(_), false) => problem("cannot use console socket if runc will not detach or allocate tty"),
             (Give::To(path), true) => Ok((Some(connect(&path).at("--console-socket")?), None)),
             (Give::Ours, true) => {
-                let (ours, theirs) = socket::pair(libc::SOCK_STREAM)?;
+                let (ours, theirs) = socket::pair(SockType::Stream)?;
                 Ok((Some(theirs), Some(ours)))
             }
             (Give::Ours | Give::Nowhere, false) => Ok((None, None)),
@@ -53,7 +54,7 @@ impl Give {
 
 /// Connects to a stream socket, however long its path is.
 fn connect(path: &Path) -> Result<OwnedFd> {
-    let connection = socket::unix(libc::SOCK_STREAM)?;
+    let connection = socket::unix(SockType::Stream, SockFlag::empty())?;
     let bytes = path.as_os_str().as_bytes();
     if bytes.len() < 108 {
         socket::connect(&connection, bytes)?;

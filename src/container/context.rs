@@ -56,8 +56,7 @@ pub(super) struct CallerState {
 impl Drop for CallerState {
     fn drop(&mut self) {
         fs::change_dir_to(&self.directory).ignore("the descriptor is an open directory");
-        process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.subreaper), 0, 0, 0)
-            .ignore("the option takes every number");
+        process::set_subreaper(self.subreaper).ignore("the option takes every number");
         self.signals.set();
     }
 }

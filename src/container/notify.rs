@@ -15,8 +15,10 @@ use crate::config::{Mount, Spec};
 use crate::error::{Error, Ignore as _, IoContext, Result};
 use crate::log;
 use crate::state::Entry;
+use crate::sys::Errno;
 use crate::sys::process::{self, Pid};
-use crate::sys::{self, Errno, credentials, socket};
+use crate::sys::socket::{self, SockFlag, SockType};
+use crate::sys::{self, credentials};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
@@ -105,7 +107,7 @@ impl Notice {
     fn find(entry: &Entry) -> Result<Option<Notice>> {
         let directory = entry.path().join(SHOWN);
         let Some(address) = manager().filter(|_| directory.is_dir()) else { return Ok(None) };
-        let manager = socket::unix(libc::SOCK_DGRAM)?;
+        let manager = socket::unix(SockType::Datagram, SockFlag::empty())?;
         socket::connect(&manager, &address)?;
         fs::remove_file(entry.path().join(SOCKET)).ignore("bind fails if another's is still there");
         Ok(Some(Notice { socket: bind_for_all(entry)?, manager }))
@@ -180,7 +182,7 @@ impl Notice {
 
 /// The container's socket, which a program of any user may write to.
 fn bind_for_all(entry: &Entry) -> Result<OwnedFd> {
-    let socket = socket::unix(libc::SOCK_DGRAM)?;
+    let socket = socket::unix(SockType::Datagram, SockFlag::empty())?;
     // `bind` takes the mode from the socket, less the umask. A `chmod` of the name afterwards could meet another file: a
     // container with CAP_SYS_ADMIN may exchange what is in the directory.
     sys::fs::chmod(&socket, 0o777)?;
@@ -207,8 +209,8 @@ mod tests {
     use super::*;
 
     fn pair() -> (Notice, OwnedFd, OwnedFd) {
-        let (socket, program) = socket::pair(libc::SOCK_DGRAM).unwrap();
-        let (manager, heard) = socket::pair(libc::SOCK_DGRAM).unwrap();
+        let (socket, program) = socket::pair(SockType::Datagram).unwrap();
+        let (manager, heard) = socket::pair(SockType::Datagram).unwrap();
         (Notice { socket, manager }, program, heard)
     }
 

@@ -54,7 +54,7 @@ pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<
         return Err(Error::new(Kind::Config, text));
     }
     if !no_subreaper {
-        process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
+        process::set_subreaper(true)?;
     }
     Ok(())
 }

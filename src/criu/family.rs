@@ -15,7 +15,7 @@ pub(super) struct Family {
 impl Family {
     pub(super) fn gather() -> Result<Family> {
         let was_subreaper = process::is_subreaper()?;
-        process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)?;
+        process::set_subreaper(true)?;
         Ok(Family { before: children(), was_subreaper })
     }
 
@@ -35,8 +35,7 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
-        process::prctl(libc::PR_SET_CHILD_SUBREAPER, u64::from(self.was_subreaper), 0, 0, 0)
-            .ignore("the option takes every number");
+        process::set_subreaper(self.was_subreaper).ignore("the option takes every number");
     }
 }
 

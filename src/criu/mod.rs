@@ -19,9 +19,10 @@ pub(crate) use saved::{SavedMount, check_pages, mounts};
 
 use crate::error::{Error, Ignore as _, Result};
 use crate::log;
+use crate::sys::file;
 use crate::sys::memory::{self, MemoryFile};
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
-use crate::sys::{file, socket};
+use crate::sys::socket::{self, SockType};
 use answer::{Answer, MOST, NOTIFY, complaint, complaints};
 use family::Family;
 use message::Message;
@@ -56,7 +57,7 @@ impl Criu {
     /// # Errors
     /// A process cannot be created. If the program cannot be executed, [`Criu::ask`] fails.
     pub(crate) fn start(start: &Start<'_>, proof: &SingleThreaded) -> Result<Criu> {
-        let (first, last) = socket::pair(libc::SOCK_SEQPACKET)?;
+        let (first, last) = socket::pair(SockType::SeqPacket)?;
         let said = memory::memfd("orlop-criu", MemoryFile::Data)?;
         let family = Family::gather()?;
         match process::clone3(proof, &Clone { flags: start.flags, into_cgroup: start.into_cgroup })? {

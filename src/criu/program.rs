@@ -1,7 +1,8 @@
 //! Finding and executing the CRIU program.
 
 use crate::error::{Error, IoContext, Result};
-use crate::sys::{file, process, socket};
+use crate::sys::socket::{self, SockType};
+use crate::sys::{file, process};
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -67,7 +68,7 @@ pub(super) fn execute(start: &Start<'_>, caller: &OwnedFd, said: &OwnedFd) -> Er
         // work.
         process::lead_group()?;
         process::ignore_broken_pipes();
-        let (ours, theirs) = socket::pair(libc::SOCK_SEQPACKET)?;
+        let (ours, theirs) = socket::pair(SockType::SeqPacket)?;
         socket::send(caller, b"criu", &[theirs.as_raw_fd()])?;
         let null = file::open("/dev/null", libc::O_RDWR)?;
         // Moved above the target numbers first, so that no dup2 overwrites a descriptor that is

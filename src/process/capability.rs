@@ -143,7 +143,7 @@ pub(crate) fn name(number: u32) -> String {
 
 /// The last capability that the running kernel knows, asked by reading the bounding set (`prctl(2)`, PR_CAPBSET_READ).
 pub(crate) fn last_known() -> u32 {
-    let known = |n: u32| sys::process::prctl(libc::PR_CAPBSET_READ, n.into(), 0, 0, 0).is_ok();
+    let known = |n: u32| sys::process::knows_capability(n);
     let mut last = NAMES.len() as u32 - 1;
     // Kernels differ by a few at most: up from the newest known, or down to it.
     if known(last) {

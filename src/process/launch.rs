@@ -22,7 +22,7 @@ use crate::sys::process::{Pid, SingleThreaded};
 use birth::{Birth, explain_clone, stand_in};
 use follow::Launch;
 use std::cell::Cell;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// What the runtime does at the points of a launch where the child waits for it, or goes on beside it.
 pub(crate) trait Watch {
@@ -121,8 +121,8 @@ pub(crate) fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch)
     let report = Report::new()?;
     let home = inputs.prepared.as_ref().map(stand_in).transpose()?;
     let trees = Cell::new(inputs.prepared.as_mut().map(Prepared::take_trees).unwrap_or_default());
-    let ends = (parent.0.as_raw_fd(), child.0.as_raw_fd());
-    let birth = Birth { plan, inputs: &inputs, report: &report, trees: &trees, ends };
+    let ends = Cell::new(Some((parent, child)));
+    let birth = Birth { plan, inputs: &inputs, report: &report, trees: &trees, ends: &ends };
     let other;
     let born = match (birth.give_or_join(inputs.cgroup), inputs.elsewhere) {
         (Err(e), Some(elsewhere)) if e.is(libc::EBUSY) => {
@@ -133,6 +133,7 @@ pub(crate) fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch)
     };
     let born = born.or_else(|failure| birth.give_outside(failure));
     let (pid, pidfd) = born.map_err(|e| explain_clone(e, inputs.steps))?;
+    let Some((parent, child)) = ends.take() else { unreachable!("the child takes its copies") };
     drop::<ChildEnd>(child);
     let awaits_scope = inputs.cgroup.is_some_and(|entry| entry.awaits_scope());
     let listeners = if plan.waits_at_gate { 0 } else { listeners(plan.filter.as_ref(), &plan.hooks) };

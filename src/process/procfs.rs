@@ -25,7 +25,8 @@ use crate::error::{Context, Error, Ignore as _, Result};
 use crate::namespaces::{Kind, Owner, enter};
 use crate::sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, Mount};
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
-use crate::sys::{Errno, Failure, file, fs, socket};
+use crate::sys::socket::{self, SockType};
+use crate::sys::{Errno, Failure, file, fs};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A context for each of `count` mounts.
 pub(super) fn contexts(proof: &SingleThreaded, plan: &Plan, count: usize) -> Result<Vec<OwnedFd>> {
     let (parent, child) = protocol::pair()?;
-    let (ours, theirs) = socket::pair(libc::SOCK_SEQPACKET)?;
+    let (ours, theirs) = socket::pair(SockType::SeqPacket)?;
     let report = Report::new()?;
     let (pid, pidfd) = match process::clone3(proof, &Clone::default())? {
         Cloned::Parent(pid, pidfd) => (pid, pidfd),
@@ -143,8 +144,8 @@ fn become_helper(
     report: &Report,
     count: usize,
 ) -> Result<Infallible> {
-    process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0)?;
-    process::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)?;
+    process::end_with_parent()?;
+    process::set_dumpable(false)?;
     process::reset_signals();
     if plan.joined.owner(Kind::Pid) == Owner::JoinedUser {
         enter::join(&plan.joined, &[Kind::User])?;

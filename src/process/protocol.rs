@@ -40,8 +40,9 @@
 use crate::error::{Error, Result};
 use crate::log::{Level, Record};
 use crate::namespaces::recipe::Fork;
+use crate::sys;
 use crate::sys::process::Pid;
-use crate::sys::{self, socket};
+use crate::sys::socket::{self, SockType};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// The longest message: an error's text may hold a long path or two.
@@ -152,7 +153,7 @@ pub(crate) struct ChildEnd(pub OwnedFd);
 
 /// The two ends of a new exchange.
 pub(crate) fn pair() -> Result<(ParentEnd, ChildEnd)> {
-    let (parent, child) = socket::pair(libc::SOCK_SEQPACKET)?;
+    let (parent, child) = socket::pair(SockType::SeqPacket)?;
     Ok((ParentEnd(parent), ChildEnd(child)))
 }
 

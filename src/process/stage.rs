@@ -99,7 +99,7 @@ pub(super) fn begin(stage: &mut Stage<'_>) -> Result<()> {
 
 /// Has the kernel kill this process when the runtime ends, also if it ended before this call.
 fn die_with_runtime(stage: &Stage<'_>) -> Result<()> {
-    process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0)?;
+    process::end_with_parent()?;
     let [ready] = process::poll([(Some(stage.channel.as_fd()), 0)], 0)?;
     if ready & libc::POLLHUP != 0 {
         process::exit_now(1);

@@ -3,9 +3,10 @@
 
 use super::acl;
 use crate::error::{Context, Error, Result};
+use crate::sys::file::{self, Whence};
 use crate::sys::fs::{self, Stat};
 use crate::sys::memory::truncate;
-use crate::sys::{self, file, xattr};
+use crate::sys::{self, xattr};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
@@ -143,12 +144,12 @@ fn contents(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> sys::Result<()> {
     }
     let mut place = 0;
     loop {
-        let Some(data) = file::seek(from, place, libc::SEEK_DATA)? else {
+        let Some(data) = file::seek(from, place, Whence::SeekData)? else {
             // The rest of the file is a hole.
             return truncate(to, stat.size as u64);
         };
-        let end = file::seek(from, data, libc::SEEK_HOLE)?.unwrap_or(u64::MAX);
-        file::seek(to, data, libc::SEEK_SET)?;
+        let end = file::seek(from, data, Whence::SeekHole)?.unwrap_or(u64::MAX);
+        file::seek(to, data, Whence::SeekSet)?;
         place = range(from, to, data, end)?;
         // Fewer bytes than expected: a file of a kernel filesystem, or one that was truncated
         // meanwhile.

@@ -70,7 +70,7 @@ pub(crate) fn user_namespace(single: &SingleThreaded, ids: &IdMaps) -> Result<Ow
 fn wait_to_be_ended() -> ! {
     // Dies with the parent. If the parent is dead already, an idle orphan remains, which does no
     // harm.
-    let tied = process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, 0, 0);
+    let tied = process::end_with_parent();
     while tied.is_ok() && process::poll([], -1).is_ok() {}
     process::exit_now(1)
 }

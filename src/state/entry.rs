@@ -4,7 +4,8 @@ use super::record::Record;
 use super::store::{LARGEST, absent};
 use super::witness;
 use crate::error::{IoContext, Result};
-use crate::sys::{self, file, socket};
+use crate::sys::socket::{self, SockFlag, SockType};
+use crate::sys::{self, file};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ impl Entry {
 
     /// Makes the gate: a listening socket that its owner alone may connect to.
     pub(crate) fn make_gate(&self) -> Result<OwnedFd> {
-        let gate = socket::unix(libc::SOCK_SEQPACKET)?;
+        let gate = socket::unix(SockType::SeqPacket, SockFlag::empty())?;
         // `bind` takes the mode from the socket.
         sys::fs::chmod(&gate, 0o600)?;
         socket::bind(&gate, self.socket_path("gate"))?;
@@ -102,7 +103,7 @@ impl Entry {
 
     /// Connects to the gate; ECONNREFUSED or ENOENT where nobody waits.
     pub(crate) fn knock(&self) -> sys::Result<OwnedFd> {
-        let connection = socket::unix(libc::SOCK_SEQPACKET)?;
+        let connection = socket::unix(SockType::SeqPacket, SockFlag::empty())?;
         socket::connect(&connection, self.socket_path("gate"))?;
         Ok(connection)
     }

@@ -1,7 +1,8 @@
 //! `bpf(2)`, as far as filters on devices of cgroups need it.
 #![allow(unsafe_code)]
 
-use super::{Failure, Result, check, file, show};
+use super::call::opened;
+use super::{Failure, Result, check, show};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// One instruction of an eBPF program (Documentation/bpf/standardization/instruction-set.rst of the kernel).
@@ -114,13 +115,9 @@ pub(crate) fn load_device_filter(program: &[Instruction], name: &Name) -> Result
         name: *name,
         ..Load::default()
     };
-    // SAFETY: the instructions and the license outlive the call; there is no log buffer.
-    let fd = unsafe {
-        bpf(PROG_LOAD, &mut load, || {
-            format!("bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE, {} instructions)", program.len())
-        })
-    };
-    fd.map(file::own)
+    let call = || format!("bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE, {} instructions)", program.len());
+    // SAFETY: the instructions and the license outlive the call, which makes a descriptor; there is no log buffer.
+    unsafe { opened(bpf(PROG_LOAD, &mut load, call)?, call) }
 }
 
 /// Attaches a filter to a cgroup (v2), beside others or in the place of `replaced`.
@@ -168,8 +165,9 @@ pub(crate) fn device_filters(cgroup: impl AsFd) -> Result<Vec<(OwnedFd, Name)>> 
 
 fn by_id(id: u32) -> Result<OwnedFd> {
     let mut attributes = ById { id, ..ById::default() };
-    // SAFETY: the attributes hold no address.
-    unsafe { bpf(PROG_GET_FD_BY_ID, &mut attributes, || format!("bpf(BPF_PROG_GET_FD_BY_ID, {id})")) }.map(file::own)
+    let call = || format!("bpf(BPF_PROG_GET_FD_BY_ID, {id})");
+    // SAFETY: the attributes hold no address, and the call makes a descriptor.
+    unsafe { opened(bpf(PROG_GET_FD_BY_ID, &mut attributes, call)?, call) }
 }
 
 fn name_of(program: &OwnedFd) -> std::result::Result<Name, Failure> {

@@ -1,54 +1,50 @@
 //! Users, groups and capabilities of this process.
 //!
-//! The calls are made raw: libc's wrappers would signal other threads and look at a stale thread id after a clone.
+//! Those that change ids are made raw: libc's wrappers would signal other threads and look at a stale thread id after a clone.
 #![allow(unsafe_code)]
 
+use super::call::{Call, call};
 use super::{Result, check};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// `getuid(2)`.
 pub(crate) fn uid() -> u32 {
-    // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::getuid() }
+    Uid::current().as_raw()
 }
 
 /// `geteuid(2)`.
 pub(crate) fn effective_uid() -> u32 {
-    // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::geteuid() }
+    Uid::effective().as_raw()
 }
 
 /// `getegid(2)`.
 pub(crate) fn effective_gid() -> u32 {
-    // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::getegid() }
+    Gid::effective().as_raw()
 }
 
 /// Sets the real, effective and saved user id (`setresuid(2)`).
 pub(crate) fn set_uid(uid: u32) -> Result<()> {
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }, || format!("setresuid({uid}, {uid}, {uid})"))?;
+    check(call(Call::SetResUid, [uid.into(); 3]), || format!("setresuid({uid}, {uid}, {uid})"))?;
     Ok(())
 }
 
 /// Sets the real, effective and saved group id (`setresgid(2)`).
 pub(crate) fn set_gid(gid: u32) -> Result<()> {
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }, || format!("setresgid({gid}, {gid}, {gid})"))?;
+    check(call(Call::SetResGid, [gid.into(); 3]), || format!("setresgid({gid}, {gid}, {gid})"))?;
     Ok(())
 }
 
 /// Sets the group of the files that this thread makes (`setfsgid(2)`); gives back the one before. Without the right to, nothing
 /// changes.
 pub(crate) fn set_fs_gid(gid: u32) -> u32 {
-    // SAFETY: takes no pointer.
-    unsafe { libc::setfsgid(gid) as u32 }
+    nix::unistd::setfsgid(Gid::from_raw(gid)).as_raw()
 }
 
 /// Sets the mask of file modes (`umask(2)`); gives back the old one.
 pub(crate) fn set_umask(mask: u32) -> u32 {
-    // SAFETY: takes no pointer and cannot fail.
-    unsafe { libc::umask(mask) }
+    nix::sys::stat::umask(Mode::from_bits_truncate(mask)).bits()
 }
 
 /// The mask of the runtime's own files: what it makes has the modes that it asks for, and nothing is for all to write.

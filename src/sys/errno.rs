@@ -52,6 +52,16 @@ impl From<std::io::Error> for Errno {
     }
 }
 
+impl From<nix::errno::Errno> for Errno {
+    fn from(errno: nix::errno::Errno) -> Errno {
+        match errno {
+            // A number that nix has no name for, as the kernel's own ENOTSUPP (524), is still in errno.
+            nix::errno::Errno::UnknownErrno => Errno::last(),
+            known => Errno(known as i32),
+        }
+    }
+}
+
 /// A line for each number: the number, its name and its words.
 const TABLE: &str = "\
 1 EPERM operation not permitted

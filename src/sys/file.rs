@@ -1,24 +1,25 @@
 //! Files and descriptors: open, read, write, flock, rename.
 #![allow(unsafe_code)]
 
-use super::{Errno, Failure, Result, check, check_again, quote, show, with_c_str};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use super::call::{self, Call, Fcntl, call, opened};
+use super::{Errno, Failure, Result, check, check_again, quote, show, wrap, wrap_again};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag};
+use nix::sys::stat::Mode;
+use nix::unistd::UnlinkatFlags;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// The descriptor that stands for the current directory in the `*at` calls.
-// SAFETY: AT_FDCWD is no descriptor that anybody can close, and the `*at` calls take it.
-pub(crate) const CWD: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
+pub(crate) use nix::fcntl::AT_FDCWD as CWD;
+pub(crate) use nix::unistd::Whence;
 
 /// `openat(2)`; O_CLOEXEC is always set.
 pub(crate) fn open_at(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32) -> Result<OwnedFd> {
     let (dir, path) = (dir.as_fd(), path.as_ref());
-    with_c_str(path, |c| {
-        let fd = check_again(
-            // SAFETY: `c` is a C string that outlives the call; the kernel writes nothing.
-            || unsafe { libc::openat(dir.as_raw_fd(), c.as_ptr(), flags | libc::O_CLOEXEC, mode) },
-            || format!("openat({}, {}, {flags:#x})", show(dir), quote(path)),
-        )?;
-        Ok(own(fd))
-    })
+    let (how, mode) = (OFlag::from_bits_retain(flags | libc::O_CLOEXEC), Mode::from_bits_retain(mode));
+    wrap_again(
+        || nix::fcntl::openat(dir, path, how, mode),
+        || format!("openat({}, {}, {flags:#x})", show(dir), quote(path)),
+    )
 }
 
 /// `open(2)` relative to the current directory; O_CLOEXEC is always set.
@@ -26,72 +27,49 @@ pub(crate) fn open(path: impl AsRef<[u8]>, flags: i32) -> Result<OwnedFd> {
     open_at(CWD, path, flags, 0)
 }
 
-/// Takes a new descriptor that a system call has just given to this process.
-pub(crate) fn own(fd: i64) -> OwnedFd {
-    // SAFETY: called with the fresh result of a call that makes a descriptor, so nobody else owns it.
-    unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
-}
-
 /// Whether the number is an open descriptor.
 #[cfg(test)]
 pub(crate) fn is_open(fd: RawFd) -> bool {
-    // SAFETY: F_GETFD only asks.
-    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+    call::fcntl(fd, Fcntl::GetFlags, 0) >= 0
 }
 
 /// Whether the number is a descriptor that came from the caller: one that this program opened is closed on exec.
 pub(crate) fn is_from_caller(fd: RawFd) -> bool {
-    // SAFETY: F_GETFD only asks.
-    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    let flags = call::fcntl(fd, Fcntl::GetFlags, 0);
     flags >= 0 && flags & libc::FD_CLOEXEC == 0
 }
 
 /// `read(2)`, once.
 pub(crate) fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     let fd = fd.as_fd();
-    let n = check_again(
-        // SAFETY: the pointer and the length are those of a live, writable slice.
-        || unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) as i64 },
-        || format!("read({})", show(fd)),
-    )?;
-    Ok(n as usize)
+    wrap_again(|| nix::unistd::read(fd, buffer), || format!("read({})", show(fd)))
 }
 
 /// `read(2)`, once; none where a descriptor that does not block has nothing (EAGAIN), which is no failure to be put into words.
 pub(crate) fn read_if_there(fd: impl AsFd, buffer: &mut [u8]) -> Result<Option<usize>> {
     let fd = fd.as_fd();
-    // SAFETY: the pointer and the length are those of a live, writable slice.
-    let mut once = || unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) as i64 };
-    let mut n = once();
-    while n < 0 && Errno::last().0 == libc::EINTR {
-        n = once();
-    }
-    if n < 0 && Errno::last().0 == libc::EAGAIN {
-        return Ok(None);
-    }
-    check(n, || format!("read({})", show(fd))).map(|n| Some(n as usize))
+    let once = || match nix::unistd::read(fd, buffer) {
+        Err(nix::errno::Errno::EAGAIN) => Ok(None),
+        other => other.map(Some),
+    };
+    wrap_again(once, || format!("read({})", show(fd)))
 }
 
 /// `pread(2)`, once.
 pub(crate) fn read_at(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
     let fd = fd.as_fd();
-    let n = check_again(
-        // SAFETY: the pointer and the length are those of a live, writable slice.
-        || unsafe { libc::pread(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), offset as i64) as i64 },
-        || format!("pread({}, {offset})", show(fd)),
-    )?;
-    Ok(n as usize)
+    wrap_again(|| nix::sys::uio::pread(fd, buffer, offset as i64), || format!("pread({}, {offset})", show(fd)))
 }
 
 /// `lseek(2)`; `None` for the end of the data (ENXIO).
-pub(crate) fn seek(fd: impl AsFd, offset: u64, whence: i32) -> Result<Option<u64>> {
+pub(crate) fn seek(fd: impl AsFd, offset: u64, whence: Whence) -> Result<Option<u64>> {
     let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    let place = unsafe { libc::lseek(fd.as_raw_fd(), offset as i64, whence) };
-    if place < 0 && Errno::last().0 == libc::ENXIO {
-        return Ok(None);
+    match nix::unistd::lseek(fd, offset as i64, whence) {
+        Err(nix::errno::Errno::ENXIO) => Ok(None),
+        place => {
+            wrap(place, || format!("lseek({}, {offset}, {})", show(fd), whence as i32)).map(|place| Some(place as u64))
+        }
     }
-    check(place, || format!("lseek({}, {offset}, {whence})", show(fd))).map(|place| Some(place as u64))
 }
 
 /// Reads a regular file to its end, failing with EFBIG past `limit` bytes: there, less than was asked for is the end.
@@ -126,7 +104,8 @@ fn read_whole(fd: BorrowedFd<'_>, limit: usize, regular: bool) -> Result<Vec<u8>
 fn read_more(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<usize> {
     let room = bytes.spare_capacity_mut();
     let n = check_again(
-        // SAFETY: the pointer and the length are those of memory that `bytes` owns; the kernel only writes to it.
+        // SAFETY: the pointer and the length are those of memory that `bytes` owns; the kernel only writes to it. nix's
+        // function wants it initialised.
         || unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) as i64 },
         || format!("read({})", show(fd)),
     )?;
@@ -159,27 +138,20 @@ pub(crate) fn write_value(fd: impl AsFd, value: &[u8]) -> Result<usize> {
 }
 
 fn write_shown(fd: BorrowedFd<'_>, bytes: &[u8], call: impl FnOnce(BorrowedFd<'_>) -> String) -> Result<usize> {
-    let n = check_again(
-        // SAFETY: the pointer and the length are those of a live slice.
-        || unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) as i64 },
-        || call(fd),
-    )?;
-    Ok(n as usize)
+    wrap_again(|| nix::unistd::write(fd, bytes), || call(fd))
 }
 
 /// Has reads and writes through the open file `fd` wait again, where it was opened with O_NONBLOCK.
 pub(crate) fn may_wait(fd: impl AsFd) -> Result<()> {
     let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, 0) }, || format!("fcntl({}, F_SETFL, 0)", show(fd)))?;
+    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFL(OFlag::empty())), || format!("fcntl({}, F_SETFL, 0)", show(fd)))?;
     Ok(())
 }
 
 /// Has reads and writes through the open file `fd` fail with EAGAIN where they would wait (O_NONBLOCK).
 pub(crate) fn never_wait(fd: impl AsFd) -> Result<()> {
     let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }, || {
+    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)), || {
         format!("fcntl({}, F_SETFL, O_NONBLOCK)", show(fd))
     })?;
     Ok(())
@@ -188,76 +160,54 @@ pub(crate) fn never_wait(fd: impl AsFd) -> Result<()> {
 /// `flock(2)` with `operation` (LOCK_EX, LOCK_SH, LOCK_UN, with LOCK_NB or without).
 pub(crate) fn flock(fd: impl AsFd, operation: i32) -> Result<()> {
     let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    check_again(|| unsafe { libc::flock(fd.as_raw_fd(), operation) }, || format!("flock({}, {operation})", show(fd)))?;
+    // nix's function wants to own the descriptor.
+    let once = || call(Call::Flock, [fd.as_raw_fd().into(), operation.into()]);
+    check_again(once, || format!("flock({}, {operation})", show(fd)))?;
     Ok(())
 }
 
 /// `renameat(2)` within one directory.
 pub(crate) fn rename_at(dir: impl AsFd, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<()> {
     let (dir, from, to) = (dir.as_fd(), from.as_ref(), to.as_ref());
-    with_c_str(from, |a| {
-        with_c_str(to, |b| {
-            // SAFETY: both are C strings that outlive the call.
-            check(unsafe { libc::renameat(dir.as_raw_fd(), a.as_ptr(), dir.as_raw_fd(), b.as_ptr()) }, || {
-                format!("renameat({}, {}, {})", show(dir), quote(from), quote(to))
-            })
-        })
-    })?;
-    Ok(())
+    wrap(nix::fcntl::renameat(dir, from, dir, to), || {
+        format!("renameat({}, {}, {})", show(dir), quote(from), quote(to))
+    })
 }
 
 /// `unlinkat(2)`; `flags` is 0 or AT_REMOVEDIR.
 pub(crate) fn unlink_at(dir: impl AsFd, name: impl AsRef<[u8]>, flags: i32) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
-    with_c_str(name, |c| {
-        // SAFETY: `c` is a C string that outlives the call.
-        check(unsafe { libc::unlinkat(dir.as_raw_fd(), c.as_ptr(), flags) }, || {
-            format!("unlinkat({}, {}, {flags:#x})", show(dir), quote(name))
-        })
-    })?;
-    Ok(())
+    let how = if flags == libc::AT_REMOVEDIR { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
+    wrap(nix::unistd::unlinkat(dir, name, how), || format!("unlinkat({}, {}, {flags:#x})", show(dir), quote(name)))
 }
 
 /// Sets or clears FD_CLOEXEC (`fcntl(2)`).
 pub(crate) fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
     let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, if on { libc::FD_CLOEXEC } else { 0 }) }, || {
-        format!("fcntl({}, F_SETFD)", show(fd))
-    })?;
+    let flags = if on { FdFlag::FD_CLOEXEC } else { FdFlag::empty() };
+    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFD(flags)), || format!("fcntl({}, F_SETFD)", show(fd)))?;
     Ok(())
 }
 
 /// Clears FD_CLOEXEC of the descriptor `number`, which somebody else owns.
 pub(crate) fn keep_over_exec(number: RawFd) -> Result<()> {
-    // SAFETY: takes no pointer, and changes a flag of the number alone.
-    check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }, || format!("fcntl({number}, F_SETFD, 0)"))?;
+    check(call::fcntl(number, Fcntl::SetFlags, 0), || format!("fcntl({number}, F_SETFD, 0)"))?;
     Ok(())
 }
 
-/// A duplicate of the descriptor of this number, from `least` on and closed on exec, for whoever keeps track of numbers.
-pub(crate) fn duplicate_number_above(number: RawFd, least: RawFd) -> Result<RawFd> {
-    // SAFETY: takes no pointer; who has the number is not changed.
-    let new = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, least) }, || {
-        format!("fcntl({number}, F_DUPFD_CLOEXEC, {least})")
-    })?;
-    Ok(new as RawFd)
+/// A duplicate of the descriptor of this number, which need not be open, from `least` on and closed on exec.
+pub(crate) fn duplicate_number_above(number: RawFd, least: RawFd) -> Result<OwnedFd> {
+    // SAFETY: the call has just made the descriptor.
+    unsafe {
+        opened(call::fcntl(number, Fcntl::DuplicateCloexec, least), || {
+            format!("fcntl({number}, F_DUPFD_CLOEXEC, {least})")
+        })
+    }
 }
 
 /// A duplicate with a number of at least `least` (`fcntl(2)`, F_DUPFD_CLOEXEC).
 pub(crate) fn duplicate_above(fd: impl AsFd, least: RawFd) -> Result<OwnedFd> {
-    let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    let new = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) }, || {
-        format!("fcntl({}, F_DUPFD_CLOEXEC, {least})", show(fd))
-    })?;
-    Ok(own(new))
-}
-
-/// Descriptor `number` of this process, which it was born with: a copy of one that its maker owns, and that nobody owns here.
-pub(crate) fn inherited(number: RawFd) -> OwnedFd {
-    own(number.into())
+    duplicate_number_above(fd.as_fd().as_raw_fd(), least)
 }
 
 /// Standard input, output and error, which are always open : std opens /dev/null in place of
@@ -273,17 +223,11 @@ pub(crate) fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Resul
     if fd.as_raw_fd() == number {
         return set_cloexec(fd, cloexec);
     }
-    // SAFETY: takes no pointer; the caller decides what `number` stands for.
-    check(unsafe { libc::dup3(fd.as_raw_fd(), number, if cloexec { libc::O_CLOEXEC } else { 0 }) }, || {
+    let flags = if cloexec { libc::O_CLOEXEC } else { 0 };
+    check(call(Call::Dup3, [fd.as_raw_fd().into(), number.into(), flags.into()]), || {
         format!("dup3({}, {number})", show(fd))
     })?;
     Ok(())
-}
-
-/// Closes descriptor `number` of this process, which a Rust object owns in another process with the same memory.
-pub(crate) fn close(number: RawFd) {
-    // SAFETY: takes no pointer; the caller knows that nobody here uses the number.
-    unsafe { libc::close(number) };
 }
 
 /// Has every descriptor from `first` on closed by the next `execve`, whoever left it open. Until then only those in `needed` may
@@ -321,8 +265,7 @@ fn close_but(first: RawFd, needed: &[RawFd]) -> Result<()> {
 }
 
 fn close_range(first: RawFd, last: RawFd, flags: u32) -> Result<()> {
-    // SAFETY: takes no pointer; what Rust objects own in the range is no longer used, as `close_by_execute` demands.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }, || {
+    check(call(Call::CloseRange, [first.into(), last.into(), flags.into()]), || {
         format!("close_range({first}, {last}, {flags})")
     })?;
     Ok(())
@@ -336,8 +279,7 @@ fn mark_one_by_one(first: RawFd, last: RawFd) -> RawFd {
     let mut end = last.min(first.saturating_add(GAP));
     let mut fd = first;
     while fd <= end {
-        // SAFETY: takes no pointer, and changes a flag of the number alone.
-        if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } >= 0 {
+        if call::fcntl(fd, Fcntl::SetFlags, libc::FD_CLOEXEC) >= 0 {
             end = last.min(fd.saturating_add(GAP));
         }
         let Some(next) = fd.checked_add(1) else { break };
@@ -357,10 +299,10 @@ fn mark_one_by_one(first: RawFd, last: RawFd) -> RawFd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::process;
 
     fn is_marked(fd: &OwnedFd) -> bool {
-        // SAFETY: takes no pointer.
-        unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) & libc::FD_CLOEXEC != 0 }
+        call::fcntl(fd.as_raw_fd(), Fcntl::GetFlags, 0) & libc::FD_CLOEXEC != 0
     }
 
     #[test]
@@ -429,29 +371,19 @@ mod tests {
             eprintln!("skipped: the limit of open files is below 4000");
             return;
         };
-        // The child has the descriptors to itself.
-        // SAFETY: the child makes system calls and nothing else that another thread may have locked, and ends.
-        match unsafe { libc::fork() } {
-            0 => {
+        // The child has the descriptors to itself, and makes system calls alone: no other thread is missed.
+        match process::clone3(&process::SingleThreaded::of_test(), &process::Clone::default()).unwrap() {
+            process::Cloned::Child => {
                 let base = last.as_raw_fd();
                 let numbers = [base + 1, base + 2, base + 3, base + 4, base + 5];
-                for number in numbers {
-                    // SAFETY: takes no pointer; nobody owns the numbers.
-                    unsafe { libc::dup2(base, number) };
-                }
+                numbers.into_iter().for_each(|number| duplicate_to(&last, number, true).unwrap());
                 let done = close_but(base, &[base + 4, base, base + 2, base + 2, 3, -1]);
                 let open = numbers.map(is_open) == [false, true, false, true, false] && is_open(base);
                 // The call came with Linux 5.9.
                 let good = done.is_ok() && open || done.is_err_and(|e| e.is(libc::ENOSYS));
-                // SAFETY: ends the child without running anything of the parent's.
-                unsafe { libc::_exit(if good { 0 } else { 1 }) }
+                process::exit_now(if good { 0 } else { 1 })
             }
-            pid => {
-                let mut status = 0;
-                // SAFETY: a place for the status, which lives through the call.
-                assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-                assert_eq!(status, 0);
-            }
+            process::Cloned::Parent(pid, _) => assert_eq!(process::wait(pid).unwrap(), process::Ended::Exited(0)),
         }
     }
 }

@@ -18,18 +18,19 @@ pub(crate) fn knows_flag(flag: u32) -> bool {
     result == -1 && Errno::last().0 == libc::EFAULT
 }
 
+/// Loads the instructions `bytes` as a filter of this thread: whether the kernel takes them.
+#[cfg(test)]
+pub(crate) fn load(bytes: &[u8]) -> bool {
+    let program = libc::sock_fprog { len: (bytes.len() / 8) as u16, filter: bytes.as_ptr().cast_mut().cast() };
+    // SAFETY: a sock_fprog of live instructions that the kernel copies.
+    nix::sys::prctl::set_no_new_privs().is_ok()
+        && unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) == 0 }
+}
+
 /// Whether the kernel takes the instructions `bytes` as a filter: tried in a thread of its own, which must let its calls pass.
 #[cfg(test)]
 pub(crate) fn is_taken(bytes: Vec<u8>) -> bool {
-    let load = move || {
-        let program = libc::sock_fprog { len: (bytes.len() / 8) as u16, filter: bytes.as_ptr().cast_mut().cast() };
-        // SAFETY: numbers, and a sock_fprog of live instructions that the kernel copies; both are of this thread alone.
-        unsafe {
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-                && libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) == 0
-        }
-    };
-    std::thread::spawn(load).join().unwrap_or(false)
+    std::thread::spawn(move || load(&bytes)).join().unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -1,9 +1,15 @@
 //! Names in directories, and what is known of a file: mkdir, mknod, symlink, stat, statfs, chown, chdir.
 #![allow(unsafe_code)]
 
+use super::call::opened;
 use super::file::open_at;
-use super::{Errno, Failure, Result, check, check_again, quote, show, with_c_str};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use super::{Errno, Failure, Result, check, check_again, quote, show, with_c_str, wrap, wrap_again};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{Mode, SFlag, UtimensatFlags};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, Uid};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// What `fstat(2)` knows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +57,7 @@ impl Stat {
 /// `fstat(2)`; works on O_PATH descriptors.
 pub(crate) fn stat(fd: impl AsFd) -> Result<Stat> {
     let fd = fd.as_fd();
-    let mut raw = std::mem::MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the empty path is a static C string, and `raw` is a writable `struct stat`.
-    check(unsafe { libc::fstatat(fd.as_raw_fd(), c"".as_ptr(), raw.as_mut_ptr(), libc::AT_EMPTY_PATH) }, || {
-        format!("fstat({})", show(fd))
-    })?;
-    // SAFETY: the call has succeeded, so the kernel has filled it.
-    let s = unsafe { raw.assume_init() };
+    let s = wrap(nix::sys::stat::fstatat(fd, c"", AtFlags::AT_EMPTY_PATH), || format!("fstat({})", show(fd)))?;
     #[allow(clippy::unnecessary_cast, reason = "the types differ between targets")]
     Ok(Stat {
         dev: s.st_dev as u64,
@@ -103,88 +103,68 @@ pub(crate) fn mount_id(fd: impl AsFd) -> Result<u64> {
 }
 
 fn statx(fd: BorrowedFd<'_>, mask: u32) -> Result<libc::statx> {
-    // SAFETY: all zeroes is a valid `struct statx`.
-    let mut raw: libc::statx = unsafe { std::mem::zeroed() };
-    let (number, path, at) = (fd.as_raw_fd(), c"".as_ptr(), &raw mut raw);
-    // SAFETY: the empty path is a static C string, and `raw` is a writable `struct statx`. Raw, since musl has no wrapper
-    // before 1.2.4.
-    check(unsafe { libc::syscall(libc::SYS_statx, number, path, libc::AT_EMPTY_PATH, mask, at) }, || {
-        format!("statx({})", show(fd))
-    })?;
-    Ok(raw)
+    let mut raw = MaybeUninit::<libc::statx>::zeroed();
+    let (number, path, at) = (fd.as_raw_fd(), c"".as_ptr(), raw.as_mut_ptr());
+    // SAFETY: the empty path is a static C string, and `raw` is a writable `struct statx`, of which all zeroes is a valid
+    // value. Raw, since musl has no wrapper before 1.2.4.
+    unsafe {
+        check(libc::syscall(libc::SYS_statx, number, path, libc::AT_EMPTY_PATH, mask, at), || {
+            format!("statx({})", show(fd))
+        })?;
+        Ok(raw.assume_init())
+    }
 }
 
 /// The magic number of the filesystem (`fstatfs(2)`).
 pub(crate) fn filesystem_magic(fd: impl AsFd) -> Result<i64> {
     let fd = fd.as_fd();
-    let mut raw = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: `raw` is a writable `struct statfs`.
-    check_again(|| unsafe { libc::fstatfs(fd.as_raw_fd(), raw.as_mut_ptr()) }, || format!("fstatfs({})", show(fd)))?;
-    // SAFETY: the call has succeeded, so the kernel has filled it.
+    let stat = wrap_again(|| nix::sys::statfs::fstatfs(fd), || format!("fstatfs({})", show(fd)))?;
     #[allow(clippy::unnecessary_cast, reason = "the type differs between targets")]
-    Ok(unsafe { raw.assume_init() }.f_type as i64)
+    Ok(stat.filesystem_type().0 as i64)
 }
 
-/// The flags of the mount that `fd` is on, as ST_* constants (`fstatfs(2)`).
+/// The flags of the mount that `fd` is on, as ST_* constants (`fstatfs(2)`); nix would leave out those that it has no name for.
 pub(crate) fn mount_flags(fd: impl AsFd) -> Result<libc::c_ulong> {
     let fd = fd.as_fd();
-    let mut raw = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: `raw` is a writable `struct statvfs`.
-    check_again(|| unsafe { libc::fstatvfs(fd.as_raw_fd(), raw.as_mut_ptr()) }, || format!("fstatvfs({})", show(fd)))?;
-    // SAFETY: the call has succeeded, so libc has filled it.
-    Ok(unsafe { raw.assume_init() }.f_flag)
+    let mut raw = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `raw` is a writable `struct statvfs`, which libc has filled when the call has succeeded.
+    unsafe {
+        check_again(|| libc::fstatvfs(fd.as_raw_fd(), raw.as_mut_ptr()), || format!("fstatvfs({})", show(fd)))?;
+        Ok(raw.assume_init().f_flag)
+    }
 }
 
 /// `mkdirat(2)`.
 pub(crate) fn mkdir_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
-    with_c_str(name, |c| {
-        // SAFETY: `c` is a C string that outlives the call.
-        check(unsafe { libc::mkdirat(dir.as_raw_fd(), c.as_ptr(), mode) }, || {
-            format!("mkdirat({}, {}, {mode:#o})", show(dir), quote(name))
-        })
-    })?;
-    Ok(())
+    wrap(nix::sys::stat::mkdirat(dir, name, Mode::from_bits_retain(mode)), || {
+        format!("mkdirat({}, {}, {mode:#o})", show(dir), quote(name))
+    })
 }
 
 /// `mknodat(2)`; never follows a symbolic link at `name`, and never replaces what is there.
 pub(crate) fn mknod_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32, device: u64) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
-    with_c_str(name, |c| {
-        // SAFETY: `c` is a C string that outlives the call.
-        check(unsafe { libc::mknodat(dir.as_raw_fd(), c.as_ptr(), mode, device as libc::dev_t) }, || {
-            format!("mknodat({}, {}, {mode:#o}, {device:#x})", show(dir), quote(name))
-        })
-    })?;
-    Ok(())
+    let (kind, permissions) = (SFlag::from_bits_truncate(mode), Mode::from_bits_truncate(mode));
+    wrap(nix::sys::stat::mknodat(dir, name, kind, permissions, device as libc::dev_t), || {
+        format!("mknodat({}, {}, {mode:#o}, {device:#x})", show(dir), quote(name))
+    })
 }
 
 /// `linkat(2)`; a symbolic link at the end of `path` is linked itself.
 pub(crate) fn link_at(from: impl AsFd, path: impl AsRef<[u8]>, dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<()> {
     let (from, path, dir, name) = (from.as_fd(), path.as_ref(), dir.as_fd(), name.as_ref());
-    with_c_str(path, |p| {
-        with_c_str(name, |n| {
-            // SAFETY: both are C strings that outlive the call.
-            check(unsafe { libc::linkat(from.as_raw_fd(), p.as_ptr(), dir.as_raw_fd(), n.as_ptr(), 0) }, || {
-                format!("linkat({}, {}, {}, {})", show(from), quote(path), show(dir), quote(name))
-            })
-        })
-    })?;
-    Ok(())
+    wrap(nix::unistd::linkat(from, path, dir, name, AtFlags::empty()), || {
+        format!("linkat({}, {}, {}, {})", show(from), quote(path), show(dir), quote(name))
+    })
 }
 
 /// `symlinkat(2)`.
 pub(crate) fn symlink_at(target: impl AsRef<[u8]>, dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<()> {
     let (target, dir, name) = (target.as_ref(), dir.as_fd(), name.as_ref());
-    with_c_str(target, |t| {
-        with_c_str(name, |n| {
-            // SAFETY: both are C strings that outlive the call.
-            check(unsafe { libc::symlinkat(t.as_ptr(), dir.as_raw_fd(), n.as_ptr()) }, || {
-                format!("symlinkat({}, {}, {})", quote(target), show(dir), quote(name))
-            })
-        })
-    })?;
-    Ok(())
+    wrap(nix::unistd::symlinkat(target, dir, name), || {
+        format!("symlinkat({}, {}, {})", quote(target), show(dir), quote(name))
+    })
 }
 
 /// `readlinkat(2)`; an empty name reads the link that `dir` itself is. At most 4096 bytes (PATH_MAX).
@@ -192,6 +172,7 @@ pub(crate) fn read_link_at(dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<Vec
     let (dir, name) = (dir.as_fd(), name.as_ref());
     let mut buffer = vec![0u8; libc::PATH_MAX as usize];
     let n = with_c_str(name, |c| {
+        // nix's function allocates three times.
         // SAFETY: `c` is a C string; the pointer and the length are those of a live, writable buffer.
         let n = unsafe { libc::readlinkat(dir.as_raw_fd(), c.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
         check(n as i64, || format!("readlinkat({}, {})", show(dir), quote(name)))
@@ -251,79 +232,59 @@ fn each_entry(dir: BorrowedFd<'_>, mut take: impl FnMut(&[u8], u8)) -> Result<()
 /// Changes the owner of what `fd` itself is (`fchownat(2)` with AT_EMPTY_PATH); works on O_PATH descriptors.
 pub(crate) fn chown(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
     let fd = fd.as_fd();
-    // SAFETY: the empty path is a static C string.
-    check(unsafe { libc::fchownat(fd.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) }, || {
+    let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    wrap(nix::unistd::fchownat(fd, c"", owner, group, AtFlags::AT_EMPTY_PATH), || {
         format!("fchownat({}, {uid}, {gid})", show(fd))
-    })?;
-    Ok(())
+    })
 }
 
 /// `fchmod(2)`; not for O_PATH descriptors.
 pub(crate) fn chmod(fd: impl AsFd, mode: u32) -> Result<()> {
     let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    check_again(|| unsafe { libc::fchmod(fd.as_raw_fd(), mode) }, || format!("fchmod({}, {mode:#o})", show(fd)))?;
-    Ok(())
+    let bits = Mode::from_bits_retain(mode);
+    wrap_again(|| nix::sys::stat::fchmod(fd, bits), || format!("fchmod({}, {mode:#o})", show(fd)))
 }
 
 /// Sets the times of `name` in `dir`, not following a symbolic link (`utimensat(2)`); seconds and nanoseconds.
 pub(crate) fn set_times_at(dir: impl AsFd, name: impl AsRef<[u8]>, atime: (i64, i64), mtime: (i64, i64)) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
-    let time = |(seconds, nanoseconds): (i64, i64)| libc::timespec {
-        tv_sec: seconds as _,
-        tv_nsec: nanoseconds as libc::c_long,
-    };
-    let times = [time(atime), time(mtime)];
-    with_c_str(name, |c| {
-        // SAFETY: `c` is a C string, and `times` the two values that the call reads.
-        check(
-            unsafe { libc::utimensat(dir.as_raw_fd(), c.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) },
-            || format!("utimensat({}, {})", show(dir), quote(name)),
-        )
-    })?;
-    Ok(())
+    let time = |(seconds, nanoseconds): (i64, i64)| TimeSpec::new(seconds as _, nanoseconds as libc::c_long);
+    let done = nix::sys::stat::utimensat(dir, name, &time(atime), &time(mtime), UtimensatFlags::NoFollowSymlink);
+    wrap(done, || format!("utimensat({}, {})", show(dir), quote(name)))
 }
 
 /// `fchdir(2)`.
 pub(crate) fn change_dir_to(fd: impl AsFd) -> Result<()> {
     let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    check_again(|| unsafe { libc::fchdir(fd.as_raw_fd()) }, || format!("fchdir({})", show(fd)))?;
-    Ok(())
+    wrap_again(|| nix::unistd::fchdir(fd), || format!("fchdir({})", show(fd)))
 }
 
 /// `chdir(2)`.
 pub(crate) fn change_dir(path: impl AsRef<[u8]>) -> Result<()> {
     let path = path.as_ref();
-    with_c_str(path, |c| {
-        // SAFETY: `c` is a C string that outlives the call.
-        check(unsafe { libc::chdir(c.as_ptr()) }, || format!("chdir({})", quote(path)))
-    })?;
-    Ok(())
+    wrap(nix::unistd::chdir(path), || format!("chdir({})", quote(path)))
 }
 
 /// `chroot(".")`.
 pub(crate) fn change_root_here() -> Result<()> {
-    // SAFETY: the path is a static C string.
-    check(unsafe { libc::chroot(c".".as_ptr()) }, || "chroot(\".\")".into())?;
-    Ok(())
+    wrap(nix::unistd::chroot(c"."), || "chroot(\".\")".into())
 }
 
 /// The slave side of the pseudo-terminal whose master `master` is, opened through the mount of devpts that the master
 /// came from (`ioctl_tty(2)`, TIOCGPTPEER, since Linux 4.13), after unlocking it.
-pub(crate) fn pty_peer(master: impl AsFd) -> Result<std::os::fd::OwnedFd> {
+pub(crate) fn pty_peer(master: impl AsFd) -> Result<OwnedFd> {
     let master = master.as_fd();
     let unlock: libc::c_int = 0;
-    // SAFETY: TIOCSPTLCK reads one int.
-    check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK as _, &unlock) }, || {
-        format!("ioctl({}, TIOCSPTLCK)", show(master))
-    })?;
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-    // SAFETY: TIOCGPTPEER takes flags by value and gives a new descriptor.
-    let fd = check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER as _, flags) }, || {
-        format!("ioctl({}, TIOCGPTPEER)", show(master))
-    })?;
-    Ok(super::file::own(fd))
+    // SAFETY: TIOCSPTLCK reads one int; TIOCGPTPEER takes flags by value and gives a new descriptor.
+    unsafe {
+        check(libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK as _, &unlock), || {
+            format!("ioctl({}, TIOCSPTLCK)", show(master))
+        })?;
+        opened(libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER as _, flags), || {
+            format!("ioctl({}, TIOCGPTPEER)", show(master))
+        })
+    }
 }
 
 /// The index of the pseudo-terminal whose master `master` is (TIOCGPTN).
@@ -341,12 +302,14 @@ pub(crate) fn pty_index(master: impl AsFd) -> Result<u32> {
 #[cfg(test)]
 pub(crate) fn exchange_at(dir: impl AsFd, one: &str, other: &str) -> Result<()> {
     let dir = dir.as_fd();
+    let number = dir.as_raw_fd();
     with_c_str(one, |a| {
         with_c_str(other, |b| {
-            let fd = dir.as_raw_fd();
-            // SAFETY: both are C strings that outlive the call.
+            // SAFETY: both are C strings that outlive the call. nix has it for glibc alone.
             check(
-                unsafe { libc::syscall(libc::SYS_renameat2, fd, a.as_ptr(), fd, b.as_ptr(), libc::RENAME_EXCHANGE) },
+                unsafe {
+                    libc::syscall(libc::SYS_renameat2, number, a.as_ptr(), number, b.as_ptr(), libc::RENAME_EXCHANGE)
+                },
                 || format!("renameat2({}, {}, {}, RENAME_EXCHANGE)", show(dir), quote(one), quote(other)),
             )
         })

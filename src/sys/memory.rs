@@ -1,8 +1,9 @@
 //! Memory that outlives an `execve` or is seen by two processes: memfd and mmap.
 #![allow(unsafe_code)]
 
-use super::file::own;
-use super::{Errno, Failure, Result, check, failed, show, with_c_str};
+use super::{Errno, Failure, Result, failed, show, wrap};
+use nix::fcntl::{FcntlArg, SealFlag};
+use nix::sys::memfd::MFdFlags;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
@@ -47,32 +48,31 @@ pub(crate) fn memfd(name: &str, kind: MemoryFile) -> Result<OwnedFd> {
     let base = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     let with = base | if kind == MemoryFile::Program { MFD_EXEC } else { MFD_NOEXEC_SEAL };
     let make = |flags: u32| {
-        with_c_str(name, |c| {
-            // SAFETY: `c` is a C string that outlives the call.
-            check(unsafe { libc::memfd_create(c.as_ptr(), flags) }, || format!("memfd_create({name:?}, {flags:#x})"))
+        wrap(nix::sys::memfd::memfd_create(name, MFdFlags::from_bits_retain(flags)), || {
+            format!("memfd_create({name:?}, {flags:#x})")
         })
     };
     match make(with) {
         Err(e) if e.is(libc::EINVAL) => make(base),
         other => other,
     }
-    .map(own)
 }
 
 /// Seals a memory file against every further change (`fcntl(2)`, F_ADD_SEALS).
 pub(crate) fn seal(fd: impl AsFd) -> Result<()> {
-    add_seals(fd.as_fd(), libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE)
+    add_seals(fd.as_fd(), SIZE | SealFlag::F_SEAL_WRITE)
 }
 
 /// Seals a memory file's size: whoever else holds it cannot have us killed by SIGBUS, by cutting off what we have mapped.
 pub(crate) fn seal_size(fd: impl AsFd) -> Result<()> {
-    add_seals(fd.as_fd(), libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW)
+    add_seals(fd.as_fd(), SIZE)
 }
 
-fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }, || {
-        format!("fcntl({}, F_ADD_SEALS, {seals:#x})", show(fd))
+const SIZE: SealFlag = SealFlag::F_SEAL_SEAL.union(SealFlag::F_SEAL_SHRINK).union(SealFlag::F_SEAL_GROW);
+
+fn add_seals(fd: BorrowedFd<'_>, seals: SealFlag) -> Result<()> {
+    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_ADD_SEALS(seals)), || {
+        format!("fcntl({}, F_ADD_SEALS, {:#x})", show(fd), seals.bits())
     })?;
     Ok(())
 }
@@ -80,11 +80,7 @@ fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
 /// `ftruncate(2)`.
 pub(crate) fn truncate(fd: impl AsFd, length: u64) -> Result<()> {
     let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::ftruncate(fd.as_raw_fd(), length as libc::off_t) }, || {
-        format!("ftruncate({}, {length})", show(fd))
-    })?;
-    Ok(())
+    wrap(nix::unistd::ftruncate(fd, length as libc::off_t), || format!("ftruncate({}, {length})", show(fd)))
 }
 
 /// A page of words that several processes see (`mmap(2)` of a memory file, MAP_SHARED), unmapped when dropped.

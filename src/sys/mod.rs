@@ -4,6 +4,7 @@
 //! resolved to their paths, and the error number in words. What is rendered is made only when a call has failed.
 
 pub(crate) mod bpf;
+mod call;
 pub(crate) mod cgroup;
 pub(crate) mod credentials;
 mod errno;
@@ -66,13 +67,13 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Turns the -1 of a libc call into a [`Failure`].
-pub(crate) fn check(value: impl Into<i64>, call: impl FnOnce() -> String) -> Result<i64> {
+fn check(value: impl Into<i64>, call: impl FnOnce() -> String) -> Result<i64> {
     let value = value.into();
     if value >= 0 { Ok(value) } else { Err(failed(call)) }
 }
 
 /// Like [`check`], calling again for as long as a signal interrupts.
-pub(crate) fn check_again<V: Into<i64>>(mut f: impl FnMut() -> V, call: impl FnOnce() -> String) -> Result<i64> {
+fn check_again<V: Into<i64>>(mut f: impl FnMut() -> V, call: impl FnOnce() -> String) -> Result<i64> {
     loop {
         let value = f().into();
         if value >= 0 {
@@ -84,9 +85,33 @@ pub(crate) fn check_again<V: Into<i64>>(mut f: impl FnMut() -> V, call: impl FnO
     }
 }
 
+/// Gives an error of nix the call that it belongs to.
+fn wrap<T>(result: nix::Result<T>, call: impl FnOnce() -> String) -> Result<T> {
+    match result {
+        Ok(value) => Ok(value),
+        Err(errno) => Err(failed_with(errno, call)),
+    }
+}
+
+/// Like [`wrap`], calling again for as long as a signal interrupts.
+fn wrap_again<T>(mut f: impl FnMut() -> nix::Result<T>, call: impl FnOnce() -> String) -> Result<T> {
+    loop {
+        match f() {
+            Err(nix::errno::Errno::EINTR) => {}
+            result => return wrap(result, call),
+        }
+    }
+}
+
+#[cold]
+fn failed_with(errno: nix::errno::Errno, call: impl FnOnce() -> String) -> Failure {
+    let errno = Errno::from(errno);
+    Failure::new(call(), errno)
+}
+
 /// The failure that errno tells of now; errno is read before `call` is rendered, which makes calls of its own.
 #[cold]
-pub(crate) fn failed(call: impl FnOnce() -> String) -> Failure {
+fn failed(call: impl FnOnce() -> String) -> Failure {
     let errno = Errno::last();
     Failure::new(call(), errno)
 }
@@ -111,7 +136,7 @@ pub(crate) fn quote(bytes: impl AsRef<[u8]>) -> String {
 /// Calls `f` with the bytes as a C string, on the stack where they are short.
 ///
 /// Bytes with a NUL inside are EINVAL, as no path of the kernel can hold them.
-pub(crate) fn with_c_str<T>(bytes: impl AsRef<[u8]>, f: impl FnOnce(&std::ffi::CStr) -> Result<T>) -> Result<T> {
+fn with_c_str<T>(bytes: impl AsRef<[u8]>, f: impl FnOnce(&std::ffi::CStr) -> Result<T>) -> Result<T> {
     let bytes = bytes.as_ref();
     let mut short = [0u8; 384];
     let long;

@@ -1,8 +1,12 @@
 //! Mounts: the calls by descriptor of Linux 5.2 and later, and what is left of `mount(2)`.
 #![allow(unsafe_code)]
 
-use super::{Errno, Failure, Result, check, file, quote, show, with_c_str};
-use std::ffi::{CStr, CString};
+use super::call::{self, Opening, opened};
+use super::{Errno, Failure, Result, check, file, quote, show, with_c_str, wrap};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
+use nix::mount::{MntFlags, MsFlags};
+use nix::sys::stat::Mode;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Of `open_tree`: a copy of the mount instead of a reference to it.
@@ -48,20 +52,13 @@ pub(crate) struct MountAttr {
     pub userns: u64,
 }
 
-#[repr(C)]
-struct OpenHow {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
-}
-
 /// `openat2(2)`, since Linux 5.6; O_CLOEXEC is always set.
 ///
 /// EAGAIN (something was renamed or mounted meanwhile, so that the kernel cannot be sure) is tried again, a bounded number
 /// of times.
 pub(crate) fn openat2(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
     let (dir, path) = (dir.as_fd(), path.as_ref());
-    try_openat2(dir, path, flags, mode, resolve)?.map_err(|errno| openat2_failed(dir, path, flags, resolve, errno))
+    try_openat2(dir, path, flags, mode, resolve).map_err(|errno| openat2_failed(dir, path, flags, resolve, errno))
 }
 
 /// Like [`openat2`], but `None` where nothing is (ENOENT), which is not rendered, as it may well be expected.
@@ -73,7 +70,7 @@ pub(crate) fn openat2_if_there(
     resolve: u64,
 ) -> Result<Option<OwnedFd>> {
     let (dir, path) = (dir.as_fd(), path.as_ref());
-    match try_openat2(dir, path, flags, mode, resolve)? {
+    match try_openat2(dir, path, flags, mode, resolve) {
         Ok(fd) => Ok(Some(fd)),
         Err(Errno(libc::ENOENT)) => Ok(None),
         Err(errno) => Err(openat2_failed(dir, path, flags, resolve, errno)),
@@ -86,25 +83,20 @@ fn try_openat2(
     flags: i32,
     mode: u32,
     resolve: u64,
-) -> Result<std::result::Result<OwnedFd, Errno>> {
+) -> std::result::Result<OwnedFd, Errno> {
     const ATTEMPTS: u32 = 128;
-    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: mode.into(), resolve };
+    let how = OpenHow::new()
+        .flags(OFlag::from_bits_retain(flags | libc::O_CLOEXEC))
+        .mode(Mode::from_bits_retain(mode))
+        .resolve(ResolveFlag::from_bits_retain(resolve));
     let mut attempts = 0;
-    with_c_str(path, |c| {
-        loop {
-            let fd =
-                // SAFETY: `c` is a C string and `how` of the size given; both outlive the call, which writes to neither.
-                unsafe { libc::syscall(libc::SYS_openat2, dir.as_raw_fd(), c.as_ptr(), &how, size_of::<OpenHow>()) };
-            if fd >= 0 {
-                return Ok(Ok(file::own(fd)));
-            }
-            match Errno::last() {
-                Errno(libc::EINTR) => {}
-                Errno(libc::EAGAIN) if attempts < ATTEMPTS => attempts += 1,
-                errno => return Ok(Err(errno)),
-            }
+    loop {
+        match nix::fcntl::openat2(dir, path, how).map_err(Errno::from) {
+            Err(Errno(libc::EINTR)) => {}
+            Err(Errno(libc::EAGAIN)) if attempts < ATTEMPTS => attempts += 1,
+            outcome => return outcome,
         }
-    })
+    }
 }
 
 #[cold]
@@ -118,12 +110,12 @@ pub(crate) fn open_tree(dir: impl AsFd, path: impl AsRef<[u8]>, flags: u32) -> R
     let empty = if path.is_empty() { AT_EMPTY_PATH } else { 0 };
     let all = flags | OPEN_TREE_CLOEXEC | empty;
     with_c_str(path, |c| {
-        let fd = check(
-            // SAFETY: `c` is a C string that outlives the call.
-            unsafe { libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), c.as_ptr(), all) },
-            || format!("open_tree({}, {}, {flags:#x})", show(dir), quote(path)),
-        )?;
-        Ok(file::own(fd))
+        // SAFETY: `c` is a C string that outlives the call, which makes a descriptor.
+        unsafe {
+            opened(libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), c.as_ptr(), all), || {
+                format!("open_tree({}, {}, {flags:#x})", show(dir), quote(path))
+            })
+        }
     })
 }
 
@@ -183,11 +175,10 @@ pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr)
 pub(crate) fn fsopen(kind: &str) -> Result<OwnedFd> {
     const FSOPEN_CLOEXEC: u32 = 1;
     with_c_str(kind, |c| {
-        // SAFETY: `c` is a C string that outlives the call.
-        let fd = check(unsafe { libc::syscall(libc::SYS_fsopen, c.as_ptr(), FSOPEN_CLOEXEC) }, || {
-            format!("fsopen({})", quote(kind))
-        })?;
-        Ok(file::own(fd))
+        // SAFETY: `c` is a C string that outlives the call, which makes a descriptor.
+        unsafe {
+            opened(libc::syscall(libc::SYS_fsopen, c.as_ptr(), FSOPEN_CLOEXEC), || format!("fsopen({})", quote(kind)))
+        }
     })
 }
 
@@ -195,12 +186,12 @@ pub(crate) fn fsopen(kind: &str) -> Result<OwnedFd> {
 pub(crate) fn fspick(mount: impl AsFd) -> Result<OwnedFd> {
     const CLOEXEC_AND_EMPTY_PATH: u32 = 0x1 | 0x8;
     let mount = mount.as_fd();
-    // SAFETY: the path is a static C string.
-    let fd = check(
-        unsafe { libc::syscall(libc::SYS_fspick, mount.as_raw_fd(), c"".as_ptr(), CLOEXEC_AND_EMPTY_PATH) },
-        || format!("fspick({})", show(mount)),
-    )?;
-    Ok(file::own(fd))
+    // SAFETY: the path is a static C string, and the call makes a descriptor.
+    unsafe {
+        opened(libc::syscall(libc::SYS_fspick, mount.as_raw_fd(), c"".as_ptr(), CLOEXEC_AND_EMPTY_PATH), || {
+            format!("fspick({})", show(mount))
+        })
+    }
 }
 
 /// `fsconfig(2)`: sets a parameter that has no value.
@@ -256,12 +247,9 @@ fn reason(context: impl AsFd) -> String {
 pub(crate) fn fsmount(context: impl AsFd, attributes: u64) -> Result<OwnedFd> {
     const FSMOUNT_CLOEXEC: u32 = 1;
     let context = context.as_fd();
-    // SAFETY: takes no pointer.
-    let fd =
-        check(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, attributes) }, || {
-            format!("fsmount({attributes:#x}){}", reason(context))
-        })?;
-    Ok(file::own(fd))
+    call::open(Opening::Fsmount, [context.as_raw_fd().into(), FSMOUNT_CLOEXEC.into(), attributes as i64], || {
+        format!("fsmount({attributes:#x}){}", reason(context))
+    })
 }
 
 /// The flags and strings of `mount(2)`; a `None` is a null pointer.
@@ -276,41 +264,23 @@ pub(crate) struct Mount<'a> {
 /// `mount(2)`: for what the calls by descriptor cannot say, and for kernels without `mount_setattr`.
 pub(crate) fn mount(target: impl AsRef<[u8]>, how: &Mount<'_>) -> Result<()> {
     let target = target.as_ref();
-    let terminated = |s: Option<&str>| s.map(CString::new).transpose().map_err(|_| Errno(libc::EINVAL));
-    let failed = |errno| Failure::new(format!("mount({}, {how:?})", quote(target)), errno);
-    let source = terminated(how.source).map_err(failed)?;
-    let kind = terminated(how.kind).map_err(failed)?;
-    let data = terminated(how.data).map_err(failed)?;
-    let pointer = |s: &Option<CString>| s.as_ref().map_or(std::ptr::null(), |s| s.as_ptr());
-    with_c_str(target, |c| {
-        check(
-            // SAFETY: each pointer is null or a C string that outlives the call.
-            unsafe { libc::mount(pointer(&source), c.as_ptr(), pointer(&kind), how.flags, pointer(&data).cast()) },
-            || format!("mount({}, {how:?})", quote(target)),
-        )
-    })?;
-    Ok(())
+    let flags = MsFlags::from_bits_retain(how.flags);
+    wrap(nix::mount::mount(how.source, target, how.kind, flags, how.data), || {
+        format!("mount({}, {how:?})", quote(target))
+    })
 }
 
 /// `pivot_root(".", ".")`: the current directory becomes the root, the old root is stacked on top of it.
 pub(crate) fn pivot_root_here() -> Result<()> {
-    // SAFETY: both paths are static C strings.
-    check(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) }, || {
-        format!("pivot_root({}, \".\")", show(file::CWD))
-    })?;
-    Ok(())
+    wrap(nix::unistd::pivot_root(c".", c"."), || format!("pivot_root({}, \".\")", show(file::CWD)))
 }
 
 /// `umount2(2)` with MNT_DETACH; `flags` may add UMOUNT_NOFOLLOW.
 pub(crate) fn detach(target: impl AsRef<[u8]>, flags: i32) -> Result<()> {
     let target = target.as_ref();
-    with_c_str(target, |c| {
-        // SAFETY: `c` is a C string that outlives the call.
-        check(unsafe { libc::umount2(c.as_ptr(), libc::MNT_DETACH | flags) }, || {
-            format!("umount2({}, MNT_DETACH)", quote(target))
-        })
-    })?;
-    Ok(())
+    wrap(nix::mount::umount2(target, MntFlags::from_bits_retain(libc::MNT_DETACH | flags)), || {
+        format!("umount2({}, MNT_DETACH)", quote(target))
+    })
 }
 
 /// Turns ENOSYS into a failure that says since which kernel there is the call.

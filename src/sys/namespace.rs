@@ -1,23 +1,21 @@
 //! Namespaces: setns, unshare, host name, network interfaces' flags.
 #![allow(unsafe_code)]
 
-use super::file::own;
-use super::{Result, check, quote, show};
+use super::call::opened;
+use super::{Result, check, quote, show, wrap};
+use nix::sched::CloneFlags;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// `setns(2)`; `kind` is a CLONE_NEW* flag that the descriptor must match.
 pub(crate) fn setns(fd: impl AsFd, kind: i32) -> Result<()> {
     let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::setns(fd.as_raw_fd(), kind) }, || format!("setns({}, {kind:#x})", show(fd)))?;
-    Ok(())
+    wrap(nix::sched::setns(fd, CloneFlags::from_bits_retain(kind)), || format!("setns({}, {kind:#x})", show(fd)))
 }
 
 /// `unshare(2)` with CLONE_NEW* flags.
 pub(crate) fn unshare(flags: i32) -> Result<()> {
-    // SAFETY: only namespaces are unshared, no memory or descriptors.
-    check(unsafe { libc::unshare(flags) }, || format!("unshare({flags:#x})"))?;
-    Ok(())
+    wrap(nix::sched::unshare(CloneFlags::from_bits_retain(flags)), || format!("unshare({flags:#x})"))
 }
 
 /// The kind of namespace (a CLONE_NEW* flag) that a descriptor stands for (`ioctl_ns(2)`, NS_GET_NSTYPE).
@@ -33,27 +31,19 @@ pub(crate) fn kind_of(fd: impl AsFd) -> Result<i32> {
 pub(crate) fn owner_of(fd: impl AsFd) -> Result<OwnedFd> {
     const NS_GET_USERNS: libc::Ioctl = 0xb701u32 as libc::Ioctl;
     let fd = fd.as_fd();
-    // SAFETY: this ioctl takes no argument.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_USERNS) }, || format!("ioctl({}, NS_GET_USERNS)", show(fd)))
-        .map(own)
+    // SAFETY: this ioctl takes no argument and makes a descriptor.
+    unsafe { opened(libc::ioctl(fd.as_raw_fd(), NS_GET_USERNS), || format!("ioctl({}, NS_GET_USERNS)", show(fd))) }
 }
 
 /// Device and inode of a file: what tells two namespaces apart.
 pub(crate) fn identity(fd: impl AsFd) -> Result<(u64, u64)> {
     let fd = fd.as_fd();
-    // SAFETY: all zeroes is a valid stat, and the kernel writes a whole one.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        check(libc::fstat(fd.as_raw_fd(), &mut stat), || format!("fstat({})", show(fd)))?;
-        Ok((stat.st_dev, stat.st_ino))
-    }
+    wrap(nix::sys::stat::fstat(fd), || format!("fstat({})", show(fd))).map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 /// `sethostname(2)`.
 pub(crate) fn set_hostname(name: &str) -> Result<()> {
-    // SAFETY: the pointer and the length are those of a live slice.
-    check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }, || format!("sethostname({})", quote(name)))?;
-    Ok(())
+    wrap(nix::unistd::sethostname(name), || format!("sethostname({})", quote(name)))
 }
 
 /// `setdomainname(2)`.
@@ -67,10 +57,8 @@ pub(crate) fn set_domainname(name: &str) -> Result<()> {
 
 /// Brings the loopback interface of this network namespace up (`netdevice(7)`, SIOCSIFFLAGS).
 pub(crate) fn loopback_up() -> Result<()> {
-    // SAFETY: takes no pointer.
-    let socket = own(check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }, || {
-        "socket(AF_INET)".into()
-    })?);
+    let socket = nix::sys::socket::socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
+    let socket = wrap(socket, || "socket(AF_INET)".into())?;
     // SAFETY: all zeroes is a valid ifreq; the ioctl reads the name and the flags of a live one.
     unsafe {
         let mut request: libc::ifreq = std::mem::zeroed();

@@ -1,8 +1,13 @@
 //! Processes: clone3, pidfds, waiting, signals, prctl, exec.
 #![allow(unsafe_code)]
 
-use super::file::own;
-use super::{Errno, Failure, Result, check, check_again, failed, show};
+use super::call::{self, Call, Opening, call, opened};
+use super::{Errno, Failure, Result, check, check_again, failed_with, file, show, wrap};
+use nix::fcntl::AtFlags;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sched::CloneFlags;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -19,9 +24,8 @@ impl SingleThreaded {
     /// # Errors
     /// EBUSY: the process has several threads.
     pub(crate) fn of_caller() -> Result<SingleThreaded> {
-        // SAFETY: takes no pointer. With CLONE_THREAD alone it changes nothing, and fails where there is a second thread
-        // (unshare(2): EINVAL).
-        if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+        // Alone it changes nothing, and fails where there is a second thread (unshare(2): EINVAL).
+        if nix::sched::unshare(CloneFlags::CLONE_THREAD).is_ok() {
             return Ok(SingleThreaded(()));
         }
         // A seccomp filter may refuse unshare.
@@ -111,15 +115,14 @@ pub(crate) fn clone3(_: &SingleThreaded, how: &Clone<'_>) -> Result<Cloned> {
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match check(pid, || how.show(args.flags))? {
         0 => Ok(Cloned::Child),
-        pid => Ok(Cloned::Parent(pid as Pid, own(pidfd.into()))),
+        // SAFETY: the kernel has put the new descriptor there.
+        pid => Ok(Cloned::Parent(pid as Pid, unsafe { opened(pidfd, || how.show(args.flags)) }?)),
     }
 }
 
 /// `pidfd_open(2)` (Linux 5.3). ESRCH where there is no such process.
 pub(crate) fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
-    // SAFETY: takes no pointer.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    check(fd, || format!("pidfd_open({pid})")).map(own)
+    call::open(Opening::PidfdOpen, [pid.into(), 0, 0], || format!("pidfd_open({pid})"))
 }
 
 /// `pidfd_send_signal(2)`.
@@ -152,17 +155,14 @@ fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
 /// `pidfd_getfd(2)` (Linux 5.6): a duplicate of the other process's descriptor `number`.
 pub(crate) fn pidfd_getfd(pidfd: impl AsFd, number: RawFd) -> Result<OwnedFd> {
     let pidfd = pidfd.as_fd();
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) }, || {
+    call::open(Opening::PidfdGetfd, [pidfd.as_raw_fd().into(), number.into(), 0], || {
         format!("pidfd_getfd({}, {number})", show(pidfd))
     })
-    .map(own)
 }
 
-/// `kill(2)`.
+/// `kill(2)`; nix knows no real-time signals.
 pub(crate) fn kill(pid: Pid, signal: i32) -> Result<()> {
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::kill(pid, signal) }, || format!("kill({pid}, {signal})"))?;
+    check(call(Call::Kill, [pid.into(), signal.into()]), || format!("kill({pid}, {signal})"))?;
     Ok(())
 }
 
@@ -195,16 +195,18 @@ impl Ended {
     }
 }
 
+/// `wait4(2)`: the child, 0 for none, and its status, which nix cannot tell for the real-time signals.
+fn wait4(pid: Pid, flags: i32, call: impl FnOnce() -> String) -> Result<(Pid, i32)> {
+    let mut status = 0;
+    // SAFETY: `status` is live and writable; no usage is asked for.
+    let got = check_again(|| unsafe { libc::wait4(pid, &mut status, flags, std::ptr::null_mut()) }, call)?;
+    Ok((got as Pid, status))
+}
+
 /// Waits for the child `pid` to end and reaps it (`wait4(2)`).
 pub(crate) fn wait(pid: Pid) -> Result<Ended> {
     loop {
-        let mut status = 0;
-        // SAFETY: `status` is live and writable; no usage is asked for.
-        let got = check_again(
-            || unsafe { libc::wait4(pid, &mut status, 0, std::ptr::null_mut()) },
-            || format!("wait4({pid})"),
-        );
-        got?;
+        let (_, status) = wait4(pid, 0, || format!("wait4({pid})"))?;
         if let Some(ended) = Ended::from_wait_status(status) {
             return Ok(ended);
         }
@@ -214,24 +216,15 @@ pub(crate) fn wait(pid: Pid) -> Result<Ended> {
 /// Reaps the child `pid` if it has ended (`wait4(2)`, WNOHANG). One that a tracer follows can be reaped only when the tracer
 /// has seen its end.
 pub(crate) fn wait_if_ended(pid: Pid) -> Result<Option<Ended>> {
-    let mut status = 0;
-    let got = check_again(
-        // SAFETY: `status` is live and writable; no usage is asked for.
-        || unsafe { libc::wait4(pid, &mut status, libc::WNOHANG, std::ptr::null_mut()) },
-        || format!("wait4({pid}, WNOHANG)"),
-    )?;
+    let (got, status) = wait4(pid, libc::WNOHANG, || format!("wait4({pid}, WNOHANG)"))?;
     Ok(if got == 0 { None } else { Ended::from_wait_status(status) })
 }
 
 /// Reaps any child that has ended, without waiting. None when there is none.
 pub(crate) fn reap_any() -> Option<(Pid, Ended)> {
     loop {
-        let mut status = 0;
-        // SAFETY: `status` is live and writable.
-        let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
-        if pid <= 0 {
-            return None;
-        }
+        let (pid, status) =
+            wait4(-1, libc::WNOHANG, || "wait4(-1, WNOHANG)".into()).ok().filter(|(pid, _)| *pid > 0)?;
         if let Some(ended) = Ended::from_wait_status(status) {
             return Some((pid, ended));
         }
@@ -251,49 +244,64 @@ pub(crate) fn ended_child() -> Option<Pid> {
 
 /// Whether processes that lose their parent below this one become its children (`prctl(2)`, PR_GET_CHILD_SUBREAPER).
 pub(crate) fn is_subreaper() -> Result<bool> {
-    let mut on: libc::c_int = 0;
-    // SAFETY: the pointer is to a live and writable int.
-    check(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut on) }, || {
-        "prctl(PR_GET_CHILD_SUBREAPER)".into()
-    })?;
-    Ok(on != 0)
+    wrap(nix::sys::prctl::get_child_subreaper(), || "prctl(PR_GET_CHILD_SUBREAPER)".into())
+}
+
+/// Has processes that lose their parent below this one become its children, or not (`prctl(2)`, PR_SET_CHILD_SUBREAPER).
+pub(crate) fn set_subreaper(on: bool) -> Result<()> {
+    wrap(nix::sys::prctl::set_child_subreaper(on), || format!("prctl(PR_SET_CHILD_SUBREAPER, {on})"))
+}
+
+/// Has the kernel kill this process when the thread ends that made it (`prctl(2)`, PR_SET_PDEATHSIG).
+pub(crate) fn end_with_parent() -> Result<()> {
+    wrap(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL), || "prctl(PR_SET_PDEATHSIG, SIGKILL)".into())
+}
+
+/// Whether unprivileged processes may look into this one (`prctl(2)`, PR_SET_DUMPABLE).
+pub(crate) fn set_dumpable(on: bool) -> Result<()> {
+    wrap(nix::sys::prctl::set_dumpable(on), || format!("prctl(PR_SET_DUMPABLE, {on})"))
+}
+
+/// Whether the kernel knows the capability (`prctl(2)`, PR_CAPBSET_READ).
+pub(crate) fn knows_capability(number: u32) -> bool {
+    ask(Question::BoundingSet, number.into()) >= 0
+}
+
+/// Whether this process runs under a seccomp filter (`PR_GET_SECCOMP(2const)`).
+pub(crate) fn is_filtered() -> bool {
+    const SECCOMP_MODE_FILTER: i32 = 2;
+    ask(Question::Seccomp, 0) == SECCOMP_MODE_FILTER
+}
+
+/// The options of `prctl(2)` that answer with a number and take one.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+enum Question {
+    BoundingSet = libc::PR_CAPBSET_READ,
+    Seccomp = libc::PR_GET_SECCOMP,
+}
+
+fn ask(question: Question, argument: u64) -> i32 {
+    // SAFETY: no option of the list takes an address.
+    unsafe { libc::prctl(question as i32, argument, 0u64, 0u64, 0u64) }
 }
 
 /// Sets the name of this process (`prctl(2)`, PR_SET_NAME), at most 15 bytes.
 pub(crate) fn set_name(name: &CStr) -> Result<()> {
-    // SAFETY: a C string that outlives the call.
-    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, || format!("prctl(PR_SET_NAME, {name:?})"))?;
-    Ok(())
-}
-
-fn pointers(list: &[&CStr]) -> Vec<*const libc::c_char> {
-    list.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+    wrap(nix::sys::prctl::set_name(name), || format!("prctl(PR_SET_NAME, {name:?})"))
 }
 
 /// `execve(2)`; comes back only on failure.
 pub(crate) fn execute(path: &CStr, argv: &[&CStr], envp: &[&CStr]) -> Failure {
-    let (argv, envp) = (pointers(argv), pointers(envp));
-    // SAFETY: both lists are null-terminated arrays of C strings that outlive the call.
-    unsafe { libc::syscall(libc::SYS_execve, path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
-    failed(|| format!("execve({path:?})"))
+    let Err(errno) = nix::unistd::execve(path, argv, envp);
+    failed_with(errno, || format!("execve({path:?})"))
 }
 
 /// `execveat(2)` of an open program file; comes back only on failure.
 pub(crate) fn execute_fd(fd: impl AsFd, argv: &[&CStr], envp: &[&CStr]) -> Failure {
-    let (argv, envp) = (pointers(argv), pointers(envp));
     let fd = fd.as_fd();
-    // SAFETY: both lists are null-terminated arrays of C strings that outlive the call; the path is empty.
-    unsafe {
-        libc::syscall(
-            libc::SYS_execveat,
-            fd.as_raw_fd(),
-            c"".as_ptr(),
-            argv.as_ptr(),
-            envp.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        );
-    }
-    failed(|| format!("execveat({})", show(fd)))
+    let Err(errno) = nix::unistd::execveat(fd, c"", argv, envp, AtFlags::AT_EMPTY_PATH);
+    failed_with(errno, || format!("execveat({})", show(fd)))
 }
 
 /// `_exit(2)`: ends the process without running anything of libc's or Rust's.
@@ -302,40 +310,36 @@ pub(crate) fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// `prctl(2)` with plain numbers.
-pub(crate) fn prctl(option: i32, a: u64, b: u64, c: u64, d: u64) -> Result<i32> {
-    // SAFETY: only called with options that take numbers (see the callers in this crate; pointers go elsewhere).
-    check(unsafe { libc::prctl(option, a, b, c, d) }, || format!("prctl({option}, {a:#x}, {b:#x})")).map(|n| n as i32)
-}
-
-/// This process's pid, asked of the kernel (libc may remember an old one after a raw clone).
+/// This process's pid, asked of the kernel: neither musl nor glibc since 2.25 remembers one over a raw clone.
 pub(crate) fn pid() -> Pid {
-    // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::syscall(libc::SYS_getpid) as Pid }
+    nix::unistd::getpid().as_raw()
 }
 
 /// `prlimit(2)`: sets a limit of `pid` (0: this process), values in the resource's own unit.
 pub(crate) fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
     let new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    check(
-        // SAFETY: `new` is live; no old value is asked for.
-        unsafe {
-            libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const new, std::ptr::null_mut::<libc::rlimit64>())
-        },
-        || format!("prlimit({pid}, {resource}, {{{soft}, {hard}}})"),
-    )?;
+    prlimit(pid, resource, Some(&new), || format!("prlimit({pid}, {resource}, {{{soft}, {hard}}})"))?;
     Ok(())
 }
 
 /// `prlimit(2)`: this process's soft and hard limit.
 pub(crate) fn rlimit(resource: u32) -> Result<(u64, u64)> {
-    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    check(
-        // SAFETY: `old` is live and writable; nothing is set.
-        unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::null::<libc::rlimit64>(), &raw mut old) },
-        || format!("prlimit(0, {resource})"),
-    )?;
+    let old = prlimit(0, resource, None, || format!("prlimit(0, {resource})"))?;
     Ok((old.rlim_cur, old.rlim_max))
+}
+
+/// `prlimit(2)`: the limit as it was, and `new` from now on.
+fn prlimit(
+    pid: Pid,
+    resource: u32,
+    new: Option<&libc::rlimit64>,
+    call: impl FnOnce() -> String,
+) -> Result<libc::rlimit64> {
+    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `new` is null or live, `old` is live and writable.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, &raw mut old) }, call)?;
+    Ok(old)
 }
 
 /// `struct sched_attr` of `sched_setattr(2)`.
@@ -373,14 +377,13 @@ pub(crate) fn sched_setattr(pid: Pid, attr: &SchedAttr) -> Result<()> {
 /// `ioprio_set(2)` of the process `pid` (0: this one); `value` is class << 13 | level.
 pub(crate) fn ioprio_set(pid: Pid, value: i32) -> Result<()> {
     const IOPRIO_WHO_PROCESS: i32 = 1;
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, value) }, || {
+    check(call(Call::IoprioSet, [IOPRIO_WHO_PROCESS.into(), pid.into(), value.into()]), || {
         format!("ioprio_set(IOPRIO_WHO_PROCESS, {pid}, {value:#x})")
     })?;
     Ok(())
 }
 
-/// `sched_setaffinity(2)` of `pid` (0: this thread), `mask` as bits of 64 CPUs a word.
+/// `sched_setaffinity(2)` of `pid` (0: this thread), `mask` as bits of 64 CPUs a word; nix's set ends with the 1024th CPU.
 pub(crate) fn sched_setaffinity(pid: Pid, mask: &[u64]) -> Result<()> {
     // SAFETY: the pointer and the size are those of a live slice.
     check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(mask), mask.as_ptr()) }, || {
@@ -391,8 +394,8 @@ pub(crate) fn sched_setaffinity(pid: Pid, mask: &[u64]) -> Result<()> {
 
 /// `personality(2)`.
 pub(crate) fn personality(persona: u64) -> Result<()> {
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::personality(persona) }, || format!("personality({persona:#x})"))?;
+    let bits = nix::sys::personality::Persona::from_bits_retain(persona as libc::c_int);
+    wrap(nix::sys::personality::set(bits), || format!("personality({persona:#x})"))?;
     Ok(())
 }
 
@@ -469,47 +472,47 @@ pub(crate) fn set_key_permissions(serial: i32, permissions: u32) -> Result<()> {
 ///
 /// Gives back the ready ones' events by position, 0 for the others; interrupted by a signal, it gives all zeroes.
 pub(crate) fn poll<const N: usize>(fds: [(Option<BorrowedFd<'_>>, i16); N], timeout: i32) -> Result<[i16; N]> {
-    let mut list = fds.map(|(fd, events)| libc::pollfd { fd: fd.map_or(-1, |fd| fd.as_raw_fd()), events, revents: 0 });
-    // SAFETY: the pointer and the length are those of a live array.
-    let done = check(unsafe { libc::poll(list.as_mut_ptr(), N as libc::nfds_t, timeout) }, || "poll".into());
-    match done {
-        Err(e) if e.is(libc::EINTR) => Ok([0; N]),
-        Err(e) => Err(e),
-        Ok(_) => Ok(list.map(|entry| entry.revents)),
+    // The call passes over numbers below 0.
+    let mut list = fds.map(|(fd, events)| PollFd::new(fd.unwrap_or(file::CWD), PollFlags::from_bits_retain(events)));
+    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::NONE);
+    match nix::poll::poll(&mut list, timeout) {
+        Err(nix::errno::Errno::EINTR) => Ok([0; N]),
+        Err(e) => Err(failed_with(e, || "poll".into())),
+        Ok(_) => Ok(list.map(|entry| entry.revents().map_or(0, |events| events.bits()))),
     }
 }
 
 /// Blocks all signals for this thread and gives a descriptor that reads them (`signalfd(2)`).
 pub(crate) fn all_signals_as_fd() -> Result<OwnedFd> {
-    // SAFETY: sigset_t is plain data that sigfillset initialises; all pointers are to live objects.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&mut set);
-        check(libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut()), || "sigprocmask".into())?;
-        check(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK), || "signalfd".into()).map(own)
-    }
+    let all = SigSet::all();
+    wrap(all.thread_set_mask(), || "sigprocmask".into())?;
+    signal_fd(&all)
+}
+
+fn signal_fd(signals: &SigSet) -> Result<OwnedFd> {
+    let fd = SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+    wrap(fd, || "signalfd".into()).map(OwnedFd::from)
 }
 
 /// The signals that are blocked for a thread.
 #[derive(Clone, Copy)]
-pub(crate) struct SignalMask(libc::sigset_t);
+pub(crate) struct SignalMask(SigSet);
 
 impl SignalMask {
     /// Those of this thread (`pthread_sigmask(3)`).
     pub(crate) fn of_this_thread() -> Result<SignalMask> {
-        // SAFETY: sigset_t is plain data, and the call fills it; no new mask is given.
-        unsafe {
-            let mut mask: libc::sigset_t = std::mem::zeroed();
-            check(libc::sigprocmask(libc::SIG_SETMASK, std::ptr::null(), &mut mask), || "sigprocmask".into())?;
-            Ok(SignalMask(mask))
-        }
+        wrap(SigSet::thread_get_mask(), || "sigprocmask".into()).map(SignalMask)
     }
 
     /// Blocks these signals for this thread, and no others.
     pub(crate) fn set(&self) {
-        // SAFETY: the pointer is to a live, initialised set; no old mask is asked for. It fails for a bad pointer alone.
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+        replace_mask(&self.0);
     }
+}
+
+fn replace_mask(mask: &SigSet) {
+    #[expect(clippy::let_underscore_must_use, reason = "it fails for a bad pointer alone")]
+    let _ = mask.thread_set_mask();
 }
 
 /// The next signal number that a descriptor of [`all_signals_as_fd`] holds, if any.
@@ -519,21 +522,13 @@ pub(crate) fn next_signal(fd: impl AsFd) -> Result<Option<i32>> {
 }
 
 /// SIGTERM, SIGINT, SIGQUIT and SIGHUP.
-fn end_signals() -> libc::sigset_t {
-    // SAFETY: sigset_t is plain data that sigemptyset initialises; the numbers are those of signals.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
-            libc::sigaddset(&mut set, signal);
-        }
-        set
-    }
+fn end_signals() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP])
 }
 
 /// Blocks SIGTERM, SIGINT, SIGQUIT and SIGHUP while it lives, so that this process can clean up.
 /// [`pending_end`] and [`end_signals_as_fd`] take them; the others act when this is dropped.
-pub(crate) struct EndHeld(libc::sigset_t);
+pub(crate) struct EndHeld(SigSet);
 
 impl EndHeld {
     /// Blocks these signals (`sigprocmask(2)`).
@@ -541,28 +536,19 @@ impl EndHeld {
     /// # Errors
     /// The system call fails.
     pub(crate) fn hold() -> Result<EndHeld> {
-        // SAFETY: all zeroes is a valid sigset_t, which the call writes to; the pointers are to live objects.
-        unsafe {
-            let mut before: libc::sigset_t = std::mem::zeroed();
-            check(libc::sigprocmask(libc::SIG_BLOCK, &end_signals(), &mut before), || "sigprocmask".into())?;
-            Ok(EndHeld(before))
-        }
+        wrap(end_signals().thread_swap_mask(SigmaskHow::SIG_BLOCK), || "sigprocmask".into()).map(EndHeld)
     }
 }
 
 impl Drop for EndHeld {
     fn drop(&mut self) {
-        // SAFETY: the set is one that the kernel gave; no old mask is asked for.
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+        replace_mask(&self.0);
     }
 }
 
 /// A descriptor from which [`next_signal`] reads the signals that [`EndHeld`] blocks (`signalfd(2)`).
 pub(crate) fn end_signals_as_fd() -> Result<OwnedFd> {
-    // SAFETY: the set is a live object.
-    unsafe {
-        check(libc::signalfd(-1, &end_signals(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK), || "signalfd".into()).map(own)
-    }
+    signal_fd(&end_signals())
 }
 
 /// Takes a blocked SIGTERM, SIGINT, SIGQUIT or SIGHUP that is pending (`sigtimedwait(2)`). Ignored
@@ -571,7 +557,7 @@ pub(crate) fn pending_end() -> Result<Option<i32>> {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     loop {
         // SAFETY: the pointers are to live objects; no siginfo_t is asked for.
-        let taken = unsafe { libc::sigtimedwait(&end_signals(), std::ptr::null_mut(), &now) };
+        let taken = unsafe { libc::sigtimedwait(end_signals().as_ref(), std::ptr::null_mut(), &now) };
         match check(taken, || "sigtimedwait".into()) {
             Ok(signal) if ignores(signal as i32) => {}
             Ok(signal) => return Ok(Some(signal as i32)),
@@ -594,12 +580,7 @@ pub(crate) fn ignores(signal: i32) -> bool {
 /// Unblocks every signal and gives each the default disposition, as a new program expects them: `execve(2)` would keep those
 /// that the caller ignores (nohup, a shell's `&`).
 pub(crate) fn reset_signals() {
-    // SAFETY: plain data, a live pointer; no old mask is asked for.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
-    }
+    replace_mask(&SigSet::empty());
     let ignored = ignored_signals().unwrap_or(u64::MAX);
     (1..=64).filter(|signal| ignored & 1 << (signal - 1) != 0).for_each(reset_signal);
 }
@@ -620,25 +601,36 @@ fn ignored_signals() -> Option<u64> {
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 
-/// SIG_DFL by `rt_sigaction(2)`: libc's function refuses the real-time signals that it keeps for itself.
 fn reset_signal(signal: i32) {
+    // SIGKILL and SIGSTOP are refused, and are default anyway.
+    set_disposition(signal, Disposition::Default);
+}
+
+/// What a signal does, without code of this program.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+enum Disposition {
+    Default = libc::SIG_DFL as u64,
+    Ignored = libc::SIG_IGN as u64,
+}
+
+/// `rt_sigaction(2)`: libc's function refuses the real-time signals that it keeps for itself.
+fn set_disposition(signal: i32, disposition: Disposition) {
     // The kernel's `struct sigaction`: handler, flags, restorer and a mask of 64 bits.
-    let default = [0u64; 4];
-    // SAFETY: the structure is live and SIG_DFL installs no code. SIGKILL and SIGSTOP are refused, and are default anyway.
-    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8) };
+    let action = [disposition as u64, 0, 0, 0];
+    // SAFETY: the structure is live, and neither disposition installs code.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), std::ptr::null_mut::<u64>(), 8) };
 }
 
 /// Makes this process the leader of a process group of its own (`setpgid(2)`).
 pub(crate) fn lead_group() -> Result<()> {
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::setpgid(0, 0) }, || "setpgid(0, 0)".into())?;
-    Ok(())
+    let own = nix::unistd::Pid::from_raw(0);
+    wrap(nix::unistd::setpgid(own, own), || "setpgid(0, 0)".into())
 }
 
 /// Has writes to a pipe or socket that nobody reads any more fail with EPIPE (SIGPIPE is ignored), also after `execve(2)`.
 pub(crate) fn ignore_broken_pipes() {
-    // SAFETY: SIG_IGN installs no code of ours.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    set_disposition(libc::SIGPIPE, Disposition::Ignored);
 }
 
 /// Bytes from the kernel's random source (`getrandom(2)`).

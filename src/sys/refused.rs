@@ -4,7 +4,7 @@
 //! the rights, so that a call with nonsense for arguments does nothing, and tells a filter's EPERM from the kernel's own.
 #![allow(unsafe_code)]
 
-use super::{Failure, process};
+use super::{Errno, Failure, process::is_filtered};
 
 /// The calls that are newer than filters which are still in use.
 const NEWER: [(&str, libc::c_long); 17] = [
@@ -42,18 +42,12 @@ pub(crate) fn is_refused(number: libc::c_long) -> bool {
     is_filtered() && probe(number) == libc::EPERM
 }
 
-/// Whether this process runs under a seccomp filter (`PR_GET_SECCOMP(2const)`).
-fn is_filtered() -> bool {
-    const SECCOMP_MODE_FILTER: i32 = 2;
-    process::prctl(libc::PR_GET_SECCOMP, 0, 0, 0, 0).is_ok_and(|mode| mode == SECCOMP_MODE_FILTER)
-}
-
 /// The error number of a call of [`NEWER`] with nonsense for arguments.
 fn probe(number: libc::c_long) -> i32 {
     // SAFETY: -1 is no descriptor, no address that user space can have, a size above every structure's, and flags that none of
     // the calls knows; each of them gives an error before it does anything.
     match unsafe { libc::syscall(number, -1, -1isize, -1isize, -1isize, -1isize, -1isize) } {
-        -1 => std::io::Error::last_os_error().raw_os_error().unwrap_or(0),
+        -1 => Errno::last().0,
         _ => 0,
     }
 }

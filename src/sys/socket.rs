@@ -1,107 +1,77 @@
 //! Unix sockets that carry packets and descriptors.
 #![allow(unsafe_code)]
 
-use super::file::own;
 use super::process::Pid;
-use super::{Errno, Failure, Result, check, check_again, show};
+use super::{Errno, Failure, Result, check_again, quote, show, wrap, wrap_again};
+use nix::sys::socket::{
+    self as nix_socket, AddressFamily, Backlog, ControlMessage, MsgFlags, SockProtocol, UnixAddr, sockopt,
+};
+pub(crate) use nix::sys::socket::{SockFlag, SockType};
+use std::io::IoSlice;
 use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// The most descriptors that one packet carries (SCM_MAX_FD of the kernel).
 pub(crate) const MOST_FDS: usize = 253;
 
-/// A connected pair (`socketpair(2)`), closed on exec; `kind` is SOCK_SEQPACKET, SOCK_STREAM or SOCK_DGRAM.
-pub(crate) fn pair(kind: i32) -> Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [-1; 2];
-    // SAFETY: the array is live and writable.
-    check(unsafe { libc::socketpair(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) }, || {
-        format!("socketpair(AF_UNIX, {kind})")
-    })?;
-    Ok((own(fds[0].into()), own(fds[1].into())))
+/// A connected pair (`socketpair(2)`), closed on exec.
+pub(crate) fn pair(kind: SockType) -> Result<(OwnedFd, OwnedFd)> {
+    wrap(nix_socket::socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC), || {
+        format!("socketpair(AF_UNIX, {kind:?})")
+    })
 }
 
-/// A new unix socket (`socket(2)`), closed on exec.
-pub(crate) fn unix(kind: i32) -> Result<OwnedFd> {
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::socket(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0) }, || format!("socket(AF_UNIX, {kind})"))
-        .map(own)
+/// A new unix socket (`socket(2)`), closed on exec; `flags` may add SOCK_NONBLOCK.
+pub(crate) fn unix(kind: SockType, flags: SockFlag) -> Result<OwnedFd> {
+    wrap(nix_socket::socket(AddressFamily::Unix, kind, flags | SockFlag::SOCK_CLOEXEC, None), || {
+        format!("socket(AF_UNIX, {kind:?})")
+    })
 }
 
 /// A socket to the kernel's routing tables and network devices (`rtnetlink(7)`), closed on exec. It stays in the network
 /// namespace in which it was made.
 pub(crate) fn route() -> Result<OwnedFd> {
-    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) }, || {
+    let (flags, protocol) = (SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute);
+    wrap(nix_socket::socket(AddressFamily::Netlink, SockType::Raw, flags, protocol), || {
         "socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)".into()
     })
-    .map(own)
 }
 
 /// The address of `path`, or of the abstract name behind a leading NUL; ENAMETOOLONG past 107 bytes.
-fn address(path: &[u8]) -> Result<(libc::sockaddr_un, libc::socklen_t)> {
-    // SAFETY: all zeroes is a valid sockaddr_un.
-    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
-    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    if path.len() >= address.sun_path.len() {
-        return Err(Failure::new(format!("socket address {}", super::quote(path)), Errno(libc::ENAMETOOLONG)));
-    }
-    for (to, from) in address.sun_path.iter_mut().zip(path) {
-        *to = *from as libc::c_char;
-    }
-    // An abstract name ends with its last byte, a path with its NUL (unix(7)).
-    let length = match path.first() {
-        Some(0) => std::mem::offset_of!(libc::sockaddr_un, sun_path) + path.len(),
-        _ => size_of::<libc::sockaddr_un>(),
+fn address(path: &[u8]) -> Result<UnixAddr> {
+    let address = match path.split_first() {
+        Some((0, name)) => UnixAddr::new_abstract(name),
+        _ => UnixAddr::new(path),
     };
-    Ok((address, length as libc::socklen_t))
+    wrap(address, || format!("socket address {}", quote(path)))
 }
 
 /// Binds to `path` (`bind(2)`).
 pub(crate) fn bind(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
     let (fd, path) = (fd.as_fd(), path.as_ref());
-    let (address, length) = address(path)?;
-    // SAFETY: the address is live and `length` long.
-    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), length) }, || {
-        format!("bind({})", super::quote(path))
-    })?;
-    Ok(())
+    let address = address(path)?;
+    wrap(nix_socket::bind(fd.as_raw_fd(), &address), || format!("bind({})", quote(path)))
 }
 
 /// `listen(2)`.
 pub(crate) fn listen(fd: impl AsFd, backlog: i32) -> Result<()> {
     let fd = fd.as_fd();
-    // SAFETY: takes no pointer.
-    check(unsafe { libc::listen(fd.as_raw_fd(), backlog) }, || format!("listen({})", show(fd)))?;
-    Ok(())
+    wrap(Backlog::new(backlog).and_then(|backlog| nix_socket::listen(&fd, backlog)), || format!("listen({})", show(fd)))
 }
 
 /// Connects to `path` (`connect(2)`).
 pub(crate) fn connect(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
     let (fd, path) = (fd.as_fd(), path.as_ref());
-    let (address, length) = address(path)?;
-    check_again(
-        // SAFETY: the address is live and `length` long.
-        || unsafe { libc::connect(fd.as_raw_fd(), (&raw const address).cast(), length) },
-        || format!("connect({})", super::quote(path)),
-    )?;
-    Ok(())
+    let address = address(path)?;
+    wrap_again(|| nix_socket::connect(fd.as_raw_fd(), &address), || format!("connect({})", quote(path)))
 }
 
 /// Has each packet that comes in carry the pid of its sender, as the kernel knows it (`unix(7)`, SO_PASSCRED).
 pub(crate) fn pass_credentials(socket: impl AsFd) -> Result<()> {
     let socket = socket.as_fd();
-    let on: libc::c_int = 1;
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
-    check(
-        // SAFETY: the option is a live int of the length given.
-        unsafe {
-            let on = (&raw const on).cast();
-            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, on, length)
-        },
-        || format!("setsockopt({}, SO_PASSCRED)", show(socket)),
-    )?;
-    Ok(())
+    wrap(nix_socket::setsockopt(&socket, sockopt::PassCred, &true), || {
+        format!("setsockopt({}, SO_PASSCRED)", show(socket))
+    })
 }
 
 /// The room for control messages: [`MOST_FDS`] descriptors, and the sender's credentials.
@@ -114,36 +84,19 @@ struct Control([u8; CONTROL_LENGTH]);
 /// Sends one packet with descriptors (`sendmsg(2)`, MSG_NOSIGNAL).
 pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<()> {
     let socket = socket.as_fd();
-    let mut control = Control([0; CONTROL_LENGTH]);
     if fds.len() > MOST_FDS {
         return Err(Failure::new(
             format!("sendmsg({}) with {} descriptors", show(socket), fds.len()),
             Errno(libc::EINVAL),
         ));
     }
-    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // SAFETY: all zeroes is a valid msghdr; its pointers are set to live objects with their sizes below. The control buffer
-    // is aligned and has room for the header and `fds`, which CMSG_FIRSTHDR and CMSG_DATA point into.
-    let sent = unsafe {
-        let mut message: libc::msghdr = std::mem::zeroed();
-        message.msg_iov = &mut vector;
-        message.msg_iovlen = 1;
-        if !fds.is_empty() {
-            let size = size_of_val(fds) as u32;
-            message.msg_control = control.0.as_mut_ptr().cast();
-            message.msg_controllen = libc::CMSG_SPACE(size) as _;
-            let header = libc::CMSG_FIRSTHDR(&message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(size) as _;
-            std::ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), size as usize);
-        }
-        check_again(
-            || libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) as i64,
-            || format!("sendmsg({}, {} bytes, {} descriptors)", show(socket), bytes.len(), fds.len()),
-        )?
-    };
-    if sent as usize != bytes.len() {
+    let rights = [ControlMessage::ScmRights(fds)];
+    let rights = if fds.is_empty() { &[] } else { &rights[..] };
+    let sent = wrap_again(
+        || nix_socket::sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], rights, MsgFlags::MSG_NOSIGNAL, None),
+        || format!("sendmsg({}, {} bytes, {} descriptors)", show(socket), bytes.len(), fds.len()),
+    )?;
+    if sent != bytes.len() {
         return Err(Failure::new(format!("sendmsg({}): cut short", show(socket)), Errno(libc::EMSGSIZE)));
     }
     Ok(())
@@ -151,14 +104,12 @@ pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<()>
 
 /// `send(2)` of as many bytes as go at once (MSG_DONTWAIT, MSG_NOSIGNAL).
 pub(crate) fn send_some(socket: impl AsFd, bytes: &[u8]) -> Result<usize> {
-    const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    const FLAGS: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
     let socket = socket.as_fd();
-    let sent = check_again(
-        // SAFETY: the pointer and the length are those of a live slice.
-        || unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), FLAGS) as i64 },
+    wrap_again(
+        || nix_socket::send(socket.as_raw_fd(), bytes, FLAGS),
         || format!("send({}, {} bytes)", show(socket), bytes.len()),
-    )?;
-    Ok(sent as usize)
+    )
 }
 
 /// A packet as it came.
@@ -176,15 +127,14 @@ pub(crate) struct Packet {
 /// The length of the packet that comes next, 0 at the end of the stream (`recv(2)`, MSG_PEEK); waits for it.
 pub(crate) fn next_length(socket: impl AsFd) -> Result<usize> {
     let socket = socket.as_fd();
-    let length = check_again(
-        // SAFETY: no byte is written to a buffer without length.
-        || unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), 0, libc::MSG_PEEK | libc::MSG_TRUNC) as i64 },
+    wrap_again(
+        || nix_socket::recv(socket.as_raw_fd(), &mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC),
         || format!("recv({}, MSG_PEEK)", show(socket)),
-    )?;
-    Ok(length as usize)
+    )
 }
 
-/// Receives one packet into `buffer` (`recvmsg(2)`); one that does not fit is EMSGSIZE.
+/// Receives one packet into `buffer` (`recvmsg(2)`); one that does not fit is EMSGSIZE, and its descriptors are closed, which
+/// nix's function would leave open.
 pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
     let socket = socket.as_fd();
     let mut control = Control([0; CONTROL_LENGTH]);
@@ -210,7 +160,7 @@ pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
                 let count = (h.cmsg_len as usize - libc::CMSG_LEN(0) as usize) / size_of::<RawFd>();
                 for n in 0..count {
                     let fd = libc::CMSG_DATA(header).cast::<RawFd>().add(n).read_unaligned();
-                    fds.push(own(fd.into()));
+                    fds.push(OwnedFd::from_raw_fd(fd));
                 }
             }
             if h.cmsg_level == libc::SOL_SOCKET && h.cmsg_type == libc::SCM_CREDENTIALS {

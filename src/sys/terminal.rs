@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::{Result, check, show};
+use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd};
 
 /// Rows and columns of a terminal, in characters.
@@ -15,8 +16,7 @@ pub(crate) struct Size {
 
 /// Whether the descriptor is a terminal.
 pub(crate) fn is_terminal(fd: impl AsFd) -> bool {
-    // SAFETY: takes no pointer.
-    unsafe { libc::isatty(fd.as_fd().as_raw_fd()) == 1 }
+    fd.as_fd().is_terminal()
 }
 
 /// Its size (TIOCGWINSZ).

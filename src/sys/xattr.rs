@@ -1,9 +1,9 @@
 //! Extended attributes of files (xattr(7)).
 #![allow(unsafe_code)]
 
-use super::{Errno, Result, check, quote, show, with_c_str};
-use std::ffi::c_void;
-use std::os::fd::{AsFd, AsRawFd};
+use super::{Errno, Result, check, show, with_c_str};
+use std::ffi::{CStr, c_void};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// The longest value, and the longest list of names, that the kernel knows.
 const LONGEST: usize = 64 << 10;
@@ -31,27 +31,33 @@ pub(crate) fn list(fd: impl AsFd) -> Result<Vec<Vec<u8>>> {
     Ok(names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
 }
 
-/// The value of an attribute of `fd` (`fgetxattr(2)`), `None` where it has none of that name; not for O_PATH descriptors.
-pub(crate) fn get(fd: impl AsFd, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-    let (fd, name) = (fd.as_fd(), name.as_ref());
-    let value = |buffer: &mut [u8]| {
-        with_c_str(name, |c| {
-            check(
-                // SAFETY: `c` is a C string; the pointer and the length are those of a live, writable buffer.
-                unsafe {
-                    libc::fgetxattr(fd.as_raw_fd(), c.as_ptr(), buffer.as_mut_ptr().cast::<c_void>(), buffer.len())
-                } as i64,
-                || format!("fgetxattr({}, {})", show(fd), quote(name)),
-            )
-        })
-    };
-    found(value)
+/// The file that an attribute belongs to.
+enum Of<'a> {
+    Fd(BorrowedFd<'a>),
+    /// A path; a symbolic link at its end is followed where an attribute is set, and not where it is read.
+    Path(&'a CStr),
 }
 
-/// A value, where there is one.
-fn found(get: impl Fn(&mut [u8]) -> Result<i64>) -> Result<Option<Vec<u8>>> {
-    let mut value = vec![0; LONGEST];
-    match get(&mut value) {
+/// The value of an attribute of `fd` (`fgetxattr(2)`), `None` where it has none of that name; not for O_PATH descriptors.
+pub(crate) fn get(fd: impl AsFd, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+    with_c_str(name, |name| read(&Of::Fd(fd.as_fd()), name))
+}
+
+fn read(of: &Of<'_>, name: &CStr) -> Result<Option<Vec<u8>>> {
+    let mut value = vec![0u8; LONGEST];
+    let (at, size) = (value.as_mut_ptr().cast::<c_void>(), value.len());
+    // SAFETY: names and paths are C strings; the pointer and the length are those of a live, writable buffer.
+    let length = unsafe {
+        match of {
+            Of::Fd(fd) => libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), at, size),
+            Of::Path(path) => libc::lgetxattr(path.as_ptr(), name.as_ptr(), at, size),
+        }
+    };
+    let call = || match of {
+        Of::Fd(fd) => format!("fgetxattr({}, {name:?})", show(fd)),
+        Of::Path(path) => format!("lgetxattr({path:?}, {name:?})"),
+    };
+    match check(length as i64, call) {
         Ok(length) => {
             value.truncate(length as usize);
             Ok(Some(value))
@@ -63,48 +69,32 @@ fn found(get: impl Fn(&mut [u8]) -> Result<i64>) -> Result<Option<Vec<u8>>> {
 
 /// The same of a name in the current directory (`lgetxattr(2)`), which is not followed.
 pub(crate) fn get_of_name(path: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-    let (path, name) = (path.as_ref(), name.as_ref());
-    let value = |buffer: &mut [u8]| {
-        with_c_str(path, |path| {
-            with_c_str(name, |c| {
-                check(
-                    // SAFETY: both are C strings; the pointer and the length are those of a live, writable buffer.
-                    unsafe {
-                        libc::lgetxattr(path.as_ptr(), c.as_ptr(), buffer.as_mut_ptr().cast::<c_void>(), buffer.len())
-                    } as i64,
-                    || format!("lgetxattr({path:?}, {})", quote(name)),
-                )
-            })
-        })
-    };
-    found(value)
+    with_c_str(path, |path| with_c_str(name, |name| read(&Of::Path(path), name)))
 }
 
 /// Sets an attribute of `fd` (`fsetxattr(2)`); not for O_PATH descriptors.
 pub(crate) fn set(fd: impl AsFd, name: impl AsRef<[u8]>, value: &[u8]) -> Result<()> {
-    let (fd, name) = (fd.as_fd(), name.as_ref());
-    with_c_str(name, |c| {
-        check(
-            // SAFETY: `c` is a C string; the pointer and the length are those of a live buffer.
-            unsafe { libc::fsetxattr(fd.as_raw_fd(), c.as_ptr(), value.as_ptr().cast::<c_void>(), value.len(), 0) },
-            || format!("fsetxattr({}, {})", show(fd), quote(name)),
-        )
-    })?;
-    Ok(())
+    with_c_str(name, |name| write(&Of::Fd(fd.as_fd()), name, value))
 }
 
 /// The same for an O_PATH descriptor (`setxattr(2)` through procfs, which must be the host's).
 pub(crate) fn set_by_number(fd: impl AsFd, name: impl AsRef<[u8]>, value: &[u8]) -> Result<()> {
-    let (fd, name) = (fd.as_fd(), name.as_ref());
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    with_c_str(&path, |path| {
-        with_c_str(name, |c| {
-            check(
-                // SAFETY: both are C strings; the pointer and the length are those of a live buffer.
-                unsafe { libc::setxattr(path.as_ptr(), c.as_ptr(), value.as_ptr().cast::<c_void>(), value.len(), 0) },
-                || format!("setxattr({}, {})", show(fd), quote(name)),
-            )
-        })
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    with_c_str(&path, |path| with_c_str(name, |name| write(&Of::Path(path), name, value)))
+}
+
+fn write(of: &Of<'_>, name: &CStr, value: &[u8]) -> Result<()> {
+    let (at, size) = (value.as_ptr().cast::<c_void>(), value.len());
+    // SAFETY: names and paths are C strings; the pointer and the length are those of a live buffer.
+    let done = unsafe {
+        match of {
+            Of::Fd(fd) => libc::fsetxattr(fd.as_raw_fd(), name.as_ptr(), at, size, 0),
+            Of::Path(path) => libc::setxattr(path.as_ptr(), name.as_ptr(), at, size, 0),
+        }
+    };
+    check(done, || match of {
+        Of::Fd(fd) => format!("fsetxattr({}, {name:?})", show(fd)),
+        Of::Path(path) => format!("setxattr({path:?}, {name:?})"),
     })?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::message::{Call, HEAD, Kind, Message, decode, rest_of};
 use super::value::Value;
 use crate::error::{Context, Error, IoContext, Result};
 use crate::sys::credentials::effective_uid;
-use crate::sys::socket;
+use crate::sys::socket::{self, SockFlag, SockType};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -254,7 +254,7 @@ fn connect(addresses: &str, deadline: Instant) -> Result<UnixStream> {
 
 /// A socket whose backlog is full, since its server does not run, must not hold us for ever.
 fn connect_path(path: &[u8], deadline: Instant) -> Result<UnixStream> {
-    let fd = socket::unix(libc::SOCK_STREAM | libc::SOCK_NONBLOCK)?;
+    let fd = socket::unix(SockType::Stream, SockFlag::SOCK_NONBLOCK)?;
     loop {
         match socket::connect(&fd, path) {
             Err(e) if e.is(libc::EAGAIN) && Instant::now() < deadline => {

@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Ignore as _, Result};
 use crate::process::keyring;
+use crate::sys::file;
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
-use crate::sys::{file, socket};
+use crate::sys::socket::{self, SockType};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// How the process that becomes CRIU tells of the session keyring that it has made.
@@ -14,7 +15,7 @@ pub(super) struct Told {
 
 impl Told {
     pub(super) fn new() -> Result<Told> {
-        let (ours, theirs) = socket::pair(libc::SOCK_SEQPACKET)?;
+        let (ours, theirs) = socket::pair(SockType::SeqPacket)?;
         Ok(Told { ours, theirs })
     }
 
@@ -46,7 +47,7 @@ pub(super) struct Holder {
 
 impl Holder {
     pub(super) fn new(proof: &SingleThreaded) -> Result<Holder> {
-        let (ours, theirs) = socket::pair(libc::SOCK_STREAM)?;
+        let (ours, theirs) = socket::pair(SockType::Stream)?;
         match process::clone3(proof, &Clone::default())? {
             Cloned::Parent(pid, _) => Ok(Holder { pid, _pipe: ours }),
             Cloned::Child => {

@@ -12,7 +12,8 @@ use crate::process::launch::Launched;
 use crate::rootfs::Rootfs;
 use crate::state::{Entry, Record};
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
-use crate::sys::{file, namespace, socket};
+use crate::sys::socket::{self, SockType};
+use crate::sys::{file, namespace};
 use std::os::fd::OwnedFd;
 
 /// What the runtime does at CRIU's steps.
@@ -118,7 +119,7 @@ impl Steps<'_> {
 /// Has a process in the mount namespace of the process `pid` do something.
 fn in_mount_namespace(pid: Pid, proof: &SingleThreaded, act: &dyn Fn() -> Result<()>) -> Result<()> {
     let theirs = file::open(format!("/proc/{pid}/ns/mnt"), libc::O_RDONLY)?;
-    let (ours, other) = socket::pair(libc::SOCK_SEQPACKET)?;
+    let (ours, other) = socket::pair(SockType::SeqPacket)?;
     match process::clone3(proof, &Clone::default())? {
         Cloned::Child => {
             let done = namespace::setns(&theirs, libc::CLONE_NEWNS).map_err(Error::from).and_then(|()| act());

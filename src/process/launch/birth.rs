@@ -4,14 +4,14 @@ use super::{Inputs, Steps};
 use crate::cgroups;
 use crate::error::{Context, Error, Result};
 use crate::process::plan::Plan;
-use crate::process::protocol::ChildEnd;
+use crate::process::protocol::{ChildEnd, ParentEnd};
 use crate::process::report::Report;
 use crate::process::stage::{self, Stage};
 use crate::rootfs::{Prepared, Trees};
 use crate::sys::process::{self, Clone, Cloned, Pid};
 use crate::sys::{self, file};
 use std::cell::Cell;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 
 /// What the child is made with.
 pub(super) struct Birth<'a, 'b> {
@@ -19,8 +19,8 @@ pub(super) struct Birth<'a, 'b> {
     pub(super) inputs: &'a Inputs<'b>,
     pub(super) report: &'a Report,
     pub(super) trees: &'a Cell<Trees>,
-    /// The numbers of the runtime's and the child's end.
-    pub(super) ends: (RawFd, RawFd),
+    /// The runtime's and the child's end, of which the child takes its copies.
+    pub(super) ends: &'a Cell<Option<(ParentEnd, ChildEnd)>>,
 }
 
 /// How the child gets into the cgroup of the unified hierarchy.
@@ -72,14 +72,14 @@ impl Birth<'_, '_> {
 
     fn live(&self, cgroup: Option<&cgroups::Joiner>, joins_unified: bool) -> ! {
         // With a copy of the runtime's end open, the child would never see that the runtime is gone.
-        let (theirs, ours) = self.ends;
-        file::close(theirs);
+        let Some((theirs, channel)) = self.ends.take() else { unreachable!("the child takes them once") };
+        drop::<ParentEnd>(theirs);
         let inputs = self.inputs;
         stage::walk(
             Stage {
                 plan: self.plan,
                 proof: inputs.proof,
-                channel: ChildEnd(file::inherited(ours)),
+                channel,
                 report: self.report.file(),
                 cgroup,
                 joins_unified,

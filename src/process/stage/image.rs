@@ -9,7 +9,7 @@ use crate::process::image::{self, Layout};
 use crate::procfs::ProcFd;
 use crate::sys::{file, process};
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 
 /// Lays the init image's plan out and executes it.
 pub(in crate::process) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
@@ -35,7 +35,7 @@ fn leave_gaps(plan: &mut image::plan::Plan) -> Result<()> {
     let first = plan.first_closed;
     for fd in [&mut plan.sync, &mut plan.gate, &mut plan.page, &mut plan.procfs, &mut plan.cgroup_file] {
         if (0..first).contains(fd) {
-            *fd = file::duplicate_number_above(*fd, first)?;
+            *fd = file::duplicate_number_above(*fd, first)?.into_raw_fd();
         }
     }
     Ok(())

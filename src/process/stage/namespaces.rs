@@ -15,12 +15,12 @@ use crate::sys::{self, credentials};
 /// To be said before a namespace with other processes is entered, and again after each change of the user, which resets it to
 /// the sysctl fs.suid_dumpable.
 fn hide() -> Result<()> {
-    Ok(process::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0).map(drop)?)
+    Ok(process::set_dumpable(false)?)
 }
 
 /// Gives the files of this process in /proc to the root of its user namespace: one that is new, and has no other process.
 fn show() -> Result<()> {
-    Ok(process::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0).map(drop)?)
+    Ok(process::set_dumpable(true)?)
 }
 
 /// Namespaces, but for the cgroup namespace and a late fork.

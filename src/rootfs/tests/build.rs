@@ -590,15 +590,14 @@ fn a_kernel_without_mount_setattr_gives_the_same_mounts_but_for_recursive_option
 
 /// From here on the calling thread gets ENOSYS for a system call.
 fn without_call(number: libc::c_long) {
-    let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut program = [
+    let statement = |code: u8, jt: u8, jf: u8, k: u32| [&[code, 0, jt, jf][..], &k.to_ne_bytes()].concat();
+    let program = [
         statement(0x20, 0, 0, 0),
         statement(0x15, 0, 1, number as u32),
         statement(0x06, 0, 0, 0x0005_0000 | libc::ENOSYS as u32),
         statement(0x06, 0, 0, 0x7fff_0000),
     ];
-    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    crate::sys::process::prctl(libc::PR_SET_SECCOMP, 2, &raw const filter as u64, 0, 0).unwrap();
+    assert!(crate::sys::filter::load(&program.concat()));
 }
 
 #[test]
