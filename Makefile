@@ -25,14 +25,17 @@ upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
 
-build: ## build the static release binary, out/orlop
+# The runtime is built by itself: the companion's packages would switch on features of those that both use.
+PROGRAMS := orlop orlop-bundle
+
+build: ## build the static release binaries, out/orlop and out/orlop-bundle
 	@integration/prerequisites --optional build
 	@$(MAKE) --no-print-directory build-$$(integration/toolchain)
 
 # rustup's musl target, where somebody has already installed it.
 build-rustup:
-	$(CARGO) build --locked --release --bin orlop --target $(MUSL)
-	@integration/place target/$(MUSL)/release/orlop "static musl, rustup's target ($$(rustc --version))"
+	for program in $(PROGRAMS); do $(CARGO) build --locked --release -p $$program --bin $$program --target $(MUSL); done
+	@integration/place target/$(MUSL)/release "static musl, rustup's target ($$(rustc --version))" $(PROGRAMS)
 
 # Debian's compiler, with std built from its source package: there is no musl target to install.
 # RUSTC_BOOTSTRAP is for -Zbuild-std alone; the gnu build shows that no unstable feature is used.
@@ -46,15 +49,18 @@ build-debian:
 	RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
 	CARGO_TARGET_$(call upper,$(MUSL))_LINKER=cc \
 	CARGO_TARGET_$(call upper,$(MUSL))_RUSTFLAGS="-Lnative=/usr/lib/$(ARCH)-linux-musl -Lnative=$$(dirname $$(cc -print-file-name=crtbeginS.o)) -Lnative=$(CURDIR)/out/debian -Cforce-unwind-tables=no" \
-	/usr/bin/cargo build --locked --release --bin orlop --target $(MUSL) --target-dir target/debian \
-	    -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
-	@integration/place target/debian/$(MUSL)/release/orlop "static musl, Debian's packages ($$(/usr/bin/rustc --version | cut -d' ' -f1,2))"
+	sh -ec 'for program in $(PROGRAMS); do \
+	    /usr/bin/cargo build --locked --release -p $$program --bin $$program --target $(MUSL) --target-dir target/debian \
+	        -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size; \
+	done'
+	@integration/place target/debian/$(MUSL)/release "static musl, Debian's packages ($$(/usr/bin/rustc --version | cut -d' ' -f1,2))" $(PROGRAMS)
 
 # The last resort: glibc, statically.
 build-gnu:
-	CARGO_TARGET_$(call upper,$(GNU))_RUSTFLAGS="-Ctarget-feature=+crt-static" \
-	$(CARGO) build --locked --release --bin orlop --target $(GNU) --target-dir target/static
-	@integration/place target/static/$(GNU)/release/orlop "static gnu ($$(rustc --version)); a musl build is smaller and starts faster, see README.md"
+	export CARGO_TARGET_$(call upper,$(GNU))_RUSTFLAGS="-Ctarget-feature=+crt-static"; for program in $(PROGRAMS); do \
+	    $(CARGO) build --locked --release -p $$program --bin $$program --target $(GNU) --target-dir target/static; \
+	done
+	@integration/place target/static/$(GNU)/release "static gnu ($$(rustc --version)); a musl build is smaller and starts faster, see README.md" $(PROGRAMS)
 
 demo: ## run a busybox container from a fresh machine
 	@integration/prerequisites demo
@@ -156,9 +162,9 @@ reference: ## write docs/commands.md from the table of commands
 	$(CARGO) run --locked -q -p pages -- --reference > out/commands.md
 	mv out/commands.md docs/commands.md
 
-install: ## install out/orlop below PREFIX (and DESTDIR)
-	@test -x out/orlop || $(MAKE) --no-print-directory build
-	install -D -m 0755 out/orlop $(DESTDIR)$(PREFIX)/sbin/orlop
+install: ## install out/orlop and its companion below PREFIX (and DESTDIR)
+	@test -x out/orlop -a -x out/orlop-bundle || $(MAKE) --no-print-directory build
+	for program in $(PROGRAMS); do install -D -m 0755 out/$$program $(DESTDIR)$(PREFIX)/sbin/$$program; done
 
 clean: ## remove what was built
 	rm -rf out target

@@ -61,6 +61,18 @@ impl Directory {
         self.0.read(&InRoot::new(path))
     }
 
+    /// The names in a directory, without `.` and `..`, sorted.
+    ///
+    /// # Errors
+    /// It does not exist (ENOENT), is no directory (ENOTDIR), or may not be read (EACCES).
+    pub fn names(&self, path: &str) -> Result<Vec<String>> {
+        let directory = self.0.open(&InRoot::new(path), libc::O_RDONLY | libc::O_DIRECTORY)?;
+        let names = fs::names(&directory)?.into_iter();
+        let mut names: Vec<String> = names.map(|name| String::from_utf8_lossy(&name).into_owned()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Creates a directory (mode 0755) and its missing parents; one that exists is opened.
     ///
     /// Symbolic links are followed within this directory, also where their target does not exist yet.

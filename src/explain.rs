@@ -1,8 +1,59 @@
-//! What the runtime makes of a config, as owned data: for programs that show it to people.
+//! The runtime's view of a bundle as owned data: for programs that show it to people.
+//!
+//! The functions are the ones that `create` calls, or read the tables that it reads, so that an explanation cannot differ from
+//! the runtime's behaviour.
+
+pub use crate::json::{Content, Node, Shape};
 
 use crate::config::{self, Seccomp};
-use crate::error::Result;
-use crate::process::seccomp::{Filter, Kernel};
+use crate::container;
+use crate::error::{Error, Result};
+use crate::json::Shaped;
+use crate::log;
+use crate::process::seccomp::{self, Filter, Kernel};
+use std::path::Path;
+
+/// Reads a JSON document as a tree whose values know their places; it accepts what the runtime accepts.
+///
+/// # Errors
+/// Bad syntax, with its line and column: `line 13, column 5: expected a value, found ']'`.
+pub fn read(json: &[u8]) -> Result<Node> {
+    Node::read(json).map_err(|error| Error::config(error.place(json), error.problem()))
+}
+
+/// The fields of a config.json that the runtime knows.
+pub fn config_shape() -> Shape {
+    config::Spec::SHAPE
+}
+
+/// The config.json that `spec` writes for root.
+pub fn default_config() -> String {
+    container::spec::document(None, true)
+}
+
+/// The names of the system calls of all architectures, sorted.
+pub fn system_calls() -> Vec<&'static str> {
+    seccomp::names().collect()
+}
+
+/// The judgement of `create` about a config before anything is created.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Judgement {
+    /// The first reason to refuse it.
+    pub refusal: Option<Error>,
+    /// Warnings that `create` logs.
+    pub warnings: Vec<String>,
+}
+
+/// Does what `create` does with the config `json` of the bundle in the directory `bundle` (an absolute path) before it
+/// creates anything. `systemd` stands for `--systemd-cgroup`.
+pub fn judge(json: &[u8], bundle: &Path, systemd: bool) -> Judgement {
+    log::divert();
+    let refusal = container::parts::Parts::examine(json, bundle, systemd).err();
+    let warnings = log::take().into_iter().filter(|record| record.level == log::Level::Warning);
+    Judgement { refusal, warnings: warnings.map(|record| record.text).collect() }
+}
 
 /// `linux.seccomp` of a config.json, as it is written.
 #[derive(Debug)]

@@ -32,6 +32,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Whether it is the program's own name: engines call it by another one, or use its commands alone.
+    pub(crate) fn is_person(&self) -> bool {
+        self.role == Role::Orlop
+    }
+
     /// From the program's own name, `argv[0]`.
     pub(crate) fn new(program: Option<&str>) -> Caller {
         let name = program.and_then(|p| p.rsplit('/').next()).filter(|n| !n.is_empty()).unwrap_or("orlop");

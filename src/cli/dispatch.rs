@@ -1,6 +1,7 @@
 //! One command from its arguments to its exit code.
 
 use super::caller::Caller;
+use super::companion;
 use super::help;
 use super::parse::{self, Given, Line};
 use super::perform;
@@ -78,6 +79,9 @@ fn answer(caller: &Caller, given: &Given, word: Option<OsString>, parser: &mut P
     if word == "help" || word == "h" {
         return explain(caller, parser);
     }
+    if caller.is_person() && word.to_str().is_some_and(companion::has) {
+        return Err((companion::execute(), FAILED));
+    }
     let command = find(&word)?;
     let line = parse::command(parser, command).map_err(|error| (error, FAILED))?;
     if line.given.switch("help") == Some(true) {
@@ -95,6 +99,9 @@ fn find(word: &OsStr) -> std::result::Result<Command, (Error, u8)> {
 fn explain(caller: &Caller, parser: &mut Parser) -> Outcome {
     let word = parser.raw_args().ok().and_then(|mut raw| raw.next());
     let text = match word {
+        Some(word) if caller.is_person() && word.to_str().is_some_and(companion::has) => {
+            return Err((companion::execute(), FAILED));
+        }
         Some(word) => help::command(caller, &find(&word)?),
         None => help::program(caller),
     };

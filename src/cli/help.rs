@@ -1,6 +1,7 @@
 //! Help, from the table.
 
 use super::caller::Caller;
+use super::companion;
 use super::table::{Command, Flag, GLOBAL, Value};
 
 /// The width for which text is set.
@@ -16,6 +17,12 @@ pub(crate) fn program(caller: &Caller) -> String {
     text.push_str("\nCommands:\n");
     for command in Command::all() {
         entry(&mut text, command.word, command.summary, 14);
+    }
+    if caller.is_person() {
+        text.push_str("\nFor people with a bundle (from the package orlop-bundle):\n");
+        for (word, summary) in companion::WORDS {
+            entry(&mut text, word, summary, 14);
+        }
     }
     text.push_str("\nGlobal options (they stand before the command):\n");
     flags(&mut text, &GLOBAL, Some(&format!("(default: {})", caller.default_root().display())));

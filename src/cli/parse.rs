@@ -193,7 +193,8 @@ pub(crate) fn usage(text: impl Into<String>, word: &str) -> Error {
 pub(crate) fn no_command(word: &OsStr) -> Error {
     let word = word.to_string_lossy();
     let text = format!("no such command '{word}'");
-    match nearest::nearest(&word, Command::all().map(|c| c.word)) {
+    let words = Command::all().map(|c| c.word).chain(super::companion::WORDS.iter().map(|(word, _)| *word));
+    match nearest::nearest(&word, words) {
         Some(near) => Error::new(Kind::Config, text).hint(format!("did you mean {near}?")),
         None => usage(text, ""),
     }

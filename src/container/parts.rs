@@ -4,9 +4,9 @@ use super::Context;
 use super::bundle::Bundle;
 use super::inherited::Inherited;
 use super::notify::Notice;
-use super::request::{CgroupManager, CreateRequest};
+use super::request::{CgroupManager, ContainerId, CreateRequest};
 use crate::cgroups::{self, resctrl};
-use crate::config::Spec;
+use crate::config::{self, Spec};
 use crate::error::{Error, Result};
 use crate::hooks::Hooks;
 use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices, Place};
@@ -20,7 +20,7 @@ use crate::sys::{credentials, process};
 use std::path::{Path, PathBuf};
 
 /// The checked parts of a container.
-pub(super) struct Parts {
+pub(crate) struct Parts {
     pub(super) plan: Plan,
     pub(super) asked: cgroups::Plan,
     pub(super) resctrl: Option<resctrl::Plan>,
@@ -54,6 +54,22 @@ impl Parts {
         parts.plan.joined = joined;
         parts.receiver = receiver;
         Ok(parts)
+    }
+
+    /// Judges a config as `create` does before it makes anything.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub(crate) fn examine(json: &[u8], bundle: &Path, systemd: bool) -> Result<()> {
+        let mut spec = config::parse(json)?;
+        let mut context = Context::new("/");
+        if systemd {
+            context.cgroup_manager = CgroupManager::Systemd;
+        }
+        let request = CreateRequest::new(ContainerId::parse("examined")?, bundle);
+        let bundle = Bundle { path: bundle.to_owned(), config: bundle.join("config.json"), json: Vec::new() };
+        let parts = Parts::parse(&context, &request, &mut spec, &bundle, &Inherited::take(0)?)?;
+        super::listener::check(parts.plan.filter.as_ref())
     }
 
     /// Whether the program has a terminal.

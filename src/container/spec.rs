@@ -45,7 +45,7 @@ const CGROUP_NAMESPACE: &str = ",\n\t\t\t{\n\t\t\t\t\"type\": \"cgroup\"\n\t\t\t
 
 /// The document; with the caller's user and group, one in which the caller is root of a user namespace. `unified` says that
 /// the machine has cgroup v2 alone.
-fn document(caller: Option<(u32, u32)>, unified: bool) -> String {
+pub(crate) fn document(caller: Option<(u32, u32)>, unified: bool) -> String {
     let text = match caller {
         None => DEFAULT.to_owned(),
         Some((uid, gid)) => ROOTLESS.replace("@UID", &uid.to_string()).replace("@GID", &gid.to_string()),

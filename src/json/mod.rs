@@ -7,14 +7,19 @@
 //! UTF-8 becomes U+FFFD.
 
 mod error;
+mod node;
 mod object;
 mod reader;
+mod shape;
 #[cfg(test)]
 pub(crate) mod tree;
 
 pub(crate) use error::{Error, Result};
+pub use node::{Content, Node};
 pub(crate) use object::{Name, Object, Value, objects, read, readable};
 pub(crate) use reader::Reader;
+pub use shape::Shape;
+pub(crate) use shape::Shaped;
 
 /// Reads a whole document as a `T`.
 ///

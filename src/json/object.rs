@@ -130,6 +130,11 @@ macro_rules! objects {
 
         $crate::json::readable! { $name $(<$life>)? { $($field = $json),* } }
 
+        impl$(<$life>)? $crate::json::Shaped for $name $(<$life>)? {
+            const SHAPE: $crate::json::Shape =
+                $crate::json::Shape::Object(&[$( ($json, &<$type as $crate::json::Shaped>::SHAPE), )*]);
+        }
+
         #[cfg(test)]
         impl$(<$life>)? $crate::json::tree::Tree for $name $(<$life>)? {
             fn tree(&self) -> serde_json::Value {

@@ -49,8 +49,14 @@ impl<'a> Reader<'a> {
         Self { text, valid: str::from_utf8(text).ok(), at: 0, repeated: 0 }
     }
 
+    /// Where the next value begins, in bytes from the start of the document.
+    pub(crate) fn position(&mut self) -> usize {
+        self.peek();
+        self.at
+    }
+
     /// The next byte that is not white space; it is not consumed.
-    fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.text.get(self.at) {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
                 return Some(byte);

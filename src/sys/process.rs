@@ -242,6 +242,12 @@ pub(crate) fn ended_child() -> Option<Pid> {
     Some(pid).filter(|pid| *pid > 0)
 }
 
+/// Whether this program was executed with more rights than its caller has (`getauxval(3)`, AT_SECURE).
+pub(crate) fn is_secure_execution() -> bool {
+    // SAFETY: takes no pointer and cannot fail.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// Whether processes that lose their parent below this one become its children (`prctl(2)`, PR_GET_CHILD_SUBREAPER).
 pub(crate) fn is_subreaper() -> Result<bool> {
     wrap(nix::sys::prctl::get_child_subreaper(), || "prctl(PR_GET_CHILD_SUBREAPER)".into())

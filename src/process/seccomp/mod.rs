@@ -29,6 +29,7 @@ pub(crate) use condition::OPERATORS;
 pub(crate) use flag::FLAGS;
 pub(crate) use interpreter::{Call, run};
 pub(crate) use program::SockFilter;
+pub(crate) use tables::all_names as names;
 
 use crate::config::Seccomp;
 use crate::error::{Error, Result};

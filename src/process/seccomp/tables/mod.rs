@@ -76,6 +76,11 @@ impl Row {
     }
 }
 
+/// The names of the system calls of all architectures, sorted.
+pub(crate) fn all_names() -> impl Iterator<Item = &'static str> {
+    (0..ROW_COUNT).filter_map(|row| str::from_utf8(name_of(row)).ok())
+}
+
 fn name_of(row: usize) -> &'static [u8] {
     &NAMES[usize::from(STARTS[row])..usize::from(STARTS[row + 1])]
 }

@@ -1,0 +1,112 @@
+//! The command line: the runtime's global options, and the companion's words.
+
+use anyhow::{Context as _, Result};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand, ValueEnum};
+use orlop::cli::{Flag, GLOBAL, Value};
+use std::path::PathBuf;
+
+/// A command line that was understood.
+pub(crate) struct Arguments {
+    pub(crate) global: Global,
+    pub(crate) word: Word,
+}
+
+/// The global options that matter here; the others are taken and have no effect.
+pub(crate) struct Global {
+    /// `--systemd-cgroup`, or `--cgroup-manager systemd`.
+    pub(crate) systemd: bool,
+}
+
+/// The words of the companion.
+#[derive(Subcommand)]
+pub(crate) enum Word {
+    Check(Check),
+}
+
+/// Say everything that is wrong with a bundle
+///
+/// Reads the bundle as the runtime would, and reports every fault at once, each with its place in config.json and a remedy.
+/// Nothing is written, mounted or executed.
+///
+/// The exit code is 0 where the bundle has no error, 1 where it has, 2 for a wrong command line. Faults of this host or user are
+/// reported apart and do not count, so that the same bundle has the same exit code everywhere; with --strict they count, and
+/// so do warnings.
+#[derive(clap::Args)]
+pub(crate) struct Check {
+    /// The directory that holds config.json
+    #[arg(default_value = ".")]
+    pub(crate) bundle: PathBuf,
+    /// Another file than the bundle's config.json
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Count warnings and faults of this host as errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// How findings are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+impl Arguments {
+    /// Those of this process.
+    pub(crate) fn parse() -> std::result::Result<Arguments, clap::Error> {
+        let mut command = command();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        if let Err(error) = same_version(&matches) {
+            return Err(command.error(clap::error::ErrorKind::Format, format!("{error:#}")));
+        }
+        let manager = matches.get_one::<String>("cgroup-manager").map(String::as_str);
+        let global = Global { systemd: matches.get_flag("systemd-cgroup") || manager == Some("systemd") };
+        Ok(Arguments { global, word: Word::from_arg_matches(&matches)? })
+    }
+}
+
+/// The whole command line, for parsing, help and pages.
+pub(crate) fn command() -> Command {
+    let version = Arg::new("runtime-version").long("runtime-version").hide(true);
+    let command = Command::new("orlop")
+        .about("Help for people with a bundle")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .subcommand_required(true)
+        .arg(version)
+        .args(GLOBAL.iter().filter(|flag| flag.long != "help").map(argument));
+    Word::augment_subcommands(command)
+}
+
+/// Both programs must be of one release: the library that explains must be the one that runs.
+fn same_version(matches: &ArgMatches) -> Result<()> {
+    let Some(of_runtime) = matches.get_one::<String>("runtime-version") else { return Ok(()) };
+    let own = env!("CARGO_PKG_VERSION");
+    (of_runtime == own).then_some(()).with_context(|| {
+        format!("orlop-bundle is of version {own}, orlop of {of_runtime}: install both from the same release")
+    })
+}
+
+fn argument(flag: &'static Flag) -> Arg {
+    let argument = Arg::new(flag.long).long(flag.long).help(flag.help).hide(flag.hidden);
+    let argument = flag.short.map_or(argument.clone(), |letter| argument.short(letter));
+    match &flag.value {
+        Value::Switch => argument.action(ArgAction::SetTrue),
+        Value::Path(name) | Value::Text(name) | Value::Number(name) => argument.value_name(name),
+        Value::List(name) => argument.value_name(name).action(ArgAction::Append),
+        Value::Choice(words) => argument.value_parser(words.split('|').collect::<Vec<_>>()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn clap_finds_nothing_wrong_with_the_command_line() {
+        super::command().debug_assert();
+    }
+}

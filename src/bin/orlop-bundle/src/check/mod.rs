@@ -1,0 +1,166 @@
+//! `orlop check`: everything that is wrong with a bundle, at once.
+
+mod refusals;
+mod root;
+mod structure;
+mod suspicions;
+mod unknown;
+
+use crate::arguments::{Check, Format, Global};
+use crate::finding::{Finding, Scope, Severity};
+use crate::place::{self, Place};
+use crate::style::Style;
+use anyhow::{Context as _, Result, bail};
+use orlop::explain::{self, Node};
+use serde_json::json;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The largest config.json that is read, in bytes: as the runtime.
+const LARGEST: u64 = 64 << 20;
+/// open(2): a FIFO does not block.
+const O_NONBLOCK: i32 = 0o4000;
+
+/// A bundle whose config.json is JSON.
+pub(crate) struct Bundle {
+    /// The directory, absolute.
+    pub(crate) directory: PathBuf,
+    pub(crate) text: Vec<u8>,
+    pub(crate) config: Node,
+}
+
+impl Bundle {
+    /// The place of a value.
+    pub(crate) fn place(&self, node: &Node) -> Option<Place> {
+        Some(place::of_offset(&self.text, node.offset))
+    }
+}
+
+/// The whole command.
+pub(crate) fn run(global: &Global, word: &Check) -> Result<ExitCode> {
+    let file = word.config.clone().unwrap_or_else(|| word.bundle.join("config.json"));
+    let directory = std::fs::canonicalize(&word.bundle).with_context(|| format!("{}", word.bundle.display()))?;
+    let text = read(&file)?;
+    let findings = match explain::read(&text) {
+        Ok(config) => {
+            let bundle = Bundle { directory, text: text.clone(), config };
+            all(global, &bundle)
+        }
+        Err(error) => vec![syntax(&text, &error)],
+    };
+    print(&findings, &file, &text, word.format)?;
+    let counts = |finding: &&Finding| match word.strict {
+        true => finding.severity != Severity::Note,
+        false => finding.severity == Severity::Error && finding.scope == Scope::Bundle,
+    };
+    Ok(ExitCode::from(u8::from(findings.iter().any(|finding| counts(&finding)))))
+}
+
+/// Every finding, in the order of the document.
+pub(crate) fn all(global: &Global, bundle: &Bundle) -> Vec<Finding> {
+    let mut findings = structure::findings(bundle);
+    findings.extend(refusals::findings(global, bundle));
+    findings.extend(unknown::findings(bundle));
+    findings.extend(root::findings(bundle));
+    findings.extend(suspicions::findings(bundle));
+    findings.sort_by_key(|finding| (finding.scope == Scope::Host, finding.place, finding.severity));
+    findings.dedup_by(|one, other| one.field == other.field && one.problem == other.problem);
+    findings
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let name = || format!("{}", file.display());
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(file)
+        .with_context(|| format!("{}: there is no config to check (`orlop spec` writes one)", file.display()))?;
+    if !opened.metadata().with_context(name)?.is_file() {
+        bail!("{} is not a regular file", file.display());
+    }
+    let mut text = Vec::new();
+    opened.take(LARGEST + 1).read_to_end(&mut text).with_context(name)?;
+    if text.len() as u64 > LARGEST {
+        bail!("{} is larger than {} MiB", file.display(), LARGEST >> 20);
+    }
+    Ok(text)
+}
+
+/// Where the document is no JSON: `line 13, column 5: expected a value, found ']'`.
+fn syntax(text: &[u8], error: &orlop::error::Error) -> Finding {
+    let message = error.to_string();
+    let (position, problem) = message.split_once(": ").unwrap_or(("", &message));
+    let number = |word: &str| -> Option<usize> {
+        let (_, rest) = position.split_once(word)?;
+        rest.trim_start().split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    let place = number("line").zip(number("column")).map(|(line, column)| Place { line, column });
+    let finding = Finding::new("json.syntax", Severity::Error, "", problem).at(place).source("RFC 8259");
+    match remedy(text, place, problem) {
+        Some(remedy) => finding.remedy(remedy),
+        None => finding,
+    }
+}
+
+/// The usual mistakes have a remedy of their own.
+fn remedy(text: &[u8], place: Option<Place>, problem: &str) -> Option<&'static str> {
+    let place = place?;
+    let line = text.split(|byte| *byte == b'\n').nth(place.line - 1)?;
+    let here = line.get(place.column - 1..)?;
+    if text.starts_with(b"\xef\xbb\xbf") {
+        return Some("the file begins with a byte order mark: save it as UTF-8 without one");
+    }
+    match here.first() {
+        Some(b']' | b'}') => Some("a comma before a closing bracket is not allowed"),
+        Some(b'/' | b'#') => Some("JSON has no comments"),
+        Some(b'\'') => Some("JSON has double quotation marks only"),
+        Some(b'"') if problem.contains("','") => Some("a comma is missing before this"),
+        _ => None,
+    }
+}
+
+fn print(findings: &[Finding], file: &Path, text: &[u8], format: Format) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    if format == Format::Json {
+        let findings: Vec<_> = findings.iter().map(Finding::json).collect();
+        let document = json!({ "file": file.display().to_string(), "findings": findings });
+        return writeln!(output, "{document:#}").context("write to standard output");
+    }
+    let style = Style::of_output();
+    let name = file.display().to_string();
+    let (of_host, of_bundle): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.scope == Scope::Host);
+    let mut shown = String::new();
+    for finding in &of_bundle {
+        shown += &finding.show(&name, text, style);
+        shown.push('\n');
+    }
+    if !of_host.is_empty() {
+        shown += &style.bold("On this host, for this user:");
+        shown += "\n\n";
+        for finding in &of_host {
+            shown += &finding.show(&name, text, style);
+            shown.push('\n');
+        }
+    }
+    shown += &summary(&of_bundle, &of_host);
+    output.write_all(shown.as_bytes()).context("write to standard output")
+}
+
+fn summary(of_bundle: &[&Finding], of_host: &[&Finding]) -> String {
+    let count =
+        |severity: Severity, all: &[&Finding]| all.iter().filter(|finding| finding.severity == severity).count();
+    let several = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
+    let mut text = format!(
+        "{}, {}, {}",
+        several(count(Severity::Error, of_bundle), "error"),
+        several(count(Severity::Warning, of_bundle), "warning"),
+        several(count(Severity::Note, of_bundle), "note"),
+    );
+    if !of_host.is_empty() {
+        text += &format!("; {} of this host", several(of_host.len(), "finding"));
+    }
+    text + "\n"
+}

@@ -1,0 +1,34 @@
+//! `orlop-bundle`, the companion of orlop for people: it executes the words that `orlop` hands over.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod check;
+mod elf;
+mod finding;
+mod place;
+mod style;
+
+use arguments::{Arguments, Word};
+use std::process::ExitCode;
+
+/// The exit code of a command line that cannot be carried out.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap prints help and versions to standard output, with the exit code 0.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let done = match &arguments.word {
+        Word::Check(word) => check::run(&arguments.global, word),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("orlop: {error:#}");
+        ExitCode::from(USAGE)
+    })
+}

@@ -1,0 +1,104 @@
+//! Words that are not the runtime's: they belong to `orlop-bundle`, which is executed in this program's place.
+//!
+//! The companion is looked for beside this program and in the libexec directory, never by `PATH`, the working directory or the
+//! environment. It must be a regular file of root's or the caller's, which nobody else may write to, in such a directory.
+
+use crate::error::{Error, IoContext, Kind, Result};
+use crate::sys::mount::{RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2_if_there};
+use crate::sys::{self, credentials, file, fs, process};
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+/// The words, each with a line for the help.
+pub(crate) const WORDS: &[(&str, &str)] = &[("check", "say everything that is wrong with a bundle")];
+
+/// The version that both programs must have.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const NAME: &str = "orlop-bundle";
+/// The directory of programs that are not typed; `ORLOP_LIBEXEC` names another one at build time.
+const LIBEXEC: &str = match option_env!("ORLOP_LIBEXEC") {
+    Some(directory) => directory,
+    None => "/usr/libexec/orlop",
+};
+
+/// Whether the companion has this word.
+pub(crate) fn has(word: &str) -> bool {
+    WORDS.iter().any(|(known, _)| *known == word)
+}
+
+/// Executes the companion with this process's arguments.
+///
+/// # Errors
+/// It is not there, is not trusted, or cannot be executed.
+pub(crate) fn execute() -> Error {
+    match find() {
+        Ok(Some(program)) => process::execute_fd(&program, &pointers(&arguments()), &pointers(&environment())).into(),
+        Ok(None) => {
+            let hint = format!("the package {NAME} has it; it stands beside this program or in {LIBEXEC}");
+            Error::system(format!("{NAME} is not installed")).hint(hint)
+        }
+        Err(error) => error,
+    }
+}
+
+fn find() -> Result<Option<OwnedFd>> {
+    if process::is_secure_execution() {
+        return Err(Error::new(Kind::Config, format!("{NAME} is not executed with more rights than its caller has")));
+    }
+    let own = std::fs::read_link("/proc/self/exe").call(|| "readlink(\"/proc/self/exe\")".to_owned())?;
+    for directory in own.parent().into_iter().chain([Path::new(LIBEXEC)]) {
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let Ok(opened) = file::open(directory.as_os_str().as_bytes(), flags) else { continue };
+        let resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+        let Some(program) = openat2_if_there(&opened, NAME, libc::O_PATH | libc::O_NOFOLLOW, 0, resolve)? else {
+            continue;
+        };
+        refuse_untrusted(directory, fs::stat(&opened)?)?;
+        let of_program = fs::stat(&program)?;
+        if of_program.kind() != libc::S_IFREG {
+            return Err(untrusted(&directory.join(NAME), "is not a regular file"));
+        }
+        refuse_untrusted(&directory.join(NAME), of_program)?;
+        return Ok(Some(program));
+    }
+    Ok(None)
+}
+
+fn refuse_untrusted(path: &Path, seen: sys::fs::Stat) -> Result<()> {
+    if seen.uid != 0 && seen.uid != credentials::effective_uid() {
+        return Err(untrusted(path, &format!("belongs to user {}", seen.uid)));
+    }
+    if seen.mode & 0o022 != 0 {
+        return Err(untrusted(path, &format!("can be written by others (mode {:04o})", seen.mode & 0o7777)));
+    }
+    Ok(())
+}
+
+fn untrusted(path: &Path, problem: &str) -> Error {
+    Error::new(Kind::Config, format!("{} {problem}, so it is not executed", path.display()))
+        .hint("it must belong to root or to you, and be writable by its owner alone")
+}
+
+/// The arguments of this process, behind a flag with the version: both programs must be of one release.
+fn arguments() -> Vec<CString> {
+    let version = format!("--runtime-version={VERSION}");
+    let own = std::env::args_os().skip(1).map(|argument| argument.into_vec());
+    [NAME.to_owned().into_bytes(), version.into_bytes()]
+        .into_iter()
+        .chain(own)
+        .filter_map(|a| CString::new(a).ok())
+        .collect()
+}
+
+fn environment() -> Vec<CString> {
+    let entry = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+    };
+    std::env::vars_os().filter_map(entry).collect()
+}
+
+fn pointers(texts: &[CString]) -> Vec<&std::ffi::CStr> {
+    texts.iter().map(CString::as_c_str).collect()
+}
