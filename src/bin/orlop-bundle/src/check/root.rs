@@ -26,12 +26,14 @@ pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
             let root = Root { directory, mounts: mounts(bundle) };
             findings.extend(program(bundle, &root));
         }
-        Err(error) => findings.push(
-            Finding::new("root.missing", Severity::Error, "root.path", error.to_string())
+        Err(error) => {
+            let finding = Finding::new("root.missing", Severity::Error, "root.path", error.to_string())
                 .at(bundle.place(node))
                 .source("config.md, \"Root\"")
-                .remedy("unpack a root filesystem there, or name the directory that holds it"),
-        ),
+                .remedy("unpack a root filesystem there, or name the directory that holds it");
+            // A relative path is the bundle's own.
+            findings.push(if path.starts_with('/') { finding.on_host() } else { finding });
+        }
     }
     findings
 }
