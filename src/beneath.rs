@@ -92,7 +92,7 @@ impl Directory {
         let (dir, name) = self.parent(path)?;
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         let made = openat2(&dir, &name, flags, mode & 0o7777, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-        Ok(File::from(made.with(|| format!("create {path}"))?))
+        Ok(File::from(made.with_context(|| format!("create {path}"))?))
     }
 
     /// Creates a symbolic link with the text `target`, which is not resolved.

@@ -91,8 +91,8 @@ impl Error {
         self.0.errno
     }
 
-    /// With `context` in front.
-    pub(crate) fn at(mut self, context: impl Into<String>) -> Error {
+    /// Adds `context` in front.
+    pub(crate) fn context(mut self, context: impl Into<String>) -> Error {
         self.0.chain.push(context.into());
         self
     }
@@ -199,32 +199,32 @@ impl From<Failure> for Error {
     }
 }
 
-/// Puts a context in front of an error.
+/// Adds context to an error, with the names of anyhow.
 pub(crate) trait Context<T> {
-    /// With `context` in front.
-    fn at(self, context: &str) -> Result<T>;
-    /// With a context in front that is made only when there is an error.
-    fn with(self, context: impl FnOnce() -> String) -> Result<T>;
+    /// Adds `context` in front of the error.
+    fn context(self, context: &str) -> Result<T>;
+    /// Adds a context that is formatted only if there is an error.
+    fn with_context(self, context: impl FnOnce() -> String) -> Result<T>;
 }
 
 impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
-    fn at(self, context: &str) -> Result<T> {
-        self.map_err(|e| e.into().at(context))
+    fn context(self, context: &str) -> Result<T> {
+        self.map_err(|e| e.into().context(context))
     }
 
-    fn with(self, context: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|e| e.into().at(context()))
+    fn with_context(self, context: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| e.into().context(context()))
     }
 }
 
-/// Puts a path in front of an error of `std::fs`.
+/// Names the system call behind an error of `std::io`.
 pub(crate) trait IoContext<T> {
-    /// As a failed `call`, a rendering such as `mkdir("/run/x")`.
-    fn call(self, call: impl FnOnce() -> String) -> Result<T>;
+    /// Turns the error into a failed system call, shown as `call`, such as `mkdir("/run/x")`.
+    fn io_context(self, call: impl FnOnce() -> String) -> Result<T>;
 }
 
 impl<T> IoContext<T> for std::io::Result<T> {
-    fn call(self, call: impl FnOnce() -> String) -> Result<T> {
+    fn io_context(self, call: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|e| Failure::new(call(), e.into()).into())
     }
 }
@@ -246,7 +246,8 @@ mod tests {
 
     #[test]
     fn an_error_reads_outermost_first_and_ends_with_the_error_number_in_words() {
-        let error = Error::from(Failure::new("mkdir(\"/x\")", Errno(libc::EPERM))).at("devices").hint("become root");
+        let error =
+            Error::from(Failure::new("mkdir(\"/x\")", Errno(libc::EPERM))).context("devices").hint("become root");
         assert_eq!(error.to_string(), "devices: mkdir(\"/x\"): operation not permitted (EPERM) (hint: become root)");
     }
 
@@ -261,7 +262,7 @@ mod tests {
     #[test]
     fn an_error_crosses_a_socket_whole() {
         for error in
-            [Error::config("root.path", "missing").at("load"), Error::from(Failure::new("x", Errno(7))).hint("h")]
+            [Error::config("root.path", "missing").context("load"), Error::from(Failure::new("x", Errno(7))).hint("h")]
         {
             assert_eq!(Error::decode(&error.encode()), error);
         }

@@ -183,7 +183,7 @@ pub(crate) fn run_for(
     let _held = process::EndHeld::hold()?;
     let watched = Watched { container, signals: &process::end_signals_as_fd()? };
     for (n, hook) in hooks.iter().enumerate() {
-        run_one(&watched, proof, moment, hook, state).with(|| name(moment, n, hook))?;
+        run_one(&watched, proof, moment, hook, state).with_context(|| name(moment, n, hook))?;
     }
     Ok(())
 }
@@ -201,7 +201,7 @@ fn run_one(watched: &Watched<'_>, proof: &SingleThreaded, moment: Moment, hook: 
     sys::file::write_all(&stdin, state)?;
     // Reopened, since the descriptor that wrote the state has its offset at the end.
     let stdin = sys::file::open(format!("/proc/self/fd/{}", stdin.as_raw_fd()), libc::O_RDONLY)?;
-    let (reads, writes) = std::io::pipe().call(|| "pipe2()".into())?;
+    let (reads, writes) = std::io::pipe().io_context(|| "pipe2()".into())?;
     let how = Clone::default();
     let (pid, pidfd) = match process::clone3(proof, &how)? {
         Cloned::Child => {

@@ -198,7 +198,7 @@ impl Root {
     pub(crate) fn create(&self, path: &InRoot, kind: Create) -> Result<Handle> {
         match self.find_if_there(path)? {
             Some(handle) => Ok(handle),
-            None => self.create_missing(path, kind).with(|| format!("create {path}")),
+            None => self.create_missing(path, kind).with_context(|| format!("create {path}")),
         }
     }
 

@@ -36,13 +36,13 @@ impl ProcFd {
     /// a detached copy of /proc, or /proc itself, after a check that it is the root of a procfs.
     /// Lookups that meet a mount over it fail.
     pub fn open() -> Result<ProcFd> {
-        ProcFd::own(true).or_else(|_| ProcFd::of_host()).at("open a procfs")
+        ProcFd::own(true).or_else(|_| ProcFd::of_host()).context("open a procfs")
     }
 
     /// Mounts a complete procfs, with sysctls. Drop it before the container's processes could reach
     /// this process's file descriptors.
     pub fn open_full() -> Result<ProcFd> {
-        ProcFd::own(false).or_else(|_| ProcFd::of_host()).at("open a procfs")
+        ProcFd::own(false).or_else(|_| ProcFd::of_host()).context("open a procfs")
     }
 
     fn own(processes_only: bool) -> sys::Result<ProcFd> {

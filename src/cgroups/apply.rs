@@ -47,7 +47,7 @@ pub(super) fn check(branches: &[Branch], writes: &[Write]) -> Result<()> {
         }
         return Err(match branch.is_unified() {
             true => unavailable(branch, write, failure),
-            false => Error::from(failure).at(format!("linux.resources.{}", write.field)),
+            false => Error::from(failure).context(format!("linux.resources.{}", write.field)),
         });
     }
     Ok(())
@@ -98,9 +98,9 @@ impl Files<'_> {
             Err(e) if e.is(libc::ENOENT) && write.optional => Ok(()),
             Err(e) if e.is(libc::ENOENT) && branch.is_unified() => Err(unavailable(branch, write, e)),
             Err(e) if e.is(libc::EBUSY) && write.file == "memory.limit_in_bytes" => {
-                Err(in_use(branch, write)).with(field)
+                Err(in_use(branch, write)).with_context(field)
             }
-            done => done.with(field),
+            done => done.with_context(field),
         }
     }
 
@@ -144,7 +144,7 @@ fn unavailable(branch: &Branch, write: &Write, failure: sys::Failure) -> Error {
     let enabled = branch.read("cgroup.controllers").unwrap_or_default();
     let field = format!("linux.resources.{}", write.field);
     if write.controller == "cgroup" || enabled.split(' ').any(|c| c == write.controller) {
-        return Error::from(failure).at(field);
+        return Error::from(failure).context(field);
     }
     let what = if write.field.starts_with("unified.") {
         format!("unified resource {:?} can't be set: controller {:?} not available", write.file, write.controller)

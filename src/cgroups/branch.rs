@@ -151,7 +151,7 @@ fn make(mount: &str, path: &str, cpuset: bool) -> Result<bool> {
     }
     let existed = match made {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => true,
-        made => made.call(|| format!("mkdir({directory:?}, 0755)")).map(|()| false)?,
+        made => made.io_context(|| format!("mkdir({directory:?}, 0755)")).map(|()| false)?,
     };
     if cpuset {
         inherit_cpuset(mount, path, existed)?;
@@ -173,7 +173,7 @@ fn inherit_cpuset(mount: &str, path: &str, existed: bool) -> Result<()> {
             inherit_cpuset(mount, parent, true)?;
             value = read(&from)?;
         }
-        write(&file, &value).with(|| format!("take {name} over from the parent"))?;
+        write(&file, &value).with_context(|| format!("take {name} over from the parent"))?;
     }
     Ok(())
 }

@@ -48,10 +48,10 @@ fn check_unused(branch: &Branch) -> Result<()> {
     let processes = branch.read("cgroup.procs").map(|text| text.lines().count()).unwrap_or(0);
     if processes > 0 {
         let problem = format!("container's cgroup is not empty: {processes} process(es) found");
-        return Err(Error::state(problem).at(branch.directory()));
+        return Err(Error::state(problem).context(branch.directory()));
     }
     if freezer::frozen(std::slice::from_ref(branch)).unwrap_or(false) {
-        return Err(Error::state("container's cgroup unexpectedly frozen").at(branch.directory()));
+        return Err(Error::state("container's cgroup unexpectedly frozen").context(branch.directory()));
     }
     Ok(())
 }

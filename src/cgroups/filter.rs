@@ -209,7 +209,7 @@ pub(crate) fn enforce(directory: &OwnedFd, rules: &[Rule]) -> Result<()> {
 /// # Errors
 /// The kernel refuses it.
 pub(crate) fn load(rules: &[Rule]) -> Result<OwnedFd> {
-    bpf::load_device_filter(&program(rules)?, NAME).at("device filter")
+    bpf::load_device_filter(&program(rules)?, NAME).context("device filter")
 }
 
 /// As [`enforce`], with a program of [`load`].
@@ -218,7 +218,7 @@ pub(crate) fn load(rules: &[Rule]) -> Result<OwnedFd> {
 /// It cannot be attached.
 pub(crate) fn put(directory: &OwnedFd, program: &OwnedFd) -> Result<()> {
     let ours = bpf::device_filters(directory)?.into_iter().find(|(_, name)| name == NAME);
-    bpf::attach_device_filter(directory, program.as_fd(), ours.as_ref().map(|(fd, _)| fd)).at("device filter")
+    bpf::attach_device_filter(directory, program.as_fd(), ours.as_ref().map(|(fd, _)| fd)).context("device filter")
 }
 
 #[cfg(test)]

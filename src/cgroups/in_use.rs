@@ -102,7 +102,7 @@ impl Cgroup {
             kill::signal_all(&self.branches, libc::SIGKILL).ignore("systemd kills those that are left, only later");
         }
         let stopped = self.unit.as_ref().map_or(Ok(()), Unit::stop);
-        let removed = remove::all(&self.branches).at("remove the cgroup");
+        let removed = remove::all(&self.branches).context("remove the cgroup");
         stopped.and(removed)
     }
 

@@ -42,7 +42,7 @@ pub(super) fn give(branch: &Branch, uid: u32) -> Result<()> {
         Ok(list) => list.lines().filter(|name| !name.is_empty() && !name.contains('/')).collect(),
         Err(_) => FILES.to_vec(),
     };
-    let own = |path: String| lchown(&path, Some(uid), None).call(|| format!("lchown({path:?}, {uid})"));
+    let own = |path: String| lchown(&path, Some(uid), None).io_context(|| format!("lchown({path:?}, {uid})"));
     own(branch.directory())?;
     for name in files {
         match own(branch.file(name)) {

@@ -59,7 +59,7 @@ fn directory(path: &str, deadline: Instant, help: &mut dyn FnMut() -> Result<()>
             Err(e)
                 if !matches!(e.raw_os_error(), Some(libc::EBUSY | libc::ENOTEMPTY)) || Instant::now() >= deadline =>
             {
-                return Err(e).call(|| format!("rmdir({path:?})")).map_err(|e| explain(e, path));
+                return Err(e).io_context(|| format!("rmdir({path:?})")).map_err(|e| explain(e, path));
             }
             Err(_) => {}
         }
@@ -93,6 +93,6 @@ fn explain(error: Error, path: &str) -> Error {
     let left: Vec<String> = kill::processes(path).unwrap_or_default().iter().take(8).map(i32::to_string).collect();
     match left.is_empty() {
         true => error,
-        false => error.at(format!("still in the cgroup: processes {}", left.join(", "))),
+        false => error.context(format!("still in the cgroup: processes {}", left.join(", "))),
     }
 }

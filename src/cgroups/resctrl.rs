@@ -112,7 +112,7 @@ impl Plan {
             return Ok(());
         }
         let file = group.join("schemata");
-        let current = fs::read_to_string(&file).call(|| format!("read {file:?}"))?;
+        let current = fs::read_to_string(&file).io_context(|| format!("read {file:?}"))?;
         for wanted in lines {
             let there = current.lines().any(|line| covers(line, wanted));
             if !there {
@@ -142,7 +142,7 @@ impl Record {
     /// They cannot be read.
     pub(crate) fn schemata(&self) -> Result<String> {
         let path = self.group.join("schemata");
-        let text = fs::read_to_string(&path).call(|| format!("read {}", path.display()))?;
+        let text = fs::read_to_string(&path).io_context(|| format!("read {}", path.display()))?;
         Ok(text.lines().map(|line| line.trim().to_owned() + "\n").collect())
     }
 
@@ -217,12 +217,12 @@ fn mounted() -> Result<PathBuf> {
 fn make(directory: &Path) -> Result<()> {
     match fs::create_dir(directory) {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.call(|| format!("mkdir({directory:?})")),
+        made => made.io_context(|| format!("mkdir({directory:?})")),
     }
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {
-    fs::write(file, text).call(|| format!("write({file:?}, {:?})", text.trim_end()))
+    fs::write(file, text).io_context(|| format!("write({file:?}, {:?})", text.trim_end()))
 }
 
 #[cfg(test)]

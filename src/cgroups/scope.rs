@@ -20,7 +20,7 @@ pub(super) struct Pending {
 /// Decides about the unit, and where systemd will put it in each hierarchy.
 pub(super) fn plan(plan: &Plan, scope: &Scope, layout: &Layout) -> Result<(Pending, Vec<Branch>)> {
     let user = plan.rootless || effective_uid() != 0;
-    let root = if user { systemd::user_root().at("systemd cgroup driver")? } else { String::new() };
+    let root = if user { systemd::user_root().context("systemd cgroup driver")? } else { String::new() };
     let slice = scope.slice.clone().unwrap_or_else(|| if user { "user.slice" } else { "system.slice" }.to_owned());
     let unit = Unit::of(scope, user);
     let directory = format!("{root}{}/{}", expand_slice(&slice)?.trim_end_matches('/'), unit.name);
@@ -34,7 +34,7 @@ pub(super) fn plan(plan: &Plan, scope: &Scope, layout: &Layout) -> Result<(Pendi
     let branches: Vec<Branch> = layout.hierarchies.iter().map(branch).collect();
     if let Some(busy) = branches.iter().find(|b| b.read("cgroup.procs").is_ok_and(|text| !text.is_empty())) {
         let problem = format!("unable to start unit {:?}: unit already exists and has processes", unit.name);
-        return Err(Error::state(problem).at(busy.directory()));
+        return Err(Error::state(problem).context(busy.directory()));
     }
     let unified = branches.iter().all(Branch::is_unified);
     let mut properties = systemd::properties(&plan.limits, unified, || systemd::version(user))?;

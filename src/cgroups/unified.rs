@@ -44,7 +44,7 @@ pub(super) fn enable(branch: &Branch, writes: &[Write]) -> Result<()> {
 /// The directory is gone, or the kernel refuses the filter.
 pub(super) fn enforce_devices(branch: &Branch, rules: &[Rule]) -> Result<()> {
     let directory = file::open(branch.directory(), libc::O_RDONLY | libc::O_DIRECTORY)?;
-    filter::enforce(&directory, rules).at("linux.resources.devices")
+    filter::enforce(&directory, rules).context("linux.resources.devices")
 }
 
 /// Enables for the children of a directory what it has itself: all at once, else one by one.

@@ -47,7 +47,7 @@ fn find() -> Result<Option<OwnedFd>> {
     if process::is_secure_execution() {
         return Err(Error::new(Kind::Config, format!("{NAME} is not executed with more rights than its caller has")));
     }
-    let own = std::fs::read_link("/proc/self/exe").call(|| "readlink(\"/proc/self/exe\")".to_owned())?;
+    let own = std::fs::read_link("/proc/self/exe").io_context(|| "readlink(\"/proc/self/exe\")".to_owned())?;
     for directory in own.parent().into_iter().chain([Path::new(LIBEXEC)]) {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let Ok(opened) = file::open(directory.as_os_str().as_bytes(), flags) else { continue };

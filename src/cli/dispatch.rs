@@ -112,8 +112,8 @@ fn explain(caller: &Caller, parser: &mut Parser) -> Outcome {
 fn perform(caller: &Caller, given: &Given, line: &Line) -> Outcome {
     let name = line.command.name;
     perform::perform(caller, given, line).map_err(too_few_files).map_err(|error| match name {
-        Name::Create | Name::Run => (error.at(format!("{} {} failed", caller.name, line.command.word)), FAILED),
-        Name::Exec => (error.at("exec failed"), EXEC_FAILED),
+        Name::Create | Name::Run => (error.context(format!("{} {} failed", caller.name, line.command.word)), FAILED),
+        Name::Exec => (error.context("exec failed"), EXEC_FAILED),
         _ => (error, FAILED),
     })
 }

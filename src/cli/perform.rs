@@ -60,7 +60,7 @@ fn each(context: &Context, line: &Line, mut act: impl FnMut(ContainerId) -> Resu
     let mut outcome = Ok(());
     for id in Store::at(&context.root).ids()?.iter().filter(|id| pattern.matches(id)) {
         // The others must not suffer for one that fails.
-        let done = ContainerId::parse(id).and_then(&mut act).with(|| format!("container {id}"));
+        let done = ContainerId::parse(id).and_then(&mut act).with_context(|| format!("container {id}"));
         outcome = outcome.and(done);
     }
     outcome
@@ -70,7 +70,7 @@ fn each(context: &Context, line: &Line, mut act: impl FnMut(ContainerId) -> Resu
 fn context(caller: &Caller, given: &Given) -> Result<Context> {
     let root = match given.last("root").filter(|root| !root.is_empty()) {
         Some(root) if is_plain(root) => PathBuf::from(root),
-        Some(root) => std::path::absolute(root).call(|| format!("absolute path of {}", root.display()))?,
+        Some(root) => std::path::absolute(root).io_context(|| format!("absolute path of {}", root.display()))?,
         None => caller.default_root(),
     };
     if root.as_os_str().as_bytes().iter().all(|byte| *byte == b'/') {

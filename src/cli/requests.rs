@@ -35,7 +35,7 @@ impl Given {
 
     /// A path that still means the same when the library has gone into the bundle.
     fn absolute(&self, flag: &str) -> Result<Option<PathBuf>> {
-        let absolute = |p: PathBuf| std::path::absolute(&p).call(|| format!("absolute path of {}", p.display()));
+        let absolute = |p: PathBuf| std::path::absolute(&p).io_context(|| format!("absolute path of {}", p.display()));
         self.path(flag).map(absolute).transpose()
     }
 
@@ -198,7 +198,7 @@ impl Line {
             let Some((object, field)) = flag.resource.split_once('.') else { continue };
             let Some(text) = self.given.text(flag.long)? else { continue };
             let value = match flag.value {
-                BYTES => size::bytes(&text).with(|| format!("invalid value for {}", flag.long))?.into(),
+                BYTES => size::bytes(&text).with_context(|| format!("invalid value for {}", flag.long))?.into(),
                 NUMBERS => text.into(),
                 _ => number(&text, object, field).ok_or_else(|| {
                     refuse(format!("invalid value for {}: {text:?} is no number in range", flag.long))
@@ -224,7 +224,7 @@ impl Line {
             criu: criu.into(),
             image_path: given
                 .absolute("image-path")?
-                .unwrap_or(std::path::absolute("checkpoint").call(|| "getcwd".into())?),
+                .unwrap_or(std::path::absolute("checkpoint").io_context(|| "getcwd".into())?),
             work_path: given.absolute("work-path")?,
             tcp_established: given.on("tcp-established"),
             ext_unix_sk: given.on("ext-unix-sk"),

@@ -18,14 +18,16 @@ pub(super) struct Bundle {
 impl Bundle {
     pub(super) fn open(request: &CreateRequest) -> Result<Bundle> {
         let problem = |e: sys::Failure| {
-            Error::from(e).at("bundle").hint("-b names the directory that holds config.json and the root filesystem")
+            Error::from(e)
+                .context("bundle")
+                .hint("-b names the directory that holds config.json and the root filesystem")
         };
         let directory =
             file::open(request.bundle.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY).map_err(problem)?;
-        let absolute = |file: &PathBuf| std::path::absolute(file).call(|| format!("absolute path of {file:?}"));
+        let absolute = |file: &PathBuf| std::path::absolute(file).io_context(|| format!("absolute path of {file:?}"));
         let config = request.config.as_ref().map(absolute).transpose()?;
         sys::fs::change_dir_to(&directory)?;
-        let path = std::env::current_dir().call(|| "getcwd()".to_owned()).at("bundle")?;
+        let path = std::env::current_dir().io_context(|| "getcwd()".to_owned()).context("bundle")?;
         let config = config.unwrap_or_else(|| path.join("config.json"));
         let json = super::document::read(&config).map_err(|e| match e.errno() {
             libc::ENOENT => {
@@ -38,6 +40,6 @@ impl Bundle {
 
     /// The config, as written.
     pub(super) fn spec(&self) -> Result<Spec<'_>> {
-        config::parse(&self.json).map_err(|e| e.at(format!("{:?}", self.config)))
+        config::parse(&self.json).map_err(|e| e.context(format!("{:?}", self.config)))
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn prepare(
 ) -> Result<Cgroup> {
     let cgroup = Cgroup::prepare(&parts.asked, layout)?;
     if must_be_new {
-        cgroup.refuse_existing().at("--manage-cgroups-mode strict")?;
+        cgroup.refuse_existing().context("--manage-cgroups-mode strict")?;
     }
     record.cgroup = cgroup.record();
     record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;

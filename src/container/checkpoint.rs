@@ -48,7 +48,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     let json = store.config(request.id.as_str())?;
     let mut spec = config::parse(&json)?;
     namespaces::disregard_shared(&mut spec, init.pid, &Ns::ALL)?;
-    let table = mountinfo::table(&init.pid.to_string()).at("the container's mounts")?;
+    let table = mountinfo::table(&init.pid.to_string()).context("the container's mounts")?;
     if mountinfo::mounts(&table).any(|mounted| super::notify::was_offered(&spec, &mounted.point())) {
         super::notify::offer(&mut spec, entry.path());
     }

@@ -42,7 +42,7 @@ impl Give {
         match (self, has_terminal) {
             (Give::Nowhere, true) => problem("cannot allocate tty if runc will detach without setting console socket"),
             (Give::To(_), false) => problem("cannot use console socket if runc will not detach or allocate tty"),
-            (Give::To(path), true) => Ok((Some(connect(&path).at("--console-socket")?), None)),
+            (Give::To(path), true) => Ok((Some(connect(&path).context("--console-socket")?), None)),
             (Give::Ours, true) => {
                 let (ours, theirs) = socket::pair(SockType::Stream)?;
                 Ok((Some(theirs), Some(ours)))
@@ -77,5 +77,5 @@ pub(super) fn master(socket: &OwnedFd) -> Result<Option<OwnedFd>> {
         return Ok(None);
     }
     let mut name = [0u8; 64];
-    Ok(socket::receive(socket, &mut name).at("receive the container's terminal")?.fds.pop())
+    Ok(socket::receive(socket, &mut name).context("receive the container's terminal")?.fds.pop())
 }

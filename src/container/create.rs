@@ -160,7 +160,7 @@ fn build(
     let launched = launch::launch(plan, inputs, &mut watcher);
     launched.map_err(|e| super::rootless::explain(e, new_user)).map_err(|e| match e.kind() {
         Kind::Config => e,
-        Kind::Execute => e.at("error during container init").at("unable to start container process"),
-        _ => e.at("unable to start container process"),
+        Kind::Execute => e.context("error during container init").context("unable to start container process"),
+        _ => e.context("unable to start container process"),
     })
 }

@@ -76,7 +76,7 @@ impl Known {
             Ok(None) if !request.force => return Err(state::without_record()),
             Ok(None) => return Ok(Known::Doubtful { changed: None, why: "it has no state.json".into() }),
             Ok(Some(bytes)) => Ok(bytes),
-            Err(error) => Err(error.at("state.json")),
+            Err(error) => Err(error.context("state.json")),
         };
         let changed = bytes.as_ref().ok().and_then(|bytes| Record::parse_changed(bytes).ok()).map(Box::new);
         match bytes.and_then(|bytes| Record::parse(&bytes)) {

@@ -120,7 +120,7 @@ fn stats(id: &str, cgroup: &Cgroup, init: Pid, output: &mut dyn Write) -> Result
 fn line(value: &impl Serialize, output: &mut dyn Write) -> Result<()> {
     let text = serde_json::to_string(value).map_err(|e| Error::internal(e.to_string()))?;
     let text = text::shown_json(text) + "\n";
-    output.write_all(text.as_bytes()).and_then(|()| output.flush()).call(|| "write to standard output".into())
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).io_context(|| "write to standard output".into())
 }
 
 /// The interfaces that `pid` sees, if they are not those that we see.

@@ -41,11 +41,11 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     // The kernel refuses to let a process join the user namespace that it is in.
     namespaces::disregard_shared(&mut spec, init.0.pid, &[Ns::User])?;
     let from_file = match &request.process {
-        ExecProcess::File(path) => Some(super::document::read(path).at("--process")?),
+        ExecProcess::File(path) => Some(super::document::read(path).context("--process")?),
         ExecProcess::Changes(_) => None,
     };
     let written = match (&from_file, &request.process) {
-        (Some(json), _) => config::parse_process(json).map_err(|e| e.at("--process"))?,
+        (Some(json), _) => config::parse_process(json).map_err(|e| e.context("--process"))?,
         (None, ExecProcess::Changes(changes)) => changed(&spec, changes)?,
         (None, ExecProcess::File(_)) => return Err(Error::internal("a process without its file")),
     };
@@ -74,7 +74,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     };
     let launched = launch::launch(&plan, inputs, &mut watcher).map_err(|e| match e.kind() {
         Kind::Config | Kind::State => e,
-        _ => e.at("unable to start container process"),
+        _ => e.context("unable to start container process"),
     })?;
     hand_over(request, &launched).inspect_err(|_| {
         process::pidfd_send_signal(&launched.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
@@ -245,7 +245,7 @@ fn joiner(cgroup: &Cgroup, request: &ExecRequest) -> Result<Joiner> {
 
 fn hand_over(request: &ExecRequest, launched: &Launched) -> Result<()> {
     if let Some(path) = &request.pidfd_socket {
-        console::send_fd(path, &launched.pidfd, b"pidfd").at("--pidfd-socket")?;
+        console::send_fd(path, &launched.pidfd, b"pidfd").context("--pidfd-socket")?;
     }
     match &request.pid_file {
         Some(path) => super::hand_over::write_pid_file(path, launched.pid),
@@ -263,7 +263,7 @@ struct Watcher<'a> {
 
 impl Watch for Watcher<'_> {
     fn crowded(&mut self, pid: Pid) -> Result<()> {
-        self.detour = Some(self.cgroup.detour(pid).at("fork beside the processes of a full cgroup")?);
+        self.detour = Some(self.cgroup.detour(pid).context("fork beside the processes of a full cgroup")?);
         Ok(())
     }
     fn confined(&mut self, pid: Pid) -> Result<()> {
@@ -271,7 +271,7 @@ impl Watch for Watcher<'_> {
             detour.end(pid)?;
             if let Affinity::Only(mask) = &self.plan.affinity[1] {
                 // Kernels before 6.2 forget it when the cpuset changes.
-                process::sched_setaffinity(pid, mask).at("process.execCPUAffinity.final")?;
+                process::sched_setaffinity(pid, mask).context("process.execCPUAffinity.final")?;
             }
         }
         self.record.resctrl.as_ref().map_or(Ok(()), |group| group.join(pid))

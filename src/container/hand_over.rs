@@ -11,10 +11,10 @@ use std::path::Path;
 /// Tells the caller who the process is.
 pub(super) fn hand_over(request: &CreateRequest, receiver: Option<&Path>, launched: &Launched) -> Result<()> {
     if let Some(path) = &request.pidfd_socket {
-        super::console::send_fd(path, &launched.pidfd, b"pidfd").at("--pidfd-socket")?;
+        super::console::send_fd(path, &launched.pidfd, b"pidfd").context("--pidfd-socket")?;
     }
     if let Some(path) = receiver {
-        super::console::send_fd(path, &launched.pidfd, b"pidfd").at("run.oci.pidfd_receiver")?;
+        super::console::send_fd(path, &launched.pidfd, b"pidfd").context("run.oci.pidfd_receiver")?;
     }
     if let Some(path) = &request.pid_file {
         write_pid_file(path, launched.pid)?;
@@ -30,11 +30,11 @@ pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
     let no_file = || Error::new(Kind::Config, format!("--pid-file {path:?} names no file"));
     let (name, parent) = (path.file_name().ok_or_else(no_file)?, path.parent().ok_or_else(no_file)?);
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let directory = file::open(parent.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY).at(CONTEXT)?;
+    let directory = file::open(parent.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY).context(CONTEXT)?;
     let hidden = format!(".pid-{:016x}", u64::from_ne_bytes(process::random()?));
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-    let fd = file::open_at(&directory, &hidden, flags, credentials::callers_mode(0o644)).at(CONTEXT)?;
+    let fd = file::open_at(&directory, &hidden, flags, credentials::callers_mode(0o644)).context(CONTEXT)?;
     let written = file::write_all(fd, pid.to_string().as_bytes());
     let done = written.and_then(|()| file::rename_at(&directory, &hidden, name.as_bytes()));
-    done.inspect_err(|_| drop(file::unlink_at(&directory, &hidden, 0))).at(CONTEXT)
+    done.inspect_err(|_| drop(file::unlink_at(&directory, &hidden, 0))).context(CONTEXT)
 }

@@ -12,7 +12,8 @@ pub(super) fn prepare(rootfs: &Rootfs, joined: &Joined, prepared: &mut Prepared,
             (IdmapOf::Container, None) => continue,
             (IdmapOf::Container, Some(userns)) => rootfs.map_ids(index, userns)?,
             (IdmapOf::Own(mappings), _) => {
-                let userns = rootfs::user_namespace(proof, mappings).with(|| format!("mounts[{index}].uidMappings"))?;
+                let userns =
+                    rootfs::user_namespace(proof, mappings).with_context(|| format!("mounts[{index}].uidMappings"))?;
                 rootfs.map_ids(index, &userns)?
             }
         };

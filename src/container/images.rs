@@ -47,14 +47,14 @@ pub(super) const OPEN: usize = 2;
 impl Images {
     /// Makes the directories where they are missing.
     pub(super) fn make(given: &CriuOptions, log: &'static str) -> Result<Images> {
-        make_directory(&given.image_path).at("--image-path")?;
+        make_directory(&given.image_path).context("--image-path")?;
         Images::find(given, log)
     }
 
     /// The directory of images is there already.
     pub(super) fn find(given: &CriuOptions, log: &'static str) -> Result<Images> {
         if let Some(work) = &given.work_path {
-            make_directory(work).at("--work-path")?;
+            make_directory(work).context("--work-path")?;
         }
         let work = given.work_path.as_ref().unwrap_or(&given.image_path);
         Ok(Images { path: given.image_path.clone(), work: work.clone(), name: log })
@@ -64,13 +64,13 @@ impl Images {
     /// the user namespace of a container whose root is not the host's, that root can read the images: it restores itself.
     pub(super) fn open(&self, userns: Option<&OwnedFd>) -> Result<Vec<OwnedFd>> {
         let open = |path: &Path| file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY);
-        let work = open(&self.work).at("--work-path")?;
+        let work = open(&self.work).context("--work-path")?;
         // Without id mappings in the kernel or the filesystem, the permissions of the images decide.
         let images = match userns.and_then(|userns| self.map_ids(userns).ok()) {
             Some(tree) => self.open_through(&tree),
             None => Ok(open(&self.path)?),
         };
-        Ok(vec![images.at("--image-path")?, work])
+        Ok(vec![images.context("--image-path")?, work])
     }
 
     /// The images as files of the container's root.
@@ -85,7 +85,7 @@ impl Images {
     /// ids are mapped there, and is nobody's owner until then: the clocks, which it reads at once or later, are a copy for everybody.
     fn open_through(&self, tree: &OwnedFd) -> Result<OwnedFd> {
         const CLOCKS: &[u8] = b"timens-0.img";
-        let names = std::fs::read_dir(&self.path).call(|| format!("opendir({:?})", self.path))?;
+        let names = std::fs::read_dir(&self.path).io_context(|| format!("opendir({:?})", self.path))?;
         let names: Vec<_> = names.flatten().map(|entry| entry.file_name()).collect();
         let context = mount::fsopen("tmpfs")?;
         mount::fsconfig_string(&context, "mode", "755")?;
@@ -119,8 +119,9 @@ impl Images {
         let json = serde_json::to_vec(descriptors).map_err(|e| Error::internal(e.to_string()))?;
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
         let directory = file::open(self.path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY);
-        let fd = file::open_at(directory.at("--image-path")?, DESCRIPTORS, flags, 0o600).at("--image-path")?;
-        file::write_all(fd, &json).at("--image-path")
+        let fd =
+            file::open_at(directory.context("--image-path")?, DESCRIPTORS, flags, 0o600).context("--image-path")?;
+        file::write_all(fd, &json).context("--image-path")
     }
 
     /// Takes the list back: the images beside it are not whole.
@@ -212,7 +213,7 @@ impl Yard {
         let hierarchies =
             layout.hierarchies.iter().map(|hierarchy| (name(hierarchy), hierarchy.mount.clone())).collect();
         Ok(Yard {
-            place: place.canonicalize().call(|| format!("realpath({place:?})"))?,
+            place: place.canonicalize().io_context(|| format!("realpath({place:?})"))?,
             lock,
             borrowed: false,
             hierarchies,
@@ -298,7 +299,7 @@ fn config_file() -> &'static str {
 }
 
 fn make_directory(path: &Path) -> Result<()> {
-    DirBuilder::new().mode(0o700).recursive(true).create(path).call(|| format!("mkdir({path:?})"))
+    DirBuilder::new().mode(0o700).recursive(true).create(path).io_context(|| format!("mkdir({path:?})"))
 }
 
 /// CRIU's program, for those who may use it.

@@ -40,7 +40,7 @@ pub(super) fn give(
         state: query::document(record, status, record.init.map_or(pid, |init| init.pid)),
     };
     let bytes = serde_json::to_vec(&message).map_err(|e| Error::internal(e.to_string()))?;
-    super::console::send_fd(std::path::Path::new(&notify.path), &listener, &bytes).at("linux.seccomp.listenerPath")
+    super::console::send_fd(std::path::Path::new(&notify.path), &listener, &bytes).context("linux.seccomp.listenerPath")
 }
 
 /// Finds out before the container is made that nobody listens: its filter is only loaded by `start`.
@@ -49,7 +49,7 @@ pub(super) fn give(
 /// There is no socket at `listenerPath`.
 pub(super) fn check(filter: Option<&Filter>) -> Result<()> {
     let Some(notify) = filter.and_then(|filter| filter.notify.as_ref()) else { return Ok(()) };
-    let stat = file::open(&notify.path, libc::O_PATH).and_then(sys::fs::stat).at("linux.seccomp.listenerPath")?;
+    let stat = file::open(&notify.path, libc::O_PATH).and_then(sys::fs::stat).context("linux.seccomp.listenerPath")?;
     if stat.kind() != libc::S_IFSOCK {
         return Err(Error::config("linux.seccomp.listenerPath", format_args!("{:?} is no socket", notify.path)));
     }

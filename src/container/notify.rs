@@ -82,8 +82,9 @@ pub(super) fn make_directory(entry: &Entry) -> Result<()> {
     // Whatever the umask: the program may be of any user.
     for (name, mode) in [(PRIVATE, 0o700), (SHOWN, 0o755)] {
         let path = entry.path().join(name);
-        fs::create_dir(&path).call(|| format!("mkdir({path:?})"))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).call(|| format!("chmod({path:?}, {mode:#o})"))?;
+        fs::create_dir(&path).io_context(|| format!("mkdir({path:?})"))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .io_context(|| format!("chmod({path:?}, {mode:#o})"))?;
     }
     Ok(())
 }
@@ -99,7 +100,7 @@ impl Notice {
     /// for it. A container runs without, too: that nobody hears of it is a warning.
     pub(super) fn open(entry: &Entry) -> Option<Notice> {
         Notice::find(entry).unwrap_or_else(|error| {
-            log::warning(error.at("NOTIFY_SOCKET").to_string());
+            log::warning(error.context("NOTIFY_SOCKET").to_string());
             None
         })
     }
@@ -117,7 +118,7 @@ impl Notice {
     /// The container runs in any case: what fails is a warning.
     pub(super) fn pass_on(&self, pid: Pid, pidfd: &OwnedFd) {
         if let Err(error) = self.wait(pid, pidfd) {
-            log::warning(error.at("NOTIFY_SOCKET").to_string());
+            log::warning(error.context("NOTIFY_SOCKET").to_string());
         }
     }
 
@@ -156,7 +157,7 @@ impl Notice {
         match self.hear().and_then(|ready| if ready { self.say(b"READY=1", &[]).map(|()| true) } else { Ok(false) }) {
             Ok(done) => done,
             Err(error) => {
-                log::warning(error.at("NOTIFY_SOCKET").to_string());
+                log::warning(error.context("NOTIFY_SOCKET").to_string());
                 true
             }
         }
@@ -172,7 +173,7 @@ impl Notice {
 
     /// Waits until the manager has read everything: it closes what comes with this.
     fn barrier(&self) -> Result<()> {
-        let (ours, theirs) = std::io::pipe().call(|| "pipe2()".into())?;
+        let (ours, theirs) = std::io::pipe().io_context(|| "pipe2()".into())?;
         self.say(b"BARRIER=1", &[theirs.as_raw_fd()])?;
         drop(theirs);
         let [closed] = process::poll([(Some(ours.as_fd()), 0)], PATIENCE)?;

@@ -39,7 +39,7 @@ fn list(request: &PsRequest, pids: &[i32]) -> Result<String> {
 fn run(args: &[String]) -> Result<String> {
     let everything = ["-ef".to_owned()];
     let args = if args.is_empty() { &everything[..] } else { args };
-    let output = Command::new("ps").args(args).output().call(|| format!("run ps {}", args.join(" ")))?;
+    let output = Command::new("ps").args(args).output().io_context(|| format!("run ps {}", args.join(" ")))?;
     if !output.status.success() {
         return Err(failed(args, &output));
     }
@@ -55,7 +55,7 @@ fn failed(args: &[String], output: &Output) -> Error {
         Some(code) => format!("exit status {code}"),
         None => output.status.to_string(),
     };
-    Error::system(format!("{ended}: {first}")).at(format!("ps {}", args.join(" ")))
+    Error::system(format!("{ended}: {first}")).context(format!("ps {}", args.join(" ")))
 }
 
 /// The header, and the lines whose column PID is one of ours.

@@ -69,7 +69,7 @@ fn shown<'a>(record: &'a Record, status: Status, owner: &'a str) -> Document<'a>
 pub fn state(context: &Context, id: &ContainerId) -> Result<String> {
     let store = Store::at(&context.root);
     let bytes = store.bytes(id.as_str())?;
-    let record = Record::parse(&bytes).with(|| format!("{:?}", store.file(id.as_str())))?;
+    let record = Record::parse(&bytes).with_context(|| format!("{:?}", store.file(id.as_str())))?;
     let status = record.status()?;
     Ok(text::shown_json(serde_json::to_string_pretty(&shown(&record, status, "")).unwrap_or_default()))
 }
@@ -85,7 +85,7 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
         other => {
             // A root that somebody names must be there: a slip in it would look like no containers.
             if let Some(root) = &request.root {
-                std::fs::metadata(root).map(drop).call(|| format!("open {}", root.display()))?;
+                std::fs::metadata(root).map(drop).io_context(|| format!("open {}", root.display()))?;
             }
             other?
         }
@@ -108,7 +108,7 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     let mut rows = Vec::with_capacity(files.len());
     for (id, bytes) in &files {
         let mut read = || -> Result<Row> {
-            let record = Record::parse(bytes).with(|| format!("{:?}", store.file(id)))?;
+            let record = Record::parse(bytes).with_context(|| format!("{:?}", store.file(id)))?;
             let status = record.status()?;
             let owner = names.of(record.owner);
             Ok((record, status, owner))

@@ -188,7 +188,7 @@ impl Maker<'_> {
                 joiner.join_self()?;
                 if *plan.namespaces.place(Ns::Cgroup) == Place::New {
                     // CRIU, which is to leave cgroups alone, makes none: what it restores stays in its own.
-                    namespace::unshare(libc::CLONE_NEWCGROUP).at("make a cgroup namespace")?;
+                    namespace::unshare(libc::CLONE_NEWCGROUP).context("make a cgroup namespace")?;
                 }
             }
             // CRIU gives its own to what it restores.

@@ -18,7 +18,7 @@ pub fn spec(request: &SpecRequest) -> Result<()> {
     let unified = Layout::read().is_ok_and(|layout| layout.mode() == Mode::Unified);
     let text = document(caller, unified);
     if request.file.as_deref().is_some_and(|file| file.as_os_str() == "-") {
-        return std::io::stdout().write_all(text.as_bytes()).call(|| "write to standard output".into());
+        return std::io::stdout().write_all(text.as_bytes()).io_context(|| "write to standard output".into());
     }
     let file = request.file.as_deref().unwrap_or(NAME.as_ref());
     let path = request.bundle.join(file);
@@ -31,7 +31,7 @@ pub fn spec(request: &SpecRequest) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             Err(Error::new(Kind::Config, format!("File {} exists. Remove it first", file.display())))
         }
-        written => written.call(|| format!("open {}", path.display())),
+        written => written.io_context(|| format!("open {}", path.display())),
     }
 }
 

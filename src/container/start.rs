@@ -111,7 +111,7 @@ impl Gate<'_> {
         let mut byte = [0u8; 8];
         file::read(&self.connection, &mut byte).ignore("the report page tells how it ended");
         if let Some(error) = self.report.error(program, hooks) {
-            return Err(error.at("unable to start container process"));
+            return Err(error.context("unable to start container process"));
         }
         if self.report.reached_execute() && !self.still_waits() {
             return Ok(());

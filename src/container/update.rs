@@ -53,7 +53,7 @@ fn limits(source: &ResourceSource) -> Result<Limits> {
         ResourceSource::File(path) => super::document::read(path)?.into(),
         ResourceSource::Stdin => {
             let mut text = Vec::new();
-            std::io::stdin().read_to_end(&mut text).call(|| "read standard input".into())?;
+            std::io::stdin().read_to_end(&mut text).io_context(|| "read standard input".into())?;
             text.into()
         }
     };

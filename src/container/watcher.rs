@@ -54,7 +54,7 @@ impl Watch for Watcher<'_> {
     }
 
     fn crowded(&mut self, pid: Pid) -> Result<()> {
-        self.detour = Some(self.cgroup.detour(pid).at("fork beside the processes of a full cgroup")?);
+        self.detour = Some(self.cgroup.detour(pid).context("fork beside the processes of a full cgroup")?);
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl Watch for Watcher<'_> {
 /// The container was deleted meanwhile.
 pub(super) fn born(entry: &Entry, record: &mut Record, pid: Pid) -> Result<()> {
     record.init = ProcessId::of(pid);
-    entry.save_born(record).at("the container was deleted meanwhile")
+    entry.save_born(record).context("the container was deleted meanwhile")
 }
 
 /// The hooks of the runtime before the pivot.

@@ -97,7 +97,7 @@ impl Answer {
 /// The first errors in CRIU's log, without time and source line. The first one is usually the
 /// cause, and later ones are its consequences.
 pub(super) fn complaints(log: &Path) -> Vec<String> {
-    let Ok(file) = std::fs::File::open(log).call(|| format!("open({log:?})")) else { return Vec::new() };
+    let Ok(file) = std::fs::File::open(log).io_context(|| format!("open({log:?})")) else { return Vec::new() };
     let lines = BufReader::new(file).split(b'\n').map_while(std::io::Result::ok);
     let texts = lines.filter_map(|line| complaint(&String::from_utf8_lossy(&line)).map(str::to_owned));
     texts.take(MOST).collect()

@@ -207,7 +207,7 @@ impl Criu {
         }
         match answer {
             Ok(answer) => Ok((answer, said)),
-            Err(error) if said.is_empty() => Err(error.at(format!("criu failed: type {}", task.word()))),
+            Err(error) if said.is_empty() => Err(error.context(format!("criu failed: type {}", task.word()))),
             Err(_) => Err(Error::system(format!("criu failed: type {}: {said}", task.word()))),
         }
     }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// There is no such program.
 pub(crate) fn find(program: &Path) -> Result<PathBuf> {
     if program.as_os_str().as_bytes().contains(&b'/') {
-        return std::path::absolute(program).call(|| format!("absolute path of {program:?}"));
+        return std::path::absolute(program).io_context(|| format!("absolute path of {program:?}"));
     }
     let executes = |path: &PathBuf| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
     let path = search_path();

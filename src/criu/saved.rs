@@ -30,7 +30,7 @@ pub(crate) fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
     let first = |name: &str, field: u64| -> Result<u64> {
         let image = read(&directory.join(name))?;
         let found = entries(&image).and_then(|list| number(list.first().ok_or_else(damaged)?, field));
-        found.and_then(|number| number.ok_or_else(damaged)).with(|| format!("{:?}", directory.join(name)))
+        found.and_then(|number| number.ok_or_else(damaged)).with_context(|| format!("{:?}", directory.join(name)))
     };
     // Field 1 of pstree.img is the pid, field 9 of ids-PID.img the mount namespace.
     let pid = first("pstree.img", 1)?;
@@ -38,7 +38,7 @@ pub(crate) fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
     let path = directory.join(format!("mountpoints-{namespace}.img"));
     let image = read(&path)?;
     let list = entries(&image).and_then(|list| list.into_iter().map(mount).collect::<Result<Vec<_>>>());
-    let list = list.with(|| format!("{path:?}"))?;
+    let list = list.with_context(|| format!("{path:?}"))?;
     // CRIU identifies external mounts by the mount point alone, and would bind one of them twice.
     let confused = |one: &&SavedMount| {
         let other = |other: &SavedMount| other.point == one.point && other.root != one.root;
@@ -64,7 +64,7 @@ pub(crate) fn check_pages(directory: &Path) -> Result<()> {
     let tree = read(&path)?;
     let pid = |entry: &[u8]| number(entry, 1)?.ok_or_else(damaged);
     let pids = entries(&tree).and_then(|list| list.into_iter().map(pid).collect::<Result<Vec<u64>>>());
-    let pids = pids.with(|| format!("{path:?}"))?;
+    let pids = pids.with_context(|| format!("{path:?}"))?;
     let mut directory = directory.to_owned();
     for _ in 0..MOST_PARENTS {
         for map in pids.iter().map(|pid| directory.join(format!("pagemap-{pid}.img"))) {
@@ -92,12 +92,12 @@ fn check_pages_of(directory: &Path, map: &Path) -> Result<()> {
         let pages = areas.iter().try_fold(0u64, |sum, area| Ok::<_, Error>(sum.saturating_add(pages_in(area)?)))?;
         Ok((number, pages.saturating_mul(memory::page_size() as u64)))
     };
-    let (number, wanted) = wanted().with(|| format!("{map:?}"))?;
+    let (number, wanted) = wanted().with_context(|| format!("{map:?}"))?;
     let path = directory.join(format!("pages-{number}.img"));
     let length = match std::fs::metadata(&path) {
         Ok(file) => file.len(),
         Err(_) if wanted == 0 => 0,
-        Err(e) => return Err(e).call(|| format!("stat({path:?})")),
+        Err(e) => return Err(e).io_context(|| format!("stat({path:?})")),
     };
     if length < wanted {
         let text = format!("{path:?} is truncated: it has {length} bytes, {map:?} refers to {wanted}");

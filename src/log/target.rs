@@ -80,8 +80,8 @@ fn append(path: &Path) -> Result<File> {
 }
 
 fn socket(path: &str) -> Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound().call(|| "socket(AF_UNIX, SOCK_DGRAM)".into())?;
-    socket.connect(path).call(|| format!("connect(\"{path}\")"))?;
+    let socket = UnixDatagram::unbound().io_context(|| "socket(AF_UNIX, SOCK_DGRAM)".into())?;
+    socket.connect(path).io_context(|| format!("connect(\"{path}\")"))?;
     Ok(socket)
 }
 

@@ -42,9 +42,9 @@ impl Trace {
         let json = path.extension().is_some_and(|extension| extension == "json");
         let mut options = OpenOptions::new();
         let file = options.read(json).append(true).create(true).mode(0o644).custom_flags(libc::O_NONBLOCK).open(path);
-        let mut file = file.call(|| format!("open {}", path.display()))?;
+        let mut file = file.io_context(|| format!("open {}", path.display()))?;
         if json {
-            go_on(&mut file).call(|| format!("continue the trace {}", path.display()))?;
+            go_on(&mut file).io_context(|| format!("continue the trace {}", path.display()))?;
         }
         Ok(Trace { file, json, command: std::process::id(), named: 0, open: false })
     }

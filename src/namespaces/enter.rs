@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 pub(crate) fn join(joined: &Joined, kinds: &[Kind]) -> Result<()> {
     for kind in kinds {
         if let Some(fd) = joined.fd(*kind) {
-            sys::namespace::setns(fd, kind.flag()).with(|| format!("join the {} namespace", kind.word()))?;
+            sys::namespace::setns(fd, kind.flag()).with_context(|| format!("join the {} namespace", kind.word()))?;
         }
     }
     Ok(())
@@ -21,28 +21,28 @@ pub(crate) fn unshare(flags: i32) -> Result<()> {
     if flags == 0 {
         return Ok(());
     }
-    sys::namespace::unshare(flags).with(|| format!("make new namespaces ({})", words(flags)))
+    sys::namespace::unshare(flags).with_context(|| format!("make new namespaces ({})", words(flags)))
 }
 
 /// Opens the file for the clock offsets of this process's children. The kernel checks CAP_SYS_TIME
 /// over the time namespace against the credentials with which the file was opened.
 pub(crate) fn open_offsets() -> Result<OwnedFd> {
-    sys::file::open("/proc/self/timens_offsets", libc::O_WRONLY).at("linux.timeOffsets")
+    sys::file::open("/proc/self/timens_offsets", libc::O_WRONLY).context("linux.timeOffsets")
 }
 
 /// Writes the clock offsets of the time namespace that this process has unshared.
 pub(crate) fn write_offsets(file: &OwnedFd, all: &Namespaces) -> Result<()> {
-    sys::file::write_value(file, all.offsets.text().as_bytes()).at("linux.timeOffsets")?;
+    sys::file::write_value(file, all.offsets.text().as_bytes()).context("linux.timeOffsets")?;
     Ok(())
 }
 
 /// Sets the host name and NIS domain name of the UTS namespace.
 pub(crate) fn set_names(all: &Namespaces) -> Result<()> {
     if let Some(name) = &all.hostname {
-        sys::namespace::set_hostname(name).at("hostname")?;
+        sys::namespace::set_hostname(name).context("hostname")?;
     }
     if let Some(name) = &all.domainname {
-        sys::namespace::set_domainname(name).at("domainname")?;
+        sys::namespace::set_domainname(name).context("domainname")?;
     }
     Ok(())
 }

@@ -41,12 +41,13 @@ impl Joined {
         for kind in Kind::ALL {
             let Place::Join(path) = &places[kind as usize] else { continue };
             let what = || format!("linux.namespaces: {} {path:?}", kind.word());
-            let fd = sys::file::open(path, libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| Error::from(e).at(what()))?;
+            let fd =
+                sys::file::open(path, libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| Error::from(e).context(what()))?;
             if !sys::namespace::kind_of(&fd).is_ok_and(|found| found == kind.flag()) {
                 return Err(Error::new(ErrorKind::Config, format!("{}: is not a namespace of that type", what())));
             }
-            let identity = sys::namespace::identity(&fd).with(what)?;
-            let own = identity == runtimes_own(kind).with(what)?;
+            let identity = sys::namespace::identity(&fd).with_context(what)?;
+            let own = identity == runtimes_own(kind).with_context(what)?;
             if kind == Kind::Mount && (own || is_of_first_process(identity)) {
                 let n = linux.namespaces.iter().flatten().position(|entry| entry.type_.as_deref() == Some("mount"));
                 let field = format!("linux.namespaces[{}].path", n.unwrap_or_default());

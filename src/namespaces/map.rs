@@ -17,19 +17,19 @@ pub(crate) fn write(pid: Pid, maps: &IdMaps) -> Result<()> {
     const CAP_SETGID: u64 = 1 << 6;
     let held = credentials::capabilities()?.effective;
     if held & (CAP_SETUID | CAP_SETGID) == CAP_SETUID | CAP_SETGID {
-        write_file(pid, "uid_map", &maps.uids.text()).at("linux.uidMappings")?;
-        return write_file(pid, "gid_map", &maps.gids.text()).at("linux.gidMappings");
+        write_file(pid, "uid_map", &maps.uids.text()).context("linux.uidMappings")?;
+        return write_file(pid, "gid_map", &maps.gids.text()).context("linux.gidMappings");
     }
     if is_own(&maps.uids, credentials::effective_uid()) {
-        write_file(pid, "uid_map", &maps.uids.text()).at("linux.uidMappings")?;
+        write_file(pid, "uid_map", &maps.uids.text()).context("linux.uidMappings")?;
     } else {
-        helper("newuidmap", pid, &maps.uids).at("linux.uidMappings")?;
+        helper("newuidmap", pid, &maps.uids).context("linux.uidMappings")?;
     }
     if is_own(&maps.gids, credentials::effective_gid()) {
-        write_file(pid, "setgroups", "deny").at("linux.gidMappings")?;
-        return write_file(pid, "gid_map", &maps.gids.text()).at("linux.gidMappings");
+        write_file(pid, "setgroups", "deny").context("linux.gidMappings")?;
+        return write_file(pid, "gid_map", &maps.gids.text()).context("linux.gidMappings");
     }
-    helper("newgidmap", pid, &maps.gids).at("linux.gidMappings")
+    helper("newgidmap", pid, &maps.gids).context("linux.gidMappings")
 }
 
 fn is_own(map: &IdMap, id: u32) -> bool {

@@ -101,7 +101,7 @@ impl NetDevices {
         let mut moved = Vec::new();
         for request in &self.0 {
             let field = || format!("linux.netDevices[{:?}]", request.host);
-            match sides.take(request).with(field) {
+            match sides.take(request).with_context(field) {
                 Ok(device) => moved.push(device),
                 Err(error) if may_be_inside(&error) && sides.is_inside(request) => {}
                 Err(error) => {

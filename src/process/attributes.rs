@@ -49,10 +49,10 @@ impl Attributes {
     /// Applies to `pid` (0: this process) what the parent may do as well: all but the resource limits.
     pub(crate) fn apply_scheduling(&self, pid: Pid) -> Result<()> {
         if let Some(attr) = &self.scheduler {
-            process::sched_setattr(pid, attr).at("process.scheduler")?;
+            process::sched_setattr(pid, attr).context("process.scheduler")?;
         }
         if let Some(value) = self.io_priority {
-            process::ioprio_set(pid, value).at("process.ioPriority")?;
+            process::ioprio_set(pid, value).context("process.ioPriority")?;
         }
         Ok(())
     }
@@ -61,7 +61,7 @@ impl Attributes {
     pub(crate) fn raise_rlimits(&self) -> Result<()> {
         for (limit, name) in &self.rlimits {
             limits::raise_hard(limit.resource, limit.hard)
-                .with(|| format!("process.rlimits: error setting rlimit type {name} ({})", limit.resource))
+                .with_context(|| format!("process.rlimits: error setting rlimit type {name} ({})", limit.resource))
                 .map_err(|e| match e.errno() {
                     libc::EPERM if name == &"RLIMIT_NOFILE" => {
                         e.hint("it is above the sysctl fs.nr_open, or the runtime has no CAP_SYS_RESOURCE")
@@ -76,10 +76,10 @@ impl Attributes {
     /// Applies what only the process itself can.
     pub(crate) fn apply_own(&self) -> Result<()> {
         if let Some(persona) = self.personality {
-            process::personality(persona).at("linux.personality")?;
+            process::personality(persona).context("linux.personality")?;
         }
         if let Some((mode, nodes)) = &self.memory_policy {
-            process::set_mempolicy(*mode, nodes).at("linux.memoryPolicy")?;
+            process::set_mempolicy(*mode, nodes).context("linux.memoryPolicy")?;
         }
         Ok(())
     }

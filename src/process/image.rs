@@ -158,8 +158,8 @@ fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
 /// EACCES where the sysctl `vm.memfd_noexec` is 2; the error says so.
 pub(crate) fn make(content: &[u8]) -> Result<OwnedFd> {
     let file = memory::memfd("orlop-init", MemoryFile::Program).map_err(refused)?;
-    sys::file::write_all(&file, content).at("write the init image")?;
-    memory::seal(&file).at("seal the init image")?;
+    sys::file::write_all(&file, content).context("write the init image")?;
+    memory::seal(&file).context("seal the init image")?;
     Ok(file)
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn execute(image: &OwnedFd, content: &[u8]) -> Error {
     }
     match name(content) {
         Ok(()) => process::execute(NAME, &ARGV, &[]).into(),
-        Err(e) => e.at("give the init image a name"),
+        Err(e) => e.context("give the init image a name"),
     }
 }
 
@@ -200,7 +200,7 @@ fn name(content: &[u8]) -> Result<()> {
 
 fn refused(failure: Failure) -> Error {
     let noexec = failure.is(libc::EACCES);
-    let error = Error::from(failure).at("make the init image");
+    let error = Error::from(failure).context("make the init image");
     if noexec {
         error.hint("the sysctl vm.memfd_noexec is 2; 1 is enough to keep other programs from it")
     } else {

@@ -152,7 +152,7 @@ fn become_helper(
         super::stage::become_root()?;
     }
     enter::join(&plan.joined, &[Kind::Pid])?;
-    make_empty_root().at("make an empty root")?;
+    make_empty_root().context("make an empty root")?;
     let mut layout = Layout::new();
     let content = {
         let plan = init::Plan {

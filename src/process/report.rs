@@ -119,11 +119,11 @@ impl Report {
             return not_executable(program, errno, is(Step::Execute));
         }
         if is(Step::Fork) {
-            return super::procfs::no_birth(errno).at("fork into the container's pid or time namespace");
+            return super::procfs::no_birth(errno).context("fork into the container's pid or time namespace");
         }
         if is(Step::Cwd) {
             let error = call(format!("chdir({:?})", program.cwd));
-            return error.at(format!("chdir to cwd ({:?}) set in config.json failed", program.cwd));
+            return error.context(format!("chdir to cwd ({:?}) set in config.json failed", program.cwd));
         }
         if is(Step::CwdOutside) {
             return Error::new(
@@ -137,7 +137,7 @@ impl Report {
         if is(Step::Label) {
             let what = if program.apparmor.is_some() { "apply apparmor profile" } else { "apply selinux label" };
             let name = program.apparmor.as_ref().or(program.selinux.as_ref()).cloned().unwrap_or_default();
-            return call("write(\"/proc/thread-self/attr/exec\")".into()).at(format!("{what} {name:?}"));
+            return call("write(\"/proc/thread-self/attr/exec\")".into()).context(format!("{what} {name:?}"));
         }
         let text = match () {
             () if is(Step::Groups) => format!("setgroups({:?})", program.groups),
@@ -167,7 +167,7 @@ impl Report {
             () if is(Step::Cgroup) || is(Step::CgroupNamespace) => "enter the memory cgroup",
             () => "confine the process",
         };
-        let error = call(text).at(field);
+        let error = call(text).context(field);
         if errno.0 == libc::EAGAIN && is(Step::Fork) {
             let limits = "pids.max of a cgroup, the runtime's or above it, or RLIMIT_NPROC of the user";
             return error.hint(format!("a limit of processes is reached: {limits}"));
@@ -193,16 +193,16 @@ impl Report {
                 .hint("linux.resources.pids.limit has to count the hook beside the container's process"),
             _ => Error::from(Failure::new("start the hook", errno)),
         };
-        error.at(hooks::name(Moment::StartContainer, n, hook))
+        error.context(hooks::name(Moment::StartContainer, n, hook))
     }
 
     /// Why the hook's own process could not execute it.
     fn hook_not_executed(&self, hook: &hooks::Hook, errno: Errno) -> Error {
         if self.word(word::HOOK_STEP) == Step::Filter as u32 {
-            return Error::from(Failure::new("seccomp(SECCOMP_SET_MODE_FILTER)", errno)).at("linux.seccomp");
+            return Error::from(Failure::new("seccomp(SECCOMP_SET_MODE_FILTER)", errno)).context("linux.seccomp");
         }
         if self.word(word::HOOK_STEP) == Step::Limits as u32 {
-            return Error::from(Failure::new("prlimit()", errno)).at("process.rlimits");
+            return Error::from(Failure::new("prlimit()", errno)).context("process.rlimits");
         }
         Error::from(Failure::new(format!("execve({:?})", hook.path), errno))
             .hint("the path of a startContainer hook is one in the container, and linux.seccomp holds for it")

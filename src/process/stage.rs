@@ -68,7 +68,7 @@ pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
         (step.run)(&mut stage).err().map(|e| (step.name, e))
     });
     let error = match failure.next() {
-        Some((name, error)) if error.kind() == crate::error::Kind::System => error.at(name),
+        Some((name, error)) if error.kind() == crate::error::Kind::System => error.context(name),
         Some((_, error)) => error,
         None => Error::internal("the steps came to an end without a program"),
     };

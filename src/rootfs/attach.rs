@@ -56,13 +56,13 @@ impl Rootfs {
         // The root is copied before the sources of bind mounts: CRIU restores a peer group through
         // its first mount, which must be the root's, since a volume is not within the root
         // directory.
-        let root = self.copy_root(prepared).with(context)?;
+        let root = self.copy_root(prepared).with_context(context)?;
         let sources = self.open_sources(&trees)?;
         let null = if self.masked.is_empty() { None } else { Some(DevNull::open()?) };
-        let root = self.attach_copy(root).with(context)?;
+        let root = self.attach_copy(root).with_context(context)?;
         let mut built = Built { rootfs: self, tree: Tree::new(root), null, sources, late: Vec::new() };
         for mount in &self.mounts {
-            built.attach(mount, trees.take(mount.index), cgroups).with(|| mount.name())?;
+            built.attach(mount, trees.take(mount.index), cgroups).with_context(|| mount.name())?;
         }
         if self.owns_dev() {
             let mut made = |device| trees.take(self.number_of_node(device));
@@ -91,7 +91,7 @@ impl Rootfs {
                 Ok(tree) => sources.set(mount.index, tree),
                 // An earlier mount of the container may be needed for the path.
                 Err(e) if matches!(e.errno(), libc::ENOENT | libc::EMFILE) => continue,
-                Err(e) => return Err(e.at(mount.name())),
+                Err(e) => return Err(e.context(mount.name())),
             }
             left = left.saturating_sub(1);
         }
@@ -264,7 +264,8 @@ impl Built<'_> {
     /// The mount point of a procfs or sysfs. No component of its path may be a symbolic link
     /// (CVE-2019-19921).
     fn ordinary_directory(&self, mount: &MountEntry, kind: &str) -> Result<Found> {
-        let ordinary = |error: Error| error.at(format!("filesystem {kind:?} must be mounted on ordinary directory"));
+        let ordinary =
+            |error: Error| error.context(format!("filesystem {kind:?} must be mounted on ordinary directory"));
         let found = match self.tree.find_plain(&mount.destination).map_err(ordinary)? {
             Some(found) => found,
             None => {
@@ -320,11 +321,11 @@ impl Built<'_> {
         let root = mask::apply(&self.tree, &lists, self.null, rootfs.label.as_deref())?;
         if rootfs.readonly || root == Access::ReadOnly {
             attributes::apply_attached(self.tree.root(), vec![Change::setting(MOUNT_ATTR_RDONLY)])
-                .at("make the root filesystem read-only")?;
+                .context("make the root filesystem read-only")?;
         }
         if let Some(propagation) = rootfs.late_propagation() {
             attributes::apply_attached(self.tree.root(), vec![Change::propagating(propagation)])
-                .at("linux.rootfsPropagation")?;
+                .context("linux.rootfsPropagation")?;
         }
         Ok(())
     }

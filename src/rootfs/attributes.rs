@@ -223,7 +223,7 @@ pub(crate) fn mount_by_number(target: impl AsFd, how: &mount::Mount<'_>) -> Resu
     }
     let mounted = mount::mount(format!("self/fd/{}", target.as_raw_fd()), how);
     fs::change_dir_to(&here)?;
-    mounted.with(|| format!("fd {}", target.as_raw_fd()))
+    mounted.with_context(|| format!("fd {}", target.as_raw_fd()))
 }
 
 const FLAGS: [(u64, c_ulong); 8] = [

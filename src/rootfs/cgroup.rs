@@ -137,7 +137,7 @@ fn separate(mount: &MountEntry, place: &Handle, view: &CgroupView, label: Option
     let propagation = mount.options.propagation.iter().copied().map(Change::propagating).collect();
     put(&tmpfs, place, propagation)?;
     for hierarchy in &view.hierarchies {
-        hierarchy.attach(&tmpfs, mount, view).with(|| format!("cgroup {}", hierarchy.name))?;
+        hierarchy.attach(&tmpfs, mount, view).with_context(|| format!("cgroup {}", hierarchy.name))?;
     }
     if own & MOUNT_ATTR_RDONLY != 0 {
         attributes::apply_attached(&tmpfs, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;

@@ -26,7 +26,7 @@ impl Console {
     /// The slave side is opened through the master, never by its name in devpts (CVE-2025-52565).
     pub(crate) fn open(root: &Root) -> Result<Console> {
         let devpts = root.find(&InRoot::new("/dev/pts")).map_err(no_devpts);
-        devpts.and_then(|devpts| Console::of(&devpts)).at("make a pseudo-terminal")
+        devpts.and_then(|devpts| Console::of(&devpts)).context("make a pseudo-terminal")
     }
 
     fn of(devpts: &Handle) -> Result<Console> {
@@ -54,11 +54,11 @@ impl Built<'_> {
             Some(found) => found.handle,
             None => {
                 let missing = Failure::new(format!("look up {path}"), Errno(libc::ENOENT));
-                return Err(no_devpts(missing).at("make a pseudo-terminal"));
+                return Err(no_devpts(missing).context("make a pseudo-terminal"));
             }
         };
-        let console = Console::of(&devpts).at("make a pseudo-terminal")?;
-        self.mount_console(&console).at("mount /dev/console")?;
+        let console = Console::of(&devpts).context("make a pseudo-terminal")?;
+        self.mount_console(&console).context("mount /dev/console")?;
         Ok(console)
     }
 

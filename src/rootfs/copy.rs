@@ -23,9 +23,9 @@ const DEEPEST: u32 = 200;
 pub(crate) fn up(from: &OwnedFd, to: &OwnedFd, keeps_mode: bool) -> Result<()> {
     let to = file::open_at(to, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     let mut copy = Copy { root: &to, links: BTreeMap::new() };
-    copy.directory(from, &to, &mut Vec::new(), 0).at("tmpcopyup")?;
+    copy.directory(from, &to, &mut Vec::new(), 0).context("tmpcopyup")?;
     // `to` was created with a mode that is safe without the access control list.
-    attributes(from, &to, keeps_mode).map(drop).at("tmpcopyup")
+    attributes(from, &to, keeps_mode).map(drop).context("tmpcopyup")
 }
 
 struct Copy<'a> {
@@ -46,7 +46,7 @@ impl Copy<'_> {
             path.extend_from_slice(&name);
             let copied = self.entry(from, to, &name, path, depth);
             path.truncate(length);
-            copied.with(|| String::from_utf8_lossy(&name).into_owned())?;
+            copied.with_context(|| String::from_utf8_lossy(&name).into_owned())?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::sys::credentials::{set_fs_gid, set_umask};
 pub(crate) fn make(tree: &Tree, cwd: &str) -> Result<()> {
     match make_missing(tree, cwd) {
         Err(e) if matches!(e.errno(), libc::EROFS | libc::EPERM | libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => Ok(()),
-        other => other.at("process.cwd"),
+        other => other.context("process.cwd"),
     }
 }
 

@@ -182,7 +182,7 @@ impl Device {
     fn bind(&self, tree: &Tree, node: Option<OwnedFd>) -> Result<()> {
         let node = match node {
             Some(node) => node,
-            None => self.of_host().at("bind the host's device")?,
+            None => self.of_host().context("bind the host's device")?,
         };
         let target = tree.find_or_create(&self.path, Create::File)?.handle;
         let there = fs::stat(&target)?;
@@ -217,17 +217,17 @@ pub(crate) fn create(tree: &Tree, devices: &[Device], mut nodes: Nodes<'_>) -> R
         let name = || format!("device {}", device.path);
         let Some((parent, file)) = device.path.split() else { continue };
         if last.as_ref().is_none_or(|(path, _)| *path != parent) {
-            last = Some((parent.clone(), tree.find_or_create(&parent, Create::Directory).with(name)?.handle));
+            last = Some((parent.clone(), tree.find_or_create(&parent, Create::Directory).with_context(name)?.handle));
         }
         let Some((_, dir)) = &last else { continue };
         match &mut nodes {
             Nodes::Places if device.kind != libc::S_IFIFO => {
-                tree.find_or_create(&device.path, Create::File).with(name)?;
+                tree.find_or_create(&device.path, Create::File).with_context(name)?;
             }
-            Nodes::Bound(take) if device.kind != libc::S_IFIFO => device.bind(tree, take(n)).with(name)?,
+            Nodes::Bound(take) if device.kind != libc::S_IFIFO => device.bind(tree, take(n)).with_context(name)?,
             _ => {
-                if device.make(dir, file).with(name)?.is_none() {
-                    device.bind(tree, None).with(name)?;
+                if device.make(dir, file).with_context(name)?.is_none() {
+                    device.bind(tree, None).with_context(name)?;
                 }
             }
         }
@@ -248,15 +248,15 @@ pub(crate) fn link(tree: &Tree) -> Result<()> {
     let kcore = matches!(tree.find(&InRoot::new("/proc/kcore")), Ok(Some(_)));
     let kcore = kcore.then_some(("/proc/kcore", "core"));
     for (target, name) in LINKS.iter().copied().chain(kcore) {
-        unless_there(fs::symlink_at(target, &dir, name)).with(|| format!("link /dev/{name}"))?;
+        unless_there(fs::symlink_at(target, &dir, name)).with_context(|| format!("link /dev/{name}"))?;
     }
     let ptmx = || fs::symlink_at("pts/ptmx", &dir, "ptmx");
     match ptmx() {
         Err(e) if e.is(libc::EEXIST) => {
-            file::unlink_at(&dir, "ptmx", 0).at("replace /dev/ptmx")?;
-            Ok(ptmx().at("link /dev/ptmx")?)
+            file::unlink_at(&dir, "ptmx", 0).context("replace /dev/ptmx")?;
+            Ok(ptmx().context("link /dev/ptmx")?)
         }
-        other => other.at("link /dev/ptmx"),
+        other => other.context("link /dev/ptmx"),
     }
 }
 

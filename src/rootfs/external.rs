@@ -65,15 +65,15 @@ fn make_place_within(root: &Tree, around: &MountEntry, mount: &MountEntry) -> Re
         Some(path) => root.root().open(path, libc::O_PATH | libc::O_DIRECTORY),
         None => file::open(source.as_os_str().as_bytes(), libc::O_PATH | libc::O_DIRECTORY),
     };
-    let tree = Tree::new(Root::from(directory.with(|| around.name())?));
-    if tree.find(&place).with(|| mount.name())?.is_some() {
+    let tree = Tree::new(Root::from(directory.with_context(|| around.name())?));
+    if tree.find(&place).with_context(|| mount.name())?.is_some() {
         return Ok(());
     }
     if around.options.own().set & MOUNT_ATTR_RDONLY != 0 {
         let text = format!("{place} is missing in {source:?}, which {} binds read-only", around.name());
-        return Err(Error::system(text).at(mount.name()));
+        return Err(Error::system(text).context(mount.name()));
     }
-    tree.find_or_create(&place, place_for(&mount.kind)).with(|| mount.name()).map(drop)
+    tree.find_or_create(&place, place_for(&mount.kind)).with_context(|| mount.name()).map(drop)
 }
 
 /// Whether `path` is `of` or beneath it.
@@ -249,7 +249,7 @@ impl Rootfs {
                     // A node that the runtime creates has no path on the host; for a checkpoint its
                     // name is enough.
                     None if kept.is_empty() && device.is_of_config => PathBuf::from(device.path.as_str()),
-                    None => device.on_host().with(|| format!("device {}", device.path))?,
+                    None => device.on_host().with_context(|| format!("device {}", device.path))?,
                 };
                 add(&mut list, device.path.as_str(), source.as_os_str().as_bytes());
             }
@@ -290,7 +290,7 @@ impl Rootfs {
             return Ok(());
         }
         let attr = MountAttr { set: lost, ..MountAttr::default() };
-        mount::mount_setattr(&place, false, &attr).with(|| format!("protect {path} again"))
+        mount::mount_setattr(&place, false, &attr).with_context(|| format!("protect {path} again"))
     }
 
     /// The root directory on the host, without the container's mounts.
@@ -326,7 +326,7 @@ impl Rootfs {
                 }
                 kind => place_for(kind),
             };
-            tree.find_or_create(&mount.destination, kind).with(|| mount.name())?;
+            tree.find_or_create(&mount.destination, kind).with_context(|| mount.name())?;
         }
         let dev = InRoot::new("/dev");
         if !self.mounts.iter().any(|mount| dev.is_within(&mount.destination)) {
@@ -344,7 +344,9 @@ impl Rootfs {
     /// # Errors
     /// The root directory was replaced, or cannot be mounted.
     pub(crate) fn mount_alone(&self, prepared: &Prepared) -> Result<()> {
-        self.attach_root(prepared).map(drop).with(|| format!("mount the root filesystem {}", self.path.display()))
+        self.attach_root(prepared)
+            .map(drop)
+            .with_context(|| format!("mount the root filesystem {}", self.path.display()))
     }
 }
 

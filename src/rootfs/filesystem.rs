@@ -76,7 +76,7 @@ impl New<'_> {
             mount::fsconfig_flag(context, flag)?;
         }
         for parameter in &self.options.data {
-            set(&parameter.key, &parameter.value).with(|| format!("options[{}]", parameter.option))?;
+            set(&parameter.key, &parameter.value).with_context(|| format!("options[{}]", parameter.option))?;
         }
         if let Some((key, value)) = &self.extra {
             mount::fsconfig_string(context, key, value)?;
@@ -192,7 +192,7 @@ pub(crate) fn reconfigure(mounted: &Handle, remount: &MountEntry) -> Result<()> 
             Some(value) => mount::fsconfig_string(&context, &p.key, value),
             None => mount::fsconfig_flag(&context, &p.key),
         }
-        .with(|| format!("options[{}]", p.option))?;
+        .with_context(|| format!("options[{}]", p.option))?;
     }
     Ok(mount::fsconfig_reconfigure(&context)?)
 }

@@ -55,10 +55,10 @@ fn one_range(text: &str, container: &IdMap) -> std::result::Result<[u32; 3], Str
 /// EPERM without CAP_SETUID and CAP_SETGID; EINVAL for overlapping ranges.
 pub(crate) fn user_namespace(single: &SingleThreaded, ids: &IdMaps) -> Result<OwnedFd> {
     let how = Clone { flags: libc::CLONE_NEWUSER as u64, into_cgroup: None };
-    match process::clone3(single, &how).at("make a user namespace for id mappings")? {
+    match process::clone3(single, &how).context("make a user namespace for id mappings")? {
         Cloned::Child => wait_to_be_ended(),
         Cloned::Parent(pid, pidfd) => {
-            let namespace = mapped(pid, ids).at("make a user namespace for id mappings");
+            let namespace = mapped(pid, ids).context("make a user namespace for id mappings");
             let ended = process::pidfd_send_signal(&pidfd, libc::SIGKILL).and_then(|()| process::wait(pid));
             let namespace = namespace?;
             ended?;

@@ -112,15 +112,15 @@ pub(crate) fn apply(tree: &Tree, lists: &Lists<'_>, null: Option<DevNull>, label
     let read_only = lists.read_only.iter().map(|path| (path, Protection::ReadOnly));
     for (path, protection) in read_only.chain(lists.masked.iter().map(|path| (path, Protection::Mask))) {
         let context = || protection.of(path);
-        for covered in tree.find_covered(path).with(context)? {
-            masks.protect(&covered, protection).with(context)?;
+        for covered in tree.find_covered(path).with_context(context)? {
+            masks.protect(&covered, protection).with_context(context)?;
         }
-        let Some(found) = existing(tree, path).with(context)? else { continue };
+        let Some(found) = existing(tree, path).with_context(context)? else { continue };
         match protection {
             _ if tree.has_mounts_within(&found.path) && !found.path.is_root() => outer.push((found.path, protection)),
             Protection::ReadOnly if found.path.is_root() => access = Access::ReadOnly,
             Protection::Mask if found.path.is_root() => return Err(masks_all(lists.masked, path)),
-            _ => masks.protect(&found.handle, protection).with(context)?,
+            _ => masks.protect(&found.handle, protection).with_context(context)?,
         }
     }
     // Paths with mounts beneath come last, the deepest first: protecting one covers it with a copy
@@ -128,10 +128,10 @@ pub(crate) fn apply(tree: &Tree, lists: &Lists<'_>, null: Option<DevNull>, label
     outer.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_str().split('/').count()));
     for (path, protection) in outer {
         let context = || protection.of(&path);
-        let Some(found) = existing(tree, &path).with(context)? else {
-            return Err(Error::system("was replaced while the container was created")).with(context);
+        let Some(found) = existing(tree, &path).with_context(context)? else {
+            return Err(Error::system("was replaced while the container was created")).with_context(context);
         };
-        masks.protect(&found.handle, protection).with(context)?;
+        masks.protect(&found.handle, protection).with_context(context)?;
     }
     Ok(access)
 }

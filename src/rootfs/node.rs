@@ -53,7 +53,7 @@ impl Rootfs {
             };
             let made = self
                 .node(device, directory, &format!("node-{n}"), joined)
-                .with(|| format!("device {}", device.path))?;
+                .with_context(|| format!("device {}", device.path))?;
             if let Some(node) = made {
                 prepared.trees.set(self.number_of_node(n), node);
             }

@@ -30,7 +30,7 @@ impl Built<'_> {
         }
         if let Some(propagation) = self.rootfs.root_propagation() {
             attributes::apply_attached(self.tree.root(), vec![Change::propagating(propagation)])
-                .at("linux.rootfsPropagation")?;
+                .context("linux.rootfsPropagation")?;
             fs::change_dir("/")?;
         }
         Ok(())
@@ -48,7 +48,7 @@ impl Built<'_> {
             fs::change_dir_to(old)?;
             mount::mount(".", &Mount { flags: MS_SLAVE | MS_REC, ..Mount::default() })?;
         }
-        mount::detach(".", 0).at("detach the old root")?;
+        mount::detach(".", 0).context("detach the old root")?;
         Ok(fs::change_dir("/")?)
     }
 

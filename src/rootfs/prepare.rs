@@ -50,10 +50,10 @@ impl Rootfs {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let directory = file::open(self.path.as_os_str().as_bytes(), flags)
             .map_err(|e| match e.errno().0 {
-                libc::ENOTDIR | libc::ELOOP => Error::from(e).at("not a directory, or a symlink"),
+                libc::ENOTDIR | libc::ELOOP => Error::from(e).context("not a directory, or a symlink"),
                 _ => e.into(),
             })
-            .at("root.path")?;
+            .context("root.path")?;
         let stat = fs::stat(&directory)?;
         // A source that stays a peer of the host's mount must be opened before `propagate` makes
         // the mount of the root private, since that may be the same mount.
@@ -69,7 +69,7 @@ impl Rootfs {
                     // container's user namespace owns. All mounts are slaves of the host's there,
                     // so none could stay a peer.
                     Err(e) if e.errno() == libc::EPERM => None,
-                    other => other.with(|| mount.name())?,
+                    other => other.with_context(|| mount.name())?,
                 },
                 _ => None,
             });
@@ -122,7 +122,7 @@ impl Rootfs {
                 None => duplicate(&userns),
             }
         };
-        mapped().with(|| mount.name())
+        mapped().with_context(|| mount.name())
     }
 
     /// Opens the source of a bind mount as a detached tree. `None` if it exists only in the

@@ -34,7 +34,7 @@ impl Rootfs {
     /// The current directory must be the root directory (see [`super::Prepared::directory`]).
     pub(crate) fn propagate(&self) -> Result<()> {
         if self.keeps_peers() {
-            return detach_from_parent().at("make the mount above the root filesystem private");
+            return detach_from_parent().context("make the mount above the root filesystem private");
         }
         let kind = match self.propagation {
             Some(p) if p.kind != MS_SLAVE => MS_PRIVATE,

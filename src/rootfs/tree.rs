@@ -86,7 +86,7 @@ impl Tree {
             let Made { destination, mount, covered } = made;
             let over = match covered || !fs::stat(&mount)?.is_dir() {
                 true => None,
-                false => topmost(&mount).with(|| format!("find what is mounted over {destination}"))?,
+                false => topmost(&mount).with_context(|| format!("find what is mounted over {destination}"))?,
             };
             let covered = covered || over.is_some();
             self.made.push(Made { destination: destination.clone(), mount, covered });
@@ -106,7 +106,7 @@ impl Tree {
     /// Symbolic links are followed within the root, dangling ones too: their targets are created.
     pub(crate) fn find_or_create(&self, path: &InRoot, kind: Create) -> Result<Found> {
         self.look(path, Some(kind))
-            .with(|| format!("create {path}"))?
+            .with_context(|| format!("create {path}"))?
             .ok_or_else(|| Error::internal("nothing was made"))
     }
 
@@ -326,7 +326,7 @@ impl<'a> Walk<'a> {
         if self.links > MAX_LINKS {
             let call = format!("follow {}", String::from_utf8_lossy(name));
             let many = Error::from(Failure::new(call, Errno(libc::ELOOP)));
-            return Err(many.at("too many symbolic links, or the tree keeps changing"));
+            return Err(many.context("too many symbolic links, or the tree keeps changing"));
         }
         // Only this lookup detects a magic link of procfs, which leads to another process's file
         // whatever its text is.

@@ -125,10 +125,10 @@ impl Entry {
             }
             match removed {
                 Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-                    std::fs::remove_dir_all(&self.path).call(|| format!("remove {:?}", self.path))?;
+                    std::fs::remove_dir_all(&self.path).io_context(|| format!("remove {:?}", self.path))?;
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                other => other.call(|| format!("rmdir({:?})", self.path))?,
+                other => other.io_context(|| format!("rmdir({:?})", self.path))?,
             }
         }
         Ok(())

@@ -47,7 +47,7 @@ impl Store {
                 .mode(0o700)
                 .recursive(true)
                 .create(&self.root)
-                .call(|| format!("mkdir({:?})", self.root))
+                .io_context(|| format!("mkdir({:?})", self.root))
                 .map_err(|e| e.hint("--root names the state directory"))?;
             made = make(&path, false);
         }
@@ -55,7 +55,7 @@ impl Store {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
                 return Err(Error::state("container with given ID already exists"));
             }
-            other => other.call(|| format!("mkdir({path:?})"))?,
+            other => other.io_context(|| format!("mkdir({path:?})"))?,
         }
         Entry::open(path)
     }
@@ -79,7 +79,7 @@ impl Store {
     /// `container does not exist`; a state.json that cannot be read.
     pub(crate) fn read(&self, id: &str) -> Result<Record> {
         let path = self.file(id);
-        Record::parse(&read_state(&path)?).with(|| format!("{path:?}"))
+        Record::parse(&read_state(&path)?).with_context(|| format!("{path:?}"))
     }
 
     /// The copy of config.json that `create` took.

@@ -51,8 +51,8 @@ impl Bus {
         for (address, daemon) in addresses(user) {
             match Bus::open(&address, daemon) {
                 Ok(bus) => return Ok(bus),
-                Err(e) if SILENT.get() => return Err(e.at(format!("connect to systemd at {address}"))),
-                Err(e) => drop(failed.get_or_insert(e.at(format!("connect to systemd at {address}")))),
+                Err(e) if SILENT.get() => return Err(e.context(format!("connect to systemd at {address}"))),
+                Err(e) => drop(failed.get_or_insert(e.context(format!("connect to systemd at {address}")))),
             }
         }
         let error = failed.unwrap_or_else(|| Error::system("no address of systemd is known"));
@@ -114,14 +114,14 @@ impl Bus {
     /// The answer is a refusal (its D-Bus name is in the text), or does not come in time.
     pub(super) fn call(&mut self, call: &Call<'_>) -> Result<Message> {
         let context = || format!("D-Bus call {}", call.member);
-        let serial = self.send(call, true).with(context)?;
+        let serial = self.send(call, true).with_context(context)?;
         loop {
-            let message = self.receive().with(context)?;
+            let message = self.receive().with_context(context)?;
             match message.kind {
                 Kind::Reply if message.answers == serial => return Ok(message),
                 Kind::Error if message.answers == serial => {
                     let text = message.body().string().unwrap_or_default();
-                    return Err(Error::system(format!("{}: {text}", message.name)).at(context()));
+                    return Err(Error::system(format!("{}: {text}", message.name)).context(context()));
                 }
                 Kind::Signal if message.name == JOB_REMOVED && self.signals.len() < MOST_SIGNALS => {
                     self.signals.push_back(message);
@@ -178,23 +178,23 @@ impl Bus {
 
     fn read(&mut self, mut buffer: &mut [u8]) -> Result<()> {
         while !buffer.is_empty() {
-            self.stream.set_read_timeout(Some(self.left()?)).call(|| "set a deadline".into())?;
+            self.stream.set_read_timeout(Some(self.left()?)).io_context(|| "set a deadline".into())?;
             match self.stream.read(buffer) {
                 Ok(0) => return Err(Error::system("systemd has closed the connection")),
                 Ok(n) => buffer = &mut buffer[n..],
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Err(too_late()),
-                Err(e) => return Err(e).call(|| "read from systemd".into()),
+                Err(e) => return Err(e).io_context(|| "read from systemd".into()),
             }
         }
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream.set_write_timeout(Some(self.left()?)).call(|| "set a deadline".into())?;
+        self.stream.set_write_timeout(Some(self.left()?)).io_context(|| "set a deadline".into())?;
         match self.stream.write_all(bytes) {
             Err(e) if e.kind() == ErrorKind::WouldBlock => Err(too_late()),
-            done => done.call(|| "write to systemd".into()),
+            done => done.io_context(|| "write to systemd".into()),
         }
     }
 }
@@ -240,7 +240,7 @@ fn connect(addresses: &str, deadline: Instant) -> Result<UnixStream> {
                 "path" => connect_path(&value, deadline),
                 "abstract" => SocketAddr::from_abstract_name(&value)
                     .and_then(|address| UnixStream::connect_addr(&address))
-                    .call(|| format!("connect(@{:?})", String::from_utf8_lossy(&value))),
+                    .io_context(|| format!("connect(@{:?})", String::from_utf8_lossy(&value))),
                 _ => continue,
             };
             match stream {
@@ -264,7 +264,7 @@ fn connect_path(path: &[u8], deadline: Instant) -> Result<UnixStream> {
         }
     }
     let stream = UnixStream::from(fd);
-    stream.set_nonblocking(false).call(|| "fcntl(F_SETFL)".into())?;
+    stream.set_nonblocking(false).io_context(|| "fcntl(F_SETFL)".into())?;
     Ok(stream)
 }
 

@@ -72,7 +72,7 @@ fn property(bus: &mut Bus, path: &str, interface: &str, name: &str) -> Result<St
         member: "Get",
         body: vec![Value::str(interface), Value::str(name)],
     };
-    bus.call(&call).with(|| format!("property {name}"))?.body().variant_string()
+    bus.call(&call).with_context(|| format!("property {name}"))?.body().variant_string()
 }
 
 impl Unit {
@@ -87,8 +87,8 @@ impl Unit {
     /// A unit of that name exists and is in use; a property is refused; the job does not end in `done`, or not in time.
     pub(crate) fn start(&self, properties: &[Property]) -> Result<()> {
         let context = || format!("unable to start unit {:?}", self.name);
-        let mut bus = Bus::connect(self.user).with(context)?;
-        bus.subscribe().with(context)?;
+        let mut bus = Bus::connect(self.user).with_context(context)?;
+        bus.subscribe().with_context(context)?;
         let body = vec![
             Value::str(&self.name),
             Value::str("replace"),
@@ -104,7 +104,7 @@ impl Unit {
             }
             started => started,
         };
-        self.wait(&mut bus, &started.with(context)?).with(context)
+        self.wait(&mut bus, &started.with_context(context)?).with_context(context)
     }
 
     /// Stops the unit, which ends what is still in it, and takes its name back; a unit that is gone is fine.
@@ -113,15 +113,15 @@ impl Unit {
     /// systemd refuses, or does not answer in time.
     pub(crate) fn stop(&self) -> Result<()> {
         let context = || format!("unable to stop unit {:?}", self.name);
-        let mut bus = Bus::connect(self.user).with(context)?;
-        bus.subscribe().with(context)?;
+        let mut bus = Bus::connect(self.user).with_context(context)?;
+        bus.subscribe().with_context(context)?;
         let stopped = bus.call(&manager_call("StopUnit", vec![Value::str(&self.name), Value::str("replace")]));
         let done = match stopped {
             Err(e) if e.to_string().contains("org.freedesktop.systemd1.NoSuchUnit") => Ok(()),
             stopped => stopped.and_then(|reply| self.wait(&mut bus, &reply)),
         };
         self.reset(&mut bus);
-        done.with(context)
+        done.with_context(context)
     }
 
     /// Changes properties for as long as the unit is there; systemd has written its cgroup's files when this returns.
@@ -130,11 +130,11 @@ impl Unit {
     /// A property is refused.
     pub(crate) fn set(&self, properties: &[Property]) -> Result<()> {
         let context = || format!("unable to set properties of unit {:?}", self.name);
-        let mut bus = Bus::connect(self.user).with(context)?;
+        let mut bus = Bus::connect(self.user).with_context(context)?;
         let body = vec![Value::str(&self.name), Value::Bool(true), list(properties)];
-        bus.call(&manager_call("SetUnitProperties", body)).with(context)?;
+        bus.call(&manager_call("SetUnitProperties", body)).with_context(context)?;
         // The files are written after the answer, but before systemd looks at its next call.
-        property(&mut bus, MANAGER, "org.freedesktop.systemd1.Manager", "Version").with(context).map(drop)
+        property(&mut bus, MANAGER, "org.freedesktop.systemd1.Manager", "Version").with_context(context).map(drop)
     }
 
     /// The cgroup that systemd has made for it.
@@ -172,7 +172,7 @@ impl Unit {
     fn wait(&self, bus: &mut Bus, reply: &Message) -> Result<()> {
         let job = reply.body().string()?;
         loop {
-            let signal = bus.signal().with(|| format!("job {job}"))?;
+            let signal = bus.signal().with_context(|| format!("job {job}"))?;
             if signal.name != bus::JOB_REMOVED {
                 continue;
             }

@@ -74,7 +74,7 @@ impl Steps<'_> {
             self.record.init.map(|init| init.pid).ok_or_else(|| Error::internal("a container without a process"))?;
         let table = mountinfo::table(&pid.to_string())?;
         let each = || self.saved.iter().try_for_each(|saved| Rootfs::restrict(&saved.point, saved.flags, &table));
-        in_mount_namespace(pid, self.proof, &each).at("check the restored mounts")?;
+        in_mount_namespace(pid, self.proof, &each).context("check the restored mounts")?;
         self.is_protected = true;
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Steps<'_> {
         watcher::limit(self.record, cgroup, pid)?;
         // CRIU does not keep it.
         if let Some(value) = self.parts.plan.program.as_ref().and_then(|program| program.attributes.io_priority) {
-            process::ioprio_set(pid, value).at("process.ioPriority")?;
+            process::ioprio_set(pid, value).context("process.ioPriority")?;
         }
         Ok(Launched { pid, pidfd })
     }

@@ -27,7 +27,7 @@ pub(super) fn give(master: Option<OwnedFd>, terminal: &Terminal) -> Result<Optio
         (master, Terminal::Ours) => Ok(master),
         (Some(master), Terminal::To(console)) => {
             let sent = socket::send(console, b"/dev/ptmx", &[master.as_raw_fd()]);
-            sent.at("send the terminal to the console socket").map(|()| None)
+            sent.context("send the terminal to the console socket").map(|()| None)
         }
         (Some(_), Terminal::None) => {
             Err(Error::config("process.terminal", "is not set, and the images hold a terminal"))

@@ -101,7 +101,7 @@ impl Birth<'_, '_> {
 /// back.
 pub(super) fn stand_in(prepared: &Prepared) -> Result<OwnedFd> {
     let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
-    sys::fs::change_dir_to(prepared.directory()).at("root.path")?;
+    sys::fs::change_dir_to(prepared.directory()).context("root.path")?;
     Ok(home)
 }
 
@@ -112,7 +112,7 @@ pub(super) fn explain_clone(failure: sys::Failure, steps: Steps) -> Error {
         Steps::Create => "make the container's first process",
         Steps::Exec => "make a process to enter the container",
     };
-    let error = Error::from(failure).at(what);
+    let error = Error::from(failure).context(what);
     match errno {
         libc::EPERM if makes_namespaces => {
             error.hint("new namespaces need root, or a user namespace in linux.namespaces")

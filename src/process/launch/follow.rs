@@ -204,7 +204,7 @@ impl Launch<'_> {
         if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.user != User::Stays) {
             let attributes = &program.attributes;
             if let Some(score) = attributes.oom_score_adj {
-                self.set_oom_score(score).at("process.oomScoreAdj")?;
+                self.set_oom_score(score).context("process.oomScoreAdj")?;
             }
             attributes.apply_scheduling(self.pid)?;
         } else if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.fork == Fork::Late) {
@@ -229,7 +229,7 @@ impl Launch<'_> {
             if !mapped.is_empty() {
                 let userns = file::open(format!("/proc/{}/ns/user", self.pid), libc::O_RDONLY)?;
                 for index in mapped {
-                    trees.push(rootfs.map_ids(index, &userns).with(|| format!("mounts[{index}]"))?);
+                    trees.push(rootfs.map_ids(index, &userns).with_context(|| format!("mounts[{index}]"))?);
                 }
             }
         }

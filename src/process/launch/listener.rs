@@ -38,7 +38,7 @@ pub(crate) fn fetch_listener(report: &Report, pidfd: &OwnedFd, pid: Pid, watch: 
     match fetched {
         // What has ended is explained by the report page.
         Err(e) if e.is(libc::ESRCH) => return Ok(false),
-        Err(e) => return Err(Error::from(e).at("linux.seccomp: fetch the filter's listener")),
+        Err(e) => return Err(Error::from(e).context("linux.seccomp: fetch the filter's listener")),
         Ok((_, listener)) if !is_listener(&listener) => {
             return Err(Error::system("linux.seccomp: what is in the place of the filter's listener is none"));
         }

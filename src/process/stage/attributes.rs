@@ -19,7 +19,9 @@ pub(in crate::process) fn set_final_affinity(stage: &mut Stage<'_>) -> Result<()
 fn set_affinity(affinity: &Affinity, which: &str) -> Result<()> {
     match affinity {
         Affinity::Unchanged => Ok(()),
-        Affinity::Only(mask) => process::sched_setaffinity(0, mask).with(|| format!("process.execCPUAffinity.{which}")),
+        Affinity::Only(mask) => {
+            process::sched_setaffinity(0, mask).with_context(|| format!("process.execCPUAffinity.{which}"))
+        }
         Affinity::Cpuset => {
             crate::process::attributes::use_the_cpuset();
             Ok(())
@@ -49,6 +51,6 @@ pub(in crate::process) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
     let opened = file::open("/proc/self/oom_score_adj", libc::O_WRONLY);
     match opened.and_then(|fd| file::write_value(fd, score.to_string().as_bytes())) {
         Err(_) if stage.plan.recipe.user != User::Stays => Ok(()),
-        other => other.at("process.oomScoreAdj").map(drop),
+        other => other.context("process.oomScoreAdj").map(drop),
     }
 }

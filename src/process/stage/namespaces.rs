@@ -71,7 +71,7 @@ pub(in crate::process) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
     }
     hide()?;
     sys::namespace::setns(&container.init, container.flags)
-        .with(|| format!("join the container's namespaces ({})", enter::words(container.flags)))?;
+        .with_context(|| format!("join the container's namespaces ({})", enter::words(container.flags)))?;
     if container.flags & Kind::User.flag() != 0 {
         become_root()?;
         hide()?;
@@ -158,7 +158,7 @@ pub(in crate::process) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()>
     let all = &stage.plan.namespaces;
     enter::set_names(all)?;
     if *all.place(Kind::Network) == crate::namespaces::Place::New {
-        sys::namespace::loopback_up().at("bring the loopback interface up")?;
+        sys::namespace::loopback_up().context("bring the loopback interface up")?;
     }
     if stage.plan.moves_devices {
         stage.channel.say(&FromChild::Isolated)?;
@@ -167,7 +167,9 @@ pub(in crate::process) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()>
     if !all.sysctls.is_empty() {
         let procfs = ProcFd::open_full()?;
         for sysctl in all.sysctls.iter() {
-            procfs.write_sysctl(&sysctl.path, &sysctl.value).with(|| format!("linux.sysctl[{:?}]", sysctl.name))?;
+            procfs
+                .write_sysctl(&sysctl.path, &sysctl.value)
+                .with_context(|| format!("linux.sysctl[{:?}]", sysctl.name))?;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ pub(in crate::process) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
     rootfs.propagate()?;
     if stage.plan.joined.fd(Kind::Pid).is_some() {
         let mounts: Vec<usize> = rootfs.procfs_mounts().collect();
-        let contexts = procfs_of_joined(stage, mounts.len()).at("open a procfs of the joined pid namespace")?;
+        let contexts = procfs_of_joined(stage, mounts.len()).context("open a procfs of the joined pid namespace")?;
         for (index, context) in mounts.into_iter().zip(contexts) {
             stage.trees.set(index, context);
         }
