@@ -1,6 +1,6 @@
 //! How writes are carried out.
 
-use super::branch::Branch;
+use super::hierarchy_cgroup::HierarchyCgroup;
 use super::write::Write;
 use crate::error::{Context, Error, Result};
 use crate::sys::credentials::effective_uid;
@@ -11,13 +11,13 @@ use std::os::fd::OwnedFd;
 ///
 /// # Errors
 /// The first value that the kernel refuses, with the field that it comes from.
-pub(super) fn all(branches: &[Branch], writes: &[&Write]) -> Result<()> {
-    let mut files = Files { branches, open: None };
-    writes.chunk_by(|one, next| are_bound(one, next)).try_for_each(|group| files.bound(group))
+pub(super) fn all(cgroups: &[HierarchyCgroup], writes: &[&Write]) -> Result<()> {
+    let mut files = Files { cgroups, open: None };
+    writes.chunk_by(|one, next| are_bound(one, next)).try_for_each(|group| files.group(group))
 }
 
 fn are_bound(one: &Write, next: &Write) -> bool {
-    one.bond.is_some() && one.bond == next.bond
+    one.retry_group.is_some() && one.retry_group == next.retry_group
 }
 
 /// The writes in their order, those together that depend on each other.
@@ -29,24 +29,24 @@ pub(super) fn groups(writes: &[Write]) -> impl Iterator<Item = &[Write]> {
 ///
 /// # Errors
 /// As [`all`].
-pub(super) fn group(branches: &[Branch], group: &[Write]) -> Result<()> {
-    Files { branches, open: None }.bound(&group.iter().collect::<Vec<_>>())
+pub(super) fn group(cgroups: &[HierarchyCgroup], group: &[Write]) -> Result<()> {
+    Files { cgroups, open: None }.group(&group.iter().collect::<Vec<_>>())
 }
 
 /// Whether each write has a file to go to.
 ///
 /// # Errors
 /// The first that has none, as [`all`] would tell of it.
-pub(super) fn check(branches: &[Branch], writes: &[Write]) -> Result<()> {
+pub(super) fn check(cgroups: &[HierarchyCgroup], writes: &[Write]) -> Result<()> {
     for write in writes {
-        let branch = branch_of(branches, &write.controller).ok_or_else(|| no_controller(write))?;
-        let missing = |name: &str| file::open(branch.file(name), libc::O_WRONLY).err().filter(|e| e.is(libc::ENOENT));
+        let cgroup = cgroup_of(cgroups, &write.controller).ok_or_else(|| no_controller(write))?;
+        let missing = |name: &str| file::open(cgroup.file(name), libc::O_WRONLY).err().filter(|e| e.is(libc::ENOENT));
         let Some(failure) = missing(&write.file) else { continue };
         if write.optional || write.instead.as_ref().is_some_and(|(file, _)| missing(file).is_none()) {
             continue;
         }
-        return Err(match branch.is_unified() {
-            true => unavailable(branch, write, failure),
+        return Err(match cgroup.is_unified() {
+            true => unavailable(cgroup, write, failure),
             false => Error::from(failure).context(format!("linux.resources.{}", write.field)),
         });
     }
@@ -54,14 +54,14 @@ pub(super) fn check(branches: &[Branch], writes: &[Write]) -> Result<()> {
 }
 
 struct Files<'a> {
-    branches: &'a [Branch],
+    cgroups: &'a [HierarchyCgroup],
     /// The last file, as device rules are written one by one into the same.
     open: Option<(String, OwnedFd)>,
 }
 
 impl Files<'_> {
     /// Writes that depend on each other: what is refused with EINVAL is tried again once another has succeeded.
-    fn bound(&mut self, writes: &[&Write]) -> Result<()> {
+    fn group(&mut self, writes: &[&Write]) -> Result<()> {
         let mut left = writes.to_vec();
         loop {
             let (before, mut refused) = (left.len(), None);
@@ -85,27 +85,27 @@ impl Files<'_> {
 
     fn one(&mut self, write: &Write) -> Result<()> {
         let field = || format!("linux.resources.{}", write.field);
-        let Some(branch) = branch_of(self.branches, &write.controller) else {
+        let Some(cgroup) = cgroup_of(self.cgroups, &write.controller) else {
             return Err(no_controller(write));
         };
-        let mut done = self.write(branch, &write.file, &write.value);
+        let mut done = self.write(cgroup, &write.file, &write.value);
         if let (Err(e), Some((file, value))) = (&done, &write.instead)
             && e.is(libc::ENOENT)
         {
-            done = self.write(branch, file, value);
+            done = self.write(cgroup, file, value);
         }
         match done {
             Err(e) if e.is(libc::ENOENT) && write.optional => Ok(()),
-            Err(e) if e.is(libc::ENOENT) && branch.is_unified() => Err(unavailable(branch, write, e)),
+            Err(e) if e.is(libc::ENOENT) && cgroup.is_unified() => Err(unavailable(cgroup, write, e)),
             Err(e) if e.is(libc::EBUSY) && write.file == "memory.limit_in_bytes" => {
-                Err(in_use(branch, write)).with_context(field)
+                Err(in_use(cgroup, write)).with_context(field)
             }
             done => done.with_context(field),
         }
     }
 
-    fn write(&mut self, branch: &Branch, name: &str, value: &str) -> sys::Result<()> {
-        let path = branch.file(name);
+    fn write(&mut self, cgroup: &HierarchyCgroup, name: &str, value: &str) -> sys::Result<()> {
+        let path = cgroup.file(name);
         let fd = match self.open.take() {
             Some((open, fd)) if open == path => fd,
             _ => file::open(&*path, libc::O_WRONLY)?,
@@ -116,11 +116,11 @@ impl Files<'_> {
     }
 }
 
-/// The branch whose hierarchy has the controller; a cgroup of v2 alone has all of them in its one.
-pub(super) fn branch_of<'a>(branches: &'a [Branch], controller: &str) -> Option<&'a Branch> {
-    match branches {
+/// The cgroup whose hierarchy has the controller; a cgroup of v2 alone has all of them in its one.
+pub(super) fn cgroup_of<'a>(cgroups: &'a [HierarchyCgroup], controller: &str) -> Option<&'a HierarchyCgroup> {
+    match cgroups {
         [only] if only.is_unified() => Some(only),
-        branches => branches.iter().find(|b| b.has(controller)),
+        cgroups => cgroups.iter().find(|b| b.has(controller)),
     }
 }
 
@@ -140,8 +140,8 @@ fn no_controller(write: &Write) -> Error {
 }
 
 /// On v2 a file is missing when its controller is not enabled, or when the kernel is too old for it.
-fn unavailable(branch: &Branch, write: &Write, failure: sys::Failure) -> Error {
-    let enabled = branch.read("cgroup.controllers").unwrap_or_default();
+fn unavailable(cgroup: &HierarchyCgroup, write: &Write, failure: sys::Failure) -> Error {
+    let enabled = cgroup.read("cgroup.controllers").unwrap_or_default();
     let field = format!("linux.resources.{}", write.field);
     if write.controller == "cgroup" || enabled.split(' ').any(|c| c == write.controller) {
         return Error::from(failure).context(field);
@@ -149,14 +149,14 @@ fn unavailable(branch: &Branch, write: &Write, failure: sys::Failure) -> Error {
     let what = if write.field.starts_with("unified.") {
         format!("unified resource {:?} can't be set: controller {:?} not available", write.file, write.controller)
     } else {
-        format!("controller {:?} is not available in {}", write.controller, branch.directory())
+        format!("controller {:?} is not available in {}", write.controller, cgroup.directory())
     };
     Error::config(field, what)
 }
 
 /// v1 refuses a memory limit that what is in use cannot be shrunk to.
-fn in_use(branch: &Branch, write: &Write) -> Error {
-    let number = |file| branch.read(file).unwrap_or_else(|_| "unknown".into());
+fn in_use(cgroup: &HierarchyCgroup, write: &Write) -> Error {
+    let number = |file| cgroup.read(file).unwrap_or_else(|_| "unknown".into());
     Error::system(format!(
         "unable to set memory limit to {} (current usage: {}, peak usage: {})",
         write.value,

@@ -4,7 +4,7 @@
 //! UTF-8, and a path may be longer than PATH_MAX, so no path is ever put together: a child is opened in its parent, and a
 //! parent by `..`, which the kernel keeps, since no cgroup moves to another parent. One descriptor is open at a time.
 
-use super::branch::is_gone;
+use super::hierarchy_cgroup::is_gone;
 use crate::error::{Error, Result};
 use crate::sys::file;
 use crate::sys::fs;

@@ -1,26 +1,26 @@
 //! A container's cgroup in all hierarchies: made, joined, limited, frozen, killed, removed.
 
-use super::branch::Branch;
+use super::cgroups_path::CgroupsPath;
 use super::devices::Rule;
-use super::join::Joiner;
+use super::fds::CgroupFds;
+use super::hierarchy_cgroup::HierarchyCgroup;
 use super::layout::{Layout, Mode};
-use super::place::Place;
-use super::plan::Plan;
-use super::record::Record;
-use super::scope::{self, Pending};
+use super::plan::CgroupPlan;
+use super::record::CgroupRecord;
+use super::scope::{self, PendingScope};
 use super::systemd::Unit;
 use super::write::{Moment, Write};
-use super::{apply, decide, freezer, owner, remove, systemd, unified};
+use super::{apply, freezer, owner, prepare, remove, systemd, unified};
 use crate::error::{Error, Ignore as _, Kind, Result};
 use crate::sys::file;
 
-/// A container's cgroup. Without branches the container has none, and there is nothing to do.
+/// A container's cgroup. Without cgroups the container has none, and there is nothing to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Cgroup {
-    pub(super) branches: Vec<Branch>,
+    pub(super) cgroups: Vec<HierarchyCgroup>,
     pub(super) unit: Option<Unit>,
     /// The scope, until it is made.
-    pending: Option<Pending>,
+    pending: Option<PendingScope>,
     writes: Vec<Write>,
     /// Rules for a filter: only where there is no v1 controller of devices.
     devices: Option<Vec<Rule>>,
@@ -28,7 +28,7 @@ pub(crate) struct Cgroup {
     rootless: bool,
     named: bool,
     /// Whether its memory may not suffice to make the container.
-    scarce: bool,
+    low_memory: bool,
 }
 
 impl Cgroup {
@@ -36,28 +36,28 @@ impl Cgroup {
     ///
     /// # Errors
     /// Limits that this machine's version of cgroups has no place for; a cgroup that is there and not empty, or frozen.
-    pub(crate) fn prepare(plan: &Plan, layout: &Layout) -> Result<Cgroup> {
-        let Some(place) = &plan.place else { return Ok(Cgroup::open(Record::default())) };
+    pub(crate) fn prepare(plan: &CgroupPlan, layout: &Layout) -> Result<Cgroup> {
+        let Some(place) = &plan.place else { return Ok(Cgroup::open(CgroupRecord::default())) };
         if layout.mode() == Mode::None && !plan.rootless {
             return Err(Error::system("no cgroup file system is mounted").hint("mount cgroup2 on /sys/fs/cgroup"));
         }
-        let (pending, branches) = match place {
-            Place::Scope(scope) => {
-                let (pending, branches) = scope::plan(plan, scope, layout)?;
-                (Some(pending), branches)
+        let (pending, cgroups) = match place {
+            CgroupsPath::Scope(scope) => {
+                let (pending, cgroups) = scope::plan(plan, scope, layout)?;
+                (Some(pending), cgroups)
             }
-            place => (None, decide::branches_at(place, layout)?),
+            place => (None, prepare::cgroups_at(place, layout)?),
         };
         let mut limits = plan.limits.clone();
-        if pending.is_some() && branches.iter().all(Branch::is_unified) {
+        if pending.is_some() && cgroups.iter().all(HierarchyCgroup::is_unified) {
             systemd::round(&mut limits);
         }
-        let writes = decide::writes(&branches, &limits)?;
+        let writes = prepare::writes(&cgroups, &limits)?;
         let (rootless, named) = (plan.rootless, plan.named);
         let unit = pending.as_ref().map(|p| p.unit().clone());
-        let scarce = plan.limits.memory_is_scarce();
+        let low_memory = plan.limits.memory_is_low();
         let (devices, owner) = (None, None);
-        let mut cgroup = Cgroup { branches, unit, pending, writes, devices, owner, rootless, named, scarce };
+        let mut cgroup = Cgroup { cgroups, unit, pending, writes, devices, owner, rootless, named, low_memory };
         if cgroup.unified_only() {
             cgroup.devices = plan.limits.devices.clone();
             cgroup.owner = plan.owner;
@@ -66,9 +66,9 @@ impl Cgroup {
     }
 
     /// The cgroup that a record tells of.
-    pub(crate) fn open(record: Record) -> Cgroup {
+    pub(crate) fn open(record: CgroupRecord) -> Cgroup {
         Cgroup {
-            branches: record.branches,
+            cgroups: record.cgroups,
             unit: record.unit,
             pending: None,
             writes: Vec::new(),
@@ -76,25 +76,25 @@ impl Cgroup {
             owner: None,
             rootless: false,
             named: true,
-            scarce: false,
+            low_memory: false,
         }
     }
 
     /// What a later process needs; also true before [`Cgroup::create`], so that it can be kept before anything is made.
-    pub(crate) fn record(&self) -> Record {
-        Record { branches: self.branches.clone(), unit: self.unit.clone() }
+    pub(crate) fn record(&self) -> CgroupRecord {
+        CgroupRecord { cgroups: self.cgroups.clone(), unit: self.unit.clone() }
     }
 
     /// Brings a record of [`Cgroup::record`] up to date, mostly without a change.
-    pub(crate) fn renew(&self, record: &mut Record) {
-        if record.branches != self.branches || record.unit != self.unit {
+    pub(crate) fn renew(&self, record: &mut CgroupRecord) {
+        if record.cgroups != self.cgroups || record.unit != self.unit {
             *record = self.record();
         }
     }
 
     /// The cgroup in each hierarchy.
-    pub(crate) fn branches(&self) -> &[Branch] {
-        &self.branches
+    pub(crate) fn cgroups(&self) -> &[HierarchyCgroup] {
+        &self.cgroups
     }
 
     /// For a container whose cgroups must be new. systemd makes no unit of a name that it has.
@@ -102,7 +102,12 @@ impl Cgroup {
     /// # Errors
     /// One is there already.
     pub(crate) fn refuse_existing(&self) -> Result<()> {
-        match self.branches.iter().map(Branch::directory).find(|directory| std::path::Path::new(directory).exists()) {
+        match self
+            .cgroups
+            .iter()
+            .map(HierarchyCgroup::directory)
+            .find(|directory| std::path::Path::new(directory).exists())
+        {
             Some(directory) => Err(Error::state(format!("the cgroup {directory:?} exists"))),
             None => Ok(()),
         }
@@ -113,19 +118,19 @@ impl Cgroup {
     /// # Errors
     /// A directory cannot be made. Without rights that is forgiven if the plan says so, and the config names no place or
     /// the hierarchy is the unified one beside v1.
-    pub(crate) fn create(&mut self) -> Result<Joiner> {
+    pub(crate) fn create(&mut self) -> Result<CgroupFds> {
         if self.pending.is_some() {
-            return Ok(Joiner { scope: true, ..Joiner::default() });
+            return Ok(CgroupFds { scope: true, ..CgroupFds::default() });
         }
         let mut made = Vec::new();
         let mut absent = Vec::new();
         let unified_only = self.unified_only();
-        for (n, branch) in self.branches.iter().enumerate() {
-            match branch.make() {
-                Ok(false) => made.push(branch.clone()),
+        for (n, cgroup) in self.cgroups.iter().enumerate() {
+            match cgroup.make() {
+                Ok(false) => made.push(cgroup.clone()),
                 Ok(true) => {}
                 // Beside v1 the unified tree has no controllers: no limit needs it, and few delegate it.
-                Err(e) if self.rootless && (!self.named || branch.is_unified() && !unified_only) && is_refusal(&e) => {
+                Err(e) if self.rootless && (!self.named || cgroup.is_unified() && !unified_only) && is_refusal(&e) => {
                     absent.push(n);
                 }
                 Err(e) => {
@@ -135,13 +140,13 @@ impl Cgroup {
             }
         }
         for n in absent.into_iter().rev() {
-            self.branches.remove(n);
+            self.cgroups.remove(n);
         }
         let ready = match unified_only {
-            true => self.branches.iter().try_for_each(|b| unified::enable(b, &self.writes)).and_then(|()| self.give()),
+            true => self.cgroups.iter().try_for_each(|b| unified::enable(b, &self.writes)).and_then(|()| self.give()),
             false => Ok(()),
         };
-        ready.and_then(|()| self.joiner()).inspect_err(|_| drop(remove::all(&made)))
+        ready.and_then(|()| self.open_fds()).inspect_err(|_| drop(remove::all(&made)))
     }
 
     /// With systemd: makes the scope around the process, which must wait for it, and writes the early limits. Without,
@@ -155,7 +160,7 @@ impl Cgroup {
         if let Err(e) = pending.start(pid, unified) {
             // Whatever there is of that name is not ours to stop.
             self.unit = None;
-            self.branches.clear();
+            self.cgroups.clear();
             return Err(e);
         }
         let done = self.settle(pending.unit(), pid).and_then(|()| self.apply_early());
@@ -170,45 +175,45 @@ impl Cgroup {
     /// against it. It comes back with the late limits.
     fn postpone_pids(&self) {
         let late = self.writes.iter().filter(|write| write.moment == Moment::Late && write.file == "pids.max");
-        for branch in late.flat_map(|write| {
-            self.branches.iter().filter(|branch| branch.is_unified() || branch.has(&write.controller))
-        }) {
-            branch.write("pids.max", "max").ignore("the late limits write it again");
+        for cgroup in late
+            .flat_map(|write| self.cgroups.iter().filter(|cgroup| cgroup.is_unified() || cgroup.has(&write.controller)))
+        {
+            cgroup.write("pids.max", "max").ignore("the late limits write it again");
         }
     }
 
     /// Finds what systemd has made, and does what it leaves to us.
     fn settle(&mut self, unit: &Unit, pid: i32) -> Result<()> {
-        if self.branches.iter().any(|b| b.is_unified() && !b.exists()) {
+        if self.cgroups.iter().any(|b| b.is_unified() && !b.exists()) {
             let path = unit.cgroup()?;
-            self.branches.iter_mut().for_each(|b| b.path.clone_from(&path));
+            self.cgroups.iter_mut().for_each(|b| b.path.clone_from(&path));
         }
         if self.unified_only() {
-            self.branches.iter().try_for_each(|b| unified::enable(b, &self.writes))?;
+            self.cgroups.iter().try_for_each(|b| unified::enable(b, &self.writes))?;
             return self.give();
         }
-        let join = |branch: &Branch| -> Result<()> {
-            let existed = branch.make()?;
-            let entered = branch.write("cgroup.procs", &pid.to_string());
+        let join = |cgroup: &HierarchyCgroup| -> Result<()> {
+            let existed = cgroup.make()?;
+            let entered = cgroup.write("cgroup.procs", &pid.to_string());
             // One that is passed over is in no record.
-            Ok(entered.inspect_err(|_| drop((!existed).then(|| remove::all(std::slice::from_ref(branch)))))?)
+            Ok(entered.inspect_err(|_| drop((!existed).then(|| remove::all(std::slice::from_ref(cgroup)))))?)
         };
         let mut entered = Ok(());
-        for branch in std::mem::take(&mut self.branches) {
-            match if branch.is_unified() || entered.is_err() { Ok(()) } else { join(&branch) } {
+        for cgroup in std::mem::take(&mut self.cgroups) {
+            match if cgroup.is_unified() || entered.is_err() { Ok(()) } else { join(&cgroup) } {
                 // Of v1 a user's systemd has nothing but its own hierarchy to give.
                 Err(e) if self.rootless && is_refusal(&e) => continue,
                 Err(e) => entered = Err(e),
                 Ok(()) => {}
             }
             // Also where it failed: what is there must be found to be removed.
-            self.branches.push(branch);
+            self.cgroups.push(cgroup);
         }
         entered
     }
 
     fn give(&self) -> Result<()> {
-        match (self.owner, &self.branches[..]) {
+        match (self.owner, &self.cgroups[..]) {
             (Some(uid), [only]) => match owner::give(only, uid) {
                 // Another user's than ours it can only be where we may say so.
                 Err(e) if self.rootless && is_refusal(&e) => Ok(()),
@@ -227,13 +232,14 @@ impl Cgroup {
         let mut below = self.clone();
         for (controllers, path) in asked {
             for name in *controllers {
-                if !self.branches.iter().any(|branch| branch.names(name)) {
+                if !self.cgroups.iter().any(|cgroup| cgroup.names(name)) {
                     return Err(Error::new(Kind::Config, format!("--cgroup: unknown controller {name}")));
                 }
             }
-            let meant = |branch: &Branch| controllers.is_empty() || controllers.iter().any(|name| branch.names(name));
-            for branch in below.branches.iter_mut().filter(|branch| meant(branch) && !path.is_empty()) {
-                branch.path = format!("{}/{path}", branch.path.trim_end_matches('/'));
+            let meant =
+                |cgroup: &HierarchyCgroup| controllers.is_empty() || controllers.iter().any(|name| cgroup.names(name));
+            for cgroup in below.cgroups.iter_mut().filter(|cgroup| meant(cgroup) && !path.is_empty()) {
+                cgroup.path = format!("{}/{path}", cgroup.path.trim_end_matches('/'));
             }
         }
         Ok(below)
@@ -243,19 +249,19 @@ impl Cgroup {
     ///
     /// # Errors
     /// A directory is gone, or may not be entered.
-    pub(crate) fn joiner(&self) -> Result<Joiner> {
-        let mut joiner = Joiner { tasks: Vec::with_capacity(self.branches.len()), ..Joiner::default() };
-        for branch in &self.branches {
-            if branch.is_unified() {
+    pub(crate) fn open_fds(&self) -> Result<CgroupFds> {
+        let mut fds = CgroupFds { tasks: Vec::with_capacity(self.cgroups.len()), ..CgroupFds::default() };
+        for cgroup in &self.cgroups {
+            if cgroup.is_unified() {
                 let flags = libc::O_PATH | libc::O_DIRECTORY;
-                joiner.unified = Some(file::open(branch.directory(), flags)?);
-            } else if self.scarce && branch.has("memory") {
-                joiner.last = Some(branch.tasks()?);
+                fds.unified = Some(file::open(cgroup.directory(), flags)?);
+            } else if self.low_memory && cgroup.has("memory") {
+                fds.deferred_memory = Some(cgroup.tasks()?);
             } else {
-                joiner.tasks.push(branch.tasks()?);
+                fds.tasks.push(cgroup.tasks()?);
             }
         }
-        Ok(joiner)
+        Ok(fds)
     }
 
     /// Writes the limits that the first process must find when it joins.
@@ -274,7 +280,7 @@ impl Cgroup {
     }
 
     fn enforce_devices(&self) -> Result<()> {
-        match (&self.devices, &self.branches[..]) {
+        match (&self.devices, &self.cgroups[..]) {
             (Some(rules), [only]) => unified::enforce_devices(only, rules),
             _ => Ok(()),
         }
@@ -291,12 +297,12 @@ impl Cgroup {
     fn apply(&self, moment: Moment) -> Result<()> {
         let writes: Vec<&Write> = self.writes.iter().filter(|w| w.moment == moment).collect();
         let (devices, rest): (Vec<&Write>, Vec<&Write>) = writes.into_iter().partition(|w| w.field == "devices");
-        match apply::all(&self.branches, &devices) {
+        match apply::all(&self.cgroups, &devices) {
             // Only root of the first user namespace says which devices may be used.
             Err(_) if self.rootless => {}
             done => done?,
         }
-        apply::all(&self.branches, &rest)
+        apply::all(&self.cgroups, &rest)
     }
 
     /// Opens the ways into the cgroups that a process (of the container) is in now: its init may have moved into one
@@ -304,31 +310,31 @@ impl Cgroup {
     ///
     /// # Errors
     /// The process is gone, or its cgroups are not visible.
-    pub(crate) fn joiner_of(&self, pid: i32) -> Result<Joiner> {
+    pub(crate) fn open_fds_of(&self, pid: i32) -> Result<CgroupFds> {
         let layout = Layout::read_of(pid)?;
         let mut current = self.clone();
-        for branch in &mut current.branches {
-            if let Some(h) = layout.hierarchies.iter().find(|h| h.controllers == branch.controllers) {
-                branch.path = h.own_directory()?.trim_end_matches('/').to_owned();
-                branch.mount = h.mount.clone();
+        for cgroup in &mut current.cgroups {
+            if let Some(h) = layout.hierarchies.iter().find(|h| h.controllers == cgroup.controllers) {
+                cgroup.path = h.own_directory()?.trim_end_matches('/').to_owned();
+                cgroup.mount = h.mount.clone();
             }
         }
-        current.joiner()
+        current.open_fds()
     }
 
     /// The directory by which the cgroup is frozen; none where there is no freezer.
     pub(crate) fn freezer(&self) -> Option<String> {
-        freezer::branch(&self.branches).map(Branch::directory)
+        freezer::cgroup(&self.cgroups).map(HierarchyCgroup::directory)
     }
 
     /// For each controller or named hierarchy (`name=NAME`; an empty one is the unified hierarchy): where the cgroup is below the
     /// hierarchy's mount.
     pub(crate) fn paths(&self) -> Vec<(String, String)> {
-        let names = |branch: &Branch| match branch.is_unified() {
+        let names = |cgroup: &HierarchyCgroup| match cgroup.is_unified() {
             true => vec![String::new()],
-            false => branch.controllers.clone(),
+            false => cgroup.controllers.clone(),
         };
-        self.branches.iter().flat_map(|b| names(b).into_iter().map(|name| (name, b.path.clone()))).collect()
+        self.cgroups.iter().flat_map(|b| names(b).into_iter().map(|name| (name, b.path.clone()))).collect()
     }
 
     /// Whether systemd is to make it around a process, see [`Cgroup::enter`].
@@ -338,7 +344,7 @@ impl Cgroup {
 
     /// Whether there is only the unified hierarchy.
     pub(super) fn unified_only(&self) -> bool {
-        matches!(&self.branches[..], [only] if only.is_unified())
+        matches!(&self.cgroups[..], [only] if only.is_unified())
     }
 }
 

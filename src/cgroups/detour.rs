@@ -7,8 +7,8 @@
 //! Other processes of the pid namespace see the child meanwhile, and may trace it if they have CAP_SYS_PTRACE. So the new
 //! cgroup has the container's filters of devices, and every other process that is in it in the end is killed.
 
-use super::branch::Branch;
 use super::cgroup::Cgroup;
+use super::hierarchy_cgroup::HierarchyCgroup;
 use super::layout::{Hierarchy, Layout};
 use super::remove;
 use crate::error::{Error, Ignore as _, Result};
@@ -21,7 +21,7 @@ pub(crate) struct Detour {
     /// The lists of processes of the cgroups that it has left.
     left: Vec<OwnedFd>,
     /// The cgroups made for it.
-    made: Vec<Branch>,
+    made: Vec<HierarchyCgroup>,
 }
 
 impl Cgroup {
@@ -32,9 +32,9 @@ impl Cgroup {
     pub(crate) fn detour(&self, pid: i32) -> Result<Detour> {
         let (theirs, ours) = (Layout::read_of(pid)?, Layout::read()?);
         let mut detour = Detour { left: Vec::new(), made: Vec::new() };
-        for branch in counting(&self.branches) {
+        for cgroup in counting(&self.cgroups) {
             let of = |layout: &Layout| -> Result<(String, String)> {
-                let same = |h: &&Hierarchy| h.controllers == branch.controllers;
+                let same = |h: &&Hierarchy| h.controllers == cgroup.controllers;
                 let found = layout.hierarchies.iter().find(same);
                 let found = found.ok_or_else(|| Error::system("the hierarchy that counts processes is not mounted"))?;
                 Ok((found.mount.clone(), found.own_directory()?.trim_end_matches('/').to_owned()))
@@ -43,11 +43,15 @@ impl Cgroup {
             detour.left.push(file::open(format!("{mount}{path}/cgroup.procs"), libc::O_WRONLY)?);
             let (own_mount, own) = of(&ours)?;
             let path_of_new = format!("{own}/orlop-exec-{pid}");
-            let new =
-                Branch { controllers: branch.controllers.clone(), mount: own_mount, path: path_of_new, parents: 0 };
+            let new = HierarchyCgroup {
+                controllers: cgroup.controllers.clone(),
+                mount: own_mount,
+                path: path_of_new,
+                parents: 0,
+            };
             new.make()?;
             detour.made.push(new.clone());
-            if branch.is_unified() {
+            if cgroup.is_unified() {
                 copy_device_filters(&mount, &path, &new)?;
             }
             new.write("cgroup.procs", &pid.to_string())?;
@@ -76,13 +80,13 @@ impl Drop for Detour {
 }
 
 /// The cgroups whose hierarchy may count processes.
-fn counting(branches: &[Branch]) -> Vec<&Branch> {
-    let v1: Vec<&Branch> = branches.iter().filter(|branch| branch.has("pids")).collect();
-    if v1.is_empty() { branches.iter().filter(|branch| branch.is_unified()).collect() } else { v1 }
+fn counting(cgroups: &[HierarchyCgroup]) -> Vec<&HierarchyCgroup> {
+    let v1: Vec<&HierarchyCgroup> = cgroups.iter().filter(|cgroup| cgroup.has("pids")).collect();
+    if v1.is_empty() { cgroups.iter().filter(|cgroup| cgroup.is_unified()).collect() } else { v1 }
 }
 
 /// Gives `new` the filters of devices that hold in the cgroup `path`: its own and those of the cgroups above it.
-fn copy_device_filters(mount: &str, path: &str, new: &Branch) -> Result<()> {
+fn copy_device_filters(mount: &str, path: &str, new: &HierarchyCgroup) -> Result<()> {
     let directory = |path: &str| file::open(path, libc::O_RDONLY | libc::O_DIRECTORY);
     let new = directory(&new.directory())?;
     let mut rest = path;

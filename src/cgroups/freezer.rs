@@ -1,7 +1,7 @@
 //! Freezing and thawing: v1's freezer controller, or v2's `cgroup.freeze`.
 
 use super::beneath::{self, Visit};
-use super::branch::{Branch, is_gone, read};
+use super::hierarchy_cgroup::{HierarchyCgroup, is_gone, read};
 use super::kill;
 use crate::error::{Error, Ignore as _, Result};
 use crate::sys::file;
@@ -10,27 +10,27 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long a cgroup may take to freeze: a process in an uninterruptible wait holds it up.
-const PATIENCE: Duration = Duration::from_secs(10);
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The branch that can freeze: v1's freezer, else the unified one.
-pub(super) fn branch(branches: &[Branch]) -> Option<&Branch> {
-    branches.iter().find(|b| b.has("freezer")).or(branches.iter().find(|b| b.is_unified()))
+/// The cgroup that can freeze: v1's freezer, else the unified one.
+pub(super) fn cgroup(cgroups: &[HierarchyCgroup]) -> Option<&HierarchyCgroup> {
+    cgroups.iter().find(|b| b.has("freezer")).or(cgroups.iter().find(|b| b.is_unified()))
 }
 
 /// Whether the cgroup is frozen, or on its way to it.
 ///
 /// # Errors
 /// The state cannot be read; ENOENT where the cgroup is gone.
-pub(super) fn frozen(branches: &[Branch]) -> Result<bool> {
-    let Some(branch) = branch(branches) else { return Ok(false) };
-    let name = if branch.is_unified() { "cgroup.freeze" } else { "freezer.state" };
+pub(super) fn frozen(cgroups: &[HierarchyCgroup]) -> Result<bool> {
+    let Some(cgroup) = cgroup(cgroups) else { return Ok(false) };
+    let name = if cgroup.is_unified() { "cgroup.freeze" } else { "freezer.state" };
     let mut word = [0; 16];
-    let length = file::read(file::open(branch.file(name), libc::O_RDONLY)?, &mut word)?;
+    let length = file::read(file::open(cgroup.file(name), libc::O_RDONLY)?, &mut word)?;
     match word[..length].trim_ascii_end() {
         b"THAWED" | b"0" => Ok(false),
         b"FROZEN" | b"1" => Ok(true),
         // On its way, by itself or with a parent that somebody else freezes.
-        _ => Ok(branch.read("freezer.self_freezing")? == "1"),
+        _ => Ok(cgroup.read("freezer.self_freezing")? == "1"),
     }
 }
 
@@ -38,36 +38,36 @@ pub(super) fn frozen(branches: &[Branch]) -> Result<bool> {
 ///
 /// # Errors
 /// The state cannot be read; ENOENT where the cgroup is gone.
-pub(super) fn stands_still(branches: &[Branch]) -> Result<bool> {
-    let Some(branch) = branch(branches) else { return Ok(false) };
-    if branch.is_unified() {
-        return Ok(branch.read("cgroup.events")?.lines().any(|l| l == "frozen 1"));
+pub(super) fn stands_still(cgroups: &[HierarchyCgroup]) -> Result<bool> {
+    let Some(cgroup) = cgroup(cgroups) else { return Ok(false) };
+    if cgroup.is_unified() {
+        return Ok(cgroup.read("cgroup.events")?.lines().any(|l| l == "frozen 1"));
     }
-    Ok(branch.read("freezer.state")? != "THAWED")
+    Ok(cgroup.read("freezer.state")? != "THAWED")
 }
 
 /// Freezes the cgroup and waits until every task stands still; if that fails, it is thawed again.
 ///
 /// # Errors
 /// It does not freeze within ten seconds, or has gone, or there is no freezer; this process is in it.
-pub(super) fn freeze(branches: &[Branch]) -> Result<()> {
-    let branch = branch(branches).ok_or_else(|| Error::system("there is no freezer: the container has no cgroup"))?;
-    let directory = branch.directory();
+pub(super) fn freeze(cgroups: &[HierarchyCgroup]) -> Result<()> {
+    let cgroup = cgroup(cgroups).ok_or_else(|| Error::system("there is no freezer: the container has no cgroup"))?;
+    let directory = cgroup.directory();
     kill::refuse_own(&kill::processes(&directory)?, &directory)?;
-    let done = if branch.is_unified() { freeze_unified(branch) } else { freeze_v1(branch) };
+    let done = if cgroup.is_unified() { freeze_unified(cgroup) } else { freeze_v1(cgroup) };
     if done.is_err() {
-        thaw(branches).ignore("the first error is the one to tell");
+        thaw(cgroups).ignore("the first error is the one to tell");
     }
     done
 }
 
-fn freeze_v1(branch: &Branch) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+fn freeze_v1(cgroup: &HierarchyCgroup) -> Result<()> {
+    let deadline = Instant::now() + FREEZE_TIMEOUT;
     let mut pause = Duration::from_micros(50);
     for round in 1.. {
         // Writing again makes the kernel look again at tasks that have forked or moved since.
-        branch.write("freezer.state", "FROZEN")?;
-        if branch.read("freezer.state")? == "FROZEN" {
+        cgroup.write("freezer.state", "FROZEN")?;
+        if cgroup.read("freezer.state")? == "FROZEN" {
             return Ok(());
         }
         if Instant::now() >= deadline {
@@ -75,22 +75,25 @@ fn freeze_v1(branch: &Branch) -> Result<()> {
         }
         if round % 25 == 0 {
             // A task that waits for a frozen one, such as a vfork's parent, moves on only when that one may.
-            branch.write("freezer.state", "THAWED")?;
+            cgroup.write("freezer.state", "THAWED")?;
         }
         // The controller has no event to wait for.
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
-    Err(Error::system(format!("unable to freeze {}: it is still freezing after {PATIENCE:?}", branch.directory())))
+    Err(Error::system(format!(
+        "unable to freeze {}: it is still freezing after {FREEZE_TIMEOUT:?}",
+        cgroup.directory()
+    )))
 }
 
-fn freeze_unified(branch: &Branch) -> Result<()> {
+fn freeze_unified(cgroup: &HierarchyCgroup) -> Result<()> {
     // Opened before the write, so that no event is missed.
-    let events = file::open(branch.file("cgroup.events"), libc::O_RDONLY)?;
-    branch.write("cgroup.freeze", "1")?;
-    let deadline = Instant::now() + PATIENCE;
+    let events = file::open(cgroup.file("cgroup.events"), libc::O_RDONLY)?;
+    cgroup.write("cgroup.freeze", "1")?;
+    let deadline = Instant::now() + FREEZE_TIMEOUT;
     loop {
-        let text = branch.read("cgroup.events")?;
+        let text = cgroup.read("cgroup.events")?;
         if text.lines().any(|l| l == "frozen 1") {
             return Ok(());
         }
@@ -103,18 +106,21 @@ fn freeze_unified(branch: &Branch) -> Result<()> {
         }
         poll([(Some(events.as_fd()), libc::POLLPRI)], left.min(Duration::from_millis(100)).as_millis() as i32)?;
     }
-    Err(Error::system(format!("unable to freeze {}: it is still freezing after {PATIENCE:?}", branch.directory())))
+    Err(Error::system(format!(
+        "unable to freeze {}: it is still freezing after {FREEZE_TIMEOUT:?}",
+        cgroup.directory()
+    )))
 }
 
 /// Thaws the cgroup.
 ///
 /// # Errors
 /// The state cannot be written.
-pub(super) fn thaw(branches: &[Branch]) -> Result<()> {
-    let Some(branch) = branch(branches) else { return Ok(()) };
-    match branch.is_unified() {
-        true => branch.write("cgroup.freeze", "0")?,
-        false => branch.write("freezer.state", "THAWED")?,
+pub(super) fn thaw(cgroups: &[HierarchyCgroup]) -> Result<()> {
+    let Some(cgroup) = cgroup(cgroups) else { return Ok(()) };
+    match cgroup.is_unified() {
+        true => cgroup.write("cgroup.freeze", "0")?,
+        false => cgroup.write("freezer.state", "THAWED")?,
     }
     Ok(())
 }
@@ -124,9 +130,9 @@ pub(super) fn thaw(branches: &[Branch]) -> Result<()> {
 ///
 /// # Errors
 /// A cgroup's state cannot be read or written.
-pub(super) fn thaw_all(branches: &[Branch]) -> Result<()> {
-    let Some(branch) = branch(branches) else { return Ok(()) };
-    let done = beneath::open(&branch.directory()).and_then(|top| {
+pub(super) fn thaw_all(cgroups: &[HierarchyCgroup]) -> Result<()> {
+    let Some(cgroup) = cgroup(cgroups) else { return Ok(()) };
+    let done = beneath::open(&cgroup.directory()).and_then(|top| {
         beneath::walk(top, &mut |visit| {
             if let Visit::Enter(directory) = visit {
                 thaw_directory(directory);
@@ -156,11 +162,11 @@ pub(super) fn cannot_end(above: &str) -> Error {
 }
 
 /// The nearest v1 cgroup above the container's that is frozen by itself, so that nothing in the container can end.
-pub(super) fn frozen_above(branches: &[Branch]) -> Option<String> {
-    let branch = branch(branches).filter(|branch| !branch.is_unified())?;
-    let mut path = &*branch.path;
+pub(super) fn frozen_above(cgroups: &[HierarchyCgroup]) -> Option<String> {
+    let cgroup = cgroup(cgroups).filter(|cgroup| !cgroup.is_unified())?;
+    let mut path = &*cgroup.path;
     while let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
-        let directory = [&*branch.mount, parent].concat();
+        let directory = [&*cgroup.mount, parent].concat();
         if read(&format!("{directory}/freezer.self_freezing")).is_ok_and(|word| word == "1") {
             return Some(directory);
         }

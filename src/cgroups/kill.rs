@@ -1,8 +1,8 @@
 //! The processes of a cgroup, and signals to all of them.
 
 use super::beneath::{self, Visit};
-use super::branch::{Branch, is_gone, write};
 use super::freezer;
+use super::hierarchy_cgroup::{HierarchyCgroup, is_gone, write};
 use crate::error::{Error, Ignore as _, Result};
 use crate::sys::process::{self, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
@@ -69,28 +69,28 @@ fn process_of(thread: i32) -> Option<i32> {
 ///
 /// # Errors
 /// The cgroup's processes cannot be listed, or a signal is refused; this process is one of them.
-pub(super) fn signal_all(branches: &[Branch], signal: i32) -> Result<()> {
-    let Some(branch) = freezer::branch(branches).or(branches.first()) else {
+pub(super) fn signal_all(cgroups: &[HierarchyCgroup], signal: i32) -> Result<()> {
+    let Some(cgroup) = freezer::cgroup(cgroups).or(cgroups.first()) else {
         return Err(Error::state("the container has no cgroup of its own whose processes could be signalled"));
     };
-    let directory = branch.directory();
+    let directory = cgroup.directory();
     if let Err(e) = processes(&directory).and_then(|pids| refuse_own(&pids, &directory)) {
         return if is_gone(&e) { Ok(()) } else { Err(e) };
     }
-    if signal == libc::SIGKILL && branch.is_unified() && write(&branch.file("cgroup.kill"), "1").is_ok() {
+    if signal == libc::SIGKILL && cgroup.is_unified() && write(&cgroup.file("cgroup.kill"), "1").is_ok() {
         return Ok(());
     }
-    let frozen_before = freezer::frozen(branches).unwrap_or(false);
-    let froze = !frozen_before && freezer::freeze(branches).is_ok();
+    let frozen_before = freezer::frozen(cgroups).unwrap_or(false);
+    let froze = !frozen_before && freezer::freeze(cgroups).is_ok();
     let done = match signal_each(&directory, signal) {
         // Who is killed while frozen is gone before the next look, on v2, and systemd removes the empty cgroup at once.
         Err(e) if is_gone(&e) => Ok(()),
         done => done,
     };
     if signal == libc::SIGKILL {
-        freezer::thaw_all(branches)?;
+        freezer::thaw_all(cgroups)?;
     } else if froze {
-        match freezer::thaw(branches) {
+        match freezer::thaw(cgroups) {
             Err(e) if is_gone(&e) => {}
             thawed => thawed?,
         }

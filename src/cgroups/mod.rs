@@ -1,6 +1,6 @@
 //! Control groups: where a container's processes are counted and limited.
 //!
-//! [`Plan::parse`] checks what the config asks for, [`Layout::read`] looks at the machine, and [`Cgroup::prepare`]
+//! [`CgroupPlan::parse`] checks what the config asks for, [`Layout::read`] looks at the machine, and [`Cgroup::prepare`]
 //! decides from both where the container's cgroup is to be and what will be written to it. Then, in this order:
 //!
 //! ```text
@@ -16,24 +16,24 @@
 
 mod apply;
 mod beneath;
-mod branch;
 mod cgroup;
-mod decide;
+pub(crate) mod cgroups_path;
 mod detour;
 pub(crate) mod devices;
 mod expected;
+mod fds;
 pub(crate) mod filter;
 mod freezer;
-mod in_use;
-mod join;
+mod hierarchy_cgroup;
 mod kill;
 mod layout;
 pub(crate) mod limits;
 pub(crate) mod membership;
 mod oom;
+mod operations;
 mod owner;
-pub(crate) mod place;
 mod plan;
+mod prepare;
 mod record;
 mod remove;
 pub(crate) mod resctrl;
@@ -49,16 +49,16 @@ mod view;
 pub(crate) mod write;
 
 pub(crate) use cgroup::Cgroup;
+pub(crate) use cgroups_path::CgroupsPath;
 pub(crate) use detour::Detour;
 pub(crate) use expected::{around, expected, remove_empty};
-pub(crate) use join::Joiner;
+pub(crate) use fds::CgroupFds;
 pub(crate) use layout::{Hierarchy, Layout, Mode, is_first_cgroup_namespace};
 pub(crate) use limits::Limits;
 pub(crate) use oom::{Oom, OomEvents};
-pub(crate) use place::Place;
 pub use plan::CgroupManager;
-pub(crate) use plan::Plan;
-pub(crate) use record::Record;
+pub(crate) use plan::CgroupPlan;
+pub(crate) use record::CgroupRecord;
 pub(crate) use stats::Stats;
 pub(crate) use view::View;
 

@@ -1,6 +1,6 @@
 //! Giving a v2 cgroup to the container's user (config-linux.md, "Cgroup ownership").
 
-use super::branch::Branch;
+use super::hierarchy_cgroup::HierarchyCgroup;
 use crate::config::{Namespace, Spec};
 use crate::error::{IoContext, Result};
 use crate::idmap::IdMaps;
@@ -36,16 +36,16 @@ pub(super) fn parse(spec: &Spec<'_>) -> Result<Option<u32>> {
 ///
 /// # Errors
 /// The owner cannot be changed.
-pub(super) fn give(branch: &Branch, uid: u32) -> Result<()> {
+pub(super) fn give(cgroup: &HierarchyCgroup, uid: u32) -> Result<()> {
     let list = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
     let files: Vec<&str> = match &list {
         Ok(list) => list.lines().filter(|name| !name.is_empty() && !name.contains('/')).collect(),
         Err(_) => FILES.to_vec(),
     };
     let own = |path: String| lchown(&path, Some(uid), None).io_context(|| format!("lchown({path:?}, {uid})"));
-    own(branch.directory())?;
+    own(cgroup.directory())?;
     for name in files {
-        match own(branch.file(name)) {
+        match own(cgroup.file(name)) {
             // Not every kernel or cgroup has them all.
             Err(e) if e.errno() == libc::ENOENT => {}
             done => done?,

@@ -1,9 +1,9 @@
 //! What the config asks of cgroups, checked.
 
+use super::cgroups_path::CgroupsPath;
 use super::devices;
 use super::limits::Limits;
 use super::owner;
-use super::place::Place;
 use super::systemd::{self, Property};
 use crate::config::Spec;
 use crate::error::Result;
@@ -23,9 +23,9 @@ pub enum CgroupManager {
 
 /// The cgroup of a container, before it is known which hierarchies there are.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Plan {
+pub(crate) struct CgroupPlan {
     /// Where it is to be; nowhere without a manager.
-    pub place: Option<Place>,
+    pub place: Option<CgroupsPath>,
     /// Whether the config names the place.
     pub named: bool,
     /// What the container may use; always with device rules.
@@ -38,12 +38,12 @@ pub(crate) struct Plan {
     pub rootless: bool,
 }
 
-impl Plan {
+impl CgroupPlan {
     /// Checks `linux.cgroupsPath` and `linux.resources` of a container to be.
     ///
     /// # Errors
     /// The field that cannot be meant.
-    pub(crate) fn parse(spec: &Spec<'_>, id: &str, manager: CgroupManager, rootless: bool) -> Result<Plan> {
+    pub(crate) fn parse(spec: &Spec<'_>, id: &str, manager: CgroupManager, rootless: bool) -> Result<CgroupPlan> {
         let linux = spec.linux.as_ref();
         let path = linux.and_then(|l| l.cgroups_path.as_deref());
         let resources = linux.and_then(|l| l.resources.as_ref());
@@ -53,15 +53,15 @@ impl Plan {
         };
         limits.devices.get_or_insert_default().extend(devices::defaults());
         let place = match manager {
-            CgroupManager::Cgroupfs => Some(Place::parse(path, id)?),
-            CgroupManager::Systemd => Some(Place::parse_scope(path, id)?),
+            CgroupManager::Cgroupfs => Some(CgroupsPath::parse(path, id)?),
+            CgroupManager::Systemd => Some(CgroupsPath::parse_scope(path, id)?),
             CgroupManager::Disabled => None,
         };
         let properties = match manager {
             CgroupManager::Systemd => systemd::parse_annotations(spec.annotations.as_deref().unwrap_or_default())?,
             _ => Vec::new(),
         };
-        Ok(Plan {
+        Ok(CgroupPlan {
             place,
             named: path.is_some_and(|p| !p.is_empty()),
             limits,

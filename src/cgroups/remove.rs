@@ -1,7 +1,7 @@
 //! Removing a cgroup, with what is left in it.
 
 use super::beneath::{self, Visit};
-use super::branch::{Branch, is_gone};
+use super::hierarchy_cgroup::{HierarchyCgroup, is_gone};
 use super::{freezer, kill};
 use crate::error::{Error, Ignore as _, IoContext, Result};
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// A directory that cannot be removed within ten seconds.
-pub(super) fn all(branches: &[Branch]) -> Result<()> {
+pub(super) fn all(cgroups: &[HierarchyCgroup]) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut failed = None;
     let mut rounds = 0;
-    for branch in branches {
-        match directory(&branch.directory(), deadline, &mut || help(branches, &mut rounds)) {
-            Ok(()) => branch.remove_parents(),
+    for cgroup in cgroups {
+        match directory(&cgroup.directory(), deadline, &mut || help(cgroups, &mut rounds)) {
+            Ok(()) => cgroup.remove_parents(),
             Err(e) => drop(failed.get_or_insert(e)),
         }
     }
@@ -35,12 +35,12 @@ const PERSISTENT: u32 = 3;
 const PATIENT: u32 = 20;
 
 /// What a cgroup that is busy needs in the hierarchy of the freezer, which may not be the one that is being removed.
-fn help(branches: &[Branch], rounds: &mut u32) -> Result<()> {
+fn help(cgroups: &[HierarchyCgroup], rounds: &mut u32) -> Result<()> {
     *rounds += 1;
     let done = match *rounds {
-        1 => freezer::thaw_all(branches),
-        PERSISTENT => kill::signal_all(branches, libc::SIGKILL),
-        PATIENT => freezer::frozen_above(branches).map_or(Ok(()), |above| Err(freezer::cannot_end(&above))),
+        1 => freezer::thaw_all(cgroups),
+        PERSISTENT => kill::signal_all(cgroups, libc::SIGKILL),
+        PATIENT => freezer::frozen_above(cgroups).map_or(Ok(()), |above| Err(freezer::cannot_end(&above))),
         _ => Ok(()),
     };
     match done {

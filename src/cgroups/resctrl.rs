@@ -15,7 +15,7 @@ const FIELD: &str = "linux.intelRdt";
 
 /// What a config asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct ResctrlPlan {
     /// The group that the config names; `/` is the root of the filesystem.
     named: Option<String>,
     /// Lines to write, in their order.
@@ -28,7 +28,7 @@ pub(crate) struct Plan {
 
 /// Where a container is, and what is to be removed with it: a part of its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Record {
+pub(crate) struct ResctrlRecord {
     /// The group's directory.
     pub group: PathBuf,
     /// The directory of the container's own counters.
@@ -38,14 +38,14 @@ pub(crate) struct Record {
     pub own: bool,
 }
 
-readable! { Record { group = "group", monitor = "monitor", own = "own" } }
+readable! { ResctrlRecord { group = "group", monitor = "monitor", own = "own" } }
 
-impl Plan {
+impl ResctrlPlan {
     /// Checks `linux.intelRdt`; none if there is none.
     ///
     /// # Errors
     /// Of the kind `Config`, with the field's JSON path.
-    pub(crate) fn parse(spec: &Spec<'_>, id: &str) -> Result<Option<Plan>> {
+    pub(crate) fn parse(spec: &Spec<'_>, id: &str) -> Result<Option<ResctrlPlan>> {
         let Some(rdt) = spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref()) else { return Ok(None) };
         let named = rdt.clos_id.as_deref().filter(|name| !name.is_empty());
         if named.is_some_and(|name| name != "/" && !is_group(name)) {
@@ -54,18 +54,18 @@ impl Plan {
         let schemata = lines(rdt)?;
         let compared = schemata.len() - rdt.schemata.as_ref().map_or(0, Vec::len);
         let monitor = rdt.enable_monitoring.unwrap_or(false);
-        Ok(Some(Plan { named: named.map(str::to_owned), schemata, compared, monitor, id: id.to_owned() }))
+        Ok(Some(ResctrlPlan { named: named.map(str::to_owned), schemata, compared, monitor, id: id.to_owned() }))
     }
 
     /// Where the container is to be; nothing is made yet.
     ///
     /// # Errors
     /// There is no resctrl filesystem, or no such group.
-    pub(crate) fn record(&self) -> Result<Record> {
+    pub(crate) fn record(&self) -> Result<ResctrlRecord> {
         self.record_below(&mounted()?)
     }
 
-    fn record_below(&self, root: &Path) -> Result<Record> {
+    fn record_below(&self, root: &Path) -> Result<ResctrlRecord> {
         let group = match self.named.as_deref() {
             Some("/") => root.to_owned(),
             Some(name) => root.join(name),
@@ -77,23 +77,23 @@ impl Plan {
             return Err(Error::config(format_args!("{FIELD}.closID"), problem));
         }
         let monitor = self.monitor.then(|| group.join("mon_groups").join(&self.id));
-        Ok(Record { own: missing && self.named.is_none(), group, monitor })
+        Ok(ResctrlRecord { own: missing && self.named.is_none(), group, monitor })
     }
 
     /// Makes or checks what the record tells of; nothing is left when that fails.
     ///
     /// # Errors
     /// The group has other values than the config's; the kernel refuses.
-    pub(crate) fn make(&self, record: &Record) -> Result<()> {
+    pub(crate) fn make(&self, record: &ResctrlRecord) -> Result<()> {
         let made = !record.group.exists();
         let done = self.fill(record, made);
         if done.is_err() {
-            Record { own: made, ..record.clone() }.remove();
+            ResctrlRecord { own: made, ..record.clone() }.remove();
         }
         done
     }
 
-    fn fill(&self, record: &Record, made: bool) -> Result<()> {
+    fn fill(&self, record: &ResctrlRecord, made: bool) -> Result<()> {
         if made {
             make(&record.group)?;
         }
@@ -124,7 +124,7 @@ impl Plan {
     }
 }
 
-impl Record {
+impl ResctrlRecord {
     /// Puts a process with one thread into the group.
     ///
     /// # Errors
@@ -230,9 +230,9 @@ mod tests {
     use super::*;
     use crate::config;
 
-    fn plan(json: &str) -> Result<Plan> {
+    fn plan(json: &str) -> Result<ResctrlPlan> {
         let json = format!(r#"{{"linux":{{"intelRdt":{json}}}}}"#);
-        Ok(Plan::parse(&config::parse(&json).unwrap(), "web")?.unwrap())
+        Ok(ResctrlPlan::parse(&config::parse(&json).unwrap(), "web")?.unwrap())
     }
 
     /// A directory that looks like the filesystem with one group `shared`.
@@ -244,7 +244,7 @@ mod tests {
         root
     }
 
-    fn prepared(plan: &Plan, root: &Path) -> Result<Record> {
+    fn prepared(plan: &ResctrlPlan, root: &Path) -> Result<ResctrlRecord> {
         let record = plan.record_below(root)?;
         plan.make(&record).map(|()| record)
     }

@@ -1,16 +1,16 @@
 //! A cgroup that systemd makes: a scope around the container's first process.
 
-use super::branch::Branch;
+use super::cgroups_path::{Scope, expand_slice};
+use super::hierarchy_cgroup::HierarchyCgroup;
 use super::layout::Layout;
-use super::place::{Scope, expand_slice};
-use super::plan::Plan;
+use super::plan::CgroupPlan;
 use super::systemd::{self, Property, Unit, Value};
 use crate::error::{Context, Error, Result};
 use crate::sys::credentials::effective_uid;
 
 /// A scope that is to be made.
 #[derive(Clone, Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingScope {
     unit: Unit,
     slice: String,
     description: String,
@@ -18,35 +18,35 @@ pub(super) struct Pending {
 }
 
 /// Decides about the unit, and where systemd will put it in each hierarchy.
-pub(super) fn plan(plan: &Plan, scope: &Scope, layout: &Layout) -> Result<(Pending, Vec<Branch>)> {
+pub(super) fn plan(plan: &CgroupPlan, scope: &Scope, layout: &Layout) -> Result<(PendingScope, Vec<HierarchyCgroup>)> {
     let user = plan.rootless || effective_uid() != 0;
     let root = if user { systemd::user_root().context("systemd cgroup driver")? } else { String::new() };
     let slice = scope.slice.clone().unwrap_or_else(|| if user { "user.slice" } else { "system.slice" }.to_owned());
     let unit = Unit::of(scope, user);
     let directory = format!("{root}{}/{}", expand_slice(&slice)?.trim_end_matches('/'), unit.name);
-    let branch = |h: &super::layout::Hierarchy| Branch {
+    let cgroup = |h: &super::layout::Hierarchy| HierarchyCgroup {
         controllers: h.controllers.clone(),
         mount: h.mount.clone(),
         path: directory.clone(),
         // Slices are systemd's.
         parents: 0,
     };
-    let branches: Vec<Branch> = layout.hierarchies.iter().map(branch).collect();
-    if let Some(busy) = branches.iter().find(|b| b.read("cgroup.procs").is_ok_and(|text| !text.is_empty())) {
+    let cgroups: Vec<HierarchyCgroup> = layout.hierarchies.iter().map(cgroup).collect();
+    if let Some(busy) = cgroups.iter().find(|b| b.read("cgroup.procs").is_ok_and(|text| !text.is_empty())) {
         let problem = format!("unable to start unit {:?}: unit already exists and has processes", unit.name);
         return Err(Error::state(problem).context(busy.directory()));
     }
-    let unified = branches.iter().all(Branch::is_unified);
+    let unified = cgroups.iter().all(HierarchyCgroup::is_unified);
     let mut properties = systemd::properties(&plan.limits, unified, || systemd::version(user))?;
     if unit.name.ends_with(".slice") {
         properties.retain(|(name, _)| name != systemd::OOM_POLICY);
     }
     properties.extend(plan.properties.iter().cloned());
     let description = format!("libcontainer container {}", scope.name);
-    Ok((Pending { unit, slice, description, properties }, branches))
+    Ok((PendingScope { unit, slice, description, properties }, cgroups))
 }
 
-impl Pending {
+impl PendingScope {
     /// The unit.
     pub(super) fn unit(&self) -> &Unit {
         &self.unit

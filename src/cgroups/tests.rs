@@ -1,6 +1,6 @@
 //! Tests on this machine's own cgroups: children of the runtime's own, removed at the end.
 
-use super::branch::Branch;
+use super::hierarchy_cgroup::HierarchyCgroup;
 use super::*;
 use crate::config;
 use std::path::Path;
@@ -45,9 +45,9 @@ fn name(test: &str) -> String {
     format!("orlop-test-{}-{test}", std::process::id())
 }
 
-fn plan(path: &str, resources: &str) -> Plan {
+fn plan(path: &str, resources: &str) -> CgroupPlan {
     let json = format!(r#"{{"linux":{{"cgroupsPath":"{path}","resources":{resources}}}}}"#);
-    Plan::parse(&config::parse(json.as_bytes()).unwrap(), "id", CgroupManager::Cgroupfs, false).unwrap()
+    CgroupPlan::parse(&config::parse(json.as_bytes()).unwrap(), "id", CgroupManager::Cgroupfs, false).unwrap()
 }
 
 impl Fixture {
@@ -65,9 +65,9 @@ impl Fixture {
     /// Starts a shell that joins the cgroup and goes on with the script.
     fn shell(&mut self, script: &str) -> i32 {
         let mut joined = String::new();
-        for branch in self.cgroup.branches() {
-            let file = if branch.is_unified() { "cgroup.procs" } else { "tasks" };
-            joined.push_str(&format!("echo 0 > {} || exit 99\n", branch.file(file)));
+        for cgroup in self.cgroup.cgroups() {
+            let file = if cgroup.is_unified() { "cgroup.procs" } else { "tasks" };
+            joined.push_str(&format!("echo 0 > {} || exit 99\n", cgroup.file(file)));
         }
         let child = Command::new("/bin/sh")
             .args(["-c", &format!("{joined}echo joined; {script}")])
@@ -86,13 +86,13 @@ impl Fixture {
     /// Waits until a thread of this process that has joined and ended is gone: it is in its cgroups for a moment longer, as
     /// this process where `cgroup.procs` tells it, and whoever is in them when they are removed is killed.
     fn await_thread(&self) {
-        for branch in self.cgroup.branches() {
-            eventually("the thread has left", || kill::processes(&branch.directory()).unwrap().is_empty());
+        for cgroup in self.cgroup.cgroups() {
+            eventually("the thread has left", || kill::processes(&cgroup.directory()).unwrap().is_empty());
         }
     }
 
-    fn branch(&self, controller: &str) -> Option<&Branch> {
-        self.cgroup.branches().iter().find(|b| b.has(controller))
+    fn cgroup(&self, controller: &str) -> Option<&HierarchyCgroup> {
+        self.cgroup.cgroups().iter().find(|b| b.has(controller))
     }
 }
 
@@ -116,13 +116,13 @@ fn a_cgroup_is_made_in_every_hierarchy_and_removed_without_a_trace() {
         return;
     }
     let fixture = Fixture::at(&format!("{}/deep/er", name("made")), "{}");
-    let branches = fixture.cgroup.branches().to_vec();
-    assert_eq!(branches.len(), Layout::read().unwrap().hierarchies.len());
-    assert!(branches.iter().all(|b| b.exists() && b.parents == 2));
+    let cgroups = fixture.cgroup.cgroups().to_vec();
+    assert_eq!(cgroups.len(), Layout::read().unwrap().hierarchies.len());
+    assert!(cgroups.iter().all(|b| b.exists() && b.parents == 2));
     drop(fixture);
-    for branch in branches {
-        assert!(!branch.exists());
-        assert!(!Path::new(&branch.mount).join(name("made")).exists());
+    for cgroup in cgroups {
+        assert!(!cgroup.exists());
+        assert!(!Path::new(&cgroup.mount).join(name("made")).exists());
     }
 }
 
@@ -142,9 +142,9 @@ fn a_thread_joins_all_v1_hierarchies_by_itself() {
         return;
     }
     let fixture = Fixture::new("join", "{}");
-    let joiner = fixture.cgroup.joiner().unwrap();
+    let fds = fixture.cgroup.open_fds().unwrap();
     let text = std::thread::spawn(move || {
-        joiner.join_self().unwrap();
+        fds.join_self().unwrap();
         std::fs::read_to_string("/proc/thread-self/cgroup").unwrap()
     });
     let text = text.join().unwrap();
@@ -200,8 +200,8 @@ fn a_signal_reaches_everybody_also_in_nested_cgroups() {
     }
     let mut fixture = Fixture::new("kill", "{}");
     let first = fixture.shell("sleep 1000 & sleep 1000");
-    for branch in fixture.cgroup.branches() {
-        branch_child(branch);
+    for cgroup in fixture.cgroup.cgroups() {
+        cgroup_child(cgroup);
     }
     eventually("both run", || fixture.cgroup.processes().unwrap().len() >= 3);
     let pids = fixture.cgroup.processes().unwrap();
@@ -214,8 +214,8 @@ fn a_signal_reaches_everybody_also_in_nested_cgroups() {
 }
 
 /// A cgroup such as the container makes within its own.
-fn branch_child(branch: &Branch) {
-    std::fs::create_dir(format!("{}/nested", branch.directory())).unwrap();
+fn cgroup_child(cgroup: &HierarchyCgroup) {
+    std::fs::create_dir(format!("{}/nested", cgroup.directory())).unwrap();
 }
 
 #[test]
@@ -250,11 +250,11 @@ fn limits_are_seen_in_the_files_of_the_kernel() {
         ("cpu", "cpu.cfs_period_us", "50000"),
         ("cpuset", "cpuset.cpus", "0"),
     ] {
-        if let Some(branch) = fixture.branch(controller) {
-            assert_eq!(branch.read(file).unwrap(), value, "{file}");
+        if let Some(cgroup) = fixture.cgroup(controller) {
+            assert_eq!(cgroup.read(file).unwrap(), value, "{file}");
         }
     }
-    if let Some(devices) = fixture.branch("devices") {
+    if let Some(devices) = fixture.cgroup("devices") {
         let list = devices.read("devices.list").unwrap();
         assert!(list.contains("c 1:3 rwm") && !list.contains("a *:* rwm"), "{list}");
     }
@@ -277,10 +277,10 @@ fn limits_for_a_missing_controller_are_an_error_that_names_the_field() {
 #[test]
 fn without_a_driver_there_is_nothing_to_do() {
     let spec = config::parse(b"{}").unwrap();
-    let plan = Plan::parse(&spec, "id", CgroupManager::Disabled, false).unwrap();
+    let plan = CgroupPlan::parse(&spec, "id", CgroupManager::Disabled, false).unwrap();
     let mut cgroup = Cgroup::prepare(&plan, &Layout::default()).unwrap();
-    let joiner = cgroup.create().unwrap();
-    assert!(joiner.clone_into().is_none() && joiner.tasks().is_empty());
+    let fds = cgroup.create().unwrap();
+    assert!(fds.clone_into().is_none() && fds.tasks().is_empty());
     cgroup.apply_early().unwrap();
     cgroup.apply_late().unwrap();
     assert!(cgroup.processes().unwrap().is_empty());
@@ -300,13 +300,14 @@ fn an_update_that_is_refused_leaves_the_old_limits() {
     let error = fixture
         .cgroup
         .update(&limits(r#"{"cpu":{"shares":600},"memory":{"limit":9000000},"pids":{"limit":4194305000}}"#));
-    let shares = |f: &Fixture| f.branch("cpu").map(|b| b.read("cpu.shares").unwrap());
-    if fixture.branch("pids").is_some() {
+    let shares = |f: &Fixture| f.cgroup("cpu").map(|b| b.read("cpu.shares").unwrap());
+    if fixture.cgroup("pids").is_some() {
         let error = error.unwrap_err().to_string();
         assert!(error.starts_with("linux.resources.pids.limit: "), "{error}");
         assert!(shares(&fixture).is_none_or(|s| s == "500"));
-        let unlimited = |b: &Branch| b.read("memory.limit_in_bytes").unwrap().parse::<u64>().unwrap() > 1 << 60;
-        assert!(fixture.branch("memory").is_none_or(unlimited));
+        let unlimited =
+            |b: &HierarchyCgroup| b.read("memory.limit_in_bytes").unwrap().parse::<u64>().unwrap() > 1 << 60;
+        assert!(fixture.cgroup("memory").is_none_or(unlimited));
     }
     fixture.cgroup.update(&limits(r#"{"cpu":{"shares":700}}"#)).unwrap();
     assert!(shares(&fixture).is_none_or(|s| s == "700"));
@@ -327,9 +328,9 @@ fn limits_of(fixture: &Fixture) -> Vec<(String, String)> {
     ];
     let mut list = Vec::new();
     for (controller, names) in files {
-        let branch = super::apply::branch_of(fixture.cgroup.branches(), controller);
+        let cgroup = super::apply::cgroup_of(fixture.cgroup.cgroups(), controller);
         for name in names.split(' ') {
-            list.extend(branch.and_then(|b| b.read(name).ok()).map(|text| (name.to_owned(), text)));
+            list.extend(cgroup.and_then(|b| b.read(name).ok()).map(|text| (name.to_owned(), text)));
         }
     }
     list
@@ -337,8 +338,8 @@ fn limits_of(fixture: &Fixture) -> Vec<(String, String)> {
 
 /// Gives the parent of a fixture's cgroup processor time of which its children can have no greater part (v1).
 fn bound_parent(fixture: &Fixture) {
-    let Some(branch) = fixture.branch("cpu") else { return };
-    let parent = Branch { path: branch.path.rsplit_once('/').unwrap().0.to_owned(), ..branch.clone() };
+    let Some(cgroup) = fixture.cgroup("cpu") else { return };
+    let parent = HierarchyCgroup { path: cgroup.path.rsplit_once('/').unwrap().0.to_owned(), ..cgroup.clone() };
     parent.write("cpu.cfs_period_us", "100000").unwrap();
     parent.write("cpu.cfs_quota_us", "40000").unwrap();
 }
@@ -395,15 +396,15 @@ fn an_update_tells_of_what_it_could_not_bring_back() {
         return;
     }
     let fixture = Fixture::at(&format!("/{}/c", name("untold")), r#"{"cpu":{"quota":30000}}"#);
-    let Some(branch) = fixture.branch("cpu").cloned() else { return };
+    let Some(cgroup) = fixture.cgroup("cpu").cloned() else { return };
     fixture.cgroup.apply_early().unwrap();
     let group = [super::write::Write::new("cpu.quota", "cpu", "cpu.cfs_quota_us", "10000".into())];
-    let undo = super::undo::Undo::of(fixture.cgroup.branches(), &group);
-    branch.write("cpu.cfs_quota_us", "10000").unwrap();
+    let undo = super::undo::Undo::of(fixture.cgroup.cgroups(), &group);
+    cgroup.write("cpu.cfs_quota_us", "10000").unwrap();
     // Meanwhile somebody takes the time away from which the old value was taken.
-    let parent = Branch { path: branch.path.rsplit_once('/').unwrap().0.to_owned(), ..branch.clone() };
+    let parent = HierarchyCgroup { path: cgroup.path.rsplit_once('/').unwrap().0.to_owned(), ..cgroup.clone() };
     parent.write("cpu.cfs_quota_us", "10000").unwrap();
-    let error = undo.bring_back(fixture.cgroup.branches()).unwrap_err().to_string();
+    let error = undo.bring_back(fixture.cgroup.cgroups()).unwrap_err().to_string();
     assert!(error.contains("cpu.cfs_quota_us") && error.contains("EINVAL"), "{error}");
 }
 
@@ -413,15 +414,15 @@ fn memory_and_swap_grow_and_shrink_in_whichever_order_the_kernel_takes() {
         return;
     }
     let fixture = Fixture::new("memory", "{}");
-    let Some(branch) = fixture.branch("memory").filter(|b| b.read("memory.memsw.limit_in_bytes").is_ok()) else {
+    let Some(cgroup) = fixture.cgroup("memory").filter(|b| b.read("memory.memsw.limit_in_bytes").is_ok()) else {
         return;
     };
     for (limit, swap) in [(50, 100), (200, 300), (20, 20), (100, 100)] {
         let (limit, swap) = (limit << 20, swap << 20);
         let json = format!(r#"{{"memory":{{"limit":{limit},"swap":{swap}}}}}"#);
         fixture.cgroup.update(&Limits::parse(&config::parse_resources(&json).unwrap(), "").unwrap()).unwrap();
-        assert_eq!(branch.read("memory.limit_in_bytes").unwrap(), limit.to_string());
-        assert_eq!(branch.read("memory.memsw.limit_in_bytes").unwrap(), swap.to_string());
+        assert_eq!(cgroup.read("memory.limit_in_bytes").unwrap(), limit.to_string());
+        assert_eq!(cgroup.read("memory.memsw.limit_in_bytes").unwrap(), swap.to_string());
     }
 }
 
@@ -431,7 +432,7 @@ fn the_end_of_memory_is_told() {
         return;
     }
     let mut fixture = Fixture::new("oom", r#"{"memory":{"limit":8388608,"swap":8388608}}"#);
-    if fixture.branch("memory").is_none() && Layout::read().unwrap().mode() != Mode::Unified {
+    if fixture.cgroup("memory").is_none() && Layout::read().unwrap().mode() != Mode::Unified {
         return;
     }
     fixture.cgroup.apply_late().unwrap();
@@ -464,11 +465,11 @@ fn one_can_join_a_cgroup_that_the_container_has_made() {
         return;
     }
     let fixture = Fixture::new("below", "{}");
-    assert!(fixture.cgroup.below(&[(&[], "nested")]).unwrap().joiner().is_err());
-    fixture.cgroup.branches().iter().for_each(branch_child);
-    let joiner = fixture.cgroup.below(&[(&["cpu".into()], "nested")]).unwrap().joiner().unwrap();
+    assert!(fixture.cgroup.below(&[(&[], "nested")]).unwrap().open_fds().is_err());
+    fixture.cgroup.cgroups().iter().for_each(cgroup_child);
+    let fds = fixture.cgroup.below(&[(&["cpu".into()], "nested")]).unwrap().open_fds().unwrap();
     let moved = std::thread::spawn(move || {
-        joiner.join_self().unwrap();
+        fds.join_self().unwrap();
         std::fs::read_to_string("/proc/thread-self/cgroup").unwrap()
     });
     let text = moved.join().unwrap();
@@ -485,8 +486,8 @@ fn a_device_filter_holds_and_is_replaced_at_once() {
         return;
     }
     let mut fixture = Fixture::new("filter", "{}");
-    let Some(branch) = fixture.cgroup.branches().iter().find(|b| b.is_unified()).cloned() else { return };
-    let directory = crate::sys::file::open(branch.directory(), libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+    let Some(cgroup) = fixture.cgroup.cgroups().iter().find(|b| b.is_unified()).cloned() else { return };
+    let directory = crate::sys::file::open(cgroup.directory(), libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
     let null_only = |allow: bool| {
         let rule = |kind, allow| devices::Rule { allow, kind, major: None, minor: None, access: 7 };
         [
@@ -533,7 +534,7 @@ fn systemd_makes_a_scope_with_the_limits_and_takes_it_away() {
         eprintln!("skipped: a user's systemd has no controllers of v1");
         return;
     }
-    let plan = Plan::parse(&spec, &id, CgroupManager::Systemd, rootless).unwrap();
+    let plan = CgroupPlan::parse(&spec, &id, CgroupManager::Systemd, rootless).unwrap();
     let mut cgroup = Cgroup::prepare(&plan, &Layout::read().unwrap()).unwrap();
     cgroup.create().unwrap();
     let child = waiting();
@@ -563,7 +564,7 @@ fn systemd_makes_a_scope_with_the_limits_and_takes_it_away() {
     }
     if Layout::read().unwrap().mode() == Mode::Unified {
         assert!(out.contains("MemoryMax=67108864") && out.contains("CPUWeight=59"), "{out}");
-        assert_eq!(cgroup.branches()[0].read("memory.max").unwrap(), "67108864");
+        assert_eq!(cgroup.cgroups()[0].read("memory.max").unwrap(), "67108864");
     }
     let again = Limits::parse(&config::parse_resources(r#"{"pids":{"limit":22}}"#).unwrap(), "").unwrap();
     cgroup.update(&again).unwrap();
@@ -573,7 +574,7 @@ fn systemd_makes_a_scope_with_the_limits_and_takes_it_away() {
     assert!(error.contains(&unit) && error.contains("unit already exists"), "{error}");
     assert_eq!(cgroup.processes().unwrap(), [pid]);
     cgroup.remove().unwrap();
-    assert!(!cgroup.branches()[0].exists());
+    assert!(!cgroup.cgroups()[0].exists());
     eventually("ended with its scope", || matches!(&*state_of(pid), "Z" | "gone"));
 }
 
@@ -587,7 +588,7 @@ fn limits_are_seen_in_the_files_of_v2() {
     let fixture = Fixture::new("limits2", resources);
     fixture.cgroup.apply_early().unwrap();
     fixture.cgroup.apply_late().unwrap();
-    let branch = &fixture.cgroup.branches()[0];
+    let cgroup = &fixture.cgroup.cgroups()[0];
     for (file, value) in [
         ("memory.max", "67108864"),
         ("memory.swap.max", "67108864"),
@@ -598,20 +599,20 @@ fn limits_are_seen_in_the_files_of_v2() {
         ("cpu.max", "20000 50000"),
         ("cpuset.cpus", "0"),
     ] {
-        assert_eq!(branch.read(file).unwrap(), value, "{file}");
+        assert_eq!(cgroup.read(file).unwrap(), value, "{file}");
     }
     let limits = |json: &str| Limits::parse(&config::parse_resources(json).unwrap(), "").unwrap();
     fixture.cgroup.update(&limits(r#"{"cpu":{"quota":10000}}"#)).unwrap();
-    assert_eq!(branch.read("cpu.max").unwrap(), "10000 50000");
-    if branch.read("cpu.max.burst").is_ok() {
+    assert_eq!(cgroup.read("cpu.max").unwrap(), "10000 50000");
+    if cgroup.read("cpu.max.burst").is_ok() {
         fixture.cgroup.update(&limits(r#"{"cpu":{"burst":1000}}"#)).unwrap();
-        assert_eq!(branch.read("cpu.max.burst").unwrap(), "1000");
+        assert_eq!(cgroup.read("cpu.max.burst").unwrap(), "1000");
     } else {
         eprintln!("skipped: bursts need Linux 5.14");
     }
     let error = fixture.cgroup.update(&limits(r#"{"cpu":{"shares":1024},"unified":{"nosuch.max":"1"}}"#)).unwrap_err();
     assert!(error.to_string().contains("controller \"nosuch\" not available"), "{error}");
-    assert_eq!(branch.read("cpu.weight").unwrap(), "59");
+    assert_eq!(cgroup.read("cpu.weight").unwrap(), "59");
 }
 
 #[test]
@@ -629,28 +630,28 @@ fn an_existing_parent_without_controllers_is_made_fit() {
 
 #[test]
 fn a_record_is_short_where_all_is_as_distributions_have_it_and_whole_elsewhere() {
-    let branch = |controllers: &[&str], mount: &str| Branch {
+    let cgroup = |controllers: &[&str], mount: &str| HierarchyCgroup {
         controllers: controllers.iter().map(|name| name.to_string()).collect(),
         mount: mount.into(),
         path: "/a/b,c".into(),
         parents: 1,
     };
-    let both = |branches: Vec<Branch>| {
-        let record = Record { branches, unit: None };
+    let both = |cgroups: Vec<HierarchyCgroup>| {
+        let record = CgroupRecord { cgroups, unit: None };
         let json = serde_json::to_string(&record).unwrap();
-        assert_eq!(crate::json::document::<Record>(json.as_bytes()).ok().unwrap(), record, "{json}");
+        assert_eq!(crate::json::document::<CgroupRecord>(json.as_bytes()).ok().unwrap(), record, "{json}");
         json
     };
     let (cpu, systemd) = (
-        branch(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
-        branch(&["name=systemd"], "/sys/fs/cgroup/systemd"),
+        cgroup(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
+        cgroup(&["name=systemd"], "/sys/fs/cgroup/systemd"),
     );
-    let unified = branch(&[], "/sys/fs/cgroup/unified");
+    let unified = cgroup(&[], "/sys/fs/cgroup/unified");
     let short = r#"{"path":"/a/b,c","parents":1,"hierarchies":["cpu,cpuacct","name=systemd",""]}"#;
     assert_eq!(both(vec![cpu.clone(), systemd, unified.clone()]), short);
-    assert_eq!(both(vec![branch(&[], "/sys/fs/cgroup")]), r#"{"path":"/a/b,c","parents":1,"hierarchies":[""]}"#);
+    assert_eq!(both(vec![cgroup(&[], "/sys/fs/cgroup")]), r#"{"path":"/a/b,c","parents":1,"hierarchies":[""]}"#);
     assert!(both(vec![unified]).contains("mount"));
-    assert!(both(vec![cpu.clone(), branch(&["pids"], "/elsewhere/pids")]).contains("/elsewhere"));
-    assert!(both(vec![Branch { path: "/other".into(), ..cpu.clone() }, cpu]).contains("/other"));
+    assert!(both(vec![cpu.clone(), cgroup(&["pids"], "/elsewhere/pids")]).contains("/elsewhere"));
+    assert!(both(vec![HierarchyCgroup { path: "/other".into(), ..cpu.clone() }, cpu]).contains("/other"));
     assert_eq!(both(Vec::new()), "{}");
 }

@@ -1,44 +1,44 @@
 //! The values that files of a cgroup have, kept to be brought back.
 
 use super::apply;
-use super::branch::Branch;
+use super::hierarchy_cgroup::HierarchyCgroup;
 use super::write::Write;
 use crate::error::Result;
 
-/// What brings the values of some files back. They depend on each other: see [`Write::bond`].
+/// What brings the values of some files back. They depend on each other: see [`Write::retry_group`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Undo(Vec<Write>);
 
 /// The name by which values of one group are bound.
-const BOND: &str = "as before";
+const RETRY_GROUP: &str = "as before";
 
 impl Undo {
     /// The values now of the files that a group of writes changes. What cannot be read cannot be brought back.
-    pub(super) fn of(branches: &[Branch], group: &[Write]) -> Undo {
+    pub(super) fn of(cgroups: &[HierarchyCgroup], group: &[Write]) -> Undo {
         let mut list = Vec::new();
         for write in group {
-            let Some(branch) = apply::branch_of(branches, &write.controller) else { continue };
+            let Some(cgroup) = apply::cgroup_of(cgroups, &write.controller) else { continue };
             match write.file.as_ref() {
-                "devices.allow" | "devices.deny" => list.extend(devices(branch, write)),
-                "cpu.idle" | "cpu.weight" | "cpu.weight.nice" | "cpu.shares" => list.extend(weight(branch, write)),
-                _ => list.extend(old_value(branch, write)),
+                "devices.allow" | "devices.deny" => list.extend(devices(cgroup, write)),
+                "cpu.idle" | "cpu.weight" | "cpu.weight.nice" | "cpu.shares" => list.extend(weight(cgroup, write)),
+                _ => list.extend(old_value(cgroup, write)),
             }
         }
         list.dedup();
-        Undo(list.into_iter().map(|write| write.bound(BOND)).collect())
+        Undo(list.into_iter().map(|write| write.in_retry_group(RETRY_GROUP)).collect())
     }
 
     /// Writes those that differ from what there is.
     ///
     /// # Errors
     /// The first value that the kernel refuses.
-    pub(super) fn bring_back(&self, branches: &[Branch]) -> Result<()> {
+    pub(super) fn bring_back(&self, cgroups: &[HierarchyCgroup]) -> Result<()> {
         let differs = |write: &&Write| {
-            let branch = apply::branch_of(branches, &write.controller);
-            branch.and_then(|branch| old_value(branch, write)).is_none_or(|now| now.value != write.value)
+            let cgroup = apply::cgroup_of(cgroups, &write.controller);
+            cgroup.and_then(|cgroup| old_value(cgroup, write)).is_none_or(|now| now.value != write.value)
         };
         let left: Vec<Write> = self.0.iter().filter(differs).cloned().collect();
-        apply::group(branches, &left)
+        apply::group(cgroups, &left)
     }
 }
 
@@ -63,11 +63,11 @@ const OF_SYSTEMD: &[&[&str]] = &[
 ];
 
 /// The values now of those files that systemd may write over, and of those that `writes` name.
-pub(super) fn kept_from_systemd(branches: &[Branch], writes: &[Write]) -> Vec<Undo> {
+pub(super) fn kept_from_systemd(cgroups: &[HierarchyCgroup], writes: &[Write]) -> Vec<Undo> {
     let writes = writes.iter().filter(|write| !write.file.starts_with("devices."));
     let mut groups: Vec<Undo> =
-        writes.map(|write| Undo::of(branches, std::slice::from_ref(write))).filter(|undo| !undo.0.is_empty()).collect();
-    if let [only] = branches
+        writes.map(|write| Undo::of(cgroups, std::slice::from_ref(write))).filter(|undo| !undo.0.is_empty()).collect();
+    if let [only] = cgroups
         && only.is_unified()
     {
         for files in OF_SYSTEMD {
@@ -81,7 +81,7 @@ pub(super) fn kept_from_systemd(branches: &[Branch], writes: &[Write]) -> Vec<Un
                     write
                 })
                 .collect();
-            groups.push(Undo::of(branches, &group));
+            groups.push(Undo::of(cgroups, &group));
         }
     }
     groups
@@ -89,8 +89,8 @@ pub(super) fn kept_from_systemd(branches: &[Branch], writes: &[Write]) -> Vec<Un
 
 /// The write of the value that its file has now: of a table, only the line of the same key; that there is no limit where
 /// there is no such line.
-fn old_value(branch: &Branch, write: &Write) -> Option<Write> {
-    let now = |file: &str, new: &str| branch.read(file).ok().map(|text| line(file, &text, new));
+fn old_value(cgroup: &HierarchyCgroup, write: &Write) -> Option<Write> {
+    let now = |file: &str, new: &str| cgroup.read(file).ok().map(|text| line(file, &text, new));
     let mut old = Write { instead: None, ..write.clone() };
     match (now(&write.file, &write.value), &write.instead) {
         (Some(value), _) => old.value = value,
@@ -131,13 +131,13 @@ fn line(file: &str, text: &str, new: &str) -> String {
 }
 
 /// v1's list of devices as it is, where everything is replaced; else the opposite of one change.
-fn devices(branch: &Branch, write: &Write) -> Vec<Write> {
+fn devices(cgroup: &HierarchyCgroup, write: &Write) -> Vec<Write> {
     let with = |file: &'static str, value: &str| Write { file: file.into(), value: value.to_owned(), ..write.clone() };
     if write.value != "a" {
         let opposite = if write.file == "devices.allow" { "devices.deny" } else { "devices.allow" };
         return vec![with(opposite, &write.value)];
     }
-    let now = branch.read("devices.list").unwrap_or_default();
+    let now = cgroup.read("devices.list").unwrap_or_default();
     if now.lines().any(|line| line.starts_with('a')) {
         return vec![with("devices.allow", "a")];
     }
@@ -146,14 +146,14 @@ fn devices(branch: &Branch, write: &Write) -> Vec<Write> {
 }
 
 /// A cgroup is idle or has a weight, and loses the one by the other.
-fn weight(branch: &Branch, write: &Write) -> Vec<Write> {
+fn weight(cgroup: &HierarchyCgroup, write: &Write) -> Vec<Write> {
     let with = |file: &'static str| Write { file: file.into(), instead: None, ..write.clone() };
-    let idle = old_value(branch, &with("cpu.idle"));
+    let idle = old_value(cgroup, &with("cpu.idle"));
     if idle.as_ref().is_some_and(|idle| idle.value == "1") {
         return idle.into_iter().collect();
     }
-    let file = if branch.is_unified() { "cpu.weight" } else { "cpu.shares" };
-    idle.into_iter().chain(old_value(branch, &with(file))).collect()
+    let file = if cgroup.is_unified() { "cpu.weight" } else { "cpu.shares" };
+    idle.into_iter().chain(old_value(cgroup, &with(file))).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What cgroup v2 alone needs before a process can join: controllers enabled from the root down.
 
-use super::branch::{Branch, read, write as write_file};
 use super::devices::Rule;
 use super::filter;
+use super::hierarchy_cgroup::{HierarchyCgroup, read, write as write_file};
 use super::write::Write;
 use crate::error::{Context, Error, Ignore as _, Result};
 use crate::sys::file;
@@ -12,28 +12,28 @@ fn is_domain_controller(name: &str) -> bool {
     matches!(name, "memory" | "io" | "hugetlb" | "rdma" | "misc")
 }
 
-/// Enables every controller there is in each directory above the branch, and makes a place in a threaded subtree usable.
+/// Enables every controller there is in each directory above the cgroup, and makes a place in a threaded subtree usable.
 ///
 /// # Errors
 /// A threaded cgroup is asked for limits that only a domain has. A controller that cannot be enabled is an error only
 /// when a limit needs it, and then of that limit.
-pub(super) fn enable(branch: &Branch, writes: &[Write]) -> Result<()> {
-    let mut directory = branch.mount.clone();
-    for part in branch.path.split('/').skip(1) {
+pub(super) fn enable(cgroup: &HierarchyCgroup, writes: &[Write]) -> Result<()> {
+    let mut directory = cgroup.mount.clone();
+    for part in cgroup.path.split('/').skip(1) {
         enable_below(&directory);
         directory.push('/');
         directory.push_str(part);
     }
-    let kind = branch.read("cgroup.type").unwrap_or_default();
+    let kind = cgroup.read("cgroup.type").unwrap_or_default();
     if kind != "domain invalid" && kind != "threaded" {
         return Ok(());
     }
     if let Some(write) = writes.iter().find(|w| is_domain_controller(&w.controller)) {
-        let problem = format!("cannot enter cgroupv2 {:?} with domain controllers -- it is {kind}", branch.directory());
+        let problem = format!("cannot enter cgroupv2 {:?} with domain controllers -- it is {kind}", cgroup.directory());
         return Err(Error::config(format!("linux.resources.{}", write.field), problem));
     }
     if kind == "domain invalid" {
-        branch.write("cgroup.type", "threaded")?;
+        cgroup.write("cgroup.type", "threaded")?;
     }
     Ok(())
 }
@@ -42,8 +42,8 @@ pub(super) fn enable(branch: &Branch, writes: &[Write]) -> Result<()> {
 ///
 /// # Errors
 /// The directory is gone, or the kernel refuses the filter.
-pub(super) fn enforce_devices(branch: &Branch, rules: &[Rule]) -> Result<()> {
-    let directory = file::open(branch.directory(), libc::O_RDONLY | libc::O_DIRECTORY)?;
+pub(super) fn enforce_devices(cgroup: &HierarchyCgroup, rules: &[Rule]) -> Result<()> {
+    let directory = file::open(cgroup.directory(), libc::O_RDONLY | libc::O_DIRECTORY)?;
     filter::enforce(&directory, rules).context("linux.resources.devices")
 }
 

@@ -9,8 +9,8 @@
 //! afterwards, and written again where they differ.
 
 use super::apply;
-use super::branch::Branch;
 use super::devices::{self, Exception, Exceptions, Rule};
+use super::hierarchy_cgroup::HierarchyCgroup;
 use super::limits::Limits;
 use super::systemd::{self, Property, Unit};
 use super::undo::{self, Undo};
@@ -24,31 +24,31 @@ use std::os::fd::OwnedFd;
 ///
 /// # Errors
 /// The first value that cannot be applied, with its field.
-pub(super) fn update(branches: &[Branch], unit: Option<&Unit>, limits: &Limits) -> Result<()> {
-    let change = Change::plan(branches, unit, limits)?;
+pub(super) fn update(cgroups: &[HierarchyCgroup], unit: Option<&Unit>, limits: &Limits) -> Result<()> {
+    let change = Change::plan(cgroups, unit, limits)?;
     let mut reached = Reached::default();
     change.carry_out(&mut reached).map_err(|error| change.take_back(&reached, error))
 }
 
 /// The limits with what stays as it is: the default devices, and the other half of quota and period, for which v2 has one
 /// file and systemd one property.
-pub(super) fn complete(branches: &[Branch], limits: &Limits) -> Limits {
+pub(super) fn complete(cgroups: &[HierarchyCgroup], limits: &Limits) -> Limits {
     let mut limits = limits.clone();
     if let Some(rules) = &mut limits.devices {
         rules.extend(devices::defaults());
     }
-    if branches.iter().all(Branch::is_unified) {
-        complete_quota(branches, &mut limits);
+    if cgroups.iter().all(HierarchyCgroup::is_unified) {
+        complete_quota(cgroups, &mut limits);
     }
     limits
 }
 
-fn complete_quota(branches: &[Branch], limits: &mut Limits) {
+fn complete_quota(cgroups: &[HierarchyCgroup], limits: &mut Limits) {
     let cpu = &mut limits.cpu;
     if cpu.quota.is_some() == cpu.period.is_some() {
         return;
     }
-    let Some(now) = apply::branch_of(branches, "cpu").and_then(|b| b.read("cpu.max").ok()) else { return };
+    let Some(now) = apply::cgroup_of(cgroups, "cpu").and_then(|b| b.read("cpu.max").ok()) else { return };
     let Some((quota, period)) = now.split_once(' ') else { return };
     cpu.quota = cpu.quota.or(Some(quota.parse().unwrap_or(-1)));
     cpu.period = cpu.period.or(period.parse().ok());
@@ -56,7 +56,7 @@ fn complete_quota(branches: &[Branch], limits: &mut Limits) {
 
 /// Everything that an update does, checked.
 struct Change<'a> {
-    branches: &'a [Branch],
+    cgroups: &'a [HierarchyCgroup],
     unit: Option<&'a Unit>,
     limits: Limits,
     writes: Vec<Write>,
@@ -74,35 +74,35 @@ struct Reached {
 }
 
 impl<'a> Change<'a> {
-    fn plan(branches: &'a [Branch], unit: Option<&'a Unit>, limits: &Limits) -> Result<Change<'a>> {
-        let unified = branches.iter().all(Branch::is_unified);
+    fn plan(cgroups: &'a [HierarchyCgroup], unit: Option<&'a Unit>, limits: &Limits) -> Result<Change<'a>> {
+        let unified = cgroups.iter().all(HierarchyCgroup::is_unified);
         let mut limits = limits.clone();
         if unit.is_some() && unified {
             systemd::round(&mut limits);
         }
-        check_memory(branches, &limits)?;
+        check_memory(cgroups, &limits)?;
         let without_devices = Limits { devices: None, ..limits.clone() };
         let mut writes = if unified { v2::writes(&without_devices)? } else { v1::writes(&without_devices)? };
         let mut filter = None;
         match &limits.devices {
             Some(rules) if unified => filter = Some(filter::load(rules)?),
-            Some(rules) => writes.extend(device_changes(branches, rules)?),
+            Some(rules) => writes.extend(device_changes(cgroups, rules)?),
             None => {}
         }
-        apply::check(branches, &writes)?;
-        let undo = apply::groups(&writes).map(|group| Undo::of(branches, group)).collect();
-        Ok(Change { branches, unit, limits, writes, undo, filter })
+        apply::check(cgroups, &writes)?;
+        let undo = apply::groups(&writes).map(|group| Undo::of(cgroups, group)).collect();
+        Ok(Change { cgroups, unit, limits, writes, undo, filter })
     }
 
     fn carry_out(&self, reached: &mut Reached) -> Result<()> {
         for group in apply::groups(&self.writes) {
             reached.groups += 1;
-            apply::group(self.branches, group)?;
+            apply::group(self.cgroups, group)?;
         }
         if let Some(unit) = self.unit {
             self.tell(unit, &mut reached.told)?;
         }
-        match (&self.filter, self.branches) {
+        match (&self.filter, self.cgroups) {
             (Some(filter), [only]) => {
                 let directory = file::open(only.directory(), libc::O_RDONLY | libc::O_DIRECTORY)?;
                 filter::put(&directory, filter)
@@ -117,14 +117,14 @@ impl<'a> Change<'a> {
         if properties.is_empty() {
             return Ok(());
         }
-        let kept = undo::kept_from_systemd(self.branches, &self.writes);
+        let kept = undo::kept_from_systemd(self.cgroups, &self.writes);
         unit.set(&properties)?;
         *told = true;
-        kept.iter().try_for_each(|group| group.bring_back(self.branches))
+        kept.iter().try_for_each(|group| group.bring_back(self.cgroups))
     }
 
     fn properties(&self, unit: &Unit) -> Result<Vec<Property>> {
-        let only = match self.branches {
+        let only = match self.cgroups {
             [only] if only.is_unified() => only,
             _ => return systemd::properties(&self.limits, false, || systemd::version(unit.user)),
         };
@@ -138,11 +138,11 @@ impl<'a> Change<'a> {
     fn take_back(&self, reached: &Reached, error: Error) -> Error {
         let mut left: Vec<String> = Vec::new();
         for undo in self.undo[..reached.groups].iter().rev() {
-            left.extend(undo.bring_back(self.branches).err().map(|e| e.to_string()));
+            left.extend(undo.bring_back(self.cgroups).err().map(|e| e.to_string()));
         }
         match self.unit.filter(|_| reached.told) {
             // systemd reads them from the files.
-            Some(unit) if self.branches.iter().all(Branch::is_unified) => {
+            Some(unit) if self.cgroups.iter().all(HierarchyCgroup::is_unified) => {
                 left.extend(self.tell(unit, &mut true).err().map(|e| e.to_string()));
             }
             Some(unit) => left.push(format!("unit {:?} keeps the new properties", unit.name)),
@@ -156,12 +156,12 @@ impl<'a> Change<'a> {
 }
 
 /// v2's kernel would kill at a limit below what is in use; v1's refuses.
-fn check_memory(branches: &[Branch], limits: &Limits) -> Result<()> {
+fn check_memory(cgroups: &[HierarchyCgroup], limits: &Limits) -> Result<()> {
     let Some(limit) = limits.memory.limit.filter(|n| limits.memory.check_before_update && *n > 0) else {
         return Ok(());
     };
-    let Some(branch) = apply::branch_of(branches, "memory").filter(|b| b.is_unified()) else { return Ok(()) };
-    let usage: i64 = branch.read("memory.current")?.parse().unwrap_or(0);
+    let Some(cgroup) = apply::cgroup_of(cgroups, "memory").filter(|b| b.is_unified()) else { return Ok(()) };
+    let usage: i64 = cgroup.read("memory.current")?.parse().unwrap_or(0);
     if limit < usage {
         let problem = format!("rejecting memory limit {limit}: it is below the current usage of {usage}");
         return Err(Error::config("linux.resources.memory.limit", problem));
@@ -170,9 +170,9 @@ fn check_memory(branches: &[Branch], limits: &Limits) -> Result<()> {
 }
 
 /// What brings v1's devices from their state to the rules without a moment in which what both allow is denied.
-fn device_changes(branches: &[Branch], rules: &[Rule]) -> Result<Vec<Write>> {
+fn device_changes(cgroups: &[HierarchyCgroup], rules: &[Rule]) -> Result<Vec<Write>> {
     let target = Exceptions::from_rules(rules, "linux.resources.devices")?;
-    let now = apply::branch_of(branches, "devices").and_then(|b| b.read("devices.list").ok()).unwrap_or_default();
+    let now = apply::cgroup_of(cgroups, "devices").and_then(|b| b.read("devices.list").ok()).unwrap_or_default();
     let write = |file: &'static str, value: String| Write::new("devices", "devices", file, value);
     if target.default_allow || now.lines().any(|line| line.starts_with('a')) {
         return Ok(target.writes().into_iter().map(|(file, value)| write(file, value)).collect());

@@ -61,10 +61,10 @@ pub(super) fn rdma_value(device: &super::limits::Rdma) -> String {
 }
 
 fn cpu(cpu: &Cpu, list: &mut Vec<Write>) {
-    let mut add = |field, controller, file: &'static str, value: Option<String>, bond: &'static str| {
+    let mut add = |field, controller, file: &'static str, value: Option<String>, group: &'static str| {
         if let Some(value) = value {
             let write = Write::new(field, controller, file, value);
-            list.push(if bond.is_empty() { write } else { write.bound(bond) });
+            list.push(if group.is_empty() { write } else { write.in_retry_group(group) });
         }
     };
     let text = |n: Option<u64>| n.map(|n| n.to_string());
@@ -129,12 +129,12 @@ fn memory(memory: &Memory, list: &mut Vec<Write>) {
     // Unlimited memory beside limited memory and swap together is no state that there is.
     let unlimited = memory.limit == Some(-1) && memory.swap.is_none();
     let swap = if unlimited { Some(-1) } else { memory.swap };
-    let limit = memory
-        .limit
-        .map(|n| Write::new("memory.limit", "memory", "memory.limit_in_bytes", n.to_string()).late().bound("memory"));
+    let limit = memory.limit.map(|n| {
+        Write::new("memory.limit", "memory", "memory.limit_in_bytes", n.to_string()).late().in_retry_group("memory")
+    });
     let swap = swap.map(|n| {
         let write = Write::new("memory.swap", "memory", "memory.memsw.limit_in_bytes", n.to_string());
-        let write = write.late().bound("memory");
+        let write = write.late().in_retry_group("memory");
         // A kernel that does not count swap cannot limit it either.
         if n < 0 { write.optional() } else { write }
     });

@@ -87,19 +87,22 @@ fn cpu(cpu: &Cpu, list: &mut Vec<Write>) -> Result<()> {
         list.push(Write::new("cpu.mems", "cpuset", "cpuset.mems", mems.clone()));
     }
     if let Some(idle) = cpu.idle {
-        list.push(Write::new("cpu.idle", "cpu", "cpu.idle", u8::from(idle).to_string()).bound("weight"));
+        list.push(Write::new("cpu.idle", "cpu", "cpu.idle", u8::from(idle).to_string()).in_retry_group("weight"));
     }
     // An idle cgroup has no weight.
     if let Some(shares) = cpu.shares.filter(|_| cpu.idle != Some(true)) {
-        list.push(Write::new("cpu.shares", "cpu", "cpu.weight", weight_of_shares(shares).to_string()).bound("weight"));
+        list.push(
+            Write::new("cpu.shares", "cpu", "cpu.weight", weight_of_shares(shares).to_string())
+                .in_retry_group("weight"),
+        );
     }
     if let Some(burst) = cpu.burst {
-        list.push(Write::new("cpu.burst", "cpu", "cpu.max.burst", burst.to_string()).bound("quota"));
+        list.push(Write::new("cpu.burst", "cpu", "cpu.max.burst", burst.to_string()).in_retry_group("quota"));
     }
     if cpu.quota.is_some() || cpu.period.is_some() {
         let quota = cpu.quota.map_or("max".to_owned(), or_max);
         let value = format!("{quota} {}", cpu.period.unwrap_or(100_000));
-        list.push(Write::new("cpu.quota", "cpu", "cpu.max", value).bound("quota"));
+        list.push(Write::new("cpu.quota", "cpu", "cpu.max", value).in_retry_group("quota"));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What a `cgroup` mount shows in the container, as plain data for those who mount it.
 
-use super::branch::Branch;
 use super::cgroup::Cgroup;
+use super::hierarchy_cgroup::HierarchyCgroup;
 use super::layout::Layout;
 
 /// What is shown at the container's /sys/fs/cgroup.
@@ -15,12 +15,12 @@ pub(crate) enum View {
         directory: String,
     },
     /// cgroup v1 (and, in a hybrid layout, the unified hierarchy): these directories.
-    Legacy(Vec<Seen>),
+    Legacy(Vec<HierarchyView>),
 }
 
 /// One hierarchy as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct HierarchyView {
     /// The directory's name below /sys/fs/cgroup: `memory`, `cpu,cpuacct`, `systemd`, `unified`.
     pub name: String,
     /// Links to it, for co-mounted controllers: `cpu` and `cpuacct`.
@@ -39,59 +39,59 @@ impl Cgroup {
     /// # Errors
     /// As [`Layout::read`].
     pub(crate) fn view(&self) -> crate::error::Result<View> {
-        if !self.branches().is_empty() {
-            return Ok(view(self.branches()));
+        if !self.cgroups().is_empty() {
+            return Ok(view(self.cgroups()));
         }
         let layout = Layout::read()?;
-        let mut branches = Vec::new();
+        let mut cgroups = Vec::new();
         for hierarchy in &layout.hierarchies {
             let (controllers, mount) = (hierarchy.controllers.clone(), hierarchy.mount.clone());
-            branches.push(Branch { controllers, mount, path: hierarchy.own_directory()?, parents: 0 });
+            cgroups.push(HierarchyCgroup { controllers, mount, path: hierarchy.own_directory()?, parents: 0 });
         }
-        Ok(view(&branches))
+        Ok(view(&cgroups))
     }
 }
 
-fn view(branches: &[Branch]) -> View {
-    match branches {
+fn view(cgroups: &[HierarchyCgroup]) -> View {
+    match cgroups {
         [only] if only.is_unified() => View::Unified { mount: only.mount.clone(), directory: only.directory() },
-        branches => View::Legacy(branches.iter().map(seen).collect()),
+        cgroups => View::Legacy(cgroups.iter().map(seen).collect()),
     }
 }
 
-fn seen(branch: &Branch) -> Seen {
-    let names: Vec<&str> = branch.controllers.iter().map(|c| c.strip_prefix("name=").unwrap_or(c)).collect();
+fn seen(cgroup: &HierarchyCgroup) -> HierarchyView {
+    let names: Vec<&str> = cgroup.controllers.iter().map(|c| c.strip_prefix("name=").unwrap_or(c)).collect();
     let aliases = if names.len() > 1 { names.iter().map(|n| n.to_string()).collect() } else { Vec::new() };
-    let mounted = branch.mount.rsplit('/').next().unwrap_or_default();
-    let options: Vec<String> = branch
+    let mounted = cgroup.mount.rsplit('/').next().unwrap_or_default();
+    let options: Vec<String> = cgroup
         .controllers
         .iter()
         .map(|c| if c.starts_with("name=") { format!("none,{c}") } else { c.clone() })
         .collect();
-    let name = if branch.is_unified() { "unified".to_owned() } else { names.join(",") };
+    let name = if cgroup.is_unified() { "unified".to_owned() } else { names.join(",") };
     // The directory is called as on the host, where programs look for it by the host's /proc/cgroups.
     let name = if mounted.is_empty() || aliases.is_empty() { name } else { mounted.to_owned() };
     let aliases = aliases.into_iter().filter(|alias| *alias != name).collect();
-    Seen { name, aliases, options: options.join(","), path: branch.directory(), mount: branch.mount.clone() }
+    HierarchyView { name, aliases, options: options.join(","), path: cgroup.directory(), mount: cgroup.mount.clone() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn branch(controllers: &[&str], mount: &str) -> Branch {
+    fn cgroup(controllers: &[&str], mount: &str) -> HierarchyCgroup {
         let controllers = controllers.iter().map(|c| c.to_string()).collect();
-        Branch { controllers, mount: mount.into(), path: "/c".into(), parents: 0 }
+        HierarchyCgroup { controllers, mount: mount.into(), path: "/c".into(), parents: 0 }
     }
 
     #[test]
     fn co_mounted_controllers_have_one_directory_and_a_link_for_each() {
-        let branches = [
-            branch(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
-            branch(&["name=systemd"], "/sys/fs/cgroup/systemd"),
-            branch(&[], "/sys/fs/cgroup/unified"),
+        let cgroups = [
+            cgroup(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
+            cgroup(&["name=systemd"], "/sys/fs/cgroup/systemd"),
+            cgroup(&[], "/sys/fs/cgroup/unified"),
         ];
-        let View::Legacy(seen) = view(&branches) else { panic!() };
+        let View::Legacy(seen) = view(&cgroups) else { panic!() };
         assert_eq!(seen[0].name, "cpu,cpuacct");
         assert_eq!(seen[0].aliases, ["cpu", "cpuacct"]);
         assert_eq!((seen[1].name.as_str(), seen[1].options.as_str()), ("systemd", "none,name=systemd"));
@@ -102,6 +102,6 @@ mod tests {
     #[test]
     fn a_unified_cgroup_alone_is_the_whole_view() {
         let whole = View::Unified { mount: "/sys/fs/cgroup".into(), directory: "/sys/fs/cgroup/c".into() };
-        assert_eq!(view(&[branch(&[], "/sys/fs/cgroup")]), whole);
+        assert_eq!(view(&[cgroup(&[], "/sys/fs/cgroup")]), whole);
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Write {
     pub moment: Moment,
     /// Writes of one bond that follow each other depend on each other in an order that the old values decide: those
     /// refused with EINVAL are tried again when another has succeeded.
-    pub bond: Option<&'static str>,
+    pub retry_group: Option<&'static str>,
 }
 
 /// When a limit is written.
@@ -49,7 +49,7 @@ impl Write {
             field: field.into(),
             optional: false,
             moment: Moment::Early,
-            bond: None,
+            retry_group: None,
         }
     }
 
@@ -72,8 +72,8 @@ impl Write {
     }
 
     /// Bound to its neighbours of the same name.
-    pub(crate) fn bound(mut self, bond: &'static str) -> Write {
-        self.bond = Some(bond);
+    pub(crate) fn in_retry_group(mut self, group: &'static str) -> Write {
+        self.retry_group = Some(group);
         self
     }
 }

@@ -1,6 +1,6 @@
 //! `checkpoint`: the container's processes are saved to images, with CRIU.
 
-use super::images::{self, Images, Yard};
+use super::images::{self, CgroupYard, Images};
 use super::request::{CheckpointRequest, CriuOptions, ManageCgroups};
 use super::{Context, delete};
 use crate::cgroups::Layout;
@@ -35,7 +35,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     log::step("read the state and the configuration");
     let store = Store::at(&context.root);
     let entry = store.open(request.id.as_str())?;
-    let yard = Yard::at(entry.path(), &Layout::read()?)?;
+    let yard = CgroupYard::at(entry.path(), &Layout::read()?)?;
     let record = store.read(request.id.as_str())?;
     let (status, pidfd) = record.status_and_init()?;
     let running = matches!(status, Status::Running | Status::Paused);
@@ -165,7 +165,7 @@ fn describe(
 
 /// What CRIU is to do about cgroups; without one of its own the container's are the caller's.
 fn cgroup_mode(given: &CriuOptions, record: &Record) -> Option<ManageCgroups> {
-    if record.cgroup().branches().is_empty() { Some(ManageCgroups::Ignore) } else { given.manage_cgroups }
+    if record.cgroup().cgroups().is_empty() { Some(ManageCgroups::Ignore) } else { given.manage_cgroups }
 }
 
 /// CRIU saves the first process and those below it. Others that are in the container end with it.

@@ -1,7 +1,7 @@
 //! What a damaged record, another runtime's record and the copy of config.json still tell of a container's processes.
 
 use super::LARGEST_CONFIG;
-use crate::cgroups::Place;
+use crate::cgroups::CgroupsPath;
 use crate::config;
 use crate::state::Entry;
 use std::os::unix::fs::MetadataExt;
@@ -148,12 +148,12 @@ impl Clues {
             own_pids: is_own("pid"),
             own_mounts: is_own("mount"),
         });
-        if let Ok(Place::Scope(scope)) = Place::parse_scope(path, id) {
+        if let Ok(CgroupsPath::Scope(scope)) = CgroupsPath::parse_scope(path, id) {
             self.names.push(scope.unit());
         }
-        match Place::parse(path, id) {
-            Ok(Place::Absolute(path)) if path.len() > 1 => self.at = Some(path),
-            Ok(Place::Relative(path)) => self.names.push(path),
+        match CgroupsPath::parse(path, id) {
+            Ok(CgroupsPath::Absolute(path)) if path.len() > 1 => self.at = Some(path),
+            Ok(CgroupsPath::Relative(path)) => self.names.push(path),
             _ => {}
         }
         if spec.is_none() {

@@ -112,11 +112,11 @@ fn build(
     if parts.notifies && until == Until::Program {
         parts.notice = Notice::open(entry);
     }
-    let mut joiner = cgroup.create()?;
+    let mut fds = cgroup.create()?;
     cgroup.renew(&mut record.cgroup);
     cgroup.apply_early()?;
     let gate = if until == Until::Gate { Some(entry.make_gate()?) } else { None };
-    let born_in_cgroup = joiner.clone_into().is_some() && joiner.tasks().is_empty() && joiner.last().is_none();
+    let born_in_cgroup = fds.clone_into().is_some() && fds.tasks().is_empty() && fds.deferred_memory().is_none();
     log::step("open what is to be mounted");
     let plan = &mut parts.plan;
     plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), born_in_cgroup);
@@ -126,7 +126,7 @@ fn build(
     if !plan.hooks.is_empty() || shows_or_fills || plan.program.is_none() {
         // Hooks want the process in all its cgroups, as do mounts that show them or are charged to them. And where there is no
         // program, there is no report of why the image failed.
-        joiner.leave_none();
+        fds.join_all_now();
     }
     plan.cgroup_view = Some(view);
     // A child in a user namespace may find the ways to the sources closed; only root can open them for it.
@@ -149,8 +149,8 @@ fn build(
     let inputs = Inputs {
         proof,
         steps: Steps::Create,
-        cgroup: Some(&joiner),
-        elsewhere: None,
+        cgroup: Some(&fds),
+        fallback_cgroup: None,
         prepared: Some(prepared),
         console,
         gate,

@@ -117,10 +117,10 @@ impl Forgotten<'_> {
     }
 
     /// The group of the resctrl filesystem, if the config tells of the same one as the record.
-    fn resctrl(&self) -> Option<&resctrl::Record> {
+    fn resctrl(&self) -> Option<&resctrl::ResctrlRecord> {
         let said = self.changed.as_ref()?.resctrl.as_ref()?;
         let json = self.store.config(self.id.as_str()).ok()?;
-        let asked = resctrl::Plan::parse(&config::parse(&json).ok()?, self.id.as_str()).ok()??.record().ok()?;
+        let asked = resctrl::ResctrlPlan::parse(&config::parse(&json).ok()?, self.id.as_str()).ok()??.record().ok()?;
         (asked.group == said.group && asked.monitor == said.monitor).then_some(said)
     }
 }

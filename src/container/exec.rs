@@ -5,7 +5,7 @@ use super::console::{self, Give};
 use super::inherited::Inherited;
 use super::request::{ExecProcess, ExecRequest, ProcessChanges};
 use super::terminal::Relay;
-use crate::cgroups::{Cgroup, Detour, Joiner};
+use crate::cgroups::{Cgroup, CgroupFds, Detour};
 use crate::config::{self, Process, Spec};
 use crate::error::{Context as _, Error, Ignore as _, Kind, Result};
 use crate::hooks::Hooks;
@@ -59,14 +59,14 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     }
     let (console, ours, signals) = console_of(request, &plan)?;
     let cgroup = record.cgroup();
-    let joiner = joiner(&cgroup, request)?;
+    let fds = open_fds(&cgroup, request)?;
     let ignore_paused = request.ignore_paused;
     let mut watcher = Watcher { record: &record, plan: &plan, cgroup: &cgroup, ignore_paused, detour: None };
     let inputs = Inputs {
         proof,
         steps: Steps::Exec,
-        cgroup: Some(&joiner),
-        elsewhere: if request.cgroups.is_empty() { Some(&|| cgroup.joiner_of(init_pid)) } else { None },
+        cgroup: Some(&fds),
+        fallback_cgroup: if request.cgroups.is_empty() { Some(&|| cgroup.open_fds_of(init_pid)) } else { None },
         prepared: None,
         console,
         gate: None,
@@ -234,13 +234,13 @@ fn console_of(request: &ExecRequest, plan: &Plan) -> Result<Console> {
     Ok((console, ours, Some(signals)))
 }
 
-/// The ways into the container's cgroups, or into those below them that were asked for.
-fn joiner(cgroup: &Cgroup, request: &ExecRequest) -> Result<Joiner> {
+/// Opens the container's cgroups, or the cgroups below them that the request names.
+fn open_fds(cgroup: &Cgroup, request: &ExecRequest) -> Result<CgroupFds> {
     if request.cgroups.is_empty() {
-        return cgroup.joiner();
+        return cgroup.open_fds();
     }
     let asked: Vec<_> = request.cgroups.iter().map(|sub| (sub.controllers.as_slice(), sub.path.as_str())).collect();
-    cgroup.below(&asked)?.joiner()
+    cgroup.below(&asked)?.open_fds()
 }
 
 fn hand_over(request: &ExecRequest, launched: &Launched) -> Result<()> {

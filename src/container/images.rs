@@ -185,7 +185,7 @@ impl Images {
 }
 
 /// One place at which CRIU finds the cgroup hierarchies, and mounts that it could not make as they are.
-pub(super) struct Yard {
+pub(super) struct CgroupYard {
     place: PathBuf,
     /// Whoever holds it is the only one.
     #[expect(dead_code, reason = "it is held")]
@@ -196,9 +196,9 @@ pub(super) struct Yard {
     trees: Vec<(String, OwnedFd)>,
 }
 
-impl Yard {
+impl CgroupYard {
     /// The yard in a directory of `entry`, the state directory. It is gone when this is dropped.
-    pub(super) fn at(entry: &Path, layout: &Layout) -> Result<Yard> {
+    pub(super) fn at(entry: &Path, layout: &Layout) -> Result<CgroupYard> {
         let place = entry.join("criu");
         make_directory(&place)?;
         let lock = file::open(place.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY)?;
@@ -212,7 +212,7 @@ impl Yard {
         };
         let hierarchies =
             layout.hierarchies.iter().map(|hierarchy| (name(hierarchy), hierarchy.mount.clone())).collect();
-        Ok(Yard {
+        Ok(CgroupYard {
             place: place.canonicalize().io_context(|| format!("realpath({place:?})"))?,
             lock,
             borrowed: false,
@@ -278,7 +278,7 @@ impl Yard {
     }
 }
 
-impl Drop for Yard {
+impl Drop for CgroupYard {
     fn drop(&mut self) {
         if !self.borrowed {
             std::fs::remove_dir(&self.place).ignore("an empty directory does no harm");

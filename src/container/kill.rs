@@ -21,7 +21,7 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
     let everybody = signal == libc::SIGKILL && container.shares_pids;
     if request.all || everybody {
         let cgroup = container.cgroup();
-        if !cgroup.branches().is_empty() {
+        if !cgroup.cgroups().is_empty() {
             return if request.all { cgroup.kill_all(signal) } else { kill_container(&container, &cgroup) };
         }
         if everybody && !request.all {

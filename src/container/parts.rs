@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 /// The checked parts of a container.
 pub(crate) struct Parts {
     pub(super) plan: Plan,
-    pub(super) asked: cgroups::Plan,
-    pub(super) resctrl: Option<resctrl::Plan>,
+    pub(super) asked: cgroups::CgroupPlan,
+    pub(super) resctrl: Option<resctrl::ResctrlPlan>,
     pub(super) devices: NetDevices,
     /// Those that are in the container.
     pub(super) moved: Moved,
@@ -90,7 +90,7 @@ impl Parts {
         }
         let namespaces = Namespaces::parse(spec)?;
         let devices = NetDevices::parse(spec, &namespaces)?;
-        let resctrl = resctrl::Plan::parse(spec, request.id.as_str())?;
+        let resctrl = resctrl::ResctrlPlan::parse(spec, request.id.as_str())?;
         let hooks = Hooks::parse(spec)?;
         let program = program(spec, &namespaces, inherited)?;
         let filter = super::filter::of(spec)?;
@@ -103,7 +103,7 @@ impl Parts {
         let notifies = filter.as_ref().is_some_and(|filter| filter.notify.is_some());
         let by_systemd = context.cgroup_manager == CgroupManager::Systemd;
         super::annotations::refuse_others(spec, super::annotations::Made { by_systemd, notifies })?;
-        let asked = cgroups::Plan::parse(spec, request.id.as_str(), context.cgroup_manager, rootless)?;
+        let asked = cgroups::CgroupPlan::parse(spec, request.id.as_str(), context.cgroup_manager, rootless)?;
         let shim = super::shim::asked(request.init, spec)?;
         if shim.is_some() {
             super::shim::check_room(&asked.limits)?;
@@ -178,7 +178,7 @@ pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bu
         created: state::now(),
         owner: credentials::uid(),
         annotations,
-        cgroup: cgroups::Record::default(),
+        cgroup: cgroups::CgroupRecord::default(),
         resctrl: None,
         keyring: matches!(parts.plan.keyring, Keyring::New(_)),
         session_keyring: None,

@@ -15,9 +15,9 @@ pub fn ps(context: &Context, request: &PsRequest) -> Result<String> {
     let record = Store::at(&context.root).read(request.id.as_str())?;
     let cgroup = record.cgroup();
     let pids = match record.status()? {
-        Status::Stopped if cgroup.branches().is_empty() => Vec::new(),
+        Status::Stopped if cgroup.cgroups().is_empty() => Vec::new(),
         // Without a cgroup nobody knows whose child is whose, but for the first process.
-        _ if cgroup.branches().is_empty() => record.init.iter().map(|init| init.pid).collect(),
+        _ if cgroup.cgroups().is_empty() => record.init.iter().map(|init| init.pid).collect(),
         _ => cgroup.processes()?,
     };
     list(request, &pids)

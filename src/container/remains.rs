@@ -136,11 +136,11 @@ impl Remains {
         let expected = cgroups::expected(asked.as_deref(), &self.id).unwrap_or_default();
         self.had_cgroup = expected.iter().any(Cgroup::exists);
         let mut paths = self.clues.cgroup_paths();
-        paths.extend(expected.iter().flat_map(Cgroup::branches).map(|branch| branch.path.clone()));
+        paths.extend(expected.iter().flat_map(Cgroup::cgroups).map(|one| one.path.clone()));
         if let Init::Lives(init) = self.init {
             let own = |path: &str| self.clues.own_part(path).filter(|path| !self.others.cgroups.contains(path));
             let cgroup = cgroups::around(init.pid, asked.as_deref(), &self.id, own)?;
-            paths.extend(cgroup.branches().iter().map(|branch| branch.path.clone()));
+            paths.extend(cgroup.cgroups().iter().map(|one| one.path.clone()));
             cgroup.refuse_own()?;
             let companions = self.companions(init.pid, &cgroup);
             let pidfd = init.open()?;
@@ -158,12 +158,10 @@ impl Remains {
         paths.dedup();
         cgroups::remove_empty(&paths)?;
         if self.are_all_dead() {
-            let left = expected
-                .iter()
-                .flat_map(Cgroup::branches)
-                .filter(|branch| paths.contains(&branch.path) && branch.exists());
-            if let Some(branch) = left.into_iter().next() {
-                let directory = branch.directory();
+            let left =
+                expected.iter().flat_map(Cgroup::cgroups).filter(|one| paths.contains(&one.path) && one.exists());
+            if let Some(one) = left.into_iter().next() {
+                let directory = one.directory();
                 log::warning(format!(
                     "{directory} stays: it has processes, and none of them is container {}'s",
                     self.id
@@ -181,7 +179,7 @@ impl Remains {
     /// The mount namespace by which alone the processes are known that do not die with the first one and have no cgroup.
     fn companions(&self, init: Pid, cgroup: &Cgroup) -> Option<PathBuf> {
         let config = self.clues.config.as_ref()?;
-        let lost = config.own_mounts && !config.own_pids && cgroup.branches().is_empty() && self.is_apart(init);
+        let lost = config.own_mounts && !config.own_pids && cgroup.cgroups().is_empty() && self.is_apart(init);
         mount_namespace(init).filter(|_| lost)
     }
 
@@ -328,7 +326,7 @@ impl Others {
         let mut others = Others::default();
         for other in store.ids().unwrap_or_default().iter().filter(|other| **other != id.as_str()) {
             let record = store.read(other).ok();
-            others.cgroups.extend(record.iter().flat_map(|it| &it.cgroup.branches).map(|branch| branch.path.clone()));
+            others.cgroups.extend(record.iter().flat_map(|it| &it.cgroup.cgroups).map(|one| one.path.clone()));
             // Where its record is damaged too, its link names the process.
             let init = record.and_then(|it| it.init).or_else(|| store.witness(other)).filter(|init| init.lives());
             others.mount_namespaces.extend(init.and_then(|init| mount_namespace(init.pid)));

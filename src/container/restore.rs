@@ -13,14 +13,14 @@ use super::bundle::Bundle;
 use super::cgroup_setup::{self, frozen};
 use super::console::{self, Give};
 use super::hand_over::hand_over;
-use super::images::{self, Images, Yard};
+use super::images::{self, CgroupYard, Images};
 use super::inherited::Inherited;
 use super::made::{Made, Source};
 use super::parts::Parts;
 use super::request::{ManageCgroups, RestoreRequest};
 use super::terminal::Relay;
 use super::{Context, delete, run};
-use crate::cgroups::{Cgroup, Joiner, Layout};
+use crate::cgroups::{Cgroup, CgroupFds, Layout};
 use crate::criu::{Criu, Options, SavedMount, Start, Task};
 use crate::error::{Context as _, Error, Result};
 use crate::idmap::IdMaps;
@@ -135,8 +135,8 @@ struct Maker<'a> {
 /// The cgroups that stand before CRIU starts.
 struct Cgroups {
     cgroup: Cgroup,
-    yard: Yard,
-    joiner: Joiner,
+    yard: CgroupYard,
+    fds: CgroupFds,
     /// The process around which systemd has made the scope.
     holder: Option<Holder>,
 }
@@ -163,7 +163,7 @@ impl Maker<'_> {
         descriptors: &[String],
         terminal: &Terminal,
     ) -> Result<(Launched, Option<OwnedFd>)> {
-        let Cgroups { mut cgroup, mut yard, joiner, holder } = self.make_cgroups(entry, record, parts)?;
+        let Cgroups { mut cgroup, mut yard, fds, holder } = self.make_cgroups(entry, record, parts)?;
         log::step("describe the container");
         let recipe = namespaces::recipe::recipe(&parts.plan.namespaces, |kind| parts.plan.joined.owner(kind), true);
         parts.plan.recipe = recipe;
@@ -172,7 +172,7 @@ impl Maker<'_> {
         let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
         let mounts = self.make_mounts(entry, rootfs, &mut yard)?;
         // Without a cgroup of its own it is in ours, as CRIU is.
-        let inside = cgroup.branches().is_empty() || self.request.criu.manage_cgroups == Some(ManageCgroups::Ignore);
+        let inside = cgroup.cgroups().is_empty() || self.request.criu.manage_cgroups == Some(ManageCgroups::Ignore);
         let mut options = self.describe(inside, &mounts, &view)?;
         yard.announce(&mut options);
         for (controller, path) in cgroup.paths() {
@@ -185,7 +185,7 @@ impl Maker<'_> {
         let told = Told::new()?;
         let prepare = || {
             if inside {
-                joiner.join_self()?;
+                fds.join_self()?;
                 if *plan.namespaces.place(Ns::Cgroup) == Place::New {
                     // CRIU, which is to leave cgroups alone, makes none: what it restores stays in its own.
                     namespace::unshare(libc::CLONE_NEWCGROUP).context("make a cgroup namespace")?;
@@ -203,7 +203,7 @@ impl Maker<'_> {
             Ok(directories)
         };
         let flags = libc::CLONE_NEWNS as u64;
-        let into_cgroup = joiner.clone_into().filter(|_| inside);
+        let into_cgroup = fds.clone_into().filter(|_| inside);
         let start = Start { program: self.program, flags, into_cgroup, prepare: &prepare, inherited: &given };
         // For the child: a mount namespace knows the directory that is the current one when it is made.
         fs::change_dir_to(mounts.prepared.directory())?;
@@ -234,32 +234,32 @@ impl Maker<'_> {
         let layout = Layout::read()?;
         let must_be_new = self.request.criu.manage_cgroups == Some(ManageCgroups::Strict);
         let mut cgroup = cgroup_setup::prepare(entry, record, parts, self.source.bundle, &layout, must_be_new)?;
-        let yard = Yard::at(entry.path(), &layout)?;
-        let (mut joiner, holder) = self.make_cgroup(&mut cgroup)?;
-        joiner.leave_none();
+        let yard = CgroupYard::at(entry.path(), &layout)?;
+        let (mut fds, holder) = self.make_cgroup(&mut cgroup)?;
+        fds.join_all_now();
         cgroup.renew(&mut record.cgroup);
         entry.save(record)?;
         if cgroup.stands_still()? {
             return Err(frozen());
         }
         cgroup.apply_early()?;
-        Ok(Cgroups { cgroup, yard, joiner, holder })
+        Ok(Cgroups { cgroup, yard, fds, holder })
     }
 
     /// The container's cgroup: CRIU puts the processes into it. systemd makes one only around a process.
-    fn make_cgroup(&self, cgroup: &mut Cgroup) -> Result<(Joiner, Option<Holder>)> {
+    fn make_cgroup(&self, cgroup: &mut Cgroup) -> Result<(CgroupFds, Option<Holder>)> {
         let scope = cgroup.awaits_scope();
-        let joiner = cgroup.create()?;
+        let fds = cgroup.create()?;
         if !scope {
-            return Ok((joiner, None));
+            return Ok((fds, None));
         }
         let holder = Holder::new(self.proof)?;
         cgroup.enter(holder.pid)?;
-        Ok((cgroup.joiner()?, Some(holder)))
+        Ok((cgroup.open_fds()?, Some(holder)))
     }
 
     /// Opens the sources of the mounts, and makes what CRIU could not.
-    fn make_mounts<'a>(&self, entry: &Entry, rootfs: &'a Rootfs, yard: &mut Yard) -> Result<Mounts<'a>> {
+    fn make_mounts<'a>(&self, entry: &Entry, rootfs: &'a Rootfs, yard: &mut CgroupYard) -> Result<Mounts<'a>> {
         let linux = self.source.spec.linux.as_ref().filter(|linux| linux.namespace("user").is_some());
         let ids = linux.map(IdMaps::parse).transpose()?;
         let userns = ids.map(|ids| rootfs::user_namespace(self.proof, &ids)).transpose()?;
@@ -276,7 +276,7 @@ impl Maker<'_> {
     /// Makes the mounts that CRIU could not: where they will be, by their numbers in the config.
     fn keep_mounts(
         &self,
-        yard: &mut Yard,
+        yard: &mut CgroupYard,
         rootfs: &Rootfs,
         prepared: &mut Prepared,
         userns: Option<&OwnedFd>,

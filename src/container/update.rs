@@ -21,7 +21,7 @@ pub fn update(context: &Context, request: &UpdateRequest) -> Result<()> {
     }
     let limits = limits(&request.resources)?;
     let cgroup = record.cgroup();
-    if cgroup.branches().is_empty() && limits != Limits::default() {
+    if cgroup.cgroups().is_empty() && limits != Limits::default() {
         return Err(Error::state("the container has no cgroup of its own, which could be limited"));
     }
     let schemata: Vec<&str> = request.schemata.iter().map(String::as_str).collect();
@@ -35,7 +35,7 @@ pub fn update(context: &Context, request: &UpdateRequest) -> Result<()> {
 }
 
 /// The group that is changed; none where there is nothing to change.
-fn resctrl_group<'a>(record: &'a Record, schemata: &[&str]) -> Result<Option<&'a resctrl::Record>> {
+fn resctrl_group<'a>(record: &'a Record, schemata: &[&str]) -> Result<Option<&'a resctrl::ResctrlRecord>> {
     match &record.resctrl {
         _ if schemata.is_empty() => Ok(None),
         Some(group) => Ok(Some(group)),

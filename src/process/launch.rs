@@ -67,10 +67,10 @@ pub(crate) struct Inputs<'a> {
     /// The steps of the child.
     pub steps: Steps,
     /// Its cgroups.
-    pub cgroup: Option<&'a cgroups::Joiner>,
+    pub cgroup: Option<&'a cgroups::CgroupFds>,
     /// The cgroups to try where the kernel lets nobody into those (EBUSY): the container has enabled controllers for
     /// cgroups of its own below, and then only those have processes.
-    pub elsewhere: Option<&'a dyn Fn() -> Result<cgroups::Joiner>>,
+    pub fallback_cgroup: Option<&'a dyn Fn() -> Result<cgroups::CgroupFds>>,
     /// Host descriptors for the root filesystem.
     pub prepared: Option<Prepared>,
     /// Where the terminal's master goes.
@@ -124,9 +124,9 @@ pub(crate) fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch)
     let ends = Cell::new(Some((parent, child)));
     let birth = Birth { plan, inputs: &inputs, report: &report, trees: &trees, ends: &ends };
     let other;
-    let born = match (birth.give_or_join(inputs.cgroup), inputs.elsewhere) {
-        (Err(e), Some(elsewhere)) if e.is(libc::EBUSY) => {
-            other = elsewhere()?;
+    let born = match (birth.give_or_join(inputs.cgroup), inputs.fallback_cgroup) {
+        (Err(e), Some(fallback_cgroup)) if e.is(libc::EBUSY) => {
+            other = fallback_cgroup()?;
             birth.give_or_join(Some(&other))
         }
         (born, _) => born,

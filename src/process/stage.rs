@@ -31,7 +31,7 @@ pub(super) struct Stage<'a> {
     pub(super) proof: &'a SingleThreaded,
     pub(super) channel: ChildEnd,
     pub(super) report: &'a OwnedFd,
-    pub(super) cgroup: Option<&'a cgroups::Joiner>,
+    pub(super) cgroup: Option<&'a cgroups::CgroupFds>,
     /// Whether it was born outside of the unified cgroup and has to join it.
     pub(super) joins_unified: bool,
     pub(super) prepared: Option<&'a Prepared>,
@@ -50,7 +50,7 @@ pub(super) struct Stage<'a> {
 impl Stage<'_> {
     /// Whether the image joins the last cgroup, and unshares the cgroup namespace then.
     fn leaves_a_cgroup(&self) -> bool {
-        self.cgroup.is_some_and(|entry| entry.last().is_some())
+        self.cgroup.is_some_and(|fds| fds.deferred_memory().is_some())
     }
 }
 

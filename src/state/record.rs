@@ -40,10 +40,10 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Where its cgroups are.
-    pub cgroup: cgroups::Record,
+    pub cgroup: cgroups::CgroupRecord,
     /// Where it is in the resctrl filesystem.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resctrl: Option<cgroups::resctrl::Record>,
+    pub resctrl: Option<cgroups::resctrl::ResctrlRecord>,
     /// Whether it has a session keyring of its own.
     pub keyring: bool,
     /// Its session keyring, once it is made; an older version wrote none.

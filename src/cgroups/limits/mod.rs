@@ -38,7 +38,7 @@ impl Limits {
     pub(crate) const HIGHEST_IN_LIST: u32 = 65_535;
 
     /// Whether a process may be killed for want of memory while the container is made: that takes less than a MiB.
-    pub(crate) fn memory_is_scarce(&self) -> bool {
+    pub(crate) fn memory_is_low(&self) -> bool {
         const ENOUGH: i64 = 8 << 20;
         let small = |limit: Option<i64>| limit.is_some_and(|bytes| (0..ENOUGH).contains(&bytes));
         small(self.memory.limit)

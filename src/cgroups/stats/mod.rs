@@ -3,7 +3,7 @@
 mod v1;
 mod v2;
 
-use super::branch::Branch;
+use super::hierarchy_cgroup::HierarchyCgroup;
 use crate::cpulist;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -198,16 +198,16 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// Reads all counters of a cgroup. A file that is not there counts nothing.
-pub(super) fn read(branches: &[Branch]) -> Stats {
-    match branches {
+pub(super) fn read(cgroups: &[HierarchyCgroup]) -> Stats {
+    match cgroups {
         [only] if only.is_unified() => v2::read(only),
-        branches => v1::read(branches),
+        cgroups => v1::read(cgroups),
     }
 }
 
 /// A file with one number; `max` is the largest one, and no number none.
-fn number(branch: &Branch, file: &str) -> Option<u64> {
-    branch.read(file).ok().map(|text| parse(&text))
+fn number(cgroup: &HierarchyCgroup, file: &str) -> Option<u64> {
+    cgroup.read(file).ok().map(|text| parse(&text))
 }
 
 fn parse(text: &str) -> u64 {
@@ -215,8 +215,8 @@ fn parse(text: &str) -> u64 {
 }
 
 /// A file of lines `NAME NUMBER`.
-fn table(branch: &Branch, file: &str) -> BTreeMap<String, u64> {
-    let text = branch.read(file).unwrap_or_default();
+fn table(cgroup: &HierarchyCgroup, file: &str) -> BTreeMap<String, u64> {
+    let text = cgroup.read(file).unwrap_or_default();
     let rows = text.lines().filter_map(|line| line.split_once(' '));
     rows.filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?))).collect()
 }
@@ -228,8 +228,8 @@ fn list(text: &str) -> Vec<u16> {
 }
 
 /// A pressure file: none where the kernel keeps no such account.
-fn pressure(branch: &Branch, file: &str) -> Option<Pressure> {
-    let text = branch.read(file).ok()?;
+fn pressure(cgroup: &HierarchyCgroup, file: &str) -> Option<Pressure> {
+    let text = cgroup.read(file).ok()?;
     let mut pressure = Pressure::default();
     for line in text.lines() {
         let mut stall = Stall::default();
@@ -252,8 +252,8 @@ fn pressure(branch: &Branch, file: &str) -> Option<Pressure> {
 }
 
 /// The sizes of huge pages whose files `hugetlb.SIZE.END` are in the directory.
-fn huge_page_sizes(branch: &Branch, end: &str) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(branch.directory()) else { return Vec::new() };
+fn huge_page_sizes(cgroup: &HierarchyCgroup, end: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(cgroup.directory()) else { return Vec::new() };
     let names = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
     let size = |name: String| name.strip_prefix("hugetlb.")?.strip_suffix(end).map(str::to_owned);
     names.filter_map(size).filter(|size| !size.contains('.')).collect()

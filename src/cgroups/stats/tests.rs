@@ -1,19 +1,19 @@
 use super::*;
 
 /// A directory of files as the kernel shows them, for a version that this machine may not have.
-fn branch(test: &str, controllers: &[&str], files: &[(&str, &str)]) -> Branch {
+fn cgroup(test: &str, controllers: &[&str], files: &[(&str, &str)]) -> HierarchyCgroup {
     let mount = std::env::temp_dir().join(format!("orlop-stats-{}-{test}", std::process::id()));
     std::fs::create_dir_all(mount.join("c")).unwrap();
     for (name, text) in files {
         std::fs::write(mount.join("c").join(name), text).unwrap();
     }
     let controllers = controllers.iter().map(|c| c.to_string()).collect();
-    Branch { controllers, mount: mount.to_str().unwrap().into(), path: "/c".into(), parents: 0 }
+    HierarchyCgroup { controllers, mount: mount.to_str().unwrap().into(), path: "/c".into(), parents: 0 }
 }
 
 #[test]
 fn v1_is_told_as_its_callers_know_it() {
-    let branch = branch(
+    let cgroup = cgroup(
         "v1",
         &["cpu", "cpuacct", "memory", "pids", "blkio", "hugetlb"],
         &[
@@ -32,7 +32,7 @@ fn v1_is_told_as_its_callers_know_it() {
             ("hugetlb.2MB.usage_in_bytes", "6\n"),
         ],
     );
-    let stats = read(std::slice::from_ref(&branch));
+    let stats = read(std::slice::from_ref(&cgroup));
     assert_eq!((stats.cpu.usage.user, stats.cpu.usage.kernel, stats.cpu.usage.total), (70_000_000, 20_000_000, 123));
     assert_eq!(
         (stats.cpu.usage.percpu_user.as_slice(), stats.cpu.usage.percpu_kernel.as_slice()),
@@ -49,12 +49,12 @@ fn v1_is_told_as_its_callers_know_it() {
     ] {
         assert!(json.contains(part), "{part}\n{json}");
     }
-    std::fs::remove_dir_all(&branch.mount).unwrap();
+    std::fs::remove_dir_all(&cgroup.mount).unwrap();
 }
 
 #[test]
 fn v2_is_told_under_the_names_of_v1() {
-    let branch = branch(
+    let cgroup = cgroup(
         "v2",
         &[],
         &[
@@ -79,7 +79,7 @@ fn v2_is_told_under_the_names_of_v1() {
             ("hugetlb.2MB.events", "max 3\n"),
         ],
     );
-    let stats = read(std::slice::from_ref(&branch));
+    let stats = read(std::slice::from_ref(&cgroup));
     assert_eq!((stats.cpu.usage.total, stats.cpu.throttling.throttled_time), (3000, 9000));
     assert_eq!(stats.cpu.psi.unwrap().some, Stall { avg10: 1.5, avg60: 0.25, avg300: 0.0, total: 77 });
     assert_eq!(stats.cpuset.cpus, [0, 1, 2, 5]);
@@ -91,5 +91,5 @@ fn v2_is_told_under_the_names_of_v1() {
         BlkioEntry { major: 8, minor: 16, op: "Write".into(), value: 2 }
     );
     assert_eq!(stats.hugetlb["2MB"], Hugetlb { usage: 9, max: 0, failcnt: 3 });
-    std::fs::remove_dir_all(&branch.mount).unwrap();
+    std::fs::remove_dir_all(&cgroup.mount).unwrap();
 }

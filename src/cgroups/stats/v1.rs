@@ -1,20 +1,20 @@
 //! The counters of cgroup v1.
 
-use super::{Blkio, BlkioEntry, Branch, Cpu, Cpuset, Hugetlb, Memory, MemoryEntry, Pids, Stats};
+use super::{Blkio, BlkioEntry, Cpu, Cpuset, HierarchyCgroup, Hugetlb, Memory, MemoryEntry, Pids, Stats};
 use super::{huge_page_sizes, list, number, parse, table};
 
-pub(super) fn read(branches: &[Branch]) -> Stats {
+pub(super) fn read(cgroups: &[HierarchyCgroup]) -> Stats {
     let mut stats = Stats::default();
-    for branch in branches {
-        for controller in &branch.controllers {
+    for cgroup in cgroups {
+        for controller in &cgroup.controllers {
             match controller.as_str() {
-                "cpu" => throttling(branch, &mut stats.cpu),
-                "cpuacct" => usage(branch, &mut stats.cpu),
-                "cpuset" => stats.cpuset = cpuset(branch),
-                "memory" => stats.memory = memory(branch),
-                "pids" => stats.pids = pids(branch),
-                "blkio" => stats.blkio = blkio(branch),
-                "hugetlb" => hugetlb(branch, &mut stats),
+                "cpu" => throttling(cgroup, &mut stats.cpu),
+                "cpuacct" => usage(cgroup, &mut stats.cpu),
+                "cpuset" => stats.cpuset = cpuset(cgroup),
+                "memory" => stats.memory = memory(cgroup),
+                "pids" => stats.pids = pids(cgroup),
+                "blkio" => stats.blkio = blkio(cgroup),
+                "hugetlb" => hugetlb(cgroup, &mut stats),
                 _ => {}
             }
         }
@@ -22,25 +22,25 @@ pub(super) fn read(branches: &[Branch]) -> Stats {
     stats
 }
 
-fn throttling(branch: &Branch, cpu: &mut Cpu) {
-    let table = table(branch, "cpu.stat");
+fn throttling(cgroup: &HierarchyCgroup, cpu: &mut Cpu) {
+    let table = table(cgroup, "cpu.stat");
     let get = |name: &str| table.get(name).copied().unwrap_or(0);
     cpu.throttling.periods = get("nr_periods");
     cpu.throttling.throttled_periods = get("nr_throttled");
     cpu.throttling.throttled_time = get("throttled_time");
 }
 
-fn usage(branch: &Branch, cpu: &mut Cpu) {
+fn usage(cgroup: &HierarchyCgroup, cpu: &mut Cpu) {
     // cpuacct.stat counts in ticks of 1/100 s, as all architectures show them to programs.
     const TICK: u64 = 10_000_000;
-    let table = table(branch, "cpuacct.stat");
+    let table = table(cgroup, "cpuacct.stat");
     let get = |name: &str| table.get(name).copied().unwrap_or(0) * TICK;
     cpu.usage.user = get("user");
     cpu.usage.kernel = get("system");
-    cpu.usage.total = number(branch, "cpuacct.usage").unwrap_or(0);
-    let percpu = branch.read("cpuacct.usage_percpu").unwrap_or_default();
+    cpu.usage.total = number(cgroup, "cpuacct.usage").unwrap_or(0);
+    let percpu = cgroup.read("cpuacct.usage_percpu").unwrap_or_default();
     cpu.usage.percpu = percpu.split_whitespace().map(parse).collect();
-    for line in branch.read("cpuacct.usage_all").unwrap_or_default().lines().skip(1) {
+    for line in cgroup.read("cpuacct.usage_all").unwrap_or_default().lines().skip(1) {
         let fields: Vec<u64> = line.split(' ').map(parse).collect();
         if let [_, user, system] = fields[..] {
             cpu.usage.percpu_user.push(user);
@@ -49,9 +49,9 @@ fn usage(branch: &Branch, cpu: &mut Cpu) {
     }
 }
 
-fn cpuset(branch: &Branch) -> Cpuset {
-    let get = |name: &str| number(branch, &format!("cpuset.{name}")).unwrap_or(0);
-    let numbers = |name: &str| list(&branch.read(&format!("cpuset.{name}")).unwrap_or_default());
+fn cpuset(cgroup: &HierarchyCgroup) -> Cpuset {
+    let get = |name: &str| number(cgroup, &format!("cpuset.{name}")).unwrap_or(0);
+    let numbers = |name: &str| list(&cgroup.read(&format!("cpuset.{name}")).unwrap_or_default());
     Cpuset {
         cpus: numbers("cpus"),
         cpu_exclusive: get("cpu_exclusive"),
@@ -63,7 +63,7 @@ fn cpuset(branch: &Branch) -> Cpuset {
         memory_spread_slab: get("memory_spread_slab"),
         memory_pressure: get("memory_pressure"),
         sched_load_balance: get("sched_load_balance"),
-        sched_relax_domain_level: branch
+        sched_relax_domain_level: cgroup
             .read("cpuset.sched_relax_domain_level")
             .ok()
             .and_then(|text| text.parse().ok())
@@ -71,9 +71,9 @@ fn cpuset(branch: &Branch) -> Cpuset {
     }
 }
 
-fn memory(branch: &Branch) -> Memory {
+fn memory(cgroup: &HierarchyCgroup) -> Memory {
     let entry = |prefix: &str| {
-        let get = |name: &str| number(branch, &format!("memory.{prefix}{name}")).unwrap_or(0);
+        let get = |name: &str| number(cgroup, &format!("memory.{prefix}{name}")).unwrap_or(0);
         MemoryEntry {
             limit: get("limit_in_bytes"),
             usage: get("usage_in_bytes"),
@@ -81,7 +81,7 @@ fn memory(branch: &Branch) -> Memory {
             failcnt: get("failcnt"),
         }
     };
-    let raw = table(branch, "memory.stat");
+    let raw = table(cgroup, "memory.stat");
     Memory {
         cache: raw.get("cache").copied().unwrap_or(0),
         usage: entry(""),
@@ -93,15 +93,15 @@ fn memory(branch: &Branch) -> Memory {
     }
 }
 
-fn pids(branch: &Branch) -> Pids {
-    let limit = number(branch, "pids.max").unwrap_or(0);
-    Pids { current: number(branch, "pids.current").unwrap_or(0), limit: if limit == u64::MAX { 0 } else { limit } }
+fn pids(cgroup: &HierarchyCgroup) -> Pids {
+    let limit = number(cgroup, "pids.max").unwrap_or(0);
+    Pids { current: number(cgroup, "pids.current").unwrap_or(0), limit: if limit == u64::MAX { 0 } else { limit } }
 }
 
 /// Which of the three accounts is kept depends on the kernel and the scheduler of the device.
-fn blkio(branch: &Branch) -> Blkio {
+fn blkio(cgroup: &HierarchyCgroup) -> Blkio {
     let first = |names: &str| {
-        let entries = |name: &str| entries(&branch.read(&format!("blkio.{name}")).unwrap_or_default());
+        let entries = |name: &str| entries(&cgroup.read(&format!("blkio.{name}")).unwrap_or_default());
         names.split(' ').map(entries).find(|list| !list.is_empty()).unwrap_or_default()
     };
     Blkio {
@@ -139,15 +139,15 @@ pub(super) fn entries(text: &str) -> Vec<BlkioEntry> {
     list
 }
 
-fn hugetlb(branch: &Branch, stats: &mut Stats) {
-    for size in huge_page_sizes(branch, ".limit_in_bytes") {
+fn hugetlb(cgroup: &HierarchyCgroup, stats: &mut Stats) {
+    for size in huge_page_sizes(cgroup, ".limit_in_bytes") {
         // The account of reservations, where there is one, is the one that is limited.
         let rsvd = format!("{size}.rsvd");
-        let prefix = match number(branch, &format!("hugetlb.{rsvd}.limit_in_bytes")) {
+        let prefix = match number(cgroup, &format!("hugetlb.{rsvd}.limit_in_bytes")) {
             Some(_) => rsvd,
             None => size.clone(),
         };
-        let get = |name: &str| number(branch, &format!("hugetlb.{prefix}.{name}")).unwrap_or(0);
+        let get = |name: &str| number(cgroup, &format!("hugetlb.{prefix}.{name}")).unwrap_or(0);
         let entry = Hugetlb { usage: get("usage_in_bytes"), max: get("max_usage_in_bytes"), failcnt: get("failcnt") };
         stats.hugetlb.insert(size, entry);
     }

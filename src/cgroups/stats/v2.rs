@@ -1,36 +1,36 @@
 //! The counters of cgroup v2, under the names of v1 that callers know.
 
-use super::{Blkio, BlkioEntry, Branch, Cpu, Cpuset, Hugetlb, Memory, MemoryEntry, Pids, Stats};
+use super::{Blkio, BlkioEntry, Cpu, Cpuset, HierarchyCgroup, Hugetlb, Memory, MemoryEntry, Pids, Stats};
 use super::{huge_page_sizes, list, number, parse, pressure, table};
 
-pub(super) fn read(branch: &Branch) -> Stats {
+pub(super) fn read(cgroup: &HierarchyCgroup) -> Stats {
     let mut stats = Stats {
-        cpu: cpu(branch),
+        cpu: cpu(cgroup),
         cpuset: Cpuset {
-            cpus: list(&branch.read("cpuset.cpus.effective").unwrap_or_default()),
-            mems: list(&branch.read("cpuset.mems.effective").unwrap_or_default()),
+            cpus: list(&cgroup.read("cpuset.cpus.effective").unwrap_or_default()),
+            mems: list(&cgroup.read("cpuset.mems.effective").unwrap_or_default()),
             ..Cpuset::default()
         },
-        memory: memory(branch),
-        pids: pids(branch),
-        blkio: blkio(branch),
+        memory: memory(cgroup),
+        pids: pids(cgroup),
+        blkio: blkio(cgroup),
         ..Stats::default()
     };
-    for size in huge_page_sizes(branch, ".max") {
+    for size in huge_page_sizes(cgroup, ".max") {
         let rsvd = format!("{size}.rsvd");
-        let usage = number(branch, &format!("hugetlb.{rsvd}.current"));
-        let usage = usage.or(number(branch, &format!("hugetlb.{size}.current"))).unwrap_or(0);
-        let failcnt = table(branch, &format!("hugetlb.{size}.events")).get("max").copied().unwrap_or(0);
+        let usage = number(cgroup, &format!("hugetlb.{rsvd}.current"));
+        let usage = usage.or(number(cgroup, &format!("hugetlb.{size}.current"))).unwrap_or(0);
+        let failcnt = table(cgroup, &format!("hugetlb.{size}.events")).get("max").copied().unwrap_or(0);
         stats.hugetlb.insert(size, Hugetlb { usage, max: 0, failcnt });
     }
     stats
 }
 
-fn cpu(branch: &Branch) -> Cpu {
-    let table = table(branch, "cpu.stat");
+fn cpu(cgroup: &HierarchyCgroup) -> Cpu {
+    let table = table(cgroup, "cpu.stat");
     let microseconds = |name: &str| table.get(name).copied().unwrap_or(0) * 1000;
     let count = |name: &str| table.get(name).copied().unwrap_or(0);
-    let mut cpu = Cpu { psi: pressure(branch, "cpu.pressure"), ..Cpu::default() };
+    let mut cpu = Cpu { psi: pressure(cgroup, "cpu.pressure"), ..Cpu::default() };
     cpu.usage.total = microseconds("usage_usec");
     cpu.usage.user = microseconds("user_usec");
     cpu.usage.kernel = microseconds("system_usec");
@@ -40,10 +40,10 @@ fn cpu(branch: &Branch) -> Cpu {
     cpu
 }
 
-fn memory(branch: &Branch) -> Memory {
-    let raw = table(branch, "memory.stat");
-    let get = |file: &str| number(branch, file).unwrap_or(0);
-    let failed = table(branch, "memory.events").get("max").copied().unwrap_or(0);
+fn memory(cgroup: &HierarchyCgroup) -> Memory {
+    let raw = table(cgroup, "memory.stat");
+    let get = |file: &str| number(cgroup, file).unwrap_or(0);
+    let failed = table(cgroup, "memory.events").get("max").copied().unwrap_or(0);
     let usage = MemoryEntry {
         limit: get("memory.max"),
         usage: get("memory.current"),
@@ -54,7 +54,7 @@ fn memory(branch: &Branch) -> Memory {
         limit: get("memory.swap.max"),
         usage: get("memory.swap.current"),
         max: get("memory.swap.peak"),
-        failcnt: table(branch, "memory.swap.events").get("max").copied().unwrap_or(0),
+        failcnt: table(cgroup, "memory.swap.events").get("max").copied().unwrap_or(0),
     };
     // v1 counts memory and swap together.
     let swap = MemoryEntry {
@@ -67,19 +67,19 @@ fn memory(branch: &Branch) -> Memory {
         usage,
         swap,
         raw,
-        psi: pressure(branch, "memory.pressure"),
+        psi: pressure(cgroup, "memory.pressure"),
         ..Memory::default()
     }
 }
 
-fn pids(branch: &Branch) -> Pids {
-    let limit = number(branch, "pids.max").unwrap_or(0);
-    Pids { current: number(branch, "pids.current").unwrap_or(0), limit: if limit == u64::MAX { 0 } else { limit } }
+fn pids(cgroup: &HierarchyCgroup) -> Pids {
+    let limit = number(cgroup, "pids.max").unwrap_or(0);
+    Pids { current: number(cgroup, "pids.current").unwrap_or(0), limit: if limit == u64::MAX { 0 } else { limit } }
 }
 
-fn blkio(branch: &Branch) -> Blkio {
-    let mut blkio = Blkio { psi: pressure(branch, "io.pressure"), ..Blkio::default() };
-    for line in branch.read("io.stat").unwrap_or_default().lines() {
+fn blkio(cgroup: &HierarchyCgroup) -> Blkio {
+    let mut blkio = Blkio { psi: pressure(cgroup, "io.pressure"), ..Blkio::default() };
+    for line in cgroup.read("io.stat").unwrap_or_default().lines() {
         let mut fields = line.split(' ');
         let Some((major, minor)) = fields.next().and_then(|f| f.split_once(':')) else { continue };
         for (key, value) in fields.filter_map(|field| field.split_once('=')) {

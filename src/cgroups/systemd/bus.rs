@@ -1,6 +1,6 @@
 //! A connection to D-Bus, or to systemd's private socket: calls that end in time.
 
-use super::message::{Call, HEAD, Kind, Message, decode, rest_of};
+use super::message::{Call, HEAD, Message, MessageKind, decode, rest_of};
 use super::value::Value;
 use crate::error::{Context, Error, IoContext, Result};
 use crate::sys::credentials::effective_uid;
@@ -13,7 +13,7 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::{Duration, Instant};
 
 /// How long everything that one command asks of systemd may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The signal that ends a wait.
 pub(super) const JOB_REMOVED: &str = "JobRemoved";
@@ -64,7 +64,7 @@ impl Bus {
     }
 
     fn open(address: &str, daemon: bool) -> Result<Bus> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + CALL_TIMEOUT;
         let stream = connect(address, deadline)?;
         let mut bus = Bus { stream, serial: 0, deadline, daemon, signals: VecDeque::new() };
         bus.authenticate()?;
@@ -118,12 +118,12 @@ impl Bus {
         loop {
             let message = self.receive().with_context(context)?;
             match message.kind {
-                Kind::Reply if message.answers == serial => return Ok(message),
-                Kind::Error if message.answers == serial => {
+                MessageKind::Reply if message.answers == serial => return Ok(message),
+                MessageKind::Error if message.answers == serial => {
                     let text = message.body().string().unwrap_or_default();
                     return Err(Error::system(format!("{}: {text}", message.name)).context(context()));
                 }
-                Kind::Signal if message.name == JOB_REMOVED && self.signals.len() < MOST_SIGNALS => {
+                MessageKind::Signal if message.name == JOB_REMOVED && self.signals.len() < MOST_SIGNALS => {
                     self.signals.push_back(message);
                 }
                 _ => {}
@@ -154,7 +154,7 @@ impl Bus {
         }
         loop {
             let message = self.receive()?;
-            if message.kind == Kind::Signal {
+            if message.kind == MessageKind::Signal {
                 return Ok(message);
             }
         }
@@ -201,7 +201,7 @@ impl Bus {
 
 fn too_late() -> Error {
     SILENT.set(true);
-    Error::system(format!("systemd has not answered within {} seconds", PATIENCE.as_secs()))
+    Error::system(format!("systemd has not answered within {} seconds", CALL_TIMEOUT.as_secs()))
 }
 
 fn bus_call<'a>(member: &'a str, body: Vec<Value>) -> Call<'a> {

@@ -64,7 +64,7 @@ impl Call<'_> {
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MessageKind {
     /// The answer to a call.
     Reply,
     /// A refusal of a call.
@@ -79,7 +79,7 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     /// What it is.
-    pub(super) kind: Kind,
+    pub(super) kind: MessageKind,
     /// The serial number of the call that it answers.
     pub(super) answers: u32,
     /// A signal's member, or an error's name.
@@ -107,10 +107,10 @@ pub(super) fn decode(head: &[u8; HEAD], rest: &[u8]) -> Result<Message> {
     let fields_length = u32::from_le_bytes([head[12], head[13], head[14], head[15]]) as usize;
     let body = rest.get(fields_length.next_multiple_of(8)..).unwrap_or_default().to_vec();
     let kind = match head[1] {
-        2 => Kind::Reply,
-        3 => Kind::Error,
-        4 => Kind::Signal,
-        _ => Kind::Other,
+        2 => MessageKind::Reply,
+        3 => MessageKind::Error,
+        4 => MessageKind::Signal,
+        _ => MessageKind::Other,
     };
     let mut message = Message { kind, answers: 0, name: String::new(), body };
     let mut reader = Reader { bytes: rest.get(..fields_length).unwrap_or_default(), at: 0 };
@@ -127,7 +127,7 @@ pub(super) fn decode(head: &[u8; HEAD], rest: &[u8]) -> Result<Message> {
             "g" => drop(reader.signature()?),
             "s" | "o" => {
                 let text = reader.string()?;
-                if matches!((kind, code), (Kind::Error, 4) | (Kind::Signal, 3)) {
+                if matches!((kind, code), (MessageKind::Error, 4) | (MessageKind::Signal, 3)) {
                     message.name = text;
                 }
             }
@@ -218,12 +218,12 @@ mod tests {
             body: vec![Value::U32(7), Value::str("hello"), Value::Variant(Box::new(Value::str("in")))],
         };
         let mut bytes = call.encode(3, true).unwrap();
-        // Seen as a signal, its member is its name.
+        // HierarchyView as a signal, its member is its name.
         bytes[1] = 4;
         let head: [u8; HEAD] = bytes[..HEAD].try_into().unwrap();
         assert_eq!(rest_of(&head).unwrap(), bytes.len() - HEAD);
         let message = decode(&head, &bytes[HEAD..]).unwrap();
-        assert_eq!((message.kind, message.name.as_str()), (Kind::Signal, "Do"));
+        assert_eq!((message.kind, message.name.as_str()), (MessageKind::Signal, "Do"));
         let mut body = message.body();
         assert_eq!(body.number().unwrap(), 7);
         assert_eq!(body.string().unwrap(), "hello");

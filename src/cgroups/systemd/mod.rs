@@ -10,7 +10,7 @@ pub(crate) use annotation::parse as parse_annotations;
 pub(crate) use properties::{OOM_POLICY, properties, properties_of_files, round};
 pub(crate) use value::Value;
 
-use super::place::Scope;
+use super::cgroups_path::Scope;
 use crate::error::{Context, Error, Ignore as _, Result};
 use crate::json::readable;
 use bus::Bus;

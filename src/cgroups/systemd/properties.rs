@@ -3,8 +3,8 @@
 //! Of cgroup v2 the file says it: what is written to a file, by whichever field of the config, is the property of that file.
 
 use super::{Property, Value};
-use crate::cgroups::branch::Branch;
 use crate::cgroups::devices::{Exception, Exceptions, Rule, Type, letters};
+use crate::cgroups::hierarchy_cgroup::HierarchyCgroup;
 use crate::cgroups::limits::{Cpu, Limits};
 use crate::cgroups::v2;
 use crate::cgroups::write::Write;
@@ -49,22 +49,26 @@ pub(crate) fn properties(limits: &Limits, unified: bool, version: impl Fn() -> u
 
 /// The properties of the files that `writes` have changed, by what is in them now. Those that only a new unit can have are
 /// left out.
-pub(crate) fn properties_of_files(branch: &Branch, writes: &[Write], version: impl Fn() -> u32) -> Vec<Property> {
+pub(crate) fn properties_of_files(
+    cgroup: &HierarchyCgroup,
+    writes: &[Write],
+    version: impl Fn() -> u32,
+) -> Vec<Property> {
     let version = Version::new(&version);
     let mut list = Vec::new();
     for write in writes {
         let (file, value) = with_property(write);
         match file {
             "cpu.idle" | "cpu.weight" | "cpu.weight.nice" => {
-                let idle = branch.read("cpu.idle").is_ok_and(|idle| idle == "1");
+                let idle = cgroup.read("cpu.idle").is_ok_and(|idle| idle == "1");
                 let file = if idle { "cpu.idle" } else { "cpu.weight" };
-                let now = branch.read(file).unwrap_or_default();
+                let now = cgroup.read(file).unwrap_or_default();
                 of_file(file, &now, &version, &mut list);
             }
             // The file of another scheduler may be there beside it.
             "io.weight" => of_file(file, value, &version, &mut list),
             file => {
-                if let Ok(now) = branch.read(file) {
+                if let Ok(now) = cgroup.read(file) {
                     of_file(file, &now, &version, &mut list);
                 }
             }

@@ -37,7 +37,7 @@ enum Unified {
 impl Birth<'_, '_> {
     /// Makes the child in `cgroup`. If the cgroup has as many processes as it may have (EAGAIN), the
     /// child joins it, which is never refused.
-    pub(super) fn give_or_join(&self, cgroup: Option<&cgroups::Joiner>) -> sys::Result<(Pid, OwnedFd)> {
+    pub(super) fn give_or_join(&self, cgroup: Option<&cgroups::CgroupFds>) -> sys::Result<(Pid, OwnedFd)> {
         let has_unified = cgroup.is_some_and(|entry| entry.clone_into().is_some());
         // A cgroup namespace must be made in the cgroup.
         let may_join = has_unified && self.plan.recipe.clone & libc::CLONE_NEWCGROUP == 0;
@@ -61,7 +61,7 @@ impl Birth<'_, '_> {
     }
 
     /// Makes the child; comes back in the runtime alone.
-    fn give(&self, cgroup: Option<&cgroups::Joiner>, unified: Unified) -> sys::Result<(Pid, OwnedFd)> {
+    fn give(&self, cgroup: Option<&cgroups::CgroupFds>, unified: Unified) -> sys::Result<(Pid, OwnedFd)> {
         let into_cgroup = cgroup.and_then(|entry| entry.clone_into()).filter(|_| unified == Unified::Born);
         let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
         match process::clone3(self.inputs.proof, &how)? {
@@ -70,7 +70,7 @@ impl Birth<'_, '_> {
         }
     }
 
-    fn live(&self, cgroup: Option<&cgroups::Joiner>, joins_unified: bool) -> ! {
+    fn live(&self, cgroup: Option<&cgroups::CgroupFds>, joins_unified: bool) -> ! {
         // With a copy of the runtime's end open, the child would never see that the runtime is gone.
         let Some((theirs, channel)) = self.ends.take() else { unreachable!("the child takes them once") };
         drop::<ParentEnd>(theirs);

@@ -71,7 +71,7 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
         out.hooks = layout.hooks(&hooks);
         (out.state, out.pid_at) = layout.state(&(stage.state)(Moment::StartContainer, process::pid()));
     }
-    if let Some(tasks) = stage.cgroup.and_then(|entry| entry.last()) {
+    if let Some(tasks) = stage.cgroup.and_then(|fds| fds.deferred_memory()) {
         out.cgroup_file = tasks.as_raw_fd();
         if plan.recipe.late_cgroup {
             out.flags |= flag::CGROUP_NAMESPACE;

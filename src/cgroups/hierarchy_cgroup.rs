@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// One hierarchy's part of a container's cgroup. As JSON it is a part of the container's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Branch {
+pub(crate) struct HierarchyCgroup {
     /// The controllers of a v1 hierarchy, or its `name=NAME`; none for the unified one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub controllers: Vec<String>,
@@ -24,23 +24,27 @@ pub(crate) struct Branch {
     pub parents: usize,
 }
 
-readable! { Branch { controllers = "controllers", mount = "mount", path = "path", parents = "parents" } }
+readable! { HierarchyCgroup { controllers = "controllers", mount = "mount", path = "path", parents = "parents" } }
 
 pub(super) fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-impl Branch {
+impl HierarchyCgroup {
     /// The cgroup at `path` of a hierarchy; looks which of its parents are there.
-    pub(super) fn plan(hierarchy: &Hierarchy, path: String) -> Branch {
-        let mut branch =
-            Branch { controllers: hierarchy.controllers.clone(), mount: hierarchy.mount.clone(), path, parents: 0 };
-        let mut parent = parent_of(&branch.path);
-        while parent != "/" && !Path::new(&[&branch.mount, parent].concat()).exists() {
-            branch.parents += 1;
+    pub(super) fn plan(hierarchy: &Hierarchy, path: String) -> HierarchyCgroup {
+        let mut cgroup = HierarchyCgroup {
+            controllers: hierarchy.controllers.clone(),
+            mount: hierarchy.mount.clone(),
+            path,
+            parents: 0,
+        };
+        let mut parent = parent_of(&cgroup.path);
+        while parent != "/" && !Path::new(&[&cgroup.mount, parent].concat()).exists() {
+            cgroup.parents += 1;
             parent = parent_of(parent);
         }
-        branch
+        cgroup
     }
 
     /// Whether it is in the unified hierarchy.
@@ -189,14 +193,14 @@ mod tests {
 
     #[test]
     fn the_record_of_a_branch_is_small() {
-        let branch = Branch {
+        let cgroup = HierarchyCgroup {
             controllers: vec!["pids".into()],
             mount: "/sys/fs/cgroup/pids".into(),
             path: "/c".into(),
             parents: 0,
         };
-        let json = serde_json::to_string(&branch).unwrap();
+        let json = serde_json::to_string(&cgroup).unwrap();
         assert_eq!(json, r#"{"controllers":["pids"],"mount":"/sys/fs/cgroup/pids","path":"/c"}"#);
-        assert_eq!(crate::json::document::<Branch>(json.as_bytes()).ok().unwrap(), branch);
+        assert_eq!(crate::json::document::<HierarchyCgroup>(json.as_bytes()).ok().unwrap(), cgroup);
     }
 }

@@ -13,7 +13,7 @@ fn too_long(length: usize, most: usize) -> Error {
 
 /// A place for a container's cgroup, before it is known which hierarchies there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum CgroupsPath {
     /// Below each hierarchy's mount point: `/x/y`, without `..`.
     Absolute(String),
     /// Below the runtime's own cgroup in each hierarchy (v2: beside it, as only a cgroup without processes can have
@@ -34,15 +34,15 @@ pub(crate) struct Scope {
     pub name: String,
 }
 
-impl Place {
+impl CgroupsPath {
     /// The place for the file driver. Without a path it is the container's id below the runtime's own cgroup. Parts
     /// `..` cannot lead out: they are resolved by their letters, as if the path's first part were the root.
     ///
     /// # Errors
     /// A path that names no directory of its own.
-    pub(crate) fn parse(path: Option<&str>, id: &str) -> Result<Place> {
+    pub(crate) fn parse(path: Option<&str>, id: &str) -> Result<CgroupsPath> {
         let path = match path {
-            None | Some("") => return Ok(Place::Relative(id.to_owned())),
+            None | Some("") => return Ok(CgroupsPath::Relative(id.to_owned())),
             Some(path) => path,
         };
         if path.contains('\0') {
@@ -59,14 +59,18 @@ impl Place {
         if let Some(part) = clean.split('/').find(|part| part.len() > LONGEST_NAME) {
             return Err(too_long(part.len(), LONGEST_NAME).hint("a cgroup is a directory, whose name is no longer"));
         }
-        Ok(if path.starts_with('/') { Place::Absolute(format!("/{clean}")) } else { Place::Relative(clean) })
+        Ok(if path.starts_with('/') {
+            CgroupsPath::Absolute(format!("/{clean}"))
+        } else {
+            CgroupsPath::Relative(clean)
+        })
     }
 
     /// The place for the systemd driver.
     ///
     /// # Errors
     /// A path that is not `slice:prefix:name`, or whose slice is none.
-    pub(crate) fn parse_scope(path: Option<&str>, id: &str) -> Result<Place> {
+    pub(crate) fn parse_scope(path: Option<&str>, id: &str) -> Result<CgroupsPath> {
         let path = match path {
             None | Some("") => {
                 let scope = Scope { slice: None, prefix: "runc".into(), name: id.to_owned() };
@@ -76,7 +80,7 @@ impl Place {
                         format!("the unit of the container's id has a name of {length} bytes, at most {LONGEST_NAME}");
                     return Err(Error::config(FIELD, problem).hint("give the container a shorter id"));
                 }
-                return Ok(Place::Scope(scope));
+                return Ok(CgroupsPath::Scope(scope));
             }
             Some(path) => path,
         };
@@ -99,7 +103,7 @@ impl Place {
         if let Some(slice) = &scope.slice {
             expand_slice(slice)?;
         }
-        Ok(Place::Scope(scope))
+        Ok(CgroupsPath::Scope(scope))
     }
 }
 
@@ -154,16 +158,16 @@ mod tests {
 
     #[test]
     fn without_a_path_the_cgroup_is_named_by_the_id_below_our_own() {
-        assert_eq!(Place::parse(None, "c1").unwrap(), Place::Relative("c1".into()));
-        assert_eq!(Place::parse(Some(""), "c1").unwrap(), Place::Relative("c1".into()));
+        assert_eq!(CgroupsPath::parse(None, "c1").unwrap(), CgroupsPath::Relative("c1".into()));
+        assert_eq!(CgroupsPath::parse(Some(""), "c1").unwrap(), CgroupsPath::Relative("c1".into()));
     }
 
     #[test]
     fn no_path_leads_out_of_the_hierarchy() {
-        assert_eq!(Place::parse(Some("/a/../../b/./c//d"), "x").unwrap(), Place::Absolute("/b/c/d".into()));
-        assert_eq!(Place::parse(Some("zz/../../yy"), "x").unwrap(), Place::Relative("yy".into()));
+        assert_eq!(CgroupsPath::parse(Some("/a/../../b/./c//d"), "x").unwrap(), CgroupsPath::Absolute("/b/c/d".into()));
+        assert_eq!(CgroupsPath::parse(Some("zz/../../yy"), "x").unwrap(), CgroupsPath::Relative("yy".into()));
         for root in ["/", "/..", "..", ".", "a/.."] {
-            assert!(Place::parse(Some(root), "x").is_err(), "{root}");
+            assert!(CgroupsPath::parse(Some(root), "x").is_err(), "{root}");
         }
     }
 
@@ -171,29 +175,29 @@ mod tests {
     fn a_place_that_no_file_system_has_is_refused() {
         let long = "x".repeat(256);
         for path in [&"/x".repeat(40_000), &format!("/{long}"), &format!("a/{long}/b"), &"x/".repeat(1600)] {
-            let error = Place::parse(Some(path), "x").unwrap_err().to_string();
+            let error = CgroupsPath::parse(Some(path), "x").unwrap_err().to_string();
             assert!(error.starts_with("linux.cgroupsPath: ") && error.contains("bytes are more than"), "{error}");
         }
-        assert!(Place::parse(Some(&"/x".repeat(1500)), "x").is_ok());
+        assert!(CgroupsPath::parse(Some(&"/x".repeat(1500)), "x").is_ok());
         for path in [format!("s.slice:p:{long}"), format!("{}.slice:p:n", "a-".repeat(40_000)), format!(":{long}:n")] {
-            assert!(Place::parse_scope(Some(&path), "x").unwrap_err().to_string().contains("255"));
+            assert!(CgroupsPath::parse_scope(Some(&path), "x").unwrap_err().to_string().contains("255"));
         }
     }
 
     #[test]
     fn a_scope_is_slice_prefix_and_name() {
-        let scope = |path| match Place::parse_scope(path, "id").unwrap() {
-            Place::Scope(scope) => (scope.slice.clone(), scope.unit()),
+        let scope = |path| match CgroupsPath::parse_scope(path, "id").unwrap() {
+            CgroupsPath::Scope(scope) => (scope.slice.clone(), scope.unit()),
             other => panic!("{other:?}"),
         };
         assert_eq!(scope(None), (None, "runc-id.scope".into()));
         assert_eq!(scope(Some("system.slice:docker:1")), (Some("system.slice".into()), "docker-1.scope".into()));
         assert_eq!(scope(Some("::x")), (None, "x.scope".into()));
         assert_eq!(scope(Some("a.slice:p:b.slice")).1, "b.slice");
-        assert!(Place::parse_scope(None, &"x".repeat(244)).is_ok());
-        assert!(Place::parse_scope(None, &"x".repeat(245)).unwrap_err().to_string().contains("shorter id"));
+        assert!(CgroupsPath::parse_scope(None, &"x".repeat(244)).is_ok());
+        assert!(CgroupsPath::parse_scope(None, &"x".repeat(245)).unwrap_err().to_string().contains("shorter id"));
         for bad in ["a", "a:b", "a:b:c:d", "/x:y:z", "nope:p:n", "a--b.slice:p:n", "a.slice:p:"] {
-            assert!(Place::parse_scope(Some(bad), "id").is_err(), "{bad}");
+            assert!(CgroupsPath::parse_scope(Some(bad), "id").is_err(), "{bad}");
         }
     }
 
