@@ -6,7 +6,7 @@
 
 use super::mount::MountEntry;
 use super::options::{Attributes, Options, Propagation};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Ignore as _, Result};
 use crate::log;
 use crate::procfs::ProcFd;
 use crate::sys::mount::{
@@ -209,7 +209,7 @@ static HELD: OnceLock<ProcFd> = OnceLock::new();
 /// the pivot /proc shows the joined pid namespace, where this process has no number: `self` leads to nothing. Closed by
 /// `execve`, before the process enters that namespace.
 pub(crate) fn hold_procfs() -> Result<()> {
-    let _ = HELD.set(ProcFd::open()?);
+    HELD.set(ProcFd::open()?).ignore("one that is held already serves as well");
     Ok(())
 }
 
