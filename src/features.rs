@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::hooks::Moment;
 use crate::namespaces::Kind;
 use crate::process::attributes::{POLICY_FLAGS, POLICY_MODES};
-use crate::process::capability::NAMES;
+use crate::process::capability;
 use crate::process::seccomp;
 use crate::rootfs;
 use crate::sys::filter;
@@ -125,7 +125,7 @@ impl Features {
             mount_options: rootfs::mount_options().collect(),
             linux: Linux {
                 namespaces: Kind::ALL.map(Kind::word).into(),
-                capabilities: NAMES.iter().map(|name| format!("CAP_{name}")).collect(),
+                capabilities: capability::all().iter().map(ToString::to_string).collect(),
                 cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
                 seccomp: Seccomp {
                     enabled: true,
@@ -268,7 +268,7 @@ mod tests {
                 let json = linux(&format!(r#""namespaces":[{{"type":"{word}"}}]{maps}"#));
                 crate::namespaces::Namespaces::parse(&crate::config::parse(&json).unwrap()).is_ok()
             }
-            "linux.capabilities" => crate::process::capability::number(word).is_some(),
+            "linux.capabilities" => capability::number(word).is_some(),
             "linux.seccomp.actions" => seccomp(&format!(r#""syscalls":[{{"names":["read"],"action":"{word}"}}]"#)),
             "linux.seccomp.operators" => seccomp(&format!(
                 r#""syscalls":[{{"names":["read"],"action":"SCMP_ACT_ERRNO","args":[{{"index":0,"op":"{word}"}}]}}]"#

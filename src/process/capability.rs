@@ -5,57 +5,19 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::sys;
 use crate::text;
+use caps::Capability;
 use std::borrow::Cow;
 
-/// The names in the order of their numbers, without `CAP_`.
-pub(crate) static NAMES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
+/// Those that are known, in the order of their numbers.
+pub(crate) fn all() -> Vec<Capability> {
+    let mut all: Vec<Capability> = caps::all().into_iter().collect();
+    all.sort_unstable_by_key(Capability::index);
+    all
+}
 
 /// The number of the capability `CAP_NAME`.
 pub(crate) fn number(name: &str) -> Option<u32> {
-    let name = name.strip_prefix("CAP_")?;
-    NAMES.iter().position(|known| *known == name).map(|n| n as u32)
+    name.parse::<Capability>().ok().map(|known| known.index().into())
 }
 
 /// The five sets, a bit for each capability.
@@ -102,8 +64,8 @@ impl Sets {
             log::warning(format!("{field}: ignoring unknown or unavailable capabilities: [{unknown}]"));
         }
         if sets.effective & !sets.permitted != 0 {
-            let name = NAMES[(sets.effective & !sets.permitted).trailing_zeros() as usize];
-            return Err(Error::config(format_args!("{field}.effective"), format_args!("CAP_{name} is not permitted")));
+            let name = name((sets.effective & !sets.permitted).trailing_zeros());
+            return Err(Error::config(format_args!("{field}.effective"), format_args!("{name} is not permitted")));
         }
         // The kernel raises into the ambient set only what is both permitted and inheritable.
         let raised = sets.ambient & sets.permitted & sets.inheritable;
@@ -138,13 +100,14 @@ pub(crate) fn names(set: u64) -> Vec<String> {
 
 /// The name of a capability, with `CAP_`.
 pub(crate) fn name(number: u32) -> String {
-    NAMES.get(number as usize).map_or_else(|| format!("capability {number}"), |name| format!("CAP_{name}"))
+    let known = caps::all().into_iter().find(|known| u32::from(known.index()) == number);
+    known.map_or_else(|| format!("capability {number}"), |known| known.to_string())
 }
 
 /// The last capability that the running kernel knows, asked by reading the bounding set (`prctl(2)`, PR_CAPBSET_READ).
 pub(crate) fn last_known() -> u32 {
     let known = |n: u32| sys::process::knows_capability(n);
-    let mut last = NAMES.len() as u32 - 1;
+    let mut last = u32::from(Capability::CAP_CHECKPOINT_RESTORE.index());
     // Kernels differ by a few at most: up from the newest known, or down to it.
     if known(last) {
         while last < 63 && known(last + 1) {
@@ -163,12 +126,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities_have_the_numbers_that_caps_gives_them() {
-        let all = caps::all();
-        assert_eq!(all.len(), NAMES.len());
-        for known in all {
-            assert_eq!(number(&known.to_string()), Some(known.index().into()), "{known}");
+    fn the_capabilities_are_those_from_number_0_on_without_a_gap() {
+        let all = all();
+        for (n, known) in all.iter().enumerate() {
+            assert_eq!((number(&known.to_string()), name(n as u32)), (Some(n as u32), known.to_string()));
         }
+        assert_eq!(all.last(), Some(&Capability::CAP_CHECKPOINT_RESTORE));
     }
 
     #[test]
