@@ -4,6 +4,7 @@ use super::beneath::{self, Visit};
 use super::freezer;
 use super::hierarchy_cgroup::{HierarchyCgroup, is_gone, write};
 use crate::error::{Error, Ignore as _, Result};
+use crate::sys::file::unlink_at;
 use crate::sys::process::{self, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -148,33 +149,42 @@ fn send(pidfd: &OwnedFd, signal: i32) -> Result<()> {
     }
 }
 
-/// How long the end of one process is waited for before the cgroup is tried again: the first process of a pid namespace leaves
-/// its cgroup some time before it has ended.
-const WAIT: Duration = Duration::from_millis(100);
+/// The time to wait for the exit of one process before the cgroup is tried again: the first process
+/// of a pid namespace leaves its cgroup some time before it has exited.
+const EXIT_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Kills the processes of a cgroup and of those in it, thaws them, and removes those in it where that succeeds. One of the
-/// processes that were killed is waited for for a while. Says whether there were any.
+/// The progress of [`end_all`].
+#[derive(Default)]
+pub(super) struct Ended {
+    /// Whether processes were killed.
+    pub killed: bool,
+    /// Whether nested cgroups were removed.
+    pub removed: bool,
+}
+
+/// Kills the processes of a cgroup and of the cgroups nested in it, thaws all of them, and removes
+/// the nested ones that are not busy. Waits up to [`EXIT_TIMEOUT`] for one of the killed processes.
 ///
 /// # Errors
-/// A cgroup that cannot be looked at; this process is in one.
-pub(super) fn end_all(directory: &str, deadline: Instant) -> Result<bool> {
+/// A cgroup cannot be read, or contains this process.
+pub(super) fn end_all(directory: &str, deadline: Instant) -> Result<Ended> {
     let top = beneath::open(directory)?;
     let mut members = Members::of(&top);
-    let mut last = None;
+    let (mut last, mut removed) = (None, false);
     beneath::walk(top, &mut |visit| {
         match visit {
             Visit::Enter(directory) => last = kill_members(&mut members, directory)?.or(last.take()),
-            // One that is still busy is tried again.
-            Visit::Leave { parent, name } => drop(crate::sys::file::unlink_at(parent, name, libc::AT_REMOVEDIR)),
+            // The caller tries a busy cgroup again.
+            Visit::Leave { parent, name } => removed |= unlink_at(parent, name, libc::AT_REMOVEDIR).is_ok(),
         }
         Ok(())
     })?;
     if let Some(pidfd) = &last {
-        let left = deadline.saturating_duration_since(Instant::now()).min(WAIT);
+        let left = deadline.saturating_duration_since(Instant::now()).min(EXIT_TIMEOUT);
         process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], left.as_millis() as i32)
             .ignore("the caller looks again, and has a deadline");
     }
-    Ok(last.is_some())
+    Ok(Ended { killed: last.is_some(), removed })
 }
 
 /// Kills the processes of one cgroup; gives one of them.

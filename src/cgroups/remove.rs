@@ -1,25 +1,30 @@
-//! Removing a cgroup, with what is left in it.
+//! Removal of a cgroup, with its remaining processes and nested cgroups.
 
 use super::beneath::{self, Visit};
 use super::hierarchy_cgroup::{HierarchyCgroup, is_gone};
+use super::kill::Ended;
 use super::{freezer, kill};
 use crate::error::{Error, Ignore as _, IoContext, Result};
 use std::time::{Duration, Instant};
 
-/// How long the kernel may take to let go of a cgroup whose processes have been killed.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time for one removal. The kernel keeps a cgroup for a while after its processes were killed.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Removes the directories, the cgroups that the container made in them, and the parents made with them. Processes that
-/// are still there are killed. What is gone already is fine.
+/// Kills the remaining processes, then removes the directories, the cgroups nested in them and the
+/// parents that were made with them. Directories that are already gone are ignored.
 ///
 /// # Errors
-/// A directory that cannot be removed within ten seconds.
+/// No cgroup could be removed for ten seconds.
 pub(super) fn all(cgroups: &[HierarchyCgroup]) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    all_until(cgroups, Instant::now() + REMOVAL_TIMEOUT)
+}
+
+/// Like [`all`], with a deadline for the first removal. Each removal starts a new timeout.
+pub(super) fn all_until(cgroups: &[HierarchyCgroup], mut deadline: Instant) -> Result<()> {
     let mut failed = None;
     let mut rounds = 0;
     for cgroup in cgroups {
-        match directory(&cgroup.directory(), deadline, &mut || help(cgroups, &mut rounds)) {
+        match directory(&cgroup.directory(), &mut deadline, &mut || help(cgroups, &mut rounds)) {
             Ok(()) => cgroup.remove_parents(),
             Err(e) => drop(failed.get_or_insert(e)),
         }
@@ -27,20 +32,20 @@ pub(super) fn all(cgroups: &[HierarchyCgroup]) -> Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-/// The round after which processes that fork faster than they are killed are frozen for it.
-const PERSISTENT: u32 = 3;
+/// The round in which the cgroup is frozen to kill processes that fork faster than they are killed.
+const FREEZE_ROUND: u32 = 3;
 
-/// The round after which a frozen cgroup above the container's is taken for the reason: each takes 100 ms, as processes that
-/// were killed are waited for.
-const PATIENT: u32 = 20;
+/// The round in which a frozen cgroup above the container's is reported as the reason. A round waits
+/// up to 100 ms for a killed process.
+const FROZEN_ABOVE_ROUND: u32 = 20;
 
-/// What a cgroup that is busy needs in the hierarchy of the freezer, which may not be the one that is being removed.
+/// Unblocks a busy cgroup. Freezing works in the freezer's hierarchy, whichever is being removed.
 fn help(cgroups: &[HierarchyCgroup], rounds: &mut u32) -> Result<()> {
     *rounds += 1;
     let done = match *rounds {
         1 => freezer::thaw_all(cgroups),
-        PERSISTENT => kill::signal_all(cgroups, libc::SIGKILL),
-        PATIENT => freezer::frozen_above(cgroups).map_or(Ok(()), |above| Err(freezer::cannot_end(&above))),
+        FREEZE_ROUND => kill::signal_all(cgroups, libc::SIGKILL),
+        FROZEN_ABOVE_ROUND => freezer::frozen_above(cgroups).map_or(Ok(()), |above| Err(freezer::cannot_end(&above))),
         _ => Ok(()),
     };
     match done {
@@ -49,46 +54,53 @@ fn help(cgroups: &[HierarchyCgroup], rounds: &mut u32) -> Result<()> {
     }
 }
 
-fn directory(path: &str, deadline: Instant, help: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+fn directory(path: &str, deadline: &mut Instant, help: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     let mut pause = Duration::from_micros(200);
     loop {
-        match std::fs::remove_dir(path) {
-            Ok(()) => return Ok(()),
-            // What is no directory is a file of the kernel's, whose name was asked for in vain.
-            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => return Ok(()),
-            Err(e)
-                if !matches!(e.raw_os_error(), Some(libc::EBUSY | libc::ENOTEMPTY)) || Instant::now() >= deadline =>
-            {
-                return Err(e).io_context(|| format!("rmdir({path:?})")).map_err(|e| explain(e, path));
+        let error = match std::fs::remove_dir(path) {
+            Ok(()) => {
+                *deadline = Instant::now() + REMOVAL_TIMEOUT;
+                return Ok(());
             }
-            Err(_) => {}
+            // `cgroupsPath` may name a control file, which is not a directory.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => return Ok(()),
+            Err(e) => e,
+        };
+        let refused = |e| Err(e).io_context(|| format!("rmdir({path:?})")).map_err(|e| explain(e, path));
+        if !matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOTEMPTY)) {
+            return refused(error);
         }
         help()?;
-        let ended = match kill::end_all(path, deadline) {
-            Err(e) if is_gone(&e) => false,
+        let ended = match kill::end_all(path, *deadline) {
+            Err(e) if is_gone(&e) => Ended::default(),
             done => done?,
         };
-        if !ended {
-            // There is no process that we can see: the last one is on its way out.
+        if ended.removed {
+            *deadline = Instant::now() + REMOVAL_TIMEOUT;
+        } else if Instant::now() >= *deadline {
+            return refused(error);
+        }
+        if !ended.killed {
+            // No process is visible: the last one is exiting.
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }
     }
 }
 
-/// Removes a directory and those in it as far as there are no processes in them.
+/// Removes a directory and the cgroups in it, except those with processes.
 pub(super) fn empty(path: &str) {
     let mut leave = |visit: Visit<'_>| {
         if let Visit::Leave { parent, name } = visit {
-            crate::sys::file::unlink_at(parent, name, libc::AT_REMOVEDIR).ignore("one that has a process stays");
+            crate::sys::file::unlink_at(parent, name, libc::AT_REMOVEDIR).ignore("a cgroup with processes stays");
         }
         Ok(())
     };
-    beneath::open(path).and_then(|top| beneath::walk(top, &mut leave)).ignore("one that has a process stays");
-    std::fs::remove_dir(path).ignore("one that has a process stays");
+    beneath::open(path).and_then(|top| beneath::walk(top, &mut leave)).ignore("a cgroup with processes stays");
+    std::fs::remove_dir(path).ignore("a cgroup with processes stays");
 }
 
-/// Tells who keeps the cgroup busy.
+/// Adds the processes that keep the cgroup busy.
 fn explain(error: Error, path: &str) -> Error {
     let left: Vec<String> = kill::processes(path).unwrap_or_default().iter().take(8).map(i32::to_string).collect();
     match left.is_empty() {

@@ -127,6 +127,18 @@ fn a_cgroup_is_made_in_every_hierarchy_and_removed_without_a_trace() {
 }
 
 #[test]
+fn every_removed_cgroup_starts_the_timeout_of_removal_anew() {
+    if !may_make_cgroups() {
+        return;
+    }
+    let fixture = Fixture::new("anew", "{}");
+    fixture.cgroup.cgroups().iter().for_each(cgroup_child);
+    // The deadline has passed: only a nested cgroup that is removed in the same round extends it.
+    remove::all_until(fixture.cgroup.cgroups(), Instant::now()).unwrap();
+    assert!(!fixture.cgroup.exists());
+}
+
+#[test]
 fn the_name_of_a_file_of_the_kernels_is_refused_and_nothing_is_left_to_remove() {
     if !may_make_cgroups() {
         return;
