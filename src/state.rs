@@ -2,9 +2,9 @@
 //!
 //! `state.json` holds facts, never the status, which is computed. It is replaced atomically. Beside it lie the copy of
 //! config.json that `create` took, the gate, and a link that names the first process once more. `state` and `list` take no lock; whoever changes or removes a container holds
-//! its [`Entry`], an open and locked directory, and never while a hook or the container's code runs.
+//! its [`ContainerDir`], an open and locked directory, and never while a hook or the container's code runs.
 
-mod entry;
+mod container_dir;
 mod process;
 mod record;
 mod status;
@@ -13,7 +13,7 @@ mod store;
 mod tests;
 mod witness;
 
-pub(crate) use entry::Entry;
+pub(crate) use container_dir::ContainerDir;
 pub(crate) use process::{ProcessId, Stat, has_left, look_at};
 pub(crate) use record::Record;
 pub(crate) use status::{Status, WAITING};

@@ -1,9 +1,9 @@
 //! One command from its arguments to its exit code.
 
-use super::caller::Caller;
 use super::companion;
 use super::help;
-use super::parse::{self, Given, Line};
+use super::identity::Identity;
+use super::parse::{self, Flags, Invocation};
 use super::perform;
 use super::table::{Command, Name};
 use crate::error::{Error, Result};
@@ -26,12 +26,12 @@ pub(crate) fn run(mut parser: Parser) -> u8 {
         process::exit_now(FAILED.into())
     }));
     process::reset_own_signals();
-    let caller = Caller::new(parser.bin_name());
-    let (given, word) = parse::globals(&mut parser);
-    let outcome = open_log(&caller, &given)
+    let identity = Identity::new(parser.bin_name());
+    let (flags, word) = parse::globals(&mut parser);
+    let outcome = open_log(&identity, &flags)
         .and(word)
         .map_err(|error| (error, FAILED))
-        .and_then(|word| answer(&caller, &given, word, &mut parser));
+        .and_then(|word| answer(&identity, &flags, word, &mut parser));
     match outcome {
         Ok(code) => {
             log::succeed();
@@ -47,48 +47,48 @@ pub(crate) fn run(mut parser: Parser) -> u8 {
 /// Its own exit code, or an error with the one that goes with it.
 type Outcome = std::result::Result<u8, (Error, u8)>;
 
-fn open_log(caller: &Caller, given: &Given) -> Result<()> {
-    let text = |flag: &str| given.last(flag).map(OsStr::to_string_lossy);
+fn open_log(identity: &Identity, flags: &Flags) -> Result<()> {
+    let text = |flag: &str| flags.last(flag).map(OsStr::to_string_lossy);
     let form = text("log-format").map_or(Ok(Form::Text), |form| form.parse())?;
     let level = match text("log-level") {
-        _ if given.switch("debug") == Some(true) => Level::Debug,
+        _ if flags.switch("debug") == Some(true) => Level::Debug,
         Some(level) => level.parse()?,
         None => Level::Warning,
     };
     // The form counts for the error about the target too.
-    log::open(&caller.name, Target::Stderr, form, level);
-    if let Some(target) = given.last("log") {
-        log::open(&caller.name, Target::open(target, &caller.name)?, form, level);
+    log::open(&identity.name, Target::Stderr, form, level);
+    if let Some(target) = flags.last("log") {
+        log::open(&identity.name, Target::open(target, &identity.name)?, form, level);
     }
-    if let Some(file) = given.last("trace").filter(|file| !file.is_empty()) {
+    if let Some(file) = flags.last("trace").filter(|file| !file.is_empty()) {
         log::trace(log::Trace::open(file.as_ref())?);
     }
     Ok(())
 }
 
-fn answer(caller: &Caller, given: &Given, word: Option<OsString>, parser: &mut Parser) -> Outcome {
+fn answer(identity: &Identity, flags: &Flags, word: Option<OsString>, parser: &mut Parser) -> Outcome {
     let plain = |result: Result<()>| result.map(|()| 0).map_err(|error| (error, FAILED));
-    let on = |flag| given.switch(flag) == Some(true);
+    let on = |flag| flags.switch(flag) == Some(true);
     let Some(word) = word.filter(|_| !on("help") && !on("version")) else {
         return plain(if on("version") && !on("help") {
-            print(&caller.version())
+            print(&identity.version())
         } else {
-            print(&help::program(caller))
+            print(&help::program(identity))
         });
     };
     if word == "help" || word == "h" {
-        return explain(caller, parser);
+        return explain(identity, parser);
     }
-    if caller.is_person() && word.to_str().is_some_and(companion::has) {
+    if identity.is_person() && word.to_str().is_some_and(companion::has) {
         return Err((companion::execute(), FAILED));
     }
     let command = find(&word)?;
-    let line = parse::command(parser, command).map_err(|error| (error, FAILED))?;
-    if line.given.switch("help") == Some(true) {
-        return plain(print(&help::command(caller, &command)));
+    let invocation = parse::command(parser, command).map_err(|error| (error, FAILED))?;
+    if invocation.flags.switch("help") == Some(true) {
+        return plain(print(&help::command(identity, &command)));
     }
-    plain(parse::count(&line, &caller.name))?;
-    perform(caller, given, &line)
+    plain(parse::count(&invocation, &identity.name))?;
+    perform(identity, flags, &invocation)
 }
 
 fn find(word: &OsStr) -> std::result::Result<Command, (Error, u8)> {
@@ -96,23 +96,25 @@ fn find(word: &OsStr) -> std::result::Result<Command, (Error, u8)> {
 }
 
 /// `help [COMMAND]`.
-fn explain(caller: &Caller, parser: &mut Parser) -> Outcome {
+fn explain(identity: &Identity, parser: &mut Parser) -> Outcome {
     let word = parser.raw_args().ok().and_then(|mut raw| raw.next());
     let text = match word {
-        Some(word) if caller.is_person() && word.to_str().is_some_and(companion::has) => {
+        Some(word) if identity.is_person() && word.to_str().is_some_and(companion::has) => {
             return Err((companion::execute(), FAILED));
         }
-        Some(word) => help::command(caller, &find(&word)?),
-        None => help::program(caller),
+        Some(word) => help::command(identity, &find(&word)?),
+        None => help::program(identity),
     };
     print(&text).map(|()| 0).map_err(|error| (error, FAILED))
 }
 
 /// Carries the command out; errors begin as runc's do.
-fn perform(caller: &Caller, given: &Given, line: &Line) -> Outcome {
-    let name = line.command.name;
-    perform::perform(caller, given, line).map_err(too_few_files).map_err(|error| match name {
-        Name::Create | Name::Run => (error.context(format!("{} {} failed", caller.name, line.command.word)), FAILED),
+fn perform(identity: &Identity, flags: &Flags, invocation: &Invocation) -> Outcome {
+    let name = invocation.command.name;
+    perform::perform(identity, flags, invocation).map_err(too_few_files).map_err(|error| match name {
+        Name::Create | Name::Run => {
+            (error.context(format!("{} {} failed", identity.name, invocation.command.word)), FAILED)
+        }
         Name::Exec => (error.context("exec failed"), EXEC_FAILED),
         _ => (error, FAILED),
     })

@@ -1,7 +1,7 @@
 //! Help, from the table.
 
-use super::caller::Caller;
 use super::companion;
+use super::identity::Identity;
 use super::table::{Command, Flag, GLOBAL, Value};
 
 /// The width for which text is set.
@@ -11,21 +11,21 @@ const WIDTH: usize = 96;
 const COLUMN: usize = 34;
 
 /// Help for the whole program.
-pub(crate) fn program(caller: &Caller) -> String {
-    let name = &caller.name;
+pub(crate) fn program(identity: &Identity) -> String {
+    let name = &identity.name;
     let mut text = format!("{name} runs OCI containers.\n\nUsage: {name} [global options] COMMAND [options] [ID]\n");
     text.push_str("\nCommands:\n");
     for command in Command::all() {
         entry(&mut text, command.word, command.summary, 14);
     }
-    if caller.is_person() {
+    if identity.is_person() {
         text.push_str("\nFor people with a bundle (from the package orlop-bundle):\n");
         for (word, summary) in companion::WORDS {
             entry(&mut text, word, summary, 14);
         }
     }
     text.push_str("\nGlobal options (they stand before the command):\n");
-    flags(&mut text, &GLOBAL, Some(&format!("(default: {})", caller.default_root().display())));
+    flags(&mut text, &GLOBAL, Some(&format!("(default: {})", identity.default_root().display())));
     text.push_str(&format!("\nA container from nothing:\n{}", first_steps(name)));
     text.push_str(&format!("\nMore about a command: {name} COMMAND --help\n"));
     text
@@ -42,8 +42,8 @@ fn first_steps(name: &str) -> String {
 }
 
 /// Help for one command.
-pub(crate) fn command(caller: &Caller, command: &Command) -> String {
-    let name = &caller.name;
+pub(crate) fn command(identity: &Identity, command: &Command) -> String {
+    let name = &identity.name;
     let options = if command.flags.is_empty() { "" } else { " [options]" };
     let operands = if command.operands.is_empty() { String::new() } else { format!(" {}", command.operands) };
     let mut text = format!("{name} {}: {}\n\n", command.word, command.summary);

@@ -1,9 +1,9 @@
 //! The command line: arguments to a request, a request to [`crate::container`], its answer to one line and an exit code.
 
-mod caller;
 mod companion;
 mod dispatch;
 mod help;
+mod identity;
 mod nearest;
 mod parse;
 mod perform;

@@ -11,9 +11,9 @@ use std::ffi::{OsStr, OsString};
 
 /// The flags that were given, in their order.
 #[derive(Debug, Default)]
-pub(crate) struct Given(Vec<(&'static Flag, OsString)>);
+pub(crate) struct Flags(Vec<(&'static Flag, OsString)>);
 
-impl Given {
+impl Flags {
     /// The last value of a flag.
     pub(crate) fn last(&self, long: &str) -> Option<&OsStr> {
         self.0.iter().rev().find(|(flag, _)| flag.long == long).map(|(_, value)| value.as_os_str())
@@ -32,53 +32,53 @@ impl Given {
 
 /// A command and what was given to it.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct Invocation {
     pub(crate) command: Command,
-    pub(crate) given: Given,
+    pub(crate) flags: Flags,
     pub(crate) operands: Vec<OsString>,
 }
 
 /// What stands in front of the command, and its word if there is one.
-pub(crate) fn globals(parser: &mut Parser) -> (Given, Result<Option<OsString>>) {
-    let mut given = Given::default();
+pub(crate) fn globals(parser: &mut Parser) -> (Flags, Result<Option<OsString>>) {
+    let mut flags = Flags::default();
     let word = loop {
-        match next(parser, &[&GLOBAL], &mut given, None) {
+        match next(parser, &[&GLOBAL], &mut flags, None) {
             Ok(Step::Flag) => (),
             Ok(Step::Operand(word)) => break Ok(Some(word)),
             Ok(Step::End) => break Ok(None),
             Err(error) => break Err(error),
         }
     };
-    (given, word)
+    (flags, word)
 }
 
 /// What follows the command's word.
-pub(crate) fn command(parser: &mut Parser, command: Command) -> Result<Line> {
+pub(crate) fn command(parser: &mut Parser, command: Command) -> Result<Invocation> {
     const HELP: &[Flag] = &[Flag::new("help", Value::Switch, "").short('h').hidden()];
-    let mut line = Line { command, given: Given::default(), operands: Vec::new() };
+    let mut invocation = Invocation { command, flags: Flags::default(), operands: Vec::new() };
     loop {
-        if command.order == Order::UntilId && !line.operands.is_empty() {
+        if command.order == Order::UntilId && !invocation.operands.is_empty() {
             let rest = parser.raw_args().map_err(|e| usage(e.to_string(), command.word))?;
-            line.operands.extend(rest);
-            return Ok(line);
+            invocation.operands.extend(rest);
+            return Ok(invocation);
         }
-        let lenient = command.order == Order::KnownOnly && !line.operands.is_empty();
+        let lenient = command.order == Order::KnownOnly && !invocation.operands.is_empty();
         if lenient && let Some(operand) = take_unknown(parser, &command) {
-            line.operands.push(operand);
+            invocation.operands.push(operand);
             continue;
         }
-        match next(parser, &[command.flags, HELP], &mut line.given, Some(&command))? {
+        match next(parser, &[command.flags, HELP], &mut invocation.flags, Some(&command))? {
             Step::Flag => (),
-            Step::Operand(operand) => line.operands.push(operand),
-            Step::End => return Ok(line),
+            Step::Operand(operand) => invocation.operands.push(operand),
+            Step::End => return Ok(invocation),
         }
     }
 }
 
 /// Refuses too few and too many operands, in runc's words.
-pub(crate) fn count(line: &Line, program: &str) -> Result<()> {
-    let (n, word) = (line.operands.len(), line.command.word);
-    let expected = match line.command.count {
+pub(crate) fn count(invocation: &Invocation, program: &str) -> Result<()> {
+    let (n, word) = (invocation.operands.len(), invocation.command.word);
+    let expected = match invocation.command.count {
         Count::Exactly(count) if n != count => format!("exactly {count}"),
         Count::AtLeast(least) | Count::Between(least, _) if n < least => format!("a minimum of {least}"),
         Count::Between(_, most) if n > most => format!("a maximum of {most}"),
@@ -93,7 +93,7 @@ enum Step {
     End,
 }
 
-fn next(parser: &mut Parser, known: &[&'static [Flag]], given: &mut Given, at: Option<&Command>) -> Result<Step> {
+fn next(parser: &mut Parser, known: &[&'static [Flag]], flags: &mut Flags, at: Option<&Command>) -> Result<Step> {
     let word = at.map_or("", |c| c.word);
     let find = |wanted: &dyn Fn(&Flag) -> bool| known.iter().flat_map(|flags| flags.iter()).find(|f| wanted(f));
     if let Some((name, value)) = single_dash(parser, &|name| find(&|f| is_named(f, name)).is_some()) {
@@ -103,7 +103,7 @@ fn next(parser: &mut Parser, known: &[&'static [Flag]], given: &mut Given, at: O
             (None, Value::Switch) => "true".into(),
             (None, _) => parser.value().map_err(|_| no_value(&format!("-{name}"), word))?,
         };
-        return accept(flag, value, &format!("-{name}"), given, word);
+        return accept(flag, value, &format!("-{name}"), flags, word);
     }
     let (flag, written) = match parser.next().map_err(|e| usage(e.to_string(), word))? {
         None => return Ok(Step::End),
@@ -123,7 +123,7 @@ fn next(parser: &mut Parser, known: &[&'static [Flag]], given: &mut Given, at: O
         Value::Switch => "true".into(),
         _ => parser.value().map_err(|_| no_value(&written, word))?,
     };
-    accept(flag, value, &written, given, word)
+    accept(flag, value, &written, flags, word)
 }
 
 /// Takes `-name` or `-name=value` off the arguments, where `known` knows the name and lexopt would split it into letters.
@@ -154,7 +154,7 @@ fn take_unknown(parser: &mut Parser, command: &Command) -> Option<OsString> {
     raw.next_if(|argument| argument.to_str().is_some_and(|text| text.starts_with('-') && !known(text)))
 }
 
-fn accept(flag: &'static Flag, value: OsString, written: &str, given: &mut Given, word: &str) -> Result<Step> {
+fn accept(flag: &'static Flag, value: OsString, written: &str, flags: &mut Flags, word: &str) -> Result<Step> {
     let text = value.to_str();
     let value = match (flag.value, text) {
         (Value::Switch, _) => match text.and_then(boolean) {
@@ -170,7 +170,7 @@ fn accept(flag: &'static Flag, value: OsString, written: &str, given: &mut Given
         }
         _ => value,
     };
-    given.0.push((flag, value));
+    flags.0.push((flag, value));
     Ok(Step::Flag)
 }
 

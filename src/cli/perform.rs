@@ -1,8 +1,8 @@
 //! The commands: each a call of the library.
 
-use super::caller::Caller;
 use super::dispatch::print;
-use super::parse::{self, Given, Line};
+use super::identity::Identity;
+use super::parse::{self, Flags, Invocation};
 use super::requests::text;
 use super::table::Name;
 use crate::container::request::{CgroupManager, ContainerId, Rootless};
@@ -16,30 +16,30 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Carries a command out; its exit code.
-pub(crate) fn perform(caller: &Caller, given: &Given, line: &Line) -> Result<u8> {
-    let criu = given.last("criu").unwrap_or(OsStr::new("criu"));
-    let context = context(caller, given)?;
-    match line.command.name {
-        Name::Checkpoint => apart(|| container::checkpoint(&context, &line.checkpoint(criu)?))?,
-        Name::Create => apart(|| container::create(&context, &line.create()?))?,
-        Name::Delete => each(&context, line, |id| container::delete(&context, &line.delete(id)))?,
-        Name::Events => container::events(&context, &line.events()?, &mut std::io::stdout())?,
-        Name::Exec => return apart(|| container::exec(&context, &line.exec()?)),
+pub(crate) fn perform(identity: &Identity, flags: &Flags, invocation: &Invocation) -> Result<u8> {
+    let criu = flags.last("criu").unwrap_or(OsStr::new("criu"));
+    let context = context(identity, flags)?;
+    match invocation.command.name {
+        Name::Checkpoint => apart(|| container::checkpoint(&context, &invocation.checkpoint(criu)?))?,
+        Name::Create => apart(|| container::create(&context, &invocation.create()?))?,
+        Name::Delete => each(&context, invocation, |id| container::delete(&context, &invocation.delete(id)))?,
+        Name::Events => container::events(&context, &invocation.events()?, &mut std::io::stdout())?,
+        Name::Exec => return apart(|| container::exec(&context, &invocation.exec()?)),
         Name::Features => print(&(Features::new().to_json()? + "\n"))?,
         Name::Kill => {
-            let signal = line.signal()?;
-            each(&context, line, |id| container::kill(&context, &line.kill(id, signal)))?;
+            let signal = invocation.signal()?;
+            each(&context, invocation, |id| container::kill(&context, &invocation.kill(id, signal)))?;
         }
-        Name::List => print(&container::list(&context, &line.list(given)?)?)?,
-        Name::Pause => container::pause(&context, &line.id()?)?,
-        Name::Ps => print(&container::ps(&context, &line.ps()?)?)?,
-        Name::Restore => return apart(|| container::restore(&context, &line.restore(criu)?)),
-        Name::Resume => container::resume(&context, &line.id()?)?,
-        Name::Run => return apart(|| container::run(&context, &line.run()?)),
-        Name::Spec => container::spec(&line.spec())?,
-        Name::Start => container::start(&context, &line.id()?)?,
-        Name::State => print(&container::state(&context, &line.id()?)?)?,
-        Name::Update => apart(|| container::update(&context, &line.update()?))?,
+        Name::List => print(&container::list(&context, &invocation.list(flags)?)?)?,
+        Name::Pause => container::pause(&context, &invocation.id()?)?,
+        Name::Ps => print(&container::ps(&context, &invocation.ps()?)?)?,
+        Name::Restore => return apart(|| container::restore(&context, &invocation.restore(criu)?)),
+        Name::Resume => container::resume(&context, &invocation.id()?)?,
+        Name::Run => return apart(|| container::run(&context, &invocation.run()?)),
+        Name::Spec => container::spec(&invocation.spec())?,
+        Name::Start => container::start(&context, &invocation.id()?)?,
+        Name::State => print(&container::state(&context, &invocation.id()?)?)?,
+        Name::Update => apart(|| container::update(&context, &invocation.update()?))?,
     }
     Ok(0)
 }
@@ -51,11 +51,11 @@ fn apart<T>(act: impl FnOnce() -> T) -> T {
 }
 
 /// Does something with the container that is named, or with each one whose id matches.
-fn each(context: &Context, line: &Line, mut act: impl FnMut(ContainerId) -> Result<()>) -> Result<()> {
-    if line.given.switch("regex") != Some(true) {
-        return act(line.id()?);
+fn each(context: &Context, invocation: &Invocation, mut act: impl FnMut(ContainerId) -> Result<()>) -> Result<()> {
+    if invocation.flags.switch("regex") != Some(true) {
+        return act(invocation.id()?);
     }
-    let expression = line.operands.first().map(|id| id.to_string_lossy()).unwrap_or_default();
+    let expression = invocation.operands.first().map(|id| id.to_string_lossy()).unwrap_or_default();
     let pattern = Pattern::new(&expression)?;
     let mut outcome = Ok(());
     for id in Store::at(&context.root).ids()?.iter().filter(|id| pattern.matches(id)) {
@@ -67,16 +67,16 @@ fn each(context: &Context, line: &Line, mut act: impl FnMut(ContainerId) -> Resu
 }
 
 /// The global options, as the library takes them.
-fn context(caller: &Caller, given: &Given) -> Result<Context> {
-    let root = match given.last("root").filter(|root| !root.is_empty()) {
+fn context(identity: &Identity, flags: &Flags) -> Result<Context> {
+    let root = match flags.last("root").filter(|root| !root.is_empty()) {
         Some(root) if is_plain(root) => PathBuf::from(root),
         Some(root) => std::path::absolute(root).io_context(|| format!("absolute path of {}", root.display()))?,
-        None => caller.default_root(),
+        None => identity.default_root(),
     };
     if root.as_os_str().as_bytes().iter().all(|byte| *byte == b'/') {
         return Err(Error::new(Kind::Config, "Option --root argument should not be set to /"));
     }
-    let (cgroup_manager, rootless) = (cgroup_manager(given)?, rootless(given)?);
+    let (cgroup_manager, rootless) = (cgroup_manager(flags)?, rootless(flags)?);
     Ok(Context { root, cgroup_manager, rootless, is_whole_process: true })
 }
 
@@ -86,9 +86,9 @@ fn is_plain(path: &OsStr) -> bool {
     bytes.starts_with(b"/") && !bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
 }
 
-fn cgroup_manager(given: &Given) -> Result<CgroupManager> {
-    let systemd = given.switch("systemd-cgroup") == Some(true);
-    match given.last("cgroup-manager").map(|manager| text(manager, "cgroup-manager")).transpose()?.as_deref() {
+fn cgroup_manager(flags: &Flags) -> Result<CgroupManager> {
+    let systemd = flags.switch("systemd-cgroup") == Some(true);
+    match flags.last("cgroup-manager").map(|manager| text(manager, "cgroup-manager")).transpose()?.as_deref() {
         Some("disabled") => Ok(CgroupManager::Disabled),
         Some("systemd") => Ok(CgroupManager::Systemd),
         None if systemd => Ok(CgroupManager::Systemd),
@@ -99,8 +99,8 @@ fn cgroup_manager(given: &Given) -> Result<CgroupManager> {
     }
 }
 
-fn rootless(given: &Given) -> Result<Rootless> {
-    let Some(when) = given.last("rootless").map(|when| when.to_string_lossy()) else { return Ok(Rootless::Auto) };
+fn rootless(flags: &Flags) -> Result<Rootless> {
+    let Some(when) = flags.last("rootless").map(|when| when.to_string_lossy()) else { return Ok(Rootless::Auto) };
     match parse::boolean(&when) {
         Some(true) => Ok(Rootless::Yes),
         Some(false) => Ok(Rootless::No),

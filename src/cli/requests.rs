@@ -1,6 +1,6 @@
 //! From what was written to what is meant: a command's flags as the library's request.
 
-use super::parse::{Given, Line};
+use super::parse::{Flags, Invocation};
 use super::table::{BYTES, NUMBERS};
 use crate::config;
 use crate::container::request::CheckpointRequest;
@@ -24,7 +24,7 @@ pub(crate) fn text(value: &OsStr, flag: &str) -> Result<String> {
     value.to_str().map(str::to_owned).ok_or_else(|| refuse(format!("invalid value for {flag}: it is not UTF-8")))
 }
 
-impl Given {
+impl Flags {
     fn on(&self, flag: &str) -> bool {
         self.switch(flag) == Some(true)
     }
@@ -56,7 +56,7 @@ impl Given {
     }
 }
 
-impl Line {
+impl Invocation {
     /// The first operand as an id.
     pub(crate) fn id(&self) -> Result<ContainerId> {
         ContainerId::parse(&self.operands.first().map_or_else(Default::default, |id| id.to_string_lossy()))
@@ -68,7 +68,7 @@ impl Line {
     }
 
     fn format(&self) -> Result<Format> {
-        match self.given.last("format").map(OsStr::to_str) {
+        match self.flags.last("format").map(OsStr::to_str) {
             None | Some(Some("table")) => Ok(Format::Table),
             Some(Some("json")) => Ok(Format::Json),
             _ => Err(refuse("invalid format option")),
@@ -76,28 +76,28 @@ impl Line {
     }
 
     pub(crate) fn create(&self) -> Result<CreateRequest> {
-        let given = &self.given;
-        let preserve_fds = given.number::<i64>("preserve-fds")?.unwrap_or(0);
+        let flags = &self.flags;
+        let preserve_fds = flags.number::<i64>("preserve-fds")?.unwrap_or(0);
         Ok(CreateRequest {
             id: self.id()?,
-            bundle: given.path("bundle").unwrap_or_else(|| ".".into()),
-            config: given.absolute("config")?,
-            console_socket: given.absolute("console-socket")?,
-            pidfd_socket: given.absolute("pidfd-socket")?,
-            pid_file: given.absolute("pid-file")?,
-            no_pivot: given.on("no-pivot"),
-            no_new_keyring: given.on("no-new-keyring"),
+            bundle: flags.path("bundle").unwrap_or_else(|| ".".into()),
+            config: flags.absolute("config")?,
+            console_socket: flags.absolute("console-socket")?,
+            pidfd_socket: flags.absolute("pidfd-socket")?,
+            pid_file: flags.absolute("pid-file")?,
+            no_pivot: flags.on("no-pivot"),
+            no_new_keyring: flags.on("no-new-keyring"),
             preserve_fds: descriptors(preserve_fds)?,
-            init: given.on("init"),
+            init: flags.on("init"),
         })
     }
 
     pub(crate) fn run(&self) -> Result<RunRequest> {
         Ok(RunRequest {
             create: self.create()?,
-            detach: self.given.on("detach"),
-            keep: self.given.on("keep"),
-            no_subreaper: self.given.on("no-subreaper"),
+            detach: self.flags.on("detach"),
+            keep: self.flags.on("keep"),
+            no_subreaper: self.flags.on("no-subreaper"),
         })
     }
 
@@ -111,18 +111,18 @@ impl Line {
 
     /// `kill` of the container `id`.
     pub(crate) fn kill(&self, id: ContainerId, signal: Signal) -> KillRequest {
-        KillRequest { id, signal, all: self.given.on("all") }
+        KillRequest { id, signal, all: self.flags.on("all") }
     }
 
     /// `delete` of the container `id`.
     pub(crate) fn delete(&self, id: ContainerId) -> DeleteRequest {
-        DeleteRequest { id, force: self.given.on("force") }
+        DeleteRequest { id, force: self.flags.on("force") }
     }
 
     /// `globals` are what stands before the command.
-    pub(crate) fn list(&self, globals: &Given) -> Result<ListRequest> {
+    pub(crate) fn list(&self, globals: &Flags) -> Result<ListRequest> {
         let root = globals.last("root").filter(|root| !root.is_empty()).map(PathBuf::from);
-        Ok(ListRequest { format: self.format()?, quiet: self.given.on("quiet"), root })
+        Ok(ListRequest { format: self.format()?, quiet: self.flags.on("quiet"), root })
     }
 
     pub(crate) fn ps(&self) -> Result<PsRequest> {
@@ -130,36 +130,36 @@ impl Line {
     }
 
     pub(crate) fn events(&self) -> Result<EventsRequest> {
-        let interval = self.given.text("interval")?;
+        let interval = self.flags.text("interval")?;
         Ok(EventsRequest {
             id: self.id()?,
             interval: size::duration(interval.as_deref().unwrap_or("5s"))?,
-            stats: self.given.on("stats"),
+            stats: self.flags.on("stats"),
         })
     }
 
     pub(crate) fn exec(&self) -> Result<ExecRequest> {
-        let given = &self.given;
-        let process = match given.path("process") {
+        let flags = &self.flags;
+        let process = match flags.path("process") {
             Some(file) => ExecProcess::File(file),
             None => ExecProcess::Changes(Box::new(self.changes()?)),
         };
-        let cgroups = given.texts("cgroup")?;
+        let cgroups = flags.texts("cgroup")?;
         Ok(ExecRequest {
             id: self.id()?,
             process,
-            detach: given.on("detach"),
-            pid_file: given.absolute("pid-file")?,
-            console_socket: given.absolute("console-socket")?,
-            pidfd_socket: given.absolute("pidfd-socket")?,
-            preserve_fds: descriptors(given.number("preserve-fds")?.unwrap_or(0))?,
+            detach: flags.on("detach"),
+            pid_file: flags.absolute("pid-file")?,
+            console_socket: flags.absolute("console-socket")?,
+            pidfd_socket: flags.absolute("pidfd-socket")?,
+            preserve_fds: descriptors(flags.number("preserve-fds")?.unwrap_or(0))?,
             cgroups: cgroups.iter().filter(|c| !c.is_empty()).map(|c| SubCgroup::parse(c)).collect::<Result<_>>()?,
-            ignore_paused: given.on("ignore-paused"),
+            ignore_paused: flags.on("ignore-paused"),
         })
     }
 
     fn changes(&self) -> Result<ProcessChanges> {
-        let given = &self.given;
+        let flags = &self.flags;
         let mut args = self.rest()?;
         if args.first().is_some_and(|first| first == "--") {
             args.remove(0);
@@ -167,24 +167,24 @@ impl Line {
         let gid = |gid: String| gid.parse().map_err(|_| refuse(format!("invalid value for additional-gids: {gid:?}")));
         Ok(ProcessChanges {
             args,
-            tty: given.on("tty"),
-            cwd: given.text("cwd")?,
-            env: given.texts("env")?,
-            user: given.text("user")?.map(|user| User::parse(&user)).transpose()?,
-            additional_gids: given.texts("additional-gids")?.into_iter().map(gid).collect::<Result<_>>()?,
-            process_label: given.text("process-label")?,
-            apparmor: given.text("apparmor")?,
-            no_new_privs: given.switch("no-new-privs"),
-            capabilities: given.texts("cap")?,
+            tty: flags.on("tty"),
+            cwd: flags.text("cwd")?,
+            env: flags.texts("env")?,
+            user: flags.text("user")?.map(|user| User::parse(&user)).transpose()?,
+            additional_gids: flags.texts("additional-gids")?.into_iter().map(gid).collect::<Result<_>>()?,
+            process_label: flags.text("process-label")?,
+            apparmor: flags.text("apparmor")?,
+            no_new_privs: flags.switch("no-new-privs"),
+            capabilities: flags.texts("cap")?,
         })
     }
 
     pub(crate) fn update(&self) -> Result<UpdateRequest> {
-        let (resources, schemata) = match self.given.path("resources") {
+        let (resources, schemata) = match self.flags.path("resources") {
             Some(file) if file.as_os_str() == "-" => (ResourceSource::Stdin, Vec::new()),
             Some(file) => (ResourceSource::File(file), Vec::new()),
             None => {
-                let schemata = [self.given.text("l3-cache-schema")?, self.given.text("mem-bw-schema")?];
+                let schemata = [self.flags.text("l3-cache-schema")?, self.flags.text("mem-bw-schema")?];
                 (ResourceSource::Json(self.resources()?.to_string()), schemata.into_iter().flatten().collect())
             }
         };
@@ -196,7 +196,7 @@ impl Line {
         let mut resources = json!({});
         for flag in self.command.flags {
             let Some((object, field)) = flag.resource.split_once('.') else { continue };
-            let Some(text) = self.given.text(flag.long)? else { continue };
+            let Some(text) = self.flags.text(flag.long)? else { continue };
             let value = match flag.value {
                 BYTES => size::bytes(&text).with_context(|| format!("invalid value for {}", flag.long))?.into(),
                 NUMBERS => text.into(),
@@ -210,59 +210,59 @@ impl Line {
     }
 
     pub(crate) fn spec(&self) -> SpecRequest {
-        let given = &self.given;
+        let flags = &self.flags;
         SpecRequest {
-            bundle: given.path("bundle").unwrap_or_else(|| ".".into()),
-            file: given.path("file"),
-            rootless: given.on("rootless"),
+            bundle: flags.path("bundle").unwrap_or_else(|| ".".into()),
+            file: flags.path("file"),
+            rootless: flags.on("rootless"),
         }
     }
 
     fn criu(&self, criu: &OsStr) -> Result<CriuOptions> {
-        let given = &self.given;
+        let flags = &self.flags;
         Ok(CriuOptions {
             criu: criu.into(),
-            image_path: given
+            image_path: flags
                 .absolute("image-path")?
                 .unwrap_or(std::path::absolute("checkpoint").io_context(|| "getcwd".into())?),
-            work_path: given.absolute("work-path")?,
-            tcp_established: given.on("tcp-established"),
-            ext_unix_sk: given.on("ext-unix-sk"),
-            shell_job: given.on("shell-job"),
-            file_locks: given.on("file-locks"),
-            lazy_pages: given.on("lazy-pages"),
-            auto_dedup: given.on("auto-dedup"),
-            manage_cgroups: given.text("manage-cgroups-mode")?.map(|mode| manage_cgroups(&mode)).transpose()?,
-            empty_ns: given.texts("empty-ns")?,
-            network_lock: given.text("network-lock")?.map(|method| network_lock(&method)).transpose()?,
+            work_path: flags.absolute("work-path")?,
+            tcp_established: flags.on("tcp-established"),
+            ext_unix_sk: flags.on("ext-unix-sk"),
+            shell_job: flags.on("shell-job"),
+            file_locks: flags.on("file-locks"),
+            lazy_pages: flags.on("lazy-pages"),
+            auto_dedup: flags.on("auto-dedup"),
+            manage_cgroups: flags.text("manage-cgroups-mode")?.map(|mode| manage_cgroups(&mode)).transpose()?,
+            empty_ns: flags.texts("empty-ns")?,
+            network_lock: flags.text("network-lock")?.map(|method| network_lock(&method)).transpose()?,
         })
     }
 
     pub(crate) fn checkpoint(&self, criu: &OsStr) -> Result<CheckpointRequest> {
-        let given = &self.given;
+        let flags = &self.flags;
         Ok(CheckpointRequest {
             id: self.id()?,
             criu: self.criu(criu)?,
-            parent_path: given.path("parent-path"),
-            leave_running: given.on("leave-running"),
-            pre_dump: given.on("pre-dump"),
-            tcp_skip_in_flight: given.on("tcp-skip-in-flight"),
-            link_remap: given.on("link-remap"),
-            status_fd: given.number("status-fd")?.filter(|fd| *fd >= 0),
-            page_server: given.text("page-server")?.map(|server| page_server(&server)).transpose()?,
+            parent_path: flags.path("parent-path"),
+            leave_running: flags.on("leave-running"),
+            pre_dump: flags.on("pre-dump"),
+            tcp_skip_in_flight: flags.on("tcp-skip-in-flight"),
+            link_remap: flags.on("link-remap"),
+            status_fd: flags.number("status-fd")?.filter(|fd| *fd >= 0),
+            page_server: flags.text("page-server")?.map(|server| page_server(&server)).transpose()?,
         })
     }
 
     pub(crate) fn restore(&self, criu: &OsStr) -> Result<RestoreRequest> {
-        let given = &self.given;
+        let flags = &self.flags;
         Ok(RestoreRequest {
             create: self.create()?,
             criu: self.criu(criu)?,
-            detach: given.on("detach"),
-            no_subreaper: given.on("no-subreaper"),
-            tcp_close: given.on("tcp-close"),
-            lsm_profile: given.text("lsm-profile")?,
-            lsm_mount_context: given.text("lsm-mount-context")?,
+            detach: flags.on("detach"),
+            no_subreaper: flags.on("no-subreaper"),
+            tcp_close: flags.on("tcp-close"),
+            lsm_profile: flags.text("lsm-profile")?,
+            lsm_mount_context: flags.text("lsm-mount-context")?,
         })
     }
 }

@@ -1,11 +1,11 @@
 //! Command lines against the requests that they become.
 
-use super::parse::{self, Line};
+use super::parse::{self, Invocation};
 use super::table::{Command, Name};
 use crate::container::request::{ExecProcess, ResourceSource, Signal, User};
 
 /// Parses what stands behind the program's name.
-fn line(arguments: &str) -> crate::error::Result<Line> {
+fn line(arguments: &str) -> crate::error::Result<Invocation> {
     let mut parser = lexopt::Parser::from_args(arguments.split_whitespace());
     let (_, word) = parse::globals(&mut parser);
     let word = word?.unwrap_or_default();
@@ -21,7 +21,7 @@ fn refusal(arguments: &str) -> String {
     }
 }
 
-fn operands(line: &Line) -> Vec<&str> {
+fn operands(line: &Invocation) -> Vec<&str> {
     line.operands.iter().map(|o| o.to_str().unwrap()).collect()
 }
 

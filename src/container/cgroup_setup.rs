@@ -7,16 +7,16 @@ use crate::error::{Context as _, Error, Result};
 use crate::log;
 use crate::namespaces::recipe::User;
 use crate::namespaces::{self, Kind as Ns, Place};
-use crate::process::plan::Plan;
+use crate::process::plan::LaunchPlan;
 use crate::rootfs::{self, CgroupView};
-use crate::state::{Entry, Record};
+use crate::state::{ContainerDir, Record};
 
 /// Decides where the cgroups are to be, and keeps that before anything of them is made.
 ///
 /// # Errors
 /// Whatever is wrong with the limits; with `must_be_new` also a cgroup that is there.
 pub(super) fn prepare(
-    entry: &Entry,
+    entry: &ContainerDir,
     record: &mut Record,
     parts: &Parts,
     bundle: &Bundle,
@@ -43,7 +43,7 @@ pub(super) fn prepare(
 }
 
 /// The cgroups as the container sees them.
-pub(super) fn view(cgroup: &Cgroup, plan: &Plan) -> Result<CgroupView> {
+pub(super) fn view(cgroup: &Cgroup, plan: &LaunchPlan) -> Result<CgroupView> {
     let namespace = plan.namespaces.has(Ns::Cgroup);
     let fresh = matches!(plan.namespaces.place(Ns::Cgroup), Place::New);
     let privileged = plan.recipe.user == User::Stays && namespaces::in_first_user_namespace();

@@ -1,6 +1,6 @@
 //! `checkpoint`: the container's processes are saved to images, with CRIU.
 
-use super::images::{self, CgroupYard, Images};
+use super::criu_images::{self, CgroupYard, Images};
 use super::request::{CheckpointRequest, CriuOptions, ManageCgroups};
 use super::{Context, delete};
 use crate::cgroups::Layout;
@@ -13,16 +13,17 @@ use crate::mountinfo;
 use crate::namespaces::{self, Kind as Ns, Namespaces, Place};
 use crate::process::launch;
 use crate::rootfs::{CgroupView, Rootfs, Sources};
-use crate::state::{Entry, Record, Status, Store};
+use crate::state::{ContainerDir, Record, Status, Store};
 use crate::sys::process::{self, Pid, SingleThreaded};
 use crate::sys::{credentials, file};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::time::Duration;
 
-/// How long the saved processes may take to be gone, in milliseconds.
-const PATIENCE: i32 = 10_000;
+/// The time the saved processes may take to exit.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `checkpoint`. Unless it is to run on, the container is deleted once it is saved.
 ///
@@ -44,7 +45,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     };
     // Whoever deletes the container meanwhile ends the saving.
     entry.unlock()?;
-    let program = images::program(&request.criu, "checkpoint")?;
+    let program = criu_images::program(&request.criu, "checkpoint")?;
     let json = store.config(request.id.as_str())?;
     let mut spec = config::parse(&json)?;
     namespaces::disregard_shared(&mut spec, init.pid, &Ns::ALL)?;
@@ -81,7 +82,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     let prepare = || {
         // CRIU lets everybody read its images.
         credentials::set_umask(0o077);
-        images::leave_host()?;
+        criu_images::leave_host()?;
         yard.make()?;
         images.open(None)
     };
@@ -137,7 +138,7 @@ fn describe(
         options.page_server(address, *port);
     }
     if request.status_fd.is_some() {
-        options.status_fd(criu::inherited(images::OPEN));
+        options.status_fd(criu::inherited(criu_images::OPEN));
     }
     // Asking for the one cgroup is quicker than stopping each process, and surer while they fork.
     if let Some(directory) = record.cgroup().freezer() {
@@ -210,11 +211,11 @@ fn name_namespaces(options: &mut Options, namespaces: &Namespaces, pid: Pid, emp
     match namespaces.place(Ns::Network) {
         Place::New => options.empty_namespaces(Ns::Network.flag()),
         Place::Join(_) if empty => options.empty_namespaces(Ns::Network.flag()),
-        Place::Join(_) => options.external(format!("net[{}]:{}", inode(Ns::Network)?, images::ROOT_NETWORK)),
+        Place::Join(_) => options.external(format!("net[{}]:{}", inode(Ns::Network)?, criu_images::ROOT_NETWORK)),
         Place::Runtime => {}
     }
     if let Place::Join(_) = namespaces.place(Ns::Pid) {
-        options.external(format!("pid[{}]:{}", inode(Ns::Pid)?, images::ROOT_PIDS));
+        options.external(format!("pid[{}]:{}", inode(Ns::Pid)?, criu_images::ROOT_PIDS));
     }
     Ok(())
 }
@@ -226,13 +227,13 @@ fn name_descriptors(options: &mut Options, record: &Record, pid: Pid, host: &[u8
     for other in record.cgroup().processes()?.into_iter().filter(|other| *other != pid) {
         for number in 0..3 {
             let name = name_of(other, number, host);
-            let null = images::external(&name).is_some_and(|(_, path)| path == images::NULL);
+            let null = criu_images::external(&name).is_some_and(|(_, path)| path == criu_images::NULL);
             if null && !names.contains(&name) {
                 names.push(name);
             }
         }
     }
-    for key in names.iter().filter_map(|name| images::external(name)) {
+    for key in names.iter().filter_map(|name| criu_images::external(name)) {
         options.external(key.0);
     }
     Ok(names)
@@ -263,10 +264,16 @@ fn file_of(pid: Pid, number: i32, host: &[u8]) -> Option<String> {
 }
 
 /// What `delete` does, after CRIU has killed the processes.
-fn remove(entry: &Entry, record: &Record, pidfd: &impl AsFd, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
+fn remove(
+    entry: &ContainerDir,
+    record: &Record,
+    pidfd: &impl AsFd,
+    hooks: &Hooks,
+    proof: &SingleThreaded,
+) -> Result<()> {
     if record.cgroup().frozen().unwrap_or(false) {
         record.cgroup().thaw()?;
     }
-    process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
+    process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], EXIT_TIMEOUT.as_millis() as i32)?;
     delete::ended(entry, record, hooks, proof)
 }

@@ -3,7 +3,7 @@
 use super::LARGEST_CONFIG;
 use crate::cgroups::CgroupsPath;
 use crate::config;
-use crate::state::Entry;
+use crate::state::ContainerDir;
 use std::os::unix::fs::MetadataExt;
 
 /// Who wrote the record.
@@ -70,7 +70,7 @@ pub(super) struct Clues {
 
 impl Clues {
     /// Reads what there is in the directory of a container.
-    pub(super) fn gather(entry: &Entry, id: &str) -> Clues {
+    pub(super) fn gather(entry: &ContainerDir, id: &str) -> Clues {
         let read = |name: &str| entry.read(name, LARGEST_CONFIG).unwrap_or_default();
         let (state, status) = (read("state.json"), read("status"));
         let mut clues = Clues::of_record(if state.is_empty() { &status } else { &state });

@@ -4,7 +4,7 @@ use super::bundle::Bundle;
 use super::hand_over::hand_over;
 use super::inherited::Inherited;
 use super::made::{Made, Source};
-use super::notify::Notice;
+use super::notify::NotifyProxy;
 use super::parts::Parts;
 use super::query::hook_state;
 use super::request::CreateRequest;
@@ -16,9 +16,9 @@ use crate::hooks::Moment;
 use crate::log;
 use crate::namespaces::recipe::User;
 use crate::namespaces::{self, Kind as Ns};
-use crate::process::launch::{self, Inputs, Launched, Steps};
+use crate::process::launch::{self, LaunchInput, Launched, Steps};
 use crate::rootfs::Sources;
-use crate::state::{Entry, Record, Status, Store};
+use crate::state::{ContainerDir, Record, Status, Store};
 use crate::sys::credentials;
 use crate::sys::process::{self, EndHeld, Pid, SingleThreaded};
 use std::os::fd::{AsFd, OwnedFd};
@@ -100,7 +100,7 @@ pub(super) fn make(
 
 /// Everything that leaves a trace on the machine.
 fn build(
-    entry: &Entry,
+    entry: &ContainerDir,
     record: &mut Record,
     parts: &mut Parts,
     bundle: &Bundle,
@@ -110,7 +110,7 @@ fn build(
 ) -> Result<Launched> {
     let mut cgroup = cgroup_setup::prepare(entry, record, parts, bundle, &Layout::read()?, false)?;
     if parts.notifies && until == Until::Program {
-        parts.notice = Notice::open(entry);
+        parts.notify = NotifyProxy::open(entry);
     }
     let mut fds = cgroup.create()?;
     cgroup.renew(&mut record.cgroup);
@@ -146,7 +146,7 @@ fn build(
     let (devices, moved) = (&parts.devices, &mut parts.moved);
     let cgroup = &mut cgroup;
     let mut watcher = Watcher { entry, record, cgroup, plan, proof, devices, moved, detour: None };
-    let inputs = Inputs {
+    let input = LaunchInput {
         proof,
         steps: Steps::Create,
         cgroup: Some(&fds),
@@ -157,7 +157,7 @@ fn build(
         state: &state,
     };
     let new_user = matches!(plan.recipe.user, User::Cloned | User::Unshared);
-    let launched = launch::launch(plan, inputs, &mut watcher);
+    let launched = launch::launch(plan, input, &mut watcher);
     launched.map_err(|e| super::rootless::explain(e, new_user)).map_err(|e| match e.kind() {
         Kind::Config => e,
         Kind::Execute => e.context("error during container init").context("unable to start container process"),

@@ -8,17 +8,17 @@ use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::log;
-use crate::state::{self, Entry, ProcessId, Record, Status, Store, has_left};
+use crate::state::{self, ContainerDir, ProcessId, Record, Status, Store, has_left};
 use crate::sys::process::{self, SingleThreaded};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// How long a killed process may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a process that is about to be gone is waited for, and how long nothing but a frozen cgroup keeps a killed one.
-const ENDING: Duration = Duration::from_secs(2);
-/// How long its end is waited for before it is looked at, in milliseconds.
-const LOOK: i32 = 20;
+/// The time a killed process may take to exit.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time to wait for a process that is already exiting. A killed process that takes longer is looked up in the freezer.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The time between two looks at a process that is exiting.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// `delete`.
 ///
@@ -70,7 +70,7 @@ enum Known {
 
 impl Known {
     /// Without force only what can be read is deleted.
-    fn read(entry: &Entry, request: &DeleteRequest) -> Result<Known> {
+    fn read(entry: &ContainerDir, request: &DeleteRequest) -> Result<Known> {
         let bytes = match entry.bytes() {
             // `create` was killed before it wrote anything, or the file was removed.
             Ok(None) if !request.force => return Err(state::without_record()),
@@ -90,7 +90,7 @@ impl Known {
 /// A container whose record is in doubt.
 struct Forgotten<'a> {
     store: &'a Store,
-    entry: &'a Entry,
+    entry: &'a ContainerDir,
     id: &'a ContainerId,
     changed: Option<Box<Record>>,
 }
@@ -126,14 +126,14 @@ impl Forgotten<'_> {
 }
 
 /// Waits for a process that is about to be gone, without the lock. Whether the container has stopped.
-fn await_end(entry: &Entry, record: &Record) -> Result<bool> {
+fn await_end(entry: &ContainerDir, record: &Record) -> Result<bool> {
     let Some(init) = record.init.filter(|init| init.is_ending()) else { return Ok(false) };
     let Some(pidfd) = init.open()? else { return Ok(true) };
     entry.unlock()?;
-    let deadline = Instant::now() + ENDING;
+    let deadline = Instant::now() + EXIT_TIMEOUT;
     let mut ended = false;
     while !ended && Instant::now() < deadline {
-        let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], LOOK)?;
+        let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], CHECK_INTERVAL.as_millis() as i32)?;
         ended = ready != 0 || has_left(init.pid);
     }
     entry.lock()?;
@@ -158,12 +158,12 @@ pub(super) fn end_process(init: ProcessId, cgroup: &Cgroup) -> Result<()> {
     }
     cgroup.thaw_all()?;
     let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
-        let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], LOOK)?;
+    while begin.elapsed() < KILL_TIMEOUT {
+        let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], CHECK_INTERVAL.as_millis() as i32)?;
         if ready != 0 || has_left(init.pid) {
             return Ok(());
         }
-        if begin.elapsed() >= ENDING {
+        if begin.elapsed() >= EXIT_TIMEOUT {
             cgroup.refuse_frozen_above()?;
         }
     }
@@ -172,7 +172,7 @@ pub(super) fn end_process(init: ProcessId, cgroup: &Cgroup) -> Result<()> {
 }
 
 /// Removes a container that has ended, whose directory is not locked, and runs its poststop hooks.
-pub(super) fn ended(entry: &Entry, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
+pub(super) fn ended(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
     log::step("remove the container");
     entry.lock()?;
     destroy(entry, record)?;
@@ -184,7 +184,7 @@ pub(super) fn ended(entry: &Entry, record: &Record, hooks: &Hooks, proof: &Singl
 /// Destroys a container with whose start a hook has failed, and runs its poststop hooks (runtime.md, steps 7 and 9): the
 /// hook's error, and what is left of the container if it cannot be removed.
 pub(super) fn after_failed_hook(
-    entry: &Entry,
+    entry: &ContainerDir,
     record: &Record,
     hooks: &Hooks,
     proof: &SingleThreaded,
@@ -196,7 +196,7 @@ pub(super) fn after_failed_hook(
     }
 }
 
-fn destroy_unless_deleted(entry: &Entry, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
+fn destroy_unless_deleted(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
     end(record)?;
     entry.lock()?;
     // It was not locked while the hook ran: `delete --force` may have removed it, and another one may have its id by now.
@@ -210,7 +210,7 @@ fn destroy_unless_deleted(entry: &Entry, record: &Record, hooks: &Hooks, proof: 
 }
 
 /// Removes cgroups and state.
-fn destroy(entry: &Entry, record: &Record) -> Result<()> {
+fn destroy(entry: &ContainerDir, record: &Record) -> Result<()> {
     record.cgroup().remove()?;
     record.resctrl.iter().for_each(|group| group.remove());
     entry.remove()

@@ -13,8 +13,8 @@ use crate::log;
 use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{self, Joined, Kind as Ns, Namespaces, Recipe};
 use crate::process::keyring::{self, Keyring};
-use crate::process::launch::{self, Inputs, Launched, Steps, Watch};
-use crate::process::plan::{Affinity, Entered, Label, Plan};
+use crate::process::launch::{self, LaunchInput, Launched, Steps, Watch};
+use crate::process::plan::{Affinity, Entered, Label, LaunchPlan};
 use crate::process::program::Program;
 
 use crate::state::{ProcessId, Record, Status, Store};
@@ -62,7 +62,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     let fds = open_fds(&cgroup, request)?;
     let ignore_paused = request.ignore_paused;
     let mut watcher = Watcher { record: &record, plan: &plan, cgroup: &cgroup, ignore_paused, detour: None };
-    let inputs = Inputs {
+    let input = LaunchInput {
         proof,
         steps: Steps::Exec,
         cgroup: Some(&fds),
@@ -72,7 +72,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
         gate: None,
         state: &|_, _| Vec::new(),
     };
-    let launched = launch::launch(&plan, inputs, &mut watcher).map_err(|e| match e.kind() {
+    let launched = launch::launch(&plan, input, &mut watcher).map_err(|e| match e.kind() {
         Kind::Config | Kind::State => e,
         _ => e.context("unable to start container process"),
     })?;
@@ -152,7 +152,7 @@ fn plan(
     record: &Record,
     (init_id, init): (ProcessId, OwnedFd),
     inherited: Inherited,
-) -> Result<Plan> {
+) -> Result<LaunchPlan> {
     let linux = spec.linux.as_ref();
     let mut program = Program::parse("process", written, linux)?;
     inherited.announce(&mut program.env);
@@ -175,7 +175,7 @@ fn plan(
     if !all.has(Ns::User) {
         program.limit_capabilities()?;
     }
-    Ok(Plan {
+    Ok(LaunchPlan {
         namespaces: Namespaces::default(),
         joined: Joined::default(),
         recipe: Recipe {
@@ -215,7 +215,7 @@ fn affinity(program: &Program) -> [Affinity; 2] {
 /// Where the terminal goes, the end that we show, and the signals of a foreground process.
 type Console = (Option<OwnedFd>, Option<OwnedFd>, Option<OwnedFd>);
 
-fn console_of(request: &ExecRequest, plan: &Plan) -> Result<Console> {
+fn console_of(request: &ExecRequest, plan: &LaunchPlan) -> Result<Console> {
     let has_terminal = plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
     if request.detach {
         let give = match &request.console_socket {
@@ -255,7 +255,7 @@ fn hand_over(request: &ExecRequest, launched: &Launched) -> Result<()> {
 
 struct Watcher<'a> {
     record: &'a Record,
-    plan: &'a Plan,
+    plan: &'a LaunchPlan,
     cgroup: &'a Cgroup,
     ignore_paused: bool,
     detour: Option<Detour>,

@@ -1,7 +1,7 @@
 //! A container is made, or nothing is left of it.
 
 use super::bundle::Bundle;
-use super::notify::Notice;
+use super::notify::NotifyProxy;
 use super::parts::{self, Parts};
 use super::query::hook_state;
 use super::request::CreateRequest;
@@ -10,7 +10,7 @@ use crate::error::{Ignore as _, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::log;
 use crate::process::launch::Launched;
-use crate::state::{Entry, Record, Status, Store};
+use crate::state::{ContainerDir, Record, Status, Store};
 use crate::sys::credentials;
 use crate::sys::process::{self, SingleThreaded};
 use std::os::fd::OwnedFd;
@@ -18,11 +18,11 @@ use std::os::fd::OwnedFd;
 /// A container that was made.
 pub(super) struct Made {
     pub(super) launched: Launched,
-    pub(super) entry: Entry,
+    pub(super) entry: ContainerDir,
     pub(super) record: Record,
     pub(super) hooks: Hooks,
     /// The program's messages of being ready are passed on from here.
-    pub(super) notice: Option<Notice>,
+    pub(super) notify: Option<NotifyProxy>,
     /// The terminal's master, or the socket by which it comes, if this command shows it.
     pub(super) terminal: Option<OwnedFd>,
     /// Where signals for the container come, if this command stays in the foreground.
@@ -48,7 +48,7 @@ impl Source<'_> {
         &self,
         mut parts: Parts,
         signals: Option<OwnedFd>,
-        build: impl FnOnce(&Entry, &mut Record, &mut Parts) -> Result<(Launched, Option<OwnedFd>)>,
+        build: impl FnOnce(&ContainerDir, &mut Record, &mut Parts) -> Result<(Launched, Option<OwnedFd>)>,
         tell: impl FnOnce(&Made) -> Result<()>,
     ) -> Result<Made> {
         log::step("write the state");
@@ -63,7 +63,7 @@ impl Source<'_> {
                 return Err(error);
             }
         };
-        let made = Made { launched, entry, record, hooks: parts.plan.hooks, notice: parts.notice, terminal, signals };
+        let made = Made { launched, entry, record, hooks: parts.plan.hooks, notify: parts.notify, terminal, signals };
         match tell(&made) {
             Ok(()) => Ok(made),
             Err(error) => {
@@ -98,7 +98,7 @@ impl Made {
 }
 
 /// Undoes what was built, and, as the lifecycle has it (runtime.md, steps 12 and 13), runs the poststop hooks.
-fn clean_up(entry: &Entry, record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
+fn clean_up(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
     record.resctrl.iter().for_each(|group| group.remove());
     let removed = record.cgroup().remove().and_then(|()| entry.lock()).and_then(|()| entry.remove());
     if let Err(error) = removed {

@@ -14,7 +14,7 @@
 use crate::config::{Mount, Spec};
 use crate::error::{Error, Ignore as _, IoContext, Result};
 use crate::log;
-use crate::state::Entry;
+use crate::state::ContainerDir;
 use crate::sys::Errno;
 use crate::sys::process::{self, Pid};
 use crate::sys::socket::{self, SockFlag, SockType};
@@ -23,6 +23,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 use std::{env, fs};
 
 /// Where the container sees the directory.
@@ -32,8 +33,8 @@ const PRIVATE: &str = "notify";
 /// In that one: the directory that the container sees.
 const SHOWN: &str = "notify/shown";
 const SOCKET: &str = "notify/shown/notify.sock";
-/// How long the manager may take to read, in milliseconds.
-const PATIENCE: i32 = 30_000;
+/// The time the manager may take to read a message.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest message that is looked at, in bytes.
 const LONGEST: usize = 4096;
 
@@ -78,7 +79,7 @@ pub(super) fn was_offered(spec: &Spec<'_>, point: &[u8]) -> bool {
 }
 
 /// Makes the directory that [`offer`] speaks of.
-pub(super) fn make_directory(entry: &Entry) -> Result<()> {
+pub(super) fn make_directory(entry: &ContainerDir) -> Result<()> {
     // Whatever the umask: the program may be of any user.
     for (name, mode) in [(PRIVATE, 0o700), (SHOWN, 0o755)] {
         let path = entry.path().join(name);
@@ -90,28 +91,28 @@ pub(super) fn make_directory(entry: &Entry) -> Result<()> {
 }
 
 /// The container's socket, and to whom its word goes.
-pub(super) struct Notice {
+pub(super) struct NotifyProxy {
     socket: OwnedFd,
     manager: OwnedFd,
 }
 
-impl Notice {
+impl NotifyProxy {
     /// Binds the container's socket and finds the manager, if the caller has one and the container was made with a place
     /// for it. A container runs without, too: that nobody hears of it is a warning.
-    pub(super) fn open(entry: &Entry) -> Option<Notice> {
-        Notice::find(entry).unwrap_or_else(|error| {
+    pub(super) fn open(entry: &ContainerDir) -> Option<NotifyProxy> {
+        NotifyProxy::find(entry).unwrap_or_else(|error| {
             log::warning(error.context("NOTIFY_SOCKET").to_string());
             None
         })
     }
 
-    fn find(entry: &Entry) -> Result<Option<Notice>> {
+    fn find(entry: &ContainerDir) -> Result<Option<NotifyProxy>> {
         let directory = entry.path().join(SHOWN);
         let Some(address) = manager().filter(|_| directory.is_dir()) else { return Ok(None) };
         let manager = socket::unix(SockType::Datagram, SockFlag::empty())?;
         socket::connect(&manager, &address)?;
         fs::remove_file(entry.path().join(SOCKET)).ignore("bind fails if another's is still there");
-        Ok(Some(Notice { socket: bind_for_all(entry)?, manager }))
+        Ok(Some(NotifyProxy { socket: bind_for_all(entry)?, manager }))
     }
 
     /// Waits until the program is ready, and tells the manager of it and of the process; or until the process has ended.
@@ -126,9 +127,9 @@ impl Notice {
         loop {
             let fds = [(Some(self.socket.as_fd()), libc::POLLIN), (Some(pidfd.as_fd()), libc::POLLIN)];
             let [said, ended] = process::poll(fds, -1)?;
-            if said != 0 && self.hear()? {
-                self.say(b"READY=1", &[])?;
-                self.say(format!("MAINPID={pid}").as_bytes(), &[])?;
+            if said != 0 && self.receive()? {
+                self.send(b"READY=1", &[])?;
+                self.send(format!("MAINPID={pid}").as_bytes(), &[])?;
                 return self.barrier();
             }
             if said == 0 && ended != 0 {
@@ -141,7 +142,7 @@ impl Notice {
     ///
     /// # Errors
     /// The socket cannot be read.
-    fn hear(&self) -> Result<bool> {
+    fn receive(&self) -> Result<bool> {
         let mut message = [0; LONGEST];
         match socket::receive(&self.socket, &mut message) {
             Ok(packet) => Ok(message[..packet.length].split(|b| *b == b'\n').any(|line| line == b"READY=1")),
@@ -154,7 +155,8 @@ impl Notice {
     /// The same for a program in the foreground: the runtime stays the manager's main process, and lives to see its word read.
     /// Whether there is nothing more to hear.
     pub(super) fn pass_on_if_ready(&self) -> bool {
-        match self.hear().and_then(|ready| if ready { self.say(b"READY=1", &[]).map(|()| true) } else { Ok(false) }) {
+        match self.receive().and_then(|ready| if ready { self.send(b"READY=1", &[]).map(|()| true) } else { Ok(false) })
+        {
             Ok(done) => done,
             Err(error) => {
                 log::warning(error.context("NOTIFY_SOCKET").to_string());
@@ -163,8 +165,8 @@ impl Notice {
         }
     }
 
-    fn say(&self, text: &[u8], fds: &[i32]) -> Result<()> {
-        let [ready] = process::poll([(Some(self.manager.as_fd()), libc::POLLOUT)], PATIENCE)?;
+    fn send(&self, text: &[u8], fds: &[i32]) -> Result<()> {
+        let [ready] = process::poll([(Some(self.manager.as_fd()), libc::POLLOUT)], READ_TIMEOUT.as_millis() as i32)?;
         if ready == 0 {
             return Err(late());
         }
@@ -174,15 +176,15 @@ impl Notice {
     /// Waits until the manager has read everything: it closes what comes with this.
     fn barrier(&self) -> Result<()> {
         let (ours, theirs) = std::io::pipe().io_context(|| "pipe2()".into())?;
-        self.say(b"BARRIER=1", &[theirs.as_raw_fd()])?;
+        self.send(b"BARRIER=1", &[theirs.as_raw_fd()])?;
         drop(theirs);
-        let [closed] = process::poll([(Some(ours.as_fd()), 0)], PATIENCE)?;
+        let [closed] = process::poll([(Some(ours.as_fd()), 0)], READ_TIMEOUT.as_millis() as i32)?;
         if closed == 0 { Err(late()) } else { Ok(()) }
     }
 }
 
 /// The container's socket, which a program of any user may write to.
-fn bind_for_all(entry: &Entry) -> Result<OwnedFd> {
+fn bind_for_all(entry: &ContainerDir) -> Result<OwnedFd> {
     let socket = socket::unix(SockType::Datagram, SockFlag::empty())?;
     // `bind` takes the mode from the socket, less the umask. A `chmod` of the name afterwards could meet another file: a
     // container with CAP_SYS_ADMIN may exchange what is in the directory.
@@ -194,7 +196,7 @@ fn bind_for_all(entry: &Entry) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-impl AsFd for Notice {
+impl AsFd for NotifyProxy {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -202,17 +204,17 @@ impl AsFd for Notice {
 
 fn late() -> Error {
     let why = Errno(libc::ETIMEDOUT).words();
-    Error::system(format!("the service manager did not read within {} s: {why}", PATIENCE / 1000))
+    Error::system(format!("the service manager did not read within {} s: {why}", READ_TIMEOUT.as_secs()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pair() -> (Notice, OwnedFd, OwnedFd) {
+    fn pair() -> (NotifyProxy, OwnedFd, OwnedFd) {
         let (socket, program) = socket::pair(SockType::Datagram).unwrap();
         let (manager, heard) = socket::pair(SockType::Datagram).unwrap();
-        (Notice { socket, manager }, program, heard)
+        (NotifyProxy { socket, manager }, program, heard)
     }
 
     fn next(heard: &OwnedFd) -> (String, usize) {
@@ -223,35 +225,35 @@ mod tests {
 
     #[test]
     fn only_the_word_of_being_ready_is_passed_on() {
-        let (notice, program, heard) = pair();
+        let (notify, program, heard) = pair();
         for text in ["STATUS=READY=1", "MAINPID=1", "READY=0", "XREADY=1"] {
             socket::send(&program, text.as_bytes(), &[]).unwrap();
-            assert!(!notice.pass_on_if_ready(), "{text}");
+            assert!(!notify.pass_on_if_ready(), "{text}");
         }
         socket::send(&program, &[b'x'; 2 * LONGEST], &[]).unwrap();
-        assert!(!notice.pass_on_if_ready());
+        assert!(!notify.pass_on_if_ready());
         socket::send(&program, b"STATUS=up\nREADY=1\nMAINPID=1", &[]).unwrap();
-        assert!(notice.pass_on_if_ready());
+        assert!(notify.pass_on_if_ready());
         assert_eq!(next(&heard), ("READY=1".into(), 0));
     }
 
     #[test]
     fn the_manager_learns_of_the_process_and_closes_the_barrier() {
-        let (notice, program, heard) = pair();
+        let (notify, program, heard) = pair();
         socket::send(&program, b"READY=1", &[]).unwrap();
         let manager = std::thread::spawn(move || [next(&heard), next(&heard), next(&heard)]);
         let living = process::pidfd_open(process::pid()).unwrap();
-        notice.wait(77, &living).unwrap();
+        notify.wait(77, &living).unwrap();
         let expected = [("READY=1".into(), 0), ("MAINPID=77".into(), 0), ("BARRIER=1".into(), 1)];
         assert_eq!(manager.join().unwrap(), expected);
     }
 
     #[test]
     fn a_container_that_ends_is_not_waited_for() {
-        let (notice, _program, _heard) = pair();
+        let (notify, _program, _heard) = pair();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pidfd = process::pidfd_open(child.id() as i32).unwrap();
-        notice.wait(child.id() as i32, &pidfd).unwrap();
+        notify.wait(child.id() as i32, &pidfd).unwrap();
         child.wait().unwrap();
     }
 

@@ -3,7 +3,7 @@
 use super::Context;
 use super::bundle::Bundle;
 use super::inherited::Inherited;
-use super::notify::Notice;
+use super::notify::NotifyProxy;
 use super::request::{CgroupManager, ContainerId, CreateRequest};
 use crate::cgroups::{self, resctrl};
 use crate::config::{self, Spec};
@@ -12,7 +12,7 @@ use crate::hooks::Hooks;
 use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices, Place};
 use crate::process::keyring::{self, Keyring};
 use crate::process::launch;
-use crate::process::plan::{self, Affinity, Label, Plan};
+use crate::process::plan::{self, Affinity, Label, LaunchPlan};
 use crate::process::program::Program;
 use crate::rootfs::Rootfs;
 use crate::state::{self, ProcessId, Record};
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 /// The checked parts of a container.
 pub(crate) struct Parts {
-    pub(super) plan: Plan,
+    pub(super) plan: LaunchPlan,
     pub(super) asked: cgroups::CgroupPlan,
     pub(super) resctrl: Option<resctrl::ResctrlPlan>,
     pub(super) devices: NetDevices,
@@ -30,7 +30,7 @@ pub(crate) struct Parts {
     /// Whether the program can say that it is ready.
     pub(super) notifies: bool,
     /// Where it says so, if that is heard by this command.
-    pub(super) notice: Option<Notice>,
+    pub(super) notify: Option<NotifyProxy>,
     /// A socket that is sent the pidfd of init (`run.oci.pidfd_receiver`).
     pub(super) receiver: Option<PathBuf>,
 }
@@ -112,7 +112,7 @@ impl Parts {
             super::filter::check_init(filter)?;
         }
         let keyring = if request.no_new_keyring { Keyring::Callers } else { Keyring::New(keyring::new_name()?) };
-        let plan = Plan {
+        let plan = LaunchPlan {
             recipe: namespaces::Recipe::default(),
             namespaces,
             joined: Joined::default(),
@@ -135,7 +135,7 @@ impl Parts {
             shown_on: None,
         };
         let moved = Moved::default();
-        Ok(Parts { plan, asked, resctrl, devices, moved, notifies: false, notice: None, receiver: None })
+        Ok(Parts { plan, asked, resctrl, devices, moved, notifies: false, notify: None, receiver: None })
     }
 }
 

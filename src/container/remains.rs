@@ -25,7 +25,7 @@ use super::request::ContainerId;
 use crate::cgroups::{self, Cgroup};
 use crate::error::{Error, Ignore as _, Result};
 use crate::log;
-use crate::state::{self, Entry, ProcessId, Stat, Store};
+use crate::state::{self, ContainerDir, ProcessId, Stat, Store};
 use crate::sys::process::{self, Pid};
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
@@ -36,8 +36,8 @@ use std::time::{Duration, Instant};
 /// How many processes a message names.
 const NAMED: usize = 8;
 
-/// How long processes that were killed may take to end.
-const ENDING: Duration = Duration::from_secs(2);
+/// The time killed processes may take to exit.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What may be left of a container.
 pub(super) struct Remains {
@@ -70,7 +70,7 @@ struct Others {
 
 impl Remains {
     /// Looks at what is in the container's directory, and at the containers beside it.
-    pub(super) fn of(store: &Store, entry: &Entry, id: &ContainerId) -> Remains {
+    pub(super) fn of(store: &Store, entry: &ContainerDir, id: &ContainerId) -> Remains {
         let clues = Clues::gather(entry, id.as_str());
         let root = clues.rootfs.as_ref().and_then(|path| identity(path));
         let mut remains = Remains {
@@ -149,7 +149,7 @@ impl Remains {
             cgroup.remove()?;
             if let Some(pidfd) = pidfd {
                 // It waits for the processes of its pid namespace. What a parent outside does not reap is nobody that lives.
-                process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], ENDING.as_millis() as i32)?;
+                process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], EXIT_TIMEOUT.as_millis() as i32)?;
             }
             self.init = Init::Ended;
         }
@@ -188,7 +188,7 @@ impl Remains {
     /// # Errors
     /// There are processes that may be the container's: they are named, with the reason.
     pub(super) fn refuse_living(&self, why: &str) -> Result<()> {
-        let deadline = Instant::now() + ENDING;
+        let deadline = Instant::now() + EXIT_TIMEOUT;
         let living = loop {
             let living = self.living();
             if living.is_empty() {
@@ -285,7 +285,7 @@ fn pids() -> impl Iterator<Item = Pid> {
 
 /// Kills every process of a mount namespace, also those born meanwhile, and waits for them.
 fn end_all_in(namespace: &PathBuf) -> Result<()> {
-    let deadline = Instant::now() + ENDING;
+    let deadline = Instant::now() + EXIT_TIMEOUT;
     let is_in = |pid: &Pid| mount_namespace(*pid).as_ref() == Some(namespace);
     loop {
         let mut left = 0;

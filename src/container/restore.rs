@@ -12,8 +12,8 @@ mod terminal;
 use super::bundle::Bundle;
 use super::cgroup_setup::{self, frozen};
 use super::console::{self, Give};
+use super::criu_images::{self, CgroupYard, Images};
 use super::hand_over::hand_over;
-use super::images::{self, CgroupYard, Images};
 use super::inherited::Inherited;
 use super::made::{Made, Source};
 use super::parts::Parts;
@@ -31,7 +31,7 @@ use crate::process::attributes;
 use crate::process::keyring::{self, Keyring};
 use crate::process::launch::Launched;
 use crate::rootfs::{self, CgroupView, IdmapOf, Prepared, Rootfs, Sources};
-use crate::state::{Entry, Record, Store};
+use crate::state::{ContainerDir, Record, Store};
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::{file, fs, namespace};
 use child::{Holder, Told};
@@ -67,7 +67,7 @@ pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
 
 fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, console: Give) -> Result<Made> {
     log::step("read the configuration");
-    let program = images::program(&request.criu, "restore")?;
+    let program = criu_images::program(&request.criu, "restore")?;
     let images = Images::find(&request.criu, "restore.log")?;
     let descriptors = images.descriptors()?;
     let bundle = Bundle::open(&request.create)?;
@@ -157,7 +157,7 @@ impl Maker<'_> {
     /// Everything that leaves a trace on the machine.
     fn build(
         &self,
-        entry: &Entry,
+        entry: &ContainerDir,
         record: &mut Record,
         parts: &mut Parts,
         descriptors: &[String],
@@ -196,7 +196,7 @@ impl Maker<'_> {
             if let Keyring::New(name) = &plan.keyring {
                 told.tell(keyring::make(name)?)?;
             }
-            images::leave_host()?;
+            criu_images::leave_host()?;
             rootfs.mount_alone(&mounts.prepared)?;
             let directories = self.images.open(mounts.userns.as_ref())?;
             yard.make()?;
@@ -230,7 +230,7 @@ impl Maker<'_> {
     }
 
     /// Saves the record and makes the cgroups.
-    fn make_cgroups(&self, entry: &Entry, record: &mut Record, parts: &Parts) -> Result<Cgroups> {
+    fn make_cgroups(&self, entry: &ContainerDir, record: &mut Record, parts: &Parts) -> Result<Cgroups> {
         let layout = Layout::read()?;
         let must_be_new = self.request.criu.manage_cgroups == Some(ManageCgroups::Strict);
         let mut cgroup = cgroup_setup::prepare(entry, record, parts, self.source.bundle, &layout, must_be_new)?;
@@ -259,7 +259,7 @@ impl Maker<'_> {
     }
 
     /// Opens the sources of the mounts, and makes what CRIU could not.
-    fn make_mounts<'a>(&self, entry: &Entry, rootfs: &'a Rootfs, yard: &mut CgroupYard) -> Result<Mounts<'a>> {
+    fn make_mounts<'a>(&self, entry: &ContainerDir, rootfs: &'a Rootfs, yard: &mut CgroupYard) -> Result<Mounts<'a>> {
         let linux = self.source.spec.linux.as_ref().filter(|linux| linux.namespace("user").is_some());
         let ids = linux.map(IdMaps::parse).transpose()?;
         let userns = ids.map(|ids| rootfs::user_namespace(self.proof, &ids)).transpose()?;

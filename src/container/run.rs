@@ -26,8 +26,8 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     if request.detach {
         let made = create::make(context, &request.create, proof, Until::Program, console::detached(&request.create)?)?;
         after_start(&made, proof)?;
-        if let Some(notice) = &made.notice {
-            notice.pass_on(made.launched.pid, &made.launched.pidfd);
+        if let Some(notify) = &made.notify {
+            notify.pass_on(made.launched.pid, &made.launched.pidfd);
         }
         return Ok(0);
     }
@@ -35,12 +35,12 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     let mut made = create::make(context, &request.create, proof, Until::Program, Give::Ours)?;
     let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
     let relay = made.terminal.take().map(|ours| console::master(&ours)).transpose()?.flatten();
-    let notice = made.notice.take();
+    let notify = made.notify.take();
     after_start(&made, proof)?;
     log::begun();
     let relay = relay.map(Relay::new).transpose()?;
     log::step("wait for the program");
-    let ended = super::terminal::serve(&made.launched, &signals, relay, notice);
+    let ended = super::terminal::serve(&made.launched, &signals, relay, notify);
     if !request.keep {
         delete::ended(&made.entry, &made.record, &made.hooks, proof)?;
     }

@@ -1,7 +1,7 @@
 //! `start`: through the gate.
 
 use super::Context;
-use super::notify::Notice;
+use super::notify::NotifyProxy;
 use super::request::ContainerId;
 use crate::config;
 use crate::error::{Error, Ignore as _, Result};
@@ -43,10 +43,10 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     let init = record.init.ok_or_else(|| Error::state("the container has no process"))?;
     let pidfd = pidfd.ok_or_else(stopped)?;
 
-    let notice = Notice::open(&entry);
+    let notify = NotifyProxy::open(&entry);
     log::step("open the gate");
     let report = Report::new()?;
-    let connection = entry.knock().map_err(|e| match e.errno().0 {
+    let connection = entry.connect().map_err(|e| match e.errno().0 {
         libc::ECONNREFUSED | libc::ENOENT => match record.status() {
             Ok(status) if status != Status::Created => refuse_unless_created(status).err().unwrap_or_else(stopped),
             _ => Error::state("cannot start an already running container"),
@@ -63,8 +63,8 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
         let state = super::query::hook_state(&record, Status::Running, init.pid);
         hooks::run(proof, Moment::Poststart, poststart, &state).map_err(failed)?;
     }
-    if let Some(notice) = notice {
-        notice.pass_on(init.pid, &pidfd);
+    if let Some(notify) = notify {
+        notify.pass_on(init.pid, &pidfd);
     }
     Ok(())
 }

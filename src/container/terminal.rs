@@ -3,7 +3,7 @@
 //! Nothing here waits for whoever reads our terminal, or for a program that does not read its own: signals and the program's end
 //! get through whatever the terminals do.
 
-use super::notify::Notice;
+use super::notify::NotifyProxy;
 use super::output::Output;
 use crate::error::{Ignore as _, Result};
 use crate::process::launch::Launched;
@@ -11,11 +11,12 @@ use crate::sys::process::{self, Ended};
 use crate::sys::terminal::{self, Modes, Size};
 use crate::sys::{self, file};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// How much of either direction is held, in bytes.
 const HELD: usize = 8192;
-/// When the program has ended: how long nothing of its last output may be read before the rest is given up, in milliseconds.
-const UNREAD_TIMEOUT: i32 = 3000;
+/// The time after the program has ended in which some of its last output must be read; the rest is then dropped.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much a terminal can hold that nobody writes to any more: above that another process still does.
 const MOST_LEFT: usize = 128 << 10;
 
@@ -104,7 +105,7 @@ impl Relay {
             }
             let stdout = std::io::stdout();
             let fds = [(Some(stdout.as_fd()), libc::POLLOUT), (Some(signals.as_fd()), libc::POLLIN)];
-            let [writable, signalled] = process::poll(fds, UNREAD_TIMEOUT)?;
+            let [writable, signalled] = process::poll(fds, UNREAD_TIMEOUT.as_millis() as i32)?;
             if signalled != 0 && asks_to_end(signals)? || (writable, signalled) == (0, 0) {
                 break;
             }
@@ -163,12 +164,12 @@ pub(super) fn own_size() -> Size {
     [stdin.as_fd(), stdout.as_fd()].into_iter().find_map(|ours| terminal::size(ours).ok()).unwrap_or_default()
 }
 
-/// Serves the process until it ends: how it did. Meanwhile its `notice` is passed on.
+/// Serves the process until it ends: how it did. Meanwhile its `notify` is passed on.
 pub(super) fn serve(
     launched: &Launched,
     signals: &OwnedFd,
     mut relay: Option<Relay>,
-    mut notice: Option<Notice>,
+    mut notify: Option<NotifyProxy>,
 ) -> Result<Ended> {
     loop {
         let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
@@ -181,7 +182,7 @@ pub(super) fn serve(
                 (Some(stdin.as_fd()).filter(|_| wants.0 != 0), wants.0),
                 (master, wants.1),
                 (Some(stdout.as_fd()).filter(|_| wants.2 != 0), wants.2),
-                (notice.as_ref().map(AsFd::as_fd), libc::POLLIN),
+                (notify.as_ref().map(AsFd::as_fd), libc::POLLIN),
             ],
             -1,
         )?;
@@ -191,8 +192,8 @@ pub(super) fn serve(
         if let Some(relay) = &mut relay {
             relay.move_bytes(ready[2], ready[3], ready[4]);
         }
-        if ready[5] != 0 && notice.as_ref().is_none_or(Notice::pass_on_if_ready) {
-            notice = None;
+        if ready[5] != 0 && notify.as_ref().is_none_or(NotifyProxy::pass_on_if_ready) {
+            notify = None;
         }
         if ready[1] != 0 {
             let ended = process::wait(launched.pid)?;

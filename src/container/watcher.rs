@@ -8,17 +8,17 @@ use crate::hooks::{self, Hooks, Moment};
 use crate::namespaces::{Moved, NetDevices};
 use crate::process::keyring::{self, Keyring};
 use crate::process::launch::Watch;
-use crate::process::plan::Plan;
-use crate::state::{Entry, ProcessId, Record, Status};
+use crate::process::plan::LaunchPlan;
+use crate::state::{ContainerDir, ProcessId, Record, Status};
 use crate::sys::process::{self, Pid, SingleThreaded};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// What the runtime does while the child is at work.
 pub(super) struct Watcher<'a> {
-    pub(super) entry: &'a Entry,
+    pub(super) entry: &'a ContainerDir,
     pub(super) record: &'a mut Record,
     pub(super) cgroup: &'a mut Cgroup,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a LaunchPlan,
     pub(super) proof: &'a SingleThreaded,
     pub(super) devices: &'a NetDevices,
     pub(super) moved: &'a mut Moved,
@@ -87,7 +87,7 @@ impl Watch for Watcher<'_> {
 ///
 /// # Errors
 /// The container was deleted meanwhile.
-pub(super) fn born(entry: &Entry, record: &mut Record, pid: Pid) -> Result<()> {
+pub(super) fn born(entry: &ContainerDir, record: &mut Record, pid: Pid) -> Result<()> {
     record.init = ProcessId::of(pid);
     entry.save_born(record).context("the container was deleted meanwhile")
 }

@@ -7,7 +7,7 @@ use crate::{Init, limits, sys};
 /// Runs them in order; one that fails ends the container.
 pub(crate) fn run(init: &Init) {
     for (n, hook) in sys::list::<Hook>(init.plan.hooks).iter().enumerate() {
-        init.say(word::DETAIL, n as u32);
+        init.report(word::DETAIL, n as u32);
         init.begin(Step::Hook);
         if let Err(errno) = run_one(init, hook) {
             init.fail(errno);
@@ -25,7 +25,7 @@ pub(crate) fn run_one(init: &Init, hook: &Hook) -> sys::Result<()> {
         execute(init, hook, stdin[0], output[1]);
     }
     if init.has(flag::LISTENER) {
-        init.say(word::CHILD, child.pidfd as u32 + 2);
+        init.report(word::CHILD, child.pidfd as u32 + 2);
     }
     sys::close(output[1]);
     let mut tail = Tail { bytes: [0; word::OUTPUT_MOST], length: 0 };
@@ -42,7 +42,7 @@ pub(crate) fn run_one(init: &Init, hook: &Hook) -> sys::Result<()> {
         return fail(init, Step::HookTimeout, &tail, sys::ETIMEDOUT);
     }
     if status != 0 {
-        init.say(word::STATUS, status);
+        init.report(word::STATUS, status);
         return fail(init, Step::HookStatus, &tail, sys::EINVAL);
     }
     expect_listener(init, false);
@@ -57,9 +57,9 @@ fn fail(init: &Init, step: Step, tail: &Tail, errno: sys::Errno) -> sys::Result<
         for (to, from) in word.iter_mut().zip(part) {
             *to = *from;
         }
-        init.say(word::OUTPUT + n, u32::from_ne_bytes(word));
+        init.report(word::OUTPUT + n, u32::from_ne_bytes(word));
     }
-    init.say(word::OUTPUT_LENGTH, tail.length as u32);
+    init.report(word::OUTPUT_LENGTH, tail.length as u32);
     Err(errno)
 }
 
@@ -67,9 +67,9 @@ fn fail(init: &Init, step: Step, tail: &Tail, errno: sys::Errno) -> sys::Result<
 fn expect_listener(init: &Init, of_child: bool) {
     if init.has(flag::LISTENER) {
         // In this order: as long as FETCHED is set nobody looks at the others.
-        init.say(word::LISTENER, 0);
-        init.say(word::CHILD, of_child.into());
-        init.say(word::FETCHED, 0);
+        init.report(word::LISTENER, 0);
+        init.report(word::CHILD, of_child.into());
+        init.report(word::FETCHED, 0);
     }
 }
 
@@ -164,18 +164,18 @@ fn execute(init: &Init, hook: &Hook, stdin: i32, output: i32) -> ! {
     const NOT_EXECUTED: i32 = 127;
     let confined = redirect(stdin, output)
         .and_then(|()| {
-            init.say(word::HOOK_STEP, Step::Limits as u32);
+            init.report(word::HOOK_STEP, Step::Limits as u32);
             limits::before_execute(init)
         })
         .and_then(|()| {
-            init.say(word::HOOK_STEP, Step::Filter as u32);
+            init.report(word::HOOK_STEP, Step::Filter as u32);
             crate::load_filter(init)
         });
     let errno = confined.err().unwrap_or_else(|| {
-        init.say(word::HOOK_STEP, Step::Execute as u32);
+        init.report(word::HOOK_STEP, Step::Execute as u32);
         sys::execve(hook.path, hook.argv, hook.envp)
     });
-    init.say(word::HOOK_ERRNO, errno as u32);
+    init.report(word::HOOK_ERRNO, errno as u32);
     sys::exit(NOT_EXECUTED)
 }
 

@@ -27,12 +27,12 @@ mod sys;
 mod tests;
 
 use core::sync::atomic::Ordering::Release;
-use plan::{Plan, Step, flag, word};
+use plan::{Step, StubPlan, flag, word};
 use sys::Page;
 
 /// What the process carries through its steps.
 pub(crate) struct Init {
-    plan: &'static Plan,
+    plan: &'static StubPlan,
     page: Page,
 }
 
@@ -41,7 +41,7 @@ impl Init {
         self.plan.flags & flag != 0
     }
 
-    fn say(&self, at: usize, value: u32) {
+    fn report(&self, at: usize, value: u32) {
         if let Some(word) = self.page.word(at) {
             word.store(value, Release);
         }
@@ -49,12 +49,12 @@ impl Init {
 
     /// Notes that `step` begins.
     fn begin(&self, step: Step) {
-        self.say(word::STEP, step as u32);
+        self.report(word::STEP, step as u32);
     }
 
     /// Ends the process with the error of the step that began last: the one failing exit.
     fn fail(&self, errno: sys::Errno) -> ! {
-        self.say(word::ERRNO, errno as u32);
+        self.report(word::ERRNO, errno as u32);
         sys::exit(1)
     }
 
@@ -69,7 +69,7 @@ impl Init {
 }
 
 /// All that the process does, from its first instruction on.
-pub(crate) fn begin(plan: &'static Plan) -> ! {
+pub(crate) fn begin(plan: &'static StubPlan) -> ! {
     let mut init = Init { plan, page: Page::NONE };
     if plan.page >= 0 {
         match Page::map(plan.page) {
@@ -203,7 +203,7 @@ pub(crate) fn load_filter(init: &Init) -> sys::Result<()> {
     let listener = sys::load_filter(plan.filter, plan.filter_flags as u32)?;
     if init.has(flag::LISTENER) {
         // From here on any system call may be one that waits for the listener's answer: the wait is without any.
-        init.say(word::LISTENER, listener as u32 + 1);
+        init.report(word::LISTENER, listener as u32 + 1);
         while let Some(fetched) = init.page.word(word::FETCHED)
             && fetched.load(core::sync::atomic::Ordering::Acquire) == 0
         {

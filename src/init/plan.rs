@@ -1,6 +1,6 @@
 //! What orlop tells its init image: the one structure that both programs compile.
 //!
-//! orlop lays a [`Plan`] and everything that it points to out in memory as it will stand at [`PLAN_AT`] in the image's
+//! orlop lays a [`StubPlan`] and everything that it points to out in memory as it will stand at [`PLAN_AT`] in the image's
 //! address space, and makes it a read-only segment of the image. So the image parses nothing, allocates nothing and needs
 //! no descriptor to learn what to do; all addresses are final.
 
@@ -46,7 +46,7 @@ pub(crate) struct Program {
 /// What the image does, in the order of its steps.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Plan {
+pub(crate) struct StubPlan {
     /// The process name that tells others that the program has not been executed yet; 15 bytes and a NUL.
     pub waiting_name: [u8; 16],
     /// [`flag`] bits.
@@ -105,7 +105,7 @@ pub(crate) struct Plan {
     pub filter_flags: u64,
 }
 
-/// Bits of [`Plan::flags`].
+/// Bits of [`StubPlan::flags`].
 pub(crate) mod flag {
     /// Fork once more before the program's process begins: into the pid or time namespace that was joined.
     pub(crate) const FORK: u32 = 1;

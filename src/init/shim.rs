@@ -22,7 +22,7 @@ pub(crate) fn run(init: &Init, program: u64) -> ! {
     }
     sys::block_signals(true);
     if init.has(flag::LISTENER) {
-        init.say(word::CHILD, 1);
+        init.report(word::CHILD, 1);
     }
     let child = init.step(Step::Shim, || sys::fork(0));
     if child.pid == 0 {
@@ -31,7 +31,7 @@ pub(crate) fn run(init: &Init, program: u64) -> ! {
         execute(init, program);
     }
     if init.has(flag::LISTENER) {
-        init.say(word::CHILD, child.pidfd as u32 + 2);
+        init.report(word::CHILD, child.pidfd as u32 + 2);
         await_fetch(init, child.pidfd);
     }
     let _ = limits::before_execute(init);

@@ -1,7 +1,7 @@
 //! The init image's system calls, made without a libc, and its view of the plan's segment.
 #![allow(unsafe_code)]
 
-use crate::plan::{PLAN_AT, Plan, Span};
+use crate::plan::{PLAN_AT, Span, StubPlan};
 use core::arch::asm;
 #[cfg(not(test))]
 use core::arch::naked_asm;
@@ -134,10 +134,10 @@ pub(crate) unsafe extern "C" fn memset(to: *mut u8, value: i32, n: usize) -> *mu
 }
 
 /// The plan, which orlop made a segment of this program.
-fn plan() -> &'static Plan {
-    // SAFETY: the segment at PLAN_AT begins with a Plan (process/image.rs lays it out), is mapped by execve for the whole
+fn plan() -> &'static StubPlan {
+    // SAFETY: the segment at PLAN_AT begins with a StubPlan (process/stub.rs lays it out), is mapped by execve for the whole
     // life of this program, and is read-only.
-    unsafe { &*(PLAN_AT as *const Plan) }
+    unsafe { &*(PLAN_AT as *const StubPlan) }
 }
 
 /// The elements of a list of the plan.
@@ -145,7 +145,7 @@ pub(crate) fn list<T: Copy>(span: Span) -> &'static [T] {
     if span.count == 0 {
         return &[];
     }
-    // SAFETY: spans are made by process/image.rs alone, with the address, alignment and count of what they name, in the
+    // SAFETY: spans are made by process/stub.rs alone, with the address, alignment and count of what they name, in the
     // read-only segment of the plan.
     unsafe { core::slice::from_raw_parts(span.at as *const T, span.count as usize) }
 }
@@ -306,7 +306,7 @@ pub(crate) fn set_limit(resource: u64, soft: u64, hard: u64) -> Result<()> {
 
 /// `chdir(2)`; `path` is the address of a C string of the plan.
 pub(crate) fn chdir(path: u64) -> Result<()> {
-    // SAFETY: C strings of the plan are made by process/image.rs with their NUL.
+    // SAFETY: C strings of the plan are made by process/stub.rs with their NUL.
     done(unsafe { call(number::CHDIR, [path as usize, 0, 0, 0, 0, 0]) })
 }
 
@@ -679,6 +679,6 @@ pub(crate) fn next_signal(milliseconds: Option<u64>) -> Result<i32> {
 
 /// `seccomp(2)` SECCOMP_SET_MODE_FILTER with a program of the plan: the listener's number, or 0.
 pub(crate) fn load_filter(program: u64, flags: u32) -> Result<usize> {
-    // SAFETY: a sock_fprog of the plan, made by process/image.rs.
+    // SAFETY: a sock_fprog of the plan, made by process/stub.rs.
     unsafe { call(number::SECCOMP, [1, flags as usize, program as usize, 0, 0, 0]) }
 }

@@ -4,7 +4,7 @@
 //! for another thread, and says how it went by its exit status.
 #![allow(clippy::unwrap_used, unsafe_code)] // The whole file is tests.
 
-use crate::plan::{Hook, Limit, PLAN_AT, Plan, Span, Step, flag, word};
+use crate::plan::{Hook, Limit, PLAN_AT, Span, Step, StubPlan, flag, word};
 use crate::sys::{self, Page};
 use crate::{Init, confine, execute, gate, hooks, limits, shim};
 use std::ffi::CString;
@@ -42,12 +42,12 @@ fn strings(list: &[&str]) -> u64 {
 }
 
 /// What does nothing: no descriptor, no step.
-fn nothing() -> Plan {
-    Plan { sync: -1, gate: -1, page: -1, procfs: -1, cgroup_file: -1, first_closed: 3, ..Plan::default() }
+fn nothing() -> StubPlan {
+    StubPlan { sync: -1, gate: -1, page: -1, procfs: -1, cgroup_file: -1, first_closed: 3, ..StubPlan::default() }
 }
 
 /// The process of `plan` with a report page that its children share.
-fn init(plan: Plan) -> Init {
+fn init(plan: StubPlan) -> Init {
     let file = memory_file();
     Init { plan: Box::leak(Box::new(plan)), page: Page::map(file.as_raw_fd()).unwrap() }
 }
@@ -85,10 +85,10 @@ mod of_the_plan {
 
     #[test]
     fn a_plan_has_no_bytes_between_its_fields() {
-        assert_eq!(size_of::<Plan>() % 8, 0);
-        assert_eq!(offset_of!(Plan, limits), offset_of!(Plan, reserved) + 4);
-        assert_eq!(offset_of!(Plan, filter_flags) + 8, size_of::<Plan>());
-        assert_eq!(PLAN_AT as usize % align_of::<Plan>(), 0);
+        assert_eq!(size_of::<StubPlan>() % 8, 0);
+        assert_eq!(offset_of!(StubPlan, limits), offset_of!(StubPlan, reserved) + 4);
+        assert_eq!(offset_of!(StubPlan, filter_flags) + 8, size_of::<StubPlan>());
+        assert_eq!(PLAN_AT as usize % align_of::<StubPlan>(), 0);
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod of_steps {
         let page = memory_file();
         let start = UnixStream::connect(&path).unwrap();
         sys::send(start.as_raw_fd(), b"S", Some(page.as_raw_fd())).unwrap();
-        let plan = Box::leak(Box::new(Plan { gate: listener.as_raw_fd(), ..nothing() }));
+        let plan = Box::leak(Box::new(StubPlan { gate: listener.as_raw_fd(), ..nothing() }));
         let mut init = Init { plan, page: Page::NONE };
         let status = in_child(|| {
             gate(&mut init);
@@ -321,7 +321,7 @@ mod of_confinement {
 
     fn find(candidates: &[&str]) -> sys::Result<usize> {
         let paths: Vec<u64> = candidates.iter().map(|path| string(path)).collect();
-        let init = init(Plan { candidates: span(paths.clone()), ..nothing() });
+        let init = init(StubPlan { candidates: span(paths.clone()), ..nothing() });
         confine::find(&init).map(|found| paths.iter().position(|path| *path == found).unwrap())
     }
 
@@ -343,7 +343,7 @@ mod of_confinement {
     #[test]
     fn the_last_cgroup_is_joined_by_a_zero_at_once() {
         let [read, write] = sys::pipe().unwrap();
-        let init = init(Plan { cgroup_file: write, ..nothing() });
+        let init = init(StubPlan { cgroup_file: write, ..nothing() });
         confine::enter_cgroup(&init);
         let mut told = [0; 8];
         assert_eq!(sys::read(read, &mut told), Ok(1));
@@ -357,9 +357,9 @@ mod of_confinement {
         fs::write(directory.join("exec"), "").unwrap();
         let procfs = File::open(&directory).unwrap().into_raw_fd();
         let text = span(b"a label".to_vec());
-        confine::label(&init(Plan { procfs, label_file: string("exec"), label: text, ..nothing() }));
+        confine::label(&init(StubPlan { procfs, label_file: string("exec"), label: text, ..nothing() }));
         assert_eq!(fs::read(directory.join("exec")).unwrap(), b"a label");
-        let failed = init(Plan { procfs: -1, label_file: string("/nowhere/exec"), label: text, ..nothing() });
+        let failed = init(StubPlan { procfs: -1, label_file: string("/nowhere/exec"), label: text, ..nothing() });
         let status = in_child(|| {
             confine::label(&failed);
             0
@@ -378,7 +378,7 @@ mod of_limits {
 
     fn limited(flags: u32) -> Init {
         let list = [CORE, NOFILE].map(|resource| Limit { resource, soft: 50, hard: 60 });
-        init(Plan { flags, limits: span(list.to_vec()), ..nothing() })
+        init(StubPlan { flags, limits: span(list.to_vec()), ..nothing() })
     }
 
     fn is_set(resource: u64) -> bool {
@@ -409,7 +409,7 @@ mod of_limits {
     #[test]
     fn a_change_of_the_user_is_counted_against_the_programs_limit_of_processes() {
         let limit = Limit { resource: NPROC, soft: 50, hard: 60 };
-        let init = init(Plan { limits: span(vec![limit]), ..nothing() });
+        let init = init(StubPlan { limits: span(vec![limit]), ..nothing() });
         let before = sys::limit(NPROC);
         let during = limits::change_user(&init, || sys::limit(NPROC));
         assert_eq!(during.map(|(soft, _)| soft), Ok(50));
@@ -430,7 +430,7 @@ mod of_hooks {
         let (head, tail) = state.split_once('@').unwrap_or((state, ""));
         let pid_at = if head == state { u64::MAX } else { head.len() as u64 };
         let text = [head, tail].concat().into_bytes();
-        let init = init(Plan { state: span(text), pid_at, ..nothing() });
+        let init = init(StubPlan { state: span(text), pid_at, ..nothing() });
         (hooks::run_one(&init, &hook), init)
     }
 
@@ -450,7 +450,7 @@ mod of_hooks {
 
     #[test]
     fn a_place_beyond_the_state_adds_nothing_to_it() {
-        let init = init(Plan { state: span(b"{}".to_vec()), pid_at: 3, ..nothing() });
+        let init = init(StubPlan { state: span(b"{}".to_vec()), pid_at: 3, ..nothing() });
         assert_eq!(hooks::state(&init, &mut [0; 10]).concat(), b"{}");
     }
 
@@ -510,7 +510,7 @@ mod of_hooks {
             timeout: 0,
         };
         let list = span(vec![hook("exit 0"), hook("exit 4"), hook("exit 5")]);
-        let init = init(Plan { hooks: list, ..nothing() });
+        let init = init(StubPlan { hooks: list, ..nothing() });
         let status = in_child(|| {
             hooks::run(&init);
             0

@@ -5,9 +5,9 @@
 //! image makes afterwards is the filter's to judge. Where it refuses one, or leaves it to an agent, the filter is loaded at the
 //! end, as for every other container.
 
-use super::image::plan::{Plan as ImagePlan, flag};
-use super::plan::Plan;
+use super::plan::LaunchPlan;
 use super::seccomp::Filter;
+use super::stub::plan::{StubPlan, flag};
 use crate::hooks::Moment;
 
 /// Pointers are not known yet. No rule of use looks at one, and one that does must let two very different ones through.
@@ -16,14 +16,14 @@ const POINTERS: [u64; 2] = [0x2000_0000, 0x7fff_ffff_f000];
 type Needed = (libc::c_long, [u64; 6]);
 
 /// The flags for the image: none, or [`flag::EARLY_FILTER`] and how it forks.
-pub(super) fn flags(plan: &Plan, image: &ImagePlan) -> u32 {
+pub(super) fn flags(plan: &LaunchPlan, image: &StubPlan) -> u32 {
     let Some(filter) = plan.filter.as_ref().filter(|filter| filter.notify.is_none()) else { return 0 };
     let inside = flag::SHIM | flag::NO_PROGRAM;
     let has_hooks = !plan.hooks.at(Moment::StartContainer).is_empty();
     if image.flags & flag::FORK == 0 || image.flags & inside != 0 || has_hooks {
         return 0;
     }
-    let allows = |calls: fn(&ImagePlan, u64) -> Vec<Needed>| {
+    let allows = |calls: fn(&StubPlan, u64) -> Vec<Needed>| {
         POINTERS.iter().all(|pointer| calls(image, *pointer).iter().all(|call| allows(filter, *call)))
     };
     match (allows(after_filter), allows(clone3), allows(clone)) {
@@ -37,16 +37,16 @@ fn allows(filter: &Filter, (number, arguments): Needed) -> bool {
     filter.check(&[(number as u32, arguments)]).is_ok()
 }
 
-fn clone3(_: &ImagePlan, pointer: u64) -> Vec<Needed> {
+fn clone3(_: &StubPlan, pointer: u64) -> Vec<Needed> {
     vec![(libc::SYS_clone3, [pointer, 64, 0, 0, 0, 0])]
 }
 
-fn clone(_: &ImagePlan, pointer: u64) -> Vec<Needed> {
+fn clone(_: &StubPlan, pointer: u64) -> Vec<Needed> {
     vec![(libc::SYS_clone, [(libc::CLONE_PARENT | libc::CLONE_PIDFD) as u64, 0, pointer, 0, 0, 0])]
 }
 
 /// The calls of `src/init/main.rs` from the filter to the program, but for the fork.
-fn after_filter(image: &ImagePlan, pointer: u64) -> Vec<Needed> {
+fn after_filter(image: &StubPlan, pointer: u64) -> Vec<Needed> {
     const WORD: u64 = 8;
     const TIOCSCTTY: u64 = 0x540e;
     let sync = image.sync as u64;
@@ -97,8 +97,8 @@ mod tests {
     }
 
     fn flags_of(filter: Filter, flags: u32) -> u32 {
-        let plan = Plan { filter: Some(filter), ..Plan::default() };
-        super::flags(&plan, &ImagePlan { flags, sync: 3, gate: 4, ..ImagePlan::default() })
+        let plan = LaunchPlan { filter: Some(filter), ..LaunchPlan::default() };
+        super::flags(&plan, &StubPlan { flags, sync: 3, gate: 4, ..StubPlan::default() })
     }
 
     #[test]

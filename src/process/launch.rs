@@ -1,6 +1,6 @@
 //! The runtime's side of a launch: makes the child, answers it, and finds out how it went.
 
-mod birth;
+mod child;
 mod follow;
 mod listener;
 mod name;
@@ -8,10 +8,10 @@ mod name;
 pub(crate) use listener::{fetch_listener, listeners};
 pub(crate) use name::{name_of, new_waiting_name, pid_of};
 
-use super::plan::Plan;
+use super::plan::LaunchPlan;
 use super::protocol::{self, ChildEnd};
 use super::report::Report;
-use super::stage::Step;
+use super::stage::LaunchStep;
 use crate::cgroups;
 use crate::error::{Error, Result};
 use crate::hooks::Moment;
@@ -19,7 +19,7 @@ use crate::log;
 use crate::rootfs::Prepared;
 use crate::sys;
 use crate::sys::process::{Pid, SingleThreaded};
-use birth::{Birth, explain_clone, stand_in};
+use child::{ChildSpec, enter_root, explain_clone};
 use follow::Launch;
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
@@ -61,7 +61,7 @@ pub(crate) trait Watch {
 }
 
 /// What is open for the child alone.
-pub(crate) struct Inputs<'a> {
+pub(crate) struct LaunchInput<'a> {
     /// Proof for `clone3`.
     pub proof: &'a SingleThreaded,
     /// The steps of the child.
@@ -91,7 +91,7 @@ pub(crate) enum Steps {
 }
 
 impl Steps {
-    fn table(self) -> &'static [Step] {
+    fn table(self) -> &'static [LaunchStep] {
         match self {
             Steps::Create => super::sequence::CREATE,
             Steps::Exec => super::sequence::EXEC,
@@ -111,7 +111,7 @@ pub(crate) struct Launched {
 ///
 /// # Errors
 /// The first failure of either side; no process is left then.
-pub(crate) fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch) -> Result<Launched> {
+pub(crate) fn launch(plan: &LaunchPlan, mut input: LaunchInput<'_>, watch: &mut dyn Watch) -> Result<Launched> {
     log::step("make the process");
     let _raised = plan.raise_limits()?;
     let (parent, child) = protocol::pair()?;
@@ -119,25 +119,25 @@ pub(crate) fn launch(plan: &Plan, mut inputs: Inputs<'_>, watch: &mut dyn Watch)
         sys::socket::pass_credentials(&parent.0)?;
     }
     let report = Report::new()?;
-    let home = inputs.prepared.as_ref().map(stand_in).transpose()?;
-    let trees = Cell::new(inputs.prepared.as_mut().map(Prepared::take_trees).unwrap_or_default());
+    let home = input.prepared.as_ref().map(enter_root).transpose()?;
+    let trees = Cell::new(input.prepared.as_mut().map(Prepared::take_trees).unwrap_or_default());
     let ends = Cell::new(Some((parent, child)));
-    let birth = Birth { plan, inputs: &inputs, report: &report, trees: &trees, ends: &ends };
+    let spec = ChildSpec { plan, input: &input, report: &report, trees: &trees, ends: &ends };
     let other;
-    let born = match (birth.give_or_join(inputs.cgroup), inputs.fallback_cgroup) {
+    let born = match (spec.clone_or_join(input.cgroup), input.fallback_cgroup) {
         (Err(e), Some(fallback_cgroup)) if e.is(libc::EBUSY) => {
             other = fallback_cgroup()?;
-            birth.give_or_join(Some(&other))
+            spec.clone_or_join(Some(&other))
         }
         (born, _) => born,
     };
-    let born = born.or_else(|failure| birth.give_outside(failure));
-    let (pid, pidfd) = born.map_err(|e| explain_clone(e, inputs.steps))?;
+    let born = born.or_else(|failure| spec.clone_outside(failure));
+    let (pid, pidfd) = born.map_err(|e| explain_clone(e, input.steps))?;
     let Some((parent, child)) = ends.take() else { unreachable!("the child takes its copies") };
     drop::<ChildEnd>(child);
-    let awaits_scope = inputs.cgroup.is_some_and(|entry| entry.awaits_scope());
+    let awaits_scope = input.cgroup.is_some_and(|entry| entry.awaits_scope());
     let listeners = if plan.waits_at_gate { 0 } else { listeners(plan.filter.as_ref(), &plan.hooks) };
-    let (parent, proof) = (&parent, inputs.proof);
+    let (parent, proof) = (&parent, input.proof);
     let mut launch =
         Launch { plan, proof, parent, report: &report, pid, pidfd, told: false, awaits_scope, warned: 0, listeners };
     let followed = match home {

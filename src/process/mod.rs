@@ -3,7 +3,6 @@
 pub(crate) mod attributes;
 pub(crate) mod capability;
 mod early;
-pub(crate) mod image;
 pub(crate) mod keyring;
 pub(crate) mod launch;
 pub(crate) mod plan;
@@ -14,3 +13,4 @@ pub(crate) mod report;
 pub(crate) mod seccomp;
 mod sequence;
 mod stage;
+pub(crate) mod stub;

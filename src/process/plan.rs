@@ -1,11 +1,11 @@
 //! The plan of a launch: everything that is decided before a process exists.
 
 use super::capability;
-use super::image::Layout;
-use super::image::plan::{self as init, flag};
 use super::keyring::Keyring;
 use super::program::Program;
 use super::seccomp::Filter;
+use super::stub::Layout;
+use super::stub::plan::{self as init, flag};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::hooks::{Hooks, Moment};
@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 
 /// Everything that is decided about a container's process before it exists.
 #[derive(Default)]
-pub(crate) struct Plan {
+pub(crate) struct LaunchPlan {
     /// Its namespaces.
     pub namespaces: Namespaces,
     /// Those of them that are joined, open.
@@ -106,7 +106,7 @@ impl Label {
     }
 }
 
-impl Plan {
+impl LaunchPlan {
     /// The first descriptor that the program does not keep.
     pub(super) fn first_fd(&self) -> i32 {
         3 + self.kept_fds
@@ -164,15 +164,15 @@ impl Plan {
     }
 
     /// The init image's plan, but for what only the child knows.
-    pub(super) fn image_plan(&self, layout: &mut Layout) -> Result<init::Plan> {
-        let mut plan = init::Plan {
+    pub(super) fn stub_plan(&self, layout: &mut Layout) -> Result<init::StubPlan> {
+        let mut plan = init::StubPlan {
             waiting_name: self.waiting_name,
             flags: self.flags(),
             first_closed: self.first_fd(),
             procfs: -1,
             cgroup_file: -1,
             last_capability: capability::last_known(),
-            ..init::Plan::default()
+            ..init::StubPlan::default()
         };
         let Some(program) = &self.program else {
             plan.cwd = layout.string("/");

@@ -16,11 +16,11 @@
 //! What arrives is bounded in number and size, and not believed: a context is checked to be one of a procfs when it is mounted
 //! (`rootfs/filesystem.rs`).
 
-use super::image::plan::{self as init, Step, flag};
-use super::image::{self, Layout};
-use super::plan::Plan;
+use super::plan::LaunchPlan;
 use super::protocol::{self, ChildEnd, FromChild};
 use super::report::Report;
+use super::stub::plan::{self as init, Step, flag};
+use super::stub::{self, Layout};
 use crate::error::{Context, Error, Ignore as _, Result};
 use crate::namespaces::{Kind, Owner, enter};
 use crate::sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, Mount};
@@ -31,11 +31,11 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long the helper may take: a process of the joined pid namespace may stop its child.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time the helper may take: a process of the joined pid namespace may stop its child.
+const HELPER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A context for each of `count` mounts.
-pub(super) fn contexts(proof: &SingleThreaded, plan: &Plan, count: usize) -> Result<Vec<OwnedFd>> {
+pub(super) fn contexts(proof: &SingleThreaded, plan: &LaunchPlan, count: usize) -> Result<Vec<OwnedFd>> {
     let (parent, child) = protocol::pair()?;
     let (ours, theirs) = socket::pair(SockType::SeqPacket)?;
     let report = Report::new()?;
@@ -44,7 +44,7 @@ pub(super) fn contexts(proof: &SingleThreaded, plan: &Plan, count: usize) -> Res
         Cloned::Child => {
             drop((parent, ours));
             let Err(error) = become_helper(plan, &theirs, &child, &report, count);
-            child.say(&FromChild::Failed(error)).ignore("the runtime sees the end of the socket");
+            child.send(&FromChild::Failed(error)).ignore("the runtime sees the end of the socket");
             process::exit_now(1)
         }
     };
@@ -63,7 +63,7 @@ pub(super) fn contexts(proof: &SingleThreaded, plan: &Plan, count: usize) -> Res
 /// Takes what the helper and its child send, until both have closed their ends; stops a child that does anything else.
 fn collect(socket: &OwnedFd, count: usize) -> Result<Vec<OwnedFd>> {
     let mut child = None;
-    let contexts = collect_until(socket, count, &mut child, Instant::now() + PATIENCE);
+    let contexts = collect_until(socket, count, &mut child, Instant::now() + HELPER_TIMEOUT);
     if contexts.is_err() {
         stop(child.as_ref());
     }
@@ -138,7 +138,7 @@ pub(super) fn no_birth(errno: Errno) -> Error {
 
 /// The child of the runtime: in the user namespace that it needs, with an empty root, executes the image.
 fn become_helper(
-    plan: &Plan,
+    plan: &LaunchPlan,
     socket: &OwnedFd,
     channel: &ChildEnd,
     report: &Report,
@@ -155,7 +155,7 @@ fn become_helper(
     make_empty_root().context("make an empty root")?;
     let mut layout = Layout::new();
     let content = {
-        let plan = init::Plan {
+        let plan = init::StubPlan {
             waiting_name: plan.waiting_name,
             flags: flag::PROCFS,
             sync: socket.as_raw_fd(),
@@ -165,18 +165,18 @@ fn become_helper(
             cgroup_file: -1,
             contexts: u32::try_from(count).unwrap_or(u32::MAX),
             cwd: layout.string("/"),
-            ..init::Plan::default()
+            ..init::StubPlan::default()
         };
-        image::elf(&plan, layout)
+        stub::elf(&plan, layout)
     };
-    let image = image::make(&content)?;
+    let image = stub::make(&content)?;
     let kept = [socket.as_raw_fd(), report.file().as_raw_fd()];
     // Standard input and output are closed too. What is not kept may be needed until the image is executed.
     file::close_by_execute(0, &[kept[0], kept[1], channel.as_fd().as_raw_fd(), image.as_raw_fd()])?;
     for fd in kept {
         file::keep_over_exec(fd)?;
     }
-    Err(image::execute(&image, &content))
+    Err(stub::execute(&image, &content))
 }
 
 /// Gives this process a mount namespace in which an empty, read-only file system covers the root. In the mount namespace of a

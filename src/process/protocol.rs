@@ -232,7 +232,7 @@ impl ParentEnd {
 
 impl ChildEnd {
     /// Says something without waiting for an answer.
-    pub(crate) fn say(&self, message: &FromChild) -> Result<()> {
+    pub(crate) fn send(&self, message: &FromChild) -> Result<()> {
         let (tag, text) = match message {
             FromChild::UserReady => (b'U', Vec::new()),
             FromChild::Forked(pidfd) => return Ok(socket::send(&self.0, b"F", &[pidfd.as_raw_fd()])?),
@@ -294,7 +294,7 @@ mod tests {
         let (parent, child) = pair().unwrap();
         for level in [Level::Warning, Level::Debug] {
             let said = Record { level, text: "a step".into() };
-            child.say(&FromChild::Said(said.clone())).unwrap();
+            child.send(&FromChild::Said(said.clone())).unwrap();
             assert!(matches!(parent.receive().unwrap(), FromChild::Said(heard) if heard == said), "{level:?}");
         }
     }
@@ -304,7 +304,7 @@ mod tests {
         for round in 0..200 {
             let (parent, child) = pair().unwrap();
             parent.go(&[]).unwrap();
-            child.say(&FromChild::Failed(Error::internal("the last words"))).unwrap();
+            child.send(&FromChild::Failed(Error::internal("the last words"))).unwrap();
             let ending = std::thread::spawn(move || drop(child));
             if round % 2 == 0 {
                 std::thread::yield_now();
@@ -414,7 +414,7 @@ mod tests {
     fn the_sender_of_a_message_is_known() {
         let (parent, child) = pair().unwrap();
         socket::pass_credentials(&parent.0).unwrap();
-        child.say(&FromChild::Scope).unwrap();
+        child.send(&FromChild::Scope).unwrap();
         let (sender, message) = parent.receive_from().unwrap();
         assert!(matches!(message, FromChild::Scope));
         assert_eq!(sender, Some(std::process::id() as Pid));

@@ -1,7 +1,7 @@
 //! The report page: what the init image says once nothing but memory can be trusted, turned into an error.
 
-use super::image::plan::{Step, word};
 use super::program::Program;
+use super::stub::plan::{Step, word};
 use crate::error::{Error, Ignore as _, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::sys::file;

@@ -1,20 +1,20 @@
 //! The child: from `clone3` to the init image. What it does, in which order, stands in `sequence.rs`.
 
 mod attributes;
-mod image;
 mod namespaces;
 mod root;
+mod stub;
 mod terminal;
 
 pub(super) use attributes::{set_attributes, set_final_affinity, set_initial_affinity, set_oom_score};
-pub(super) use image::execute_image;
 pub(super) use namespaces::{
     become_root, enter_cgroups, enter_container, enter_namespaces, join_keyring, set_up_namespaces,
 };
 pub(super) use root::{build_rootfs, pivot, protect, run_hooks};
+pub(super) use stub::execute_stub;
 pub(super) use terminal::{make_console, open_console, set_up_stdio};
 
-use super::plan::Plan;
+use super::plan::LaunchPlan;
 use super::protocol::{ChildEnd, FromChild};
 use crate::error::{Error, Ignore as _, Result};
 use crate::hooks::Moment;
@@ -27,7 +27,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// All that the child has, by way of the memory and the descriptors that it shares with the runtime at its birth.
 pub(super) struct Stage<'a> {
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a LaunchPlan,
     pub(super) proof: &'a SingleThreaded,
     pub(super) channel: ChildEnd,
     pub(super) report: &'a OwnedFd,
@@ -55,13 +55,13 @@ impl Stage<'_> {
 }
 
 /// A step: a name for errors and traces, and what it does.
-pub(super) struct Step {
+pub(super) struct LaunchStep {
     pub(super) name: &'static str,
     pub(super) run: for<'a, 'b> fn(&'b mut Stage<'a>) -> Result<()>,
 }
 
 /// Walks the steps; comes to an end only by a failure, which it tells the runtime.
-pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
+pub(super) fn walk(mut stage: Stage<'_>, steps: &[LaunchStep]) -> ! {
     report_panics(&stage.channel);
     let mut failure = steps.iter().filter_map(|step| {
         log::step(step.name);
@@ -73,13 +73,13 @@ pub(super) fn walk(mut stage: Stage<'_>, steps: &[Step]) -> ! {
         None => Error::internal("the steps came to an end without a program"),
     };
     pass_records_on(&stage).ignore("the error that follows says more");
-    stage.channel.say(&FromChild::Failed(error)).ignore("the runtime sees the end of the socket");
+    stage.channel.send(&FromChild::Failed(error)).ignore("the runtime sees the end of the socket");
     process::exit_now(1)
 }
 
 /// Has the runtime log what this process would have.
 fn pass_records_on(stage: &Stage<'_>) -> Result<()> {
-    log::take().into_iter().try_for_each(|record| stage.channel.say(&FromChild::Said(record)))
+    log::take().into_iter().try_for_each(|record| stage.channel.send(&FromChild::Said(record)))
 }
 
 /// Makes the process one that dies with the runtime and can be traced by nobody but root.
@@ -113,7 +113,7 @@ fn report_panics(channel: &ChildEnd) {
     let channel = ChildEnd(copy);
     std::panic::set_hook(Box::new(move |info| {
         channel
-            .say(&FromChild::Failed(Error::internal(format!("panic: {info}"))))
+            .send(&FromChild::Failed(Error::internal(format!("panic: {info}"))))
             .ignore("the runtime sees the end of the socket");
         process::exit_now(101)
     }));

@@ -1,6 +1,6 @@
 //! The state root, below which each container has a directory.
 
-use super::entry::Entry;
+use super::container_dir::ContainerDir;
 use super::record::Record;
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::sys::{self, file};
@@ -37,7 +37,7 @@ impl Store {
     ///
     /// # Errors
     /// `container with given ID already exists`.
-    pub(crate) fn create(&self, id: &str) -> Result<Entry> {
+    pub(crate) fn create(&self, id: &str) -> Result<ContainerDir> {
         let path = self.directory(id);
         let make =
             |path: &Path, recursive: bool| std::fs::DirBuilder::new().mode(0o711).recursive(recursive).create(path);
@@ -57,12 +57,12 @@ impl Store {
             }
             other => other.io_context(|| format!("mkdir({path:?})"))?,
         }
-        Entry::open(path)
+        ContainerDir::open(path)
     }
 
     /// The directory of a container, locked; `container does not exist` if there is none.
-    pub(crate) fn open(&self, id: &str) -> Result<Entry> {
-        Entry::open(self.directory(id))
+    pub(crate) fn open(&self, id: &str) -> Result<ContainerDir> {
+        ContainerDir::open(self.directory(id))
     }
 
     /// The bytes of a container's state.json, for [`Record::parse`].

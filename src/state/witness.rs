@@ -5,7 +5,7 @@
 //! the other way round. A symbolic link is made whole or not at all, in one call.
 
 use super::record::sum_of;
-use super::{Entry, ProcessId, Record, Store};
+use super::{ContainerDir, ProcessId, Record, Store};
 use crate::error::Result;
 use crate::sys::process::Pid;
 use crate::sys::{file, fs};
@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 /// The link's name.
 pub(super) const NAME: &str = "init";
 
-impl Entry {
+impl ContainerDir {
     /// Keeps the record once the container's first process is born, and then the link.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What CRIU takes from the runtime instead of the images.
 
-use crate::container::images;
+use crate::container::criu_images;
 use crate::container::parts::Parts;
 use crate::criu::{self, Options};
 use crate::error::{Error, Kind, Result};
@@ -18,14 +18,14 @@ pub(super) fn inherit<'a>(
 ) -> Result<Vec<BorrowedFd<'a>>> {
     let mut given: Vec<BorrowedFd<'a>> = Vec::new();
     let mut add = |options: &mut Options, key: &str, fd: BorrowedFd<'a>| {
-        options.inherit(key, criu::inherited(images::OPEN + given.len()));
+        options.inherit(key, criu::inherited(criu_images::OPEN + given.len()));
         given.push(fd);
     };
     for (name, fd) in given_again {
         add(options, name, fd.as_fd());
     }
     let plan = &parts.plan;
-    for (kind, name) in [(Ns::Network, images::ROOT_NETWORK), (Ns::Pid, images::ROOT_PIDS)] {
+    for (kind, name) in [(Ns::Network, criu_images::ROOT_NETWORK), (Ns::Pid, criu_images::ROOT_PIDS)] {
         if let Some(joined) = plan.joined.fd(kind).filter(|_| kind != Ns::Network || !empty_network) {
             add(options, name, joined.as_fd());
         }
@@ -54,14 +54,14 @@ pub(super) fn standard(descriptors: &[String]) -> Result<Vec<(String, OwnedFd)>>
             let ordinary = |stat: Stat| matches!(stat.kind(), libc::S_IFREG | libc::S_IFCHR);
             name.starts_with("pipe:") || (fs::stat(fd).is_ok_and(ordinary) && !terminal::is_terminal(fd))
         });
-        let (key, path) = match images::external(name) {
+        let (key, path) = match criu_images::external(name) {
             Some(external) => external,
             None if name.starts_with("pipe:") => (name.clone(), ""),
             None => continue,
         };
         let fd = match fd {
             Some(fd) => file::duplicate_above(fd, 3)?,
-            None if path == images::NULL => file::open(path, libc::O_RDWR)?,
+            None if path == criu_images::NULL => file::open(path, libc::O_RDWR)?,
             None if path.is_empty() => continue,
             None => {
                 let text =

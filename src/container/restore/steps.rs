@@ -10,7 +10,7 @@ use crate::mountinfo;
 use crate::namespaces::{Kind as Ns, Place};
 use crate::process::launch::Launched;
 use crate::rootfs::Rootfs;
-use crate::state::{Entry, Record};
+use crate::state::{ContainerDir, Record};
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
 use crate::sys::socket::{self, SockType};
 use crate::sys::{file, namespace};
@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 
 /// What the runtime does at CRIU's steps.
 pub(super) struct Steps<'a> {
-    pub(super) entry: &'a Entry,
+    pub(super) entry: &'a ContainerDir,
     pub(super) record: &'a mut Record,
     pub(super) parts: &'a mut Parts,
     /// The terminal's.

@@ -7,22 +7,25 @@ use crate::error::{Context, Error, Ignore as _, Kind, Result};
 use crate::hooks::Moment;
 use crate::namespaces::recipe::{Fork, User};
 use crate::process::keyring::Keyring;
-use crate::process::plan::Plan;
+use crate::process::plan::LaunchPlan;
 use crate::process::protocol::{Due, FromChild, ParentEnd};
 use crate::process::report::Report;
 use crate::sys::file;
 use crate::sys::process::{self, Ended, Pid, SingleThreaded};
 use crate::{log, namespaces};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
-/// How long a process that has nothing more to do may take, in milliseconds.
-const LIMIT: i32 = 10_000;
+/// The time a process may take to exit once it has nothing more to do.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time a process that enters a running container has to exit: the container may be frozen.
+const EXEC_EXIT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long the child may be silent before its watcher is asked, in milliseconds.
-const PATIENCE: i32 = 200;
+/// The time the child may be silent before the watcher is called.
+const SILENCE_TIMEOUT: Duration = Duration::from_millis(200);
 
 pub(super) struct Launch<'a> {
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a LaunchPlan,
     pub(super) proof: &'a SingleThreaded,
     pub(super) parent: &'a ParentEnd,
     pub(super) report: &'a Report,
@@ -141,25 +144,27 @@ impl Launch<'_> {
 
     /// The child's next message; meanwhile, the filter's listeners are fetched as soon as they are there.
     fn next(&mut self, released: bool, watch: &mut dyn Watch) -> Result<(Option<Pid>, FromChild)> {
-        let mut waited = 0;
+        let mut waited = Duration::ZERO;
         while released && self.listeners > 0 {
             // The image can make no system call while it waits for this, so there is nothing to be woken by.
-            const MILLISECONDS: i32 = 1;
-            let [ready] = process::poll([(Some(self.parent.0.as_fd()), libc::POLLIN)], MILLISECONDS)?;
+            const INTERVAL: Duration = Duration::from_millis(1);
+            let channel = (Some(self.parent.0.as_fd()), libc::POLLIN);
+            let [ready] = process::poll([channel], INTERVAL.as_millis() as i32)?;
             if ready != 0 {
                 break;
             }
-            waited += MILLISECONDS;
-            if waited >= PATIENCE {
-                waited = 0;
+            waited += INTERVAL;
+            if waited >= SILENCE_TIMEOUT {
+                waited = Duration::ZERO;
                 watch.waiting()?;
             }
             self.listeners -= usize::from(fetch_listener(self.report, &self.pidfd, self.pid, watch)?);
         }
-        let mut stopped = 0;
+        let mut stopped = Duration::ZERO;
         loop {
             let channel = (Some(self.parent.0.as_fd()), libc::POLLIN);
-            let [ready, dead] = process::poll([channel, (Some(self.pidfd.as_fd()), libc::POLLIN)], PATIENCE)?;
+            let process = (Some(self.pidfd.as_fd()), libc::POLLIN);
+            let [ready, dead] = process::poll([channel, process], SILENCE_TIMEOUT.as_millis() as i32)?;
             if ready != 0 {
                 return self.parent.receive_from();
             }
@@ -172,8 +177,8 @@ impl Launch<'_> {
                 self.tell(watch)?;
             }
             watch.waiting()?;
-            stopped = if self.is_stopped() { stopped + PATIENCE } else { 0 };
-            if stopped >= LIMIT {
+            stopped = if self.is_stopped() { stopped + SILENCE_TIMEOUT } else { Duration::ZERO };
+            if stopped >= EXIT_TIMEOUT {
                 return Err(held());
             }
         }
@@ -256,16 +261,16 @@ impl Launch<'_> {
         if executed && !self.still_waits() {
             return Ok(());
         }
-        match self.reap(LIMIT)? {
+        match self.reap(EXIT_TIMEOUT)? {
             Some(ended) => Err(self.explain_end(ended)),
             None => Err(held()),
         }
     }
 
-    /// Waits so many milliseconds for the process to end; none where it does not, or where a process of the container traces it
-    /// and does not let go of it.
-    fn reap(&self, milliseconds: i32) -> Result<Option<Ended>> {
-        let [dead] = process::poll([(Some(self.pidfd.as_fd()), libc::POLLIN)], milliseconds)?;
+    /// Waits at most `timeout` for the process to exit. `None`: it did not, or a process of the container traces it and does
+    /// not detach.
+    fn reap(&self, timeout: Duration) -> Result<Option<Ended>> {
+        let [dead] = process::poll([(Some(self.pidfd.as_fd()), libc::POLLIN)], timeout.as_millis() as i32)?;
         if dead == 0 { Ok(None) } else { Ok(process::wait_if_ended(self.pid)?) }
     }
 
@@ -285,7 +290,7 @@ impl Launch<'_> {
             }
         };
         let error = Error::new(Kind::Execute, text);
-        let filtered = self.plan.filter.is_some() && step >= crate::process::image::plan::Step::Filter as u32;
+        let filtered = self.plan.filter.is_some() && step >= crate::process::stub::plan::Step::Filter as u32;
         match ended {
             Ended::Signaled(libc::SIGKILL) => {
                 error.hint("if nobody killed it, linux.resources.memory.limit may be too small to start the program")
@@ -300,7 +305,7 @@ impl Launch<'_> {
     /// Nothing of the process is left; one that is frozen dies when it is thawed, and is not waited for.
     pub(super) fn end(&mut self) {
         process::pidfd_send_signal(&self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
-        self.reap(if self.plan.entered.is_some() { 500 } else { LIMIT })
+        self.reap(if self.plan.entered.is_some() { EXEC_EXIT_TIMEOUT } else { EXIT_TIMEOUT })
             .ignore("one that is frozen dies when it is thawed");
     }
 }

@@ -1,13 +1,13 @@
 //! The name and the pid by which a process that waits is known.
 
 use crate::error::{Error, Result};
-use crate::process::plan::Plan;
+use crate::process::plan::LaunchPlan;
 use crate::sys::file;
 use crate::sys::process::{self, Pid};
 use std::os::fd::OwnedFd;
 
 /// The waiting name as /proc/PID/stat shows it.
-pub(super) fn waiting_name(plan: &Plan) -> String {
+pub(super) fn waiting_name(plan: &LaunchPlan) -> String {
     String::from_utf8_lossy(&plan.waiting_name).trim_end_matches('\0').to_owned()
 }
 

@@ -83,7 +83,7 @@ pub(in crate::process) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
 fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
     // The maps of a process that is not dumpable belong to root: a runtime that is not root could not write them.
     show()?;
-    stage.channel.say(&FromChild::UserReady)?;
+    stage.channel.send(&FromChild::UserReady)?;
     let trees = stage.channel.wait()?;
     hide()?;
     if let Some(rootfs) = &stage.plan.rootfs {
@@ -112,7 +112,7 @@ fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
     let flags = flags as u64 | libc::CLONE_PARENT as u64;
     match process::clone3(stage.proof, &Clone { flags, into_cgroup: None })? {
         Cloned::Parent(_, pidfd) => {
-            stage.channel.say(&FromChild::Forked(pidfd))?;
+            stage.channel.send(&FromChild::Forked(pidfd))?;
             process::exit_now(0)
         }
         Cloned::Child => {
@@ -127,7 +127,7 @@ fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
 pub(in crate::process) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
     if let Some(entry) = stage.cgroup {
         if entry.awaits_scope() {
-            stage.channel.say(&FromChild::Scope)?;
+            stage.channel.send(&FromChild::Scope)?;
             stage.channel.wait()?;
         }
         if stage.joins_unified {
@@ -146,7 +146,7 @@ pub(in crate::process) fn join_keyring(stage: &mut Stage<'_>) -> Result<()> {
     match &stage.plan.keyring {
         Keyring::New(name) => {
             let made = keyring::make(name)?;
-            stage.channel.say(&FromChild::Keyring(made.map(|made| (made.serial, made.owner))))
+            stage.channel.send(&FromChild::Keyring(made.map(|made| (made.serial, made.owner))))
         }
         Keyring::Of(made) if !made.outside => keyring::join(made),
         Keyring::Callers | Keyring::Of(_) => Ok(()),
@@ -161,7 +161,7 @@ pub(in crate::process) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()>
         sys::namespace::loopback_up().context("bring the loopback interface up")?;
     }
     if stage.plan.moves_devices {
-        stage.channel.say(&FromChild::Isolated)?;
+        stage.channel.send(&FromChild::Isolated)?;
         stage.channel.wait()?;
     }
     if !all.sysctls.is_empty() {

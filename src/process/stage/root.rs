@@ -37,7 +37,7 @@ fn procfs_of_joined(stage: &Stage<'_>, count: usize) -> Result<Vec<OwnedFd>> {
         match mount::fsconfig_string(&context, "pidns", "/proc/self/ns/pid_for_children") {
             Ok(()) => contexts.push(context),
             Err(e) if e.is(libc::EINVAL) => {
-                stage.channel.say(&FromChild::Procfs)?;
+                stage.channel.send(&FromChild::Procfs)?;
                 return stage.channel.wait();
             }
             Err(e) => return Err(e.into()),
@@ -49,14 +49,14 @@ fn procfs_of_joined(stage: &Stage<'_>, count: usize) -> Result<Vec<OwnedFd>> {
 /// The hooks before the pivot: the runtime's in its own namespaces, then createContainer's here.
 pub(in crate::process) fn run_hooks(stage: &mut Stage<'_>) -> Result<()> {
     if stage.plan.runtime_acts_on_built() {
-        stage.channel.say(&FromChild::Built)?;
+        stage.channel.send(&FromChild::Built)?;
         stage.channel.wait()?;
     }
     let list = stage.plan.hooks.at(Moment::CreateContainer);
     if !list.is_empty() {
         let pid = process::pid();
         hooks::run(stage.proof, Moment::CreateContainer, list, &(stage.state)(Moment::CreateContainer, pid))?;
-        stage.channel.say(&FromChild::Hooked)?;
+        stage.channel.send(&FromChild::Hooked)?;
     }
     match &mut stage.built {
         Some(built) if stage.plan.runtime_acts_on_built() || !list.is_empty() => built.after_hooks(),

@@ -12,24 +12,24 @@ use std::path::{Path, PathBuf};
 
 /// The directory of a container, open and locked.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct ContainerDir {
     path: PathBuf,
     pub(super) directory: OwnedFd,
 }
 
-impl Entry {
-    pub(super) fn open(path: PathBuf) -> Result<Entry> {
+impl ContainerDir {
+    pub(super) fn open(path: PathBuf) -> Result<ContainerDir> {
         let open = || file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW);
         let directory = match open() {
             Err(e) if e.is(libc::ENOENT) => return Err(absent()),
             other => other?,
         };
-        let entry = Entry { path, directory };
+        let entry = ContainerDir { path, directory };
         entry.lock()?;
         Ok(entry)
     }
 
-    /// Takes the lock again, after [`Entry::unlock`]. Others hold it for moments only.
+    /// Takes the lock again, after [`ContainerDir::unlock`]. Others hold it for moments only.
     pub(crate) fn lock(&self) -> Result<()> {
         Ok(file::flock(&self.directory, libc::LOCK_EX)?)
     }
@@ -102,7 +102,7 @@ impl Entry {
     }
 
     /// Connects to the gate; ECONNREFUSED or ENOENT where nobody waits.
-    pub(crate) fn knock(&self) -> sys::Result<OwnedFd> {
+    pub(crate) fn connect(&self) -> sys::Result<OwnedFd> {
         let connection = socket::unix(SockType::SeqPacket, SockFlag::empty())?;
         socket::connect(&connection, self.socket_path("gate"))?;
         Ok(connection)

@@ -17,7 +17,7 @@ const CRUN: &str = "1.30";
 
 /// Whose command line we stand in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+enum Runtime {
     Orlop,
     Runc,
     Crun,
@@ -25,37 +25,37 @@ enum Role {
 
 /// The name by which we are called.
 #[derive(Debug)]
-pub(crate) struct Caller {
+pub(crate) struct Identity {
     /// What messages and help call us.
     pub(crate) name: String,
-    role: Role,
+    runtime: Runtime,
 }
 
-impl Caller {
+impl Identity {
     /// Whether it is the program's own name: engines call it by another one, or use its commands alone.
     pub(crate) fn is_person(&self) -> bool {
-        self.role == Role::Orlop
+        self.runtime == Runtime::Orlop
     }
 
     /// From the program's own name, `argv[0]`.
-    pub(crate) fn new(program: Option<&str>) -> Caller {
+    pub(crate) fn new(program: Option<&str>) -> Identity {
         let name = program.and_then(|p| p.rsplit('/').next()).filter(|n| !n.is_empty()).unwrap_or("orlop");
-        let role = match name {
-            "runc" => Role::Runc,
-            "crun" => Role::Crun,
-            _ => Role::Orlop,
+        let runtime = match name {
+            "runc" => Runtime::Runc,
+            "crun" => Runtime::Crun,
+            _ => Runtime::Orlop,
         };
-        let name = if role == Role::Orlop { "orlop" } else { name };
-        Caller { name: name.to_owned(), role }
+        let name = if runtime == Runtime::Orlop { "orlop" } else { name };
+        Identity { name: name.to_owned(), runtime }
     }
 
     /// What `--version` prints. Engines read the first line, and one takes any later line with the word "version".
     pub(crate) fn version(&self) -> String {
         const OURS: &str = env!("CARGO_PKG_VERSION");
-        match self.role {
-            Role::Orlop => format!("orlop version {OURS}\nspec: {SPEC}\n"),
-            Role::Runc => format!("runc version {RUNC}\ncommit: orlop-{OURS}\nspec: {SPEC}\n"),
-            Role::Crun => {
+        match self.runtime {
+            Runtime::Orlop => format!("orlop version {OURS}\nspec: {SPEC}\n"),
+            Runtime::Runc => format!("runc version {RUNC}\ncommit: orlop-{OURS}\nspec: {SPEC}\n"),
+            Runtime::Crun => {
                 let root = self.default_root();
                 let parts = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +CRIU +JSON";
                 format!(
@@ -68,7 +68,7 @@ impl Caller {
 
     /// The directory of the containers' state: below `/run`, or below the user's own where `/run` is not ours to write.
     pub(crate) fn default_root(&self) -> PathBuf {
-        let name = if self.role == Role::Orlop { "orlop" } else { &self.name };
+        let name = if self.runtime == Runtime::Orlop { "orlop" } else { &self.name };
         let asked = || env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let own = if is_rootless() { asked().or_else(session_directory) } else { None };
         own.unwrap_or_else(|| PathBuf::from("/run")).join(name)
@@ -97,12 +97,12 @@ mod tests {
     #[test]
     fn engines_that_parse_the_name_find_it() {
         for (program, first) in [("/usr/bin/runc", "runc version 1.4.3"), ("crun", "crun version 1.30")] {
-            let version = Caller::new(Some(program)).version();
+            let version = Identity::new(Some(program)).version();
             let mut lines = version.lines();
             assert_eq!(lines.next(), Some(first));
             assert!(lines.all(|line| !line.contains("version")), "{version}");
         }
-        assert!(Caller::new(Some("./out/orlop")).version().starts_with("orlop version "));
+        assert!(Identity::new(Some("./out/orlop")).version().starts_with("orlop version "));
     }
 
     /// As dockerd reads it: the text around the last "version" of a line, and behind the last colon of the commit's.
@@ -123,7 +123,7 @@ mod tests {
     fn engines_read_the_runtime_its_version_and_which_orlop_it_is() {
         let ours = format!("orlop-{}", env!("CARGO_PKG_VERSION"));
         for (name, version) in [("runc", RUNC), ("crun", CRUN)] {
-            let text = Caller::new(Some(name)).version();
+            let text = Identity::new(Some(name)).version();
             assert_eq!(as_docker(&text), (name.to_owned(), version.to_owned(), ours.clone()));
             // containerd's client library takes what follows these prefixes.
             for prefix in [&format!("{name} version "), "commit: ", "spec: "] {
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn another_name_is_still_orlop() {
         for program in [None, Some(""), Some("/tmp/x"), Some("orlop-test")] {
-            assert_eq!(Caller::new(program).name, "orlop");
+            assert_eq!(Identity::new(program).name, "orlop");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The child is born, in its cgroup and with a copy of the runtime's memory.
 
-use super::{Inputs, Steps};
+use super::{LaunchInput, Steps};
 use crate::cgroups;
 use crate::error::{Context, Error, Result};
-use crate::process::plan::Plan;
+use crate::process::plan::LaunchPlan;
 use crate::process::protocol::{ChildEnd, ParentEnd};
 use crate::process::report::Report;
 use crate::process::stage::{self, Stage};
@@ -14,9 +14,9 @@ use std::cell::Cell;
 use std::os::fd::OwnedFd;
 
 /// What the child is made with.
-pub(super) struct Birth<'a, 'b> {
-    pub(super) plan: &'a Plan,
-    pub(super) inputs: &'a Inputs<'b>,
+pub(super) struct ChildSpec<'a, 'b> {
+    pub(super) plan: &'a LaunchPlan,
+    pub(super) input: &'a LaunchInput<'b>,
     pub(super) report: &'a Report,
     pub(super) trees: &'a Cell<Trees>,
     /// The runtime's and the child's end, of which the child takes its copies.
@@ -34,15 +34,15 @@ enum Unified {
     Outside,
 }
 
-impl Birth<'_, '_> {
+impl ChildSpec<'_, '_> {
     /// Makes the child in `cgroup`. If the cgroup has as many processes as it may have (EAGAIN), the
     /// child joins it, which is never refused.
-    pub(super) fn give_or_join(&self, cgroup: Option<&cgroups::CgroupFds>) -> sys::Result<(Pid, OwnedFd)> {
+    pub(super) fn clone_or_join(&self, cgroup: Option<&cgroups::CgroupFds>) -> sys::Result<(Pid, OwnedFd)> {
         let has_unified = cgroup.is_some_and(|entry| entry.clone_into().is_some());
         // A cgroup namespace must be made in the cgroup.
         let may_join = has_unified && self.plan.recipe.clone & libc::CLONE_NEWCGROUP == 0;
-        match self.give(cgroup, Unified::Born) {
-            Err(e) if e.is(libc::EAGAIN) && may_join => self.give(cgroup, Unified::Joins),
+        match self.clone_child(cgroup, Unified::Born) {
+            Err(e) if e.is(libc::EAGAIN) && may_join => self.clone_child(cgroup, Unified::Joins),
             born => born,
         }
     }
@@ -50,56 +50,56 @@ impl Birth<'_, '_> {
     /// Makes the child outside of the unified cgroup if that takes no process: it lies below a threaded
     /// cgroup (EOPNOTSUPP), or has controllers enabled for its children (EBUSY). Beside v1 no limit
     /// needs it.
-    pub(super) fn give_outside(&self, failure: sys::Failure) -> sys::Result<(Pid, OwnedFd)> {
+    pub(super) fn clone_outside(&self, failure: sys::Failure) -> sys::Result<(Pid, OwnedFd)> {
         let takes_none = matches!(failure.errno().0, libc::EOPNOTSUPP | libc::EBUSY);
-        match self.inputs.cgroup {
+        match self.input.cgroup {
             Some(entry) if takes_none && entry.clone_into().is_some() && entry.has_v1() => {
-                self.give(Some(entry), Unified::Outside)
+                self.clone_child(Some(entry), Unified::Outside)
             }
             _ => Err(failure),
         }
     }
 
     /// Makes the child; comes back in the runtime alone.
-    fn give(&self, cgroup: Option<&cgroups::CgroupFds>, unified: Unified) -> sys::Result<(Pid, OwnedFd)> {
+    fn clone_child(&self, cgroup: Option<&cgroups::CgroupFds>, unified: Unified) -> sys::Result<(Pid, OwnedFd)> {
         let into_cgroup = cgroup.and_then(|entry| entry.clone_into()).filter(|_| unified == Unified::Born);
         let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
-        match process::clone3(self.inputs.proof, &how)? {
+        match process::clone3(self.input.proof, &how)? {
             Cloned::Parent(pid, pidfd) => Ok((pid, pidfd)),
-            Cloned::Child => self.live(cgroup, unified == Unified::Joins),
+            Cloned::Child => self.run_child(cgroup, unified == Unified::Joins),
         }
     }
 
-    fn live(&self, cgroup: Option<&cgroups::CgroupFds>, joins_unified: bool) -> ! {
+    fn run_child(&self, cgroup: Option<&cgroups::CgroupFds>, joins_unified: bool) -> ! {
         // With a copy of the runtime's end open, the child would never see that the runtime is gone.
         let Some((theirs, channel)) = self.ends.take() else { unreachable!("the child takes them once") };
         drop::<ParentEnd>(theirs);
-        let inputs = self.inputs;
+        let input = self.input;
         stage::walk(
             Stage {
                 plan: self.plan,
-                proof: inputs.proof,
+                proof: input.proof,
                 channel,
                 report: self.report.file(),
                 cgroup,
                 joins_unified,
-                prepared: inputs.prepared.as_ref(),
+                prepared: input.prepared.as_ref(),
                 trees: self.trees.take(),
                 built: None,
-                console: inputs.console.as_ref(),
-                gate: inputs.gate.as_ref(),
+                console: input.console.as_ref(),
+                gate: input.gate.as_ref(),
                 terminal: None,
                 procfs: None,
-                state: inputs.state,
+                state: input.state,
             },
-            inputs.steps.table(),
+            input.steps.table(),
         )
     }
 }
 
 /// Stands in the root directory, so that the mount namespace that the clone makes has it as the current one; gives the way
 /// back.
-pub(super) fn stand_in(prepared: &Prepared) -> Result<OwnedFd> {
+pub(super) fn enter_root(prepared: &Prepared) -> Result<OwnedFd> {
     let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
     sys::fs::change_dir_to(prepared.directory()).context("root.path")?;
     Ok(home)

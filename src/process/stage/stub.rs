@@ -4,21 +4,21 @@ use super::{Stage, pass_records_on};
 use crate::error::Result;
 use crate::hooks::{self, Moment};
 use crate::path::InRoot;
-use crate::process::image::plan::flag;
-use crate::process::image::{self, Layout};
+use crate::process::stub::plan::flag;
+use crate::process::stub::{self, Layout};
 use crate::procfs::ProcFd;
 use crate::sys::{file, process};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 
 /// Lays the init image's plan out and executes it.
-pub(in crate::process) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
+pub(in crate::process) fn execute_stub(stage: &mut Stage<'_>) -> Result<()> {
     let mut layout = Layout::new();
     pass_records_on(stage)?;
-    let mut plan = image_plan(stage, &mut layout)?;
+    let mut plan = stub_plan(stage, &mut layout)?;
     leave_gaps(&mut plan)?;
-    let content = image::elf(&plan, layout);
-    let image = image::make(&content)?;
+    let content = stub::elf(&plan, layout);
+    let image = stub::make(&content)?;
     // The image keeps what it is told of, and nothing else.
     let kept = [plan.sync, plan.gate, plan.page, plan.procfs, plan.cgroup_file];
     let [sync, gate, page, procfs, cgroup] = kept;
@@ -26,12 +26,12 @@ pub(in crate::process) fn execute_image(stage: &mut Stage<'_>) -> Result<()> {
     for fd in kept.into_iter().filter(|fd| *fd >= 0) {
         file::keep_over_exec(fd)?;
     }
-    Err(image::execute(&image, &content))
+    Err(stub::execute(&image, &content))
 }
 
 /// Keeps the descriptors of the image out of the numbers that the program keeps: those that the caller left closed there are
 /// closed in the program, too.
-fn leave_gaps(plan: &mut image::plan::Plan) -> Result<()> {
+fn leave_gaps(plan: &mut stub::plan::StubPlan) -> Result<()> {
     let first = plan.first_closed;
     for fd in [&mut plan.sync, &mut plan.gate, &mut plan.page, &mut plan.procfs, &mut plan.cgroup_file] {
         if (0..first).contains(fd) {
@@ -41,9 +41,9 @@ fn leave_gaps(plan: &mut image::plan::Plan) -> Result<()> {
     Ok(())
 }
 
-fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan::Plan> {
+fn stub_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<stub::plan::StubPlan> {
     let plan = stage.plan;
-    let mut out = plan.image_plan(layout)?;
+    let mut out = plan.stub_plan(layout)?;
     if let Some(program) = &plan.program {
         let mut env = program.env.clone();
         if !env.iter().any(|entry| entry.starts_with("HOME=") && entry.len() > 5) {
@@ -85,10 +85,10 @@ fn image_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<image::plan:
 }
 
 /// Lays a startContainer hook out; `envp` is the container's environment.
-fn lay_hook(layout: &mut Layout, hook: &hooks::Hook, envp: u64) -> image::plan::Hook {
+fn lay_hook(layout: &mut Layout, hook: &hooks::Hook, envp: u64) -> stub::plan::Hook {
     let bytes = |list: &[CString]| list.iter().map(|s| s.as_bytes().to_vec()).collect::<Vec<_>>();
     let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    image::plan::Hook {
+    stub::plan::Hook {
         path: layout.string(hook.path.as_bytes()),
         argv: layout.strings(bytes(&hook.args)).at,
         envp: hook.env.as_deref().map_or(envp, |env| layout.strings(bytes(env)).at),

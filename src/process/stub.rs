@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 #[allow(dead_code, reason = "the stub is the reader of some of it, and the writer of the steps")]
 pub(crate) mod plan;
 
-use plan::{Hook, Limit, PLAN_AT, Plan, Span};
+use plan::{Hook, Limit, PLAN_AT, Span, StubPlan};
 
 /// The code: what stands at [`CODE_AT`].
 static CODE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init.bin"));
@@ -38,7 +38,7 @@ impl Layout {
     /// An empty one, with room for the plan itself at its start.
     pub(crate) fn new() -> Layout {
         let mut bytes = Vec::with_capacity(8192);
-        bytes.resize(size_of::<Plan>(), 0);
+        bytes.resize(size_of::<StubPlan>(), 0);
         Layout { bytes }
     }
 
@@ -119,8 +119,8 @@ impl Layout {
     }
 
     /// The segment with the plan at its start.
-    fn finish(mut self, plan: &Plan) -> Vec<u8> {
-        let mut head = Vec::with_capacity(size_of::<Plan>());
+    fn finish(mut self, plan: &StubPlan) -> Vec<u8> {
+        let mut head = Vec::with_capacity(size_of::<StubPlan>());
         write_plan(plan, &mut head);
         self.bytes[..head.len()].copy_from_slice(&head);
         self.bytes
@@ -128,7 +128,7 @@ impl Layout {
 }
 
 /// The plan's bytes, field by field in the order of their declaration; the structure has no padding (a test compares).
-fn write_plan(plan: &Plan, out: &mut Vec<u8>) {
+fn write_plan(plan: &StubPlan, out: &mut Vec<u8>) {
     out.extend(plan.waiting_name);
     out.extend(plan.flags.to_ne_bytes());
     let files = [plan.procfs, plan.cgroup_file];
@@ -209,7 +209,7 @@ fn refused(failure: Failure) -> Error {
 }
 
 /// The image: an ELF file of a header, the code, and the plan in a segment of its own.
-pub(crate) fn elf(plan: &Plan, layout: Layout) -> Vec<u8> {
+pub(crate) fn elf(plan: &StubPlan, layout: Layout) -> Vec<u8> {
     let segment = layout.finish(plan);
     let page = memory::page_size();
     let segment_from = (HEADER + CODE.len()).next_multiple_of(page);
@@ -261,16 +261,16 @@ mod tests {
     #[test]
     fn the_plan_is_written_as_it_lies_in_memory() {
         let mut bytes = Vec::new();
-        write_plan(&Plan::default(), &mut bytes);
-        assert_eq!(bytes.len(), size_of::<Plan>());
-        let plan = Plan { grace: 7, filter: 9, argv: 3, label: Span { at: 5, count: 6 }, ..Plan::default() };
+        write_plan(&StubPlan::default(), &mut bytes);
+        assert_eq!(bytes.len(), size_of::<StubPlan>());
+        let plan = StubPlan { grace: 7, filter: 9, argv: 3, label: Span { at: 5, count: 6 }, ..StubPlan::default() };
         let mut bytes = Vec::new();
         write_plan(&plan, &mut bytes);
         let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
-        assert_eq!(word(std::mem::offset_of!(Plan, argv)), 3);
-        assert_eq!(word(std::mem::offset_of!(Plan, label)), 5);
-        assert_eq!(word(std::mem::offset_of!(Plan, filter)), 9);
-        assert_eq!(bytes[std::mem::offset_of!(Plan, grace)], 7);
+        assert_eq!(word(std::mem::offset_of!(StubPlan, argv)), 3);
+        assert_eq!(word(std::mem::offset_of!(StubPlan, label)), 5);
+        assert_eq!(word(std::mem::offset_of!(StubPlan, filter)), 9);
+        assert_eq!(bytes[std::mem::offset_of!(StubPlan, grace)], 7);
     }
 
     #[test]
