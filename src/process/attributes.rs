@@ -1,6 +1,7 @@
 //! Attributes of a process that are set by its pid: resource limits, scheduling, OOM score, memory policy, personality.
 //!
-//! Parsed here, applied by whoever has the right: the process itself, or, where it lives in a user namespace, its parent.
+//! They are parsed here. The process applies them itself; if it is in a user namespace, its parent
+//! does, which still has the privileges.
 
 use crate::config::{IoPriority, Linux, MemoryPolicy, Personality, Process, Rlimit, Scheduler};
 use crate::cpulist;
@@ -28,7 +29,7 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// Checks what `process` and `linux` say; `field` is the JSON path of the process.
+    /// Checks the attributes in `process` and `linux`; `field` is the JSON path of the process.
     pub(crate) fn parse(field: &str, written: &Process<'_>, linux: Option<&Linux<'_>>) -> Result<Attributes> {
         let linux_personality = linux.and_then(|linux| linux.personality.as_ref());
         let linux_policy = linux.and_then(|linux| linux.memory_policy.as_ref());
@@ -46,7 +47,7 @@ impl Attributes {
         })
     }
 
-    /// Applies to `pid` (0: this process) what the parent may do as well: all but the resource limits.
+    /// Sets scheduler and I/O priority of `pid` (0: this process), which the parent may do as well.
     pub(crate) fn apply_scheduling(&self, pid: Pid) -> Result<()> {
         if let Some(attr) = &self.scheduler {
             process::sched_setattr(pid, attr).context("process.scheduler")?;
@@ -57,7 +58,8 @@ impl Attributes {
         Ok(())
     }
 
-    /// Gives this process the hard limits that are above its own, for the init image, which can only lower them.
+    /// Raises the hard limits of this process to those of the program: the init stub can only lower
+    /// them.
     pub(crate) fn raise_rlimits(&self) -> Result<()> {
         for (limit, name) in &self.rlimits {
             limits::raise_hard(limit.resource, limit.hard)
@@ -73,7 +75,7 @@ impl Attributes {
         Ok(())
     }
 
-    /// Applies what only the process itself can.
+    /// Sets personality and memory policy, which a process can only set for itself.
     pub(crate) fn apply_own(&self) -> Result<()> {
         if let Some(persona) = self.personality {
             process::personality(persona).context("linux.personality")?;
@@ -135,7 +137,7 @@ fn oom_score_adj(field: &str, value: i64) -> Result<i32> {
     }
 }
 
-/// The place of a word in a table, or an error that names both.
+/// The value of a word in a table; the error names the field and the word.
 fn look_up<T: Copy>(field: &str, word: &Option<Cow<'_, str>>, table: &[(&'static str, T)]) -> Result<T> {
     let word = word.as_deref().unwrap_or_default();
     table.iter().find(|(name, _)| *name == word).map(|(_, value)| *value).ok_or_else(|| {
@@ -213,7 +215,7 @@ pub(crate) static POLICY_MODES: [(&str, i32); 7] = [
     ("MPOL_WEIGHTED_INTERLEAVE", 6),
 ];
 
-/// Their flags.
+/// Flags of memory policies.
 pub(crate) static POLICY_FLAGS: [(&str, i32); 3] =
     [("MPOL_F_NUMA_BALANCING", 1 << 13), ("MPOL_F_RELATIVE_NODES", 1 << 14), ("MPOL_F_STATIC_NODES", 1 << 15)];
 
@@ -245,7 +247,8 @@ pub(crate) fn use_the_cpuset() {
     }
 }
 
-/// The list of CPUs or memory nodes at `field`, none above `highest`, as bits of 64 a word.
+/// Parses the list of CPUs or memory nodes at `field` into a mask of 64 bits a word. No number may
+/// be above `highest`.
 pub(crate) fn bits(field: &str, list: &str, highest: u32) -> Result<Vec<u64>> {
     cpulist::parse(list, highest).ok_or_else(|| {
         let list = text::excerpt(list, 200);

@@ -23,23 +23,23 @@ pub(crate) fn number(name: &str) -> Option<u32> {
 /// The five sets, a bit for each capability.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sets {
-    /// What an `execve` may ever give.
+    /// The bounding set: the most that `execve` may grant.
     pub bounding: u64,
-    /// What is checked.
+    /// The set that the kernel checks.
     pub effective: u64,
-    /// What can be made effective.
+    /// The set from which capabilities can be made effective.
     pub permitted: u64,
-    /// What stays over an `execve` of a file that inherits it.
+    /// Kept over `execve` of a file with the same inheritable capability.
     pub inheritable: u64,
-    /// What stays over an `execve` of any file.
+    /// Kept over `execve` of any file.
     pub ambient: u64,
 }
 
 impl Sets {
     /// Checks the five lists.
     ///
-    /// What the kernel or this program does not know, or the runtime does not have, cannot be given: a warning, and the rest
-    /// is (config.md: "runtime SHOULD ... log a warning").
+    /// A capability that the kernel, orlop or the runtime's own sets do not have cannot be granted:
+    /// it is left out with a warning (config.md: "runtime SHOULD ... log a warning").
     pub(crate) fn parse<'w>(field: &str, written: &'w Written<'_>, last: u32) -> Result<Sets> {
         let mut unknown: Vec<&str> = Vec::new();
         let mut set = |list: &'w Option<Vec<Cow<'_, str>>>| {
@@ -67,7 +67,8 @@ impl Sets {
             let name = name((sets.effective & !sets.permitted).trailing_zeros());
             return Err(Error::config(format_args!("{field}.effective"), format_args!("{name} is not permitted")));
         }
-        // The kernel raises into the ambient set only what is both permitted and inheritable.
+        // The kernel raises a capability into the ambient set only if it is permitted and
+        // inheritable.
         let raised = sets.ambient & sets.permitted & sets.inheritable;
         if raised != sets.ambient {
             log::debug(|| {
@@ -81,7 +82,7 @@ impl Sets {
         Ok(sets)
     }
 
-    /// Only what `held` has of each set: what the runtime lacks it cannot give.
+    /// Each set without the capabilities that the runtime does not hold: it cannot grant them.
     pub(crate) fn within(self, held: u64) -> Sets {
         Sets {
             bounding: self.bounding,
@@ -108,7 +109,7 @@ pub(crate) fn name(number: u32) -> String {
 pub(crate) fn last_known() -> u32 {
     let known = |n: u32| sys::process::knows_capability(n);
     let mut last = u32::from(Capability::CAP_CHECKPOINT_RESTORE.index());
-    // Kernels differ by a few at most: up from the newest known, or down to it.
+    // Kernels differ by a few capabilities: search from the newest known one.
     if known(last) {
         while last < 63 && known(last + 1) {
             last += 1;

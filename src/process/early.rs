@@ -1,21 +1,23 @@
 //! Whether the init image can load the filter before it forks into a joined pid namespace.
 //!
-//! A process of that namespace with CAP_SYS_PTRACE can trace the fork's child from its birth. So the child should hold what the
-//! program gets, and no more: the filter, and not the CAP_SYS_ADMIN that loads it without no_new_privs. Then every call that the
-//! image makes afterwards is the filter's to judge. Where it refuses one, or leaves it to an agent, the filter is loaded at the
-//! end, as for every other container.
+//! A process of that namespace with CAP_SYS_PTRACE can trace the child as soon as it is forked. So
+//! the child should hold only the program's privileges: with the filter already loaded, and without
+//! the CAP_SYS_ADMIN that loading a filter without no_new_privs needs. The filter then judges every
+//! later system call of the stub. If the filter refuses one of those calls, or sends it to a
+//! seccomp agent, the filter is loaded at the end, as for every other container.
 
 use super::plan::LaunchPlan;
 use super::seccomp::Filter;
 use super::stub::plan::{StubPlan, flag};
 use crate::hooks::Moment;
 
-/// Pointers are not known yet. No rule of use looks at one, and one that does must let two very different ones through.
+/// Stand-ins for pointers, which are not known yet. Profiles do not compare pointers; a filter that
+/// does must accept two very different ones.
 const POINTERS: [u64; 2] = [0x2000_0000, 0x7fff_ffff_f000];
 
 type Needed = (libc::c_long, [u64; 6]);
 
-/// The flags for the image: none, or [`flag::EARLY_FILTER`] and how it forks.
+/// The flags for the stub: none, or [`flag::EARLY_FILTER`] and the kind of fork.
 pub(super) fn flags(plan: &LaunchPlan, image: &StubPlan) -> u32 {
     let Some(filter) = plan.filter.as_ref().filter(|filter| filter.notify.is_none()) else { return 0 };
     let inside = flag::SHIM | flag::NO_PROGRAM;
@@ -45,7 +47,7 @@ fn clone(_: &StubPlan, pointer: u64) -> Vec<Needed> {
     vec![(libc::SYS_clone, [(libc::CLONE_PARENT | libc::CLONE_PIDFD) as u64, 0, pointer, 0, 0, 0])]
 }
 
-/// The calls of `src/init/main.rs` from the filter to the program, but for the fork.
+/// The system calls of `src/init/main.rs` between the filter and the program, without the fork.
 fn after_filter(image: &StubPlan, pointer: u64) -> Vec<Needed> {
     const WORD: u64 = 8;
     const TIOCSCTTY: u64 = 0x540e;
@@ -69,7 +71,8 @@ fn after_filter(image: &StubPlan, pointer: u64) -> Vec<Needed> {
         let gate = image.gate as u64;
         calls.extend((1..=64).map(|signal| (libc::SYS_rt_sigaction, [signal, pointer, 0, WORD, 0, 0])));
         calls.push((libc::SYS_accept4, [gate, 0, 0, libc::SOCK_CLOEXEC as u64, 0, 0]));
-        // The numbers of the connection and of the page that comes over it are not known.
+        // The descriptor numbers of the connection and of the report page that comes over it are
+        // not known yet.
         for fd in 3..16 {
             calls.push((libc::SYS_recvmsg, [fd, pointer, libc::MSG_CMSG_CLOEXEC as u64, 0, 0, 0]));
             calls.push((libc::SYS_mmap, [0, 4096, READ_WRITE, libc::MAP_SHARED as u64, fd, 0]));

@@ -1,8 +1,9 @@
 //! The session keyring of a container (`keyrings(7)`).
 //!
-//! The kernel finds a keyring by its name, and gives the caller whichever one of that name may be searched: a process with
-//! the same user id in the same user namespace could make it first. So the name is random, and a later process checks that
-//! the keyring which it has joined is the one that was made: by the serial number and the owner.
+//! The kernel finds a keyring by its name, and gives the caller any keyring of that name that it
+//! may search: a process with the same user id in the same user namespace could create it first. So
+//! the name is random, and a later process compares serial number and owner of the keyring that it
+//! joined with those recorded.
 
 use crate::error::{Error, Result};
 use crate::json::readable;
@@ -22,16 +23,17 @@ pub(crate) enum Keyring {
     Of(Made),
 }
 
-/// A keyring that was made, as the container's state keeps it.
+/// A keyring that was created, as state.json records it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Made {
     /// Its name, random.
     pub name: String,
-    /// The kernel's number of it.
+    /// The kernel's serial number.
     pub serial: i32,
     /// The user id of its owner, as seen from the user namespace where it was made.
     pub owner: u32,
-    /// Whether it was made in the runtime's user namespace although the container has another one.
+    /// Whether it was created in the runtime's user namespace although the container has another
+    /// one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub outside: bool,
 }
@@ -47,7 +49,8 @@ pub(crate) fn new_name() -> Result<String> {
     Ok(format!("_ses.{random:016x}"))
 }
 
-/// Leaves the caller's session keyring for a new one, which its user may search; none where the kernel has no keyrings.
+/// Replaces the caller's session keyring by a new one, which its user may search; `None` if the
+/// kernel has no keyrings.
 ///
 /// # Errors
 /// The kernel refuses: the quota of keys is used up, or a seccomp filter.
@@ -59,8 +62,8 @@ pub(crate) fn make(name: &str) -> Result<Option<Made>> {
     Ok(Some(Made { name: name.to_owned(), serial, owner: key.owner, outside: false }))
 }
 
-/// Joins the session keyring of a running container. If that is gone, since no process holds it any more, a new one takes its
-/// place, under another name.
+/// Joins the session keyring of a running container. If no process holds that keyring any more, the
+/// kernel has removed it: then a new one is created, under another name.
 ///
 /// # Errors
 /// Another keyring has its name.

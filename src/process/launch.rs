@@ -1,4 +1,4 @@
-//! The runtime's side of a launch: makes the child, answers it, and finds out how it went.
+//! The runtime's side of a launch: clones the child, answers its messages, and reports the outcome.
 
 mod child;
 mod follow;
@@ -24,9 +24,10 @@ use follow::Launch;
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
 
-/// What the runtime does at the points of a launch where the child waits for it, or goes on beside it.
+/// Callbacks of a launch: the events at which the child waits for the runtime, or goes on beside
+/// it.
 pub(crate) trait Watch {
-    /// The process is born: its pid may change by a late fork until [`Watch::confined`].
+    /// The process exists; a late fork may change its pid until [`Watch::confined`].
     fn born(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }
@@ -36,52 +37,53 @@ pub(crate) trait Watch {
     fn scope(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }
-    /// The process is in all its namespaces and waits for its network devices.
+    /// The process has entered all its namespaces and waits for its network devices.
     fn isolated(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }
-    /// The root filesystem stands at its host path in the namespaces of `pid`.
+    /// The root filesystem is mounted at its host path in the namespaces of `pid`.
     fn built(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }
-    /// The process waits for the last word before the gate or the program; `pid` is final.
+    /// The process waits for the last message before the gate or the program; `pid` is final.
     fn confined(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }
-    /// The process could not fork: the cgroup has as many processes as it may have. It tries once more then.
+    /// The process could not fork, since its cgroup has reached `pids.max`. It tries once more
+    /// afterwards.
     fn crowded(&mut self, _: Pid) -> Result<()> {
         Ok(())
     }
-    /// The process has not said anything for a while: an error ends the launch.
+    /// The process has sent no message for a while. An error ends the launch.
     fn waiting(&mut self) -> Result<()> {
         Ok(())
     }
-    /// Gives the listener of the process's seccomp filter to whoever serves it.
+    /// Sends the listener of the process's seccomp filter to the seccomp agent.
     fn listener(&mut self, pid: Pid, listener: OwnedFd) -> Result<()>;
 }
 
-/// What is open for the child alone.
+/// Input of a launch beside the plan: descriptors and callbacks.
 pub(crate) struct LaunchInput<'a> {
     /// Proof for `clone3`.
     pub proof: &'a SingleThreaded,
     /// The steps of the child.
     pub steps: Steps,
-    /// Its cgroups.
+    /// The cgroups of the child.
     pub cgroup: Option<&'a cgroups::CgroupFds>,
-    /// The cgroups to try where the kernel lets nobody into those (EBUSY): the container has enabled controllers for
-    /// cgroups of its own below, and then only those have processes.
+    /// Opens the cgroup to try if the kernel refuses a process in `cgroup` (EBUSY): the container
+    /// has enabled controllers for cgroups below, so only those may hold processes.
     pub fallback_cgroup: Option<&'a dyn Fn() -> Result<cgroups::CgroupFds>>,
     /// Host descriptors for the root filesystem.
     pub prepared: Option<Prepared>,
-    /// Where the terminal's master goes.
+    /// The socket that receives the terminal's master.
     pub console: Option<OwnedFd>,
     /// The listening gate.
     pub gate: Option<OwnedFd>,
-    /// The state that the hooks of a moment read, for a pid.
+    /// The container state that hooks of a moment read on standard input, for a pid.
     pub state: &'a dyn Fn(Moment, Pid) -> Vec<u8>,
 }
 
-/// Which table of steps the child walks.
+/// The table of steps that the child runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Steps {
     /// A new container's init.
@@ -99,18 +101,19 @@ impl Steps {
     }
 }
 
-/// A process that is ready, or runs the program.
+/// A process that waits at the gate, or runs the program.
 pub(crate) struct Launched {
     /// Its pid.
     pub pid: Pid,
-    /// A descriptor of it.
+    /// Its pidfd.
     pub pidfd: OwnedFd,
 }
 
-/// Launches the process of `plan`: comes back when it waits at the gate, or, without a gate, runs the program.
+/// Launches the process of `plan`. Returns when the process waits at the gate or, without a gate,
+/// runs the program.
 ///
 /// # Errors
-/// The first failure of either side; no process is left then.
+/// The first failure of either side; the process is then killed.
 pub(crate) fn launch(plan: &LaunchPlan, mut input: LaunchInput<'_>, watch: &mut dyn Watch) -> Result<Launched> {
     log::step("make the process");
     let _raised = plan.raise_limits()?;

@@ -1,4 +1,4 @@
-//! The plan of a launch: everything that is decided before a process exists.
+//! The plan of a launch: everything that is decided before the process exists.
 
 use super::capability;
 use super::keyring::Keyring;
@@ -21,17 +21,17 @@ use std::os::fd::OwnedFd;
 pub(crate) struct LaunchPlan {
     /// Its namespaces.
     pub namespaces: Namespaces,
-    /// Those of them that are joined, open.
+    /// The namespaces that are joined, open.
     pub joined: Joined,
-    /// How to get into them.
+    /// The way into the namespaces.
     pub recipe: Recipe,
-    /// The container that the process enters, instead of all that makes one.
+    /// The running container that the process enters (`exec`).
     pub entered: Option<Entered>,
     /// The CPUs that the process may use before and after it has joined its cgroups.
     pub affinity: [Affinity; 2],
     /// The root filesystem; none for a process that enters a container.
     pub rootfs: Option<Rootfs>,
-    /// What a mount of the type `cgroup` shows.
+    /// The cgroups that a mount of type `cgroup` shows.
     pub cgroup_view: Option<CgroupView>,
     /// The hooks.
     pub hooks: Hooks,
@@ -41,19 +41,20 @@ pub(crate) struct LaunchPlan {
     pub label: Option<Label>,
     /// The seccomp filter.
     pub filter: Option<Filter>,
-    /// The reaping init, if asked for, and the grace time in milliseconds that it leaves.
+    /// The grace time in milliseconds of the reaping init, if the container has one.
     pub shim: Option<u32>,
     /// The session keyring.
     pub keyring: Keyring,
     /// Whether the root is entered without `pivot_root`.
     pub no_pivot: bool,
-    /// How many descriptors after standard error the program keeps.
+    /// The number of descriptors after standard error that the program keeps.
     pub kept_fds: i32,
-    /// A name for the process until it executes the program: unknown to anybody else, so that seeing it proves the wait.
+    /// The random name of the process until it executes the program. Other processes cannot guess
+    /// it, so a process with this name is the one that waits.
     pub waiting_name: [u8; 16],
-    /// Whether the image reports that it is ready.
+    /// Whether the stub reports that it is ready.
     pub reports_ready: bool,
-    /// Whether it waits at the gate.
+    /// Whether the stub waits at the gate.
     pub waits_at_gate: bool,
     /// The size of our own terminal, if the program's is shown on it (a foreground `run` or `exec`).
     pub shown_on: Option<Size>,
@@ -68,7 +69,7 @@ const NPROC: u32 = libc::RLIMIT_NPROC as u32;
 /// The CPUs that a process may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Affinity {
-    /// Those that it may use already.
+    /// The CPUs that it may use already.
     #[default]
     Unchanged,
     /// Every CPU of its cpuset: the caller's own affinity says nothing about the container.
@@ -86,10 +87,10 @@ pub(crate) struct Entered {
     pub flags: i32,
 }
 
-/// What the security module is asked for: decided while /proc is the host's.
+/// The label for the security module; it is chosen while /proc is the host's.
 #[derive(Debug)]
 pub(crate) struct Label {
-    /// Below a procfs.
+    /// The file below a procfs that takes the label.
     pub(super) file: &'static str,
     pub(super) text: String,
 }
@@ -112,29 +113,30 @@ impl LaunchPlan {
         3 + self.kept_fds
     }
 
-    /// Whether the runtime does something once the root filesystem stands.
+    /// Whether the runtime runs hooks once the root filesystem is mounted.
     pub(super) fn runtime_acts_on_built(&self) -> bool {
         let hooks = [Moment::Prestart, Moment::CreateRuntime];
         hooks.into_iter().any(|moment| !self.hooks.at(moment).is_empty())
     }
 
-    /// Whether the child waits for its ids to be mapped.
+    /// Whether the child waits for its id mappings.
     pub(super) fn maps_ids(&self) -> bool {
         matches!(self.recipe.user, User::Cloned | User::Unshared)
     }
 
-    /// How many procfs of a joined pid namespace the root filesystem has.
+    /// The number of procfs mounts that show a joined pid namespace.
     pub(super) fn procfs_of_joined(&self) -> usize {
         let joins = self.joined.fd(Kind::Pid).is_some();
         self.rootfs.iter().filter(|_| joins).flat_map(|rootfs| rootfs.procfs_mounts()).count()
     }
 
-    /// Whether the process is forked once more, and the runtime learns of its pid only then.
+    /// Whether the process forks once more; the runtime learns the final pid only then.
     pub(super) fn forks(&self) -> bool {
         self.recipe.fork != Fork::None
     }
 
-    /// Raises the runtime's own limits to what making this process needs, and to the hard limits that the program is to have.
+    /// Raises the runtime's own resource limits to those that creating the process needs, and to
+    /// the program's hard limits.
     pub(super) fn raise_limits(&self) -> Result<Raised> {
         let raised = Raised::begin();
         let Some(program) = &self.program else { return Ok(raised) };
@@ -150,7 +152,8 @@ impl LaunchPlan {
         Ok(raised)
     }
 
-    /// The limits that the init image sets: the program's, and the caller's where those were raised.
+    /// The limits that the stub sets: the program's, and the caller's where the runtime raised its
+    /// own.
     fn limits(&self, program: &Program) -> Vec<init::Limit> {
         let own: Vec<Limit> = program.attributes.rlimits.iter().map(|(limit, _)| *limit).collect();
         let callers = limits::before().filter(|limit| own.iter().all(|known| known.resource != limit.resource));
@@ -163,7 +166,7 @@ impl LaunchPlan {
         if self.no_pivot { Enter::Move } else { Enter::Pivot }
     }
 
-    /// The init image's plan, but for what only the child knows.
+    /// The stub's plan without the values that only the child knows.
     pub(super) fn stub_plan(&self, layout: &mut Layout) -> Result<init::StubPlan> {
         let mut plan = init::StubPlan {
             waiting_name: self.waiting_name,

@@ -1,20 +1,22 @@
-//! A procfs of a joined pid namespace, on kernels that cannot be told the namespace (before Linux 6.17).
+//! A procfs of a joined pid namespace, for kernels where procfs has no `pidns` option (before Linux
+//! 6.17).
 //!
-//! The context of a procfs belongs to the pid namespace of the process that calls `fsopen(2)`. So a process has to be born
-//! there, among processes that are not trusted and may be allowed to trace it. It has nothing that is worth having:
+//! A procfs shows the pid namespace of the process that called `fsopen(2)`. So a process must exist
+//! there, among untrusted processes that may be able to trace it. It holds no privilege or
+//! descriptor that is worth an attack:
 //!
 //! ```text
 //!   runtime     clones the helper, in the runtime's own pid namespace
 //!   helper      joins the pid namespace for its children, makes an empty root its own, executes the init image
 //!   (image)     user without files, user, mount, network, ipc, uts and cgroup namespace of its own, no capability but
-//!               CAP_SYS_ADMIN over those, a filter that lets through what follows and nothing else
+//!               CAP_SYS_ADMIN over those, a filter that allows only the calls that follow
 //!               forks                                              -> F {pidfd}
 //!   the child   fsopen("proc") for each mount                      -> p {context}
 //!   runtime     reaps both; the process that builds the root filesystem makes the superblocks, with its own rights
 //! ```
 //!
-//! What arrives is bounded in number and size, and not believed: a context is checked to be one of a procfs when it is mounted
-//! (`rootfs/filesystem.rs`).
+//! The received descriptors are limited in number and not trusted: at the mount, each is checked to
+//! be the context of a procfs (`rootfs/filesystem.rs`).
 
 use super::plan::LaunchPlan;
 use super::protocol::{self, ChildEnd, FromChild};
@@ -49,7 +51,7 @@ pub(super) fn contexts(proof: &SingleThreaded, plan: &LaunchPlan, count: usize) 
         }
     };
     drop::<(ChildEnd, OwnedFd)>((child, theirs));
-    // The image closes its end of this: what comes until then was said by this program.
+    // The stub closes its end: a message before that comes from this program.
     let begun = match parent.receive() {
         Ok(FromChild::Failed(error)) => Err(error),
         other => other.map(drop),
@@ -60,7 +62,8 @@ pub(super) fn contexts(proof: &SingleThreaded, plan: &LaunchPlan, count: usize) 
     if contexts.len() == count { Ok(contexts) } else { Err(missing(&report)) }
 }
 
-/// Takes what the helper and its child send, until both have closed their ends; stops a child that does anything else.
+/// Receives from the helper and its child until both have closed their ends. Kills the child if the
+/// exchange fails.
 fn collect(socket: &OwnedFd, count: usize) -> Result<Vec<OwnedFd>> {
     let mut child = None;
     let contexts = collect_until(socket, count, &mut child, Instant::now() + HELPER_TIMEOUT);
@@ -70,7 +73,7 @@ fn collect(socket: &OwnedFd, count: usize) -> Result<Vec<OwnedFd>> {
     contexts
 }
 
-/// In whichever order: the helper and its child send on one socket.
+/// The order is open: the helper and its child send on one socket.
 fn collect_until(
     socket: &OwnedFd,
     count: usize,
@@ -98,20 +101,20 @@ fn collect_until(
     }
 }
 
-/// Kills the helper's child, if it has been told of.
+/// Kills the helper's child, if its pidfd has arrived.
 fn stop(child: Option<&OwnedFd>) {
     if let Some(child) = child {
         process::pidfd_send_signal(child, libc::SIGKILL).ignore("it may have ended by itself");
     }
 }
 
-/// Ends the helper, which has done its work or never will, and reaps it.
+/// Kills the helper and reaps it.
 fn end(pid: Pid, pidfd: &OwnedFd) {
     process::pidfd_send_signal(pidfd, libc::SIGKILL).ignore("it may have ended by itself");
     process::wait(pid).ignore("a process that is gone has been reaped");
 }
 
-/// Why there are too few contexts, by what the image has noted.
+/// The reason why contexts are missing, from the report page.
 fn missing(report: &Report) -> Error {
     let Some((step, errno)) = report.failure() else {
         return Error::system("a process in the joined pid namespace was ended while it opened a procfs");
@@ -136,7 +139,7 @@ pub(super) fn no_birth(errno: Errno) -> Error {
     }
 }
 
-/// The child of the runtime: in the user namespace that it needs, with an empty root, executes the image.
+/// The helper: joins the user namespace that it needs, takes an empty root, and executes the stub.
 fn become_helper(
     plan: &LaunchPlan,
     socket: &OwnedFd,
@@ -171,7 +174,8 @@ fn become_helper(
     };
     let image = stub::make(&content)?;
     let kept = [socket.as_raw_fd(), report.file().as_raw_fd()];
-    // Standard input and output are closed too. What is not kept may be needed until the image is executed.
+    // Standard input and output are closed too. The other descriptors may be needed until the stub
+    // is executed.
     file::close_by_execute(0, &[kept[0], kept[1], channel.as_fd().as_raw_fd(), image.as_raw_fd()])?;
     for fd in kept {
         file::keep_over_exec(fd)?;
@@ -179,8 +183,9 @@ fn become_helper(
     Err(stub::execute(&image, &content))
 }
 
-/// Gives this process a mount namespace in which an empty, read-only file system covers the root. In the mount namespace of a
-/// user namespace below, nothing can be taken off it (mount_namespaces(7), "locked").
+/// Enters a mount namespace in which an empty, read-only filesystem covers the root. In a mount
+/// namespace of a child user namespace the cover cannot be unmounted (mount_namespaces(7),
+/// "locked").
 fn make_empty_root() -> Result<()> {
     enter::unshare(Kind::Mount.flag())?;
     mount::mount("/", &Mount { flags: libc::MS_REC | libc::MS_PRIVATE, ..Mount::default() })?;

@@ -1,4 +1,4 @@
-//! The user's program: who runs it, with what, where (config.md, "Process").
+//! The user's program: user, arguments, environment, working directory (config.md, "Process").
 
 use super::attributes::{self, Attributes};
 use super::capability::{self, Sets};
@@ -13,13 +13,14 @@ use std::ffi::CString;
 /// The checked `process`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Program {
-    /// The size that the terminal begins with, if there is a terminal.
+    /// The initial size of the terminal, if there is one.
     pub terminal: Option<Size>,
     /// Arguments, the program's name first; never empty.
     pub args: Vec<CString>,
-    /// The environment, without doubles. `HOME` is added where the container's /etc/passwd is known.
+    /// The environment without duplicates. `HOME` is added once the container's /etc/passwd can be
+    /// read.
     pub env: Vec<String>,
-    /// An absolute path inside.
+    /// The working directory, an absolute path in the container.
     pub cwd: String,
     /// As the container's user namespace numbers it.
     pub uid: u32,
@@ -39,7 +40,7 @@ pub(crate) struct Program {
     pub apparmor: Option<String>,
     /// The label for SELinux.
     pub selinux: Option<String>,
-    /// What is set by the pid.
+    /// The attributes that are set by pid.
     pub attributes: Attributes,
     /// process.execCPUAffinity: the CPUs of an `exec` before and after it has joined the cgroups, as bits of 64 a word.
     pub exec_affinity: [Option<Vec<u64>>; 2],
@@ -88,8 +89,9 @@ impl Program {
         })
     }
 
-    /// Leaves out of the capability sets what the runtime itself does not have and cannot give: a warning (config.md, "Linux
-    /// Process"). For a program without a user namespace of its own, in which it would have all.
+    /// Removes the capabilities that the runtime does not hold and cannot grant, with a warning
+    /// (config.md, "Linux Process"). Not for a program in a user namespace of its own, where it has
+    /// them all.
     pub(crate) fn limit_capabilities(&mut self) -> Result<()> {
         let limited = self.capabilities.within(crate::sys::credentials::capabilities()?.permitted);
         if limited != self.capabilities {
@@ -100,12 +102,12 @@ impl Program {
         Ok(())
     }
 
-    /// The program's name as it was given.
+    /// The program's name as the config has it.
     pub(crate) fn name(&self) -> Cow<'_, str> {
         self.args.first().map_or(Cow::Borrowed(""), |name| name.to_string_lossy())
     }
 
-    /// Where to look for it: its own path, or its name in each directory of `PATH`.
+    /// The paths to try: its own path, or its name in each directory of `PATH`.
     pub(crate) fn candidates(&self) -> Vec<Vec<u8>> {
         let Some(name) = self.args.first().map(|name| name.as_bytes()) else { return Vec::new() };
         if name.contains(&b'/') {
@@ -133,7 +135,7 @@ fn groups(field: &str, groups: Vec<u32>) -> Result<Vec<u32>> {
     }
 }
 
-/// Checked also where no `exec` is made yet: else each of them would fail.
+/// Checked by `create` too: otherwise each later `exec` would fail.
 fn exec_affinity(field: &str, written: &Process<'_>) -> Result<[Option<Vec<u64>>; 2]> {
     const HIGHEST_CPU: u32 = 8191;
     let Some(asked) = &written.exec_cpu_affinity else { return Ok([None, None]) };
@@ -191,7 +193,7 @@ fn c_strings(field: &str, texts: &[Cow<'_, str>]) -> Result<Vec<CString>> {
     texts.iter().enumerate().map(c_string).collect()
 }
 
-/// `NAME=VALUE` each; of equal names the last one's value, as a shell would see it.
+/// `NAME=VALUE` each; for equal names the last value counts, as in a shell.
 fn environment(field: &str, texts: &[Cow<'_, str>]) -> Result<Vec<String>> {
     let mut names = Vec::with_capacity(texts.len());
     for (n, text) in texts.iter().enumerate() {

@@ -1,6 +1,7 @@
-//! What the runtime and its child say to each other.
+//! The protocol between the runtime and its child.
 //!
-//! One pair of packet sockets for each launch; a packet is a message, descriptors ride on it. The child says:
+//! One pair of SOCK_SEQPACKET sockets for each launch. A packet is a message, with descriptors
+//! attached. The child sends:
 //!
 //! ```text
 //!   child (A, or B after an early fork)            runtime
@@ -33,9 +34,9 @@
 //!     tells why not
 //! ```
 //!
-//! Where one forks, two processes have the socket. The kernel tells the runtime who sent a packet; one of another process than
-//! the one that it deals with, and one that is not due ([`Due`]), end the launch: the image may be traced by its neighbours in a
-//! joined pid namespace.
+//! After a fork two processes have the socket. The kernel names the sender of each packet
+//! (SCM_CREDENTIALS). A packet of another process than the expected one, or one that is not due
+//! ([`Due`]), ends the launch: processes in a joined pid namespace may trace the stub.
 
 use crate::error::{Error, Result};
 use crate::log::{Level, Record};
@@ -45,47 +46,47 @@ use crate::sys::process::Pid;
 use crate::sys::socket::{self, SockType};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// The longest message: an error's text may hold a long path or two.
+/// The longest message in bytes: an error's text may hold a long path or two.
 const LONGEST: usize = 64 << 10;
 
-/// What the child says.
+/// A message of the child.
 #[derive(Debug)]
 pub(crate) enum FromChild {
     /// It is in its new user namespace and waits for its ids.
     UserReady,
     /// It has forked; the descriptor is the new child's pidfd.
     Forked(OwnedFd),
-    /// The container's cgroup has as many processes as it may have, and the late fork was refused.
+    /// The container's cgroup has reached `pids.max`, and the late fork was refused.
     Crowded,
-    /// It has joined a session keyring of the container's own, with this serial number and owner; none if the kernel has no
-    /// keyrings.
+    /// It has joined a session keyring of the container's own, with this serial number and owner;
+    /// `None` if the kernel has no keyrings.
     Keyring(Option<(i32, u32)>),
-    /// It waits for a scope around it.
+    /// It waits for systemd to move it into a scope.
     Scope,
-    /// It is in all its namespaces and waits for network devices.
+    /// It has entered all its namespaces and waits for network devices.
     Isolated,
     /// It needs a context for each procfs mount of the joined pid namespace.
     Procfs,
-    /// The root filesystem stands, before the pivot.
+    /// The root filesystem is mounted; the pivot is still to come.
     Built,
-    /// The createContainer hooks have run: it does not fork any more before it is the image.
+    /// The createContainer hooks have run: it forks no more before it executes the stub.
     Hooked,
-    /// Everything is done that can be done before the program.
+    /// It is ready: only startContainer hooks, the filter and the program remain.
     Ready,
-    /// Something for the log.
+    /// A record for the log.
     Said(Record),
-    /// It has failed and ends.
+    /// It has failed and exits.
     Failed(Error),
-    /// Nobody has the other end any more.
+    /// End of file: no process has the other end open.
     End,
 }
 
-/// Which messages may still come; each that the runtime acts on comes once.
+/// The messages that are still due; each of them comes once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
     /// [`FromChild::UserReady`].
     pub ids: bool,
-    /// [`FromChild::Forked`], and before what.
+    /// [`FromChild::Forked`], by an early or a late fork.
     pub fork: Fork,
     /// [`FromChild::Keyring`].
     pub keyring: bool,
@@ -93,34 +94,35 @@ pub(crate) struct Due {
     pub scope: bool,
     /// [`FromChild::Isolated`].
     pub devices: bool,
-    /// [`FromChild::Procfs`], unless the kernel can do without.
+    /// [`FromChild::Procfs`], unless the kernel makes it unnecessary.
     pub procfs: bool,
     /// [`FromChild::Built`].
     pub hooks: bool,
-    /// [`FromChild::Hooked`]: a limit of processes would refuse theirs.
+    /// [`FromChild::Hooked`]: before it, `pids.max` could refuse the hooks their processes.
     pub inner_hooks: bool,
     /// [`FromChild::Crowded`], if it has to fork.
     pub crowded: bool,
     /// [`FromChild::Ready`].
     pub ready: bool,
-    /// Whether the image has forked late: what speaks since then is seen by others.
+    /// Whether the stub has forked late: the sender is now visible to the processes of the pid
+    /// namespace.
     pub seen_by_others: bool,
 }
 
 impl Due {
-    /// Whether the runtime has still something to do for the child.
+    /// Whether the runtime still has to act for the child.
     pub(crate) fn anything(&self) -> bool {
         let made = self.ids || self.keyring || self.scope || self.devices;
         made || self.hooks || self.inner_hooks || self.fork != Fork::None
     }
 
-    /// Whether `message` may come now; from now on it may not come again. `is_child`: whether the process sent it that the
-    /// runtime deals with.
+    /// Whether `message` is due; it is not due again afterwards. `is_child`: the sender is the
+    /// process that the runtime follows.
     pub(crate) fn take(&mut self, message: &FromChild, is_child: bool) -> bool {
         if matches!(message, FromChild::End) {
             return true;
         }
-        // What an early fork makes is dealt with as soon as the runtime knows it, and says nothing before.
+        // The child of an early fork sends nothing before the runtime knows it.
         let before_fork = matches!(self.fork, Fork::Early(_));
         let may_come = match message {
             FromChild::Ready => std::mem::take(&mut self.ready) && !self.anything(),
@@ -151,13 +153,14 @@ pub(crate) struct ParentEnd(pub OwnedFd);
 #[derive(Debug)]
 pub(crate) struct ChildEnd(pub OwnedFd);
 
-/// The two ends of a new exchange.
+/// A new pair of connected ends.
 pub(crate) fn pair() -> Result<(ParentEnd, ChildEnd)> {
     let (parent, child) = socket::pair(SockType::SeqPacket)?;
     Ok((ParentEnd(parent), ChildEnd(child)))
 }
 
-/// The child may end without having read what we had sent. That is said once (ECONNRESET), before what it has said itself.
+/// Receives past ECONNRESET. The kernel reports it once, before the child's last messages, if the
+/// child exits without having read all of ours.
 fn despite_reset<T>(mut receive: impl FnMut() -> sys::Result<T>) -> sys::Result<T> {
     match receive() {
         Err(e) if e.is(libc::ECONNRESET) => receive(),
@@ -178,12 +181,12 @@ fn keyring(bytes: &[u8]) -> Option<Option<(i32, u32)>> {
 }
 
 impl ParentEnd {
-    /// The child's next message; waits for it.
+    /// Waits for the child's next message.
     pub(crate) fn receive(&self) -> Result<FromChild> {
         self.receive_from().map(|(_, message)| message)
     }
 
-    /// The same, with the process that sent it, where the socket passes credentials.
+    /// Waits for the next message; also returns the sender if the socket passes credentials.
     pub(crate) fn receive_from(&self) -> Result<(Option<Pid>, FromChild)> {
         let mut buffer = match despite_reset(|| socket::next_length(&self.0)) {
             Ok(0) => return Ok((None, FromChild::End)),
@@ -191,7 +194,7 @@ impl ParentEnd {
             Err(e) if e.is(libc::ECONNRESET) => return Ok((None, FromChild::End)),
             Err(e) => return Err(e.into()),
         };
-        // Its end may also come between the two calls.
+        // The child may also exit between the two calls.
         let mut packet = despite_reset(|| socket::receive(&self.0, &mut buffer))?;
         let Some((tag, rest)) = buffer[..packet.length].split_first() else { return Ok((None, FromChild::End)) };
         let garbled = || Error::internal(format!("a child process sent a message that cannot be read ({tag})"));
@@ -231,7 +234,7 @@ impl ParentEnd {
 }
 
 impl ChildEnd {
-    /// Says something without waiting for an answer.
+    /// Sends a message without waiting for an answer.
     pub(crate) fn send(&self, message: &FromChild) -> Result<()> {
         let (tag, text) = match message {
             FromChild::UserReady => (b'U', Vec::new()),
@@ -256,10 +259,10 @@ impl ChildEnd {
         Ok(socket::send(&self.0, &bytes, &[])?)
     }
 
-    /// Waits for the runtime's word; the descriptors that came with it.
+    /// Waits for the runtime's answer; returns the descriptors attached to it.
     ///
     /// # Errors
-    /// When the runtime is gone: then there is nothing left to do.
+    /// The runtime has exited: there is nothing left to do.
     pub(crate) fn wait(&self) -> Result<Vec<OwnedFd>> {
         let mut fds = Vec::new();
         loop {

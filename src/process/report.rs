@@ -1,4 +1,5 @@
-//! The report page: what the init image says once nothing but memory can be trusted, turned into an error.
+//! The report page: memory in which the stub notes its progress and failures, when the seccomp
+//! filter may refuse every system call. It is turned into an error here.
 
 use super::program::Program;
 use super::stub::plan::{Step, word};
@@ -12,17 +13,17 @@ use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
-/// The memory file that the image maps the report page from.
+/// The memory file from which the stub maps the report page.
 ///
-/// Here it is mapped only while the image waits for an answer in it. When the image has ended, or executed the program, what it
-/// left is read, since to map and unmap a page costs more.
+/// The runtime maps it only while the stub waits for an answer in it. Once the stub has exited or
+/// executed the program, the page is read with `pread(2)`, which costs less than mmap and munmap.
 pub(crate) struct Report {
     file: OwnedFd,
     page: OnceCell<SharedPage>,
 }
 
 impl Report {
-    /// A new, empty one.
+    /// Creates an empty report page.
     pub(crate) fn new() -> Result<Report> {
         let file = memory::memfd("orlop-report", MemoryFile::Data)?;
         memory::truncate(&file, 4096)?;
@@ -35,8 +36,7 @@ impl Report {
         &self.file
     }
 
-    /// A word of the page, once nobody writes it any more; 0 where it cannot be read, which takes a page that was swapped out and
-    /// does not come back.
+    /// A word of the page, after the last write to it. 0 if the page cannot be read back from swap.
     fn word(&self, n: usize) -> u32 {
         let mut bytes = [0; 4];
         file::read_at(&self.file, &mut bytes, 4 * n as u64).ignore("a page that cannot be read says nothing");
@@ -52,7 +52,8 @@ impl Report {
         Ok(self.page.get_or_init(|| page))
     }
 
-    /// The number of the filter's listener in the image's process or its child's, once it is there and not yet fetched.
+    /// The descriptor number of the filter's listener in the stub or its child, once it exists and
+    /// has not been fetched.
     pub(crate) fn listener(&self) -> Result<Option<i32>> {
         let words = self.live()?.words();
         if words[word::FETCHED].load(Ordering::Acquire) != 0 {
@@ -62,25 +63,25 @@ impl Report {
         Ok(word.checked_sub(1).map(|n| n as i32))
     }
 
-    /// The number of a pidfd, in the image's process, of the child that has the listener: `None` where it is the image
-    /// itself that has it, `Some(None)` where the child is yet to come.
+    /// The descriptor number, in the stub, of a pidfd of the child that has the listener. `None`:
+    /// the stub itself has it; `Some(None)`: the child does not exist yet.
     pub(crate) fn listening_child(&self) -> Result<Option<Option<i32>>> {
         let word = self.live()?.words()[word::CHILD].load(Ordering::Acquire);
         Ok(word.checked_sub(1).map(|word| word.checked_sub(1).map(|n| n as i32)))
     }
 
-    /// Tells the image that its listener has been fetched.
+    /// Tells the stub that its listener has been fetched.
     pub(crate) fn set_fetched(&self) -> Result<()> {
         self.live()?.words()[word::FETCHED].store(1, Ordering::Release);
         Ok(())
     }
 
-    /// Whether the image got as far as executing the program and noted no failure.
+    /// Whether the stub reached the execution of the program and noted no failure.
     pub(crate) fn reached_execute(&self) -> bool {
         self.word(word::STEP) == Step::Execute as u32 && self.word(word::ERRNO) == 0
     }
 
-    /// The step that failed and its error number, if one is noted.
+    /// The step that failed and its error number, if the stub noted a failure.
     pub(crate) fn failure(&self) -> Option<(u32, Errno)> {
         let errno = i32::try_from(self.word(word::ERRNO)).ok().filter(|errno| *errno != 0)?;
         Some((self.word(word::STEP), Errno(errno)))
@@ -91,7 +92,7 @@ impl Report {
         self.word(word::STEP)
     }
 
-    /// The failure that the image noted, as an error; None if it noted none.
+    /// The failure that the stub noted, as an error; `None` if it noted none.
     pub(crate) fn error(&self, program: &Program, hooks: &Hooks) -> Option<Error> {
         let errno = Errno(i32::try_from(self.word(word::ERRNO)).ok()?);
         if errno.0 == 0 {
@@ -104,7 +105,7 @@ impl Report {
         Some(self.describe(step, errno, program))
     }
 
-    /// Whether the failure that the image noted is a startContainer hook's.
+    /// Whether a startContainer hook failed.
     pub(crate) fn hook_failed(&self) -> bool {
         let step = self.word(word::STEP);
         let of_hooks = [Step::Hook, Step::HookTimeout, Step::HookStatus];
@@ -196,7 +197,7 @@ impl Report {
         error.context(hooks::name(Moment::StartContainer, n, hook))
     }
 
-    /// Why the hook's own process could not execute it.
+    /// The error of a hook that could not be executed.
     fn hook_not_executed(&self, hook: &hooks::Hook, errno: Errno) -> Error {
         if self.word(word::HOOK_STEP) == Step::Filter as u32 {
             return Error::from(Failure::new("seccomp(SECCOMP_SET_MODE_FILTER)", errno)).context("linux.seccomp");
@@ -208,7 +209,7 @@ impl Report {
             .hint("the path of a startContainer hook is one in the container, and linux.seccomp holds for it")
     }
 
-    /// The end of what the failed hook wrote.
+    /// The last bytes of the failed hook's output.
     fn hook_output(&self) -> Vec<u8> {
         let length = self.word(word::OUTPUT_LENGTH) as usize;
         let mut bytes = vec![0; length.min(word::OUTPUT_MOST)];
@@ -227,7 +228,7 @@ fn ended(status: u32) -> Ended {
     }
 }
 
-/// The words that engines know for a program that cannot be executed.
+/// The wording that engines recognise for a program that cannot be executed.
 fn not_executable(program: &Program, errno: Errno, executing: bool) -> Error {
     let name = program.name();
     let is_path = name.contains('/');
@@ -235,7 +236,7 @@ fn not_executable(program: &Program, errno: Errno, executing: bool) -> Error {
         libc::ENOENT if !is_path && !executing => format!("exec: {name:?}: executable file not found in $PATH"),
         libc::ENOENT if !executing => format!("exec: {name:?}: stat {name}: no such file or directory"),
         libc::ENOENT => format!("exec {name}: no such file or directory"),
-        // The words for which engines exit with 126.
+        // Engines exit with 126 for this wording.
         libc::EISDIR => format!("exec: {name:?}: permission denied: it is a directory"),
         _ if executing => format!("exec {name}: {}", errno.words()),
         _ => format!("exec: {name:?}: {}", errno.words()),

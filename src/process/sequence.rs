@@ -1,12 +1,12 @@
-//! The order of things: what the child does, step by step, for a new container and for one more process in it.
+//! The order of a launch: the steps of the child, for a new container and for `exec`.
 //!
-//! The order is the security argument, so it is written once, as data:
-//! - nothing of the container's tree is touched before mounts cannot reach the host (`build` begins with propagation);
-//! - hooks run while the root still stands at its host path;
-//! - paths are masked after the pivot, when no name can lead out of the container any more, and after /dev/console, whose
-//!   mount a masked or read-only path would refuse;
-//! - descriptors are closed before anything looks at the working directory (CVE-2024-21626): that is the init image's;
-//! - confinement, session, gate, filter and the program are the init image's (`src/init/main.rs`), in this order.
+//! The order is a security property, so it is written once, as data:
+//! - no path of the container is touched before its mounts are kept from propagating to the host (`build` begins with propagation);
+//! - hooks run while the root is still mounted at its host path;
+//! - paths are masked after the pivot, when no name can lead out of the container any more, and after
+//!   the mount of /dev/console, which a masked or read-only path would refuse;
+//! - the stub closes descriptors before it changes to the working directory (CVE-2024-21626);
+//! - confinement, session, gate, filter and program follow in the stub (`src/init/main.rs`), in this order.
 
 use super::stage::{self, LaunchStep};
 

@@ -1,4 +1,4 @@
-//! The child: from `clone3` to the init image. What it does, in which order, stands in `sequence.rs`.
+//! The child, from `clone3` to the init stub. The order of its steps is in `sequence.rs`.
 
 mod attributes;
 mod namespaces;
@@ -25,42 +25,43 @@ use crate::{cgroups, log};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// All that the child has, by way of the memory and the descriptors that it shares with the runtime at its birth.
+/// The child's state: the copy of the runtime's memory and descriptors that `clone3` gave it.
 pub(super) struct Stage<'a> {
     pub(super) plan: &'a LaunchPlan,
     pub(super) proof: &'a SingleThreaded,
     pub(super) channel: ChildEnd,
     pub(super) report: &'a OwnedFd,
     pub(super) cgroup: Option<&'a cgroups::CgroupFds>,
-    /// Whether it was born outside of the unified cgroup and has to join it.
+    /// Whether it was cloned outside of the unified cgroup and has to join it.
     pub(super) joins_unified: bool,
     pub(super) prepared: Option<&'a Prepared>,
     pub(super) trees: Trees,
     pub(super) built: Option<Built<'a>>,
-    /// Where the terminal's master goes.
+    /// The socket that receives the terminal's master.
     pub(super) console: Option<&'a OwnedFd>,
     pub(super) gate: Option<&'a OwnedFd>,
-    /// The terminal's slave, once there is one.
+    /// The terminal's slave, once it is open.
     pub(super) terminal: Option<OwnedFd>,
     pub(super) procfs: Option<OwnedFd>,
-    /// What hooks read, with the pid as the container sees it (for startContainer) and as the runtime does.
+    /// The container state for hooks, with the pid as seen in the container (startContainer) or by
+    /// the runtime.
     pub(super) state: &'a dyn Fn(Moment, process::Pid) -> Vec<u8>,
 }
 
 impl Stage<'_> {
-    /// Whether the image joins the last cgroup, and unshares the cgroup namespace then.
+    /// Whether the stub joins the last cgroup, and unshares the cgroup namespace afterwards.
     fn leaves_a_cgroup(&self) -> bool {
         self.cgroup.is_some_and(|fds| fds.deferred_memory().is_some())
     }
 }
 
-/// A step: a name for errors and traces, and what it does.
+/// A step: its name in errors and traces, and its function.
 pub(super) struct LaunchStep {
     pub(super) name: &'static str,
     pub(super) run: for<'a, 'b> fn(&'b mut Stage<'a>) -> Result<()>,
 }
 
-/// Walks the steps; comes to an end only by a failure, which it tells the runtime.
+/// Runs the steps. Only a failure ends it here; the runtime receives the error.
 pub(super) fn walk(mut stage: Stage<'_>, steps: &[LaunchStep]) -> ! {
     report_panics(&stage.channel);
     let mut failure = steps.iter().filter_map(|step| {
@@ -77,18 +78,18 @@ pub(super) fn walk(mut stage: Stage<'_>, steps: &[LaunchStep]) -> ! {
     process::exit_now(1)
 }
 
-/// Has the runtime log what this process would have.
+/// Sends the log records of this process to the runtime.
 fn pass_records_on(stage: &Stage<'_>) -> Result<()> {
     log::take().into_iter().try_for_each(|record| stage.channel.send(&FromChild::Said(record)))
 }
 
-/// Makes the process one that dies with the runtime and can be traced by nobody but root.
+/// Resets signals and umask, has the process die with the runtime, and gives it its first name.
 pub(super) fn begin(stage: &mut Stage<'_>) -> Result<()> {
     log::divert();
     process::reset_signals();
     credentials::restore_umask();
     die_with_runtime(stage)?;
-    // The name says to others that the container is being built, see `state/status.rs`.
+    // The name tells other commands that the container is being created, see `state/status.rs`.
     let mut name = stage.plan.waiting_name;
     name[5] = b';';
     if let Ok(name) = CStr::from_bytes_until_nul(&name) {
@@ -97,7 +98,7 @@ pub(super) fn begin(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Has the kernel kill this process when the runtime ends, also if it ended before this call.
+/// Has the kernel kill this process when the runtime exits; exits if the runtime already has.
 fn die_with_runtime(stage: &Stage<'_>) -> Result<()> {
     process::end_with_parent()?;
     let [ready] = process::poll([(Some(stage.channel.as_fd()), 0)], 0)?;
@@ -107,7 +108,7 @@ fn die_with_runtime(stage: &Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A panic in the child must not reach libc's abort, whose idea of the thread id is stale: it is reported, and that is all.
+/// Reports a panic and exits. libc's abort would use the thread id that it cached before `clone3`.
 fn report_panics(channel: &ChildEnd) {
     let Ok(copy) = file::duplicate_above(channel, 3) else { return };
     let channel = ChildEnd(copy);

@@ -1,6 +1,6 @@
-//! The init image as a file: its code (`src/init/`), and the plan laid out as the segment that it reads.
+//! The init stub as an ELF file: its code (`src/init/`), and the plan as the segment that it reads.
 //!
-//! See `src/init/main.rs` for why there is such a program. The file is a memory file, sealed before it is executed.
+//! `src/init/main.rs` says why the stub exists. The file is a memfd, sealed before it is executed.
 
 use crate::error::{Context, Error, Result};
 use crate::sys::memory::{self, MemoryFile};
@@ -14,16 +14,16 @@ pub(crate) mod plan;
 
 use plan::{Hook, Limit, PLAN_AT, Span, StubPlan};
 
-/// The code: what stands at [`CODE_AT`].
+/// The code, loaded at [`CODE_AT`].
 static CODE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init.bin"));
 /// The address of the first instruction, in decimal.
 static ENTRY: &str = include_str!(concat!(env!("OUT_DIR"), "/init.entry"));
-/// Where the linker script puts the code: behind the header of the file.
+/// The address at which the linker script puts the code: behind the ELF header.
 const CODE_AT: u64 = BASE + HEADER as u64;
 const BASE: u64 = 0x10000;
 const HEADER: usize = 0x100;
 
-/// Lays the plan's segment out: what is added has its final address at once.
+/// Builds the plan's segment; everything added gets its final address at once.
 pub(crate) struct Layout {
     bytes: Vec<u8>,
 }
@@ -35,7 +35,7 @@ impl Default for Layout {
 }
 
 impl Layout {
-    /// An empty one, with room for the plan itself at its start.
+    /// An empty segment, with room for the plan at its start.
     pub(crate) fn new() -> Layout {
         let mut bytes = Vec::with_capacity(8192);
         bytes.resize(size_of::<StubPlan>(), 0);
@@ -47,7 +47,7 @@ impl Layout {
         PLAN_AT + self.bytes.len() as u64
     }
 
-    /// A C string.
+    /// Adds a C string.
     pub(crate) fn string(&mut self, text: impl AsRef<[u8]>) -> u64 {
         let at = PLAN_AT + self.bytes.len() as u64;
         self.bytes.extend_from_slice(text.as_ref());
@@ -55,14 +55,14 @@ impl Layout {
         at
     }
 
-    /// Bytes.
+    /// Adds bytes.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Span {
         let at = self.align();
         self.bytes.extend_from_slice(bytes);
         Span { at, count: bytes.len() as u64 }
     }
 
-    /// The state that hooks read, and where in it the pid belongs, which is left out.
+    /// Adds the state that hooks read, without the pid, and the offset at which the pid belongs.
     pub(crate) fn state(&mut self, document: &[u8]) -> (Span, u64) {
         const FIELD: &[u8] = b"\n  \"pid\": ";
         let found = document.windows(FIELD.len()).position(|window| window == FIELD);
@@ -72,23 +72,23 @@ impl Layout {
         (span, at as u64)
     }
 
-    /// Words of 32 bits.
+    /// Adds words of 32 bits.
     pub(crate) fn words(&mut self, words: &[u32]) -> Span {
         let at = self.align();
         self.bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
         Span { at, count: words.len() as u64 }
     }
 
-    /// C strings and a list of their addresses.
+    /// Adds C strings and a list of their addresses.
     pub(crate) fn strings<S: AsRef<[u8]>>(&mut self, texts: impl IntoIterator<Item = S>) -> Span {
         let addresses: Vec<u64> = texts.into_iter().map(|text| self.string(text)).collect();
         let at = self.align();
-        // The null at the end makes the same list one for execve.
+        // The null at the end makes the list usable as argv or envp of execve.
         self.bytes.extend(addresses.iter().chain(&[0]).flat_map(|address| address.to_ne_bytes()));
         Span { at, count: addresses.len() as u64 }
     }
 
-    /// Hooks.
+    /// Adds hooks.
     pub(crate) fn hooks(&mut self, hooks: &[Hook]) -> Span {
         let at = self.align();
         for hook in hooks {
@@ -99,7 +99,7 @@ impl Layout {
         Span { at, count: hooks.len() as u64 }
     }
 
-    /// Resource limits.
+    /// Adds resource limits.
     pub(crate) fn limits(&mut self, limits: &[Limit]) -> Span {
         let at = self.align();
         let words = limits.iter().flat_map(|limit| [limit.resource, limit.soft, limit.hard]);
@@ -107,7 +107,7 @@ impl Layout {
         Span { at, count: limits.len() as u64 }
     }
 
-    /// A filter program (`struct sock_fprog`) of `count` instructions.
+    /// Adds a filter program (`struct sock_fprog`) of `count` instructions.
     pub(crate) fn program(&mut self, instructions: &[u8], count: u16) -> u64 {
         let code = self.bytes(instructions).at;
         let at = self.align();
@@ -152,10 +152,10 @@ fn write_plan(plan: &StubPlan, out: &mut Vec<u8>) {
     out.extend(longs.into_iter().flatten().flat_map(|number| number.to_ne_bytes()));
 }
 
-/// Makes the image: an executable memory file that nobody can change any more.
+/// Creates the stub as an executable memfd and seals it.
 ///
 /// # Errors
-/// EACCES where the sysctl `vm.memfd_noexec` is 2; the error says so.
+/// EACCES if the sysctl `vm.memfd_noexec` is 2; the error names it.
 pub(crate) fn make(content: &[u8]) -> Result<OwnedFd> {
     let file = memory::memfd("orlop-init", MemoryFile::Program).map_err(refused)?;
     sys::file::write_all(&file, content).context("write the init image")?;
@@ -163,10 +163,11 @@ pub(crate) fn make(content: &[u8]) -> Result<OwnedFd> {
     Ok(file)
 }
 
-/// Executes an image; comes back only on failure.
+/// Executes the stub; returns only on failure.
 ///
-/// The security module TOMOYO, which Debian's kernels have, used to look a program without a name up as `/dev/fd/N` (seen with
-/// 5.10): ENOENT where the container has no /proc, or one that does not know this process.
+/// TOMOYO, a security module of Debian's kernels, looked up a program without a name as `/dev/fd/N`
+/// (seen with 5.10). That gives ENOENT if the container has no /proc, or one that does not show
+/// this process.
 pub(crate) fn execute(image: &OwnedFd, content: &[u8]) -> Error {
     const ARGV: [&CStr; 2] = [c"orlop", c"init"];
     let failure = process::execute_fd(image, &ARGV, &[]);
@@ -179,11 +180,12 @@ pub(crate) fn execute(image: &OwnedFd, content: &[u8]) -> Error {
     }
 }
 
-/// The name of an image that must have one.
+/// The name of the file if it must have one.
 const NAME: &CStr = c"orlop-init";
 
-/// Makes a file of the image, alone in a file system that is mounted nowhere and read-only, and its directory the working
-/// directory: the image changes to that of the container before anything of the container runs.
+/// Writes the stub to a file on a detached, read-only filesystem and makes its directory the
+/// working directory. The stub changes to the container's working directory before any code of the
+/// container runs.
 fn name(content: &[u8]) -> Result<()> {
     let context = mount::fsopen("tmpfs")?;
     mount::fsconfig_string(&context, "mode", "700")?;
@@ -208,7 +210,7 @@ fn refused(failure: Failure) -> Error {
     }
 }
 
-/// The image: an ELF file of a header, the code, and the plan in a segment of its own.
+/// The stub as an ELF file: a header, the code, and the plan in a segment of its own.
 pub(crate) fn elf(plan: &StubPlan, layout: Layout) -> Vec<u8> {
     let segment = layout.finish(plan);
     let page = memory::page_size();

@@ -1,4 +1,4 @@
-//! The child is born, in its cgroup and with a copy of the runtime's memory.
+//! Clones the child into its cgroup, with a copy of the runtime's memory.
 
 use super::{LaunchInput, Steps};
 use crate::cgroups;
@@ -13,13 +13,13 @@ use crate::sys::{self, file};
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
 
-/// What the child is made with.
+/// Everything that the child is cloned with.
 pub(super) struct ChildSpec<'a, 'b> {
     pub(super) plan: &'a LaunchPlan,
     pub(super) input: &'a LaunchInput<'b>,
     pub(super) report: &'a Report,
     pub(super) trees: &'a Cell<Trees>,
-    /// The runtime's and the child's end, of which the child takes its copies.
+    /// The runtime's and the child's end of the socket pair; the child takes its copies.
     pub(super) ends: &'a Cell<Option<(ParentEnd, ChildEnd)>>,
 }
 
@@ -35,11 +35,11 @@ enum Unified {
 }
 
 impl ChildSpec<'_, '_> {
-    /// Makes the child in `cgroup`. If the cgroup has as many processes as it may have (EAGAIN), the
-    /// child joins it, which is never refused.
+    /// Clones the child into `cgroup`. If that fails because the cgroup has reached `pids.max`
+    /// (EAGAIN), the child joins by a write, which that limit never refuses.
     pub(super) fn clone_or_join(&self, cgroup: Option<&cgroups::CgroupFds>) -> sys::Result<(Pid, OwnedFd)> {
         let has_unified = cgroup.is_some_and(|entry| entry.clone_into().is_some());
-        // A cgroup namespace must be made in the cgroup.
+        // A cgroup namespace takes the cgroup of its creation as root.
         let may_join = has_unified && self.plan.recipe.clone & libc::CLONE_NEWCGROUP == 0;
         match self.clone_child(cgroup, Unified::Born) {
             Err(e) if e.is(libc::EAGAIN) && may_join => self.clone_child(cgroup, Unified::Joins),
@@ -47,9 +47,9 @@ impl ChildSpec<'_, '_> {
         }
     }
 
-    /// Makes the child outside of the unified cgroup if that takes no process: it lies below a threaded
-    /// cgroup (EOPNOTSUPP), or has controllers enabled for its children (EBUSY). Beside v1 no limit
-    /// needs it.
+    /// Clones the child outside of the unified cgroup if that takes no process: it lies below a
+    /// threaded cgroup (EOPNOTSUPP), or has controllers enabled for its children (EBUSY). Only on a
+    /// hybrid hierarchy, where v1 enforces the limits.
     pub(super) fn clone_outside(&self, failure: sys::Failure) -> sys::Result<(Pid, OwnedFd)> {
         let takes_none = matches!(failure.errno().0, libc::EOPNOTSUPP | libc::EBUSY);
         match self.input.cgroup {
@@ -60,7 +60,7 @@ impl ChildSpec<'_, '_> {
         }
     }
 
-    /// Makes the child; comes back in the runtime alone.
+    /// Clones the child; returns in the runtime only.
     fn clone_child(&self, cgroup: Option<&cgroups::CgroupFds>, unified: Unified) -> sys::Result<(Pid, OwnedFd)> {
         let into_cgroup = cgroup.and_then(|entry| entry.clone_into()).filter(|_| unified == Unified::Born);
         let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
@@ -71,7 +71,8 @@ impl ChildSpec<'_, '_> {
     }
 
     fn run_child(&self, cgroup: Option<&cgroups::CgroupFds>, joins_unified: bool) -> ! {
-        // With a copy of the runtime's end open, the child would never see that the runtime is gone.
+        // With a copy of the runtime's end open, the child would never see end of file when the
+        // runtime exits.
         let Some((theirs, channel)) = self.ends.take() else { unreachable!("the child takes them once") };
         drop::<ParentEnd>(theirs);
         let input = self.input;
@@ -97,8 +98,8 @@ impl ChildSpec<'_, '_> {
     }
 }
 
-/// Stands in the root directory, so that the mount namespace that the clone makes has it as the current one; gives the way
-/// back.
+/// Changes to the root directory, so that the clone's mount namespace has its own copy of that
+/// mount as working directory. Returns the former working directory.
 pub(super) fn enter_root(prepared: &Prepared) -> Result<OwnedFd> {
     let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
     sys::fs::change_dir_to(prepared.directory()).context("root.path")?;

@@ -1,4 +1,4 @@
-//! The child is answered until it is where it should be, or has failed.
+//! Answers the child's messages until it is ready, runs the program or fails.
 
 use super::Watch;
 use super::listener::fetch_listener;
@@ -31,21 +31,22 @@ pub(super) struct Launch<'a> {
     pub(super) report: &'a Report,
     pub(super) pid: Pid,
     pub(super) pidfd: OwnedFd,
-    /// Whether the process is in the state.
+    /// Whether state.json names the process.
     pub(super) told: bool,
     pub(super) awaits_scope: bool,
-    /// The length of the child's warnings until now.
+    /// The length of the child's warnings so far, in bytes.
     pub(super) warned: usize,
-    /// How many listeners of the filter are to be fetched.
+    /// The number of seccomp listeners still to fetch.
     pub(super) listeners: usize,
 }
 
 impl Launch<'_> {
-    /// Answers the child until it is where it should be.
+    /// Answers the child's messages until the launch ends.
     pub(super) fn follow(&mut self, watch: &mut dyn Watch) -> Result<()> {
         log::step("answer the process");
         let mut due = self.due();
-        // The keyring comes at once, and both are written together.
+        // With a keyring of its own the child reports that first: one write of state.json records
+        // both.
         if !due.keyring {
             self.tell(watch)?;
         }
@@ -63,7 +64,8 @@ impl Launch<'_> {
                 watch.keyring(made);
                 self.told = false;
             }
-            // No process waits for the runtime, or is waited for, that is not in the state.
+            // Before the runtime waits for a process, or lets it wait, state.json names it:
+            // `delete` must find it.
             if !self.told {
                 self.tell(watch)?;
             }
@@ -107,13 +109,13 @@ impl Launch<'_> {
         }
     }
 
-    /// Has the process written to the state.
+    /// Records the process in state.json.
     fn tell(&mut self, watch: &mut dyn Watch) -> Result<()> {
         self.told = true;
         watch.born(self.pid)
     }
 
-    /// What the child says on its way.
+    /// The messages that this launch expects.
     fn due(&self) -> Due {
         Due {
             ids: self.plan.maps_ids(),
@@ -130,7 +132,7 @@ impl Launch<'_> {
         }
     }
 
-    /// Keeps a record for the log; a child that says more than any does is not believed.
+    /// Logs a record of the child. A child that sends an unreasonable amount is cut off.
     fn keep(&mut self, record: log::Record) {
         const MOST: usize = 256 << 10;
         let before = self.warned;
@@ -142,11 +144,12 @@ impl Launch<'_> {
         }
     }
 
-    /// The child's next message; meanwhile, the filter's listeners are fetched as soon as they are there.
+    /// Waits for the child's next message, and meanwhile fetches the filter's listeners.
     fn next(&mut self, released: bool, watch: &mut dyn Watch) -> Result<(Option<Pid>, FromChild)> {
         let mut waited = Duration::ZERO;
         while released && self.listeners > 0 {
-            // The image can make no system call while it waits for this, so there is nothing to be woken by.
+            // The stub can make no system call while it waits for this, so no event can wake the
+            // runtime.
             const INTERVAL: Duration = Duration::from_millis(1);
             let channel = (Some(self.parent.0.as_fd()), libc::POLLIN);
             let [ready] = process::poll([channel], INTERVAL.as_millis() as i32)?;
@@ -169,7 +172,8 @@ impl Launch<'_> {
                 return self.parent.receive_from();
             }
             if dead != 0 {
-                // What it said last came before its end. A child of its own may hold the channel open and wait for ever.
+                // Its last message arrived before its exit. A child of its own may hold the socket
+                // open for ever.
                 let [ready] = process::poll([channel], 0)?;
                 return if ready != 0 { self.parent.receive_from() } else { Ok((None, FromChild::End)) };
             }
@@ -193,8 +197,8 @@ impl Launch<'_> {
         matches!(state, Some(b't' | b'T'))
     }
 
-    /// Sets the OOM score, unless the process could do so itself. A runtime without root may read the file of a process that is
-    /// not dumpable, but not open it for writing.
+    /// Sets the OOM score unless the process could do so itself. An unprivileged runtime may read
+    /// the file of a process that is not dumpable, but not open it for writing.
     fn set_oom_score(&self, score: i32) -> Result<()> {
         let path = format!("/proc/{}/oom_score_adj", self.pid);
         let now = file::read_to_end(file::open(&path, libc::O_RDONLY)?, 64)?;
@@ -204,7 +208,7 @@ impl Launch<'_> {
         Ok(())
     }
 
-    /// Everything that the runtime does for the process is done: lets it go on.
+    /// Sets the attributes that only the runtime can set, and lets the process go on.
     fn release(&mut self, watch: &mut dyn Watch) -> Result<()> {
         if let Some(program) = self.plan.program.as_ref().filter(|_| self.plan.recipe.user != User::Stays) {
             let attributes = &program.attributes;
@@ -217,13 +221,14 @@ impl Launch<'_> {
         }
         watch.confined(self.pid)?;
         match self.parent.go(&[]) {
-            // The child is gone; what it said before says why.
+            // The child has exited; its messages before that tell the reason.
             Err(e) if matches!(e.errno(), libc::EPIPE | libc::ECONNRESET) => Ok(()),
             other => other,
         }
     }
 
-    /// Writes the id maps, and makes the mounts that are mapped as the container is.
+    /// Writes the id mappings, and creates the mounts that are mapped by the container's user
+    /// namespace.
     fn map_ids(&mut self) -> Result<()> {
         if let Some(maps) = &self.plan.namespaces.ids {
             namespaces::map::write(self.pid, maps)?;
@@ -241,7 +246,7 @@ impl Launch<'_> {
         self.parent.go(&trees)
     }
 
-    /// The process that was followed has forked and ends; its child is ours.
+    /// Follows the child of the process after a fork, and reaps the parent.
     fn take_over(&mut self, pidfd: OwnedFd) -> Result<()> {
         let pid = pid_of(&pidfd)?;
         let old = std::mem::replace(&mut self.pid, pid);
@@ -250,7 +255,8 @@ impl Launch<'_> {
         Ok(())
     }
 
-    /// The socket's end: the program runs, or something went wrong that the report page or the process's end tells.
+    /// End of file on the socket: either the program runs, or the report page or the wait status
+    /// tells the failure.
     fn ended(&mut self, released: bool) -> Result<()> {
         if let Some(program) = &self.plan.program
             && let Some(error) = self.report.error(program, &self.plan.hooks)
@@ -274,7 +280,8 @@ impl Launch<'_> {
         if dead == 0 { Ok(None) } else { Ok(process::wait_if_ended(self.pid)?) }
     }
 
-    /// Whether the process, dead or alive, has not executed the program: it still has the name that only we know.
+    /// Whether the process, also one that has exited, still has its random waiting name: it has not
+    /// executed the program.
     fn still_waits(&self) -> bool {
         name_of(self.pid).is_some_and(|name| name == waiting_name(self.plan))
     }
@@ -302,7 +309,7 @@ impl Launch<'_> {
         }
     }
 
-    /// Nothing of the process is left; one that is frozen dies when it is thawed, and is not waited for.
+    /// Kills and reaps the process. A frozen process dies when it is thawed; it is not waited for.
     pub(super) fn end(&mut self) {
         process::pidfd_send_signal(&self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
         self.reap(if self.plan.entered.is_some() { EXEC_EXIT_TIMEOUT } else { EXIT_TIMEOUT })

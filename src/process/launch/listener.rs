@@ -1,4 +1,4 @@
-//! The listeners of the filter are fetched from the process that has them.
+//! Fetches the listeners of a seccomp filter from the process that loaded it.
 
 use super::{Watch, pid_of};
 use crate::error::{Error, Result};
@@ -9,13 +9,15 @@ use crate::sys::process::{self, Pid};
 use crate::sys::{self, file};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// Whether it is a listener: a process that traces the image could have put another descriptor in its place.
+/// Whether the descriptor is a seccomp listener: a process that traces the stub could have put
+/// another one in its place.
 fn is_listener(listener: &OwnedFd) -> bool {
     let path = sys::fs::read_link_at(file::CWD, format!("/proc/self/fd/{}", listener.as_raw_fd()));
     path.is_ok_and(|path| path == b"anon_inode:seccomp notify")
 }
 
-/// How many listeners come: each startContainer hook loads the filter for itself, then the program.
+/// The number of listeners: each startContainer hook loads the filter for itself, then the program
+/// does.
 pub(crate) fn listeners(filter: Option<&Filter>, hooks: &Hooks) -> usize {
     match filter.is_some_and(|filter| filter.notify.is_some()) {
         true => hooks.at(Moment::StartContainer).len() + 1,
@@ -23,7 +25,7 @@ pub(crate) fn listeners(filter: Option<&Filter>, hooks: &Hooks) -> usize {
     }
 }
 
-/// Fetches the next listener from the process if it is there: whether it was.
+/// Fetches the next listener from the process. Returns whether there was one.
 pub(crate) fn fetch_listener(report: &Report, pidfd: &OwnedFd, pid: Pid, watch: &mut dyn Watch) -> Result<bool> {
     let Some(number) = report.listener()? else { return Ok(false) };
     let child = report.listening_child()?;
@@ -36,7 +38,7 @@ pub(crate) fn fetch_listener(report: &Report, pidfd: &OwnedFd, pid: Pid, watch: 
         }),
     };
     match fetched {
-        // What has ended is explained by the report page.
+        // The report page explains a process that has exited.
         Err(e) if e.is(libc::ESRCH) => return Ok(false),
         Err(e) => return Err(Error::from(e).context("linux.seccomp: fetch the filter's listener")),
         Ok((_, listener)) if !is_listener(&listener) => {

@@ -1,4 +1,4 @@
-//! The name and the pid by which a process that waits is known.
+//! Name and pid of a process that waits for `start`.
 
 use crate::error::{Error, Result};
 use crate::process::plan::LaunchPlan;
@@ -11,7 +11,7 @@ pub(super) fn waiting_name(plan: &LaunchPlan) -> String {
     String::from_utf8_lossy(&plan.waiting_name).trim_end_matches('\0').to_owned()
 }
 
-/// The name of a process, also of one that has ended and was not reaped (`proc_pid_comm(5)`).
+/// The name of a process, also of a zombie (`proc_pid_comm(5)`).
 pub(crate) fn name_of(pid: Pid) -> Option<String> {
     let fd = file::open(format!("/proc/{pid}/comm"), libc::O_RDONLY).ok()?;
     let mut buffer = [0u8; 64];

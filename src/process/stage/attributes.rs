@@ -1,4 +1,4 @@
-//! What the process sets for itself.
+//! Attributes that the process sets for itself.
 
 use super::Stage;
 use crate::error::{Context, Result};
@@ -6,12 +6,12 @@ use crate::namespaces::recipe::{Fork, User};
 use crate::process::plan::Affinity;
 use crate::sys::{file, process};
 
-/// The CPUs before the cgroups are joined: those of the host that the process may use until then.
+/// Sets the CPUs that the process uses before it joins its cgroups.
 pub(in crate::process) fn set_initial_affinity(stage: &mut Stage<'_>) -> Result<()> {
     set_affinity(&stage.plan.affinity[0], "initial")
 }
 
-/// The CPUs after the cgroups are joined, which would undo it.
+/// Sets the CPUs once the cgroups are joined: joining resets them.
 pub(in crate::process) fn set_final_affinity(stage: &mut Stage<'_>) -> Result<()> {
     set_affinity(&stage.plan.affinity[1], "final")
 }
@@ -29,7 +29,8 @@ fn set_affinity(affinity: &Affinity, which: &str) -> Result<()> {
     }
 }
 
-/// What the process sets for itself, where it has the right: without a user namespace of its own.
+/// Sets resource limits and scheduling where the process has the privileges: without a user
+/// namespace of its own.
 pub(in crate::process) fn set_attributes(stage: &mut Stage<'_>) -> Result<()> {
     let Some(program) = &stage.plan.program else { return Ok(()) };
     program.attributes.apply_own()?;
@@ -37,14 +38,14 @@ pub(in crate::process) fn set_attributes(stage: &mut Stage<'_>) -> Result<()> {
         return Ok(());
     }
     if stage.plan.recipe.fork != Fork::Late {
-        // SCHED_FLAG_RESET_ON_FORK would undo it at the late fork: then the runtime does it.
+        // SCHED_FLAG_RESET_ON_FORK would undo it at the late fork: then the runtime sets it.
         program.attributes.apply_scheduling(0)?;
     }
     Ok(())
 }
 
-/// The OOM score, while /proc is the host's. In a user namespace a score may be raised but not lowered: there the runtime has
-/// the last word.
+/// Sets the OOM score while /proc is the host's. In a user namespace a process may raise but not
+/// lower its score: there the runtime sets it.
 pub(in crate::process) fn set_oom_score(stage: &mut Stage<'_>) -> Result<()> {
     let score = stage.plan.program.as_ref().and_then(|program| program.attributes.oom_score_adj);
     let Some(score) = score else { return Ok(()) };

@@ -10,23 +10,26 @@ use crate::procfs::ProcFd;
 use crate::sys::process::{self, Clone, Cloned};
 use crate::sys::{self, credentials};
 
-/// Keeps everybody but root of the machine from tracing this process and looking into it (`prctl(2)`, PR_SET_DUMPABLE).
+/// Makes the process non-dumpable (`prctl(2)`, PR_SET_DUMPABLE): only a process with CAP_SYS_PTRACE
+/// in the host's user namespace can trace it or read its /proc files.
 ///
-/// To be said before a namespace with other processes is entered, and again after each change of the user, which resets it to
-/// the sysctl fs.suid_dumpable.
+/// Must be called before a namespace with other processes is entered, and after each change of the
+/// user, which resets it to the sysctl fs.suid_dumpable.
 fn hide() -> Result<()> {
     Ok(process::set_dumpable(false)?)
 }
 
-/// Gives the files of this process in /proc to the root of its user namespace: one that is new, and has no other process.
+/// Makes the process dumpable: the root of its user namespace owns its files in /proc. Only in a
+/// new user namespace, without other processes.
 fn show() -> Result<()> {
     Ok(process::set_dumpable(true)?)
 }
 
-/// Namespaces, but for the cgroup namespace and a late fork.
+/// Enters the namespaces, except the cgroup namespace and a late fork.
 pub(in crate::process) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     let (recipe, joined) = (&stage.plan.recipe, &stage.plan.joined);
-    // Once its ids have changed, the process is not dumpable, and its files in /proc belong to the host's root.
+    // After the change of ids the process is not dumpable, and its files in /proc belong to the
+    // host's root.
     let offsets = recipe.offsets.then(enter::open_offsets).transpose()?;
     hide()?;
     enter::join(joined, &recipe.join_first)?;
@@ -57,7 +60,8 @@ pub(in crate::process) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> 
     Ok(())
 }
 
-/// The namespaces of a running container, all at once; its pid namespace is entered by the late fork.
+/// Enters the namespaces of a running container, all at once; the late fork enters the pid
+/// namespace.
 pub(in crate::process) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
     let Some(container) = &stage.plan.entered else { return Ok(()) };
     if let Keyring::Of(made) = &stage.plan.keyring
@@ -66,7 +70,8 @@ pub(in crate::process) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
         keyring::join(made)?;
     }
     if stage.plan.label.is_some() {
-        // In a user namespace none can be made that shows this process, which is not in the container's pid namespace yet.
+        // In the container's user namespace, no procfs could be mounted that shows this process: it
+        // is not in the container's pid namespace yet.
         stage.procfs = Some(ProcFd::open()?.into());
     }
     hide()?;
@@ -79,9 +84,11 @@ pub(in crate::process) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Has the runtime map the ids of the new user namespace; takes the id-mapped trees that only it can make.
+/// Has the runtime write the id mappings of the new user namespace; receives the id-mapped mounts
+/// that only the runtime can create.
 fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
-    // The maps of a process that is not dumpable belong to root: a runtime that is not root could not write them.
+    // The uid_map of a process that is not dumpable belongs to root: an unprivileged runtime could
+    // not write it.
     show()?;
     stage.channel.send(&FromChild::UserReady)?;
     let trees = stage.channel.wait()?;
@@ -94,7 +101,7 @@ fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Root of the user namespace, if it has one. Nobody else's rights reach further than the namespace anyway.
+/// Becomes root of the user namespace, if the container has one.
 pub(in crate::process) fn become_root() -> Result<()> {
     for (what, result) in [("gid", credentials::set_gid(0)), ("uid", credentials::set_uid(0))] {
         match result {
@@ -107,7 +114,7 @@ pub(in crate::process) fn become_root() -> Result<()> {
     Ok(())
 }
 
-/// The early fork: the child goes on here; this process tells the runtime of it and ends.
+/// The early fork: the child goes on; this process sends its pidfd to the runtime and exits.
 fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
     let flags = flags as u64 | libc::CLONE_PARENT as u64;
     match process::clone3(stage.proof, &Clone { flags, into_cgroup: None })? {
@@ -117,13 +124,15 @@ fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
         }
         Cloned::Child => {
             die_with_runtime(stage)?;
-            // Until the runtime knows this process, it would take its messages for the first one's.
+            // Until it knows this process, the runtime would take its messages for those of the
+            // parent.
             stage.channel.wait().map(drop)
         }
     }
 }
 
-/// Joins the v1 cgroups, and only then makes the cgroup namespace; a memory cgroup with next to no memory is left to the image.
+/// Joins the v1 cgroups and then unshares the cgroup namespace. A memory cgroup with a very small
+/// limit is left to the stub.
 pub(in crate::process) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
     if let Some(entry) = stage.cgroup {
         if entry.awaits_scope() {
@@ -141,7 +150,8 @@ pub(in crate::process) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A session keyring of the container's own (`keyrings(7)`): a new one, or that of the running container.
+/// Joins a session keyring of the container's own (`keyrings(7)`): a new one, or that of the
+/// running container.
 pub(in crate::process) fn join_keyring(stage: &mut Stage<'_>) -> Result<()> {
     match &stage.plan.keyring {
         Keyring::New(name) => {
@@ -153,7 +163,8 @@ pub(in crate::process) fn join_keyring(stage: &mut Stage<'_>) -> Result<()> {
     }
 }
 
-/// What is set inside the namespaces: names, the loopback interface, network devices, sysctls, which may be of those devices.
+/// Sets host and domain name, the loopback interface, network devices and sysctls, in this order: a
+/// sysctl may name a network device.
 pub(in crate::process) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     let all = &stage.plan.namespaces;
     enter::set_names(all)?;

@@ -1,4 +1,4 @@
-//! The root filesystem: built, shown to hooks, entered, protected.
+//! The root filesystem: mount, hooks, pivot, protection.
 
 use super::Stage;
 use crate::error::{Context, Error, Result};
@@ -9,7 +9,7 @@ use crate::process::protocol::FromChild;
 use crate::sys::{mount, process};
 use std::os::fd::OwnedFd;
 
-/// The root filesystem with all its mounts, at its host path.
+/// Mounts the root filesystem with all its mounts, at its host path.
 pub(in crate::process) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
     let (Some(rootfs), Some(prepared)) = (&stage.plan.rootfs, stage.prepared) else { return Ok(()) };
     rootfs.propagate()?;
@@ -28,8 +28,10 @@ pub(in crate::process) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A procfs shows the pid namespace of the process that opens its context, and this process only enters the joined one when
-/// it is confined. The context is told the namespace (Linux 6.17), or a helper without any rights opens it there.
+/// The contexts for procfs mounts of a joined pid namespace. A procfs shows the pid namespace of
+/// the process that opened its context, and this process enters the joined one only when it is
+/// confined. So the context names the namespace (Linux 6.17), or an unprivileged helper opens it
+/// there.
 fn procfs_of_joined(stage: &Stage<'_>, count: usize) -> Result<Vec<OwnedFd>> {
     let mut contexts = Vec::with_capacity(count);
     while contexts.len() < count {
@@ -46,7 +48,8 @@ fn procfs_of_joined(stage: &Stage<'_>, count: usize) -> Result<Vec<OwnedFd>> {
     Ok(contexts)
 }
 
-/// The hooks before the pivot: the runtime's in its own namespaces, then createContainer's here.
+/// Runs the hooks before the pivot: the runtime's in the runtime namespaces, then createContainer
+/// here.
 pub(in crate::process) fn run_hooks(stage: &mut Stage<'_>) -> Result<()> {
     if stage.plan.runtime_acts_on_built() {
         stage.channel.send(&FromChild::Built)?;
@@ -64,7 +67,7 @@ pub(in crate::process) fn run_hooks(stage: &mut Stage<'_>) -> Result<()> {
     }
 }
 
-/// The root becomes the container's.
+/// Pivots into the root filesystem.
 pub(in crate::process) fn pivot(stage: &mut Stage<'_>) -> Result<()> {
     match &stage.built {
         Some(built) => built.pivot(stage.plan.enter_root()),
@@ -72,7 +75,7 @@ pub(in crate::process) fn pivot(stage: &mut Stage<'_>) -> Result<()> {
     }
 }
 
-/// The working directory, masks, read-only paths, read-only root.
+/// Creates the working directory, masks paths, and makes paths and the root read-only.
 pub(in crate::process) fn protect(stage: &mut Stage<'_>) -> Result<()> {
     let cwd = stage.plan.program.as_ref().map(|program| program.cwd.as_str());
     match stage.built.take() {

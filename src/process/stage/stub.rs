@@ -1,4 +1,4 @@
-//! The init image's plan, and its execution.
+//! The stub's plan, and the execution of the stub.
 
 use super::{Stage, pass_records_on};
 use crate::error::Result;
@@ -11,7 +11,7 @@ use crate::sys::{file, process};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 
-/// Lays the init image's plan out and executes it.
+/// Lays out the stub's plan and executes the stub.
 pub(in crate::process) fn execute_stub(stage: &mut Stage<'_>) -> Result<()> {
     let mut layout = Layout::new();
     pass_records_on(stage)?;
@@ -19,7 +19,7 @@ pub(in crate::process) fn execute_stub(stage: &mut Stage<'_>) -> Result<()> {
     leave_gaps(&mut plan)?;
     let content = stub::elf(&plan, layout);
     let image = stub::make(&content)?;
-    // The image keeps what it is told of, and nothing else.
+    // Only these descriptors stay open in the stub.
     let kept = [plan.sync, plan.gate, plan.page, plan.procfs, plan.cgroup_file];
     let [sync, gate, page, procfs, cgroup] = kept;
     file::close_by_execute(stage.plan.first_fd(), &[sync, gate, page, procfs, cgroup, image.as_raw_fd()])?;
@@ -29,8 +29,8 @@ pub(in crate::process) fn execute_stub(stage: &mut Stage<'_>) -> Result<()> {
     Err(stub::execute(&image, &content))
 }
 
-/// Keeps the descriptors of the image out of the numbers that the program keeps: those that the caller left closed there are
-/// closed in the program, too.
+/// Moves the stub's descriptors above the numbers that the program keeps. A number that the caller
+/// left closed there stays closed in the program.
 fn leave_gaps(plan: &mut stub::plan::StubPlan) -> Result<()> {
     let first = plan.first_closed;
     for fd in [&mut plan.sync, &mut plan.gate, &mut plan.page, &mut plan.procfs, &mut plan.cgroup_file] {
@@ -84,7 +84,7 @@ fn stub_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<stub::plan::S
     Ok(out)
 }
 
-/// Lays a startContainer hook out; `envp` is the container's environment.
+/// Lays out a startContainer hook; `envp` is the container's environment.
 fn lay_hook(layout: &mut Layout, hook: &hooks::Hook, envp: u64) -> stub::plan::Hook {
     let bytes = |list: &[CString]| list.iter().map(|s| s.as_bytes().to_vec()).collect::<Vec<_>>();
     let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -96,10 +96,10 @@ fn lay_hook(layout: &mut Layout, hook: &hooks::Hook, envp: u64) -> stub::plan::H
     }
 }
 
-/// The home directory of `uid` by the container's /etc/passwd, `/` without one.
+/// The home directory of `uid` from the container's /etc/passwd, or `/`.
 fn home_of(uid: u32) -> Result<String> {
     let root = crate::path::Root::from(file::open("/", libc::O_PATH | libc::O_DIRECTORY)?);
-    // What is no ordinary file there says nothing of homes; the program can run without one.
+    // A missing or irregular /etc/passwd is no error: the program can run without it.
     let Ok(Some(passwd)) = root.read(&InRoot::new("/etc/passwd")) else { return Ok("/".into()) };
     let text = String::from_utf8_lossy(&passwd);
     let home = text.lines().find_map(|line| {

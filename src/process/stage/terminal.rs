@@ -7,7 +7,7 @@ use crate::rootfs;
 use crate::sys::{self, file, terminal};
 use std::os::fd::AsRawFd;
 
-/// A terminal of the running container, for one more process.
+/// Opens a terminal of the running container, for `exec`.
 pub(in crate::process) fn open_console(stage: &mut Stage<'_>) -> Result<()> {
     let Some(size) = stage.plan.program.as_ref().and_then(|program| program.terminal) else { return Ok(()) };
     let root = crate::path::Root::from(file::open("/", libc::O_PATH | libc::O_DIRECTORY)?);
@@ -15,7 +15,7 @@ pub(in crate::process) fn open_console(stage: &mut Stage<'_>) -> Result<()> {
     give_terminal(stage, console, size)
 }
 
-/// The container's own terminal; its master goes to whoever shows it.
+/// Opens the container's own terminal; sends the master to the console socket or to the runtime.
 pub(in crate::process) fn make_console(stage: &mut Stage<'_>) -> Result<()> {
     let (Some(program), Some(built)) = (&stage.plan.program, &stage.built) else { return Ok(()) };
     let Some(size) = program.terminal else { return Ok(()) };
@@ -23,7 +23,7 @@ pub(in crate::process) fn make_console(stage: &mut Stage<'_>) -> Result<()> {
     give_terminal(stage, console, size)
 }
 
-/// Sends the master away and keeps the slave.
+/// Sends the master and keeps the slave.
 pub(in crate::process) fn give_terminal(
     stage: &mut Stage<'_>,
     console: rootfs::Console,
@@ -31,7 +31,7 @@ pub(in crate::process) fn give_terminal(
 ) -> Result<()> {
     let mut size = size;
     if let Some(shown) = stage.plan.shown_on {
-        // Scripts expect line feeds as the program writes them.
+        // Without ONLCR: scripts expect the program's line feeds unchanged.
         terminal::set_modes(&console.slave, &terminal::modes(&console.slave)?.without_carriage_returns())?;
         if (size.height, size.width) == (0, 0) {
             size = shown;
@@ -48,7 +48,8 @@ pub(in crate::process) fn give_terminal(
     Ok(())
 }
 
-/// Standard input, output and error: the terminal, or the caller's, owned by the user so that they can be opened again.
+/// Sets up standard input, output and error: the terminal or the caller's descriptors, owned by the
+/// user so that the program can open them again.
 pub(in crate::process) fn set_up_stdio(stage: &mut Stage<'_>) -> Result<()> {
     let Some(program) = &stage.plan.program else { return Ok(()) };
     if let Some(slave) = stage.terminal.take() {
@@ -65,7 +66,8 @@ pub(in crate::process) fn set_up_stdio(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Changes the owner of what was passed on to the container, but for devices like /dev/null, which are everybody's.
+/// Changes the owner of a descriptor passed to the container, but not of a device such as
+/// /dev/null, which all users share.
 fn give_to_user(fd: std::os::fd::BorrowedFd<'_>, uid: u32) -> Result<()> {
     let stat = sys::fs::stat(fd)?;
     let is_null = stat.kind() == libc::S_IFCHR && stat.rdev == sys::fs::device_number(1, 3);
@@ -73,7 +75,8 @@ fn give_to_user(fd: std::os::fd::BorrowedFd<'_>, uid: u32) -> Result<()> {
         return Ok(());
     }
     match sys::fs::chown(fd, uid, u32::MAX) {
-        // The caller's file may be on a read-only or a foreign file system, or not ours to give away; it works without.
+        // The caller's file may be on a read-only or foreign filesystem, or the caller may lack the
+        // right to chown it. The program works without.
         Err(e) if [libc::EINVAL, libc::EPERM, libc::EROFS].contains(&e.errno().0) => Ok(()),
         other => Ok(other?),
     }
