@@ -3,6 +3,8 @@
 //! The functions are the ones that `create` calls, or read the tables that it reads, so that an explanation cannot differ from
 //! the runtime's behaviour.
 
+pub mod host;
+
 pub use crate::json::{Content, Node, Shape};
 
 use crate::config::{self, Seccomp};

@@ -12,7 +12,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 /// The words, each with a line for the help.
-pub(crate) const WORDS: &[(&str, &str)] = &[("check", "say everything that is wrong with a bundle")];
+pub(crate) const WORDS: &[(&str, &str)] = &[
+    ("check", "say everything that is wrong with a bundle"),
+    ("doctor", "say what this host offers and lacks for this user"),
+];
 
 /// The version that both programs must have.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -15,6 +15,7 @@ pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod namespace;
+pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod refused;
 pub(crate) mod regex;

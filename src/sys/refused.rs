@@ -42,6 +42,11 @@ pub(crate) fn is_refused(number: libc::c_long) -> bool {
     is_filtered() && probe(number) == libc::EPERM
 }
 
+/// The answer of the kernel, or of a filter, to each of the newer calls with nonsense for arguments: an error number.
+pub(crate) fn answers() -> impl Iterator<Item = (&'static str, Errno)> {
+    NEWER.iter().map(|(name, number)| (*name, Errno(probe(*number))))
+}
+
 /// The error number of a call of [`NEWER`] with nonsense for arguments.
 fn probe(number: libc::c_long) -> i32 {
     // SAFETY: -1 is no descriptor, no address that user space can have, a size above every structure's, and flags that none of

@@ -21,6 +21,18 @@ pub(crate) struct Global {
 #[derive(Subcommand)]
 pub(crate) enum Word {
     Check(Check),
+    Doctor(Doctor),
+    /// Probes namespaces in a process of its own, for doctor.
+    #[command(name = crate::doctor::namespaces::WORD, hide = true)]
+    ProbeNamespaces {
+        #[arg(long)]
+        user: bool,
+    },
+    /// Mounts a procfs, for the one above.
+    #[command(name = crate::doctor::namespaces::INNER, hide = true)]
+    ProbeProc {
+        directory: PathBuf,
+    },
 }
 
 /// Say everything that is wrong with a bundle
@@ -43,6 +55,20 @@ pub(crate) struct Check {
     #[arg(long)]
     pub(crate) strict: bool,
     /// How findings are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// Say what this host offers and lacks for this user
+///
+/// Probes the kernel, cgroups, namespaces and programs by using them, not by their versions, and reads the configuration of
+/// container engines. Nothing that a probe makes is left. Each line has a stable id, a state (yes, limited, no), its
+/// consequence and one remedy.
+///
+/// The exit code is 0 where nothing hinders containers of this user, 1 where something does, 2 for a wrong command line.
+#[derive(clap::Args)]
+pub(crate) struct Doctor {
+    /// How the lines are printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 }

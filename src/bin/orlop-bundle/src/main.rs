@@ -4,6 +4,7 @@
 
 mod arguments;
 mod check;
+mod doctor;
 mod elf;
 mod finding;
 mod place;
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
     };
     let done = match &arguments.word {
         Word::Check(word) => check::run(&arguments.global, word),
+        Word::Doctor(word) => doctor::run(word),
+        Word::ProbeNamespaces { user } => doctor::namespaces::probe(*user),
+        Word::ProbeProc { directory } => doctor::namespaces::probe_proc(directory),
     };
     done.unwrap_or_else(|error| {
         eprintln!("orlop: {error:#}");
