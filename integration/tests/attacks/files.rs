@@ -48,6 +48,9 @@ fn no_file_of_the_runtimes_has_a_mode_that_comes_from_the_callers_umask() {
         assert!(files.len() >= 4, "{files:?}");
         for file in &files {
             let found = fs::symlink_metadata(file).unwrap();
+            if found.is_symlink() {
+                continue; // It has no mode of its own (symlink(7)).
+            }
             let (mode, owner) = (found.mode() & 0o777, if found.is_dir() { 0o700 } else { 0o600 });
             assert_eq!(mode & owner, owner, "umask {mask}: {file:?} {mode:o} is not the owner's");
             assert_eq!(mode & 0o022, 0, "umask {mask}: {file:?} {mode:o} is for others to write");
