@@ -1,11 +1,12 @@
-//! Annotations of a config.json that ask this runtime for something; docs/annotations.md lists them all.
+//! Annotations of a config.json that this runtime acts on; docs/annotations.md lists them all.
 
 use crate::config::Spec;
 use crate::error::{Error, Result};
 use crate::log;
 use std::path::Path;
 
-/// Whether the container's processes keep the groups of whoever calls the runtime (`run.oci.keep_original_groups`).
+/// Whether the container's processes keep the caller's supplementary groups
+/// (`run.oci.keep_original_groups`).
 ///
 /// # Errors
 /// A value that says neither yes nor no.
@@ -13,10 +14,10 @@ pub(super) fn keep_groups(spec: &Spec<'_>) -> Result<bool> {
     is_on(spec, "run.oci.keep_original_groups")
 }
 
-/// A filter of system calls as the kernel reads it, in base64.
+/// The annotation with a seccomp filter: a BPF program in base64.
 pub(super) const FILTER: &str = "run.oci.seccomp_bpf_data";
 
-/// The filter that is given by [`FILTER`].
+/// The value of [`FILTER`].
 pub(super) fn filter<'a>(spec: &'a Spec<'_>) -> Option<&'a str> {
     spec.annotation(FILTER)
 }
@@ -52,21 +53,21 @@ pub(super) fn pidfd_receiver<'a>(spec: &'a Spec<'_>) -> Result<Option<&'a Path>>
     }
 }
 
-/// Of crun's annotations those that change nothing here, without a word.
+/// Annotations of crun that have no effect here; they are accepted without a warning.
 static WITHOUT_EFFECT: [&str; 4] =
     ["run.oci.hooks.stderr", "run.oci.hooks.stdout", "run.oci.systemd.force_cgroup_v1", "run.oci.timens_offset"];
 
-/// What [`refuse_others`] decides by.
+/// The facts about a container that [`refuse_others`] needs.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Made {
-    /// Whether systemd makes the container's cgroup.
+    /// Whether systemd creates the container's cgroup.
     pub(super) by_systemd: bool,
     /// Whether the filter has a listener.
     pub(super) notifies: bool,
 }
 
-/// Refuses an annotation of crun's that asks for another isolation than the container would get. An empty value asks for
-/// nothing.
+/// Refuses an annotation of crun that asks for another isolation than the container would get. An
+/// empty value has no effect.
 ///
 /// # Errors
 /// There is one.
@@ -76,7 +77,7 @@ pub(super) fn refuse_others(spec: &Spec<'_>, made: Made) -> Result<()> {
         let problem = match name.as_ref() {
             "run.oci.handler" => "the container would be run by no other handler",
             name if name.starts_with("krun.") => "the container would not be a virtual machine",
-            // compat-smart leaves programs that are no wasm alone, and wasm cannot be executed.
+            // compat-smart affects wasm programs only, and those cannot be executed here anyway.
             "module.wasm.image/variant" if value == "compat" => "the program would not be run by a wasm engine",
             "run.oci.delegate-cgroup" => "the container would have no cgroup below its own",
             "run.oci.systemd.subgroup" if made.by_systemd => "there would be no cgroup below the systemd scope",
@@ -95,7 +96,7 @@ pub(super) fn refuse_others(spec: &Spec<'_>, made: Made) -> Result<()> {
     Ok(())
 }
 
-/// Names that only later versions of crun know may restrict something.
+/// An annotation of a later crun may restrict the container: it gets a warning.
 fn warn_of_unknown(name: &str) {
     let known = [FILTER, UNKNOWN_CALLS, "run.oci.keep_original_groups", "run.oci.pidfd_receiver"];
     let sometimes = [

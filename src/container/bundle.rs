@@ -1,4 +1,4 @@
-//! The bundle that a container is made from.
+//! The bundle of a container.
 
 use super::request::CreateRequest;
 use crate::config::{self, Spec};
@@ -7,9 +7,9 @@ use crate::sys::{self, file};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// The bundle as it is at the time of the call.
+/// The bundle at the time of the call.
 pub(super) struct Bundle {
-    /// Absolute, without links.
+    /// Absolute, without symbolic links.
     pub(super) path: PathBuf,
     pub(super) config: PathBuf,
     pub(super) json: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The cgroups of a container that is about to be made, and its view of them.
+//! The cgroups of a new container, and its view of them.
 
 use super::bundle::Bundle;
 use super::parts::Parts;
@@ -11,10 +11,10 @@ use crate::process::plan::LaunchPlan;
 use crate::rootfs::{self, CgroupView};
 use crate::state::{ContainerDir, Record};
 
-/// Decides where the cgroups are to be, and keeps that before anything of them is made.
+/// Chooses the cgroups and records them before any is created.
 ///
 /// # Errors
-/// Whatever is wrong with the limits; with `must_be_new` also a cgroup that is there.
+/// A wrong limit; with `must_be_new` also a cgroup that exists already.
 pub(super) fn prepare(
     entry: &ContainerDir,
     record: &mut Record,
@@ -29,7 +29,8 @@ pub(super) fn prepare(
     }
     record.cgroup = cgroup.record();
     record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
-    // First the record: a directory that has a config and no record is one whose record was removed.
+    // The record is written first: a directory with a config and without a record means that the
+    // record was removed.
     entry.save(record)?;
     entry.write("config.json", &bundle.json)?;
     if parts.notifies {
@@ -65,7 +66,8 @@ pub(super) fn view(cgroup: &Cgroup, plan: &LaunchPlan) -> Result<CgroupView> {
             tree: list.iter().find(|seen| seen.options.is_empty()).and_then(|seen| tree(seen.mount.clone())),
             hierarchies: list
                 .into_iter()
-                // Beside v1 the unified hierarchy has no controllers; containers look for v1 alone there.
+                // On a hybrid hierarchy the unified one has no controllers, and containers expect
+                // v1 only.
                 .filter(|seen| !seen.options.is_empty())
                 .map(|seen| rootfs::Hierarchy {
                     name: seen.name,
@@ -82,7 +84,7 @@ pub(super) fn view(cgroup: &Cgroup, plan: &LaunchPlan) -> Result<CgroupView> {
     })
 }
 
-/// What is made in such a cgroup never comes to be.
+/// A process created in a frozen cgroup would never run.
 pub(super) fn frozen() -> Error {
     Error::state("the container's cgroup is frozen, by itself or with one above it")
 }

@@ -1,4 +1,4 @@
-//! `checkpoint`: the container's processes are saved to images, with CRIU.
+//! `checkpoint`: saves the container's processes as CRIU images.
 
 use super::criu_images::{self, CgroupYard, Images};
 use super::request::{CheckpointRequest, CriuOptions, ManageCgroups};
@@ -25,13 +25,13 @@ use std::time::Duration;
 /// The time the saved processes may take to exit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `checkpoint`. Unless it is to run on, the container is deleted once it is saved.
+/// `checkpoint`: saves the container and then deletes it, unless the request lets it run on.
 ///
 /// # Errors
 /// The container does not run, there is no CRIU, or CRIU cannot save it; the container goes on then.
 pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> {
     let proof = &SingleThreaded::of_caller()?;
-    // Before a descriptor of our own could have the number.
+    // Before this process opens a descriptor that could get the same number.
     let told = request.status_fd.map(status_descriptor).transpose()?;
     log::step("read the state and the configuration");
     let store = Store::at(&context.root);
@@ -43,7 +43,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     let (Some(init), Some(pidfd)) = (record.init.filter(|_| running), pidfd) else {
         return Err(Error::state(format!("Container cannot be checkpointed in {} state", status.word())));
     };
-    // Whoever deletes the container meanwhile ends the saving.
+    // A `delete --force` meanwhile kills the processes and ends the checkpoint.
     entry.unlock()?;
     let program = criu_images::program(&request.criu, "checkpoint")?;
     let json = store.config(request.id.as_str())?;
@@ -80,7 +80,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     let task = if request.pre_dump { Task::PreDump } else { Task::Dump };
     let inherited: Vec<BorrowedFd<'_>> = told.iter().map(AsFd::as_fd).collect();
     let prepare = || {
-        // CRIU lets everybody read its images.
+        // CRIU creates images that every user can read.
         credentials::set_umask(0o077);
         criu_images::leave_host()?;
         yard.make()?;
@@ -92,7 +92,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
         if !request.pre_dump {
             images.forget_descriptors();
         }
-        // A CRIU that was killed leaves them standing still.
+        // If CRIU was killed, it has left the cgroup frozen.
         if status == Status::Running && record.cgroup().frozen().unwrap_or(false) {
             record.cgroup().thaw().ignore("the first error is the one to tell");
         }
@@ -104,7 +104,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     remove(&entry, &record, &pidfd, &hooks, proof)
 }
 
-/// What CRIU is to know of the container.
+/// CRIU's options for the container.
 fn describe(
     request: &CheckpointRequest,
     spec: &Spec<'_>,
@@ -140,7 +140,7 @@ fn describe(
     if request.status_fd.is_some() {
         options.status_fd(criu::inherited(criu_images::OPEN));
     }
-    // Asking for the one cgroup is quicker than stopping each process, and surer while they fork.
+    // Freezing the cgroup is quicker than stopping each process, and cannot miss one that forks.
     if let Some(directory) = record.cgroup().freezer() {
         options.freezer(&directory);
     }
@@ -164,15 +164,17 @@ fn describe(
     Ok(options)
 }
 
-/// What CRIU is to do about cgroups; without one of its own the container's are the caller's.
+/// CRIU's mode for cgroups; a container without a cgroup of its own is in the caller's.
 fn cgroup_mode(given: &CriuOptions, record: &Record) -> Option<ManageCgroups> {
     if record.cgroup().cgroups().is_empty() { Some(ManageCgroups::Ignore) } else { given.manage_cgroups }
 }
 
-/// CRIU saves the first process and those below it. Others that are in the container end with it.
+/// CRIU saves the first process and its descendants. Other processes in the container would be
+/// lost.
 ///
 /// # Errors
-/// There are some, and they may be the container's own, as there is no pid namespace whose first process inherits them.
+/// There are such processes, and they may belong to the container, since it has no pid namespace in
+/// which its first process would inherit them.
 fn look_for_strays(record: &Record, first: Pid, own_pids: bool) -> Result<()> {
     let is_below = |pid: Pid| std::iter::successors(Some(pid), |pid| parent_of(*pid)).any(|pid| pid == first);
     for pid in record.cgroup().processes()?.into_iter().filter(|pid| !is_below(*pid)) {
@@ -201,8 +203,9 @@ fn status_descriptor(number: i32) -> Result<OwnedFd> {
     }
 }
 
-/// A joined network or pid namespace is named, so that another one can take its place. What is in a network namespace of the
-/// container's own is not saved: hooks and devices of the config fill it at each start.
+/// Names a joined network or pid namespace, so that a restore can join another one. The content of
+/// a network namespace of the container's own is not saved: hooks and devices of the config set it
+/// up at each start.
 fn name_namespaces(options: &mut Options, namespaces: &Namespaces, pid: Pid, empty: bool) -> Result<()> {
     let inode = |kind: Ns| {
         let path = format!("/proc/{pid}/ns/{}", kind.file());
@@ -220,8 +223,9 @@ fn name_namespaces(options: &mut Options, namespaces: &Namespaces, pid: Pid, emp
     Ok(())
 }
 
-/// What the standard descriptors of the first process are. A file that is in no mount of the container is named to CRIU: it is
-/// the caller's, as a pipe is. The other processes may have their callers' /dev/null, which follows.
+/// The standard descriptors of the first process. A file outside of the container's mounts is named
+/// to CRIU as external: it is the caller's, as a pipe is. The other processes may have their
+/// callers' /dev/null, named last.
 fn name_descriptors(options: &mut Options, record: &Record, pid: Pid, host: &[u8]) -> Result<Vec<String>> {
     let mut names: Vec<String> = (0..3).map(|number| name_of(pid, number, host)).collect();
     for other in record.cgroup().processes()?.into_iter().filter(|other| *other != pid) {
@@ -239,7 +243,8 @@ fn name_descriptors(options: &mut Options, record: &Record, pid: Pid, host: &[u8
     Ok(names)
 }
 
-/// What a descriptor is, empty where it is closed: a link of procfs, with CRIU's name in front if it is outside.
+/// The target of a descriptor as procfs shows it, with CRIU's name in front if it is external;
+/// empty if the descriptor is closed.
 fn name_of(pid: Pid, number: i32, host: &[u8]) -> String {
     let link = std::fs::read_link(format!("/proc/{pid}/fd/{number}"));
     let name = link.map_or(String::new(), |target| target.to_string_lossy().into_owned());
@@ -247,7 +252,7 @@ fn name_of(pid: Pid, number: i32, host: &[u8]) -> String {
     file.map_or(name.clone(), |file| format!("{file}:{name}"))
 }
 
-/// A regular file, or a device such as /dev/null, that is in a mount of the host's, in CRIU's words.
+/// CRIU's name of a regular file, or a device such as /dev/null, in a mount of the host.
 fn file_of(pid: Pid, number: i32, host: &[u8]) -> Option<String> {
     let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
     let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
@@ -263,7 +268,7 @@ fn file_of(pid: Pid, number: i32, host: &[u8]) -> Option<String> {
     Some(format!("file[{:x}:{:x}]", mount.parse::<u64>().ok()?, file.ino()))
 }
 
-/// What `delete` does, after CRIU has killed the processes.
+/// Deletes the container after CRIU has killed its processes.
 fn remove(
     entry: &ContainerDir,
     record: &Record,

@@ -1,4 +1,5 @@
-//! What a damaged record, another runtime's record and the copy of config.json still tell of a container's processes.
+//! Facts about a container's processes from a damaged record, another runtime's record, or the copy
+//! of config.json.
 
 use super::LARGEST_CONFIG;
 use crate::cgroups::CgroupsPath;
@@ -6,7 +7,7 @@ use crate::config;
 use crate::state::ContainerDir;
 use std::os::unix::fs::MetadataExt;
 
-/// Who wrote the record.
+/// The program that wrote the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Writer {
     #[default]
@@ -17,7 +18,7 @@ pub(super) enum Writer {
 }
 
 impl Writer {
-    /// Its name, if it is another runtime.
+    /// The name of another runtime.
     pub(super) fn foreign(self) -> Option<&'static str> {
         match self {
             Writer::Orlop => None,
@@ -28,7 +29,7 @@ impl Writer {
     }
 }
 
-/// A process, as far as the record tells.
+/// A process named by the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) pid: Option<u64>,
@@ -36,40 +37,40 @@ pub(super) struct Told {
     pub(super) start: Option<u64>,
 }
 
-/// What the copy of config.json tells.
+/// Facts from the copy of config.json.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FromConfig {
     pub(super) cgroups_path: Option<String>,
     /// Whether the container has a pid namespace of its own: its processes die with the first one.
     pub(super) own_pids: bool,
-    /// Whether it has a mount namespace of its own: who is in it is the container's.
+    /// Whether it has a mount namespace of its own: every process in it is the container's.
     pub(super) own_mounts: bool,
 }
 
-/// All that is known.
+/// All facts found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Clues {
     pub(super) writer: Writer,
     pub(super) processes: Vec<Told>,
-    /// When the record was written last, in seconds since 1970.
+    /// The time of the record's last write, in seconds since 1970.
     pub(super) written: Option<i64>,
     /// The random part of the name that init has until it executes the program.
     pub(super) waiting_name: Option<String>,
     bundle: Option<String>,
-    /// Absolute.
+    /// The absolute path of the root filesystem.
     pub(super) rootfs: Option<String>,
     /// Absolute paths of cgroups in the record.
     cgroups: Vec<String>,
-    /// Whose path the config says, from the root.
+    /// `linux.cgroupsPath` if it is absolute.
     at: Option<String>,
     /// Paths of cgroups below one that is not known.
     names: Vec<String>,
-    /// What the copy of config.json says, if it can be read.
+    /// Facts from the copy of config.json, if it can be read.
     pub(super) config: Option<FromConfig>,
 }
 
 impl Clues {
-    /// Reads what there is in the directory of a container.
+    /// Reads the files in a container's directory.
     pub(super) fn gather(entry: &ContainerDir, id: &str) -> Clues {
         let read = |name: &str| entry.read(name, LARGEST_CONFIG).unwrap_or_default();
         let (state, status) = (read("state.json"), read("status"));
@@ -88,7 +89,7 @@ impl Clues {
         clues
     }
 
-    /// What the pieces of a record say, whole or not.
+    /// Facts from a record, which may be incomplete.
     fn of_record(text: &[u8]) -> Clues {
         let mut clues = Clues::default();
         for (key, value) in pairs(text) {
@@ -123,7 +124,8 @@ impl Clues {
         }
     }
 
-    /// A directory on the host: below the only hierarchy, or below the one that the first part names.
+    /// Adds a cgroup by its directory on the host: below the only hierarchy, or below the one that
+    /// the first component names.
     fn add_cgroup_directory(&mut self, path: &str) {
         let Some(path) = path.strip_prefix("/sys/fs/cgroup").filter(|path| path.starts_with('/')) else { return };
         self.add_cgroup(path.to_owned());
@@ -162,13 +164,13 @@ impl Clues {
         }
     }
 
-    /// Whether a path of /proc/PID/cgroup may be of the container: the cgroup, or one in it.
+    /// Whether a path of /proc/PID/cgroup may be the container's cgroup or one below it.
     pub(super) fn is_in_cgroup(&self, path: &str) -> bool {
         self.cgroups.iter().any(|cgroup| starts_with(path, cgroup)) || self.own_part(path).is_some()
     }
 
-    /// The part of a path that the config, or without one the id, gives to the container. A record that is in doubt gives none:
-    /// one wrong byte makes it another's.
+    /// The part of a path that names the container by its config or, without one, by its id. A
+    /// record in doubt is not used: one wrong byte could name another container's cgroup.
     pub(super) fn own_part(&self, path: &str) -> Option<String> {
         if let Some(at) = &self.at {
             return starts_with(path, at).then(|| at.clone());
@@ -178,12 +180,12 @@ impl Clues {
             let ends: Vec<usize> = path.match_indices(&name).map(|(at, _)| at + name.len()).collect();
             ends
         });
-        // The innermost: a cgroup above it may have the same name.
+        // The innermost match: a cgroup above it may have the same name.
         let end = ends.filter(|end| is_end_of_part(&path[*end..])).max()?;
         Some(path[..end].to_owned())
     }
 
-    /// Where its cgroups were, as far as that can be read.
+    /// The paths of its cgroups, as far as they can be read.
     pub(super) fn cgroup_paths(&self) -> Vec<String> {
         self.cgroups.iter().filter(|path| self.own_part(path).as_ref() == Some(path)).chain(&self.at).cloned().collect()
     }
@@ -197,15 +199,15 @@ fn is_end_of_part(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with('/')
 }
 
-/// A value behind a key.
+/// The value of a key.
 #[derive(Debug, PartialEq, Eq)]
 enum Loose {
     Text(String),
     Number(u64),
 }
 
-/// The keys that have a text or a number behind them, wherever they stand in something that was JSON once. A text without an end
-/// is none, since it may be the beginning of another.
+/// The keys with a string or number as value, at any place in damaged JSON. A string without an end
+/// is left out: it may be the beginning of another value.
 fn pairs(text: &[u8]) -> Vec<(String, Loose)> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -228,7 +230,7 @@ fn pairs(text: &[u8]) -> Vec<(String, Loose)> {
     found
 }
 
-/// The next string of a JSON text, and what follows it.
+/// The next string of a JSON text, and the rest of the text.
 fn next_string(text: &[u8]) -> Option<(String, &[u8])> {
     let begin = text.iter().position(|byte| *byte == b'"')?;
     let mut end = begin + 1;

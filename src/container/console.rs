@@ -1,4 +1,4 @@
-//! Who gets the master of the container's terminal.
+//! The receiver of the terminal's master.
 
 use super::request::CreateRequest;
 use crate::error::{Context, Error, Kind, Result};
@@ -9,13 +9,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Where the master goes, before it is known whether there is one.
+/// The receiver of the master; whether there is a terminal is not known yet.
 pub(super) enum Give {
-    /// To the listener of this socket.
+    /// The listener of this socket.
     To(std::path::PathBuf),
-    /// To ourselves: we show it.
+    /// This process, which shows the terminal.
     Ours,
-    /// Nowhere: a detached container without a socket must have no terminal.
+    /// None: a detached container without a console socket must have no terminal.
     Nowhere,
 }
 
@@ -28,15 +28,15 @@ pub(super) fn detached(request: &CreateRequest) -> Result<Give> {
 }
 
 impl Give {
-    /// The size of our own terminal, if that shows the container's.
+    /// The size of the caller's terminal, if it shows the container's.
     pub(super) fn size(&self) -> Option<Size> {
         matches!(self, Give::Ours).then(super::terminal::own_size)
     }
 
-    /// The socket for the child, and, where we show the terminal, the other end of it.
+    /// The socket for the child and, if this process shows the terminal, the other end of it.
     ///
     /// # Errors
-    /// A terminal without anybody to show it, or the other way round; in runc's words.
+    /// A terminal without a receiver, or a receiver without a terminal; in runc's words.
     pub(super) fn check(self, has_terminal: bool) -> Result<(Option<OwnedFd>, Option<OwnedFd>)> {
         let problem = |text: &str| Err(Error::new(Kind::Config, text));
         match (self, has_terminal) {
@@ -52,7 +52,7 @@ impl Give {
     }
 }
 
-/// Connects to a stream socket, however long its path is.
+/// Connects to a stream socket; its path may be longer than `sun_path`.
 fn connect(path: &Path) -> Result<OwnedFd> {
     let connection = socket::unix(SockType::Stream, SockFlag::empty())?;
     let bytes = path.as_os_str().as_bytes();
@@ -70,7 +70,8 @@ pub(super) fn send_fd(path: &Path, fd: &OwnedFd, text: &[u8]) -> Result<()> {
     Ok(socket::send(connect(path)?, text, &[fd.as_raw_fd()])?)
 }
 
-/// The terminal's master, if the container has a terminal: the child has sent it long before its program runs.
+/// Receives the terminal's master, if the container has a terminal: the child has sent it before
+/// its program runs.
 pub(super) fn master(socket: &OwnedFd) -> Result<Option<OwnedFd>> {
     let [ready] = process::poll([(Some(socket.as_fd()), libc::POLLIN)], 0)?;
     if ready == 0 {

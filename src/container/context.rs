@@ -1,4 +1,4 @@
-//! What is the same for every container of a call.
+//! Settings that are the same for every container of a call.
 
 use super::request::{CgroupManager, Rootless};
 use crate::error::{Ignore as _, Result};
@@ -7,23 +7,24 @@ use crate::sys::{file, fs};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-/// Where the containers are, and how they are made: the command line's global options.
+/// The state directory and the way cgroups are made: the command line's global options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Context {
     /// The directory of the containers' state, an absolute path. `create` makes it if it is missing.
     pub root: PathBuf,
-    /// Who makes the cgroups.
+    /// The cgroup manager.
     pub cgroup_manager: CgroupManager,
-    /// Whether missing rights over cgroups are forgiven.
+    /// Whether a cgroup that may not be created is tolerated.
     pub rootless: Rootless,
-    /// Whether the process ends with the operation, as the program `orlop` does: then nothing is given back to it.
+    /// Whether the process exits after the operation, as the program `orlop` does: then its
+    /// attributes need not be restored.
     pub(crate) is_whole_process: bool,
 }
 
 impl Context {
-    /// Containers whose state is in the directory `root`, an absolute path; their cgroups are made by writing to the cgroup
-    /// file system.
+    /// Containers with their state in the directory `root`, an absolute path; their cgroups are
+    /// created in the cgroup filesystem.
     pub fn new(root: impl Into<PathBuf>) -> Context {
         Context {
             root: root.into(),
@@ -33,7 +34,7 @@ impl Context {
         }
     }
 
-    /// What an operation changes of the process that calls it, to be given back when the operation ends.
+    /// The attributes of the calling process that an operation changes, restored when it ends.
     pub(super) fn keep_caller(&self) -> Result<Option<CallerState>> {
         if self.is_whole_process {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! `create`: from a bundle to a process that waits at the gate. `run` shares all of it.
+//! `create`: from a bundle to a process that waits at the gate. `run` shares this code.
 
 use super::bundle::Bundle;
 use super::hand_over::hand_over;
@@ -23,7 +23,7 @@ use crate::sys::credentials;
 use crate::sys::process::{self, EndHeld, Pid, SingleThreaded};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What becomes of the process.
+/// The state in which the launch leaves the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
     /// It waits at the gate.
@@ -32,13 +32,14 @@ pub(super) enum Until {
     Program,
 }
 
-/// `create`: makes a container whose program waits for [`start`](super::start()).
+/// `create`: makes a container; its program waits for [`start`](super::start()).
 ///
-/// The calling process must have one thread. Its working directory is the bundle's meanwhile; hooks inherit its environment
-/// where they have none of their own. The container's process is a child of the caller, who reaps it.
+/// The calling process must have one thread. Its working directory is the bundle's meanwhile; a
+/// hook without an environment of its own inherits this process's. The container's process is a
+/// child of the caller, which has to reap it.
 ///
 /// # Errors
-/// Whatever is wrong with the request, the config or the machine; nothing is left then.
+/// A fault of the request, the config or the machine; everything created so far is removed.
 pub fn create(context: &Context, request: &CreateRequest) -> Result<()> {
     let proof = &SingleThreaded::of_caller()?;
     let _caller = context.keep_caller()?;
@@ -46,7 +47,7 @@ pub fn create(context: &Context, request: &CreateRequest) -> Result<()> {
     make(context, request, proof, Until::Gate, console).map(drop)
 }
 
-/// Makes a container and brings its process to where it is wanted.
+/// Makes a container and launches its process.
 pub(super) fn make(
     context: &Context,
     request: &CreateRequest,
@@ -80,8 +81,9 @@ pub(super) fn make(
     if until == Until::Gate {
         super::listener::check(parts.plan.filter.as_ref())?;
     }
-    // Until now a signal ends this command, and nothing is left. From now on those that ask it to end are looked for, and in the
-    // foreground all wait, so that none is lost.
+    // Until now a signal could end this command without a trace on the machine. From now on
+    // termination signals are checked for, and in the foreground all signals are blocked, so that
+    // none is lost.
     let _held = if foreground { None } else { Some(EndHeld::hold()?) };
     let signals = foreground.then(process::all_signals_as_fd).transpose()?;
 
@@ -98,7 +100,7 @@ pub(super) fn make(
     )
 }
 
-/// Everything that leaves a trace on the machine.
+/// Every step that changes the machine.
 fn build(
     entry: &ContainerDir,
     record: &mut Record,
@@ -124,12 +126,13 @@ fn build(
     let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
     let shows_or_fills = (view.namespace && !view.same) || rootfs.is_of_cgroups();
     if !plan.hooks.is_empty() || shows_or_fills || plan.program.is_none() {
-        // Hooks want the process in all its cgroups, as do mounts that show them or are charged to them. And where there is no
-        // program, there is no report of why the image failed.
+        // Hooks expect the process in all its cgroups, as do mounts that show cgroups or are
+        // charged to them. Without a program there would be no report of a failure in the stub.
         fds.join_all_now();
     }
     plan.cgroup_view = Some(view);
-    // A child in a user namespace may find the ways to the sources closed; only root can open them for it.
+    // A child in a user namespace may lack search permission on the way to the sources; root opens
+    // them for it.
     let by_parent = plan.recipe.user != User::Stays && credentials::effective_uid() == 0;
     let mut prepared = rootfs.prepare(if by_parent { Sources::ByParent } else { Sources::ByChild })?;
     super::idmap::prepare(rootfs, &plan.joined, &mut prepared, proof)?;
@@ -137,7 +140,7 @@ fn build(
         rootfs.make_nodes(&mut prepared, entry.path(), plan.joined.fd(Ns::User).map(AsFd::as_fd))?;
     }
     entry.unlock()?;
-    // For hooks alone.
+    // Needed by hooks only.
     let template = (!plan.hooks.is_empty()).then(|| record.clone());
     let state = |moment: Moment, pid: Pid| {
         let status = if moment == Moment::StartContainer { Status::Created } else { Status::Creating };

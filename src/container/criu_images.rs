@@ -1,4 +1,4 @@
-//! What `checkpoint` and `restore` share: the directory of images, and the options that both take.
+//! Code shared by `checkpoint` and `restore`: the image directory, and the options of both.
 
 use super::request::{CriuOptions, ManageCgroups};
 use crate::cgroups::{Hierarchy, Layout};
@@ -17,12 +17,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The names in CRIU's words of joined namespaces, by which a checkpoint and a restore agree; runc gives the same.
+/// CRIU's keys of joined namespaces, equal for checkpoint and restore; runc uses the same.
 pub(super) const ROOT_NETWORK: &str = "extRootNetNS";
 /// As [`ROOT_NETWORK`].
 pub(super) const ROOT_PIDS: &str = "extRootPidNS";
 
-/// What the descriptors 0, 1 and 2 of the container's first process were, beside CRIU's images.
+/// The file, beside CRIU's images, that records descriptors 0, 1 and 2 of the container's first
+/// process.
 const DESCRIPTORS: &str = "descriptors.json";
 
 /// The directories of a checkpoint.
@@ -32,26 +33,26 @@ pub(super) struct Images {
     name: &'static str,
 }
 
-/// The file that most commands have as standard input, and some as output.
+/// The usual standard input of background commands.
 pub(super) const NULL: &str = "/dev/null";
 
-/// Of a descriptor's name in the list: CRIU's name and the path, where it is outside of the container.
+/// CRIU's name and the path of a recorded descriptor that is external.
 pub(super) fn external(name: &str) -> Option<(String, &str)> {
     let (key, path) = name.split_once("]:").filter(|(key, _)| key.starts_with("file["))?;
     Some((format!("{key}]"), path))
 }
 
-/// How many descriptors of CRIU's [`Images::open`] gives.
+/// The number of descriptors that [`Images::open`] returns.
 pub(super) const OPEN: usize = 2;
 
 impl Images {
-    /// Makes the directories where they are missing.
+    /// Creates missing directories.
     pub(super) fn make(given: &CriuOptions, log: &'static str) -> Result<Images> {
         make_directory(&given.image_path).context("--image-path")?;
         Images::find(given, log)
     }
 
-    /// The directory of images is there already.
+    /// Opens an existing image directory.
     pub(super) fn find(given: &CriuOptions, log: &'static str) -> Result<Images> {
         if let Some(work) = &given.work_path {
             make_directory(work).context("--work-path")?;
@@ -60,8 +61,9 @@ impl Images {
         Ok(Images { path: given.image_path.clone(), work: work.clone(), name: log })
     }
 
-    /// The directories in the mount namespace of the caller, which is CRIU's alone, in the order in which CRIU is to have them. With
-    /// the user namespace of a container whose root is not the host's, that root can read the images: it restores itself.
+    /// Opens the directories in the mount namespace of the caller, which only CRIU uses, in CRIU's
+    /// order. With `userns`, a user namespace with the container's mappings, the container's root
+    /// can read the images: CRIU restores with its rights.
     pub(super) fn open(&self, userns: Option<&OwnedFd>) -> Result<Vec<OwnedFd>> {
         let open = |path: &Path| file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY);
         let work = open(&self.work).context("--work-path")?;
@@ -73,7 +75,7 @@ impl Images {
         Ok(vec![images.context("--image-path")?, work])
     }
 
-    /// The images as files of the container's root.
+    /// The images as an id-mapped mount: files of the container's root.
     fn map_ids(&self, userns: &OwnedFd) -> sys::Result<OwnedFd> {
         let tree = mount::open_tree(file::CWD, self.path.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
         let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns: userns.as_raw_fd() as u64, ..MountAttr::default() };
@@ -81,8 +83,9 @@ impl Images {
         Ok(tree)
     }
 
-    /// A directory of links to the images in `tree`, mounted where they are. CRIU's first process is in its user namespace before its
-    /// ids are mapped there, and is nobody's owner until then: the clocks, which it reads at once or later, are a copy for everybody.
+    /// A directory of symbolic links to the images in `tree`, mounted over them. CRIU's first
+    /// process enters its user namespace before its ids are mapped, so it owns no file until then.
+    /// It reads the clocks at that time or later: they are a copy that every user may read.
     fn open_through(&self, tree: &OwnedFd) -> Result<OwnedFd> {
         const CLOCKS: &[u8] = b"timens-0.img";
         let names = std::fs::read_dir(&self.path).io_context(|| format!("opendir({:?})", self.path))?;
@@ -114,7 +117,7 @@ impl Images {
         self.work.join(self.name)
     }
 
-    /// Keeps what the standard descriptors were.
+    /// Records the standard descriptors.
     pub(super) fn write_descriptors(&self, descriptors: &[String]) -> Result<()> {
         let json = serde_json::to_vec(descriptors).map_err(|e| Error::internal(e.to_string()))?;
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
@@ -124,12 +127,12 @@ impl Images {
         file::write_all(fd, &json).context("--image-path")
     }
 
-    /// Takes the list back: the images beside it are not whole.
+    /// Removes the list: the images beside it are incomplete.
     pub(super) fn forget_descriptors(&self) {
         std::fs::remove_file(self.path.join(DESCRIPTORS)).ignore("the list may not have been written");
     }
 
-    /// What the standard descriptors were.
+    /// The recorded standard descriptors.
     pub(super) fn descriptors(&self) -> Result<Vec<String>> {
         let path = self.path.join(DESCRIPTORS);
         let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| {
@@ -149,20 +152,20 @@ impl Images {
         [&self.path, &self.work]
     }
 
-    /// The container's mounts as they were.
+    /// The container's mounts at the checkpoint.
     pub(super) fn mounts(&self) -> Result<Vec<criu::SavedMount>> {
         criu::mounts(&self.path)
     }
 
-    /// Compares the memory in the images with what they say of it.
+    /// Checks that the memory pages in the images are complete.
     pub(super) fn check_pages(&self) -> Result<()> {
         criu::check_pages(&self.path)
     }
 
-    /// The options that both commands take; `mode` is the one in which CRIU is to treat cgroups.
+    /// The options of both commands; `mode` is CRIU's mode for cgroups.
     ///
     /// # Errors
-    /// A namespace that cannot be left empty.
+    /// `--empty-ns` with another namespace than `network`.
     pub(super) fn options(&self, given: &CriuOptions, spec: &Spec<'_>, mode: Option<ManageCgroups>) -> Result<Options> {
         let mut options = Options::new(criu::inherited(0), criu::inherited(1), self.name);
         options.tcp_established(given.tcp_established);
@@ -184,20 +187,21 @@ impl Images {
     }
 }
 
-/// One place at which CRIU finds the cgroup hierarchies, and mounts that it could not make as they are.
+/// The directory in which CRIU finds the cgroup hierarchies, and the mounts that it could not
+/// create itself.
 pub(super) struct CgroupYard {
     place: PathBuf,
-    /// Whoever holds it is the only one.
+    /// The lock that excludes a second checkpoint or restore.
     #[expect(dead_code, reason = "it is held")]
     lock: OwnedFd,
-    /// Whether the place is one of the machine's.
+    /// Whether the place is an existing directory of the host.
     borrowed: bool,
     hierarchies: Vec<(String, String)>,
     trees: Vec<(String, OwnedFd)>,
 }
 
 impl CgroupYard {
-    /// The yard in a directory of `entry`, the state directory. It is gone when this is dropped.
+    /// Creates the yard below `entry`, the state directory; dropping it removes the directory.
     pub(super) fn at(entry: &Path, layout: &Layout) -> Result<CgroupYard> {
         let place = entry.join("criu");
         make_directory(&place)?;
@@ -221,7 +225,7 @@ impl CgroupYard {
         })
     }
 
-    /// Takes a detached mount; where it will be.
+    /// Adds a detached mount; returns its later path.
     pub(super) fn keep(&mut self, index: usize, tree: OwnedFd) -> PathBuf {
         let name = format!("mount-{index}");
         let path = self.place.join(&name);
@@ -229,8 +233,9 @@ impl CgroupYard {
         path
     }
 
-    /// The same yard where everybody may look for it: the root of a container with ids of its own makes its mounts itself, and may
-    /// not enter a directory that is the host's root's alone. `needed` are paths that must not be covered.
+    /// Moves the yard to a directory that every user may search: the root of a container with a
+    /// user namespace makes its mounts itself, and may not enter a directory of the host's root.
+    /// `needed` are paths that must not be covered.
     pub(super) fn move_to_open_place(&mut self, needed: &[&Path]) {
         const PLACES: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
         let is_open = |place: &&Path| {
@@ -245,14 +250,15 @@ impl CgroupYard {
         }
     }
 
-    /// Tells CRIU of it.
+    /// Adds the yard to CRIU's options.
     pub(super) fn announce(&self, options: &mut Options) {
         if !self.hierarchies.is_empty() {
             options.cgroup_yard(self.place.as_os_str().as_bytes());
         }
     }
 
-    /// Makes it in this process's mount namespace, which the host's must not take mounts from.
+    /// Mounts the yard in this process's mount namespace, from which no mount may propagate to the
+    /// host's.
     pub(super) fn make(&self) -> Result<()> {
         let context = mount::fsopen("tmpfs")?;
         mount::fsconfig_create(&context)?;
@@ -264,7 +270,8 @@ impl CgroupYard {
             fs::mkdir_at(&yard, name, 0o755)?;
             mount::move_mount_into(&tree, &yard, name)?;
         }
-        // They were made in the host's namespace: none of what is mounted on them may come back there.
+        // These mounts were created in the host's namespace: nothing mounted on them may propagate
+        // back.
         let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
         for (name, tree) in &self.trees {
             mount::mount_setattr(tree, true, &slave)?;
@@ -286,13 +293,13 @@ impl Drop for CgroupYard {
     }
 }
 
-/// Cuts this process's mount namespace, which is a copy of the host's, off from it.
+/// Makes every mount of this process's mount namespace, a copy of the host's, a slave.
 pub(super) fn leave_host() -> Result<()> {
     let flags = libc::MS_SLAVE | libc::MS_REC;
     Ok(mount::mount("/", &Mount { flags, ..Mount::default() })?)
 }
 
-/// The file of CRIU's options where the config names none.
+/// The configuration file for CRIU if the config names none.
 fn config_file() -> &'static str {
     const OWN: &str = "/etc/criu/orlop.conf";
     if Path::new(OWN).exists() { OWN } else { "/etc/criu/runc.conf" }
@@ -302,7 +309,7 @@ fn make_directory(path: &Path) -> Result<()> {
     DirBuilder::new().mode(0o700).recursive(true).create(path).io_context(|| format!("mkdir({path:?})"))
 }
 
-/// CRIU's program, for those who may use it.
+/// The path of CRIU.
 ///
 /// # Errors
 /// The caller is not root, or there is no CRIU.

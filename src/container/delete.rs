@@ -1,4 +1,4 @@
-//! `delete`: what `create` made is undone.
+//! `delete`: undoes `create`.
 
 use super::Context;
 use super::remains::Remains;
@@ -15,15 +15,16 @@ use std::time::{Duration, Instant};
 
 /// The time a killed process may take to exit.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time to wait for a process that is already exiting. A killed process that takes longer is looked up in the freezer.
+/// The time to wait for a process that is already exiting. A killed process that takes longer may
+/// be in a frozen cgroup.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The time between two looks at a process that is exiting.
+/// The time between two checks of an exiting process.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// `delete`.
 ///
 /// # Errors
-/// The container is not stopped (unless by force), or something of it cannot be removed.
+/// The container is not stopped (unless by force), or a part of it cannot be removed.
 pub fn delete(context: &Context, request: &DeleteRequest) -> Result<()> {
     let proof = &SingleThreaded::of_caller()?;
     log::step("read the state");
@@ -57,22 +58,22 @@ pub fn delete(context: &Context, request: &DeleteRequest) -> Result<()> {
     Ok(())
 }
 
-/// What is known of a container that is to be deleted.
+/// The record of a container to delete.
 enum Known {
     Sure(Box<Record>),
     Doubtful {
-        /// What a record says that was changed.
+        /// The content of a record that was changed.
         changed: Option<Box<Record>>,
-        /// Why the record cannot be trusted.
+        /// The reason not to trust the record.
         why: String,
     },
 }
 
 impl Known {
-    /// Without force only what can be read is deleted.
+    /// Without force only a container with an intact record is deleted.
     fn read(entry: &ContainerDir, request: &DeleteRequest) -> Result<Known> {
         let bytes = match entry.bytes() {
-            // `create` was killed before it wrote anything, or the file was removed.
+            // `create` was killed before it wrote the record, or the record was removed.
             Ok(None) if !request.force => return Err(state::without_record()),
             Ok(None) => return Ok(Known::Doubtful { changed: None, why: "it has no state.json".into() }),
             Ok(Some(bytes)) => Ok(bytes),
@@ -87,7 +88,7 @@ impl Known {
     }
 }
 
-/// A container whose record is in doubt.
+/// A container with a record in doubt.
 struct Forgotten<'a> {
     store: &'a Store,
     entry: &'a ContainerDir,
@@ -116,7 +117,7 @@ impl Forgotten<'_> {
         Ok(())
     }
 
-    /// The group of the resctrl filesystem, if the config tells of the same one as the record.
+    /// The resctrl group, if config and record name the same one.
     fn resctrl(&self) -> Option<&resctrl::ResctrlRecord> {
         let said = self.changed.as_ref()?.resctrl.as_ref()?;
         let json = self.store.config(self.id.as_str()).ok()?;
@@ -125,7 +126,8 @@ impl Forgotten<'_> {
     }
 }
 
-/// Waits for a process that is about to be gone, without the lock. Whether the container has stopped.
+/// Waits, without the lock, for a process that is exiting. Returns whether the container has
+/// stopped.
 fn await_end(entry: &ContainerDir, record: &Record) -> Result<bool> {
     let Some(init) = record.init.filter(|init| init.is_ending()) else { return Ok(false) };
     let Some(pidfd) = init.open()? else { return Ok(true) };
@@ -139,17 +141,17 @@ fn await_end(entry: &ContainerDir, record: &Record) -> Result<bool> {
     entry.lock()?;
     match entry.bytes()? {
         Some(_) => Ok(ended),
-        // It was deleted meanwhile.
+        // Deleted meanwhile.
         None => Err(Error::new(Kind::NotFound, "container does not exist")),
     }
 }
 
-/// Kills the container's processes and waits for the first one to be gone.
+/// Kills the container's processes and waits for the first one to exit.
 fn end(record: &Record) -> Result<()> {
     record.init.map_or(Ok(()), |init| end_process(init, &record.cgroup()))
 }
 
-/// Kills a container's first process and waits for it to be gone.
+/// Kills a container's first process and waits for it to exit.
 pub(super) fn end_process(init: ProcessId, cgroup: &Cgroup) -> Result<()> {
     let Some(pidfd) = init.open()? else { return Ok(()) };
     match process::pidfd_send_signal(&pidfd, libc::SIGKILL) {
@@ -171,7 +173,8 @@ pub(super) fn end_process(init: ProcessId, cgroup: &Cgroup) -> Result<()> {
         .hint("it waits for a device or a file system (state D)"))
 }
 
-/// Removes a container that has ended, whose directory is not locked, and runs its poststop hooks.
+/// Removes a container after its program has exited, and runs its poststop hooks. The directory
+/// must not be locked.
 pub(super) fn ended(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
     log::step("remove the container");
     entry.lock()?;
@@ -181,8 +184,9 @@ pub(super) fn ended(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof:
     Ok(())
 }
 
-/// Destroys a container with whose start a hook has failed, and runs its poststop hooks (runtime.md, steps 7 and 9): the
-/// hook's error, and what is left of the container if it cannot be removed.
+/// Destroys a container after a hook of its start has failed, and runs its poststop hooks
+/// (runtime.md, steps 7 and 9). Returns the hook's error, with any remains of the container that
+/// cannot be removed.
 pub(super) fn after_failed_hook(
     entry: &ContainerDir,
     record: &Record,
@@ -199,7 +203,8 @@ pub(super) fn after_failed_hook(
 fn destroy_unless_deleted(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
     end(record)?;
     entry.lock()?;
-    // It was not locked while the hook ran: `delete --force` may have removed it, and another one may have its id by now.
+    // It was unlocked while the hook ran: `delete --force` may have removed it, and its id may be
+    // another container's by now.
     if entry.bytes()?.is_none() {
         return entry.unlock();
     }
@@ -221,7 +226,8 @@ fn hooks_of(store: &Store, id: &ContainerId) -> Hooks {
     hooks.unwrap_or_default()
 }
 
-/// The poststop hooks; one that fails is a warning, and the others run (runtime.md, step 13).
+/// Runs the poststop hooks. A failed hook is a warning, and the others still run (runtime.md, step
+/// 13).
 pub(super) fn run_poststop(record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
     let hooks = hooks.at(Moment::Poststop);
     if hooks.is_empty() {

@@ -6,8 +6,8 @@ use crate::sys::{Failure, file, fs};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Reads a document: a regular file, or a file descriptor of the runtime's own such as standard input. From a FIFO that nobody
-/// writes to, or a device, a runtime would read for ever.
+/// Reads a document from a regular file, or from a descriptor of the runtime such as standard
+/// input. A FIFO without a writer, or a device, would block the runtime for ever.
 ///
 /// # Errors
 /// It cannot be opened or read, is another kind of file, or has more than [`LARGEST_CONFIG`] bytes.

@@ -1,4 +1,4 @@
-//! `events`: what a container uses, and when its memory runs out, one line of JSON each.
+//! `events`: resource usage and OOM events of a container, one JSON document a line.
 
 use super::Context;
 use super::request::EventsRequest;
@@ -22,12 +22,12 @@ struct StatsLine<'a> {
     data: Data,
 }
 
-/// The cgroup's counters, and what is counted elsewhere.
+/// The cgroup's counters, and those from other sources.
 #[derive(Serialize)]
 struct Data {
     #[serde(flatten)]
     stats: Stats,
-    /// Nothing is known of a closID that the runtime did not make; callers expect the key.
+    /// Empty: the runtime knows no closID that it did not create; callers expect the key.
     intel_rdt: Empty,
     /// `null` where the container shares the caller's network.
     network_interfaces: Option<Vec<Interface>>,
@@ -36,7 +36,7 @@ struct Data {
 #[derive(Serialize)]
 struct Empty {}
 
-/// A line about the end of memory.
+/// A line about an OOM event.
 #[derive(Serialize)]
 struct OomLine<'a> {
     #[serde(rename = "type")]
@@ -59,7 +59,8 @@ struct Interface {
     tx_dropped: u64,
 }
 
-/// `events`: writes statistics to `output` once, or, with every end of the memory, until the container ends.
+/// `events`: writes statistics to `output` once, or statistics and OOM events until the container
+/// exits.
 ///
 /// # Errors
 /// The container is not running, or the output cannot be written.
@@ -78,11 +79,11 @@ pub fn events(context: &Context, request: &EventsRequest, output: &mut dyn Write
     follow(request, &record.cgroup(), (init.pid, pidfd), output)
 }
 
-/// Writes events until the process `init` ends.
+/// Writes events until the process `init` exits.
 fn follow(request: &EventsRequest, cgroup: &Cgroup, init: (Pid, OwnedFd), output: &mut dyn Write) -> Result<()> {
     let id = request.id.as_str();
     let (init, pidfd) = init;
-    // Without a memory controller there is no such event, but there are still statistics.
+    // Without a memory controller there are no OOM events, but still statistics.
     let mut memory = cgroup.oom_events().ok();
     let mut next = Instant::now() + request.interval;
     loop {
@@ -123,19 +124,19 @@ fn line(value: &impl Serialize, output: &mut dyn Write) -> Result<()> {
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).io_context(|| "write to standard output".into())
 }
 
-/// The interfaces that `pid` sees, if they are not those that we see.
+/// The network interfaces of `pid`, unless it shares this process's network namespace.
 fn interfaces(pid: Pid) -> Option<Vec<Interface>> {
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
     let theirs = namespace(&pid.to_string())?;
     if namespace("self").is_some_and(|ours| ours == theirs) {
         return None;
     }
-    // The container names its interfaces, also with bytes that are no text.
+    // The container may give its interfaces names that are not UTF-8.
     let table = fs::read(format!("/proc/{pid}/net/dev")).ok()?;
     Some(String::from_utf8_lossy(&table).lines().filter_map(interface).collect())
 }
 
-/// One line of /proc/net/dev (proc(5)): eight counters of what was received, then eight of what was sent.
+/// One line of /proc/net/dev (proc(5)): eight counters of received data, then eight of sent data.
 fn interface(line: &str) -> Option<Interface> {
     let (name, counters) = line.split_once(':')?;
     let n: Vec<u64> = counters.split_ascii_whitespace().map_while(|n| n.parse().ok()).collect();

@@ -1,4 +1,4 @@
-//! `exec`: one more process in a running container. It shares all of `create` but the building.
+//! `exec`: one more process in a running container. It shares the launch with `create`.
 
 use super::Context;
 use super::console::{self, Give};
@@ -22,13 +22,14 @@ use crate::sys::process::{self, Pid, SingleThreaded};
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 
-/// `exec`: executes a program in a running container. In the foreground it waits for the program; the program's exit code, 0 when
-/// detached.
+/// `exec`: executes a program in a running container. In the foreground it waits for the program
+/// and returns its exit code; detached it returns 0.
 ///
-/// It does to the calling process what [`run`](super::run()) does, but for the working directory and the subreaper attribute.
+/// It changes the calling process as [`run`](super::run()) does, except the working directory and
+/// the subreaper attribute.
 ///
 /// # Errors
-/// The container does not run, or the process cannot be made; nothing is left then.
+/// The container does not run, or the process cannot be created; nothing is left then.
 pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     let proof = &SingleThreaded::of_caller()?;
     let _caller = context.keep_caller()?;
@@ -38,7 +39,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     let init = enterable(&record, request.ignore_paused)?;
     let json = store.config(request.id.as_str())?;
     let mut spec = config::parse(&json)?;
-    // The kernel refuses to let a process join the user namespace that it is in.
+    // The kernel refuses setns to the caller's own user namespace.
     namespaces::disregard_shared(&mut spec, init.0.pid, &[Ns::User])?;
     let from_file = match &request.process {
         ExecProcess::File(path) => Some(super::document::read(path).context("--process")?),
@@ -87,7 +88,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     super::terminal::serve(&launched, &signals, relay, None).map(|ended| ended.status() as u8)
 }
 
-/// The container's init, if a process can be put beside it.
+/// The container's init, if `exec` may enter the container now.
 fn enterable(record: &Record, ignore_paused: bool) -> Result<(ProcessId, OwnedFd)> {
     let stopped = || Error::state("cannot exec in a stopped container");
     let (status, pidfd) = record.status_and_init()?;
@@ -104,7 +105,7 @@ fn paused() -> Error {
     Error::state("cannot exec in a paused container (use --ignore-paused to override)")
 }
 
-/// The container's own process with what the command line changes.
+/// The process of the container's config, with the changes of the command line.
 fn changed<'a>(spec: &Spec<'a>, changes: &'a ProcessChanges) -> Result<Process<'a>> {
     let mut process = spec.process.clone().unwrap_or_default();
     if changes.args.is_empty() {
@@ -134,8 +135,9 @@ fn changed<'a>(spec: &Spec<'a>, changes: &'a ProcessChanges) -> Result<Process<'
     if changes.no_new_privs.is_some() {
         process.no_new_privileges = changes.no_new_privs;
     }
-    // Never the inheritable set: what is inheritable comes back by file capabilities (CVE-2022-29162). What is inheritable
-    // already is ambient, too, so that a program of another user than root has it; see `Sets::parse`.
+    // Never the inheritable set: a program with file capabilities would get it back
+    // (CVE-2022-29162). A capability that is already inheritable becomes ambient too, so that a
+    // program of a user other than root has it; see `Sets::parse`.
     let sets = process.capabilities.get_or_insert_default();
     let inheritable = |name: &&String| sets.inheritable.iter().flatten().any(|other| other == name.as_str());
     let ambient: Vec<_> = changes.capabilities.iter().filter(inheritable).map(|name| name.as_str().into()).collect();
@@ -167,7 +169,7 @@ fn plan(
     let affinity = affinity(&program);
     let keyring = match &record.session_keyring {
         Some(made) => Keyring::Of(made.clone()),
-        // Nothing tells which one an older version made, but it is not the caller's.
+        // An older version did not record the keyring, but it is not the caller's.
         None if record.keyring => Keyring::New(keyring::new_name()?),
         None => Keyring::Callers,
     };
@@ -203,8 +205,9 @@ fn plan(
     })
 }
 
-/// The CPUs before and after the cgroups are joined. With process.execCPUAffinity the second is the kernel's choice where it is
-/// not given (config.md); without it, the caller's affinity is not the container's.
+/// The CPUs before and after the cgroups are joined. With process.execCPUAffinity a missing final
+/// mask is the kernel's choice (config.md); without it, the caller's affinity must not reach the
+/// container.
 fn affinity(program: &Program) -> [Affinity; 2] {
     match program.exec_affinity.clone() {
         [None, None] => [Affinity::Unchanged, Affinity::Cpuset],
@@ -212,7 +215,8 @@ fn affinity(program: &Program) -> [Affinity; 2] {
     }
 }
 
-/// Where the terminal goes, the end that we show, and the signals of a foreground process.
+/// The socket for the terminal's master, this process's end of it, and the signalfd of a foreground
+/// process.
 type Console = (Option<OwnedFd>, Option<OwnedFd>, Option<OwnedFd>);
 
 fn console_of(request: &ExecRequest, plan: &LaunchPlan) -> Result<Console> {
@@ -270,14 +274,15 @@ impl Watch for Watcher<'_> {
         if let Some(detour) = self.detour.take() {
             detour.end(pid)?;
             if let Affinity::Only(mask) = &self.plan.affinity[1] {
-                // Kernels before 6.2 forget it when the cpuset changes.
+                // Kernels before 6.2 reset it when the cpuset changes.
                 process::sched_setaffinity(pid, mask).context("process.execCPUAffinity.final")?;
             }
         }
         self.record.resctrl.as_ref().map_or(Ok(()), |group| group.join(pid))
     }
     fn waiting(&mut self) -> Result<()> {
-        // It was paused after the look at its status, or a cgroup above it was, and the child stands still with it.
+        // The container, or a cgroup above it, was frozen after its status was read, and the child
+        // is frozen with it.
         if !self.cgroup.stands_still()? {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The filter of system calls, for this kernel and for what of orlop's own runs under it.
+//! The seccomp filter of a container, for this kernel and for orlop's own code that runs under it.
 
 use super::annotations;
 use crate::config::{Seccomp, Spec};
@@ -7,11 +7,12 @@ use crate::log;
 use crate::process::seccomp::{FLAGS, Filter, Kernel};
 use crate::sys::filter::knows_flag;
 
-/// The filter that `spec` asks for: by an annotation, which is instead of `linux.seccomp` as with crun, or there. What it says
-/// without effect is in the debug log.
+/// The filter of `spec`: that of an annotation, which replaces `linux.seccomp` as with crun, or
+/// that of `linux.seccomp`. Rules without effect are in the debug log.
 ///
 /// # Errors
-/// Those of [`Filter::parse`] and [`Filter::from_base64`]; a name of no system call, where an annotation asks for that.
+/// Those of [`Filter::parse`] and [`Filter::from_base64`]; the name of an unknown system call, if
+/// an annotation asks for that.
 pub(super) fn of(spec: &Spec<'_>) -> Result<Option<Filter>> {
     if let Some(text) = annotations::filter(spec) {
         let filter = Filter::from_base64(text).map_err(|problem| annotations::refuse(annotations::FILTER, &problem))?;
@@ -31,7 +32,7 @@ pub(super) fn of(spec: &Spec<'_>) -> Result<Option<Filter>> {
     Ok(filter)
 }
 
-/// The filter that `spec` asks for, if it may have a listener: what `start` must know of it.
+/// The filter of `spec` if it may have a listener, as `start` needs it.
 ///
 /// # Errors
 /// As [`of`].
@@ -47,10 +48,11 @@ fn asked<'s, 'a>(spec: &'s Spec<'a>) -> Option<&'s Seccomp<'a>> {
     spec.linux.as_ref()?.seccomp.as_ref()
 }
 
-/// The reaping init is filtered as the program is; it could not do its work without these (`src/init/shim.rs`).
+/// Checks that the filter allows the system calls of the reaping init, which runs under it
+/// (`src/init/shim.rs`).
 ///
 /// # Errors
-/// A call that the filter does not just let pass.
+/// A call that the filter does not simply allow.
 pub(super) fn check_init(filter: &Filter) -> Result<()> {
     const ANY_CHILD: u64 = u64::MAX;
     let needed = [

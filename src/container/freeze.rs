@@ -5,11 +5,11 @@ use super::request::ContainerId;
 use crate::error::{Error, Result};
 use crate::state::{Status, Store};
 
-/// `pause`: every process of the container stands still when this returns.
+/// `pause`: freezes every process of the container before it returns.
 ///
 /// # Errors
-/// `container not running` if it has stopped or is paused already; it has no cgroup that could be frozen; a process does
-/// not stand still, and then all of them go on.
+/// `container not running` if it has stopped or is paused already; it has no cgroup to freeze; a
+/// process does not freeze, and then all are thawed.
 pub fn pause(context: &Context, id: &ContainerId) -> Result<()> {
     let record = Store::at(&context.root).read(id.as_str())?;
     match record.status()? {
@@ -18,7 +18,7 @@ pub fn pause(context: &Context, id: &ContainerId) -> Result<()> {
     }
 }
 
-/// `resume`: the processes of a paused container go on.
+/// `resume`: thaws the processes of a paused container.
 ///
 /// # Errors
 /// `container not paused`.

@@ -1,4 +1,4 @@
-//! The caller is told which process the container's is.
+//! Reports the container's process to the caller.
 
 use super::request::CreateRequest;
 use crate::error::{Context as _, Error, Kind, Result};
@@ -8,7 +8,7 @@ use crate::sys::{credentials, file};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Tells the caller who the process is.
+/// Writes the pid file and sends the pidfd, as far as the caller asked for them.
 pub(super) fn hand_over(request: &CreateRequest, receiver: Option<&Path>, launched: &Launched) -> Result<()> {
     if let Some(path) = &request.pidfd_socket {
         super::console::send_fd(path, &launched.pidfd, b"pidfd").context("--pidfd-socket")?;
@@ -22,9 +22,9 @@ pub(super) fn hand_over(request: &CreateRequest, receiver: Option<&Path>, launch
     Ok(())
 }
 
-/// Writes the pid in decimal without a line break, to a file that is there only when it is whole.
+/// Writes the pid in decimal without a line break. The file appears complete, by a rename.
 ///
-/// The directory may be one in which others make files: the name before the renaming is random, and must be a new one.
+/// Other users may create files in the directory: the temporary name is random, and must not exist.
 pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
     const CONTEXT: &str = "--pid-file";
     let no_file = || Error::new(Kind::Config, format!("--pid-file {path:?} names no file"));

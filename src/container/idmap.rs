@@ -1,11 +1,11 @@
-//! Mounts whose owners are mapped by ids of their own, or of a user namespace that is there already.
+//! Id-mapped mounts with id mappings of their own, or those of an existing user namespace.
 
 use crate::error::{Context, Result};
 use crate::namespaces::{Joined, Kind};
 use crate::rootfs::{self, IdmapOf, Prepared, Rootfs};
 use crate::sys::process::SingleThreaded;
 
-/// Makes the trees that do not wait for the container's new user namespace.
+/// Creates the mounts that do not need the container's new user namespace.
 pub(super) fn prepare(rootfs: &Rootfs, joined: &Joined, prepared: &mut Prepared, proof: &SingleThreaded) -> Result<()> {
     for (index, of) in rootfs.id_mapped() {
         let tree = match (of, joined.fd(Kind::User)) {

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::sys;
 use std::env;
 
-/// How many descriptors after standard error go to the container.
+/// The number of descriptors after standard error that go to the container.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Inherited {
     listening: u32,
@@ -12,8 +12,9 @@ pub(super) struct Inherited {
 }
 
 impl Inherited {
-    /// Looks at the environment, and that every promised socket is open. What `--preserve-fds` counts may be closed, as with
-    /// `podman run --preserve-fd 5`: it is closed in the container, too.
+    /// Reads the environment, and checks that every socket of `$LISTEN_FDS` is open. A descriptor
+    /// that `--preserve-fds` counts may be closed, as with `podman run --preserve-fd 5`: it is
+    /// closed in the container, too.
     pub(super) fn take(preserved: u32) -> Result<Inherited> {
         let listening = listening();
         let count = listening.checked_add(preserved).and_then(|n| i32::try_from(n).ok()).filter(|n| *n < 1 << 20);
@@ -26,12 +27,12 @@ impl Inherited {
         Ok(Inherited { listening, count })
     }
 
-    /// How many there are.
+    /// The number of descriptors.
     pub(super) fn count(self) -> i32 {
         self.count
     }
 
-    /// Tells the program of its sockets.
+    /// Adds `LISTEN_FDS` for the program.
     pub(super) fn announce(self, environment: &mut Vec<String>) {
         if self.listening > 0 {
             environment.retain(|entry| !entry.starts_with("LISTEN_FDS=") && !entry.starts_with("LISTEN_PID="));
@@ -43,7 +44,7 @@ impl Inherited {
     }
 }
 
-/// `$LISTEN_FDS`, if `$LISTEN_PID` says that it is for this process.
+/// `$LISTEN_FDS`, if `$LISTEN_PID` is this process.
 fn listening() -> u32 {
     let number = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     match number("LISTEN_PID") {

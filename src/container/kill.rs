@@ -8,11 +8,11 @@ use crate::log;
 use crate::state::{ProcessId, Record, Store};
 use crate::sys::process;
 
-/// `kill`: a signal for the container's first process, or for all of them. SIGKILL is for all of them too where the container
-/// has no pid namespace of its own.
+/// `kill`: signals the container's first process, or all processes. SIGKILL always goes to all of
+/// them if the container has no pid namespace of its own.
 ///
 /// # Errors
-/// `container not running`, unless all are meant.
+/// `container not running`, unless the request is for all processes.
 pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
     let store = Store::at(&context.root);
     let id = request.id.as_str();
@@ -35,7 +35,7 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
     if signal == libc::SIGKILL
         && let Some(above) = container.cgroup.thaw_all()?
     {
-        // A frozen process takes its death only when it is thawed.
+        // A frozen process dies only when it is thawed.
         log::warning(format!(
             "the killed process ends when the frozen cgroup above the container's is thawed: {above}"
         ));
@@ -43,8 +43,8 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<()> {
     Ok(())
 }
 
-/// Kills a container whose processes do not die with the first one, as they share their pid namespace with others: every process
-/// of its cgroup, and the first one wherever it is.
+/// Kills a container that shares its pid namespace, so that its processes do not die with the first
+/// one: every process of its cgroup, and the first one in any cgroup.
 fn kill_container(container: &Record, cgroup: &Cgroup) -> Result<()> {
     let init = container.init.is_some_and(ProcessId::lives);
     if !init && cgroup.processes()?.is_empty() {
@@ -54,7 +54,7 @@ fn kill_container(container: &Record, cgroup: &Cgroup) -> Result<()> {
     signal_init(container, libc::SIGKILL).map(drop)
 }
 
-/// Signals the container's first process; false where it has ended.
+/// Signals the container's first process; false if it has exited.
 fn signal_init(container: &Record, signal: i32) -> Result<bool> {
     match container.init.map(ProcessId::open).transpose()?.flatten() {
         Some(pidfd) => match process::pidfd_send_signal(&pidfd, signal) {

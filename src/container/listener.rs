@@ -1,4 +1,5 @@
-//! Hands the listener of a seccomp filter to the agent that serves it (config-linux.md, "The Container Process State").
+//! Sends the listener of a seccomp filter to the seccomp agent (config-linux.md, "The Container
+//! Process State").
 
 use super::query::{self, Document};
 use crate::error::{Context, Error, Result};
@@ -20,8 +21,9 @@ struct ProcessState<'a> {
     state: Document<'a>,
 }
 
-/// Sends the container process state and the listener of the process `pid` to `listenerPath`. `status` is the container's: with
-/// its init, and the hooks before it, `creating`, whenever those load the filter, as agents know it from runc.
+/// Sends the container process state and the listener of the process `pid` to `listenerPath`.
+/// `status` is the container's: `creating` for its init and the hooks before it, at any time, as
+/// agents know it from runc.
 pub(super) fn give(
     filter: Option<&Filter>,
     record: &Record,
@@ -43,7 +45,8 @@ pub(super) fn give(
     super::console::send_fd(std::path::Path::new(&notify.path), &listener, &bytes).context("linux.seccomp.listenerPath")
 }
 
-/// Finds out before the container is made that nobody listens: its filter is only loaded by `start`.
+/// Checks before the container is created that an agent listens: the filter is loaded only at
+/// `start`.
 ///
 /// # Errors
 /// There is no socket at `listenerPath`.

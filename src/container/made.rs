@@ -1,4 +1,4 @@
-//! A container is made, or nothing is left of it.
+//! Creation of a container: complete, or undone.
 
 use super::bundle::Bundle;
 use super::notify::NotifyProxy;
@@ -15,17 +15,17 @@ use crate::sys::credentials;
 use crate::sys::process::{self, SingleThreaded};
 use std::os::fd::OwnedFd;
 
-/// A container that was made.
+/// A created container.
 pub(super) struct Made {
     pub(super) launched: Launched,
     pub(super) entry: ContainerDir,
     pub(super) record: Record,
     pub(super) hooks: Hooks,
-    /// The program's messages of being ready are passed on from here.
+    /// Passes on the program's READY=1.
     pub(super) notify: Option<NotifyProxy>,
-    /// The terminal's master, or the socket by which it comes, if this command shows it.
+    /// The terminal's master, or the socket that receives it, if this command shows the terminal.
     pub(super) terminal: Option<OwnedFd>,
-    /// Where signals for the container come, if this command stays in the foreground.
+    /// The signalfd, if this command stays in the foreground.
     pub(super) signals: Option<OwnedFd>,
 }
 
@@ -39,11 +39,11 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Makes the container of `parts`: `build` does everything that leaves a trace on the machine and gives the process and the
-    /// terminal, `tell` tells the caller of it.
+    /// Makes the container of `parts`. `build` does everything that changes the machine, and
+    /// returns the process and the terminal; `tell` reports them to the caller.
     ///
     /// # Errors
-    /// Those of the two; nothing is left then.
+    /// Those of the two; everything is undone then.
     pub(super) fn make(
         &self,
         mut parts: Parts,
@@ -86,7 +86,7 @@ impl Made {
     /// Runs the poststart hooks.
     ///
     /// # Errors
-    /// That of a hook.
+    /// A hook's error.
     pub(super) fn run_poststart(&self, proof: &SingleThreaded) -> Result<()> {
         let hooks = self.hooks.at(Moment::Poststart);
         if hooks.is_empty() {
@@ -97,7 +97,8 @@ impl Made {
     }
 }
 
-/// Undoes what was built, and, as the lifecycle has it (runtime.md, steps 12 and 13), runs the poststop hooks.
+/// Undoes the creation, and runs the poststop hooks as the lifecycle has it (runtime.md, steps 12
+/// and 13).
 fn clean_up(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
     record.resctrl.iter().for_each(|group| group.remove());
     let removed = record.cgroup().remove().and_then(|()| entry.lock()).and_then(|()| entry.remove());

@@ -1,4 +1,4 @@
-//! `$NOTIFY_SOCKET` (`sd_notify(3)`): the container's program tells the caller's service manager that it is ready.
+//! `$NOTIFY_SOCKET` (`sd_notify(3)`): passes the program's READY=1 to the caller's service manager.
 //!
 //! ```text
 //!  create   a directory in the state, shown read-only at /run/notify; the program finds NOTIFY_SOCKET=/run/notify/notify.sock
@@ -6,10 +6,10 @@
 //!           program's MAINPID, and BARRIER=1, by which it knows that both were read before this process is gone
 //! ```
 //!
-//! Nothing else of what the program says is passed on: the manager would take it as said by the runtime.
+//! No other message of the program is passed on: the manager would take it as the runtime's.
 //!
-//! On the host the directory lies in one that its owner alone may enter: the container's processes, of whatever user, reach the
-//! socket through their mount, and no other user of the host reaches it.
+//! On the host the directory lies in one that only its owner may search. The container's processes,
+//! of any user, reach the socket through their mount; other users of the host do not.
 
 use crate::config::{Mount, Spec};
 use crate::error::{Error, Ignore as _, IoContext, Result};
@@ -26,19 +26,20 @@ use std::path::Path;
 use std::time::Duration;
 use std::{env, fs};
 
-/// Where the container sees the directory.
+/// The directory as the container sees it.
 const INSIDE: &str = "/run/notify";
-/// In the state directory: the directory that keeps other users of the host out.
+/// In the state directory: the directory that other users of the host cannot search.
 const PRIVATE: &str = "notify";
-/// In that one: the directory that the container sees.
+/// Below it: the directory that is mounted in the container.
 const SHOWN: &str = "notify/shown";
 const SOCKET: &str = "notify/shown/notify.sock";
 /// The time the manager may take to read a message.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest message that is looked at, in bytes.
+/// The longest message that is read, in bytes.
 const LONGEST: usize = 4096;
 
-/// The address of the caller's manager as the kernel wants it, if there is one: a path, or after a NUL an abstract name.
+/// The socket address of the caller's manager, if there is one: a path, or an abstract name after a
+/// NUL.
 pub(super) fn manager() -> Option<Vec<u8>> {
     let mut address = env::var_os("NOTIFY_SOCKET")?.into_vec();
     match address.first()? {
@@ -55,7 +56,8 @@ pub(super) fn manager() -> Option<Vec<u8>> {
     }
 }
 
-/// Has the container see the directory of its socket, in the state directory `state`, and the program find it.
+/// Adds the mount of the socket's directory, in the state directory `state`, and the program's
+/// variable to the config.
 pub(super) fn offer(spec: &mut Spec<'_>, state: &Path) {
     let options = ["bind", "ro", "nosuid", "nodev", "noexec"].map(Into::into).to_vec();
     spec.mounts.get_or_insert_default().push(Mount {
@@ -72,15 +74,15 @@ pub(super) fn offer(spec: &mut Spec<'_>, state: &Path) {
     }
 }
 
-/// Whether a container that has something mounted at `point` has it from [`offer`], and not from its config.
+/// Whether a mount at `point` comes from [`offer`] and not from the config.
 pub(super) fn was_offered(spec: &Spec<'_>, point: &[u8]) -> bool {
     let is_of_config = || spec.mounts.iter().flatten().any(|mount| mount.destination.as_deref() == Some(INSIDE));
     point == INSIDE.as_bytes() && !is_of_config()
 }
 
-/// Makes the directory that [`offer`] speaks of.
+/// Creates the directory that [`offer`] mounts.
 pub(super) fn make_directory(entry: &ContainerDir) -> Result<()> {
-    // Whatever the umask: the program may be of any user.
+    // Independent of the umask: the program may run as any user.
     for (name, mode) in [(PRIVATE, 0o700), (SHOWN, 0o755)] {
         let path = entry.path().join(name);
         fs::create_dir(&path).io_context(|| format!("mkdir({path:?})"))?;
@@ -90,15 +92,16 @@ pub(super) fn make_directory(entry: &ContainerDir) -> Result<()> {
     Ok(())
 }
 
-/// The container's socket, and to whom its word goes.
+/// The container's socket, and the connection to the service manager.
 pub(super) struct NotifyProxy {
     socket: OwnedFd,
     manager: OwnedFd,
 }
 
 impl NotifyProxy {
-    /// Binds the container's socket and finds the manager, if the caller has one and the container was made with a place
-    /// for it. A container runs without, too: that nobody hears of it is a warning.
+    /// Binds the container's socket and connects to the manager, if the caller has one and the
+    /// container was created with a place for it. A failure is a warning: the container runs
+    /// without it, too.
     pub(super) fn open(entry: &ContainerDir) -> Option<NotifyProxy> {
         NotifyProxy::find(entry).unwrap_or_else(|error| {
             log::warning(error.context("NOTIFY_SOCKET").to_string());
@@ -115,8 +118,8 @@ impl NotifyProxy {
         Ok(Some(NotifyProxy { socket: bind_for_all(entry)?, manager }))
     }
 
-    /// Waits until the program is ready, and tells the manager of it and of the process; or until the process has ended.
-    /// The container runs in any case: what fails is a warning.
+    /// Waits until the program is ready, and sends READY=1 and MAINPID to the manager; or until the
+    /// process exits. A failure is a warning: the container runs in any case.
     pub(super) fn pass_on(&self, pid: Pid, pidfd: &OwnedFd) {
         if let Err(error) = self.wait(pid, pidfd) {
             log::warning(error.context("NOTIFY_SOCKET").to_string());
@@ -138,7 +141,7 @@ impl NotifyProxy {
         }
     }
 
-    /// Takes one message off: whether it says that the program is ready.
+    /// Receives one message; returns whether it has READY=1.
     ///
     /// # Errors
     /// The socket cannot be read.
@@ -146,14 +149,14 @@ impl NotifyProxy {
         let mut message = [0; LONGEST];
         match socket::receive(&self.socket, &mut message) {
             Ok(packet) => Ok(message[..packet.length].split(|b| *b == b'\n').any(|line| line == b"READY=1")),
-            // A longer one is not about being ready.
+            // READY=1 comes in a short message.
             Err(e) if e.is(libc::EMSGSIZE) => Ok(false),
             Err(e) => Err(e.into()),
         }
     }
 
-    /// The same for a program in the foreground: the runtime stays the manager's main process, and lives to see its word read.
-    /// Whether there is nothing more to hear.
+    /// Passes on READY=1 of a program in the foreground: the runtime stays the manager's main
+    /// process, and lives until its message is read. Returns whether the proxy is done.
     pub(super) fn pass_on_if_ready(&self) -> bool {
         match self.receive().and_then(|ready| if ready { self.send(b"READY=1", &[]).map(|()| true) } else { Ok(false) })
         {
@@ -173,7 +176,7 @@ impl NotifyProxy {
         Ok(socket::send(&self.manager, text, fds)?)
     }
 
-    /// Waits until the manager has read everything: it closes what comes with this.
+    /// Waits until the manager has read all messages: it then closes the descriptor of BARRIER=1.
     fn barrier(&self) -> Result<()> {
         let (ours, theirs) = std::io::pipe().io_context(|| "pipe2()".into())?;
         self.send(b"BARRIER=1", &[theirs.as_raw_fd()])?;
@@ -183,11 +186,11 @@ impl NotifyProxy {
     }
 }
 
-/// The container's socket, which a program of any user may write to.
+/// Binds the container's socket, which a program of any user may write to.
 fn bind_for_all(entry: &ContainerDir) -> Result<OwnedFd> {
     let socket = socket::unix(SockType::Datagram, SockFlag::empty())?;
-    // `bind` takes the mode from the socket, less the umask. A `chmod` of the name afterwards could meet another file: a
-    // container with CAP_SYS_ADMIN may exchange what is in the directory.
+    // `bind` takes the mode from the socket, less the umask. A later `chmod` of the path could meet
+    // another file: a container with CAP_SYS_ADMIN may replace it.
     sys::fs::chmod(&socket, 0o777)?;
     let umask = credentials::set_umask(0);
     let bound = socket::bind(&socket, entry.socket_path(SOCKET));

@@ -1,28 +1,28 @@
-//! Standard output, written without ever waiting for whoever reads it.
+//! Standard output, written without waiting for its reader.
 //!
-//! O_NONBLOCK belongs to an open file, which this process shares with its caller: a shell would find its terminal changed. So
-//! a terminal or a pipe is opened once more. What cannot be opened again is written in pieces that fit wherever `poll(2)` says
-//! that something does.
+//! O_NONBLOCK belongs to the open file description, which this process shares with its caller: a
+//! shell would find its terminal changed. So a terminal or a pipe is opened again. A file that
+//! cannot be opened again is written in small pieces, each after `poll(2)` reports space.
 
 use crate::sys::{Result, file, fs, socket, terminal};
 use std::os::fd::OwnedFd;
 
-/// How standard output is written.
+/// The way standard output is written.
 pub(super) enum Output {
-    /// Through an open file of our own, which does not wait.
+    /// Through a non-blocking open file of this process.
     Own(OwnedFd),
-    /// A socket, where each call can say that it does not wait.
+    /// A socket, written with MSG_DONTWAIT.
     Socket,
-    /// As it is, at most so many bytes at once.
+    /// Through the caller's open file, at most this many bytes at once.
     Pieces(usize),
 }
 
 impl Output {
-    /// Finds out what standard output is.
+    /// Determines the kind of standard output.
     pub(super) fn new() -> Output {
         let stdout = std::io::stdout();
         let Ok(stat) = fs::stat(&stdout) else { return Output::Pieces(1) };
-        // The other side of a terminal cannot be opened again: that would make a new terminal.
+        // The master of a terminal cannot be opened again: that would create a new terminal.
         let is_terminal =
             stat.kind() == libc::S_IFCHR && terminal::is_terminal(&stdout) && stat.rdev != fs::device_number(5, 2);
         match stat.kind() {
@@ -30,12 +30,12 @@ impl Output {
             libc::S_IFIFO => open_again().map_or(Output::Pieces(libc::PIPE_BUF), Output::Own),
             _ if is_terminal => open_again().map_or(Output::Pieces(1), Output::Own),
             libc::S_IFCHR if terminal::is_terminal(&stdout) => Output::Pieces(1),
-            // Nobody has to read a file.
+            // A write to a regular file waits for no reader.
             _ => Output::Pieces(usize::MAX),
         }
     }
 
-    /// Writes what goes.
+    /// Writes as many bytes as possible.
     pub(super) fn write(&self, bytes: &[u8]) -> Result<usize> {
         match self {
             Output::Own(own) => file::write(own, bytes),
@@ -45,7 +45,7 @@ impl Output {
     }
 }
 
-/// Fails where there is no /proc, the terminal is another user's, or nobody reads the pipe.
+/// Fails without /proc, for a terminal of another user, or for a pipe without a reader.
 fn open_again() -> Option<OwnedFd> {
     file::open("/proc/self/fd/1", libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY).ok()
 }

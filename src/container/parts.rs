@@ -1,4 +1,4 @@
-//! The checked parts of a container that is about to be made.
+//! The checked parts of a new container.
 
 use super::Context;
 use super::bundle::Bundle;
@@ -25,13 +25,13 @@ pub(crate) struct Parts {
     pub(super) asked: cgroups::CgroupPlan,
     pub(super) resctrl: Option<resctrl::ResctrlPlan>,
     pub(super) devices: NetDevices,
-    /// Those that are in the container.
+    /// The devices that are already in the container.
     pub(super) moved: Moved,
-    /// Whether the program can say that it is ready.
+    /// Whether the program has a notify socket.
     pub(super) notifies: bool,
-    /// Where it says so, if that is heard by this command.
+    /// The proxy of that socket, if this command serves it.
     pub(super) notify: Option<NotifyProxy>,
-    /// A socket that is sent the pidfd of init (`run.oci.pidfd_receiver`).
+    /// A socket that receives the pidfd of init (`run.oci.pidfd_receiver`).
     pub(super) receiver: Option<PathBuf>,
 }
 
@@ -39,7 +39,7 @@ impl Parts {
     /// Checks the config, and opens the namespaces that it joins.
     ///
     /// # Errors
-    /// Whatever is wrong with the config or the request.
+    /// A fault of the config or the request.
     pub(super) fn parse(
         context: &Context,
         request: &CreateRequest,
@@ -56,7 +56,7 @@ impl Parts {
         Ok(parts)
     }
 
-    /// Judges a config as `create` does before it makes anything.
+    /// Checks a config as `create` does before it changes anything.
     ///
     /// # Errors
     /// The first fault.
@@ -162,7 +162,7 @@ fn rootfs(spec: &Spec<'_>, bundle: &Bundle) -> Result<Rootfs> {
     Ok(rootfs)
 }
 
-/// The facts about a container that is not there yet.
+/// The first record of a new container.
 pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts: &Parts) -> Record {
     let annotations = spec.annotations.iter().flatten().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     let name = String::from_utf8_lossy(&parts.plan.waiting_name[6..15]).into_owned();

@@ -7,7 +7,7 @@ use crate::state::{Status, Store};
 use crate::text;
 use std::process::{Command, Output};
 
-/// `ps`: the text to print.
+/// `ps`: returns the text to print.
 ///
 /// # Errors
 /// `container does not exist`; ps(1) cannot be run or fails, or its output has no column PID.
@@ -16,14 +16,14 @@ pub fn ps(context: &Context, request: &PsRequest) -> Result<String> {
     let cgroup = record.cgroup();
     let pids = match record.status()? {
         Status::Stopped if cgroup.cgroups().is_empty() => Vec::new(),
-        // Without a cgroup nobody knows whose child is whose, but for the first process.
+        // Without a cgroup only the first process is known to be the container's.
         _ if cgroup.cgroups().is_empty() => record.init.iter().map(|init| init.pid).collect(),
         _ => cgroup.processes()?,
     };
     list(request, &pids)
 }
 
-/// What `ps` prints about the processes `pids`, numbered as the caller sees them.
+/// The output for the processes `pids`, with pids of the caller's namespace.
 fn list(request: &PsRequest, pids: &[i32]) -> Result<String> {
     match request.format {
         Format::Json if pids.is_empty() => Ok("null\n".into()),
@@ -46,7 +46,7 @@ fn run(args: &[String]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// ps(1) explains its usage behind the first line.
+/// ps(1) prints its usage after the first line.
 fn failed(args: &[String], output: &Output) -> Error {
     let said = [&output.stderr[..], b"\n", &output.stdout].concat();
     let said = String::from_utf8_lossy(&said);
@@ -58,7 +58,7 @@ fn failed(args: &[String], output: &Output) -> Error {
     Error::system(format!("{ended}: {first}")).context(format!("ps {}", args.join(" ")))
 }
 
-/// The header, and the lines whose column PID is one of ours.
+/// The header, and the lines with one of `pids` in the column PID.
 fn table(output: &str, pids: &[i32]) -> Result<String> {
     let mut lines = output.lines();
     let header = lines.next().unwrap_or_default();
@@ -70,7 +70,8 @@ fn table(output: &str, pids: &[i32]) -> Result<String> {
         let pid = line.split_ascii_whitespace().nth(column).and_then(|pid| pid.parse().ok());
         pid.is_some_and(|pid| pids.contains(&pid))
     };
-    // A process gives itself its name. Between columns there may be tabs.
+    // A process chooses its own name, which may hold control characters. Between columns there may
+    // be tabs.
     let clean = |line: &str| line.split('\t').map(|part| text::shown(part).into_owned()).collect::<Vec<_>>().join("\t");
     Ok([header].into_iter().chain(lines.filter(is_ours)).map(|line| clean(line) + "\n").collect())
 }

@@ -1,4 +1,4 @@
-//! `state` and `list`: what is known of containers, without a lock.
+//! `state` and `list`: read containers without a lock.
 
 use super::Context;
 use super::request::{ContainerId, Format, ListRequest};
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// The state of a container as callers read it: the spec's properties (runtime.md, "State") and runc's.
+/// The state of a container for callers: the spec's properties (runtime.md, "State") and runc's.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Document<'a> {
@@ -30,18 +30,18 @@ pub(super) struct Document<'a> {
 }
 
 impl Document<'_> {
-    /// As JSON, in lines.
+    /// The document as indented JSON.
     pub(super) fn lines(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }
 }
 
-/// The state as hooks read it (runtime.md, "State").
+/// The state for hooks (runtime.md, "State").
 pub(super) fn hook_state(record: &Record, status: Status, pid: Pid) -> Vec<u8> {
     document(record, status, pid).lines()
 }
 
-/// The state as hooks and the agent of a seccomp listener see it: each has its own idea of the pid.
+/// The state for hooks and the seccomp agent; the pid depends on the reader's pid namespace.
 pub(super) fn document(record: &Record, status: Status, pid: Pid) -> Document<'_> {
     Document {
         oci_version: &record.oci_version,
@@ -56,13 +56,13 @@ pub(super) fn document(record: &Record, status: Status, pid: Pid) -> Document<'_
     }
 }
 
-/// The state for callers, who see no pid of a stopped container.
+/// The state for callers; a stopped container has no pid.
 fn shown<'a>(record: &'a Record, status: Status, owner: &'a str) -> Document<'a> {
     let init = record.init.filter(|_| status != Status::Stopped);
     Document { owner, ..document(record, status, init.map_or(0, |init| init.pid)) }
 }
 
-/// `state`: the document, without a line break at its end.
+/// `state`: returns the document without a line break at its end.
 ///
 /// # Errors
 /// `container does not exist`.
@@ -74,16 +74,17 @@ pub fn state(context: &Context, id: &ContainerId) -> Result<String> {
     Ok(text::shown_json(serde_json::to_string_pretty(&shown(&record, status, "")).unwrap_or_default()))
 }
 
-/// `list`: a table, JSON, or ids. What cannot be read is left out, with a warning.
+/// `list`: a table, JSON, or ids. A container that cannot be read is left out, with a warning.
 ///
 /// # Errors
-/// The state root cannot be read, or somebody has named it and it is not there; if nobody has, there are no containers.
+/// The state root cannot be read, or the request names one that does not exist. A missing default
+/// root means that there are no containers.
 pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     let store = Store::at(&context.root);
     let ids = match store.ids() {
         Ok(ids) if !ids.is_empty() => ids,
         other => {
-            // A root that somebody names must be there: a slip in it would look like no containers.
+            // A root that the caller names must exist: a typo would look like an empty list.
             if let Some(root) = &request.root {
                 std::fs::metadata(root).map(drop).io_context(|| format!("open {}", root.display()))?;
             }
@@ -93,7 +94,7 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     if request.quiet {
         return Ok(ids.iter().fold(String::new(), |text, id| text + id + "\n"));
     }
-    // Deleted between the two looks.
+    // Deleted between the two reads.
     let gone = |id: &str, e: &Error| e.kind() == Kind::NotFound && !store.directory(id).exists();
     let warn = |id: &str, e: Error| log::warning(format!("load container {id}: {e}"));
     let mut files = Vec::with_capacity(ids.len());
@@ -125,7 +126,7 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     }
 }
 
-/// A container, what it is doing, and its owner's name.
+/// A container, its status, and its owner's name.
 type Row = (Record, Status, Rc<str>);
 
 fn as_json(rows: &[Row]) -> Result<String> {
@@ -137,7 +138,7 @@ fn as_json(rows: &[Row]) -> Result<String> {
     Ok(text::shown_json(text) + "\n")
 }
 
-/// A record says what is in a cell, and a bundle's directory may have any name.
+/// Cells come from the record, and the bundle's path may hold any characters.
 fn cell(text: Cow<'_, str>) -> Cow<'_, str> {
     if let Cow::Owned(escaped) = text::shown(&text) {
         return Cow::Owned(escaped);
@@ -167,7 +168,7 @@ fn as_table(rows: &[Row]) -> String {
     text
 }
 
-/// More than this of /etc/passwd is not read, and then no user has a name.
+/// A larger /etc/passwd is not read, and then no user has a name.
 const LARGEST_PASSWD: usize = 64 << 20;
 
 /// Names of users, looked up in the host's /etc/passwd once; `#UID` where it has none.

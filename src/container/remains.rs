@@ -1,24 +1,27 @@
-//! `delete --force` of a container whose record cannot be trusted: it is missing, empty, cut off, changed, or another runtime's.
+//! `delete --force` of a container with a record that cannot be trusted: missing, empty, truncated,
+//! changed, or another runtime's.
 //!
-//! Two rules pull in opposite directions. No container is forgotten while a process of it lives. And no process of somebody else
-//! is signalled, or keeps a container from being deleted. So each piece of evidence has its weight:
+//! Two rules conflict. No container is forgotten while a process of it lives. And no foreign
+//! process is signalled, or keeps a container from being deleted. So each piece of evidence has its
+//! weight:
 //!
-//! | evidence | what it proves | done |
+//! | evidence | proves | done |
 //! | --- | --- | --- |
 //! | the link beside the record (its sum is right) names a pid and a start time that live | that is init | killed |
 //! | without the link: init's random name while it waits for `start` is the record's | that is init | killed |
 //! | without the link: pid and start time are the record's, and the process is in the container's cgroup or root | that is init | killed |
-//! | a process is in the cgroup in which init is proved to be, at the path that the config (or the id) gives it | it is the container's, whoever put it there | killed, cgroup removed |
+//! | a process is in the cgroup in which init is proved to be, at the path that the config (or the id) gives it | it is the container's | killed, cgroup removed |
 //! | no pid namespace, no cgroup: a process is in the mount namespace that was made for init | it is the container's | killed |
-//! | the link's process is dead, and the config has a new pid namespace | all are dead: who is in a cgroup of its name is another's | record removed, the cgroup stays |
+//! | the link's process is dead, and the config has a new pid namespace | all are dead: a process in a cgroup of its name is another container's | record removed, the cgroup stays |
 //! | init is not proved, or dead without a pid namespace of its own: a process is in a cgroup of the container's name or the record's path | suspicion | refused, with pid and cgroup |
-//! | without the link: a pid of the record, whose start time is like the record's, outside the caller's mount namespace | suspicion | refused, with the pid |
+//! | without the link: a pid of the record, with a start time like the record's, outside the caller's mount namespace | suspicion | refused, with the pid |
 //! | without the link, and no process named: a process has the very root directory (device and inode) of the container | suspicion | refused, with pid and path |
 //! | a process that another runtime's record names | another runtime's container | refused, with pid and runtime |
 //! | an equal end of the root's path; an equal start time; a pid that was given out again; a process of another container of this state root | nothing | - |
 //! | none of these | nothing lives | cgroups that are empty and the record are removed |
 //!
-//! A record in doubt never says what is killed: one wrong byte of it is another process, another cgroup, another unit.
+//! A record in doubt never selects a process, cgroup or unit to kill: one wrong byte would name
+//! another one.
 
 use super::clues::{Clues, Told};
 use super::request::ContainerId;
@@ -33,13 +36,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How many processes a message names.
+/// The most processes that a message names.
 const NAMED: usize = 8;
 
 /// The time killed processes may take to exit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What may be left of a container.
+/// The remains of a container.
 pub(super) struct Remains {
     id: String,
     clues: Clues,
@@ -49,11 +52,11 @@ pub(super) struct Remains {
     own_root: Option<(u64, u64)>,
     own_mounts: Option<PathBuf>,
     others: Others,
-    /// Whether there was a cgroup where the container's must have been.
+    /// Whether there was a cgroup at a path of the container.
     had_cgroup: bool,
 }
 
-/// The container's first process, as far as it is proved.
+/// The container's first process, if it is proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Init {
     Lives(ProcessId),
@@ -69,7 +72,7 @@ struct Others {
 }
 
 impl Remains {
-    /// Looks at what is in the container's directory, and at the containers beside it.
+    /// Reads the container's directory and the records of the other containers.
     pub(super) fn of(store: &Store, entry: &ContainerDir, id: &ContainerId) -> Remains {
         let clues = Clues::gather(entry, id.as_str());
         let root = clues.rootfs.as_ref().and_then(|path| identity(path));
@@ -92,7 +95,7 @@ impl Remains {
         remains
     }
 
-    /// Looks for the first process where the link does not name it.
+    /// Searches for the first process if the link does not name it.
     fn prove(&self) -> Init {
         let proven = |pid: &Pid| state::look_at(*pid).is_some_and(|seen| !seen.dead && self.proves(*pid, &seen));
         let found: Vec<Pid> = pids().filter(proven).collect();
@@ -112,22 +115,22 @@ impl Remains {
                 && is_at_home())
     }
 
-    /// Whether it has the name that init has until it executes the program.
+    /// Whether the process has init's random waiting name.
     fn waits(&self, seen: &Stat) -> bool {
         let random = seen.name.strip_prefix("orlop").and_then(|rest| rest.get(1..));
         self.clues.waiting_name.as_deref().is_some_and(|name| random == Some(name))
     }
 
-    /// Whether it is in another mount namespace than the caller, as every container is.
+    /// Whether the process is in another mount namespace than the caller, as every container is.
     fn is_apart(&self, pid: Pid) -> bool {
         mount_namespace(pid).is_some_and(|namespace| Some(namespace) != self.own_mounts)
     }
 
-    /// Kills the first process and the processes of its cgroup, as far as they are proved to be the container's, and removes the
-    /// cgroup; of those that are not proved, removes what is empty.
+    /// Kills the first process and the processes of its cgroup that are proved to be the
+    /// container's, and removes the cgroup. Of unproved cgroups, only empty ones are removed.
     ///
     /// # Errors
-    /// A process does not end; a cgroup cannot be removed; the runtime itself is in it.
+    /// A process does not exit; a cgroup cannot be removed; the runtime itself is in it.
     pub(super) fn end(&mut self) -> Result<()> {
         if self.foreign().is_some() {
             return Ok(());
@@ -148,7 +151,8 @@ impl Remains {
             companions.map_or(Ok(()), |namespace| end_all_in(&namespace))?;
             cgroup.remove()?;
             if let Some(pidfd) = pidfd {
-                // It waits for the processes of its pid namespace. What a parent outside does not reap is nobody that lives.
+                // Its exit waits for the processes of its pid namespace. A zombie that an outside
+                // parent has not reaped does not count as living.
                 process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], EXIT_TIMEOUT.as_millis() as i32)?;
             }
             self.init = Init::Ended;
@@ -171,22 +175,23 @@ impl Remains {
         Ok(())
     }
 
-    /// Whether the first process has ended, and with it every other one of its pid namespace.
+    /// Whether the first process has exited, and with it every other one of its pid namespace.
     fn are_all_dead(&self) -> bool {
         self.init == Init::Ended && self.clues.config.as_ref().is_some_and(|config| config.own_pids)
     }
 
-    /// The mount namespace by which alone the processes are known that do not die with the first one and have no cgroup.
+    /// The mount namespace of processes that do not die with the first one and have no cgroup: only
+    /// it identifies them.
     fn companions(&self, init: Pid, cgroup: &Cgroup) -> Option<PathBuf> {
         let config = self.clues.config.as_ref()?;
         let lost = config.own_mounts && !config.own_pids && cgroup.cgroups().is_empty() && self.is_apart(init);
         mount_namespace(init).filter(|_| lost)
     }
 
-    /// Refuses to forget the container while something of it may live.
+    /// Refuses to forget the container while a process of it may live.
     ///
     /// # Errors
-    /// There are processes that may be the container's: they are named, with the reason.
+    /// Processes may be the container's; the error names them, with the reason.
     pub(super) fn refuse_living(&self, why: &str) -> Result<()> {
         let deadline = Instant::now() + EXIT_TIMEOUT;
         let living = loop {
@@ -194,7 +199,7 @@ impl Remains {
             if living.is_empty() {
                 return Ok(());
             }
-            // Those that were killed just now have left their cgroup, but have not ended yet.
+            // Processes that were just killed have left their cgroup, but may still be exiting.
             let ending = |(pid, _): &(Pid, String)| ProcessId::of(*pid).is_none_or(ProcessId::is_ending);
             if !living.iter().all(ending) || Instant::now() >= deadline {
                 break living;
@@ -218,7 +223,7 @@ impl Remains {
         }))
     }
 
-    /// Who wrote the record, if it was another runtime.
+    /// The runtime that wrote the record, if it is another one.
     pub(super) fn foreign(&self) -> Option<&'static str> {
         self.clues.writer.foreign()
     }
@@ -234,7 +239,7 @@ impl Remains {
         found
     }
 
-    /// Why a process may be one of the container's.
+    /// The reason why a process may be the container's.
     fn suspicion(&self, pid: Pid) -> Option<String> {
         let seen = state::look_at(pid).filter(|seen| !seen.dead && !state::has_left(pid))?;
         if let Some(path) = self.cgroup_of(pid) {
@@ -262,12 +267,13 @@ impl Remains {
         Some(format!("root filesystem {path}, inode {}", root.1))
     }
 
-    /// Whether a process that another runtime's record names by its pid alone was there when the record was written.
+    /// Whether a process that another runtime's record names by pid only is older than the record's
+    /// last write.
     fn is_older(&self, pid: Pid, told: Told) -> bool {
         told.start.is_some() || self.clues.written.is_none_or(|written| began(pid).is_none_or(|began| began <= written))
     }
 
-    /// The cgroup of a process, if it may be the container's and is no other one's.
+    /// The cgroup of a process, if it may be the container's and is no other container's.
     fn cgroup_of(&self, pid: Pid) -> Option<String> {
         let text = std::fs::read(format!("/proc/{pid}/cgroup")).ok()?;
         let members = cgroups::membership::Membership::parse_all(&String::from_utf8_lossy(&text));
@@ -283,7 +289,7 @@ fn pids() -> impl Iterator<Item = Pid> {
     pids.filter(|pid| *pid != process::pid())
 }
 
-/// Kills every process of a mount namespace, also those born meanwhile, and waits for them.
+/// Kills every process of a mount namespace, including new ones, and waits for them.
 fn end_all_in(namespace: &PathBuf) -> Result<()> {
     let deadline = Instant::now() + EXIT_TIMEOUT;
     let is_in = |pid: &Pid| mount_namespace(*pid).as_ref() == Some(namespace);
@@ -291,7 +297,7 @@ fn end_all_in(namespace: &PathBuf) -> Result<()> {
         let mut left = 0;
         for pid in pids().filter(is_in) {
             let Ok(pidfd) = process::pidfd_open(pid) else { continue };
-            // Who is in it now that it is held is the process that is meant.
+            // The pidfd is open: if the process is still in the namespace, the pid was not reused.
             if is_in(&pid) {
                 left += 1;
                 process::pidfd_send_signal(&pidfd, libc::SIGKILL).ignore("it may have ended by itself");
@@ -307,13 +313,14 @@ fn end_all_in(namespace: &PathBuf) -> Result<()> {
     }
 }
 
-/// Whether a record that may be damaged means a process: by its pid and its start, of which one digit may be wrong.
+/// Whether a record that may be damaged names a process: by pid and start time, with at most one
+/// wrong digit.
 fn is_meant(told: Told, pid: Pid, start: u64) -> bool {
     let is_pid = told.pid.is_some_and(|told| told == u64::from(pid.unsigned_abs()));
     is_pid && told.start.is_none_or(|told| resembles(&told.to_string(), &start.to_string()))
 }
 
-/// Whether a number was cut off, or has at most one wrong digit.
+/// Whether a number was truncated, or has at most one wrong digit.
 fn resembles(told: &str, number: &str) -> bool {
     let wrong = told.bytes().zip(number.bytes()).filter(|(a, b)| a != b).count();
     (told.len() == number.len() && wrong <= 1)
@@ -327,7 +334,7 @@ impl Others {
         for other in store.ids().unwrap_or_default().iter().filter(|other| **other != id.as_str()) {
             let record = store.read(other).ok();
             others.cgroups.extend(record.iter().flat_map(|it| &it.cgroup.cgroups).map(|one| one.path.clone()));
-            // Where its record is damaged too, its link names the process.
+            // If its record is damaged too, its link names the process.
             let init = record.and_then(|it| it.init).or_else(|| store.witness(other)).filter(|init| init.lives());
             others.mount_namespaces.extend(init.and_then(|init| mount_namespace(init.pid)));
         }
@@ -347,11 +354,11 @@ fn root_of(pid: Pid) -> Option<(u64, u64)> {
     identity(&format!("/proc/{pid}/root"))
 }
 
-/// When a process began, in seconds since 1970, to a second.
+/// The start of a process in seconds since 1970, exact to a second.
 fn began(pid: Pid) -> Option<i64> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let boot: i64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    /// USER_HZ, which is 100 on every architecture that we know.
+    /// USER_HZ is 100 on every supported architecture.
     const HZ: u64 = 100;
     Some(boot + (state::look_at(pid)?.start / HZ) as i64 - 1)
 }

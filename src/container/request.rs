@@ -1,7 +1,8 @@
-//! What a caller asks of a container, parsed: one plain struct for each command that takes more than an id.
+//! The requests of a caller, parsed: one plain struct for each command that takes more than an id.
 //!
-//! A field that is `None`, `false` or empty was not given on the command line. Paths other than `bundle` must be absolute where
-//! a container is made: that changes the working directory to the bundle's.
+//! A field that is `None`, `false` or empty was not given on the command line. If a container is
+//! created, paths other than `bundle` must be absolute: the working directory changes to the
+//! bundle's.
 
 mod cgroup;
 mod id;
@@ -19,7 +20,7 @@ pub use user::User;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `create`, and what `run` has in common with it.
+/// `create`, and the part of `run` and `restore` that creates the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CreateRequest {
@@ -27,26 +28,26 @@ pub struct CreateRequest {
     pub id: ContainerId,
     /// The directory of the bundle, `.` if none was given.
     pub bundle: PathBuf,
-    /// Another file than the bundle's `config.json`.
+    /// The file to read instead of the bundle's `config.json`.
     pub config: Option<PathBuf>,
     /// A listening socket that receives the terminal's master.
     pub console_socket: Option<PathBuf>,
     /// A listening socket that receives a pidfd of init.
     pub pidfd_socket: Option<PathBuf>,
-    /// Where to write init's process id.
+    /// The file that gets init's process id.
     pub pid_file: Option<PathBuf>,
     /// Move the root with MS_MOVE and chroot instead of `pivot_root`.
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
-    /// How many descriptors after stdio and `$LISTEN_FDS` the container keeps.
+    /// The number of descriptors after stdio and `$LISTEN_FDS` that the container keeps.
     pub preserve_fds: u32,
-    /// Put the reaping shim in as PID 1.
+    /// Run the reaping init as PID 1.
     pub init: bool,
 }
 
 impl CreateRequest {
-    /// A container of the bundle's `config.json`, without anything that flags add.
+    /// A container of the bundle's `config.json`, without optional flags.
     pub fn new(id: ContainerId, bundle: impl Into<PathBuf>) -> CreateRequest {
         CreateRequest {
             id,
@@ -67,13 +68,13 @@ impl CreateRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunRequest {
-    /// The container to make.
+    /// The container to create.
     pub create: CreateRequest,
     /// Return once it runs.
     pub detach: bool,
-    /// Leave the stopped container in place.
+    /// Do not delete the stopped container.
     pub keep: bool,
-    /// Do not reap what the container's processes leave to us.
+    /// Do not become a subreaper: orphans of the container are not reaped.
     pub no_subreaper: bool,
 }
 
@@ -88,11 +89,11 @@ impl RunRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KillRequest {
-    /// To whom.
+    /// The container.
     pub id: ContainerId,
-    /// What.
+    /// The signal.
     pub signal: Signal,
-    /// To every process of the container; then it is no error that init has stopped.
+    /// Signal every process of the container; a stopped init is no error then.
     pub all: bool,
 }
 
@@ -107,27 +108,27 @@ impl KillRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeleteRequest {
-    /// Which.
+    /// The container.
     pub id: ContainerId,
-    /// Kill it first, clean up whatever half of it there is, and take its absence for success.
+    /// Kill it first, remove an incomplete container, and succeed if there is none.
     pub force: bool,
 }
 
 impl DeleteRequest {
-    /// Of a container that has stopped.
+    /// Deletes a container that has stopped.
     pub fn new(id: ContainerId) -> DeleteRequest {
         DeleteRequest { id, force: false }
     }
 }
 
-/// How `list` and `ps` print.
+/// The output format of `list` and `ps`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// For people.
+    /// A table for people.
     #[default]
     Table,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
@@ -137,9 +138,9 @@ pub enum Format {
 pub struct ListRequest {
     /// The form.
     pub format: Format,
-    /// Only ids, one in a line.
+    /// Print ids only, one a line.
     pub quiet: bool,
-    /// The state root as somebody has named it: it is an error if it is not there.
+    /// The state root, if the caller named one: it must exist.
     pub root: Option<PathBuf>,
 }
 
@@ -147,7 +148,7 @@ pub struct ListRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PsRequest {
-    /// Whose processes.
+    /// The container.
     pub id: ContainerId,
     /// The form.
     pub format: Format,
@@ -166,23 +167,23 @@ impl PsRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExecRequest {
-    /// In which container.
+    /// The container.
     pub id: ContainerId,
-    /// What to execute.
+    /// The process to execute.
     pub process: ExecProcess,
     /// Return once it runs.
     pub detach: bool,
-    /// Where to write its process id.
+    /// The file that gets its process id.
     pub pid_file: Option<PathBuf>,
     /// A listening socket that receives the terminal's master.
     pub console_socket: Option<PathBuf>,
     /// A listening socket that receives a pidfd of it.
     pub pidfd_socket: Option<PathBuf>,
-    /// How many descriptors after stdio and `$LISTEN_FDS` it keeps.
+    /// The number of descriptors after stdio and `$LISTEN_FDS` that it keeps.
     pub preserve_fds: u32,
     /// Sub-cgroups of the container's cgroup to put it in.
     pub cgroups: Vec<SubCgroup>,
-    /// Also into a paused container, where it waits until the container is resumed.
+    /// Allow a paused container: the process waits until the container is resumed.
     pub ignore_paused: bool,
 }
 
@@ -204,31 +205,31 @@ impl ExecRequest {
     }
 }
 
-/// Where `exec` learns about its process.
+/// The source of the process for `exec`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExecProcess {
-    /// From a file in the form of config.json's `process`, which says everything.
+    /// A file in the form of config.json's `process`, complete.
     File(PathBuf),
-    /// From the command line, which changes the process of the container's config.
+    /// The command line, which changes a copy of the process of the container's config.
     Changes(Box<ProcessChanges>),
 }
 
-/// What `exec` changes in a copy of the container's own process.
+/// The changes of `exec` to the process of the container's config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessChanges {
-    /// The program and its arguments; empty is an error of the core's ("process args cannot be empty").
+    /// The program and its arguments; must not be empty ("process args cannot be empty").
     pub args: Vec<String>,
     /// Whether it has a terminal (the container's own process does not matter).
     pub tty: bool,
     /// Its working directory.
     pub cwd: Option<String>,
-    /// `NAME=VALUE`, added behind the container's.
+    /// `NAME=VALUE`, appended to the container's.
     pub env: Vec<String>,
     /// Its user.
     pub user: Option<User>,
-    /// Added behind the container's.
+    /// Supplementary groups, added to the container's.
     pub additional_gids: Vec<u32>,
     /// Its SELinux label.
     pub process_label: Option<String>,
@@ -253,7 +254,7 @@ pub struct UpdateRequest {
 }
 
 impl UpdateRequest {
-    /// The limits of `resources`; those that it does not name stay as they are.
+    /// The limits of `resources`; limits that it does not name stay.
     pub fn new(id: ContainerId, resources: ResourceSource) -> UpdateRequest {
         UpdateRequest { id, resources, schemata: Vec::new() }
     }
@@ -279,7 +280,7 @@ pub struct SpecRequest {
     pub bundle: PathBuf,
     /// The file to write instead of `config.json`; `-` is standard output.
     pub file: Option<PathBuf>,
-    /// For a caller who is not root.
+    /// For an unprivileged caller.
     pub rootless: bool,
 }
 
@@ -294,7 +295,7 @@ impl SpecRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventsRequest {
-    /// Which container.
+    /// The container.
     pub id: ContainerId,
     /// The time between two statistics, above zero.
     pub interval: Duration,
@@ -309,7 +310,7 @@ impl EventsRequest {
     }
 }
 
-/// What `checkpoint` and `restore` have in common.
+/// The options of both `checkpoint` and `restore`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CriuOptions {
@@ -321,7 +322,7 @@ pub struct CriuOptions {
     pub work_path: Option<PathBuf>,
     /// Keep established TCP connections.
     pub tcp_established: bool,
-    /// Keep sockets whose other end is outside.
+    /// Allow external unix sockets: those with a peer outside of the container.
     pub ext_unix_sk: bool,
     /// Keep a terminal that comes from outside.
     pub shell_job: bool,
@@ -331,7 +332,7 @@ pub struct CriuOptions {
     pub lazy_pages: bool,
     /// Remove duplicate pages from the images.
     pub auto_dedup: bool,
-    /// What to do about cgroups, if given.
+    /// CRIU's mode for cgroups, if given.
     pub manage_cgroups: Option<ManageCgroups>,
     /// Namespaces (`network` is the only one known) to leave empty.
     pub empty_ns: Vec<String>,
@@ -363,9 +364,9 @@ impl CriuOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckpointRequest {
-    /// Which container.
+    /// The container.
     pub id: ContainerId,
-    /// What restore has too.
+    /// The options shared with restore.
     pub criu: CriuOptions,
     /// The images of the pre-dump before, relative to the image directory.
     pub parent_path: Option<PathBuf>,
@@ -373,7 +374,7 @@ pub struct CheckpointRequest {
     pub leave_running: bool,
     /// Only dump memory, and let the container run on.
     pub pre_dump: bool,
-    /// Leave out connections that are being made.
+    /// Skip TCP connections that are not established yet.
     pub tcp_skip_in_flight: bool,
     /// Link deleted files back in.
     pub link_remap: bool,
@@ -384,7 +385,7 @@ pub struct CheckpointRequest {
 }
 
 impl CheckpointRequest {
-    /// The whole container, which is stopped when its images are complete.
+    /// A checkpoint of the whole container, which is stopped once its images are complete.
     pub fn new(id: ContainerId, criu: CriuOptions) -> CheckpointRequest {
         CheckpointRequest {
             id,
@@ -404,13 +405,14 @@ impl CheckpointRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestoreRequest {
-    /// What creating has too (`init`, `no_new_keyring` and `pidfd_socket` are never given).
+    /// The options shared with `create` (`init`, `no_new_keyring` and `pidfd_socket` are never
+    /// given).
     pub create: CreateRequest,
-    /// What checkpoint has too.
+    /// The options shared with checkpoint.
     pub criu: CriuOptions,
     /// Return once it runs.
     pub detach: bool,
-    /// Do not reap what the container's processes leave to us.
+    /// Do not become a subreaper: orphans of the container are not reaped.
     pub no_subreaper: bool,
     /// Close TCP connections instead of restoring them.
     pub tcp_close: bool,
@@ -435,11 +437,11 @@ impl RestoreRequest {
     }
 }
 
-/// Whether failing for want of rights over cgroups is forgiven.
+/// Whether a cgroup that may not be created is tolerated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rootless {
-    /// If we are not root of the first user namespace.
+    /// If the caller is not root of the initial user namespace.
     #[default]
     Auto,
     /// Always.

@@ -1,8 +1,8 @@
-//! `restore`: a container is made from a bundle and the images that `checkpoint` wrote, with CRIU.
+//! `restore`: creates a container from a bundle and the CRIU images of `checkpoint`.
 //!
-//! What is the container's on the machine (cgroups, the state, what hooks do to its network) is made as `create` makes it; the
-//! processes, their namespaces and mounts come from the images. The hooks that run in the container before its program
-//! (`createContainer`, `startContainer`) have run: what they did is in the images.
+//! Cgroups, state and the hooks' network set-up are created as `create` does; processes, namespaces
+//! and mounts come from the images. The hooks inside the container (`createContainer`,
+//! `startContainer`) do not run again: their effects are in the images.
 
 mod child;
 mod given;
@@ -41,12 +41,12 @@ use std::path::{Path, PathBuf};
 use steps::Steps;
 use terminal::Terminal;
 
-/// `restore`: the exit code of the program, 0 when detached.
+/// `restore`: returns the exit code of the program, or 0 when detached.
 ///
-/// It does to the calling process what [`run`](super::run()) does.
+/// It changes the calling process as [`run`](super::run()) does.
 ///
 /// # Errors
-/// Whatever is wrong with the request, the config, the images or the machine; nothing is left then.
+/// A fault of the request, the config, the images or the machine; everything created is removed.
 pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
     let proof = &SingleThreaded::of_caller()?;
     let _caller = context.keep_caller()?;
@@ -90,10 +90,11 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     refuse(&parts)?;
     parts.notifies = notifies;
     let ours = matches!(console, Give::Ours);
-    // The master comes from CRIU, and needs no socket to us.
+    // The master comes from CRIU, so no socket to this process is needed.
     let (console, _) = console.check(parts.has_terminal())?;
     let terminal = if ours { Terminal::Ours } else { console.map_or(Terminal::None, Terminal::To) };
-    // Until now a signal ends this command, and nothing is left. From now on signals wait, so that none is lost.
+    // Until now a signal could end this command without a trace on the machine. From now on signals
+    // are blocked, so that none is lost.
     let signals = ours.then(process::all_signals_as_fd).transpose()?;
 
     let source = Source { store: &store, request: &request.create, spec: &spec, bundle: &bundle, proof };
@@ -110,7 +111,7 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     )
 }
 
-/// What CRIU would make another one of.
+/// Refuses settings that CRIU would restore differently.
 fn refuse(parts: &Parts) -> Result<()> {
     for kind in [Ns::User, Ns::Mount, Ns::Cgroup] {
         if let Place::Join(path) = parts.plan.namespaces.place(kind) {
@@ -121,40 +122,40 @@ fn refuse(parts: &Parts) -> Result<()> {
     Ok(())
 }
 
-/// What is known before anything is made.
+/// The input of a restore.
 struct Maker<'a> {
     request: &'a RestoreRequest,
     source: &'a Source<'a>,
     program: &'a Path,
     images: &'a Images,
-    /// The container's mounts as they were.
+    /// The container's mounts at the checkpoint.
     saved: &'a [SavedMount],
     proof: &'a SingleThreaded,
 }
 
-/// The cgroups that stand before CRIU starts.
+/// The cgroups created before CRIU starts.
 struct Cgroups {
     cgroup: Cgroup,
     yard: CgroupYard,
     fds: CgroupFds,
-    /// The process around which systemd has made the scope.
+    /// The process for which systemd created the scope.
     holder: Option<Holder>,
 }
 
-/// The file systems that stand before CRIU starts.
+/// The filesystems mounted before CRIU starts.
 struct Mounts<'a> {
     rootfs: &'a Rootfs,
     prepared: Prepared,
-    /// One like the container's, if it has one.
+    /// A user namespace with the container's mappings, if it has one.
     userns: Option<OwnedFd>,
-    /// The mount table of the runtime.
+    /// The runtime's mount table.
     table: Vec<u8>,
-    /// The mounts that CRIU could not make, by their numbers in the config.
+    /// The mounts that CRIU cannot create, by their index in the config.
     kept: Vec<(usize, PathBuf)>,
 }
 
 impl Maker<'_> {
-    /// Everything that leaves a trace on the machine.
+    /// Every step that changes the machine.
     fn build(
         &self,
         entry: &ContainerDir,
@@ -171,7 +172,7 @@ impl Maker<'_> {
         let view = cgroup_setup::view(&cgroup, plan)?;
         let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
         let mounts = self.make_mounts(entry, rootfs, &mut yard)?;
-        // Without a cgroup of its own it is in ours, as CRIU is.
+        // A container without a cgroup of its own stays in the caller's, with CRIU.
         let inside = cgroup.cgroups().is_empty() || self.request.criu.manage_cgroups == Some(ManageCgroups::Ignore);
         let mut options = self.describe(inside, &mounts, &view)?;
         yard.announce(&mut options);
@@ -187,11 +188,12 @@ impl Maker<'_> {
             if inside {
                 fds.join_self()?;
                 if *plan.namespaces.place(Ns::Cgroup) == Place::New {
-                    // CRIU, which is to leave cgroups alone, makes none: what it restores stays in its own.
+                    // In this mode CRIU creates no cgroup namespace: the restored processes stay in
+                    // its own.
                     namespace::unshare(libc::CLONE_NEWCGROUP).context("make a cgroup namespace")?;
                 }
             }
-            // CRIU gives its own to what it restores.
+            // Restored processes inherit CRIU's affinity.
             attributes::use_the_cpuset();
             if let Keyring::New(name) = &plan.keyring {
                 told.tell(keyring::make(name)?)?;
@@ -205,7 +207,7 @@ impl Maker<'_> {
         let flags = libc::CLONE_NEWNS as u64;
         let into_cgroup = fds.clone_into().filter(|_| inside);
         let start = Start { program: self.program, flags, into_cgroup, prepare: &prepare, inherited: &given };
-        // For the child: a mount namespace knows the directory that is the current one when it is made.
+        // For the child: a new mount namespace keeps its copy of the working directory's mount.
         fs::change_dir_to(mounts.prepared.directory())?;
         log::step("restore the processes");
         entry.unlock()?;
@@ -246,7 +248,8 @@ impl Maker<'_> {
         Ok(Cgroups { cgroup, yard, fds, holder })
     }
 
-    /// The container's cgroup: CRIU puts the processes into it. systemd makes one only around a process.
+    /// Creates the container's cgroup, into which CRIU moves the processes. systemd creates a scope
+    /// only for a process.
     fn make_cgroup(&self, cgroup: &mut Cgroup) -> Result<(CgroupFds, Option<Holder>)> {
         let scope = cgroup.awaits_scope();
         let fds = cgroup.create()?;
@@ -258,7 +261,7 @@ impl Maker<'_> {
         Ok((cgroup.open_fds()?, Some(holder)))
     }
 
-    /// Opens the sources of the mounts, and makes what CRIU could not.
+    /// Opens the sources of the mounts, and creates those that CRIU cannot.
     fn make_mounts<'a>(&self, entry: &ContainerDir, rootfs: &'a Rootfs, yard: &mut CgroupYard) -> Result<Mounts<'a>> {
         let linux = self.source.spec.linux.as_ref().filter(|linux| linux.namespace("user").is_some());
         let ids = linux.map(IdMaps::parse).transpose()?;
@@ -273,7 +276,7 @@ impl Maker<'_> {
         Ok(Mounts { rootfs, prepared, userns, table, kept })
     }
 
-    /// Makes the mounts that CRIU could not: where they will be, by their numbers in the config.
+    /// Creates the mounts that CRIU cannot; returns their later paths, by index in the config.
     fn keep_mounts(
         &self,
         yard: &mut CgroupYard,
@@ -301,11 +304,11 @@ impl Maker<'_> {
         Ok(kept)
     }
 
-    /// `inside`: CRIU is to leave cgroups alone, and what it restores is where it is itself.
+    /// CRIU's options. `inside`: CRIU ignores cgroups, and restored processes stay in its own.
     fn describe(&self, inside: bool, mounts: &Mounts<'_>, view: &CgroupView) -> Result<Options> {
         let mode = match self.request.criu.manage_cgroups {
             _ if inside => Some(ManageCgroups::Ignore),
-            // The container's own is new, and is there when CRIU comes.
+            // The container's own cgroup is new, and exists before CRIU starts.
             Some(ManageCgroups::Strict) => Some(ManageCgroups::Full),
             mode => mode,
         };

@@ -1,11 +1,11 @@
-//! Whether missing rights are to be expected.
+//! Whether missing privileges are expected.
 
 use super::request::Rootless;
 use crate::error::Error;
 use crate::namespaces::in_user_namespace;
 use crate::sys::credentials;
 
-/// Whether a cgroup that cannot be made is forgiven, as far as no limit needs it.
+/// Whether a cgroup that may not be created is tolerated, unless a limit needs it.
 pub(super) fn forgives(asked: Rootless) -> bool {
     match asked {
         Rootless::Yes => true,
@@ -14,8 +14,9 @@ pub(super) fn forgives(asked: Rootless) -> bool {
     }
 }
 
-/// Settings of the kernel that keep ordinary users from user namespaces: the error with which it does so, and what is to be said.
-/// Ubuntu's takes the rights in a new namespace away from programs without a profile of their own; the second is Debian's.
+/// Sysctls that keep unprivileged users from user namespaces, with the error numbers they cause and
+/// the hint. Ubuntu's takes the privileges in a new namespace from programs without an AppArmor
+/// profile; the second is Debian's.
 static SWITCHES: [(&str, &str, [i32; 2], &str); 3] = [
     (
         "kernel/apparmor_restrict_unprivileged_userns",
@@ -38,10 +39,10 @@ static SWITCHES: [(&str, &str, [i32; 2], &str); 3] = [
     ),
 ];
 
-/// Names the setting that is likely behind a refusal.
+/// Adds the sysctl that is the likely reason of a refusal.
 pub(super) fn explain(error: Error, new_user_namespace: bool) -> Error {
     let errno = error.errno();
-    // Root is only counted.
+    // For root only the count of namespaces is limited.
     if !new_user_namespace || (errno != libc::ENOSPC && credentials::effective_uid() == 0) {
         return error;
     }

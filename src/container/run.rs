@@ -1,4 +1,4 @@
-//! `run`: create and start in one, and, in the foreground, wait and delete.
+//! `run`: create and start in one; in the foreground also wait and delete.
 
 use super::console::{self, Give};
 use super::create::{self, Until};
@@ -10,16 +10,18 @@ use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::sys::process::{self, SingleThreaded};
 
-/// `run`: creates and starts a container; in the foreground it also waits for its program, and deletes the container. The exit
-/// code of the program (128 and the signal's number where a signal ended it), 0 when detached.
+/// `run`: creates and starts a container; in the foreground it also waits for its program and
+/// deletes the container. Returns the exit code of the program (128 and the signal's number if a
+/// signal killed it), or 0 when detached.
 ///
-/// The calling process must have one thread, and meanwhile it is all the runtime's. In the foreground every signal is blocked
-/// and passed on to the program; every child of the process is reaped, not the container's alone; the process is a child
-/// subreaper (prctl(2)) unless the request says otherwise; a terminal on standard input is in raw mode. The working directory
-/// is the bundle's. The signal mask, the subreaper attribute, the terminal's modes and the working directory are given back.
+/// The calling process must have one thread, and belongs to the runtime until `run` returns. In the
+/// foreground every signal is blocked and passed on to the program; every child of the process is
+/// reaped, not only the container's; the process is a child subreaper (prctl(2)) unless the request
+/// forbids it; a terminal on standard input is in raw mode. The working directory is the bundle's.
+/// Signal mask, subreaper attribute, terminal modes and working directory are restored at the end.
 ///
 /// # Errors
-/// As `create` and `start`; nothing is left then.
+/// As `create` and `start`; everything created is removed then.
 pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     let proof = &SingleThreaded::of_caller()?;
     let _caller = context.keep_caller()?;
@@ -47,7 +49,7 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     ended.map(|ended| ended.status() as u8)
 }
 
-/// Prepares to wait for a container that is about to be made.
+/// Prepares this process to wait for the new container.
 pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<()> {
     if request.console_socket.is_some() {
         let text = "cannot use console socket if runc will not detach or allocate tty";
@@ -59,7 +61,7 @@ pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<
     Ok(())
 }
 
-/// The poststart hooks; where one fails nothing is left of the container.
+/// Runs the poststart hooks; if one fails, the container is removed.
 fn after_start(made: &Made, proof: &SingleThreaded) -> Result<()> {
     made.run_poststart(proof).map_err(|error| {
         made.kill();

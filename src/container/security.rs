@@ -5,7 +5,7 @@ use crate::process::program::Program;
 use crate::rootfs::HostFacts;
 use std::path::Path;
 
-/// What the checks of the root filesystem need to know.
+/// The facts about the host that the checks of the root filesystem need.
 pub(super) fn facts() -> HostFacts {
     HostFacts { selinux: selinux() }
 }
@@ -18,7 +18,7 @@ fn apparmor() -> bool {
     std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.first() == Some(&b'Y'))
 }
 
-/// A label that no module of this kernel would look at is refused: the config wants to be confined.
+/// Refuses a label that no module of this kernel would apply: the config demands confinement.
 pub(super) fn check(program: &Program) -> Result<()> {
     if program.selinux.is_some() && !selinux() {
         let text = "selinux label is specified in config, but selinux is disabled or not supported";

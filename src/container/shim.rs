@@ -4,10 +4,11 @@ use crate::cgroups::Limits;
 use crate::config::Spec;
 use crate::error::{Error, Result};
 
-/// The grace time in milliseconds if it is asked for, by `--init` or by the annotation `orlop.init`.
+/// The grace time of the reaping init in milliseconds, if `--init` or the annotation `orlop.init`
+/// asks for it.
 ///
 /// # Errors
-/// An annotation that says neither true nor false, or no duration.
+/// An annotation that is neither true nor false, or no duration.
 pub(super) fn asked(flag: bool, spec: &Spec<'_>) -> Result<Option<u32>> {
     let wanted = match spec.annotation("orlop.init") {
         None | Some("false") => flag,
@@ -31,7 +32,7 @@ pub(super) fn asked(flag: bool, spec: &Spec<'_>) -> Result<Option<u32>> {
     Ok(wanted.then_some(grace))
 }
 
-/// Refuses a limit of processes that leaves no room for the program beside the reaping init.
+/// Refuses a `pids.limit` that leaves no room for the program beside the reaping init.
 pub(super) fn check_room(limits: &Limits) -> Result<()> {
     let unified = limits.unified.iter().find(|(file, _)| file == "pids.max");
     let unified =

@@ -1,7 +1,8 @@
-//! The config.json to begin with.
+//! The default config.json.
 //!
-//! A container of it has few capabilities, none of them inheritable or ambient (they would outlive a change of user), and
-//! namespaces of every kind that needs no set-up. As runc's, it has a cgroup namespace where the machine has cgroup v2 alone.
+//! Its container has few capabilities, none inheritable or ambient (those would survive a change of
+//! user), and namespaces of every kind that needs no set-up. Like runc's, it has a cgroup namespace
+//! only on a pure cgroup v2 machine.
 
 use crate::cgroups::{Layout, Mode};
 use crate::container::request::SpecRequest;
@@ -12,7 +13,8 @@ use std::io::Write;
 
 const NAME: &str = "config.json";
 
-/// Writes the document into the bundle, or where the request says. A file that is there is not overwritten.
+/// Writes the document into the bundle or to the requested file. An existing file is not
+/// overwritten.
 pub fn spec(request: &SpecRequest) -> Result<()> {
     let caller = request.rootless.then(|| (credentials::effective_uid(), credentials::effective_gid()));
     let unified = Layout::read().is_ok_and(|layout| layout.mode() == Mode::Unified);
@@ -35,16 +37,17 @@ pub fn spec(request: &SpecRequest) -> Result<()> {
     }
 }
 
-/// A container of root's.
+/// The config for root.
 const DEFAULT: &str = include_str!("spec/default.json");
-/// A container of a user's, who is root of its user namespace (`@UID`, `@GID`). It keeps the caller's network, since nothing but
-/// loopback could be put into one of its own; there a fresh sysfs is refused, and group 5 has no id.
+/// The config for an unprivileged user, who is root of its user namespace (`@UID`, `@GID`). It
+/// shares the caller's network, since its own could only have loopback. With the host's network a
+/// fresh sysfs is refused, and group 5 has no mapping.
 const ROOTLESS: &str = include_str!("spec/rootless.json");
-/// The entry of both that a machine with cgroup v1 does without.
+/// The namespace that both leave out on a machine with cgroup v1.
 const CGROUP_NAMESPACE: &str = ",\n\t\t\t{\n\t\t\t\t\"type\": \"cgroup\"\n\t\t\t}";
 
-/// The document; with the caller's user and group, one in which the caller is root of a user namespace. `unified` says that
-/// the machine has cgroup v2 alone.
+/// The document; with the caller's user and group, the caller is root of a user namespace.
+/// `unified`: the machine has cgroup v2 only.
 pub(crate) fn document(caller: Option<(u32, u32)>, unified: bool) -> String {
     let text = match caller {
         None => DEFAULT.to_owned(),

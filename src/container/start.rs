@@ -1,4 +1,4 @@
-//! `start`: through the gate.
+//! `start`: opens the gate for a created container.
 
 use super::Context;
 use super::notify::NotifyProxy;
@@ -17,7 +17,7 @@ use crate::sys::process::{self, Pid, SingleThreaded};
 use crate::sys::{file, socket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// `start`: comes back when the program runs, and the poststart hooks have.
+/// `start`: returns when the program runs and the poststart hooks have run.
 ///
 /// # Errors
 /// The container is not `created`, its program cannot be executed, a hook failed.
@@ -82,7 +82,7 @@ fn refuse_unless_created(status: Status) -> Result<()> {
     }
 }
 
-/// The way through the gate, seen from outside.
+/// A connection to the gate.
 struct Gate<'a> {
     connection: OwnedFd,
     report: &'a Report,
@@ -92,7 +92,7 @@ struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    /// Waits until the program runs, or it is known why not.
+    /// Waits until the program runs or has failed.
     fn wait(&self, program: &Program, hooks: &Hooks, filter: Option<&Filter>) -> Result<()> {
         let mut listeners = launch::listeners(filter, hooks);
         loop {
@@ -104,7 +104,7 @@ impl Gate<'_> {
             let mut watch = Listener { record: self.record, filter };
             let done = launch::fetch_listener(self.report, self.pidfd, self.pid, &mut watch);
             listeners -= usize::from(done.inspect_err(|_| {
-                // It would wait for ever to have its listener fetched.
+                // The process would wait for ever for its listener to be fetched.
                 process::pidfd_send_signal(self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
             })?);
         }
@@ -120,7 +120,7 @@ impl Gate<'_> {
             .hint("it was killed, by the memory limit perhaps, or linux.seccomp refuses execve"))
     }
 
-    /// Whether the process, dead or alive, never executed the program.
+    /// Whether the process, also one that has exited, never executed the program.
     fn still_waits(&self) -> bool {
         let waiting = format!("{}{}", crate::state::WAITING, self.record.waiting_name);
         launch::name_of(self.pid).is_some_and(|name| name == waiting)

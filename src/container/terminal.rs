@@ -1,7 +1,8 @@
-//! The foreground of `run` and `exec`: signals go in, the terminal is shown, the status comes out.
+//! The foreground of `run` and `exec`: passes signals on, shows the terminal, returns the exit
+//! status.
 //!
-//! Nothing here waits for whoever reads our terminal, or for a program that does not read its own: signals and the program's end
-//! get through whatever the terminals do.
+//! Neither a slow reader of the caller's terminal nor a program that does not read its own blocks
+//! this process: signals and the program's exit are still handled.
 
 use super::notify::NotifyProxy;
 use super::output::Output;
@@ -13,25 +14,26 @@ use crate::sys::{self, file};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// How much of either direction is held, in bytes.
+/// The size of the buffer in either direction, in bytes.
 const HELD: usize = 8192;
 /// The time after the program has ended in which some of its last output must be read; the rest is then dropped.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(3);
-/// How much a terminal can hold that nobody writes to any more: above that another process still does.
+/// The most output that a terminal can hold, in bytes: if more arrives, another process still
+/// writes.
 const MOST_LEFT: usize = 128 << 10;
 
-/// The container's terminal, shown on ours.
+/// The container's terminal, shown on the caller's.
 pub(super) struct Relay {
     master: OwnedFd,
     output: Output,
     restore: Option<Modes>,
-    /// From our standard input to the master.
+    /// From standard input to the master.
     inward: Pipe,
-    /// From the master to our standard output.
+    /// From the master to standard output.
     outward: Pipe,
 }
 
-/// Bytes on their way.
+/// Bytes that are read and not yet written.
 #[derive(Default)]
 struct Pipe {
     held: Vec<u8>,
@@ -39,7 +41,7 @@ struct Pipe {
 }
 
 impl Relay {
-    /// Takes the master; our own terminal becomes raw until the relay is dropped.
+    /// Takes the master; the caller's terminal is in raw mode until the relay is dropped.
     pub(super) fn new(master: OwnedFd) -> Result<Relay> {
         file::never_wait(&master)?;
         let output = Output::new();
@@ -53,7 +55,7 @@ impl Relay {
         Ok(Relay { master, output, restore, inward: Pipe::default(), outward: Pipe::default() })
     }
 
-    /// Gives the container's terminal the size of ours.
+    /// Gives the container's terminal the size of the caller's.
     fn resize(&self) {
         let size = own_size();
         if size != Size::default() {
@@ -61,13 +63,13 @@ impl Relay {
         }
     }
 
-    /// Moves what can be moved, given what is ready.
+    /// Moves bytes as far as the events of `poll(2)` allow.
     fn move_bytes(&mut self, stdin: i16, master: i16, stdout: i16) {
         const READABLE: i16 = libc::POLLIN | libc::POLLHUP | libc::POLLERR;
         if stdin & READABLE != 0 {
             self.inward.fill(std::io::stdin().as_fd());
             if self.inward.ended && self.inward.held.is_empty() && self.restore.is_none() {
-                // End of a piped input is what Ctrl-D is at a terminal.
+                // End of file of a piped input becomes Ctrl-D.
                 self.inward.held.push(4);
             }
         }
@@ -90,7 +92,8 @@ impl Relay {
         (stdin, master, on(!self.outward.held.is_empty(), libc::POLLOUT))
     }
 
-    /// Shows what the container wrote before it ended, for as long as somebody reads it and no signal comes.
+    /// Shows the output that the container wrote before it exited, until its reader stalls or a
+    /// signal arrives.
     fn finish(&mut self, signals: &OwnedFd) -> Result<()> {
         let mut left = MOST_LEFT;
         while left > 0 {
@@ -117,7 +120,8 @@ impl Relay {
     }
 }
 
-/// Takes the signals that have come: whether one of them is for a program that has ended, and so for us.
+/// Reads the pending signals; returns whether one of them asks to end: the program has exited, so
+/// it is for this process.
 fn asks_to_end(signals: &OwnedFd) -> Result<bool> {
     let mut asks = false;
     while let Some(signal) = process::next_signal(signals)? {
@@ -141,7 +145,7 @@ impl Pipe {
             Ok(0) => self.ended = true,
             Ok(n) => self.held.extend_from_slice(&buffer[..n]),
             Err(e) if e.is(libc::EAGAIN) => {}
-            // EIO is how a terminal says that nobody has its other side open.
+            // EIO from a master: no process has the slave open.
             Err(_) => self.ended = true,
         }
     }
@@ -158,13 +162,14 @@ impl Pipe {
     }
 }
 
-/// The size of our own terminal, all zeroes without one.
+/// The size of the caller's terminal, all zeroes without one.
 pub(super) fn own_size() -> Size {
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     [stdin.as_fd(), stdout.as_fd()].into_iter().find_map(|ours| terminal::size(ours).ok()).unwrap_or_default()
 }
 
-/// Serves the process until it ends: how it did. Meanwhile its `notify` is passed on.
+/// Serves the process until it exits, and returns its status. Passes on READY=1 for `notify`
+/// meanwhile.
 pub(super) fn serve(
     launched: &Launched,
     signals: &OwnedFd,
@@ -206,7 +211,8 @@ pub(super) fn serve(
     }
 }
 
-/// Passes signals on: our own children's ends are reaped, a changed window is measured, the rest is the container's.
+/// Handles pending signals: reaps children on SIGCHLD, resizes the terminal on SIGWINCH, passes the
+/// others to the container.
 fn forward(launched: &Launched, signals: &OwnedFd, relay: Option<&Relay>) -> Result<()> {
     while let Some(signal) = process::next_signal(signals)? {
         match signal {
@@ -222,7 +228,8 @@ fn forward(launched: &Launched, signals: &OwnedFd, relay: Option<&Relay>) -> Res
     Ok(())
 }
 
-/// Reaps what was left to us as a subreaper, but not the container's own process: its end is waited for by its pidfd.
+/// Reaps orphans that came to this subreaper, but not the container's own process, which is waited
+/// for by its pidfd.
 fn reap_others(launched: &Launched) {
     while let Some(pid) = process::ended_child() {
         if pid == launched.pid || process::wait(pid).is_err() {

@@ -1,4 +1,4 @@
-//! `update`: new limits for a container.
+//! `update`: changes the limits of a container.
 
 use super::Context;
 use super::request::{ResourceSource, UpdateRequest};
@@ -10,10 +10,10 @@ use crate::state::{Record, Status, Store};
 use std::borrow::Cow;
 use std::io::Read;
 
-/// `update`: all of the new limits, or none of them.
+/// `update`: sets all of the new limits, or none of them.
 ///
 /// # Errors
-/// `container not running`; the first value that is wrong or that the kernel refuses.
+/// `container not running`; the first value that is invalid or refused by the kernel.
 pub fn update(context: &Context, request: &UpdateRequest) -> Result<()> {
     let record = Store::at(&context.root).read(request.id.as_str())?;
     if record.status()? == Status::Stopped {
@@ -34,7 +34,7 @@ pub fn update(context: &Context, request: &UpdateRequest) -> Result<()> {
     })
 }
 
-/// The group that is changed; none where there is nothing to change.
+/// The resctrl group to change; `None` if there is nothing to change.
 fn resctrl_group<'a>(record: &'a Record, schemata: &[&str]) -> Result<Option<&'a resctrl::ResctrlRecord>> {
     match &record.resctrl {
         _ if schemata.is_empty() => Ok(None),
@@ -43,10 +43,10 @@ fn resctrl_group<'a>(record: &'a Record, schemata: &[&str]) -> Result<Option<&'a
     }
 }
 
-/// The limits that a request asks for, checked; what it does not name stays as it is.
+/// The limits of a request, checked; limits that it does not name stay.
 ///
 /// # Errors
-/// The file cannot be read, or a value is wrong.
+/// The file cannot be read, or a value is invalid.
 fn limits(source: &ResourceSource) -> Result<Limits> {
     let text = match source {
         ResourceSource::Json(text) => Cow::Borrowed(text.as_bytes()),

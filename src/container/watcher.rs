@@ -1,4 +1,4 @@
-//! What the runtime does for a new container while its process comes to be.
+//! The runtime's part in the launch of a new container.
 
 use super::cgroup_setup::frozen;
 use super::query::hook_state;
@@ -13,7 +13,7 @@ use crate::state::{ContainerDir, ProcessId, Record, Status};
 use crate::sys::process::{self, Pid, SingleThreaded};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What the runtime does while the child is at work.
+/// The callbacks of a launch for a new container.
 pub(super) struct Watcher<'a> {
     pub(super) entry: &'a ContainerDir,
     pub(super) record: &'a mut Record,
@@ -83,7 +83,7 @@ impl Watch for Watcher<'_> {
     }
 }
 
-/// Keeps which process is the container's first.
+/// Records the container's first process.
 ///
 /// # Errors
 /// The container was deleted meanwhile.
@@ -92,7 +92,7 @@ pub(super) fn born(entry: &ContainerDir, record: &mut Record, pid: Pid) -> Resul
     entry.save_born(record).context("the container was deleted meanwhile")
 }
 
-/// The hooks of the runtime before the pivot.
+/// Runs the prestart and createRuntime hooks.
 pub(super) fn run_runtime_hooks(record: &Record, hooks: &Hooks, pid: Pid, proof: &SingleThreaded) -> Result<()> {
     let state = hook_state(record, Status::Creating, pid);
     let init = process::pidfd_open(pid)?;
@@ -102,7 +102,7 @@ pub(super) fn run_runtime_hooks(record: &Record, hooks: &Hooks, pid: Pid, proof:
     Ok(())
 }
 
-/// Sets the last limits of a process that is complete.
+/// Sets the limits that must wait until the process is complete.
 pub(super) fn limit(record: &Record, cgroup: &Cgroup, pid: Pid) -> Result<()> {
     if let Some(group) = &record.resctrl {
         group.join(pid)?;

@@ -5,9 +5,9 @@ use crate::error::{Error, Kind, Result};
 /// `[CONTROLLER[,CONTROLLER]:]PATH`, a path below the container's own cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubCgroup {
-    /// The v1 controllers that it is for; none means all of them (and the unified hierarchy).
+    /// The v1 controllers; empty means all of them and the unified hierarchy.
     pub controllers: Vec<String>,
-    /// Where, relative to the container's cgroup, without a leading slash.
+    /// The path relative to the container's cgroup, without a leading slash.
     pub path: String,
 }
 

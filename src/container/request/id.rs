@@ -1,4 +1,4 @@
-//! The id that a caller gives a container.
+//! Container ids.
 
 use crate::error::{Error, Kind, Result};
 use std::fmt;
@@ -11,7 +11,7 @@ const LONGEST: usize = 255;
 pub struct ContainerId(Box<str>);
 
 impl ContainerId {
-    /// The id `text`, or an error in the words that engines know.
+    /// Checks `text`; the error has the words that engines recognise.
     pub fn parse(text: &str) -> Result<ContainerId> {
         if text.is_empty() {
             return Err(Error::new(Kind::Config, "container id cannot be empty"));

@@ -3,12 +3,12 @@
 use crate::error::{Error, Kind, Result};
 use std::fmt;
 
-/// A signal's number, 0 (which only asks whether the process is there) to 64.
+/// A signal number from 0 (which only checks that the process exists) to 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signal(i32);
 
-/// The real-time signals as programs count them: the C libraries keep the kernel's first two or three for themselves, and
-/// what people and engines call `SIGRTMIN` is glibc's on every Linux architecture.
+/// The first real-time signal of glibc, on every Linux architecture. C libraries reserve the
+/// kernel's first two or three, and people and engines mean glibc's `SIGRTMIN`.
 const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
@@ -52,13 +52,13 @@ static NAMES: [(&str, i32); 36] = [
 ];
 
 impl Signal {
-    /// What `kill` sends when it is told no signal.
+    /// The default signal of `kill`.
     pub const TERM: Signal = Signal(libc::SIGTERM);
-    /// What nothing survives.
+    /// SIGKILL.
     pub const KILL: Signal = Signal(libc::SIGKILL);
 
-    /// A signal from its number, or from its name with or without `SIG`, in any case; `RTMIN+n` and `RTMAX-n` count as
-    /// glibc's programs do.
+    /// Parses a number, or a name with or without `SIG`, in any case; `RTMIN+n` and `RTMAX-n` count
+    /// as in glibc.
     pub fn parse(text: &str) -> Result<Signal> {
         let unknown = || Error::new(Kind::Config, format!("unknown signal {text:?}"));
         let digits = text.strip_prefix('+').unwrap_or(text);

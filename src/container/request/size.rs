@@ -27,7 +27,7 @@ fn parse_bytes(text: &str) -> Option<i64> {
     scaled(number, 1u128 << shift)?.try_into().ok()
 }
 
-/// The decimal `number` times `unit`, rounded down, without the detour over floating point that loses bytes.
+/// The decimal `number` times `unit`, rounded down. Floating point would lose bytes.
 fn scaled(number: &str, unit: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());

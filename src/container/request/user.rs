@@ -2,10 +2,11 @@
 
 use crate::error::{Error, Kind, Result};
 
-/// The largest id that `exec --user` takes: the sign bit has been a trap for too many callers.
+/// The largest id that `exec --user` takes: many callers use signed ids.
 const LARGEST: u32 = i32::MAX as u32;
 
-/// `UID[:GID]`. Names are never looked up: a hostile `/etc/passwd` may say that `1000` is root.
+/// `UID[:GID]`. Names are never looked up: a hostile `/etc/passwd` could map the name `1000` to
+/// root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// The user id inside the container.

@@ -1,4 +1,4 @@
-//! The processes beside CRIU's own: one that tells of its keyring, one that holds a cgroup.
+//! Helper processes of a restore: one reports its keyring, one holds a cgroup.
 
 use crate::error::{Error, Ignore as _, Result};
 use crate::process::keyring;
@@ -7,7 +7,7 @@ use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
 use crate::sys::socket::{self, SockType};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// How the process that becomes CRIU tells of the session keyring that it has made.
+/// The pipe by which the process that becomes CRIU reports the session keyring that it created.
 pub(super) struct Told {
     ours: OwnedFd,
     theirs: OwnedFd,
@@ -25,7 +25,7 @@ impl Told {
         Ok(socket::send(&self.theirs, &text, &[])?)
     }
 
-    /// The keyring that was told of by now.
+    /// The keyring reported so far.
     pub(super) fn made(&self) -> Result<Option<keyring::Made>> {
         let mut text = [0; 512];
         let [there] = process::poll([(Some(self.ours.as_fd()), libc::POLLIN)], 0)?;
@@ -38,10 +38,10 @@ impl Told {
     }
 }
 
-/// A process that does nothing but be in a cgroup.
+/// A process that only occupies a cgroup.
 pub(super) struct Holder {
     pub(super) pid: Pid,
-    /// Its end is the process's.
+    /// The process exits when this is closed.
     _pipe: OwnedFd,
 }
 

@@ -1,4 +1,4 @@
-//! What CRIU takes from the runtime instead of the images.
+//! Descriptors that replace external resources of the images.
 
 use crate::container::criu_images;
 use crate::container::parts::Parts;
@@ -9,7 +9,7 @@ use crate::sys::fs::Stat;
 use crate::sys::{file, fs, terminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What CRIU takes from us instead of the images: standard descriptors that were the caller's, and namespaces.
+/// Passes to CRIU the standard descriptors that were external, and the joined namespaces.
 pub(super) fn inherit<'a>(
     options: &mut Options,
     parts: &'a Parts,
@@ -41,8 +41,8 @@ pub(super) fn inherit<'a>(
     Ok(given)
 }
 
-/// The standard descriptors that were the caller's, with their names: this caller's take their place, and /dev/null that of
-/// itself where this caller has something else.
+/// The external standard descriptors with their names. This caller's replace them; /dev/null
+/// replaces itself if this caller has another file there.
 ///
 /// # Errors
 /// A regular file, which has a position, can be replaced by another one only.

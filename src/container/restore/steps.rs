@@ -1,4 +1,4 @@
-//! What the runtime does at CRIU's steps.
+//! The runtime's actions at CRIU's notifications (`post-restore` and the like).
 
 use super::terminal::{self, Terminal};
 use crate::cgroups::Cgroup;
@@ -16,7 +16,7 @@ use crate::sys::socket::{self, SockType};
 use crate::sys::{file, namespace};
 use std::os::fd::OwnedFd;
 
-/// What the runtime does at CRIU's steps.
+/// The runtime's actions at CRIU's notifications.
 pub(super) struct Steps<'a> {
     pub(super) entry: &'a ContainerDir,
     pub(super) record: &'a mut Record,
@@ -24,9 +24,9 @@ pub(super) struct Steps<'a> {
     /// The terminal's.
     pub(super) master: Option<OwnedFd>,
     pub(super) saved: &'a [SavedMount],
-    /// Whether the mounts were looked at.
+    /// Whether the mounts were checked.
     pub(super) is_protected: bool,
-    /// Whether the network is to be new, whatever the config says.
+    /// Whether the network namespace is new regardless of the config (`--empty-ns`).
     pub(super) empty_network: bool,
     pub(super) proof: &'a SingleThreaded,
 }
@@ -39,7 +39,7 @@ impl Steps<'_> {
                 self.born(pid)?;
                 self.set_up_network(pid)
             }
-            // Everything is there, and nothing runs yet.
+            // All processes exist, and none runs yet.
             "post-restore" => self.protect(),
             "orphan-pts-master" => {
                 self.master = step.master;
@@ -49,12 +49,13 @@ impl Steps<'_> {
         }
     }
 
-    /// Until CRIU has answered the container is being created, whatever its first process is called: its creator lives.
+    /// Records the process. Until CRIU answers, the status is `creating`, since the record's
+    /// creator lives.
     fn born(&mut self, pid: Pid) -> Result<()> {
         watcher::born(self.entry, self.record, pid)
     }
 
-    /// What fills the network namespace at a start, and the hooks of the runtime.
+    /// Sets up the network namespace as at a start, and runs the runtime's hooks.
     fn set_up_network(&mut self, pid: Pid) -> Result<()> {
         let parts = &mut *self.parts;
         if *parts.plan.namespaces.place(Ns::Network) == Place::New || self.empty_network {
@@ -68,7 +69,7 @@ impl Steps<'_> {
         watcher::run_runtime_hooks(self.record, &parts.plan.hooks, pid, self.proof)
     }
 
-    /// Sees to it that no mount has lost what keeps the container from something.
+    /// Checks that no mount has lost a restricting attribute such as read-only or nosuid.
     fn protect(&mut self) -> Result<()> {
         let pid =
             self.record.init.map(|init| init.pid).ok_or_else(|| Error::internal("a container without a process"))?;
@@ -79,7 +80,7 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// Keeps the process that runs now and gives its terminal away; kills it where that fails.
+    /// Records the running process and sends its terminal; kills it on failure.
     pub(super) fn finish(
         mut self,
         pid: Pid,
@@ -97,18 +98,18 @@ impl Steps<'_> {
         }
     }
 
-    /// The process runs: it is kept, and what came after it is set.
+    /// Records the running process, and sets the attributes that CRIU does not restore.
     fn settle(&mut self, pid: Pid, cgroup: &mut Cgroup) -> Result<Launched> {
         let pidfd = process::pidfd_open(pid)?;
         if !self.is_protected {
             return Err(Error::system("criu ran the container before its mounts could be looked at"));
         }
-        // Also for the keyring.
+        // One write also records the keyring.
         self.record.creator = None;
         self.record.restored = true;
         self.born(pid)?;
         watcher::limit(self.record, cgroup, pid)?;
-        // CRIU does not keep it.
+        // CRIU does not restore the I/O priority.
         if let Some(value) = self.parts.plan.program.as_ref().and_then(|program| program.attributes.io_priority) {
             process::ioprio_set(pid, value).context("process.ioPriority")?;
         }
@@ -116,7 +117,7 @@ impl Steps<'_> {
     }
 }
 
-/// Has a process in the mount namespace of the process `pid` do something.
+/// Runs `act` in the mount namespace of the process `pid`.
 fn in_mount_namespace(pid: Pid, proof: &SingleThreaded, act: &dyn Fn() -> Result<()>) -> Result<()> {
     let theirs = file::open(format!("/proc/{pid}/ns/mnt"), libc::O_RDONLY)?;
     let (ours, other) = socket::pair(SockType::SeqPacket)?;

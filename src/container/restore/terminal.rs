@@ -1,22 +1,22 @@
-//! Where the terminal of a restored container goes.
+//! The receiver of a restored container's terminal.
 
 use crate::error::{Context as _, Error, Result};
 use crate::log;
 use crate::sys::socket;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// Where the master of the container's terminal goes.
+/// The receiver of the terminal's master.
 pub(super) enum Terminal {
     Ours,
     To(OwnedFd),
-    /// The config has no terminal, and nobody could show one.
+    /// The config has no terminal, and there is no receiver.
     None,
 }
 
-/// Hands the terminal's master on, or keeps it.
+/// Sends the terminal's master on, or keeps it.
 ///
 /// # Errors
-/// There is one that nobody would show: the program would be hung up.
+/// A terminal without a receiver: its program would get SIGHUP.
 pub(super) fn give(master: Option<OwnedFd>, terminal: &Terminal) -> Result<Option<OwnedFd>> {
     match (master, terminal) {
         (None, Terminal::To(_)) => {
