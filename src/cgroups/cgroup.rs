@@ -20,8 +20,8 @@ pub(crate) struct Cgroup {
     pub(super) cgroups: Vec<HierarchyCgroup>,
     pub(super) unit: Option<Unit>,
     /// The scope, until it is made.
-    pending: Option<PendingScope>,
-    writes: Vec<Write>,
+    pub(super) pending: Option<PendingScope>,
+    pub(super) writes: Vec<Write>,
     /// Rules for a filter: only where there is no v1 controller of devices.
     devices: Option<Vec<Rule>>,
     owner: Option<u32>,

@@ -79,7 +79,7 @@ impl HierarchyCgroup {
     }
 
     /// Whether there may be cgroups in it: its number of links tells.
-    pub(super) fn has_children(&self) -> bool {
+    pub(crate) fn has_children(&self) -> bool {
         std::fs::metadata(self.directory()).is_ok_and(|found| found.nlink() != 2)
     }
 

@@ -52,6 +52,11 @@ impl PendingScope {
         &self.unit
     }
 
+    /// The slice and the properties of the limits.
+    pub(super) fn properties(&self) -> (&str, &[Property]) {
+        (&self.slice, &self.properties)
+    }
+
     /// Makes the scope around a process.
     ///
     /// # Errors

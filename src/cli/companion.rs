@@ -15,6 +15,7 @@ use std::path::Path;
 pub(crate) const WORDS: &[(&str, &str)] = &[
     ("check", "say everything that is wrong with a bundle"),
     ("doctor", "say what this host offers and lacks for this user"),
+    ("explain", "say what happens with a bundle, or has changed in a container"),
 ];
 
 /// The version that both programs must have.

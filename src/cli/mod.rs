@@ -16,6 +16,11 @@ pub use table::{Command, Count, Flag, GLOBAL, Value};
 
 use std::process::ExitCode;
 
+/// The directory of the containers' state where `--root` names none.
+pub fn default_root() -> std::path::PathBuf {
+    identity::Identity::new(None).default_root()
+}
+
 /// Carries out the command in the process's arguments (`std::env::args_os`): the whole of the program `orlop`.
 ///
 /// It is meant to be all that a program does: it makes the calling program's relocated data read-only, installs a panic hook,

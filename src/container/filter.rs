@@ -13,7 +13,7 @@ use crate::sys::filter::knows_flag;
 /// # Errors
 /// Those of [`Filter::parse`] and [`Filter::from_base64`]; the name of an unknown system call, if
 /// an annotation asks for that.
-pub(super) fn of(spec: &Spec<'_>) -> Result<Option<Filter>> {
+pub(crate) fn of(spec: &Spec<'_>) -> Result<Option<Filter>> {
     if let Some(text) = annotations::filter(spec) {
         let filter = Filter::from_base64(text).map_err(|problem| annotations::refuse(annotations::FILTER, &problem))?;
         return Ok(Some(filter));
@@ -42,6 +42,11 @@ pub(super) fn with_listener(spec: &Spec<'_>) -> Result<Option<Filter>> {
         rules.chain([&seccomp.default_action]).any(|action| action.as_deref() == Some("SCMP_ACT_NOTIFY"))
     };
     if annotations::filter(spec).is_none() && asked(spec).is_some_and(notifies) { of(spec) } else { Ok(None) }
+}
+
+/// The profile that the filter is generated from; none where an annotation gives the program.
+pub(crate) fn asked_profile<'s, 'a>(spec: &'s Spec<'a>) -> Option<&'s Seccomp<'a>> {
+    if annotations::filter(spec).is_some() { None } else { asked(spec) }
 }
 
 fn asked<'s, 'a>(spec: &'s Spec<'a>) -> Option<&'s Seccomp<'a>> {

@@ -46,6 +46,7 @@ pub use create::create;
 pub use delete::delete;
 pub use events::events;
 pub use exec::exec;
+pub(crate) use filter::{asked_profile, of as filter_of};
 pub use freeze::{pause, resume};
 pub use kill::kill;
 pub use ps::ps;

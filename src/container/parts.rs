@@ -17,14 +17,15 @@ use crate::process::program::Program;
 use crate::rootfs::Rootfs;
 use crate::state::{self, ProcessId, Record};
 use crate::sys::{credentials, process};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// The checked parts of a container.
 pub(crate) struct Parts {
-    pub(super) plan: LaunchPlan,
-    pub(super) asked: cgroups::CgroupPlan,
+    pub(crate) plan: LaunchPlan,
+    pub(crate) asked: cgroups::CgroupPlan,
     pub(super) resctrl: Option<resctrl::ResctrlPlan>,
-    pub(super) devices: NetDevices,
+    pub(crate) devices: NetDevices,
     /// The devices that are already in the container.
     pub(super) moved: Moved,
     /// Whether the program has a notify socket.
@@ -61,15 +62,38 @@ impl Parts {
     /// # Errors
     /// The first fault.
     pub(crate) fn examine(json: &[u8], bundle: &Path, systemd: bool) -> Result<()> {
-        let mut spec = config::parse(json)?;
-        let mut context = Context::new("/");
-        if systemd {
-            context.cgroup_manager = CgroupManager::Systemd;
-        }
-        let request = CreateRequest::new(ContainerId::parse("examined")?, bundle);
-        let bundle = Bundle { path: bundle.to_owned(), config: bundle.join("config.json"), json: Vec::new() };
-        let parts = Parts::parse(&context, &request, &mut spec, &bundle, &Inherited::take(0)?)?;
+        let manager = if systemd { CgroupManager::Systemd } else { CgroupManager::Cgroupfs };
+        let imagined = Imagined::new("examined", bundle, manager)?;
+        let parts = imagined.parse(&mut config::parse(json)?)?;
         super::listener::check(parts.plan.filter.as_ref())
+    }
+
+    /// The parts of the container `id`, and the reason why this host refuses them. Where it lacks a namespace to join or a
+    /// security module, they are those of a host that has them.
+    ///
+    /// # Errors
+    /// As [`Parts::examine`], but for these two.
+    pub(crate) fn imagine(
+        json: &[u8],
+        bundle: &Path,
+        id: &str,
+        manager: CgroupManager,
+    ) -> Result<(Parts, Option<Error>)> {
+        let imagined = Imagined::new(id, bundle, manager)?;
+        let refusal = match imagined.parse(&mut config::parse(json)?) {
+            Ok(parts) => return Ok((parts, None)),
+            Err(refusal) => refusal,
+        };
+        let mut spec = config::parse(json)?;
+        let labels =
+            spec.process.as_mut().map(|process| (process.apparmor_profile.take(), process.selinux_label.take()));
+        spec.linux.iter_mut().for_each(|linux| linux.mount_label = None);
+        let Imagined { context, request, bundle, inherited } = &imagined;
+        let Ok(mut parts) = Parts::check(context, request, &spec, bundle, inherited) else { return Err(refusal) };
+        if let (Some(program), Some((apparmor, selinux))) = (&mut parts.plan.program, labels) {
+            (program.apparmor, program.selinux) = (apparmor.map(Cow::into_owned), selinux.map(Cow::into_owned));
+        }
+        Ok((parts, Some(refusal)))
     }
 
     /// Whether the program has a terminal.
@@ -136,6 +160,28 @@ impl Parts {
         };
         let moved = Moved::default();
         Ok(Parts { plan, asked, resctrl, devices, moved, notifies: false, notify: None, receiver: None })
+    }
+}
+
+/// A request for a container that is not made.
+struct Imagined {
+    context: Context,
+    request: CreateRequest,
+    bundle: Bundle,
+    inherited: Inherited,
+}
+
+impl Imagined {
+    fn new(id: &str, bundle: &Path, manager: CgroupManager) -> Result<Imagined> {
+        let mut context = Context::new("/");
+        context.cgroup_manager = manager;
+        let request = CreateRequest::new(ContainerId::parse(id)?, bundle);
+        let bundle = Bundle { path: bundle.to_owned(), config: bundle.join("config.json"), json: Vec::new() };
+        Ok(Imagined { context, request, bundle, inherited: Inherited::take(0)? })
+    }
+
+    fn parse(&self, spec: &mut Spec<'_>) -> Result<Parts> {
+        Parts::parse(&self.context, &self.request, spec, &self.bundle, &self.inherited)
     }
 }
 

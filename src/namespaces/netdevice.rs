@@ -29,6 +29,11 @@ struct MoveRequest {
 }
 
 impl NetDevices {
+    /// The name of each device on the host and in the container.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|request| (request.host.as_str(), request.inside.as_str()))
+    }
+
     /// Checks `linux.netDevices`.
     ///
     /// # Errors

@@ -11,6 +11,6 @@ pub(crate) mod program;
 pub(crate) mod protocol;
 pub(crate) mod report;
 pub(crate) mod seccomp;
-mod sequence;
+pub(crate) mod sequence;
 mod stage;
 pub(crate) mod stub;

@@ -29,6 +29,11 @@ pub(super) static CREATE: &[LaunchStep] = &[
     LaunchStep { name: "execute the init image", run: stage::execute_stub },
 ];
 
+/// The names of the steps of a new container's init.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    CREATE.iter().map(|step| step.name)
+}
+
 /// One more process in a container.
 pub(super) static EXEC: &[LaunchStep] = &[
     LaunchStep { name: "begin", run: stage::begin },

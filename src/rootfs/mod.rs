@@ -48,9 +48,10 @@ pub(crate) use attach::Built;
 pub(crate) use attributes::hold_procfs;
 pub(crate) use cgroup::{CgroupView, Hierarchy};
 pub(crate) use console::Console;
+pub(crate) use device::Device;
 pub(crate) use idmap::user_namespace;
-pub(crate) use mount::IdmapOf;
-pub(crate) use options::names as mount_options;
+pub(crate) use mount::{IdmapOf, MountEntry, MountKind};
+pub(crate) use options::{Bind, names as mount_options};
 pub(crate) use pivot::Enter;
 pub(crate) use prepare::{Prepared, Sources, Trees};
 
@@ -58,8 +59,7 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::idmap::IdMaps;
 use crate::path::InRoot;
-use device::Device;
-use mount::{MountContext, MountEntry};
+use mount::MountContext;
 use options::Propagation;
 use std::path::{Path, PathBuf};
 
@@ -142,6 +142,39 @@ impl Rootfs {
     /// The path of the root directory on the host.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the root mount is read-only.
+    pub(crate) fn is_readonly(&self) -> bool {
+        self.readonly
+    }
+
+    /// The mounts in the order in which they are made.
+    pub(crate) fn mounts(&self) -> &[MountEntry] {
+        &self.mounts
+    }
+
+    /// The device nodes; none if /dev is a bind mount.
+    pub(crate) fn devices(&self) -> &[Device] {
+        if self.owns_dev() { &self.devices } else { &[] }
+    }
+
+    /// The masked paths.
+    pub(crate) fn masked(&self) -> &[InRoot] {
+        &self.masked
+    }
+
+    /// The paths that are made read-only before others are masked.
+    pub(crate) fn readonly_paths(&self) -> &[InRoot] {
+        &self.readonly_paths
+    }
+
+    /// The propagation of the root mount in words, and of the host's mounts while the container is built.
+    pub(crate) fn propagation_words(&self) -> String {
+        match self.propagation {
+            None => "rslave".into(),
+            Some(propagation) => propagation.words(),
+        }
     }
 
     /// Warnings about options without effect; each names its field.

@@ -209,6 +209,19 @@ impl Propagation {
     }
 }
 
+impl Propagation {
+    /// The name in a config.
+    pub(crate) fn words(self) -> String {
+        let name = match self.kind {
+            libc::MS_SHARED => "shared",
+            libc::MS_SLAVE => "slave",
+            libc::MS_PRIVATE => "private",
+            _ => "unbindable",
+        };
+        format!("{}{name}", if self.recursive { "r" } else { "" })
+    }
+}
+
 /// Whether a mount is id-mapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Idmap {
@@ -260,6 +273,29 @@ pub(crate) struct Parameter {
     pub(crate) key: String,
     pub(crate) value: Option<String>,
     pub(crate) option: usize,
+}
+
+impl Attributes {
+    /// The names of the attributes to set and of those to clear, as a config has them.
+    pub(crate) fn words(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        const NAMES: [(&str, &str, u64); 6] = [
+            ("ro", "rw", MOUNT_ATTR_RDONLY),
+            ("nosuid", "suid", MOUNT_ATTR_NOSUID),
+            ("nodev", "dev", MOUNT_ATTR_NODEV),
+            ("noexec", "exec", MOUNT_ATTR_NOEXEC),
+            ("nodiratime", "diratime", MOUNT_ATTR_NODIRATIME),
+            ("nosymfollow", "symfollow", MOUNT_ATTR_NOSYMFOLLOW),
+        ];
+        let names = |bits: u64| NAMES.iter().filter(move |(_, _, bit)| bits & bit != 0);
+        let mut set: Vec<_> = names(self.set).map(|(name, ..)| *name).collect();
+        match (self.clear & MOUNT_ATTR_ATIME != 0, self.set & MOUNT_ATTR_ATIME) {
+            (false, _) => {}
+            (true, MOUNT_ATTR_NOATIME) => set.push("noatime"),
+            (true, MOUNT_ATTR_STRICTATIME) => set.push("strictatime"),
+            (true, _) => set.push("relatime"),
+        }
+        (set, names(self.clear & !self.set).map(|(_, name, _)| *name).collect())
+    }
 }
 
 impl Options {

@@ -334,6 +334,12 @@ pub(crate) fn rlimit(resource: u32) -> Result<(u64, u64)> {
     Ok((old.rlim_cur, old.rlim_max))
 }
 
+/// `prlimit(2)`: another process's soft and hard limit.
+pub(crate) fn rlimit_of(pid: Pid, resource: u32) -> Result<(u64, u64)> {
+    let old = prlimit(pid, resource, None, || format!("prlimit({pid}, {resource})"))?;
+    Ok((old.rlim_cur, old.rlim_max))
+}
+
 /// `prlimit(2)`: the limit as it was, and `new` from now on.
 fn prlimit(
     pid: Pid,

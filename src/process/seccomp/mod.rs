@@ -14,10 +14,12 @@ mod condition;
 mod decision;
 mod flag;
 mod interpreter;
+mod listing;
 mod multiplex;
 mod profile;
 mod program;
 mod raw;
+mod summary;
 mod tables;
 
 #[cfg(test)]
@@ -28,7 +30,9 @@ pub(crate) use architecture::ARCHITECTURES;
 pub(crate) use condition::OPERATORS;
 pub(crate) use flag::FLAGS;
 pub(crate) use interpreter::{Call, run};
+pub(crate) use listing::listing;
 pub(crate) use program::SockFilter;
+pub(crate) use summary::{ArchitectureSummary, Verdict};
 pub(crate) use tables::all_names as names;
 
 use crate::config::Seccomp;

@@ -15,6 +15,8 @@ pub(crate) struct Arguments {
 pub(crate) struct Global {
     /// `--systemd-cgroup`, or `--cgroup-manager systemd`.
     pub(crate) systemd: bool,
+    /// The directory of the containers' state.
+    pub(crate) root: PathBuf,
 }
 
 /// The words of the companion.
@@ -33,6 +35,33 @@ pub(crate) enum Word {
     ProbeProc {
         directory: PathBuf,
     },
+    Explain(Explain),
+}
+
+/// Say what happens with a bundle, or has changed in a container
+///
+/// Shows the plan of `create` in the order in which it happens: namespaces, mounts with their flags, cgroup files with their
+/// values, hooks, credentials, and the system calls that the filter allows. Nothing is written, mounted or executed.
+///
+/// For the id of a container it shows the plan that `create` kept, and compares it with the kernel. The exit code is then 1
+/// where the container has drifted from its plan; with --diff it is 1 where the two differ; 2 for a failure.
+#[derive(clap::Args)]
+pub(crate) struct Explain {
+    /// The directory of a bundle, a config.json, or the id of a container
+    #[arg(default_value = ".", value_name = "BUNDLE|ID")]
+    pub(crate) subject: String,
+    /// Show the differences in effect between two bundles, configs or containers
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["seccomp", "subject"])]
+    pub(crate) diff: Vec<String>,
+    /// Show the seccomp filter's program, with names and labels
+    #[arg(long)]
+    pub(crate) seccomp: bool,
+    /// Show only these sections
+    #[arg(long, value_name = "SECTION", value_delimiter = ',')]
+    pub(crate) section: Vec<String>,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 /// Say everything that is wrong with a bundle
@@ -91,7 +120,10 @@ impl Arguments {
             return Err(command.error(clap::error::ErrorKind::Format, format!("{error:#}")));
         }
         let manager = matches.get_one::<String>("cgroup-manager").map(String::as_str);
-        let global = Global { systemd: matches.get_flag("systemd-cgroup") || manager == Some("systemd") };
+        let global = Global {
+            systemd: matches.get_flag("systemd-cgroup") || manager == Some("systemd"),
+            root: matches.get_one::<String>("root").map_or_else(orlop::cli::default_root, PathBuf::from),
+        };
         Ok(Arguments { global, word: Word::from_arg_matches(&matches)? })
     }
 }

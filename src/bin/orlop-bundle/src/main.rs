@@ -6,6 +6,7 @@ mod arguments;
 mod check;
 mod doctor;
 mod elf;
+mod explain;
 mod finding;
 mod place;
 mod style;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Word::Doctor(word) => doctor::run(word),
         Word::ProbeNamespaces { user } => doctor::namespaces::probe(*user),
         Word::ProbeProc { directory } => doctor::namespaces::probe_proc(directory),
+        Word::Explain(word) => explain::run(&arguments.global, word),
     };
     done.unwrap_or_else(|error| {
         eprintln!("orlop: {error:#}");

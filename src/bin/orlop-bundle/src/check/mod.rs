@@ -70,7 +70,8 @@ pub(crate) fn all(global: &Global, bundle: &Bundle) -> Vec<Finding> {
     findings
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
+/// The bytes of a config.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
     let name = || format!("{}", file.display());
     let mut options = std::fs::OpenOptions::new();
     let opened = options
