@@ -62,6 +62,7 @@ mod json;
 mod log;
 mod mountinfo;
 mod namespaces;
+mod nearest;
 mod path;
 mod process;
 mod procfs;

@@ -52,7 +52,7 @@ impl FromStr for Level {
             "error" | "fatal" | "panic" => Ok(Level::Error),
             "warning" | "warn" | "info" => Ok(Level::Warning),
             "debug" | "trace" => Ok(Level::Debug),
-            _ => Err(Error::new(Kind::Config, format!("invalid log-level: {text}"))),
+            _ => Err(Error::new(Kind::Config, format!("invalid log-level: {text}")).hint("error, warning or debug")),
         }
     }
 }
@@ -74,7 +74,7 @@ impl FromStr for Form {
         match text {
             "text" => Ok(Form::Text),
             "json" => Ok(Form::Json),
-            _ => Err(Error::new(Kind::Config, format!("invalid log-format: {text}"))),
+            _ => Err(Error::new(Kind::Config, format!("invalid log-format: {text}")).hint("text or json")),
         }
     }
 }

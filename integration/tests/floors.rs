@@ -17,6 +17,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("error", 1),
     ("beneath", 1),
     ("log", 1),
+    ("nearest", 1),
     ("text", 1),
     ("calendar", 1),
     ("cpulist", 1),

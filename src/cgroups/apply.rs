@@ -100,7 +100,8 @@ impl Files<'_> {
             Err(e) if e.is(libc::EBUSY) && write.file == "memory.limit_in_bytes" => {
                 Err(in_use(cgroup, write)).with_context(field)
             }
-            done => done.with_context(field),
+            Err(e) => Err(with_range(Error::from(e), write).context(field())),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -136,6 +137,24 @@ fn no_controller(write: &Write) -> Error {
         _ => error.hint(
             "an unprivileged user may set limits in a delegated cgroup only: use the systemd cgroup driver, or leave the limit out",
         ),
+    }
+}
+
+/// Adds the values that the kernel takes, where they are known.
+fn with_range(error: Error, write: &Write) -> Error {
+    let online = |what: &str| std::fs::read_to_string(format!("/sys/devices/system/{what}/online")).unwrap_or_default();
+    match (write.field.as_ref(), error.errno()) {
+        ("cpu.cpus", libc::EINVAL | libc::ERANGE | libc::EACCES | libc::ENOSPC) => {
+            let cpus = online("cpu");
+            error.hint(format!("this machine has the CPUs {}; a cgroup has at most those of its parent", cpus.trim()))
+        }
+        ("cpu.mems", libc::EINVAL | libc::ERANGE | libc::EACCES | libc::ENOSPC) => {
+            error.hint(format!("this machine has the memory nodes {}", online("node").trim()))
+        }
+        ("cpu.quota" | "cpu.period", libc::EINVAL) => {
+            error.hint("in microseconds: a quota of at least 1000, or -1 for none, in a period from 1000 to 1000000")
+        }
+        _ => error,
     }
 }
 

@@ -111,7 +111,8 @@ fn explain(identity: &Identity, parser: &mut Parser) -> Outcome {
 /// Carries the command out; errors begin as runc's do.
 fn perform(identity: &Identity, flags: &Flags, invocation: &Invocation) -> Outcome {
     let name = invocation.command.name;
-    perform::perform(identity, flags, invocation).map_err(too_few_files).map_err(|error| match name {
+    let done = perform::perform(identity, flags, invocation).map_err(too_few_files);
+    done.map_err(|error| perform::not_found(error, identity, flags, invocation)).map_err(|error| match name {
         Name::Create | Name::Run => {
             (error.context(format!("{} {} failed", identity.name, invocation.command.word)), FAILED)
         }

@@ -4,7 +4,6 @@ mod companion;
 mod dispatch;
 mod help;
 mod identity;
-mod nearest;
 mod parse;
 mod perform;
 mod requests;

@@ -3,9 +3,9 @@
 //! Flags are found as runc and crun find them: `--flag value`, `--flag=value`, `-f value`, `-fvalue`, letters joined
 //! (`-dt`), a long name behind one dash (`-bundle DIR`, as Go programs allow), and `--` ends them.
 
-use super::nearest;
 use super::table::{Command, Count, Flag, GLOBAL, Order, Value};
 use crate::error::{Error, Kind, Result};
+use crate::nearest;
 use lexopt::{Arg, Parser};
 use std::ffi::{OsStr, OsString};
 
@@ -189,10 +189,32 @@ pub(crate) fn usage(text: impl Into<String>, word: &str) -> Error {
     Error::new(Kind::Config, text).hint(more)
 }
 
+/// Commands of Docker and Podman, and what has their place here.
+const ENGINES_WORDS: &[(&str, &str)] = &[
+    ("rm", "`delete` removes a stopped container, `delete --force` a running one"),
+    ("stop", "`kill ID TERM` asks the program to end, `kill ID KILL` ends it; `delete` removes the container"),
+    ("logs", "a runtime keeps no output: it goes to the standard output of `run` or `create`"),
+    ("inspect", "`state ID` has the state, config.json in the bundle the settings"),
+    ("top", "`ps ID` lists the processes, `events --stats ID` has what they use"),
+    ("stats", "`events --stats ID` prints it once, `events ID` again and again"),
+    ("unpause", "`resume ID`"),
+    ("ls", "`list`"),
+    ("attach", "`run` shows the terminal; `exec --tty ID sh` starts a shell beside the program"),
+    ("info", "`features`"),
+    ("version", "`--version`"),
+    ("restart", "`delete ID`, then `run`"),
+    ("build", "a runtime has no images: Docker, Podman or Buildah build and unpack them into a bundle"),
+    ("pull", "a runtime has no images: Docker, Podman or Buildah pull and unpack them into a bundle"),
+    ("images", "a runtime has no images: it runs bundles, which `spec` begins"),
+];
+
 /// What to say to a word that is no command.
 pub(crate) fn no_command(word: &OsStr) -> Error {
     let word = word.to_string_lossy();
     let text = format!("no such command '{word}'");
+    if let Some((_, instead)) = ENGINES_WORDS.iter().find(|(known, _)| *known == word) {
+        return Error::new(Kind::Config, text).hint(*instead);
+    }
     let words = Command::all().map(|c| c.word).chain(super::companion::WORDS.iter().map(|(word, _)| *word));
     match nearest::nearest(&word, words) {
         Some(near) => Error::new(Kind::Config, text).hint(format!("did you mean {near}?")),

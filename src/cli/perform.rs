@@ -13,7 +13,7 @@ use crate::state::Store;
 use crate::sys::regex::Pattern;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Carries a command out; its exit code.
 pub(crate) fn perform(identity: &Identity, flags: &Flags, invocation: &Invocation) -> Result<u8> {
@@ -42,6 +42,20 @@ pub(crate) fn perform(identity: &Identity, flags: &Flags, invocation: &Invocatio
         Name::Update => apart(|| container::update(&context, &invocation.update()?))?,
     }
     Ok(0)
+}
+
+/// Tells people in which state directory a container is missing, and which other one has it.
+pub(crate) fn not_found(error: Error, identity: &Identity, flags: &Flags, invocation: &Invocation) -> Error {
+    const OTHERS: [&str; 5] =
+        ["/run/orlop", "/run/runc", "/run/crun", "/run/docker/runtime-runc/moby", "/run/containerd/runc/k8s.io"];
+    let (true, Kind::NotFound, Ok(id)) = (identity.is_person(), error.kind(), invocation.id()) else { return error };
+    let Ok(Context { root, .. }) = context(identity, flags) else { return error };
+    let has_it = |other: &&str| root.as_os_str() != *other && Path::new(other).join(id.as_str()).is_dir();
+    let elsewhere = match OTHERS.into_iter().find(has_it) {
+        Some(other) => format!("; --root {other} has one"),
+        None => ": `list` shows those that are, --root names another state directory".to_owned(),
+    };
+    error.hint(format!("there is no {:?} in {}{elsewhere}", id.as_str(), root.display()))
 }
 
 /// Keeps what the larger commands need out of the stack frame of the short ones: each page of a stack is a fault.

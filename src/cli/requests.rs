@@ -10,6 +10,7 @@ use crate::container::request::{
     RunRequest, Signal, SpecRequest, SubCgroup, UpdateRequest, User, size,
 };
 use crate::error::{Context, Error, IoContext, Kind, Result};
+use crate::nearest;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -71,7 +72,10 @@ impl Invocation {
         match self.flags.last("format").map(OsStr::to_str) {
             None | Some(Some("table")) => Ok(Format::Table),
             Some(Some("json")) => Ok(Format::Json),
-            _ => Err(refuse("invalid format option")),
+            Some(other) => {
+                let other = other.unwrap_or("not UTF-8");
+                Err(refuse(format!("invalid format option: --format {other:?}")).hint("table or json"))
+            }
         }
     }
 
@@ -104,7 +108,17 @@ impl Invocation {
     /// The signal that `kill` is to send.
     pub(crate) fn signal(&self) -> Result<Signal> {
         match self.operands.get(1) {
-            Some(signal) => Signal::parse(&signal.to_string_lossy()),
+            Some(signal) => {
+                let signal = signal.to_string_lossy();
+                Signal::parse(&signal).map_err(|error| {
+                    let name = signal.to_ascii_uppercase();
+                    let name = name.strip_prefix("SIG").unwrap_or(&name);
+                    error.hint(match nearest::nearest(name, Signal::names()) {
+                        Some(near) => format!("did you mean {near}?"),
+                        None => "a number from 0 to 64, or a name such as TERM, KILL or RTMIN+3".to_owned(),
+                    })
+                })
+            }
             None => Ok(Signal::TERM),
         }
     }

@@ -107,7 +107,10 @@ fn kill_takes_its_flags_anywhere_and_term_by_default() {
         assert_eq!(line.signal().unwrap(), Signal::KILL, "{arguments}");
     }
     let error = line("kill x -9").unwrap().signal().unwrap_err();
-    assert_eq!(error.to_string(), "unknown signal \"-9\"");
+    let hint = "a number from 0 to 64, or a name such as TERM, KILL or RTMIN+3";
+    assert_eq!(error.to_string(), format!("unknown signal \"-9\" (hint: {hint})"));
+    let error = line("kill x sigkil").unwrap().signal().unwrap_err();
+    assert_eq!(error.to_string(), "unknown signal \"sigkil\" (hint: did you mean KILL?)");
 }
 
 #[test]

@@ -38,10 +38,16 @@ impl Give {
     /// # Errors
     /// A terminal without a receiver, or a receiver without a terminal; in runc's words.
     pub(super) fn check(self, has_terminal: bool) -> Result<(Option<OwnedFd>, Option<OwnedFd>)> {
-        let problem = |text: &str| Err(Error::new(Kind::Config, text));
+        let problem = |text: &str, hint: &'static str| Err(Error::new(Kind::Config, text).hint(hint));
         match (self, has_terminal) {
-            (Give::Nowhere, true) => problem("cannot allocate tty if runc will detach without setting console socket"),
-            (Give::To(_), false) => problem("cannot use console socket if runc will not detach or allocate tty"),
+            (Give::Nowhere, true) => problem(
+                "cannot allocate tty if runc will detach without setting console socket",
+                "process.terminal is true: set it to false, pass --console-socket, or stay in the foreground (`run`)",
+            ),
+            (Give::To(_), false) => problem(
+                "cannot use console socket if runc will not detach or allocate tty",
+                "process.terminal is false: set it to true, or leave --console-socket out",
+            ),
             (Give::To(path), true) => Ok((Some(connect(&path).context("--console-socket")?), None)),
             (Give::Ours, true) => {
                 let (ours, theirs) = socket::pair(SockType::Stream)?;

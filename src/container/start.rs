@@ -3,13 +3,14 @@
 use super::Context;
 use super::notify::NotifyProxy;
 use super::request::ContainerId;
-use crate::config;
+use crate::config::{self, Spec};
 use crate::error::{Error, Ignore as _, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::log;
 use crate::process::launch::{self, Watch};
 use crate::process::plan::check_version;
 use crate::process::program::Program;
+use crate::process::refusal::{self, Around};
 use crate::process::report::Report;
 use crate::process::seccomp::Filter;
 use crate::state::{Record, Status, Store};
@@ -57,7 +58,8 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     entry.unlock()?;
     let gate = Gate { connection, report: &report, pidfd: &pidfd, record: &record, pid: init.pid };
     let failed = |error| super::delete::after_failed_hook(&entry, &record, &hooks, proof, error);
-    gate.wait(&program, &hooks, filter.as_ref()).map_err(|e| if report.hook_failed() { failed(e) } else { e })?;
+    gate.wait(&spec, &program, &hooks, filter.as_ref())
+        .map_err(|e| if report.hook_failed() { failed(e) } else { e })?;
     let poststart = hooks.at(Moment::Poststart);
     if !poststart.is_empty() {
         let state = super::query::hook_state(&record, Status::Running, init.pid);
@@ -93,7 +95,7 @@ struct Gate<'a> {
 
 impl Gate<'_> {
     /// Waits until the program runs or has failed.
-    fn wait(&self, program: &Program, hooks: &Hooks, filter: Option<&Filter>) -> Result<()> {
+    fn wait(&self, spec: &Spec<'_>, program: &Program, hooks: &Hooks, filter: Option<&Filter>) -> Result<()> {
         let mut listeners = launch::listeners(filter, hooks);
         loop {
             let time = if listeners == 0 { -1 } else { 1 };
@@ -110,8 +112,17 @@ impl Gate<'_> {
         }
         let mut byte = [0u8; 8];
         file::read(&self.connection, &mut byte).ignore("the report page tells how it ended");
-        if let Some(error) = self.report.error(program, hooks) {
-            return Err(error.context("unable to start container process"));
+        if self.report.failure().is_some() {
+            let filter = super::filter::of(spec).ok().flatten();
+            let destinations = || spec.mounts.iter().flatten().map(|mount| mount.destination.as_deref());
+            let mount_of = |path: &str| {
+                let mounts = destinations().enumerate().filter_map(|(n, destination)| Some((n, destination?)));
+                refusal::mount_of(path, mounts)
+            };
+            let around = Around { program, hooks, filter: filter.as_ref(), mount_of: &mount_of };
+            if let Some(error) = self.report.error(&around) {
+                return Err(error.context("unable to start container process"));
+            }
         }
         if self.report.reached_execute() && !self.still_waits() {
             return Ok(());

@@ -1,7 +1,7 @@
 //! From the runtime's privileges to the container's.
 
 use crate::plan::{Step, flag};
-use crate::{Init, limits, sys};
+use crate::{Init, limits, look, sys};
 
 const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
@@ -144,12 +144,16 @@ pub(crate) fn session(init: &Init) {
 /// The first of the candidates that can be executed. A candidate that exists and cannot is told of, if none can.
 pub(crate) fn find(init: &Init) -> sys::Result<u64> {
     let mut error = sys::ENOENT;
+    let mut refused = 0;
     for &path in sys::list::<u64>(init.plan.candidates) {
         match sys::executable(path) {
             Ok(()) => return Ok(path),
             Err(sys::ENOENT | sys::ENOTDIR) => {}
-            Err(errno) => error = errno,
+            Err(errno) => (error, refused) = (errno, path),
         }
+    }
+    if error == sys::EACCES {
+        look::at(init, refused);
     }
     Err(error)
 }

@@ -52,14 +52,7 @@ pub(crate) fn run_one(init: &Init, hook: &Hook) -> sys::Result<()> {
 /// Notes why a hook failed, with the end of its output.
 fn fail(init: &Init, step: Step, tail: &Tail, errno: sys::Errno) -> sys::Result<()> {
     init.begin(step);
-    for (n, part) in tail.bytes[..tail.length].chunks(4).enumerate() {
-        let mut word = [0; 4];
-        for (to, from) in word.iter_mut().zip(part) {
-            *to = *from;
-        }
-        init.report(word::OUTPUT + n, u32::from_ne_bytes(word));
-    }
-    init.report(word::OUTPUT_LENGTH, tail.length as u32);
+    init.report_bytes(&tail.bytes[..tail.length]);
     Err(errno)
 }
 

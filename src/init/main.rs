@@ -19,6 +19,7 @@
 mod confine;
 mod hooks;
 mod limits;
+mod look;
 mod plan;
 mod procfs;
 mod shim;
@@ -45,6 +46,18 @@ impl Init {
         if let Some(word) = self.page.word(at) {
             word.store(value, Release);
         }
+    }
+
+    /// Puts bytes where the runtime reads [`word::OUTPUT`].
+    fn report_bytes(&self, bytes: &[u8]) {
+        for (n, part) in bytes.chunks(4).enumerate() {
+            let mut word = [0; 4];
+            for (to, from) in word.iter_mut().zip(part) {
+                *to = *from;
+            }
+            self.report(word::OUTPUT + n, u32::from_ne_bytes(word));
+        }
+        self.report(word::OUTPUT_LENGTH, bytes.len() as u32);
     }
 
     /// Notes that `step` begins.
@@ -191,7 +204,13 @@ pub(crate) fn execute(init: &Init, program: u64) -> ! {
         init.step(Step::Filter, || load_filter(init));
     }
     init.begin(Step::Execute);
-    init.fail(sys::execve(program, init.plan.argv, init.plan.envp))
+    let errno = sys::execve(program, init.plan.argv, init.plan.envp);
+    init.report(word::ERRNO, errno as u32);
+    if !init.has(flag::LISTENER) {
+        // With a listener each of these calls may wait for its agent for ever.
+        look::at(init, program);
+    }
+    init.fail(errno)
 }
 
 /// Loads the filter, if there is one; the runtime fetches its listener from this process.

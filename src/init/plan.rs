@@ -168,7 +168,20 @@ pub(crate) mod word {
     pub(crate) const HOOK_STEP: usize = 8;
     /// How many bytes of a failed hook's output stand from word [`OUTPUT`] on.
     pub(crate) const OUTPUT_LENGTH: usize = 9;
-    /// The end of what a failed hook wrote, at most [`OUTPUT_MOST`] bytes.
+    /// Of a program that could not be executed: the number of its candidate plus one, 0 if none was looked at.
+    pub(crate) const LOOKED_AT: usize = 10;
+    /// The mode of the file, or, with [`PATH_LENGTH`], of the last directory that could be reached.
+    pub(crate) const MODE: usize = 11;
+    /// Its owner and group.
+    pub(crate) const OWNER: usize = 12;
+    pub(crate) const GROUP: usize = 13;
+    /// How many bytes of the path lead to that directory; 0 where the file itself was reached.
+    pub(crate) const PATH_LENGTH: usize = 14;
+    /// The flags of the mount that has the file (`statfs(2)`, ST_NOEXEC among them).
+    pub(crate) const MOUNT_FLAGS: usize = 15;
+    /// 1 where the file's beginning could be read.
+    pub(crate) const IS_READ: usize = 16;
+    /// The end of what a failed hook wrote or the beginning of a program that could not be executed, at most [`OUTPUT_MOST`] bytes.
     pub(crate) const OUTPUT: usize = 64;
     /// The most bytes of a hook's output that are kept.
     pub(crate) const OUTPUT_MOST: usize = 1024;

@@ -25,7 +25,7 @@ mod number {
     pub(super) const READ: usize = 0; pub(super) const CLOCK_GETTIME: usize = 228;
     pub(super) const PRLIMIT64: usize = 302;
     pub(super) const SIGACTION: usize = 13; pub(super) const UNSHARE: usize = 272; pub(super) const FSOPEN: usize = 430;
-    pub(super) const CLONE: usize = 56; pub(super) const MADVISE: usize = 28;
+    pub(super) const CLONE: usize = 56; pub(super) const MADVISE: usize = 28; pub(super) const STATFS: usize = 137;
     /// AUDIT_ARCH_X86_64
     pub(super) const ARCHITECTURE: u32 = 0xc000_003e;
 }
@@ -47,10 +47,13 @@ mod number {
     pub(super) const READ: usize = 63; pub(super) const CLOCK_GETTIME: usize = 113;
     pub(super) const PRLIMIT64: usize = 261;
     pub(super) const SIGACTION: usize = 134; pub(super) const UNSHARE: usize = 97; pub(super) const FSOPEN: usize = 430;
-    pub(super) const CLONE: usize = 220; pub(super) const MADVISE: usize = 233;
+    pub(super) const CLONE: usize = 220; pub(super) const MADVISE: usize = 233; pub(super) const STATFS: usize = 43;
     /// AUDIT_ARCH_AARCH64
     pub(super) const ARCHITECTURE: u32 = 0xc000_00b7;
 }
+
+/// AT_FDCWD
+const CWD: usize = -100isize as usize;
 
 /// An error number.
 pub(crate) type Errno = i32;
@@ -320,7 +323,6 @@ pub(crate) fn cwd_is_inside() -> Result<bool> {
 
 /// Whether the plan's path is a file that this user may execute: the error if not.
 pub(crate) fn executable(path: u64) -> Result<()> {
-    const CWD: usize = -100isize as usize;
     const X_OK: usize = 1;
     const AT_EACCESS: usize = 0x200;
     const STATX_TYPE: usize = 1;
@@ -341,6 +343,42 @@ pub(crate) fn executable(path: u64) -> Result<()> {
         Err(ENOSYS | EPERM) => Ok(()),
         other => done(other),
     }
+}
+
+/// Mode, owner and group of the file at `path`, the address of a C string.
+pub(crate) fn status(path: u64) -> Result<[u32; 3]> {
+    const STATX_BASIC: usize = 0x7ff;
+    let mut stat = [0u32; 64];
+    // SAFETY: a C string, and a statx buffer of 256 live, writable bytes.
+    unsafe { call(number::STATX, [CWD, path as usize, 0, STATX_BASIC, stat.as_mut_ptr() as usize, 0]) }?;
+    // stx_uid, stx_gid and the 16 bits of stx_mode are at bytes 20, 24 and 28.
+    Ok([stat[7] & 0xffff, stat[5], stat[6]])
+}
+
+/// The flags of the mount that has the file at `path`; 0 if they cannot be read.
+pub(crate) fn mount_flags(path: u64) -> u32 {
+    let mut found = [0u64; 15];
+    // SAFETY: a C string of the plan, and a statfs buffer of 120 live, writable bytes; f_flags is at byte 80.
+    match unsafe { call(number::STATFS, [path as usize, found.as_mut_ptr() as usize, 0, 0, 0, 0]) } {
+        Ok(_) => found[10] as u32,
+        Err(_) => 0,
+    }
+}
+
+/// The first bytes of the file at `path`: how many there are.
+pub(crate) fn read_beginning(path: u64, buffer: &mut [u8]) -> Result<usize> {
+    // O_NOCTTY, O_NONBLOCK and O_CLOEXEC: it may have become another file by now.
+    const FLAGS: usize = 0o400 | 0o4000 | 0o200_0000;
+    // SAFETY: a C string of the plan.
+    let fd = unsafe { call(number::OPENAT, [CWD, path as usize, FLAGS, 0, 0, 0]) }?;
+    read(fd as i32, buffer)
+}
+
+/// A byte of a C string of the plan; those before it must not be its end.
+pub(crate) fn byte(text: u64, n: usize) -> u8 {
+    // SAFETY: C strings of the plan are made by process/image.rs with their NUL, and this is no byte behind it; volatile keeps
+    // a loop of these from becoming a call of strlen.
+    unsafe { (text as *const u8).add(n).read_volatile() }
 }
 
 /// `execve(2)` with lists of the plan; comes back only on failure.

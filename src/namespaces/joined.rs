@@ -8,7 +8,7 @@
 use super::{Kind, Owner, Place, places};
 use crate::config::Spec;
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
-use crate::sys;
+use crate::sys::{self, Failure};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
@@ -40,17 +40,20 @@ impl Joined {
         let places = places(linux)?;
         for kind in Kind::ALL {
             let Place::Join(path) = &places[kind as usize] else { continue };
-            let what = || format!("linux.namespaces: {} {path:?}", kind.word());
-            let fd =
-                sys::file::open(path, libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| Error::from(e).context(what()))?;
+            let n = linux.namespaces.iter().flatten().position(|entry| entry.type_.as_deref() == Some(kind.word()));
+            let n = n.unwrap_or_default();
+            let what = || format!("linux.namespaces[{n}].path: {} {path:?}", kind.word());
+            let fd = sys::file::open(path, libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| {
+                let error = Error::from(Failure::new("open()", e.errno())).context(what());
+                error.hint("the namespace must be there at create; an entry without a path creates a new one")
+            })?;
             if !sys::namespace::kind_of(&fd).is_ok_and(|found| found == kind.flag()) {
                 return Err(Error::new(ErrorKind::Config, format!("{}: is not a namespace of that type", what())));
             }
             let identity = sys::namespace::identity(&fd).with_context(what)?;
             let own = identity == runtimes_own(kind).with_context(what)?;
             if kind == Kind::Mount && (own || is_of_first_process(identity)) {
-                let n = linux.namespaces.iter().flatten().position(|entry| entry.type_.as_deref() == Some("mount"));
-                let field = format!("linux.namespaces[{}].path", n.unwrap_or_default());
+                let field = format!("linux.namespaces[{n}].path");
                 let owner = if own { "the runtime" } else { "process 1" };
                 let problem = format_args!("{path:?} is the mount namespace of {owner}, where pivot_root is not safe");
                 return Err(Error::config(field, problem).hint("an entry without a path creates a new namespace"));

@@ -9,6 +9,7 @@ pub(crate) mod plan;
 mod procfs;
 pub(crate) mod program;
 pub(crate) mod protocol;
+pub(crate) mod refusal;
 pub(crate) mod report;
 pub(crate) mod seccomp;
 pub(crate) mod sequence;

@@ -2,6 +2,7 @@
 //! filter may refuse every system call. It is turned into an error here.
 
 use super::program::Program;
+use super::refusal::{self, Around, Seen};
 use super::stub::plan::{Step, word};
 use crate::error::{Error, Ignore as _, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
@@ -93,16 +94,16 @@ impl Report {
     }
 
     /// The failure that the stub noted, as an error; `None` if it noted none.
-    pub(crate) fn error(&self, program: &Program, hooks: &Hooks) -> Option<Error> {
+    pub(crate) fn error(&self, around: &Around<'_>) -> Option<Error> {
         let errno = Errno(i32::try_from(self.word(word::ERRNO)).ok()?);
         if errno.0 == 0 {
             return None;
         }
         let step = self.word(word::STEP);
         if self.hook_failed() {
-            return Some(self.hook(step, errno, hooks));
+            return Some(self.hook(step, errno, around.hooks));
         }
-        Some(self.describe(step, errno, program))
+        Some(self.describe(step, errno, around))
     }
 
     /// Whether a startContainer hook failed.
@@ -112,12 +113,13 @@ impl Report {
         self.word(word::ERRNO) != 0 && of_hooks.into_iter().any(|known| step == known as u32)
     }
 
-    fn describe(&self, step: u32, errno: Errno, program: &Program) -> Error {
+    fn describe(&self, step: u32, errno: Errno, around: &Around<'_>) -> Error {
+        let program = around.program;
         let is = |known: Step| step == known as u32;
         let call = |call: String| Error::from(Failure::new(call, errno));
         let (uid, gid) = (program.uid, program.gid);
         if is(Step::Find) || is(Step::Execute) {
-            return not_executable(program, errno, is(Step::Execute));
+            return refusal::error(around, errno, is(Step::Execute), self.seen(program).as_ref());
         }
         if is(Step::Fork) {
             return super::procfs::no_birth(errno).context("fork into the container's pid or time namespace");
@@ -209,7 +211,21 @@ impl Report {
             .hint("the path of a startContainer hook is one in the container, and linux.seccomp holds for it")
     }
 
-    /// The last bytes of the failed hook's output.
+    /// The look of the stub at the program that it could not execute.
+    fn seen(&self, program: &Program) -> Option<Seen> {
+        let number = self.word(word::LOOKED_AT).checked_sub(1)?;
+        let path = String::from_utf8_lossy(program.candidates().get(number as usize)?).into_owned();
+        Some(Seen {
+            path,
+            mode: self.word(word::MODE),
+            owner: (self.word(word::OWNER), self.word(word::GROUP)),
+            directory: self.word(word::PATH_LENGTH) as usize,
+            mount_flags: self.word(word::MOUNT_FLAGS).into(),
+            beginning: (self.word(word::IS_READ) == 1).then(|| self.hook_output()),
+        })
+    }
+
+    /// The last bytes of the output of the failed hook, or the first of the program.
     fn hook_output(&self) -> Vec<u8> {
         let length = self.word(word::OUTPUT_LENGTH) as usize;
         let mut bytes = vec![0; length.min(word::OUTPUT_MOST)];
@@ -226,32 +242,4 @@ fn ended(status: u32) -> Ended {
         0 => Ended::Exited((status >> 8 & 0xff) as i32),
         signal => Ended::Signaled(signal as i32),
     }
-}
-
-/// The wording that engines recognise for a program that cannot be executed.
-fn not_executable(program: &Program, errno: Errno, executing: bool) -> Error {
-    let name = program.name();
-    let is_path = name.contains('/');
-    let text = match errno.0 {
-        libc::ENOENT if !is_path && !executing => format!("exec: {name:?}: executable file not found in $PATH"),
-        libc::ENOENT if !executing => format!("exec: {name:?}: stat {name}: no such file or directory"),
-        libc::ENOENT => format!("exec {name}: no such file or directory"),
-        // Engines exit with 126 for this wording.
-        libc::EISDIR => format!("exec: {name:?}: permission denied: it is a directory"),
-        _ if executing => format!("exec {name}: {}", errno.words()),
-        _ => format!("exec: {name:?}: {}", errno.words()),
-    };
-    let error = Error::new(Kind::Execute, text);
-    if executing && errno.0 == libc::ENOENT {
-        return error.hint("the file is there: its interpreter (the first line of a script, or the ELF loader) is not");
-    }
-    if executing && errno.0 == libc::EAGAIN {
-        let uid = program.uid;
-        return error
-            .hint(format!("the processes of user {uid}, also outside of the container, exceed its RLIMIT_NPROC"));
-    }
-    if errno.0 == libc::ENOEXEC {
-        return error.hint("the file is for another architecture, or a script without a #! line");
-    }
-    error
 }

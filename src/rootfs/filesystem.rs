@@ -4,8 +4,10 @@
 use super::mount::MountEntry;
 use super::options::{Bind, Options, Parameter};
 use crate::error::{Context, Error, Result};
+use crate::nearest;
 use crate::path::Handle;
 use crate::procfs::ProcFd;
+use crate::sys::Failure;
 use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC};
 use crate::sys::fs;
 use crate::sys::mount::{self, MOUNT_ATTR_RDONLY};
@@ -60,7 +62,7 @@ impl New<'_> {
         let context = match &self.context {
             Some(context) => context,
             None => {
-                opened = mount::fsopen(self.kind)?;
+                opened = mount::fsopen(self.kind).map_err(|e| unknown(e, self.kind))?;
                 &opened
             }
         };
@@ -76,7 +78,9 @@ impl New<'_> {
             mount::fsconfig_flag(context, flag)?;
         }
         for parameter in &self.options.data {
-            set(&parameter.key, &parameter.value).with_context(|| format!("options[{}]", parameter.option))?;
+            set(&parameter.key, &parameter.value)
+                .map_err(|e| unmapped(e, parameter))
+                .with_context(|| format!("options[{}]", parameter.option))?;
         }
         if let Some((key, value)) = &self.extra {
             mount::fsconfig_string(context, key, value)?;
@@ -132,6 +136,37 @@ impl New<'_> {
             data: Some(&data),
         };
         super::attributes::mount_by_number(target, &how)
+    }
+}
+
+/// Adds the name of a filesystem that the kernel has to the error for one that it lacks.
+fn unknown(failure: Failure, kind: &str) -> Error {
+    let is_unknown = failure.is(libc::ENODEV);
+    let error = Error::from(failure);
+    if !is_unknown {
+        return error;
+    }
+    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let names = known.lines().filter_map(|line| line.split('\t').nth(1));
+    error.hint(match nearest::nearest(kind, names) {
+        Some(near) => format!("type: the kernel has no filesystem {kind:?}: did you mean {near}?"),
+        None => format!("type: /proc/filesystems has no {kind:?}: load its module on the host (modprobe)"),
+    })
+}
+
+/// Adds the mapping that an id in the options lacks.
+fn unmapped(failure: Failure, parameter: &Parameter) -> Error {
+    let list = match parameter.key.as_str() {
+        "uid" => "linux.uidMappings",
+        "gid" => "linux.gidMappings",
+        _ => return failure.into(),
+    };
+    let is_refused = failure.is(libc::EINVAL);
+    let error = Error::from(failure);
+    if is_refused {
+        error.hint(format!("{list} must map {}, or the option must go", parameter.value.as_deref().unwrap_or_default()))
+    } else {
+        error
     }
 }
 

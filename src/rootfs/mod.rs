@@ -130,6 +130,11 @@ impl Rootfs {
         })
     }
 
+    /// The destinations of the mounts, each with its index.
+    pub(crate) fn destinations(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.mounts.iter().map(|mount| (mount.index, mount.destination.as_str()))
+    }
+
     /// Whether the process that calls [`Rootfs::build`] must be in the container's cgroups: a mount
     /// of cgroup v2 depends on the cgroup namespace, and the memory for `tmpcopyup` is charged to
     /// the copying process.

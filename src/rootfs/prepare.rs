@@ -6,11 +6,11 @@ use super::mount::{IdmapOf, MountEntry, MountKind};
 use super::options::{Bind, Idmap};
 use crate::error::{Context, Error, Result};
 use crate::path::{InRoot, Root};
-use crate::sys::file;
 use crate::sys::fs::{self, Stat};
 use crate::sys::mount::{
     self, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW, MOUNT_ATTR_IDMAP, MountAttr, OPEN_TREE_CLONE, mount_setattr, since,
 };
+use crate::sys::{Failure, file};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -51,7 +51,10 @@ impl Rootfs {
         let directory = file::open(self.path.as_os_str().as_bytes(), flags)
             .map_err(|e| match e.errno().0 {
                 libc::ENOTDIR | libc::ELOOP => Error::from(e).context("not a directory, or a symlink"),
-                _ => e.into(),
+                _ => Error::from(Failure::new(format!("open({:?})", self.path), e.errno())),
+            })
+            .map_err(|e| {
+                e.hint("the directory of the root filesystem must be there; a relative path begins at the bundle")
             })
             .context("root.path")?;
         let stat = fs::stat(&directory)?;
@@ -157,7 +160,12 @@ pub(crate) fn map_tree(mount: &MountEntry, tree: OwnedFd, userns: BorrowedFd<'_>
 pub(crate) fn open_source(mount: &MountEntry, source: &Path) -> Result<OwnedFd> {
     let depth = if mount.options.bind == Bind::Mount { 0 } else { AT_RECURSIVE };
     let follow = if mount.options.source_no_follow { AT_SYMLINK_NOFOLLOW } else { 0 };
-    Ok(mount::open_tree(file::CWD, source.as_os_str().as_bytes(), OPEN_TREE_CLONE | depth | follow)?)
+    mount::open_tree(file::CWD, source.as_os_str().as_bytes(), OPEN_TREE_CLONE | depth | follow).map_err(|e| {
+        let is_missing = e.is(libc::ENOENT);
+        let error = Error::from(Failure::new(format!("open_tree({source:?})"), e.errno()));
+        let hint = "create the path on the host; a relative one begins at the bundle";
+        if is_missing { error.hint(format!("mounts[{}].source: {hint}", mount.index)) } else { error }
+    })
 }
 
 impl Prepared {

@@ -3,7 +3,8 @@
 use super::container_dir::ContainerDir;
 use super::record::Record;
 use crate::error::{Context, Error, IoContext, Kind, Result};
-use crate::sys::{self, file};
+use crate::sys::credentials::effective_uid;
+use crate::sys::{self, Failure, file};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -48,21 +49,21 @@ impl Store {
                 .recursive(true)
                 .create(&self.root)
                 .io_context(|| format!("mkdir({:?})", self.root))
-                .map_err(|e| e.hint("--root names the state directory"))?;
+                .map_err(|e| denied(e).hint("--root names the state directory"))?;
             made = make(&path, false);
         }
         match made {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
                 return Err(Error::state("container with given ID already exists"));
             }
-            other => other.io_context(|| format!("mkdir({path:?})"))?,
+            other => other.io_context(|| format!("mkdir({path:?})")).map_err(denied)?,
         }
         ContainerDir::open(path)
     }
 
     /// The directory of a container, locked; `container does not exist` if there is none.
     pub(crate) fn open(&self, id: &str) -> Result<ContainerDir> {
-        ContainerDir::open(self.directory(id))
+        ContainerDir::open(self.directory(id)).map_err(denied)
     }
 
     /// The bytes of a container's state.json, for [`Record::parse`].
@@ -96,7 +97,7 @@ impl Store {
     pub(crate) fn ids(&self) -> Result<Vec<String>> {
         let root = match file::open(self.root.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY) {
             Err(e) if e.is(libc::ENOENT) => return Ok(Vec::new()),
-            other => other?,
+            other => other.map_err(|e| denied(Failure::new(format!("open({:?})", self.root), e.errno()).into()))?,
         };
         let names = sys::fs::directories(root)?;
         let mut ids: Vec<String> = names.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
@@ -110,7 +111,17 @@ fn read_state(path: &Path) -> Result<Vec<u8>> {
         Ok(fd) => Ok(file::read_regular(fd, LARGEST)?),
         Err(e) if e.is(libc::ENOENT) && path.parent().is_some_and(Path::is_dir) => Err(without_record()),
         Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent()),
-        Err(e) => Err(e.into()),
+        Err(e) => Err(denied(Failure::new(format!("open({path:?})"), e.errno()).into())),
+    }
+}
+
+/// Adds the way out for an unprivileged user who may not use the state directory.
+fn denied(error: Error) -> Error {
+    match error.errno() {
+        libc::EACCES | libc::EPERM if effective_uid() != 0 => error.hint(
+            "not root: set XDG_RUNTIME_DIR or --root to a directory of your own; `spec --rootless` writes a config.json for it",
+        ),
+        _ => error,
     }
 }
 

@@ -18,7 +18,8 @@ impl ContainerId {
         }
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'.' | b'-');
         if text == "." || text == ".." || !text.bytes().all(allowed) {
-            return Err(Error::new(Kind::Config, "invalid container ID format"));
+            return Err(Error::new(Kind::Config, format!("invalid container ID format: {text:?}"))
+                .hint("an id has letters, digits and the signs _ + - . only, and is not . or .."));
         }
         if text.len() > LONGEST {
             return Err(Error::new(Kind::Config, format!("invalid container ID format: more than {LONGEST} bytes")));

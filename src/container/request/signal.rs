@@ -71,6 +71,11 @@ impl Signal {
         named.or_else(|| offset(name)).map(Signal).ok_or_else(unknown)
     }
 
+    /// The known names, without `SIG`.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// The number that system calls take.
     pub fn number(self) -> i32 {
         self.0

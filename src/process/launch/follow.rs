@@ -9,7 +9,9 @@ use crate::namespaces::recipe::{Fork, User};
 use crate::process::keyring::Keyring;
 use crate::process::plan::LaunchPlan;
 use crate::process::protocol::{Due, FromChild, ParentEnd};
+use crate::process::refusal::{self, Around};
 use crate::process::report::Report;
+use crate::rootfs::Rootfs;
 use crate::sys::file;
 use crate::sys::process::{self, Ended, Pid, SingleThreaded};
 use crate::{log, namespaces};
@@ -258,10 +260,12 @@ impl Launch<'_> {
     /// End of file on the socket: either the program runs, or the report page or the wait status
     /// tells the failure.
     fn ended(&mut self, released: bool) -> Result<()> {
-        if let Some(program) = &self.plan.program
-            && let Some(error) = self.report.error(program, &self.plan.hooks)
-        {
-            return Err(error);
+        if let Some(program) = &self.plan.program {
+            let (hooks, filter) = (&self.plan.hooks, self.plan.filter.as_ref());
+            let mount_of = |path: &str| refusal::mount_of(path, self.plan.rootfs.iter().flat_map(Rootfs::destinations));
+            if let Some(error) = self.report.error(&Around { program, hooks, filter, mount_of: &mount_of }) {
+                return Err(error);
+            }
         }
         let executed = released && !self.plan.waits_at_gate && self.report.reached_execute();
         if executed && !self.still_waits() {
