@@ -1,4 +1,4 @@
-//! File operations confined to a directory whose content may be hostile and may change at any time.
+//! File operations confined to a directory that may be hostile and may change at any time.
 //!
 //! Every path is resolved by one `openat2(2)` with `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`: the directory is the root of
 //! each lookup, so neither `..` nor a symbolic link leads out of it. Missing components are created one by one within

@@ -1,38 +1,39 @@
-//! The one error of the library: plain data that crosses process borders whole and prints as one line.
+//! The error type of the library: plain data that is sent between processes without loss and prints
+//! as one line.
 //!
-//! It reads like a sentence, outermost step first, the system call at the end:
-//! `mask and protect paths: /proc/kcore: move_mount(fd 9 </proc/kcore>): operation not permitted (EPERM)`.
-//! An error is returned, never logged on the way; `main` writes it once.
+//! The text names the outermost step first and the system call last: `mask and protect paths:
+//! /proc/kcore: move_mount(fd 9 </proc/kcore>): operation not permitted (EPERM)`. An error is
+//! returned and not logged on the way; `main` prints it once.
 
 use crate::sys::Failure;
 use crate::text;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What the library's functions give back.
+/// The result of the library's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong, for those who decide by it; people read the text.
+/// The kind of an error, for programs; people read the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Something in a config.json, a process.json or a request that cannot be meant.
+    /// An invalid config.json, process.json or request.
     Config = 0,
-    /// No container of that id.
+    /// There is no container with this id.
     NotFound = 1,
-    /// The container is in no state for the operation.
+    /// The container's status does not allow the operation.
     State = 2,
-    /// A system call, or something else outside, failed.
+    /// A system call or another program failed.
     System = 3,
     /// The user's program could not be executed.
     Execute = 4,
-    /// A defect of this program: a panic, or an answer that cannot be.
+    /// A bug in this program: a panic, or an impossible state.
     Internal = 5,
 }
 
 impl Kind {
-    /// The kind with the number `n`, as it crossed a socket.
+    /// The kind with the number `n`, received from a socket.
     pub(crate) fn from_number(n: u8) -> Kind {
         [Kind::Config, Kind::NotFound, Kind::State, Kind::System, Kind::Execute]
             .into_iter()
@@ -41,8 +42,8 @@ impl Kind {
     }
 }
 
-/// An error: a kind, a chain of contexts from the outermost to the cause, the error number if a system call gave one,
-/// and perhaps a hint at what a person can do.
+/// An error: a kind, a chain of contexts from the outermost to the cause, the errno of a failed
+/// system call, and possibly a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Inner>);
 
@@ -61,27 +62,27 @@ impl Error {
         Error(Box::new(Inner { kind, errno: 0, chain: vec![cause.into()], hint: None }))
     }
 
-    /// What is wrong with the field at `path` of a config.json, such as `linux.seccomp.flags[0]`.
+    /// An error in the field at `path` of a config.json, such as `linux.seccomp.flags[0]`.
     pub(crate) fn config(path: impl fmt::Display, problem: impl fmt::Display) -> Error {
         Error::new(Kind::Config, format!("{path}: {problem}"))
     }
 
-    /// A failure outside that is no system call's.
+    /// A failure of the system that is not a failed system call.
     pub(crate) fn system(cause: impl Into<String>) -> Error {
         Error::new(Kind::System, cause)
     }
 
-    /// The container is in no state for the operation.
+    /// An operation that the container's status does not allow.
     pub(crate) fn state(cause: impl Into<String>) -> Error {
         Error::new(Kind::State, cause)
     }
 
-    /// A defect of this program.
+    /// A bug in this program.
     pub(crate) fn internal(cause: impl Into<String>) -> Error {
         Error::new(Kind::Internal, cause)
     }
 
-    /// Its kind.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
@@ -97,7 +98,7 @@ impl Error {
         self
     }
 
-    /// With a hint at what a person can do, printed behind the cause; the first (innermost) one stays.
+    /// Adds a hint, printed after the cause. The first (innermost) hint stays.
     pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Error {
         if self.0.hint.is_none() {
             self.0.hint = Some(hint.into().into_owned());
@@ -105,7 +106,7 @@ impl Error {
         self
     }
 
-    /// With a hint in place of another that knew less.
+    /// Replaces the hint by a more specific one.
     pub(crate) fn better_hint(mut self, hint: &str) -> Error {
         self.0.hint = Some(hint.to_owned());
         self
@@ -125,7 +126,7 @@ impl Error {
         bytes
     }
 
-    /// An error from the bytes of [`Error::encode`]; what cannot be read is an internal error that says so.
+    /// Decodes the bytes of [`Error::encode`]; invalid bytes give an internal error that says so.
     pub(crate) fn decode(bytes: &[u8]) -> Error {
         let broken = || Error::internal("a child process sent an error that cannot be read");
         let Some((head, mut rest)) = bytes.split_at_checked(5) else { return broken() };
@@ -155,7 +156,7 @@ fn pull(bytes: &mut &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(text).into_owned())
 }
 
-/// One line of bounded length: line breaks that a file name brought in are escaped.
+/// One line of limited length: line breaks, from a file name for example, are escaped.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, text) in self.0.chain.iter().rev().enumerate() {
@@ -173,7 +174,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The most bytes of one context: a cause may quote a value of the config, which is as long as its writer wants.
+/// The most bytes of one context: it may quote a value of the config, of any length.
 const LONGEST: usize = 4096;
 
 fn write_line(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
@@ -229,9 +230,9 @@ impl<T> IoContext<T> for std::io::Result<T> {
     }
 }
 
-/// A failure that changes nothing.
+/// For a failure without consequences.
 pub(crate) trait Ignore {
-    /// Passes over a failure, for the reason given.
+    /// Ignores a failure for the given reason.
     fn ignore(self, reason: &'static str);
 }
 

@@ -1,7 +1,9 @@
-//! What this runtime can do, in the form of the runtime specification's features document.
+//! The features document of the runtime specification (features.md).
 //!
-//! It says what this build recognises, whatever the machine has; only `supportedFlags` asks the kernel. Each list is that
-//! of the code that carries it out, so that the document cannot promise more.
+//! It lists the values that this build recognises on any machine; only `supportedFlags` depends on
+//! the kernel. The lists of options, namespaces, capabilities, actions and flags are the parsers'
+//! own tables, so they cannot differ from them. Annotations have a list of their own, which a test
+//! compares with the sources.
 
 mod annotations;
 
@@ -35,7 +37,7 @@ pub struct Features {
     pub potentially_unsafe_config_annotations: Vec<&'static str>,
 }
 
-/// Its part for Linux.
+/// The part for Linux.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)] // The fields are those of features-linux.md.
@@ -53,7 +55,7 @@ pub struct Linux {
     pub net_devices: Enabled,
 }
 
-/// Something that is there or not.
+/// A feature that is supported or not.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 #[non_exhaustive]
@@ -61,7 +63,7 @@ pub struct Enabled {
     pub enabled: bool,
 }
 
-/// Who can make cgroups.
+/// Supported cgroup versions and managers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
@@ -74,7 +76,7 @@ pub struct Cgroup {
     pub rdma: bool,
 }
 
-/// What a filter may say.
+/// Supported settings of a seccomp filter.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
@@ -88,7 +90,7 @@ pub struct Seccomp {
     pub supported_flags: Vec<&'static str>,
 }
 
-/// What of Intel's resource director can be used.
+/// Supported parts of Intel RDT (resctrl).
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 #[non_exhaustive]
@@ -107,7 +109,7 @@ pub struct MemoryPolicy {
     pub flags: Vec<&'static str>,
 }
 
-/// What mounts can do beyond options.
+/// Supported mount features beyond options.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 #[non_exhaustive]
@@ -116,7 +118,7 @@ pub struct MountExtensions {
 }
 
 impl Features {
-    /// What this build can do on this machine.
+    /// The features of this build on this machine.
     pub fn new() -> Features {
         Features {
             oci_version_min: OLDEST,
@@ -144,7 +146,7 @@ impl Features {
             },
             annotations: BTreeMap::from([
                 ("orlop.version", env!("CARGO_PKG_VERSION")),
-                // Engines know this name, and ask before they offer checkpoints.
+                // Engines check this name before they offer checkpoints.
                 ("org.opencontainers.runc.checkpoint.enabled", "true"),
             ]),
             potentially_unsafe_config_annotations: unsafe_annotations(),
@@ -161,7 +163,7 @@ impl Features {
     }
 }
 
-/// The words of a table by which a parser knows them.
+/// The names in a parser's table.
 fn words<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
     table.iter().map(|(word, _)| *word).collect()
 }
@@ -174,7 +176,7 @@ fn unsafe_annotations() -> Vec<&'static str> {
         .collect()
 }
 
-/// Those filter flags that this kernel knows.
+/// The seccomp filter flags that this kernel supports.
 fn supported_flags() -> Vec<&'static str> {
     seccomp::FLAGS.iter().filter(|(_, bit)| filter::knows_flag(*bit)).map(|(name, _)| *name).collect()
 }

@@ -359,7 +359,7 @@ impl Output {
     }
 
     /// Reads the rest of the pipe. Processes that the hook has left behind may write on: reads at
-    /// most what a pipe holds.
+    /// most the capacity of a pipe.
     fn read_rest(&mut self) -> Result<()> {
         for _ in 0..64 {
             let [ready] = process::poll([(self.as_fd(), libc::POLLIN)], 0)?;

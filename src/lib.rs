@@ -3,20 +3,21 @@
 //! The program `orlop` is [`cli::main`]. A program that embeds the runtime calls the operations in [`container`];
 //! `integration/examples` has two such programs.
 //!
-//! Modules stand on floors, and a module imports only from lower floors or from its own folder (a test reads every `use`):
+//! The modules form floors. A module imports only from lower floors or from its own folder; a test checks
+//! every `use`:
 //!
 //! ```text
 //!  6  src/bin/orlop/main.rs  the program: the allocator, and a call of cli::main
 //!  5  cli/                   argv -> request -> container::* -> one line of error, exit code
 //!  4  container/  state  features  explain  one short function per OCI operation
-//!  3  process/               plan, launch (parent), stage (child), sequence, protocol, report, image, seccomp/
-//!  2  namespaces/  cgroups/  rootfs/  criu/  hooks  siblings never import one another
+//!  3  process/               plan, launch (parent), stage (child), sequence, protocol, report, stub, seccomp/
+//!  2  namespaces/  cgroups/  rootfs/  criu/  hooks  siblings do not import one another
 //!  1  config/  json/  path  beneath  procfs  mountinfo  error  log  text  calendar  cpulist  idmap
-//!  0  sys/                   all unsafe code; one function per system call; knows nothing of containers
+//!  0  sys/                   all unsafe code of the library; one function per system call, independent of containers
 //!  -  init/                  the init stub, a program of its own without a libc
 //! ```
 //!
-//! Safe code of another crate can reach none of the lower floors, so it can break neither memory nor descriptors:
+//! Other crates cannot call the lower floors, so safe code outside can break neither memory nor descriptors:
 //!
 //! ```
 //! #![forbid(unsafe_code)]
@@ -42,7 +43,7 @@
 //! ```
 
 #![warn(missing_docs)]
-// Tests tidy up after themselves as well as they can.
+// Tests ignore errors of their clean-up.
 #![cfg_attr(not(test), warn(clippy::let_underscore_must_use))]
 
 pub mod beneath;

@@ -1,6 +1,6 @@
-//! The name that somebody probably meant.
+//! Suggestions for misspelled names.
 
-/// The known name that is nearest to `name`, if it is near enough to suggest.
+/// The known name nearest to `name`, if it is near enough to suggest.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = 1 + name.len() / 4;
     known
@@ -10,7 +10,8 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be added, removed, exchanged or swapped with their neighbour; the beginning of a name costs one.
+/// The edit distance: letters added, removed, replaced or swapped with their neighbour. A prefix
+/// costs one.
 fn cost(a: &str, b: &str) -> usize {
     if a.len() > 1 && b.starts_with(a) {
         return 1;

@@ -1,8 +1,10 @@
-//! What is kept of a container between two commands: a directory below the state root.
+//! The state of a container between commands: a directory below the state root.
 //!
-//! `state.json` holds facts, never the status, which is computed. It is replaced atomically. Beside it lie the copy of
-//! config.json that `create` took, the gate, and a link that names the first process once more. `state` and `list` take no lock; whoever changes or removes a container holds
-//! its [`ContainerDir`], an open and locked directory, and never while a hook or the container's code runs.
+//! `state.json` holds facts; the status is computed. It is replaced atomically. The directory also
+//! has the copy of config.json that `create` saved, the gate, and a link that names the first
+//! process once more. `state` and `list` take no lock. A command that changes or removes a
+//! container holds its [`ContainerDir`], an open and locked directory, but never while a hook or
+//! the container's code runs.
 
 mod container_dir;
 mod process;
@@ -21,7 +23,7 @@ pub(crate) use store::{Store, without_record};
 
 use crate::calendar;
 
-/// The time now, RFC 3339 in UTC with nanoseconds, as Go prints it.
+/// The current time, RFC 3339 in UTC with nanoseconds, as Go prints it.
 pub(crate) fn now() -> String {
     let time = calendar::now();
     format!("{}.{:09}Z", calendar::utc(time), time.subsec_nanos())

@@ -1,7 +1,8 @@
-//! Words that are not the runtime's: they belong to `orlop-bundle`, which is executed in this program's place.
+//! Commands of the companion program `orlop-bundle`, which is executed in place of this program.
 //!
-//! The companion is looked for beside this program and in the libexec directory, never by `PATH`, the working directory or the
-//! environment. It must be a regular file of root's or the caller's, which nobody else may write to, in such a directory.
+//! The companion is searched beside this program and in the libexec directory, never by `PATH`, the
+//! working directory or the environment. It must be a regular file that root or the caller owns and
+//! no other user can write to, in a directory of the same kind.
 
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::sys::mount::{RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2_if_there};
@@ -11,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// The words, each with a line for the help.
+/// The companion's commands, each with a line for the help.
 pub(crate) const WORDS: &[(&str, &str)] = &[
     ("check", "say everything that is wrong with a bundle"),
     ("doctor", "say what this host offers and lacks for this user"),
@@ -21,13 +22,13 @@ pub(crate) const WORDS: &[(&str, &str)] = &[
 /// The version that both programs must have.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const NAME: &str = "orlop-bundle";
-/// The directory of programs that are not typed; `ORLOP_LIBEXEC` names another one at build time.
+/// The directory of helper programs; `ORLOP_LIBEXEC` names another one at build time.
 const LIBEXEC: &str = match option_env!("ORLOP_LIBEXEC") {
     Some(directory) => directory,
     None => "/usr/libexec/orlop",
 };
 
-/// Whether the companion has this word.
+/// Whether the companion has this command.
 pub(crate) fn has(word: &str) -> bool {
     WORDS.iter().any(|(known, _)| *known == word)
 }
@@ -85,7 +86,8 @@ fn untrusted(path: &Path, problem: &str) -> Error {
         .hint("it must belong to root or to you, and be writable by its owner alone")
 }
 
-/// The arguments of this process, behind a flag with the version: both programs must be of one release.
+/// The arguments of this process, preceded by a flag with the version: both programs must be of one
+/// release.
 fn arguments() -> Vec<CString> {
     let version = format!("--runtime-version={VERSION}");
     let own = std::env::args_os().skip(1).map(|argument| argument.into_vec());

@@ -1,4 +1,4 @@
-//! One command from its arguments to its exit code.
+//! Runs one command, from its arguments to its exit code.
 
 use super::companion;
 use super::help;
@@ -14,12 +14,12 @@ use std::ffi::{OsStr, OsString};
 
 /// The exit code of a command that failed.
 const FAILED: u8 = 1;
-/// The exit code of a word that is no command.
+/// The exit code of an unknown command.
 const NO_COMMAND: u8 = 3;
-/// The exit code of an `exec` that the runtime could not carry out: other numbers are the program's.
+/// The exit code of an `exec` that failed before its program ran: other codes are the program's.
 const EXEC_FAILED: u8 = 255;
 
-/// Does what the arguments say, and says in one line why if it cannot.
+/// Runs the command line; an error is printed as one line.
 pub(crate) fn run(mut parser: Parser) -> u8 {
     std::panic::set_hook(Box::new(|info| {
         log::panicked(&Error::internal(format!("panic: {info}")).to_string());
@@ -44,7 +44,7 @@ pub(crate) fn run(mut parser: Parser) -> u8 {
     }
 }
 
-/// Its own exit code, or an error with the one that goes with it.
+/// An exit code, or an error with its exit code.
 type Outcome = std::result::Result<u8, (Error, u8)>;
 
 fn open_log(identity: &Identity, flags: &Flags) -> Result<()> {
@@ -55,7 +55,7 @@ fn open_log(identity: &Identity, flags: &Flags) -> Result<()> {
         Some(level) => level.parse()?,
         None => Level::Warning,
     };
-    // The form counts for the error about the target too.
+    // The format also applies to an error about the log file.
     log::open(&identity.name, Target::Stderr, form, level);
     if let Some(target) = flags.last("log") {
         log::open(&identity.name, Target::open(target, &identity.name)?, form, level);
@@ -108,7 +108,7 @@ fn explain(identity: &Identity, parser: &mut Parser) -> Outcome {
     print(&text).map(|()| 0).map_err(|error| (error, FAILED))
 }
 
-/// Carries the command out; errors begin as runc's do.
+/// Runs the command; its errors begin as runc's do.
 fn perform(identity: &Identity, flags: &Flags, invocation: &Invocation) -> Outcome {
     let name = invocation.command.name;
     let done = perform::perform(identity, flags, invocation).map_err(too_few_files);
@@ -121,7 +121,7 @@ fn perform(identity: &Identity, flags: &Flags, invocation: &Invocation) -> Outco
     })
 }
 
-/// The soft limit is raised as far as it goes.
+/// Adds a hint to EMFILE; the soft limit was already raised to the hard limit.
 fn too_few_files(error: Error) -> Error {
     match error.errno() {
         libc::EMFILE => error.hint("the hard limit of open files of the caller (ulimit -Hn) is too low"),
@@ -129,7 +129,8 @@ fn too_few_files(error: Error) -> Error {
     }
 }
 
-/// Writes `text` to standard output, all of it, past the buffer that would split it at its last line break.
+/// Writes `text` to standard output in one piece: std's buffer would split it at its last line
+/// break.
 pub(crate) fn print(text: &str) -> Result<()> {
     let written = file::write_all(std::io::stdout(), text.as_bytes());
     written.map_err(|e| Failure::new("write to standard output", e.errno()).into())

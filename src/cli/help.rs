@@ -1,10 +1,10 @@
-//! Help, from the table.
+//! Help texts, from the table of commands.
 
 use super::companion;
 use super::identity::Identity;
 use super::table::{Command, Flag, GLOBAL, Value};
 
-/// The width for which text is set.
+/// The line width of help texts.
 const WIDTH: usize = 96;
 
 /// The column where explanations begin.

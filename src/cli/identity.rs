@@ -1,4 +1,4 @@
-//! The name by which we are called: a link called `runc` or `crun` answers as that program does.
+//! The program's identity, by `argv[0]`: a link called `runc` or `crun` answers as that runtime.
 
 use std::env;
 use std::ffi::OsStr;
@@ -9,13 +9,14 @@ use std::path::PathBuf;
 /// The version of the runtime specification.
 pub(crate) const SPEC: &str = "1.3.0";
 
-/// The versions of runc and crun that a caller is told. Scanners and engines compare them with those that
-/// have holes, so each is the first one without the last published hole that is closed here too
-/// (docs/attacks.md): CVE-2026-41579 of runc, CVE-2026-88264 of crun. The commit names this program.
+/// The versions of runc and crun that a caller is told. Scanners and engines look for versions with
+/// known vulnerabilities, so each is the first one without the last published vulnerability that is
+/// closed here too (docs/attacks.md): CVE-2026-41579 of runc, CVE-2026-88264 of crun. The commit
+/// field names orlop.
 const RUNC: &str = "1.4.3";
 const CRUN: &str = "1.30";
 
-/// Whose command line we stand in for.
+/// The runtime that this program replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Runtime {
     Orlop,
@@ -23,21 +24,22 @@ enum Runtime {
     Crun,
 }
 
-/// The name by which we are called.
+/// The name and runtime of this invocation.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    /// What messages and help call us.
+    /// The name in messages and help.
     pub(crate) name: String,
     runtime: Runtime,
 }
 
 impl Identity {
-    /// Whether it is the program's own name: engines call it by another one, or use its commands alone.
+    /// Whether the program runs under its own name. Engines use another one, or runtime commands
+    /// only.
     pub(crate) fn is_person(&self) -> bool {
         self.runtime == Runtime::Orlop
     }
 
-    /// From the program's own name, `argv[0]`.
+    /// The identity for the program name `argv[0]`.
     pub(crate) fn new(program: Option<&str>) -> Identity {
         let name = program.and_then(|p| p.rsplit('/').next()).filter(|n| !n.is_empty()).unwrap_or("orlop");
         let runtime = match name {
@@ -49,7 +51,8 @@ impl Identity {
         Identity { name: name.to_owned(), runtime }
     }
 
-    /// What `--version` prints. Engines read the first line, and one takes any later line with the word "version".
+    /// The output of `--version`. Engines read the first line; one engine takes any later line with
+    /// the word "version".
     pub(crate) fn version(&self) -> String {
         const OURS: &str = env!("CARGO_PKG_VERSION");
         match self.runtime {
@@ -66,7 +69,8 @@ impl Identity {
         }
     }
 
-    /// The directory of the containers' state: below `/run`, or below the user's own where `/run` is not ours to write.
+    /// The default state directory: below `/run`, or below the user's runtime directory for an
+    /// unprivileged user.
     pub(crate) fn default_root(&self) -> PathBuf {
         let name = if self.runtime == Runtime::Orlop { "orlop" } else { &self.name };
         let asked = || env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
@@ -75,7 +79,8 @@ impl Identity {
     }
 }
 
-/// Where systemd puts a user's XDG_RUNTIME_DIR, for those who come without the variable, as by sudo or cron.
+/// The user's runtime directory under systemd, for a caller without XDG_RUNTIME_DIR, such as sudo
+/// or cron.
 fn session_directory() -> Option<PathBuf> {
     let uid = crate::sys::credentials::effective_uid();
     let directory = PathBuf::from(format!("/run/user/{uid}"));
@@ -83,7 +88,8 @@ fn session_directory() -> Option<PathBuf> {
     (uid != 0 && owner == Some(uid)).then_some(directory)
 }
 
-/// Whether we lack the rights of the machine's root: not uid 0, or uid 0 of a user namespace that a user made.
+/// Whether the caller lacks the privileges of the host's root: not uid 0, or uid 0 of a user
+/// namespace that an unprivileged user created.
 pub(crate) fn is_rootless() -> bool {
     let root = crate::sys::credentials::effective_uid() == 0;
     let called_root = || env::var_os("USER").is_some_and(|user| user == OsStr::new("root"));
@@ -125,7 +131,7 @@ mod tests {
         for (name, version) in [("runc", RUNC), ("crun", CRUN)] {
             let text = Identity::new(Some(name)).version();
             assert_eq!(as_docker(&text), (name.to_owned(), version.to_owned(), ours.clone()));
-            // containerd's client library takes what follows these prefixes.
+            // containerd's client library takes the text after these prefixes.
             for prefix in [&format!("{name} version "), "commit: ", "spec: "] {
                 assert_eq!(text.lines().filter(|line| line.starts_with(prefix)).count(), 1, "{prefix:?}: {text}");
             }

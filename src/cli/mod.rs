@@ -1,4 +1,5 @@
-//! The command line: arguments to a request, a request to [`crate::container`], its answer to one line and an exit code.
+//! The command line: turns arguments into a request to [`crate::container`], and the result into
+//! output and an exit code.
 
 mod companion;
 mod dispatch;

@@ -1,7 +1,8 @@
-//! Arguments against the table: what was written, not yet what is meant.
+//! Parses arguments by the table of flags; values are interpreted later (`requests.rs`).
 //!
-//! Flags are found as runc and crun find them: `--flag value`, `--flag=value`, `-f value`, `-fvalue`, letters joined
-//! (`-dt`), a long name behind one dash (`-bundle DIR`, as Go programs allow), and `--` ends them.
+//! The syntax is that of runc and crun: `--flag value`, `--flag=value`, `-f value`, `-fvalue`,
+//! joined letters (`-dt`), a long name after one dash (`-bundle DIR`, as Go programs allow); `--`
+//! ends the flags.
 
 use super::table::{Command, Count, Flag, GLOBAL, Order, Value};
 use crate::error::{Error, Kind, Result};
@@ -9,7 +10,7 @@ use crate::nearest;
 use lexopt::{Arg, Parser};
 use std::ffi::{OsStr, OsString};
 
-/// The flags that were given, in their order.
+/// The given flags, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Flags(Vec<(&'static Flag, OsString)>);
 
@@ -19,18 +20,18 @@ impl Flags {
         self.0.iter().rev().find(|(flag, _)| flag.long == long).map(|(_, value)| value.as_os_str())
     }
 
-    /// All values of a flag that may be given again.
+    /// All values of a repeatable flag.
     pub(crate) fn all<'a>(&'a self, long: &'a str) -> impl Iterator<Item = &'a OsStr> {
         self.0.iter().filter(move |(flag, _)| flag.long == long).map(|(_, value)| value.as_os_str())
     }
 
-    /// Whether a switch is on, if it was given.
+    /// The value of a switch, if it was given.
     pub(crate) fn switch(&self, long: &str) -> Option<bool> {
         self.last(long).map(|value| value == "true")
     }
 }
 
-/// A command and what was given to it.
+/// A command with its flags and operands.
 #[derive(Debug)]
 pub(crate) struct Invocation {
     pub(crate) command: Command,
@@ -38,7 +39,7 @@ pub(crate) struct Invocation {
     pub(crate) operands: Vec<OsString>,
 }
 
-/// What stands in front of the command, and its word if there is one.
+/// Parses the global flags, and the command's name if there is one.
 pub(crate) fn globals(parser: &mut Parser) -> (Flags, Result<Option<OsString>>) {
     let mut flags = Flags::default();
     let word = loop {
@@ -52,7 +53,7 @@ pub(crate) fn globals(parser: &mut Parser) -> (Flags, Result<Option<OsString>>) 
     (flags, word)
 }
 
-/// What follows the command's word.
+/// Parses the flags and operands of a command.
 pub(crate) fn command(parser: &mut Parser, command: Command) -> Result<Invocation> {
     const HELP: &[Flag] = &[Flag::new("help", Value::Switch, "").short('h').hidden()];
     let mut invocation = Invocation { command, flags: Flags::default(), operands: Vec::new() };
@@ -75,7 +76,7 @@ pub(crate) fn command(parser: &mut Parser, command: Command) -> Result<Invocatio
     }
 }
 
-/// Refuses too few and too many operands, in runc's words.
+/// Refuses too few or too many operands, in runc's words.
 pub(crate) fn count(invocation: &Invocation, program: &str) -> Result<()> {
     let (n, word) = (invocation.operands.len(), invocation.command.word);
     let expected = match invocation.command.count {
@@ -126,7 +127,8 @@ fn next(parser: &mut Parser, known: &[&'static [Flag]], flags: &mut Flags, at: O
     accept(flag, value, &written, flags, word)
 }
 
-/// Takes `-name` or `-name=value` off the arguments, where `known` knows the name and lexopt would split it into letters.
+/// Takes the next argument if it is `-name` or `-name=value` with a known name, which lexopt would
+/// split into letters.
 fn single_dash(parser: &mut Parser, known: &dyn Fn(&str) -> bool) -> Option<(String, Option<OsString>)> {
     let mut raw = parser.try_raw_args()?;
     let text = raw.peek()?.to_str()?;
@@ -144,7 +146,7 @@ fn is_named(flag: &Flag, name: &str) -> bool {
     flag.long == name || (name.len() == 1 && flag.short.is_some_and(|c| name.starts_with(c)))
 }
 
-/// Takes the next argument off if it looks like a flag and is none of the command's.
+/// Takes the next argument if it looks like a flag and is none of the command's.
 fn take_unknown(parser: &mut Parser, command: &Command) -> Option<OsString> {
     let known = |text: &str| {
         let name = text.trim_start_matches('-').split('=').next().unwrap_or("");
@@ -174,7 +176,7 @@ fn accept(flag: &'static Flag, value: OsString, written: &str, flags: &mut Flags
     Ok(Step::Flag)
 }
 
-/// The value of a switch, in the words of Go's `strconv.ParseBool`.
+/// The value of a switch, by the rules of Go's `strconv.ParseBool`.
 pub(crate) fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "True" | "TRUE" => Some(true),
@@ -183,13 +185,13 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// An error in how the command line is written, which says where to read more.
+/// A usage error, with a hint at `--help`.
 pub(crate) fn usage(text: impl Into<String>, word: &str) -> Error {
     let more = if word.is_empty() { "see --help".to_owned() } else { format!("see {word} --help") };
     Error::new(Kind::Config, text).hint(more)
 }
 
-/// Commands of Docker and Podman, and what has their place here.
+/// Commands of Docker and Podman, with the way to do the same here.
 const ENGINES_WORDS: &[(&str, &str)] = &[
     ("rm", "`delete` removes a stopped container, `delete --force` a running one"),
     ("stop", "`kill ID TERM` asks the program to end, `kill ID KILL` ends it; `delete` removes the container"),
@@ -208,7 +210,7 @@ const ENGINES_WORDS: &[(&str, &str)] = &[
     ("images", "a runtime has no images: it runs bundles, which `spec` begins"),
 ];
 
-/// What to say to a word that is no command.
+/// The error for an unknown command, with a suggestion.
 pub(crate) fn no_command(word: &OsStr) -> Error {
     let word = word.to_string_lossy();
     let text = format!("no such command '{word}'");

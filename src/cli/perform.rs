@@ -1,4 +1,4 @@
-//! The commands: each a call of the library.
+//! Runs the commands: each is one call of the library.
 
 use super::dispatch::print;
 use super::identity::Identity;
@@ -15,7 +15,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Carries a command out; its exit code.
+/// Runs a command; returns its exit code.
 pub(crate) fn perform(identity: &Identity, flags: &Flags, invocation: &Invocation) -> Result<u8> {
     let criu = flags.last("criu").unwrap_or(OsStr::new("criu"));
     let context = context(identity, flags)?;
@@ -44,7 +44,7 @@ pub(crate) fn perform(identity: &Identity, flags: &Flags, invocation: &Invocatio
     Ok(0)
 }
 
-/// Tells people in which state directory a container is missing, and which other one has it.
+/// Adds a hint with the state directory that was searched, and another one that has the container.
 pub(crate) fn not_found(error: Error, identity: &Identity, flags: &Flags, invocation: &Invocation) -> Error {
     const OTHERS: [&str; 5] =
         ["/run/orlop", "/run/runc", "/run/crun", "/run/docker/runtime-runc/moby", "/run/containerd/runc/k8s.io"];
@@ -58,13 +58,14 @@ pub(crate) fn not_found(error: Error, identity: &Identity, flags: &Flags, invoca
     error.hint(format!("there is no {:?} in {}{elsewhere}", id.as_str(), root.display()))
 }
 
-/// Keeps what the larger commands need out of the stack frame of the short ones: each page of a stack is a fault.
+/// Keeps the large stack frames of some commands out of the short ones: each stack page is a page
+/// fault.
 #[inline(never)]
 fn apart<T>(act: impl FnOnce() -> T) -> T {
     act()
 }
 
-/// Does something with the container that is named, or with each one whose id matches.
+/// Applies `act` to the named container, or to each one with a matching id.
 fn each(context: &Context, invocation: &Invocation, mut act: impl FnMut(ContainerId) -> Result<()>) -> Result<()> {
     if invocation.flags.switch("regex") != Some(true) {
         return act(invocation.id()?);
@@ -73,14 +74,14 @@ fn each(context: &Context, invocation: &Invocation, mut act: impl FnMut(Containe
     let pattern = Pattern::new(&expression)?;
     let mut outcome = Ok(());
     for id in Store::at(&context.root).ids()?.iter().filter(|id| pattern.matches(id)) {
-        // The others must not suffer for one that fails.
+        // One failure must not stop the others.
         let done = ContainerId::parse(id).and_then(&mut act).with_context(|| format!("container {id}"));
         outcome = outcome.and(done);
     }
     outcome
 }
 
-/// The global options, as the library takes them.
+/// The global options as the library's context.
 fn context(identity: &Identity, flags: &Flags) -> Result<Context> {
     let root = match flags.last("root").filter(|root| !root.is_empty()) {
         Some(root) if is_plain(root) => PathBuf::from(root),
@@ -94,7 +95,8 @@ fn context(identity: &Identity, flags: &Flags) -> Result<Context> {
     Ok(Context { root, cgroup_manager, rootless, is_whole_process: true })
 }
 
-/// Whether a path is absolute as it stands: std's code that takes paths apart is a twentieth of what `state` executes.
+/// Whether a path is absolute and normalized. std's path code would be a twentieth of the
+/// instructions of `state`.
 fn is_plain(path: &OsStr) -> bool {
     let bytes = path.as_bytes();
     bytes.starts_with(b"/") && !bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/."))

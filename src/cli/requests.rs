@@ -1,4 +1,4 @@
-//! From what was written to what is meant: a command's flags as the library's request.
+//! Turns a command's flags into the library's request.
 
 use super::parse::{Flags, Invocation};
 use super::table::{BYTES, NUMBERS};
@@ -34,7 +34,7 @@ impl Flags {
         self.last(flag).filter(|v| !v.is_empty()).map(PathBuf::from)
     }
 
-    /// A path that still means the same when the library has gone into the bundle.
+    /// An absolute path: the library changes the working directory to the bundle.
     fn absolute(&self, flag: &str) -> Result<Option<PathBuf>> {
         let absolute = |p: PathBuf| std::path::absolute(&p).io_context(|| format!("absolute path of {}", p.display()));
         self.path(flag).map(absolute).transpose()
@@ -48,7 +48,7 @@ impl Flags {
         self.all(flag).map(|v| text(v, flag)).collect()
     }
 
-    /// A number; an empty text is as good as none.
+    /// A number; an empty text counts as not given.
     fn number<T: FromStr>(&self, flag: &str) -> Result<Option<T>> {
         let Some(text) = self.text(flag)? else { return Ok(None) };
         let number =
@@ -63,7 +63,7 @@ impl Invocation {
         ContainerId::parse(&self.operands.first().map_or_else(Default::default, |id| id.to_string_lossy()))
     }
 
-    /// The operands behind the id as text.
+    /// The operands after the id as text.
     fn rest(&self) -> Result<Vec<String>> {
         self.operands.iter().skip(1).map(|operand| text(operand, "an argument")).collect()
     }
@@ -105,7 +105,7 @@ impl Invocation {
         })
     }
 
-    /// The signal that `kill` is to send.
+    /// The signal for `kill`.
     pub(crate) fn signal(&self) -> Result<Signal> {
         match self.operands.get(1) {
             Some(signal) => {
@@ -133,7 +133,7 @@ impl Invocation {
         DeleteRequest { id, force: self.flags.on("force") }
     }
 
-    /// `globals` are what stands before the command.
+    /// `globals` are the flags before the command.
     pub(crate) fn list(&self, globals: &Flags) -> Result<ListRequest> {
         let root = globals.last("root").filter(|root| !root.is_empty()).map(PathBuf::from);
         Ok(ListRequest { format: self.format()?, quiet: self.flags.on("quiet"), root })
@@ -205,7 +205,7 @@ impl Invocation {
         Ok(UpdateRequest { id: self.id()?, resources, schemata })
     }
 
-    /// The flags that name limits, in the form of `linux.resources`.
+    /// The flags for limits, in the form of `linux.resources`.
     fn resources(&self) -> Result<Value> {
         let mut resources = json!({});
         for flag in self.command.flags {
@@ -288,7 +288,7 @@ fn number(text: &str, object: &str, field: &str) -> Option<Value> {
 }
 
 fn descriptors(count: i64) -> Result<u32> {
-    // A process cannot have more: the kernel's nr_open is at most 2^30.
+    // No process can have more: the kernel's nr_open is at most 2^30.
     u32::try_from(count)
         .ok()
         .filter(|n| *n < 1 << 30)

@@ -1,4 +1,4 @@
-//! The runtime's view of a bundle as owned data: for programs that show it to people.
+//! The runtime's view of a bundle as owned data, for programs that show it to people.
 //!
 //! The functions are the ones that `create` calls, or read the tables that it reads, so that an explanation cannot differ from
 //! the runtime's behaviour.
@@ -24,7 +24,8 @@ use crate::process::seccomp::{self, Filter, Kernel};
 use crate::state::Store;
 use std::path::Path;
 
-/// Reads a JSON document as a tree whose values know their places; it accepts what the runtime accepts.
+/// Parses a JSON document into a tree with the place of each value; it accepts the same input as
+/// the runtime.
 ///
 /// # Errors
 /// Bad syntax, with its line and column: `line 13, column 5: expected a value, found ']'`.
@@ -47,7 +48,7 @@ pub fn system_calls() -> Vec<&'static str> {
     seccomp::names().collect()
 }
 
-/// The judgement of `create` about a config before anything is created.
+/// The result of checking a config as `create` does, before anything is created.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Judgement {
@@ -57,8 +58,8 @@ pub struct Judgement {
     pub warnings: Vec<String>,
 }
 
-/// Does what `create` does with the config `json` of the bundle in the directory `bundle` (an absolute path) before it
-/// creates anything. `systemd` stands for `--systemd-cgroup`.
+/// Checks the config `json` of the bundle in the directory `bundle` (an absolute path) as `create`
+/// does before it creates anything. `systemd` stands for `--systemd-cgroup`.
 pub fn judge(json: &[u8], bundle: &Path, systemd: bool) -> Judgement {
     log::divert();
     let refusal = Parts::examine(json, bundle, systemd).err();
@@ -183,11 +184,11 @@ impl<'a> SeccompProfile<'a> {
         Ok(config::parse(json)?.linux.and_then(|linux| linux.seccomp).map(SeccompProfile))
     }
 
-    /// The BPF program that `create` would load, as the kernel takes it: `struct sock_filter` after `struct sock_filter`
-    /// (seccomp(2)). None where the profile filters nothing.
+    /// The BPF program that `create` would load, as the kernel takes it: an array of `struct
+    /// sock_filter` (seccomp(2)). `None` if the profile filters nothing.
     ///
     /// # Errors
-    /// What `create` would refuse, with the path of the field.
+    /// A fault that `create` would refuse, with the path of the field.
     pub fn compile(&self) -> Result<Option<Vec<u8>>> {
         Ok(Filter::parse(&self.0, &Kernel::default())?.map(|filter| filter.bytes()))
     }

@@ -1,9 +1,10 @@
-//! Annotations of a config.json that change what this runtime does.
+//! Annotations of a config.json that this runtime acts on.
 
-/// One annotation, or with a dot at its end all that begin so.
+/// An annotation, or a prefix of annotations if the name ends with a dot.
 pub(super) struct Annotation {
     pub(super) name: &'static str,
-    /// Whether an engine should keep it from users that it does not trust: it reaches beyond the container.
+    /// Whether an engine should deny it to untrusted users: its effect reaches beyond the
+    /// container.
     pub(super) is_unsafe: bool,
 }
 
@@ -36,7 +37,7 @@ mod tests {
         }
     }
 
-    /// The names in the first column of the tables of docs/annotations.md that say what is honoured.
+    /// The names in the first column of the tables of honoured annotations in docs/annotations.md.
     fn documented() -> Vec<String> {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/annotations.md");
         let text = fs::read_to_string(page).unwrap();

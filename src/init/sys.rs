@@ -376,7 +376,7 @@ pub(crate) fn read_beginning(path: u64, buffer: &mut [u8]) -> Result<usize> {
 
 /// A byte of a C string of the plan; those before it must not be its end.
 pub(crate) fn byte(text: u64, n: usize) -> u8 {
-    // SAFETY: C strings of the plan are made by process/image.rs with their NUL, and this is no byte behind it; volatile keeps
+    // SAFETY: C strings of the plan are made by process/stub.rs with their NUL, and this is no byte behind it; volatile keeps
     // a loop of these from becoming a call of strlen.
     unsafe { (text as *const u8).add(n).read_volatile() }
 }

@@ -29,22 +29,24 @@ impl ContainerDir {
         Ok(entry)
     }
 
-    /// Takes the lock again, after [`ContainerDir::unlock`]. Others hold it for moments only.
+    /// Takes the lock again, after [`ContainerDir::unlock`]. Other commands hold it only for
+    /// moments.
     pub(crate) fn lock(&self) -> Result<()> {
         Ok(file::flock(&self.directory, libc::LOCK_EX)?)
     }
 
-    /// Lets others at it while a hook or the container's code runs. It is the lock of every copy of the descriptor that goes.
+    /// Releases the lock while a hook or the container's code runs. The lock belongs to the open
+    /// file description, so every copy of the descriptor loses it.
     pub(crate) fn unlock(&self) -> Result<()> {
         Ok(file::flock(&self.directory, libc::LOCK_UN)?)
     }
 
-    /// Its path.
+    /// The path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps the record, replacing the one before at once.
+    /// Saves the record; it replaces the former one atomically.
     ///
     /// # Errors
     /// Also when the directory was removed meanwhile: the container was deleted.
@@ -58,7 +60,7 @@ impl ContainerDir {
         Ok(file::rename_at(&self.directory, &new, name)?)
     }
 
-    /// Makes a file with these bytes, in the place of one that a killed command has left.
+    /// Creates a file with these bytes; replaces a file that a killed command has left.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         let make = || file::open_at(&self.directory, name, flags, 0o600);
@@ -72,7 +74,7 @@ impl ContainerDir {
         Ok(file::write_all(fd, bytes)?)
     }
 
-    /// The bytes of the record, None where none was kept.
+    /// The bytes of the record; `None` if there is none.
     pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>> {
         match self.read("state.json", LARGEST) {
             Err(e) if e.errno() == libc::ENOENT => Ok(None),
@@ -80,18 +82,19 @@ impl ContainerDir {
         }
     }
 
-    /// A file in it, of at most `limit` bytes.
+    /// Reads a file of at most `limit` bytes.
     pub(crate) fn read(&self, name: &str, limit: usize) -> Result<Vec<u8>> {
         let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
         Ok(file::read_to_end(file::open_at(&self.directory, name, flags, 0)?, limit)?)
     }
 
-    /// A name in it that fits a socket's address, however long the path is.
+    /// A path of a file in the directory that fits a socket address, regardless of the directory's
+    /// path.
     pub(crate) fn socket_path(&self, name: &str) -> String {
         format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd())
     }
 
-    /// Makes the gate: a listening socket that its owner alone may connect to.
+    /// Creates the gate: a listening socket that only its owner may connect to.
     pub(crate) fn make_gate(&self) -> Result<OwnedFd> {
         let gate = socket::unix(SockType::SeqPacket, SockFlag::empty())?;
         // `bind` takes the mode from the socket.
@@ -101,20 +104,21 @@ impl ContainerDir {
         Ok(gate)
     }
 
-    /// Connects to the gate; ECONNREFUSED or ENOENT where nobody waits.
+    /// Connects to the gate; ECONNREFUSED or ENOENT if no process waits there.
     pub(crate) fn connect(&self) -> sys::Result<OwnedFd> {
         let connection = socket::unix(SockType::SeqPacket, SockFlag::empty())?;
         socket::connect(&connection, self.socket_path("gate"))?;
         Ok(connection)
     }
 
-    /// Removes the directory and all in it, unless it is not the one at its path any more.
+    /// Removes the directory with its content, unless another directory has its path by now.
     pub(crate) fn remove(&self) -> Result<()> {
         let here = sys::namespace::identity(&self.directory)?;
         let there = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW);
         if there.and_then(sys::namespace::identity).is_ok_and(|there| there == here) {
             let unlink = |name: &str| file::unlink_at(&self.directory, name, 0).is_ok();
-            // The record goes last: whoever finds what a killed removal has left still knows whose it was.
+            // The record is removed last: if this command is killed, the remains still name their
+            // container.
             for name in ["config.json", witness::NAME, "state.json"] {
                 unlink(name);
             }

@@ -1,4 +1,4 @@
-//! A process that a record names.
+//! Identity of a process in a record.
 
 use crate::error::Result;
 use crate::json::readable;
@@ -7,10 +7,11 @@ use crate::sys::process::{self, Pid};
 use serde::Serialize;
 use std::os::fd::OwnedFd;
 
-/// A process: its pid, and the time of its start in clock ticks since boot, without which a pid means nothing later.
+/// A process: its pid, and its start time in clock ticks since boot, since a pid alone may be
+/// reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct ProcessId {
-    /// In the pid namespace of the runtime.
+    /// The pid in the runtime's pid namespace.
     pub pid: Pid,
     /// Field 22 of /proc/PID/stat.
     pub start: u64,
@@ -18,23 +19,24 @@ pub(crate) struct ProcessId {
 
 readable! { ProcessId { pid = "pid", start = "start" } }
 
-/// What /proc/PID/stat says.
+/// Fields of /proc/PID/stat.
 pub(crate) struct Stat {
     /// The name, `comm`.
     pub name: String,
-    /// Whether it has ended.
+    /// Whether it is dead or a zombie.
     pub dead: bool,
-    /// When it was started, in clock ticks since boot.
+    /// The start time in clock ticks since boot.
     pub start: u64,
 }
 
-/// What is known of the process that has this pid now.
+/// The fields of the process that has this pid now.
 pub(crate) fn look_at(pid: Pid) -> Option<Stat> {
     stat_of(pid)
 }
 
 pub(super) fn stat_of(pid: Pid) -> Option<Stat> {
-    // What opening needs of the stack is given back before reading needs it: each page of a stack is a fault.
+    // A function of its own, so that its stack frame is gone before the read: each stack page is a
+    // page fault.
     #[inline(never)]
     fn open(pid: Pid) -> Option<OwnedFd> {
         file::open(format!("/proc/{pid}/stat"), libc::O_RDONLY).ok()
@@ -61,12 +63,12 @@ impl ProcessId {
         stat_of(pid).map(|stat| ProcessId { pid, start: stat.start })
     }
 
-    /// Whether it is still there and not a zombie.
+    /// Whether it exists and is not a zombie.
     pub(crate) fn lives(self) -> bool {
         stat_of(self.pid).is_some_and(|stat| stat.start == self.start && !stat.dead)
     }
 
-    /// Whether it is about to be gone, or is gone: it is exiting, or SIGKILL waits for it.
+    /// Whether it has exited, is exiting, or has a pending SIGKILL.
     pub(crate) fn is_ending(self) -> bool {
         const SIGKILL_BIT: u64 = 1 << (libc::SIGKILL - 1);
         /// PF_EXITING and PF_SIGNALED of the kernel.
@@ -75,7 +77,8 @@ impl ProcessId {
             let fd = file::open(format!("/proc/{}/{name}", self.pid), libc::O_RDONLY).ok()?;
             Some(String::from_utf8_lossy(&file::read_to_end(fd, 1 << 16).ok()?).into_owned())
         };
-        // What waits first: a signal that is taken between the two looks has left its mark for the second.
+        // Pending signals are read first: a signal delivered between the two reads has set its flag
+        // for the second.
         let pending = text("status").is_some_and(|status| {
             let sets = status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
             sets.filter_map(|set| u64::from_str_radix(set.trim(), 16).ok()).any(|set| set & SIGKILL_BIT != 0)
@@ -84,14 +87,14 @@ impl ProcessId {
         pending || flags.is_some_and(|flags| flags & LEAVING != 0) || !self.lives()
     }
 
-    /// A descriptor of this very process; None if it has ended.
+    /// A pidfd of this process; `None` if it has exited.
     pub(crate) fn open(self) -> Result<Option<OwnedFd>> {
         let pidfd = self.open_number()?;
-        // The descriptor was opened before the look: if the start time agrees now, it did then.
+        // The pidfd was opened before this check: if the start time matches now, it matched then.
         Ok(pidfd.filter(|_| self.lives()))
     }
 
-    /// A descriptor of the process that has this pid now.
+    /// A pidfd of the process that has this pid now.
     pub(super) fn open_number(self) -> Result<Option<OwnedFd>> {
         match process::pidfd_open(self.pid) {
             Err(e) if e.is(libc::ESRCH) || e.is(libc::EINVAL) => Ok(None),
@@ -100,9 +103,9 @@ impl ProcessId {
     }
 }
 
-/// Whether a killed process has given up its memory, files and namespaces, so that nothing but its number is left: the first
-/// process of a pid namespace keeps that until every other one has been waited for, and those that `exec` brought in have
-/// a parent outside, which may take its time.
+/// Whether a killed process has released its memory, files and namespaces, so that only its pid is
+/// left. The first process of a pid namespace stays in that state until every other one is reaped,
+/// and the parents of those that `exec` brought in are outside and may be slow.
 pub(crate) fn has_left(pid: Pid) -> bool {
     std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err_and(|e| e.raw_os_error() == Some(libc::ENOENT))
 }

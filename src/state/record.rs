@@ -1,4 +1,4 @@
-//! The record: state.json.
+//! The record of a container: state.json.
 
 use super::process::ProcessId;
 use super::status::{Status, status};
@@ -16,46 +16,47 @@ use std::os::fd::OwnedFd;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
-    /// Of the config.
+    /// The config's `ociVersion`.
     pub oci_version: String,
     /// The container's id.
     pub id: String,
-    /// The container's first process; none until it is born.
+    /// The container's first process, once it exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<ProcessId>,
-    /// The runtime that is about to make it.
+    /// The runtime that is creating the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creator: Option<ProcessId>,
     /// The random part of the name that init has until it executes the program.
     pub waiting_name: String,
-    /// Absolute.
+    /// The absolute path of the bundle.
     pub bundle: String,
     /// The root filesystem's path on the host.
     pub rootfs: String,
-    /// RFC 3339, with nanoseconds.
+    /// The time of creation, RFC 3339 with nanoseconds.
     pub created: String,
-    /// The user id of who made it.
+    /// The user id of the creator.
     pub owner: u32,
-    /// The config's.
+    /// The config's annotations.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Where its cgroups are.
+    /// The paths of its cgroups.
     pub cgroup: cgroups::CgroupRecord,
-    /// Where it is in the resctrl filesystem.
+    /// Its group in the resctrl filesystem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resctrl: Option<cgroups::resctrl::ResctrlRecord>,
     /// Whether it has a session keyring of its own.
     pub keyring: bool,
-    /// Its session keyring, once it is made; an older version wrote none.
+    /// Its session keyring, once it exists; older versions did not record it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_keyring: Option<keyring::Made>,
-    /// Whether its pid namespace is not its own, so that its processes do not die with the first one.
+    /// Whether it shares another pid namespace, so that its processes do not die with the first
+    /// one.
     #[serde(skip_serializing_if = "is_false")]
     pub shares_pids: bool,
-    /// Whether CRIU made its processes, in a time namespace of theirs whose clocks go on where they stood.
+    /// Whether CRIU restored its processes, in a time namespace with the clocks of the checkpoint.
     #[serde(skip_serializing_if = "is_false")]
     pub restored: bool,
-    /// What a newer version wrote and this one does not know, as JSON.
+    /// Unknown fields of a newer version, as JSON.
     #[serde(skip)]
     pub unknown: BTreeMap<String, Vec<u8>>,
 }
@@ -86,16 +87,16 @@ fn is_false(it: &bool) -> bool {
 }
 
 impl Record {
-    /// What the bytes of a state.json say.
+    /// Parses the bytes of a state.json.
     ///
     /// # Errors
-    /// They are no record, or not those that were written.
+    /// They are no record, or were changed after they were written.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Record> {
         let record = Record::parse_changed(bytes)?;
         intact(bytes).map(|()| record)
     }
 
-    /// What a record says that may have been changed: nothing of it is sure.
+    /// Parses a record that may have been changed: no field can be trusted.
     ///
     /// # Errors
     /// They are no record.
@@ -120,7 +121,7 @@ impl Record {
         let internal = |e: serde_json::Error| Error::internal(e.to_string());
         let mut bytes = serde_json::to_vec(self).map_err(internal)?;
         for (key, value) in &self.unknown {
-            // Before the brace at the end, behind the fields that there always are.
+            // Inserted before the closing brace, after the known fields.
             bytes.pop();
             bytes.push(b',');
             serde_json::to_writer(&mut bytes, key).map_err(internal)?;
@@ -134,7 +135,7 @@ impl Record {
         Ok(bytes)
     }
 
-    /// What the container is doing now.
+    /// The current status of the container.
     ///
     /// # Errors
     /// The freezer cannot be read.
@@ -142,13 +143,13 @@ impl Record {
         status(self.init, self.creator, &self.waiting_name, || self.cgroup.frozen())
     }
 
-    /// What the container is doing now, and a descriptor of its first process where that has not ended.
+    /// The current status, and a pidfd of the first process unless that has exited.
     ///
     /// # Errors
     /// The freezer cannot be read.
     pub(crate) fn status_and_init(&self) -> Result<(Status, Option<OwnedFd>)> {
         let pidfd = self.init.map(ProcessId::open_number).transpose()?.flatten();
-        // The look that comes after the opening tells whose descriptor it is.
+        // The status is read after the pidfd was opened, so it is that of the same process.
         let status = self.status()?;
         Ok((status, pidfd.filter(|_| status != Status::Stopped)))
     }
@@ -169,13 +170,13 @@ const SUM: &str = ",\"sum\":\"";
 /// The field's length, with its value of 16 digits and the brace behind.
 const SUM_LENGTH: usize = SUM.len() + 16 + 2;
 
-/// FNV-1a: a broken disk or a slip of an editor changes it. It keeps nobody out who may write to the state directory.
+/// FNV-1a detects a disk error or an accidental edit. It does not protect from a writer of the
+/// state directory.
 pub(super) fn sum_of(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The bytes of a record are those that were written: its last field is a sum of what stands before. A record without one is an
-/// older version's.
+/// Checks the sum in the last field of a record. A record without a sum is an older version's.
 fn intact(bytes: &[u8]) -> Result<()> {
     let Some((text, rest)) = bytes.split_at_checked(bytes.len().saturating_sub(SUM_LENGTH)) else { return Ok(()) };
     let is_intact = match rest.strip_prefix(SUM.as_bytes()) {

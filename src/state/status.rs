@@ -3,7 +3,7 @@
 use super::process::{ProcessId, stat_of};
 use crate::error::Result;
 
-/// What a container is doing (runtime.md, "State").
+/// The status of a container (runtime.md, "State").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // The spec's own words, and `paused`, which runc has too.
 pub(crate) enum Status {
@@ -15,7 +15,7 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    /// The word in outputs.
+    /// The word for output.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Status::Creating => "creating",
@@ -27,13 +27,13 @@ impl Status {
     }
 }
 
-/// How the name of init begins while it builds the container.
+/// The prefix of init's name while it builds the container.
 const BUILDING: &str = "orlop;";
 
-/// How it begins while init waits for the program to be executed.
+/// The prefix of init's name while it waits to execute the program.
 pub(crate) const WAITING: &str = "orlop:";
 
-/// What a container is doing now, but for `paused`, which only the freezer knows.
+/// The status without `paused`, which only the freezer knows.
 fn status_of_process(init: Option<ProcessId>, creator: Option<ProcessId>, waiting: &str) -> Status {
     let Some(init) = init else {
         let creating = creator.is_some_and(ProcessId::lives);
@@ -43,7 +43,8 @@ fn status_of_process(init: Option<ProcessId>, creator: Option<ProcessId>, waitin
         Some(stat) if stat.start == init.start && !stat.dead => match stat.name.split_at_checked(6) {
             Some((BUILDING, random)) if random == waiting => Status::Creating,
             Some((WAITING, random)) if random == waiting => Status::Created,
-            // Only `restore` names both: what CRIU makes has the program's name before it is whole.
+            // Only `restore` records both: CRIU's process has the program's name before it is
+            // complete.
             _ if creator.is_some_and(ProcessId::lives) => Status::Creating,
             _ => Status::Running,
         },

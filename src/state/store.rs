@@ -1,4 +1,4 @@
-//! The state root, below which each container has a directory.
+//! The state root, with a directory for each container.
 
 use super::container_dir::ContainerDir;
 use super::record::Record;
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 /// The largest state.json that is read, in bytes: annotations may be long.
 pub(super) const LARGEST: usize = 16 << 20;
 
-/// The state root: where the containers of one kind of caller are kept.
+/// The state root of one kind of caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     root: PathBuf,
 }
 
 impl Store {
-    /// The store at `root`, which need not exist yet.
+    /// The store at `root`; the directory may be missing.
     pub(crate) fn at(root: impl Into<PathBuf>) -> Store {
         Store { root: root.into() }
     }
@@ -29,12 +29,12 @@ impl Store {
         self.root.join(id)
     }
 
-    /// Its state.json.
+    /// The path of its state.json.
     pub(crate) fn file(&self, id: &str) -> PathBuf {
         self.directory(id).join("state.json")
     }
 
-    /// Makes the directory of a new container, locked.
+    /// Creates and locks the directory of a new container.
     ///
     /// # Errors
     /// `container with given ID already exists`.
@@ -74,7 +74,7 @@ impl Store {
         read_state(&self.file(id))
     }
 
-    /// What is known of a container.
+    /// Reads the record of a container.
     ///
     /// # Errors
     /// `container does not exist`; a state.json that cannot be read.
@@ -83,14 +83,14 @@ impl Store {
         Record::parse(&read_state(&path)?).with_context(|| format!("{path:?}"))
     }
 
-    /// The copy of config.json that `create` took.
+    /// Reads the copy of config.json that `create` saved.
     pub(crate) fn config(&self, id: &str) -> Result<Vec<u8>> {
         let path = self.directory(id).join("config.json");
         let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)?;
         Ok(file::read_to_end(fd, crate::container::LARGEST_CONFIG)?)
     }
 
-    /// The names of all directories in it, in order.
+    /// The ids of all containers, sorted.
     ///
     /// # Errors
     /// The directory cannot be read. If there is none, there are no names.
@@ -129,7 +129,7 @@ pub(super) fn absent() -> Error {
     Error::new(Kind::NotFound, "container does not exist")
 }
 
-/// Of a container that is being made, or whose record was removed.
+/// The error for a container that is being created, or that has lost its record.
 pub(crate) fn without_record() -> Error {
     absent().hint("its directory has no state.json: it is being made, or `delete --force` removes what is left of it")
 }

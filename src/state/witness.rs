@@ -1,8 +1,8 @@
-//! The second place where a container's first process is named: a link in the container's directory, with a sum of its own.
+//! A second record of a container's first process: a link in its directory, with a sum of its own.
 //!
-//! A record that was cut off, emptied, changed or removed does not tell which process is meant any more. Without the link
-//! `delete --force` could only guess by root filesystems and cgroups, and would take a stranger's process for the container's or
-//! the other way round. A symbolic link is made whole or not at all, in one call.
+//! A record that was truncated, changed or removed does not name the process any more. Without the
+//! link, `delete --force` could only guess by root filesystems and cgroups, and would confuse
+//! foreign processes with the container's. symlink(2) is atomic: the link is complete or missing.
 
 use super::record::sum_of;
 use super::{ContainerDir, ProcessId, Record, Store};
@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 pub(super) const NAME: &str = "init";
 
 impl ContainerDir {
-    /// Keeps the record once the container's first process is born, and then the link.
+    /// Saves the record with the container's first process, and then the link.
     ///
     /// # Errors
     /// Also when the directory was removed meanwhile: the container was deleted.
@@ -32,14 +32,14 @@ impl ContainerDir {
         }
     }
 
-    /// The container's first process as the link names it; none where the link is missing or was changed.
+    /// The first process that the link names; `None` if the link is missing or was changed.
     pub(crate) fn witness(&self) -> Option<ProcessId> {
         parse(&fs::read_link_at(&self.directory, NAME).ok()?)
     }
 }
 
 impl Store {
-    /// The first process of a container as its link names it.
+    /// The first process that a container's link names.
     pub(crate) fn witness(&self, id: &str) -> Option<ProcessId> {
         parse(std::fs::read_link(self.directory(id).join(NAME)).ok()?.as_os_str().as_bytes())
     }
@@ -50,7 +50,7 @@ fn text(process: ProcessId) -> String {
     format!("{words} {:016x}", sum_of(words.as_bytes()))
 }
 
-/// What [`text`] has written, to the letter.
+/// Parses a link; it must be exactly the output of [`text`].
 fn parse(link: &[u8]) -> Option<ProcessId> {
     let mut words = str::from_utf8(link).ok()?.split(' ');
     let (pid, start): (Pid, u64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);

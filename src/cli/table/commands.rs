@@ -2,7 +2,7 @@
 
 use super::{Command, Count, Order, flags};
 
-/// The commands, as a match needs them.
+/// The commands as an enum, for `match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
     Checkpoint,
@@ -24,7 +24,7 @@ pub(crate) enum Name {
     Update,
 }
 
-/// All of them, sorted, as they are typed.
+/// The names of all commands, sorted.
 pub(crate) const WORDS: [(&str, Name); 17] = [
     ("checkpoint", Name::Checkpoint),
     ("create", Name::Create),
@@ -45,7 +45,7 @@ pub(crate) const WORDS: [(&str, Name); 17] = [
     ("update", Name::Update),
 ];
 
-/// A command; the rest of its fields as most commands have them.
+/// A command with the defaults of most commands.
 const fn command(name: Name, word: &'static str, summary: &'static str) -> Command {
     Command {
         name,

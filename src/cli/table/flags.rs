@@ -7,7 +7,7 @@ const FILE: Value = Value::path("FILE");
 const SOCKET: Value = Value::path("SOCKET");
 const SWITCH: Value = Value::Switch;
 
-/// Those that stand before the command.
+/// The global flags, given before the command.
 pub static GLOBAL: [Flag; 12] = [
     Flag::new("root", DIR, "directory of the containers' state, best on a tmpfs"),
     Flag::new("log", FILE, "where the log goes: a file, file:FILE, journald:NAME or syslog:NAME (default: stderr)"),

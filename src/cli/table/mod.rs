@@ -1,6 +1,6 @@
 //! The command line as one table: parsing, help, suggestions, completions and man pages all read it.
 //!
-//! It holds data and depends on words only, so that the program that writes the man pages reads it too.
+//! It holds plain data, so that the program that writes the man pages can read it too.
 
 mod commands;
 mod flags;
@@ -15,47 +15,48 @@ pub(crate) use flags::{BYTES, NUMBERS};
 #[non_exhaustive]
 pub struct Command {
     pub(crate) name: Name,
-    /// What is typed.
+    /// The name of the command.
     pub word: &'static str,
     /// One line, for the list of commands.
     pub summary: &'static str,
     /// The operands as the help shows them.
     pub operands: &'static str,
-    /// How many operands there must be.
+    /// The number of operands.
     pub count: Count,
-    /// What happens to flags behind the first operand.
+    /// The treatment of flags after the first operand.
     pub(crate) order: Order,
     /// Paragraphs for the help, one line each.
     about: &'static str,
-    /// Commands to try, one line each, with what it does behind a `#`.
+    /// Example command lines, one a line, with an explanation after a `#`.
     examples: &'static str,
     /// Its flags.
     pub flags: &'static [Flag],
 }
 
-/// How many operands a command takes.
+/// The number of operands that a command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// So many.
+    /// Exactly this number.
     Exactly(usize),
-    /// So many or more.
+    /// This number or more.
     AtLeast(usize),
     /// From the first number to the second.
     Between(usize, usize),
 }
 
-/// What happens to flags behind the first operand.
+/// The treatment of flags after the first operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// They are flags.
+    /// Flags may follow operands.
     Anywhere,
-    /// They belong to somebody else's program: everything behind the id is an operand.
+    /// Flags end at the id: everything after it is an operand, for the container's program.
     UntilId,
-    /// Those of the command are flags, anything else is an operand (`kill ID -9` names a signal, not a flag).
+    /// Only the command's own flags may follow, anything else is an operand (`kill ID -9` names a
+    /// signal, not a flag).
     KnownOnly,
 }
 
-/// What a flag takes.
+/// The value of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Nothing, or `=true` and `=false`.
@@ -64,11 +65,11 @@ pub enum Value {
     Path(&'static str),
     /// Any text.
     Text(&'static str),
-    /// Any text, and it may be given again. Lists are not split at commas.
+    /// Any text; the flag is repeatable. Lists are not split at commas.
     List(&'static str),
     /// A whole number.
     Number(&'static str),
-    /// One of these words, with a bar between.
+    /// One of these words, separated by `|`.
     Choice(&'static str),
 }
 
@@ -104,7 +105,7 @@ pub struct Flag {
     pub help: &'static str,
     /// The field of `linux.resources` that it sets; empty for other flags.
     pub(crate) resource: &'static str,
-    /// Accepted for callers that pass it, and not shown.
+    /// Accepted for callers that pass it, but not shown in the help.
     pub hidden: bool,
 }
 
@@ -130,22 +131,22 @@ impl Flag {
 }
 
 impl Command {
-    /// The command that is typed as `word`.
+    /// The command with the name `word`.
     pub(crate) fn find(word: &str) -> Option<Command> {
         WORDS.iter().find(|(known, _)| *known == word).map(|(_, name)| name.command())
     }
 
-    /// All of them, sorted.
+    /// All commands, sorted.
     pub fn all() -> impl Iterator<Item = Command> {
         WORDS.iter().map(|(_, name)| name.command())
     }
 
-    /// What the help says of it.
+    /// The paragraphs of its help.
     pub fn paragraphs(&self) -> impl Iterator<Item = &'static str> {
         self.about.lines()
     }
 
-    /// Commands to try, each with what it does.
+    /// Example command lines with their explanations.
     pub fn examples(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.examples.lines().filter_map(|line| line.split_once(" # "))
     }

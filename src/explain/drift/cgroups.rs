@@ -78,7 +78,7 @@ fn key(write: &PlannedWrite) -> Option<&str> {
     (write.file != "cpu.max").then_some(key)
 }
 
-/// Whether `found`, the content of a file, is what the kernel shows for the value that was written.
+/// Whether the kernel shows `found`, the content of a file, for the value that was written.
 fn agrees(file: &str, written: &str, found: &str) -> bool {
     if written == found {
         return true;

@@ -62,7 +62,7 @@ impl Comparison<'_> {
 
     fn namespaces(&mut self) {
         let all = &self.parts.plan.namespaces;
-        // A restored process has a time namespace of its own, whose clocks go on.
+        // A restored process has a time namespace of its own, with the clocks of the checkpoint.
         for kind in Kind::ALL.into_iter().filter(|kind| !(self.record.restored && *kind == Kind::Time)) {
             let Ok(is_own) = is_elsewhere(self.pid, kind) else { continue };
             match all.place(kind).clone() {
