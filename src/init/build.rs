@@ -1,8 +1,9 @@
 //! Builds the init image and gives it to the library as bytes.
 //!
-//! The image is a program of its own without a libc (`src/init/main.rs`), compiled by the same compiler for the same
-//! architecture with the `core` of the GNU target, or of the target itself where only that one is at hand. What is kept is
-//! its one segment; orlop writes the ELF header when it makes the file.
+//! The init stub is a separate program without a libc (`src/init/main.rs`), compiled by the same
+//! compiler for the same architecture, with the `core` of the GNU target, or of the build's target
+//! if only that is installed. Only its single segment is kept; orlop writes the ELF header at run
+//! time.
 //!
 //! `ORLOP_INIT_IMAGE=FILE` takes an image that was linked elsewhere, for cross builds without that `core`.
 
@@ -24,7 +25,7 @@ fn main() {
     fs::write(out.join("init.entry"), entry.to_string()).expect("OUT_DIR can be written");
 }
 
-/// Compiles the image; the first target whose `core` the compiler has wins.
+/// Compiles the stub for the first target with an installed `core`.
 fn compile(out: &Path) -> PathBuf {
     let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets CARGO_CFG_TARGET_ARCH");
     let target = env::var("TARGET").expect("cargo sets TARGET");
@@ -36,7 +37,7 @@ fn compile(out: &Path) -> PathBuf {
             .args(["--edition=2024", "--crate-name=orlop_init", "--crate-type=bin", "--target", &target])
             .args(["-Copt-level=s", "-Cpanic=abort", "-Clto=fat", "-Ccodegen-units=1", "-Crelocation-model=static"])
             .args(["-Cforce-unwind-tables=no", "-Cstrip=symbols", "-Coverflow-checks=off", "-Cdebug-assertions=off"])
-            // Newer compilers refuse the option where there is nothing to turn off.
+            // Newer compilers refuse the option on targets without self-contained linking.
             .args(target.contains("musl").then_some("-Clink-self-contained=no"))
             .args(["-Clinker=cc", "-Clink-args=-nostdlib -nostartfiles -static -no-pie"])
             .args(["-Clink-args=-fuse-ld=bfd -Wl,--build-id=none -Wl,-Tsrc/init/image.ld"])
@@ -69,7 +70,7 @@ fn segment(elf: &[u8]) -> (&[u8], u64) {
         let (kind, flags) = (word(header, 4), word(header + 4, 4));
         if kind == 1 && flags & 1 != 0 {
             let (offset, at, length) = (word(header + 8, 8), word(header + 16, 8), word(header + 32, 8));
-            // The linker may let the segment begin at its page; what counts is what stands from CODE_AT on.
+            // The linker may start the segment at its page; only the bytes from CODE_AT on count.
             let skip = 0x10100u64.saturating_sub(at);
             let from = (offset + skip) as usize;
             return (&elf[from..(offset + length) as usize], entry);

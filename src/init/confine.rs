@@ -13,12 +13,14 @@ const PR_CAP_AMBIENT_RAISE: usize = 2;
 const PR_CAP_AMBIENT_CLEAR_ALL: usize = 4;
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// Makes the process one that nobody without CAP_SYS_PTRACE outside can look into, until it executes the program.
+/// Makes the process non-dumpable until it executes the program: only a process with CAP_SYS_PTRACE
+/// in the host's user namespace can inspect it.
 pub(crate) fn hide() {
     let _ = sys::prctl(PR_SET_DUMPABLE, 0, 0);
 }
 
-/// Joins the cgroup in which little more than the program is to be counted, now that the container is made.
+/// Joins the memory cgroup with a small limit, now that the set-up of the container is done and
+/// only the program's memory is charged to it.
 pub(crate) fn enter_cgroup(init: &Init) {
     let plan = init.plan;
     if plan.cgroup_file < 0 {
@@ -31,7 +33,7 @@ pub(crate) fn enter_cgroup(init: &Init) {
     }
 }
 
-/// Asks the security module for the label that the program will have.
+/// Sets the label that the security module gives the program at `execve`.
 pub(crate) fn label(init: &Init) {
     let plan = init.plan;
     if plan.label_file != 0 {
@@ -42,9 +44,10 @@ pub(crate) fn label(init: &Init) {
     }
 }
 
-/// Users, groups, capabilities, directory, mask, no_new_privs; gives the path of the program.
+/// Sets user, groups, capabilities, working directory, umask and no_new_privs; returns the path of
+/// the program.
 ///
-/// Only CAP_SYS_ADMIN outlives this where a filter must be loaded without no_new_privs; `execve` then drops it.
+/// If a filter must be loaded without no_new_privs, CAP_SYS_ADMIN stays until `execve` drops it.
 pub(crate) fn confine(init: &Init) -> u64 {
     let plan = init.plan;
     let entered = enter_directory(init, false);
@@ -54,7 +57,8 @@ pub(crate) fn confine(init: &Init) -> u64 {
     if init.has(flag::GROUPS) {
         let groups = sys::list(plan.groups);
         init.step(Step::Groups, || match sys::setgroups(groups) {
-            // A user namespace of an unprivileged user's keeps the groups that its maker has (user_namespaces(7)).
+            // In a user namespace of an unprivileged user the groups of its creator stay
+            // (user_namespaces(7)).
             Err(sys::EPERM) if groups.is_empty() => Ok(()),
             other => other,
         });
@@ -85,8 +89,8 @@ pub(crate) fn confine(init: &Init) -> u64 {
     init.step(Step::Find, || find(init))
 }
 
-/// Enters the working directory: with the runtime's rights, or, where those do not suffice (a file system that knows only
-/// the user), again with the user's. Whether it did.
+/// Enters the working directory with the runtime's privileges or, if those are refused (a
+/// filesystem that only the user may access), again with the user's. Returns whether it succeeded.
 fn enter_directory(init: &Init, last: bool) -> bool {
     init.begin(Step::Cwd);
     match sys::chdir(init.plan.cwd) {
@@ -122,7 +126,7 @@ fn set_capabilities(init: &Init) {
     }
 }
 
-/// Gives up what [`confine`] has kept for loading the filter.
+/// Drops the CAP_SYS_ADMIN that [`confine`] kept for loading the filter.
 pub(crate) fn give_up_admin(init: &Init) {
     let plan = init.plan;
     if init.has(flag::CAPABILITIES) && !init.has(flag::NO_NEW_PRIVS) {
@@ -130,7 +134,7 @@ pub(crate) fn give_up_admin(init: &Init) {
     }
 }
 
-/// Session and controlling terminal.
+/// Creates the session and sets the controlling terminal.
 pub(crate) fn session(init: &Init) {
     const TIOCSCTTY: usize = 0x540e;
     if init.has(flag::SESSION) {
@@ -141,7 +145,8 @@ pub(crate) fn session(init: &Init) {
     }
 }
 
-/// The first of the candidates that can be executed. A candidate that exists and cannot is told of, if none can.
+/// The first candidate that can be executed. If there is none, the error is that of a candidate
+/// that exists.
 pub(crate) fn find(init: &Init) -> sys::Result<u64> {
     let mut error = sys::ENOENT;
     let mut refused = 0;
@@ -158,7 +163,7 @@ pub(crate) fn find(init: &Init) -> sys::Result<u64> {
     Err(error)
 }
 
-/// From here on the process outlives the runtime.
+/// Lets the process outlive the runtime.
 pub(crate) fn let_go() {
     let _ = sys::prctl(PR_SET_PDEATHSIG, 0, 0);
 }

@@ -4,7 +4,7 @@ use crate::plan::{Hook, Step, flag, word};
 use crate::sys::Watched;
 use crate::{Init, limits, sys};
 
-/// Runs them in order; one that fails ends the container.
+/// Runs the hooks in order; a failed hook ends the container.
 pub(crate) fn run(init: &Init) {
     for (n, hook) in sys::list::<Hook>(init.plan.hooks).iter().enumerate() {
         init.report(word::DETAIL, n as u32);
@@ -30,7 +30,7 @@ pub(crate) fn run_one(init: &Init, hook: &Hook) -> sys::Result<()> {
     sys::close(output[1]);
     let mut tail = Tail { bytes: [0; word::OUTPUT_MOST], length: 0 };
     let ended = serve(init, hook, child.pidfd, stdin[1], output[0], &mut tail);
-    // A hook of another user than this process's cannot be killed from here. It dies with the container.
+    // A hook of another user cannot be killed from here. It dies with the container.
     if !ended && sys::kill(child.pid, SIGKILL).is_err() {
         return fail(init, Step::HookTimeout, &tail, sys::ETIMEDOUT);
     }
@@ -49,31 +49,32 @@ pub(crate) fn run_one(init: &Init, hook: &Hook) -> sys::Result<()> {
     Ok(())
 }
 
-/// Notes why a hook failed, with the end of its output.
+/// Notes the reason of a hook's failure, with the end of its output.
 fn fail(init: &Init, step: Step, tail: &Tail, errno: sys::Errno) -> sys::Result<()> {
     init.begin(step);
     init.report_bytes(&tail.bytes[..tail.length]);
     Err(errno)
 }
 
-/// Tells whoever fetches listeners that the one before is done with, and who has the next: a child of this process or itself.
+/// Notes for the runtime that the former listener is done, and which process has the next: a child
+/// of this process, or itself.
 fn expect_listener(init: &Init, of_child: bool) {
     if init.has(flag::LISTENER) {
-        // In this order: as long as FETCHED is set nobody looks at the others.
+        // FETCHED last: the runtime reads the other words only once it is 0.
         init.report(word::LISTENER, 0);
         init.report(word::CHILD, of_child.into());
         init.report(word::FETCHED, 0);
     }
 }
 
-/// The last bytes that a hook wrote.
+/// The last bytes of a hook's output.
 struct Tail {
     bytes: [u8; word::OUTPUT_MOST],
     length: usize,
 }
 
 impl Tail {
-    /// Takes what is there: false at the end of the output.
+    /// Reads once; false at the end of the output.
     fn read(&mut self, fd: i32) -> bool {
         let mut more = [0; word::OUTPUT_MOST];
         let Ok(count @ 1..) = sys::read(fd, &mut more) else { return false };
@@ -87,9 +88,11 @@ impl Tail {
     }
 }
 
-/// Gives the hook its state and takes its output until it has ended: whether it did in its time.
+/// Writes the state to the hook and reads its output until it exits. False if it did not exit in
+/// time.
 ///
-/// This process has the reading end of the hook's standard input too: so a hook that does not read raises no SIGPIPE here.
+/// This process also holds the reading end of the hook's standard input: a hook that does not read
+/// causes no SIGPIPE here.
 fn serve(init: &Init, hook: &Hook, child: i32, stdin: i32, output: i32, tail: &mut Tail) -> bool {
     if sys::never_wait(stdin).is_err() || sys::never_wait(output).is_err() {
         return false;
@@ -111,7 +114,7 @@ fn serve(init: &Init, hook: &Hook, child: i32, stdin: i32, output: i32, tail: &m
             reads = -1;
         }
         if ended.is_ready() {
-            // What it left behind may go on writing: no more than a pipe holds is looked at.
+            // Processes that it left behind may write on: read at most the capacity of a pipe.
             let _ = (0..64).find(|_| reads < 0 || !tail.read(reads));
             if writes >= 0 {
                 sys::close(writes);
@@ -124,7 +127,8 @@ fn serve(init: &Init, hook: &Hook, child: i32, stdin: i32, output: i32, tail: &m
     }
 }
 
-/// Writes what goes of the first part that is left: whether nothing is.
+/// Writes as much as possible of the first part that is left; returns whether all parts are
+/// written.
 fn write_next(fd: i32, parts: &mut [&[u8]; 3]) -> bool {
     if let Some(part) = parts.iter_mut().find(|part| !part.is_empty())
         && let Ok(count) = sys::write_some(fd, part)
@@ -151,8 +155,8 @@ pub(crate) fn state<'a>(init: &Init, digits: &'a mut [u8; 10]) -> [&'a [u8]; 3] 
     [head, &digits[from..], tail]
 }
 
-/// The hook's side: the state on standard input, the filter, then its program. The page has the error number of a failure
-/// before this process ends, as the parent only reports once it is gone.
+/// The hook's side: state on standard input, the filter, then the program. The error number of a
+/// failure is in the page before this process exits, since the parent reports only afterwards.
 fn execute(init: &Init, hook: &Hook, stdin: i32, output: i32) -> ! {
     const NOT_EXECUTED: i32 = 127;
     let confined = redirect(stdin, output)
@@ -172,7 +176,8 @@ fn execute(init: &Init, hook: &Hook, stdin: i32, output: i32) -> ! {
     sys::exit(NOT_EXECUTED)
 }
 
-/// Standard input and output, and nothing else that is open: what the caller passed on is for the program.
+/// Sets standard input and output, and closes all other descriptors: those that the caller passed
+/// on are for the program.
 fn redirect(stdin: i32, output: i32) -> sys::Result<()> {
     sys::duplicate_to(stdin, 0)?;
     sys::duplicate_to(output, 1)?;

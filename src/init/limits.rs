@@ -1,5 +1,5 @@
-//! The resource limits. They are the program's, so they are lowered last: nothing that is done to get there may be refused for
-//! them. What they lower from is the runtime's, which has raised it where it had to.
+//! Resource limits. They are the program's, so they are lowered last: no earlier step may fail
+//! because of them. The runtime has raised its own limits where the program's are higher.
 
 use crate::plan::{Limit, Step, flag};
 use crate::{Init, sys};
@@ -7,14 +7,14 @@ use crate::{Init, sys};
 const NPROC: u64 = 6;
 const NOFILE: u64 = 7;
 
-/// Whether this process only forks and then executes the program: its child is seen in the container at once, and has its
-/// limits from the start.
+/// Whether this process only forks and then executes the program: its child is visible in the
+/// container at once, so it has its limits from the start.
 fn come_early(init: &Init) -> bool {
     let waits = init.has(flag::GATE) || init.has(flag::SHIM) || init.plan.hooks.count != 0;
     init.has(flag::FORK) && !waits
 }
 
-/// Before the late fork: all but those that would refuse it.
+/// Before the late fork: all limits except those that would refuse the fork.
 pub(crate) fn before_fork(init: &Init) {
     if come_early(init) {
         init.step(Step::Limits, || set(init, |limit| !matches!(limit.resource, NPROC | NOFILE)));
@@ -28,7 +28,7 @@ pub(crate) fn after_fork(init: &Init) {
     }
 }
 
-/// Before a program is executed, be it the container's or a hook.
+/// Before the program or a hook is executed.
 pub(crate) fn before_execute(init: &Init) -> sys::Result<()> {
     if come_early(init) { Ok(()) } else { set(init, |_| true) }
 }
@@ -38,8 +38,9 @@ fn set(init: &Init, which: impl Fn(&Limit) -> bool) -> sys::Result<()> {
     limits.try_for_each(|limit| sys::set_limit(limit.resource, limit.soft, limit.hard))
 }
 
-/// Becomes another user by `change`, whose processes the kernel compares with RLIMIT_NPROC only here: where there are too
-/// many, `execve` fails. Until then this process may have to fork.
+/// Changes the user by `change` under the program's RLIMIT_NPROC. The kernel compares the number of
+/// the user's processes with it at this point, and `execve` fails if there are too many. Before and
+/// after, this process may have to fork.
 pub(crate) fn change_user<T>(init: &Init, change: impl FnOnce() -> T) -> T {
     let limits = sys::list::<Limit>(init.plan.limits);
     let Some(limit) = limits.iter().find(|limit| limit.resource == NPROC) else { return change() };

@@ -1,15 +1,18 @@
-//! The init image: the last program of orlop's in a container.
+//! The init stub: the last program of orlop in a container.
 //!
-//! orlop builds the container in a process of its own, then executes this image (a sealed file in memory, a few kilobytes)
-//! in it. From then on nothing in the container, however privileged, can reach the host's `orlop` through `/proc/PID/exe`
-//! (CVE-2019-5736): not while the process waits at the gate, and not by naming `/proc/self/exe` as the program. The image
-//! confines itself, appears in the container's pid namespace only then (with the filter, if the filter lets through what is
-//! left), waits at the gate, runs the startContainer hooks, loads the filter and executes the program; or it stays as the reaping init.
+//! orlop sets up the container in a child process, which then executes this stub (a sealed memfd of
+//! a few kilobytes). From then on no process in the container can reach the host's `orlop` through
+//! `/proc/PID/exe` (CVE-2019-5736), neither while the process waits at the gate nor with
+//! `/proc/self/exe` as the program. The stub confines itself and only then enters the container's
+//! pid namespace (with the filter, if the filter allows the remaining calls). It waits at the gate,
+//! runs the startContainer hooks, loads the filter and executes the program; or it stays as the
+//! reaping init.
 //!
-//! It has no libc, no heap and no writable data. All it knows is the [`plan`]; all it says after the filter is loaded is
-//! words in the report page.
+//! It has no libc, no heap and no writable data. Its only input is the [`plan`]; once the filter is
+//! loaded, its only output is the report page.
 //!
-//! `cargo test` compiles it for the host with its tests (`tests.rs`): there it has the standard library, and no start of its own.
+//! `cargo test` compiles it for the host with its tests (`tests.rs`), then with std and without
+//! `_start`.
 #![cfg_attr(not(test), no_std, no_main)]
 #![cfg_attr(
     test,
@@ -31,7 +34,7 @@ use core::sync::atomic::Ordering::Release;
 use plan::{Step, StubPlan, flag, word};
 use sys::Page;
 
-/// What the process carries through its steps.
+/// The state of the process during its steps.
 pub(crate) struct Init {
     plan: &'static StubPlan,
     page: Page,

@@ -1,10 +1,10 @@
-//! What orlop tells its init image: the one structure that both programs compile.
+//! The plan of the init stub: the structure that orlop and the stub both compile.
 //!
-//! orlop lays a [`StubPlan`] and everything that it points to out in memory as it will stand at [`PLAN_AT`] in the image's
-//! address space, and makes it a read-only segment of the image. So the image parses nothing, allocates nothing and needs
-//! no descriptor to learn what to do; all addresses are final.
+//! orlop lays out a [`StubPlan`] and everything that it points to with the addresses of the stub's
+//! address space, as a read-only segment of the stub that begins at [`PLAN_AT`]. So the stub parses
+//! nothing, allocates nothing and reads no descriptor to get its plan; all addresses are final.
 
-/// Where the plan's segment begins in the image's address space.
+/// The address of the plan's segment in the stub's address space.
 pub(crate) const PLAN_AT: u64 = 0x2000_0000;
 
 /// A list in the plan's segment: its address and its number of elements.
@@ -15,14 +15,14 @@ pub(crate) struct Span {
     pub count: u64,
 }
 
-/// A startContainer hook; the strings and lists are C's.
+/// A startContainer hook; strings and lists as in C.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Hook {
     pub path: u64,
     pub argv: u64,
     pub envp: u64,
-    /// Milliseconds; 0 is no limit.
+    /// The timeout in milliseconds; 0 is none.
     pub timeout: u64,
 }
 
@@ -43,11 +43,11 @@ pub(crate) struct Program {
     pub at: u64,
 }
 
-/// What the image does, in the order of its steps.
+/// The stub's input, in the order of its steps.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub(crate) struct StubPlan {
-    /// The process name that tells others that the program has not been executed yet; 15 bytes and a NUL.
+    /// The process name until the program is executed; 15 bytes and a NUL.
     pub waiting_name: [u8; 16],
     /// [`flag`] bits.
     pub flags: u32,
@@ -55,45 +55,47 @@ pub(crate) struct StubPlan {
     pub sync: i32,
     /// The listening socket that `start` connects to.
     pub gate: i32,
-    /// The memory file of the report page, -1 where it comes through the gate.
+    /// The memfd of the report page, -1 if it comes through the gate.
     pub page: i32,
-    /// Descriptors from this number on are closed when the program is executed.
+    /// Descriptors from this number on are closed at the execution of the program.
     pub first_closed: i32,
     /// A procfs to write the label to.
     pub procfs: i32,
-    /// The file by which to join the last cgroup, -1 for none.
+    /// The file that joins the last cgroup when written, -1 for none.
     pub cgroup_file: i32,
     pub uid: u32,
     pub gid: u32,
     pub umask: u32,
     /// The highest capability that the kernel knows.
     pub last_capability: u32,
-    /// Milliseconds that the shim leaves to the rest after SIGTERM when the program has ended; 0 kills at once.
+    /// The time in milliseconds between SIGTERM and SIGKILL for the other processes after the
+    /// program has exited; 0 kills at once.
     pub grace: u32,
-    /// How many procfs contexts [`flag::PROCFS`] opens.
+    /// The number of procfs contexts that [`flag::PROCFS`] opens.
     pub contexts: u32,
-    /// So that what follows is aligned.
+    /// Padding: the next field is aligned.
     pub reserved: u32,
-    /// Of [`Limit`].
+    /// A list of [`Limit`].
     pub limits: Span,
     pub bounding: u64,
     pub effective: u64,
     pub permitted: u64,
     pub inheritable: u64,
     pub ambient: u64,
-    /// Of u32.
+    /// A list of u32.
     pub groups: Span,
     /// A C string.
     pub cwd: u64,
-    /// Addresses of C strings: where to look for the program, in order.
+    /// Addresses of C strings: the paths to try for the program, in order.
     pub candidates: Span,
     pub argv: u64,
     pub envp: u64,
-    /// Of [`Hook`].
+    /// A list of [`Hook`].
     pub hooks: Span,
     /// Bytes: the state that hooks read, without the pid.
     pub state: Span,
-    /// Where in the state the pid belongs, which only this process knows: it may fork into another pid namespace.
+    /// The offset of the pid in the state. Only this process knows the pid: it may fork into
+    /// another pid namespace.
     pub pid_at: u64,
     /// A C string below the procfs: the file that takes the label; 0 for none.
     pub label_file: u64,
@@ -107,11 +109,11 @@ pub(crate) struct StubPlan {
 
 /// Bits of [`StubPlan::flags`].
 pub(crate) mod flag {
-    /// Fork once more before the program's process begins: into the pid or time namespace that was joined.
+    /// Fork once more, into the joined pid or time namespace.
     pub(crate) const FORK: u32 = 1;
-    /// Wait for the parent's word.
+    /// Wait for the runtime's message.
     pub(crate) const WAIT: u32 = 2;
-    /// Say that all is ready.
+    /// Report that the process is ready.
     pub(crate) const READY: u32 = 4;
     /// Wait at the gate.
     pub(crate) const GATE: u32 = 8;
@@ -133,40 +135,40 @@ pub(crate) mod flag {
     pub(crate) const SUBREAPER: u32 = 2048;
     /// Become leader of a new session.
     pub(crate) const SESSION: u32 = 4096;
-    /// There is no program: the container can only be looked at and deleted.
+    /// There is no program: the container can only be inspected and deleted.
     pub(crate) const NO_PROGRAM: u32 = 8192;
-    /// Make a cgroup namespace, once in the last cgroup.
+    /// Unshare the cgroup namespace after joining the last cgroup.
     pub(crate) const CGROUP_NAMESPACE: u32 = 16384;
-    /// Be the helper that opens contexts of a procfs in a joined pid namespace, and nothing else.
+    /// Act as the helper that opens procfs contexts in a joined pid namespace.
     pub(crate) const PROCFS: u32 = 32768;
-    /// Load the filter before the fork into the pid namespace: it lets through whatever comes then.
+    /// Load the filter before the fork into the pid namespace: it allows every later call.
     pub(crate) const EARLY_FILTER: u32 = 65536;
     /// Fork by `clone(2)`: the filter refuses `clone3(2)`.
     pub(crate) const PLAIN_CLONE: u32 = 131_072;
 }
 
-/// What the image writes into the report page: word by word, as an error leaves no other way behind a filter.
+/// The words of the report page, the stub's only output once the filter is loaded.
 pub(crate) mod word {
     /// The [`super::Step`] that began last.
     pub(crate) const STEP: usize = 0;
-    /// The error number with which it failed; 0 while it goes on.
+    /// The error number of its failure; 0 while it goes on.
     pub(crate) const ERRNO: usize = 1;
-    /// What belongs to the step: which hook, which of its ends.
+    /// Detail of the step: the number of the hook.
     pub(crate) const DETAIL: usize = 2;
     /// The listener's descriptor number plus one.
     pub(crate) const LISTENER: usize = 3;
-    /// The parent sets it to 1 when it has the listener.
+    /// The runtime sets it to 1 once it has the listener.
     pub(crate) const FETCHED: usize = 4;
     /// The hook's wait status.
     pub(crate) const STATUS: usize = 5;
-    /// Where a child of this process has the listener (a hook, or the program of the reaping init): 1 until that child is
-    /// there, then the descriptor number of a pidfd of it plus two.
+    /// If a child of this process has the listener (a hook, or the program of the reaping init): 1
+    /// until that child exists, then the descriptor number of its pidfd plus two.
     pub(crate) const CHILD: usize = 6;
-    /// The error number with which a hook's own child failed before it executed the hook, 0 if it did not.
+    /// The error number of a failure in a hook's child before it executed the hook, else 0.
     pub(crate) const HOOK_ERRNO: usize = 7;
     /// The [`super::Step`] in which it failed.
     pub(crate) const HOOK_STEP: usize = 8;
-    /// How many bytes of a failed hook's output stand from word [`OUTPUT`] on.
+    /// The length of a failed hook's output from word [`OUTPUT`] on, in bytes.
     pub(crate) const OUTPUT_LENGTH: usize = 9;
     /// Of a program that could not be executed: the number of its candidate plus one, 0 if none was looked at.
     pub(crate) const LOOKED_AT: usize = 10;
@@ -181,13 +183,13 @@ pub(crate) mod word {
     pub(crate) const MOUNT_FLAGS: usize = 15;
     /// 1 where the file's beginning could be read.
     pub(crate) const IS_READ: usize = 16;
-    /// The end of what a failed hook wrote or the beginning of a program that could not be executed, at most [`OUTPUT_MOST`] bytes.
+    /// The end of a failed hook's output, at most [`OUTPUT_MOST`] bytes.
     pub(crate) const OUTPUT: usize = 64;
     /// The most bytes of a hook's output that are kept.
     pub(crate) const OUTPUT_MOST: usize = 1024;
 }
 
-/// The image's steps; the number is what stands in the report page.
+/// The stub's steps, by their numbers in the report page.
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {

@@ -1,7 +1,7 @@
 //! The helper that opens contexts of a procfs in a joined pid namespace (`src/process/procfs.rs`).
 //!
-//! The child that is born there may be traced by its neighbours. It has a user without files, a root without files, namespaces of
-//! its own, one descriptor, and a filter that lets through what it does and nothing else.
+//! Processes of that pid namespace may trace the child. It runs as a user without files, with an
+//! empty root, namespaces of its own, one descriptor, and a filter that allows only its own calls.
 
 use crate::plan::{Step, flag};
 use crate::{Init, confine, sys};
@@ -11,14 +11,15 @@ const PR_SET_KEEPCAPS: usize = 8;
 const PR_SET_NO_NEW_PRIVS: usize = 38;
 const SIGKILL: usize = 9;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
-/// The first of the users that helpers run as, each another one, so that the limit of a user's processes counts its own alone.
+/// The first uid for helpers. Each helper has a uid of its own, so that RLIMIT_NPROC counts only
+/// its processes.
 const FIRST_USER: u32 = 0xff00_0000;
 /// RLIMIT_NPROC.
 const NPROC: u64 = 6;
 /// The helper and its child.
 const MOST_PROCESSES: u64 = 2;
 
-/// Opens the contexts and never comes back.
+/// Opens the contexts; does not return.
 pub(crate) fn run(mut init: Init) -> ! {
     let plan = init.plan;
     debug_assert!(plan.flags == flag::PROCFS);
@@ -41,8 +42,9 @@ pub(crate) fn run(mut init: Init) -> ! {
     sys::exit(0)
 }
 
-/// Gives up the runtime's user and all capabilities but the one to make namespaces. In a user namespace that does not map the
-/// other user, its root stays, whose rights end there.
+/// Drops the runtime's user and all capabilities except CAP_SYS_ADMIN, which creates namespaces. A
+/// user namespace may not map the other uid; then the process stays its root, without privileges
+/// outside.
 fn leave_user(init: &Init) {
     let user = FIRST_USER + sys::pid();
     let _ = sys::setgroups(&[]);
@@ -54,7 +56,7 @@ fn leave_user(init: &Init) {
     init.step(Step::Capabilities, || sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
 }
 
-/// What the child does: its exit status.
+/// The child's task; returns its exit status.
 fn open_contexts(init: &Init) -> i32 {
     for _ in 0..init.plan.contexts {
         let Ok(context) = sys::fsopen_proc() else { return 1 };

@@ -1,6 +1,6 @@
 //! The reaping init (`--init`): stays as pid 1, runs the program as its child, forwards signals, reaps orphans.
 //!
-//! Pid 1 may not give up: every error but the program's own end is passed over.
+//! Pid 1 must not exit early: it ignores every error and exits only after the program.
 
 use crate::plan::{Step, flag, word};
 use crate::{Init, execute, limits, sys};
@@ -15,7 +15,7 @@ const PR_SET_CHILD_SUBREAPER: usize = 36;
 const CAP_KILL: u64 = 1 << 5;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 
-/// Runs the program as a child and never comes back.
+/// Runs the program as a child; does not return.
 pub(crate) fn run(init: &Init, program: u64) -> ! {
     if init.has(flag::SUBREAPER) {
         init.step(Step::Shim, || sys::prctl(PR_SET_CHILD_SUBREAPER, 1, 0));
@@ -41,7 +41,8 @@ pub(crate) fn run(init: &Init, program: u64) -> ! {
     sys::exit(status)
 }
 
-/// The parent finds the child, which has the listener, through a descriptor of ours: it stays until that is done.
+/// The runtime finds the child that has the listener through a pidfd of this process, which stays
+/// open until then.
 fn await_fetch(init: &Init, child: i32) {
     const MILLISECOND: u64 = 1;
     while let Some(fetched) = init.page.word(word::FETCHED)
@@ -50,7 +51,7 @@ fn await_fetch(init: &Init, child: i32) {
     {}
 }
 
-/// A process group of its own, in the foreground of the terminal if there is one.
+/// Gives this process its own process group, in the foreground of the terminal if there is one.
 fn foreground(init: &Init) {
     sys::own_process_group();
     if init.has(flag::TERMINAL) {
@@ -59,10 +60,10 @@ fn foreground(init: &Init) {
     }
 }
 
-/// Lets go of everything but what forwarding and reaping need.
+/// Drops everything that forwarding signals and reaping do not need.
 fn confine(init: &Init) {
     let plan = init.plan;
-    // The name first: `start` looks at it as soon as its connection is closed.
+    // The name first: `start` checks it as soon as its connection is closed.
     sys::set_name(b"orlop-init\0\0\0\0\0\0");
     sys::close_from(0, false);
     let kept = plan.permitted & CAP_KILL;
@@ -70,7 +71,8 @@ fn confine(init: &Init) {
     let now = if loads_privileged { kept | CAP_SYS_ADMIN } else { kept };
     let _ = sys::capset(now, now, 0);
     if plan.filter != 0 && sys::load_filter(plan.filter, plan.filter_flags as u32 & !NEW_LISTENER).is_err() {
-        // Unfiltered is not an option; the program's own load of the same filter says why.
+        // It must not run without the filter; the program's own load of the same filter reports the
+        // reason.
         sys::exit(1);
     }
     if loads_privileged {
@@ -81,7 +83,7 @@ fn confine(init: &Init) {
 /// SECCOMP_FILTER_FLAG_NEW_LISTENER and WAIT_KILLABLE_RECV, which goes only with it.
 const NEW_LISTENER: u32 = 8 | 32;
 
-/// Forwards and reaps until the program has ended: the status for it.
+/// Forwards signals and reaps until the program has exited; returns its status.
 pub(crate) fn serve(program: i32) -> i32 {
     loop {
         match sys::next_signal(None) {
@@ -99,7 +101,7 @@ pub(crate) fn serve(program: i32) -> i32 {
     }
 }
 
-/// Reaps all that have ended: the program's status if it is among them.
+/// Reaps every exited child; returns the program's status if it is among them.
 fn reap(program: i32) -> Option<i32> {
     let mut ended = None;
     while let Ok((pid @ 1.., status)) = sys::wait(-1, WNOHANG) {
@@ -118,19 +120,20 @@ pub(crate) fn shell_status(status: u32) -> i32 {
     }
 }
 
-/// Ends what the program left: SIGTERM and the grace time first, if one was asked for. As pid 1 every process of the
-/// namespace; else there is no set of processes that is surely ours, and the cgroup's end takes them.
+/// Ends the processes that the program left, with SIGTERM and the grace time first if one was asked
+/// for. Only as pid 1, for every process of the namespace; otherwise no set of processes is surely
+/// the container's, and the removal of the cgroup kills them.
 fn end_the_rest(init: &Init) {
     if init.has(flag::SUBREAPER) || init.plan.grace == 0 {
         return;
     }
     if sys::kill(-1, SIGTERM).is_ok() {
         let mut left = u64::from(init.plan.grace);
-        // Each wait is cut to a tenth of a second, so that the sum needs no clock.
+        // Each wait is at most 100 ms, so that the sum needs no clock.
         while left > 0 {
-            // Many that end at once make one SIGCHLD.
+            // Several exits may cause one SIGCHLD.
             while let Ok((1.., _)) = sys::wait(-1, WNOHANG) {}
-            // Those that `exec` put here are not children, but are given their time, too.
+            // Processes of `exec` are not children, but get the grace time, too.
             if sys::kill(-1, 0).is_err() {
                 return;
             }

@@ -57,7 +57,7 @@ const CWD: usize = -100isize as usize;
 
 /// An error number.
 pub(crate) type Errno = i32;
-/// What a call gives back.
+/// The result of a system call.
 pub(crate) type Result<T> = core::result::Result<T, Errno>;
 
 pub(crate) const ENOENT: Errno = 2;
@@ -74,7 +74,7 @@ pub(crate) const ETIMEDOUT: Errno = 110;
 /// A system call with up to six arguments.
 ///
 /// # Safety
-/// The arguments must be what the call's man page wants, pointers live and large enough.
+/// The arguments must be valid for the call (its man page), with live pointers of sufficient size.
 unsafe fn call(n: usize, a: [usize; 6]) -> Result<usize> {
     let value: isize;
     #[cfg(target_arch = "x86_64")]
@@ -148,7 +148,7 @@ pub(crate) fn list<T: Copy>(span: Span) -> &'static [T] {
     if span.count == 0 {
         return &[];
     }
-    // SAFETY: spans are made by process/stub.rs alone, with the address, alignment and count of what they name, in the
+    // SAFETY: spans are made by process/stub.rs alone, with the address, alignment and count of their elements, in the
     // read-only segment of the plan.
     unsafe { core::slice::from_raw_parts(span.at as *const T, span.count as usize) }
 }
@@ -188,7 +188,7 @@ fn done(result: Result<usize>) -> Result<()> {
     result.map(|_| ())
 }
 
-/// `exit_group(2)`, and where a filter refuses that, an instruction that no filter sees.
+/// `exit_group(2)`; if a filter refuses that, an illegal instruction, which no filter sees.
 pub(crate) fn exit(status: i32) -> ! {
     // SAFETY: takes no pointer; does not come back where it is allowed.
     unsafe {
@@ -434,7 +434,7 @@ pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result<()> {
     write_some(fd, bytes).and_then(|n| if n == bytes.len() { Ok(()) } else { Err(EINVAL) })
 }
 
-/// `unshare(2)` of the user namespace and of every other namespace that a mount of a file system could be of use in.
+/// `unshare(2)` of the user namespace and of every other namespace that could make a mount useful.
 pub(crate) fn unshare_all() -> Result<()> {
     // CLONE_NEWUSER, NEWNS, NEWNET, NEWIPC, NEWUTS, NEWCGROUP
     const ALL: usize = 0x1000_0000 | 0x2_0000 | 0x4000_0000 | 0x800_0000 | 0x400_0000 | 0x200_0000;
@@ -448,10 +448,11 @@ pub(crate) fn fsopen_proc() -> Result<i32> {
     unsafe { call(number::FSOPEN, [c"proc".as_ptr() as usize, 0, 0, 0, 0, 0]) }.map(|fd| fd as i32)
 }
 
-/// The signal of which a parent learns that its child has ended.
+/// The signal to the parent when a child exits.
 pub(crate) const SIGCHLD: u64 = 17;
 
-/// Loads a filter that kills the process for every call but those that the helper and its child make once it is loaded.
+/// Loads a filter that kills the process on every call other than those that the helper and its
+/// child still need.
 pub(crate) fn load_helper_filter() -> Result<()> {
     const CALLS: [usize; 5] = [number::FSOPEN, number::SENDMSG, number::WAIT4, number::EXIT_GROUP, number::EXIT];
     const ALLOW: u32 = 0x7fff_0000;
@@ -575,7 +576,7 @@ pub(crate) fn pipe() -> Result<[i32; 2]> {
     Ok(fds)
 }
 
-/// Has reads and writes through `fd` fail with EAGAIN where they would wait.
+/// Sets O_NONBLOCK on `fd`.
 pub(crate) fn never_wait(fd: i32) -> Result<()> {
     const F_SETFL: usize = 4;
     const NONBLOCK: usize = 0o4000;
@@ -595,7 +596,7 @@ pub(crate) fn write_some(fd: i32, bytes: &[u8]) -> Result<usize> {
     unsafe { call(number::WRITE, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) }
 }
 
-/// Milliseconds of the clock that nobody sets (`clock_gettime(2)`, CLOCK_MONOTONIC).
+/// Milliseconds of a clock that cannot be set (`clock_gettime(2)`, CLOCK_MONOTONIC).
 pub(crate) fn now() -> u64 {
     let mut time = [0u64; 2];
     // SAFETY: writes a timespec into a live array.
@@ -665,12 +666,13 @@ impl Watched {
     }
 }
 
-/// Waits until one of the descriptors is ready, at most `milliseconds` (None: without an end): how many are.
+/// Waits until one of the descriptors is ready, at most `milliseconds` (`None`: no limit); returns
+/// how many are.
 pub(crate) fn poll(watched: &mut [Watched], milliseconds: Option<u64>) -> Result<usize> {
     let mut time = milliseconds.map(|ms| [ms / 1000, ms % 1000 * 1_000_000]);
     let at = time.as_mut().map_or(0, |time| time.as_mut_ptr() as usize);
     loop {
-        // The kernel writes what is left of the time back, so that an interrupted wait goes on with the rest.
+        // The kernel writes the remaining time back, so that an interrupted wait goes on with the rest.
         // SAFETY: pointer and count of live, writable pollfds, and a live, writable timespec.
         match unsafe { call(number::PPOLL, [watched.as_mut_ptr() as usize, watched.len(), at, 0, 0, 0]) } {
             Err(EINTR) => continue,
@@ -687,8 +689,9 @@ pub(crate) fn block_signals(block: bool) {
     let _ = unsafe { call(number::SIGPROCMASK, [SET, &raw const mask as usize, 0, 8, 0, 0]) };
 }
 
-/// Whether the signals that ask a process to end do end this one, also as pid 1, where the kernel passes over those without a
-/// handler: with the status 128 plus the signal's number. `false` gives them their default disposition back.
+/// Installs (or resets) a handler for the signals that terminate a process by default: it exits
+/// with 128 plus the signal number. Pid 1 needs it, since the kernel drops signals for which it has
+/// no handler.
 pub(crate) fn end_on_signals(on: bool) {
     const ASKING: [usize; 7] = [1, 2, 3, 10, 12, 14, 15];
     const REAL_TIME: core::ops::RangeInclusive<usize> = 32..=64;
@@ -701,7 +704,7 @@ pub(crate) fn end_on_signals(on: bool) {
     let action =
         if on && cfg!(target_arch = "x86_64") { [handler, 0x0400_0000, handler, 0] } else { [handler, 0, 0, 0] };
     for signal in ASKING.into_iter().chain(REAL_TIME) {
-        // SAFETY: reads a live sigaction, whose handler is a function of this program that needs no state and never returns.
+        // SAFETY: reads a live sigaction; its handler is a function of this program that needs no state and never returns.
         let _ = unsafe { call(number::SIGACTION, [signal, action.as_ptr() as usize, 0, 8, 0, 0]) };
     }
 }

@@ -16,7 +16,7 @@ pub struct Node {
     pub content: Content,
 }
 
-/// What a JSON value holds.
+/// The content of a JSON value.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// `null`.

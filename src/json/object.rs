@@ -57,8 +57,8 @@ pub(crate) fn read<'a>(object: &mut dyn Object<'a>, reader: &mut Reader<'a>) -> 
     Ok(())
 }
 
-/// The index of the field for a key: the field with exactly that name, else the first whose name
-/// differs only in case, as in Go. Writers keep the order of the fields, so the search starts at
+/// The index of the field for a key: the field with exactly that name, else the first with a
+/// name that differs only in case, as in Go. Writers keep the order of the fields, so the search starts at
 /// `expected`.
 fn position(names: &[Name], expected: usize, key: &str) -> Option<usize> {
     let order = (expected..names.len()).chain(0..expected.min(names.len()));

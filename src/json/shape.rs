@@ -10,7 +10,7 @@ pub enum Shape {
     Scalar,
     /// A list of values of one form.
     List(&'static Shape),
-    /// An object whose keys are free, with values of one form.
+    /// An object with arbitrary keys and values of one form.
     Map(&'static Shape),
     /// An object with these fields.
     Object(&'static [(&'static str, &'static Shape)]),

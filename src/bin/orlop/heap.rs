@@ -1,8 +1,9 @@
 //! The program's heap: a runtime lives for a few milliseconds, or waits for hours without allocating.
 //!
-//! musl's allocator writes to a page of its own for each size of object, maps and unmaps a page for each larger buffer, and
-//! keeps books against misuse by C: a quarter of the time that `run` spent outside the kernel. This one takes memory from
-//! the end of one region, keeps what is given back in a list for each size, and never gives pages below 64 KiB back.
+//! musl's allocator uses a separate page for each size class, maps and unmaps pages for each larger
+//! buffer, and checks for misuse by C code: a quarter of the time that `run` spent in user space.
+//! This allocator takes memory from the end of one region, keeps freed blocks in a list for each
+//! size, and returns only blocks above 64 KiB to the kernel.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -10,20 +11,21 @@ use std::cell::UnsafeCell;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What lies in the program's zeroed data, enough for most commands; pages that nobody touches cost nothing.
+/// The size of the first region, in the program's .bss: enough for most commands. Untouched pages
+/// cost nothing.
 const FIRST: usize = 256 << 10;
-/// How much is mapped at once when that is used up.
+/// The size of further regions, which are mapped.
 const NEXT: usize = 1 << 20;
 /// Sizes up to here are multiples of [`GRAIN`], above it powers of two.
 const SMALL: usize = 512;
 const GRAIN: usize = 16;
 const SMALL_CLASSES: usize = SMALL / GRAIN;
-/// The largest size that has a list; what is larger has a mapping of its own.
+/// The largest size with a list; a larger block has a mapping of its own.
 const LARGEST: usize = 64 << 10;
 const CLASSES: usize = SMALL_CLASSES + 7;
 
-/// The allocator of the program, for `#[global_allocator]`. The books lie before the blocks, so that the first blocks need
-/// no page of their own.
+/// The program's `#[global_allocator]`. The bookkeeping lies before the blocks, so that the first
+/// blocks share its page.
 #[allow(missing_debug_implementations)] // Formatting would allocate.
 #[repr(C, align(16))]
 pub(crate) struct Heap {
@@ -32,13 +34,14 @@ pub(crate) struct Heap {
     first: UnsafeCell<[u8; FIRST]>,
 }
 
-/// A block that was given back holds the next one of its size.
+/// A freed block holds the address of the next one of its size.
 struct Free {
     next: *mut Free,
 }
 
 struct Books {
-    /// Where the free part of the region begins, null before the first allocation, and how many bytes it has.
+    /// The start of the region's free part, null before the first allocation, and its length in
+    /// bytes.
     from: *mut u8,
     left: usize,
     lists: [*mut Free; CLASSES],
@@ -48,7 +51,7 @@ struct Books {
 unsafe impl Sync for Heap {}
 
 impl Heap {
-    /// A heap from which nothing was taken.
+    /// An unused heap.
     #[allow(clippy::new_without_default)] // A static needs a constant.
     pub(crate) const fn new() -> Heap {
         Heap {
@@ -66,13 +69,13 @@ impl Heap {
             if free.is_null() || !has_list(layout) {
                 return self.cut(books, size, layout.align().max(GRAIN));
             }
-            // SAFETY: what is in a list is a block of at least 16 bytes that nobody uses; its first word is the next one.
+            // SAFETY: a list holds unused blocks of at least 16 bytes; the first word of each is the address of the next.
             books.lists[list] = unsafe { (*free).next };
             free.cast()
         })
     }
 
-    /// Puts a block that nobody uses any more into its list.
+    /// Puts a freed block into its list.
     fn give_back(&self, block: *mut u8, layout: &Layout) {
         let (list, size) = class(layout.size());
         self.with(|books| {
@@ -87,7 +90,7 @@ impl Heap {
         });
     }
 
-    /// Whether the block at the end of what was taken from the region could be made `new_size` bytes long where it is.
+    /// Resizes the last block of the region in place; returns whether it could.
     fn resize_last(&self, block: *mut u8, old_size: usize, new_size: usize) -> bool {
         let (old, new) = (class(old_size).1, class(new_size).1);
         self.with(|books| {
@@ -104,13 +107,13 @@ impl Heap {
         while self.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             std::hint::spin_loop();
         }
-        // SAFETY: the lock is held, so nobody else has a reference.
+        // SAFETY: the lock is held, so there is no other reference.
         let result = act(unsafe { &mut *self.books.get() });
         self.locked.store(false, Ordering::Release);
         result
     }
 
-    /// New memory from the region; null if there is none.
+    /// New memory from the region; null if none can be mapped.
     fn cut(&self, books: &mut Books, size: usize, align: usize) -> *mut u8 {
         // `align` is a power of two.
         let offset = |from: *mut u8| (from as usize).wrapping_neg() & (align - 1);
@@ -133,7 +136,7 @@ impl Heap {
     }
 }
 
-/// The list of blocks of at least `size` bytes, and how many bytes those have.
+/// The list of blocks of at least `size` bytes, and the size of its blocks.
 #[inline(always)]
 fn class(size: usize) -> (usize, usize) {
     if size <= SMALL {
@@ -149,13 +152,13 @@ fn has_mapping(layout: &Layout) -> bool {
     layout.size() > LARGEST
 }
 
-/// Blocks of the lists are aligned for everything but the rare type that asks for more: such a block is not used again.
+/// The lists have blocks of the usual alignment. A block with a larger alignment is not reused.
 #[inline(always)]
 fn has_list(layout: &Layout) -> bool {
     layout.align() <= GRAIN
 }
 
-/// Zeroed pages of their own; null where there are none.
+/// Maps zeroed pages; null on failure.
 fn map(size: usize) -> *mut u8 {
     let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new anonymous mapping touches no memory that is in use.
@@ -175,7 +178,7 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if has_mapping(&layout) {
-            // SAFETY: the mapping is the one that `alloc` made for this layout, and nobody uses it any more.
+            // SAFETY: the mapping is the one that `alloc` made for this layout, and the caller gives it up.
             unsafe { libc::munmap(block.cast(), layout.size()) };
         } else if has_list(&layout) {
             self.give_back(block, &layout);
@@ -230,7 +233,7 @@ mod tests {
             let last = HEAP.alloc(layout(100, 1));
             assert_eq!(HEAP.realloc(last, layout(100, 1), 5000), last);
             assert_eq!(HEAP.realloc(last, layout(5000, 1), 40), last);
-            // What was given back is there for the next one.
+            // A freed block is reused.
             let next = HEAP.alloc(layout(100, 1));
             assert_eq!(next, last.add(48));
             assert_ne!(HEAP.realloc(first, layout(100, 1), 5000), first);

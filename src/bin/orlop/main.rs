@@ -1,4 +1,4 @@
-//! The program `orlop`; all of it is in the library.
+//! The program `orlop`: a call of the library.
 
 mod heap;
 

@@ -1,4 +1,4 @@
-//! What kind of program a file is: read from its beginning and its headers, never executed.
+//! The kind of a program file, from its first bytes and headers. The file is never executed.
 
 use goblin::container::{Container, Ctx};
 use goblin::elf::dynamic::{DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_STRSZ, DT_STRTAB, Dyn};
@@ -60,7 +60,7 @@ impl Elf {
     }
 }
 
-/// What `file` is, or why the kernel cannot execute it.
+/// The kind of `file`, or the reason why the kernel cannot execute it.
 pub(crate) fn read(file: File) -> Result<Program, String> {
     let beginning = part(&file, 0, BEGINNING as u64)?;
     if beginning.is_empty() {

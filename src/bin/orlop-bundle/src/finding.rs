@@ -1,4 +1,4 @@
-//! Findings: what is wrong or suspicious, where, why, and what to do.
+//! Findings: a fault or suspicion with its place, reason and remedy.
 
 use crate::place::{self, Place};
 use crate::style::Style;
@@ -51,11 +51,11 @@ pub(crate) struct Finding {
     /// The path of a field, such as `mounts[3].source`; empty where the finding has none.
     pub(crate) field: String,
     pub(crate) place: Option<Place>,
-    /// What is wrong.
+    /// The fault.
     pub(crate) problem: String,
     /// Where the rule is written: a section of the specification or a man page.
     pub(crate) source: &'static str,
-    /// What to do.
+    /// The remedy.
     pub(crate) remedy: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl Finding {
         })
     }
 
-    /// For people: like a compiler's messages. `file` is the name of the document whose text is `text`.
+    /// Text for people, like a compiler's messages. `file` is the name of the document with the text `text`.
     pub(crate) fn show(&self, file: &str, text: &[u8], style: Style) -> String {
         let mut shown = String::new();
         let colon = if self.field.is_empty() { "" } else { ": " };

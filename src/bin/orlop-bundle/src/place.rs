@@ -20,7 +20,7 @@ pub(crate) fn of_offset(text: &[u8], offset: usize) -> Place {
     Place { line, column: String::from_utf8_lossy(&before[begin..]).chars().count() + 1 }
 }
 
-/// The line of a place and a line with a caret below the column, both without what a terminal would act on.
+/// The line of a place and a line with a caret below the column, both without control characters.
 pub(crate) fn excerpt(text: &[u8], place: Place) -> Option<(String, String)> {
     let line = text.split(|byte| *byte == b'\n').nth(place.line - 1)?;
     let printable = |letter: char| if letter.is_control() { ' ' } else { letter };

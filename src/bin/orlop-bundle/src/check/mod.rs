@@ -23,7 +23,7 @@ const LARGEST: u64 = 64 << 20;
 /// open(2): a FIFO does not block.
 const O_NONBLOCK: i32 = 0o4000;
 
-/// A bundle whose config.json is JSON.
+/// A bundle with a config.json in valid JSON.
 pub(crate) struct Bundle {
     /// The directory, absolute.
     pub(crate) directory: PathBuf,

@@ -1,7 +1,7 @@
 //! Everything that `create` would refuse.
 //!
 //! The runtime stops at the first fault. So the faulty field is removed from a copy of the document, and the runtime is asked
-//! again, until it accepts: what is found is the runtime's own opinion, fault by fault.
+//! again, until it accepts: each finding is the runtime's own error.
 
 use super::Bundle;
 use super::structure::join;
@@ -156,7 +156,7 @@ struct Located {
     tail: String,
     /// The path in the document as it was written.
     path: String,
-    /// Where the deepest value begins; none for what the repair put in.
+    /// The place of the deepest value; none for a value of the repair.
     offset: Option<usize>,
 }
 
@@ -217,7 +217,7 @@ impl Repair {
             remove(&mut self.copy, &found.steps);
             return true;
         }
-        // Something is missing. The default has most fields that must be there; else what lacks the field goes.
+        // Something is missing. The default has most required fields; else the object without the field is removed.
         let Ok(mut default) = explain::read(explain::default_config().as_bytes()) else { return false };
         forget_places(&mut default);
         if self.grafted.insert(found.path.clone()) && graft(&mut self.copy, &found.steps, &found.tail, &default) {

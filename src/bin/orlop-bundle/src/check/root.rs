@@ -299,7 +299,7 @@ fn has_library(root: &Root, elf: &elf::Elf, path: &str, library: &str, environme
     all.into_iter().any(|dir| !matches!(root.open(&format!("{dir}/{library}")), Found::Missing(_)))
 }
 
-/// The directories of an ld.so.conf, with what it includes from ld.so.conf.d.
+/// The directories of an ld.so.conf and of the files that it includes from ld.so.conf.d.
 fn configured(root: &Root, file: &str, depth: usize) -> Vec<String> {
     let Found::File(opened) = root.open(file) else { return Vec::new() };
     let mut text = String::new();

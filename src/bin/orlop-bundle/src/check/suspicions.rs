@@ -1,4 +1,4 @@
-//! What is legal, and lets a container reach further than most are meant to.
+//! Valid settings that let a container reach further than most are meant to.
 
 use super::Bundle;
 use crate::finding::{Finding, Severity};

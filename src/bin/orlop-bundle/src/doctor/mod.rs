@@ -1,4 +1,4 @@
-//! `orlop doctor`: what this host offers and lacks for this user, probed by calling.
+//! `orlop doctor`: the kernel features that this host offers to this user, probed by calls.
 
 mod cgroups;
 mod engines;

@@ -86,7 +86,7 @@ fn overlay() -> Result<(), String> {
         .map_err(|e| said("mount(overlay)", e))
 }
 
-/// Children of this process are in the new pid namespace, whose procfs can be mounted by them alone.
+/// Children of this process are in the new pid namespace; only they can mount its procfs.
 fn inner() -> Result<(), String> {
     let place = std::env::temp_dir().join("proc");
     fs::create_dir(&place).map_err(|error| format!("mkdir: {error}"))?;

@@ -129,7 +129,7 @@ fn show(section: &Section, style: Style, text: &mut String) {
     text.push('\n');
 }
 
-/// Without what a terminal would act on.
+/// The text without control characters.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
