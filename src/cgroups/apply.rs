@@ -1,4 +1,4 @@
-//! How writes are carried out.
+//! Writes values to the files of a cgroup.
 
 use super::hierarchy_cgroup::HierarchyCgroup;
 use super::write::Write;
@@ -7,10 +7,10 @@ use crate::sys::credentials::effective_uid;
 use crate::sys::{self, file};
 use std::os::fd::OwnedFd;
 
-/// Carries out the writes in their order.
+/// Performs the writes in their order.
 ///
 /// # Errors
-/// The first value that the kernel refuses, with the field that it comes from.
+/// The first value that the kernel refuses, with its field.
 pub(super) fn all(cgroups: &[HierarchyCgroup], writes: &[&Write]) -> Result<()> {
     let mut files = Files { cgroups, open: None };
     writes.chunk_by(|one, next| are_bound(one, next)).try_for_each(|group| files.group(group))
@@ -20,12 +20,12 @@ fn are_bound(one: &Write, next: &Write) -> bool {
     one.retry_group.is_some() && one.retry_group == next.retry_group
 }
 
-/// The writes in their order, those together that depend on each other.
+/// The writes in their order, grouped by their dependencies.
 pub(super) fn groups(writes: &[Write]) -> impl Iterator<Item = &[Write]> {
     writes.chunk_by(are_bound)
 }
 
-/// Carries out one of [`groups`].
+/// Performs one of [`groups`].
 ///
 /// # Errors
 /// As [`all`].
@@ -33,10 +33,10 @@ pub(super) fn group(cgroups: &[HierarchyCgroup], group: &[Write]) -> Result<()> 
     Files { cgroups, open: None }.group(&group.iter().collect::<Vec<_>>())
 }
 
-/// Whether each write has a file to go to.
+/// Checks that the file of each write exists.
 ///
 /// # Errors
-/// The first that has none, as [`all`] would tell of it.
+/// The first write without a file, with the same error as [`all`].
 pub(super) fn check(cgroups: &[HierarchyCgroup], writes: &[Write]) -> Result<()> {
     for write in writes {
         let cgroup = cgroup_of(cgroups, &write.controller).ok_or_else(|| no_controller(write))?;
@@ -55,12 +55,13 @@ pub(super) fn check(cgroups: &[HierarchyCgroup], writes: &[Write]) -> Result<()>
 
 struct Files<'a> {
     cgroups: &'a [HierarchyCgroup],
-    /// The last file, as device rules are written one by one into the same.
+    /// The last file: device rules are written to the same one, one by one.
     open: Option<(String, OwnedFd)>,
 }
 
 impl Files<'_> {
-    /// Writes that depend on each other: what is refused with EINVAL is tried again once another has succeeded.
+    /// Writes values that depend on each other: a write that fails with EINVAL is tried again after
+    /// another one has succeeded.
     fn group(&mut self, writes: &[&Write]) -> Result<()> {
         let mut left = writes.to_vec();
         loop {
@@ -117,7 +118,7 @@ impl Files<'_> {
     }
 }
 
-/// The cgroup whose hierarchy has the controller; a cgroup of v2 alone has all of them in its one.
+/// The cgroup in the hierarchy that has the controller. On v2 alone it is the only cgroup.
 pub(super) fn cgroup_of<'a>(cgroups: &'a [HierarchyCgroup], controller: &str) -> Option<&'a HierarchyCgroup> {
     match cgroups {
         [only] if only.is_unified() => Some(only),
@@ -128,7 +129,7 @@ pub(super) fn cgroup_of<'a>(cgroups: &'a [HierarchyCgroup], controller: &str) ->
 fn no_controller(write: &Write) -> Error {
     let name = write.field.split('.').next().unwrap_or_default();
     let problem = format!(
-        "cannot set {name} limit: container could not join or create cgroup: there is none of the {} controller",
+        "cannot set {name} limit: container could not join or create cgroup: no hierarchy has the {} controller",
         write.controller
     );
     let error = Error::config(format!("linux.resources.{}", write.field), problem);
@@ -140,7 +141,7 @@ fn no_controller(write: &Write) -> Error {
     }
 }
 
-/// Adds the values that the kernel takes, where they are known.
+/// Adds a hint with the valid range, if it is known.
 fn with_range(error: Error, write: &Write) -> Error {
     let online = |what: &str| std::fs::read_to_string(format!("/sys/devices/system/{what}/online")).unwrap_or_default();
     match (write.field.as_ref(), error.errno()) {
@@ -158,7 +159,7 @@ fn with_range(error: Error, write: &Write) -> Error {
     }
 }
 
-/// On v2 a file is missing when its controller is not enabled, or when the kernel is too old for it.
+/// On v2 a file is missing if its controller is not enabled, or if the kernel is too old for it.
 fn unavailable(cgroup: &HierarchyCgroup, write: &Write, failure: sys::Failure) -> Error {
     let enabled = cgroup.read("cgroup.controllers").unwrap_or_default();
     let field = format!("linux.resources.{}", write.field);
@@ -173,7 +174,7 @@ fn unavailable(cgroup: &HierarchyCgroup, write: &Write, failure: sys::Failure) -
     Error::config(field, what)
 }
 
-/// v1 refuses a memory limit that what is in use cannot be shrunk to.
+/// v1 refuses a memory limit if the current usage cannot be reclaimed to it.
 fn in_use(cgroup: &HierarchyCgroup, write: &Write) -> Error {
     let number = |file| cgroup.read(file).unwrap_or_else(|_| "unknown".into());
     Error::system(format!(

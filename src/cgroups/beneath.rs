@@ -1,8 +1,9 @@
-//! A cgroup and all cgroups in it, visited beneath file descriptors.
+//! Walks a cgroup and its nested cgroups beneath file descriptors.
 //!
-//! A container that may write to its cgroup chooses the names and the depth of the cgroups in it. A name need not be
-//! UTF-8, and a path may be longer than PATH_MAX, so no path is ever put together: a child is opened in its parent, and a
-//! parent by `..`, which the kernel keeps, since no cgroup moves to another parent. One descriptor is open at a time.
+//! A container with write access to its cgroup controls the names and the depth of nested cgroups.
+//! A name need not be UTF-8, and a path may be longer than PATH_MAX, so no path is ever composed: a
+//! child is opened relative to its parent, and the parent by `..`, which is stable because a cgroup
+//! cannot move to another parent. One descriptor is open at a time.
 
 use super::hierarchy_cgroup::is_gone;
 use crate::error::{Error, Result};
@@ -12,30 +13,31 @@ use std::os::fd::OwnedFd;
 
 const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
 
-/// What a walk comes to.
+/// A step of a walk.
 pub(super) enum Visit<'a> {
-    /// A cgroup, before those in it.
+    /// A cgroup, before its nested cgroups.
     Enter(&'a OwnedFd),
-    /// A cgroup that lies in `parent`, after those in it.
+    /// A cgroup in `parent`, after its nested cgroups.
     Leave { parent: &'a OwnedFd, name: &'a [u8] },
 }
 
 /// Opens the directory of a cgroup.
 ///
 /// # Errors
-/// It cannot be opened, perhaps since it is gone.
+/// It cannot be opened, for example because it is gone.
 pub(super) fn open(directory: &str) -> Result<OwnedFd> {
     Ok(file::open(directory, DIRECTORY)?)
 }
 
-/// Visits the cgroup `top` and those in it; `top` itself is entered, but not left. Cgroups that go meanwhile are passed over.
+/// Visits the cgroup `top` and its nested cgroups. `top` itself is entered, but not left. Cgroups
+/// that vanish meanwhile are skipped.
 ///
 /// # Errors
-/// Those of `visit`; a directory that cannot be read.
+/// An error of `visit`, or a directory cannot be read.
 pub(super) fn walk(top: OwnedFd, visit: &mut dyn FnMut(Visit<'_>) -> Result<()>) -> Result<()> {
     let mut here = top;
     visit(Visit::Enter(&here))?;
-    // For each level: the children that were not visited yet, behind the one that is.
+    // For each level: the remaining children, the current one last.
     let mut levels = vec![children(&here)?];
     while let Some(names) = levels.last_mut() {
         if let Some(name) = names.last().cloned() {
@@ -59,7 +61,8 @@ pub(super) fn walk(top: OwnedFd, visit: &mut dyn FnMut(Visit<'_>) -> Result<()>)
     Ok(())
 }
 
-/// The names of the cgroups in one, without a look where its number of links tells that there are none.
+/// The names of the nested cgroups. Skips the directory listing if the link count shows that there
+/// are none.
 fn children(directory: &OwnedFd) -> Result<Vec<Vec<u8>>> {
     if fs::stat(directory)?.nlink == 2 {
         return Ok(Vec::new());
@@ -74,14 +77,14 @@ fn or_none<T: Default>(done: Result<T>) -> Result<T> {
     }
 }
 
-/// The content of a file of a cgroup, without white space around it.
+/// The content of a file of a cgroup, trimmed.
 pub(super) fn read(directory: &OwnedFd, name: &str) -> Result<String> {
     let fd = file::open_at(directory, name, libc::O_RDONLY, 0)?;
     let bytes = file::read_to_end(fd, 64 << 20).map_err(Error::from)?;
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// Writes a value to a file of a cgroup, in one write.
+/// Writes a value to a file of a cgroup with a single write(2).
 pub(super) fn write(directory: &OwnedFd, name: &str, value: &str) -> Result<()> {
     let fd = file::open_at(directory, name, libc::O_WRONLY, 0)?;
     Ok(file::write_value(fd, value.as_bytes()).map(drop)?)

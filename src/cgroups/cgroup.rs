@@ -1,4 +1,4 @@
-//! A container's cgroup in all hierarchies: made, joined, limited, frozen, killed, removed.
+//! A container's cgroup in all hierarchies: creation, joining and limits.
 
 use super::cgroups_path::CgroupsPath;
 use super::devices::Rule;
@@ -14,28 +14,30 @@ use super::{apply, freezer, owner, prepare, remove, systemd, unified};
 use crate::error::{Error, Ignore as _, Kind, Result};
 use crate::sys::file;
 
-/// A container's cgroup. Without cgroups the container has none, and there is nothing to do.
+/// A container's cgroup in all hierarchies. The list is empty if the container stays in its
+/// caller's cgroup; every operation is then a no-op.
 #[derive(Clone, Debug)]
 pub(crate) struct Cgroup {
     pub(super) cgroups: Vec<HierarchyCgroup>,
     pub(super) unit: Option<Unit>,
-    /// The scope, until it is made.
+    /// The scope, until systemd has started it.
     pub(super) pending: Option<PendingScope>,
     pub(super) writes: Vec<Write>,
-    /// Rules for a filter: only where there is no v1 controller of devices.
+    /// Rules for a device filter (eBPF), only without a v1 device controller.
     devices: Option<Vec<Rule>>,
     owner: Option<u32>,
     rootless: bool,
     named: bool,
-    /// Whether its memory may not suffice to make the container.
+    /// Whether the memory limit may be too small for the launch of the container.
     low_memory: bool,
 }
 
 impl Cgroup {
-    /// Decides where the cgroup is to be, and what will be written to it; makes nothing yet.
+    /// Determines the paths and limits of the cgroup. Creates nothing yet.
     ///
     /// # Errors
-    /// Limits that this machine's version of cgroups has no place for; a cgroup that is there and not empty, or frozen.
+    /// The mounted version of cgroups does not support a limit; the cgroup exists and has
+    /// processes, or is frozen.
     pub(crate) fn prepare(plan: &CgroupPlan, layout: &Layout) -> Result<Cgroup> {
         let Some(place) = &plan.place else { return Ok(Cgroup::open(CgroupRecord::default())) };
         if layout.mode() == Mode::None && !plan.rootless {
@@ -65,7 +67,7 @@ impl Cgroup {
         Ok(cgroup)
     }
 
-    /// The cgroup that a record tells of.
+    /// The cgroup of a record in the container's state.
     pub(crate) fn open(record: CgroupRecord) -> Cgroup {
         Cgroup {
             cgroups: record.cgroups,
@@ -80,12 +82,13 @@ impl Cgroup {
         }
     }
 
-    /// What a later process needs; also true before [`Cgroup::create`], so that it can be kept before anything is made.
+    /// The state that a later process needs to find the cgroup. It is valid before
+    /// [`Cgroup::create`], so that it can be saved first.
     pub(crate) fn record(&self) -> CgroupRecord {
         CgroupRecord { cgroups: self.cgroups.clone(), unit: self.unit.clone() }
     }
 
-    /// Brings a record of [`Cgroup::record`] up to date, mostly without a change.
+    /// Updates a record of [`Cgroup::record`]. In most cases nothing has changed.
     pub(crate) fn renew(&self, record: &mut CgroupRecord) {
         if record.cgroups != self.cgroups || record.unit != self.unit {
             *record = self.record();
@@ -97,10 +100,11 @@ impl Cgroup {
         &self.cgroups
     }
 
-    /// For a container whose cgroups must be new. systemd makes no unit of a name that it has.
+    /// Refuses cgroups that exist, for a container whose cgroups must be new. Units need no check:
+    /// systemd refuses a second unit with the same name.
     ///
     /// # Errors
-    /// One is there already.
+    /// A cgroup exists.
     pub(crate) fn refuse_existing(&self) -> Result<()> {
         match self
             .cgroups
@@ -113,11 +117,12 @@ impl Cgroup {
         }
     }
 
-    /// Makes the directories and opens the ways in. What it has made is removed again when it fails.
+    /// Creates the directories and opens them for joining. On failure it removes the directories
+    /// that it created.
     ///
     /// # Errors
-    /// A directory cannot be made. Without rights that is forgiven if the plan says so, and the config names no place or
-    /// the hierarchy is the unified one beside v1.
+    /// A directory cannot be created. A missing permission is ignored for a rootless container if
+    /// the config has no `cgroupsPath`, or if the hierarchy is the unified one beside v1.
     pub(crate) fn create(&mut self) -> Result<CgroupFds> {
         if self.pending.is_some() {
             return Ok(CgroupFds { scope: true, ..CgroupFds::default() });
@@ -129,12 +134,13 @@ impl Cgroup {
             match cgroup.make() {
                 Ok(false) => made.push(cgroup.clone()),
                 Ok(true) => {}
-                // Beside v1 the unified tree has no controllers: no limit needs it, and few delegate it.
+                // Beside v1 the unified hierarchy has no controllers: no limit needs it, and it is
+                // rarely delegated.
                 Err(e) if self.rootless && (!self.named || cgroup.is_unified() && !unified_only) && is_refusal(&e) => {
                     absent.push(n);
                 }
                 Err(e) => {
-                    remove::all(&made).ignore("the first error is the one to tell");
+                    remove::all(&made).ignore("the first error is reported");
                     return Err(e);
                 }
             }
@@ -149,16 +155,18 @@ impl Cgroup {
         ready.and_then(|()| self.open_fds()).inspect_err(|_| drop(remove::all(&made)))
     }
 
-    /// With systemd: makes the scope around the process, which must wait for it, and writes the early limits. Without,
-    /// the process has already joined and there is nothing to do.
+    /// With the systemd driver: starts the scope around the process, which must wait for it, and
+    /// writes the early limits. With cgroupfs the process has already joined, and this does
+    /// nothing.
     ///
     /// # Errors
-    /// systemd refuses or does not answer, a hierarchy cannot be joined, a limit is refused. The scope is then stopped.
+    /// systemd refuses or does not answer, a hierarchy cannot be joined, or a limit is refused. The
+    /// scope is then stopped.
     pub(crate) fn enter(&mut self, pid: i32) -> Result<()> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let unified = self.unified_only();
         if let Err(e) = pending.start(pid, unified) {
-            // Whatever there is of that name is not ours to stop.
+            // A unit with this name belongs to another container.
             self.unit = None;
             self.cgroups.clear();
             return Err(e);
@@ -166,13 +174,13 @@ impl Cgroup {
         let done = self.settle(pending.unit(), pid).and_then(|()| self.apply_early());
         self.postpone_pids();
         if done.is_err() {
-            self.remove().ignore("the first error is the one to tell");
+            self.remove().ignore("the first error is reported");
         }
         done
     }
 
-    /// systemd has set the limit of processes with the scope: what the container's hooks fork before it is ready is not counted
-    /// against it. It comes back with the late limits.
+    /// Lifts the pids limit that systemd has set with the scope: it must not count processes that
+    /// hooks fork during the launch. The late limits set it again.
     fn postpone_pids(&self) {
         let late = self.writes.iter().filter(|write| write.moment == Moment::Late && write.file == "pids.max");
         for cgroup in late
@@ -182,7 +190,8 @@ impl Cgroup {
         }
     }
 
-    /// Finds what systemd has made, and does what it leaves to us.
+    /// Finds the cgroups that systemd created, and completes the parts that it leaves to the
+    /// runtime.
     fn settle(&mut self, unit: &Unit, pid: i32) -> Result<()> {
         if self.cgroups.iter().any(|b| b.is_unified() && !b.exists()) {
             let path = unit.cgroup()?;
@@ -195,18 +204,18 @@ impl Cgroup {
         let join = |cgroup: &HierarchyCgroup| -> Result<()> {
             let existed = cgroup.make()?;
             let entered = cgroup.write("cgroup.procs", &pid.to_string());
-            // One that is passed over is in no record.
+            // A hierarchy without permission is not in the record, so remove its directory here.
             Ok(entered.inspect_err(|_| drop((!existed).then(|| remove::all(std::slice::from_ref(cgroup)))))?)
         };
         let mut entered = Ok(());
         for cgroup in std::mem::take(&mut self.cgroups) {
             match if cgroup.is_unified() || entered.is_err() { Ok(()) } else { join(&cgroup) } {
-                // Of v1 a user's systemd has nothing but its own hierarchy to give.
+                // A user's systemd delegates no v1 hierarchy but its own (`name=systemd`).
                 Err(e) if self.rootless && is_refusal(&e) => continue,
                 Err(e) => entered = Err(e),
                 Ok(()) => {}
             }
-            // Also where it failed: what is there must be found to be removed.
+            // Keep the cgroup after a failure too, so that it is removed.
             self.cgroups.push(cgroup);
         }
         entered
@@ -215,7 +224,7 @@ impl Cgroup {
     fn give(&self) -> Result<()> {
         match (self.owner, &self.cgroups[..]) {
             (Some(uid), [only]) => match owner::give(only, uid) {
-                // Another user's than ours it can only be where we may say so.
+                // chown to another uid needs privileges that the caller may lack.
                 Err(e) if self.rootless && is_refusal(&e) => Ok(()),
                 done => done,
             },
@@ -223,11 +232,11 @@ impl Cgroup {
         }
     }
 
-    /// The same cgroup, but with those below it in the hierarchies of the named controllers (none: in all), which must be
-    /// there.
+    /// The same cgroup, with a nested path in the hierarchies of the named controllers (all
+    /// hierarchies, if no controller is named). The nested cgroups must exist.
     ///
     /// # Errors
-    /// A controller that no hierarchy has.
+    /// No hierarchy has the controller.
     pub(crate) fn below(&self, asked: &[(&[String], &str)]) -> Result<Cgroup> {
         let mut below = self.clone();
         for (controllers, path) in asked {
@@ -245,10 +254,10 @@ impl Cgroup {
         Ok(below)
     }
 
-    /// Opens the ways into the cgroup as it is.
+    /// Opens the cgroup for joining.
     ///
     /// # Errors
-    /// A directory is gone, or may not be entered.
+    /// A directory is gone, or its permissions deny access.
     pub(crate) fn open_fds(&self) -> Result<CgroupFds> {
         let mut fds = CgroupFds { tasks: Vec::with_capacity(self.cgroups.len()), ..CgroupFds::default() };
         for cgroup in &self.cgroups {
@@ -264,7 +273,7 @@ impl Cgroup {
         Ok(fds)
     }
 
-    /// Writes the limits that the first process must find when it joins.
+    /// Writes the limits that must be in effect when the first process joins.
     ///
     /// # Errors
     /// The first value that the kernel refuses, with its field.
@@ -286,7 +295,8 @@ impl Cgroup {
         }
     }
 
-    /// Writes the limits that building the container would meet: call it after the runtime's last fork.
+    /// Writes the limits that the launch itself might exceed. Call it after the runtime's last
+    /// fork.
     ///
     /// # Errors
     /// The first value that the kernel refuses, with its field.
@@ -298,15 +308,16 @@ impl Cgroup {
         let writes: Vec<&Write> = self.writes.iter().filter(|w| w.moment == moment).collect();
         let (devices, rest): (Vec<&Write>, Vec<&Write>) = writes.into_iter().partition(|w| w.field == "devices");
         match apply::all(&self.cgroups, &devices) {
-            // Only root of the first user namespace says which devices may be used.
+            // Device rules need CAP_SYS_ADMIN in the initial user namespace.
             Err(_) if self.rootless => {}
             done => done?,
         }
         apply::all(&self.cgroups, &rest)
     }
 
-    /// Opens the ways into the cgroups that a process (of the container) is in now: its init may have moved into one
-    /// below, and enabled controllers so that nobody can join above.
+    /// Opens the current cgroups of a process of the container for joining: its init process may
+    /// have moved into a nested cgroup and enabled controllers, so that the cgroup above accepts no
+    /// processes.
     ///
     /// # Errors
     /// The process is gone, or its cgroups are not visible.
@@ -322,13 +333,13 @@ impl Cgroup {
         current.open_fds()
     }
 
-    /// The directory by which the cgroup is frozen; none where there is no freezer.
+    /// The directory that freezes the cgroup. None without a freezer.
     pub(crate) fn freezer(&self) -> Option<String> {
         freezer::cgroup(&self.cgroups).map(HierarchyCgroup::directory)
     }
 
-    /// For each controller or named hierarchy (`name=NAME`; an empty one is the unified hierarchy): where the cgroup is below the
-    /// hierarchy's mount.
+    /// The path of the cgroup below the mount point, for each controller or named hierarchy
+    /// (`name=NAME`; the empty name is the unified hierarchy).
     pub(crate) fn paths(&self) -> Vec<(String, String)> {
         let names = |cgroup: &HierarchyCgroup| match cgroup.is_unified() {
             true => vec![String::new()],
@@ -337,12 +348,12 @@ impl Cgroup {
         self.cgroups.iter().flat_map(|b| names(b).into_iter().map(|name| (name, b.path.clone()))).collect()
     }
 
-    /// Whether systemd is to make it around a process, see [`Cgroup::enter`].
+    /// Whether systemd has yet to start the scope around a process, see [`Cgroup::enter`].
     pub(crate) fn awaits_scope(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Whether there is only the unified hierarchy.
+    /// Whether the unified hierarchy is the only one.
     pub(super) fn unified_only(&self) -> bool {
         matches!(&self.cgroups[..], [only] if only.is_unified())
     }

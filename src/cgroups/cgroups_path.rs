@@ -1,4 +1,4 @@
-//! Where the container's cgroup is to be: the checked form of `linux.cgroupsPath`.
+//! The checked form of `linux.cgroupsPath`.
 
 use crate::error::{Error, Result};
 
@@ -11,15 +11,16 @@ fn too_long(length: usize, most: usize) -> Error {
     Error::config(FIELD, format_args!("{length} bytes are more than {most}"))
 }
 
-/// A place for a container's cgroup, before it is known which hierarchies there are.
+/// The requested path of a container's cgroup, independent of the mounted hierarchies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CgroupsPath {
-    /// Below each hierarchy's mount point: `/x/y`, without `..`.
+    /// A path below each hierarchy's mount point: `/x/y`, without `..`.
     Absolute(String),
-    /// Below the runtime's own cgroup in each hierarchy (v2: beside it, as only a cgroup without processes can have
-    /// children with controllers): `x/y`, without `..`.
+    /// A path below the runtime's own cgroup in each hierarchy: `x/y`, without `..`. On v2 it is
+    /// beside the runtime's cgroup, since children of a cgroup with processes cannot have
+    /// controllers.
     Relative(String),
-    /// A scope that systemd makes.
+    /// A scope that systemd starts.
     Scope(Scope),
 }
 
@@ -28,18 +29,19 @@ pub(crate) enum CgroupsPath {
 pub(crate) struct Scope {
     /// The slice, if named: `machine.slice`, or `-.slice` for the root one.
     pub slice: Option<String>,
-    /// What stands before the name, `runc` if nothing is said.
+    /// The prefix of the unit's name. The default is `runc`.
     pub prefix: String,
-    /// The name, mostly the container's id.
+    /// The name, usually the container's id.
     pub name: String,
 }
 
 impl CgroupsPath {
-    /// The place for the file driver. Without a path it is the container's id below the runtime's own cgroup. Parts
-    /// `..` cannot lead out: they are resolved by their letters, as if the path's first part were the root.
+    /// The path for the cgroupfs driver. The default is the container's id below the runtime's own
+    /// cgroup. `..` cannot leave the hierarchy: it is resolved lexically, as if the path's first
+    /// component were below the root.
     ///
     /// # Errors
-    /// A path that names no directory of its own.
+    /// The path is the root of the hierarchy, is too long, or contains a NUL byte.
     pub(crate) fn parse(path: Option<&str>, id: &str) -> Result<CgroupsPath> {
         let path = match path {
             None | Some("") => return Ok(CgroupsPath::Relative(id.to_owned())),
@@ -52,12 +54,13 @@ impl CgroupsPath {
         if clean.is_empty() {
             return Err(Error::config(FIELD, format!("{path:?} is the root of the hierarchy, not a place below it")));
         }
-        // The cgroup's files have a path of at most 4095 bytes, below the mount point, and below our own cgroup where it is relative.
+        // A file of the cgroup has a path of at most 4095 bytes, including the mount point and, for
+        // a relative path, the runtime's own cgroup.
         if clean.len() > LONGEST_PATH {
             return Err(too_long(clean.len(), LONGEST_PATH));
         }
         if let Some(part) = clean.split('/').find(|part| part.len() > LONGEST_NAME) {
-            return Err(too_long(part.len(), LONGEST_NAME).hint("a cgroup is a directory, whose name is no longer"));
+            return Err(too_long(part.len(), LONGEST_NAME).hint("the name of a directory has at most 255 bytes"));
         }
         Ok(if path.starts_with('/') {
             CgroupsPath::Absolute(format!("/{clean}"))
@@ -66,10 +69,10 @@ impl CgroupsPath {
         })
     }
 
-    /// The place for the systemd driver.
+    /// The path for the systemd driver.
     ///
     /// # Errors
-    /// A path that is not `slice:prefix:name`, or whose slice is none.
+    /// The path is not `slice:prefix:name`, is too long, or has an invalid slice.
     pub(crate) fn parse_scope(path: Option<&str>, id: &str) -> Result<CgroupsPath> {
         let path = match path {
             None | Some("") => {
@@ -77,7 +80,7 @@ impl CgroupsPath {
                 let length = scope.unit().len();
                 if length > LONGEST_NAME {
                     let problem =
-                        format!("the unit of the container's id has a name of {length} bytes, at most {LONGEST_NAME}");
+                        format!("the unit name of the container's id has {length} bytes, at most {LONGEST_NAME}");
                     return Err(Error::config(FIELD, problem).hint("give the container a shorter id"));
                 }
                 return Ok(CgroupsPath::Scope(scope));
@@ -90,15 +93,15 @@ impl CgroupsPath {
             return Err(Error::config(FIELD, format!("{problem} {path:?} instead")));
         };
         if name.is_empty() {
-            return Err(Error::config(FIELD, format!("{path:?} has no name behind the last colon")));
+            return Err(Error::config(FIELD, format!("{path:?} has no name after the last colon")));
         }
         if path.contains(['/', '\0']) {
-            return Err(Error::config(FIELD, format!("{path:?}: a unit's name has no slash")));
+            return Err(Error::config(FIELD, format!("{path:?}: a unit name must not contain a slash")));
         }
         let scope =
             Scope { slice: (!slice.is_empty()).then(|| slice.to_owned()), prefix: prefix.into(), name: name.into() };
         if let Some(long) = [slice.len(), scope.unit().len()].into_iter().find(|length| *length > LONGEST_NAME) {
-            return Err(too_long(long, LONGEST_NAME).hint("a unit of systemd has no longer name"));
+            return Err(too_long(long, LONGEST_NAME).hint("the name of a systemd unit has at most 255 bytes"));
         }
         if let Some(slice) = &scope.slice {
             expand_slice(slice)?;
@@ -108,7 +111,7 @@ impl CgroupsPath {
 }
 
 impl Scope {
-    /// The unit's name: `prefix-name.scope`, or a slice where the name is one's.
+    /// The name of the unit: `prefix-name.scope`, or the name itself if it is a slice.
     pub(crate) fn unit(&self) -> String {
         match self.name.ends_with(".slice") {
             true => self.name.clone(),
@@ -121,7 +124,7 @@ impl Scope {
 /// The directory of a slice: `a-b.slice` is `/a.slice/a-b.slice` (systemd.slice(5)); the root slice `-.slice` is `/`.
 ///
 /// # Errors
-/// A name that is no slice's.
+/// The name is not a valid slice name.
 pub(crate) fn expand_slice(slice: &str) -> Result<String> {
     let problem = || Error::config(FIELD, format!("invalid slice name: {slice}"));
     let name = slice.strip_suffix(".slice").filter(|name| !name.contains('/')).ok_or_else(problem)?;
@@ -139,7 +142,7 @@ pub(crate) fn expand_slice(slice: &str) -> Result<String> {
     Ok(path)
 }
 
-/// The path without `.`, `..` and empty parts.
+/// The path without `.`, `..` and empty components.
 fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

@@ -1,11 +1,13 @@
-//! A way around a limit of processes (`pids.max`), for one fork.
+//! A temporary cgroup for one fork beyond the pids limit (`pids.max`).
 //!
-//! The kernel lets every process join a full cgroup and refuses forks alone. `exec` joins first and then forks into the
-//! container's pid namespace. Where that is refused, the process leaves the cgroup for a new one below the runtime's own,
-//! forks there, and the runtime moves the child into the container's cgroup before it lets it go on.
+//! The kernel lets processes join a full cgroup and refuses only forks. `exec` joins first and then
+//! forks into the container's pid namespace. If that fork is refused, the process moves to a new
+//! cgroup below the runtime's own and forks there. The runtime then moves the child into the
+//! container's cgroup before the child continues.
 //!
-//! Other processes of the pid namespace see the child meanwhile, and may trace it if they have CAP_SYS_PTRACE. So the new
-//! cgroup has the container's filters of devices, and every other process that is in it in the end is killed.
+//! Other processes of the pid namespace see the child meanwhile, and may trace it if they have
+//! CAP_SYS_PTRACE. So the temporary cgroup has the container's device filters, and every process
+//! that is left in it at the end is killed.
 
 use super::cgroup::Cgroup;
 use super::hierarchy_cgroup::HierarchyCgroup;
@@ -15,20 +17,20 @@ use crate::error::{Error, Ignore as _, Result};
 use crate::sys::{bpf, file};
 use std::os::fd::OwnedFd;
 
-/// A process that has left the cgroups that count processes.
+/// A process in a temporary cgroup.
 #[derive(Debug)]
 pub(crate) struct Detour {
-    /// The lists of processes of the cgroups that it has left.
+    /// The `cgroup.procs` files of its former cgroups.
     left: Vec<OwnedFd>,
-    /// The cgroups made for it.
+    /// The temporary cgroups.
     made: Vec<HierarchyCgroup>,
 }
 
 impl Cgroup {
-    /// Moves the process `pid` out of those of its cgroups that count processes.
+    /// Moves the process `pid` out of its cgroups that enforce a pids limit.
     ///
     /// # Errors
-    /// A cgroup cannot be made below the runtime's own, or joined.
+    /// A cgroup below the runtime's own cannot be created or joined.
     pub(crate) fn detour(&self, pid: i32) -> Result<Detour> {
         let (theirs, ours) = (Layout::read_of(pid)?, Layout::read()?);
         let mut detour = Detour { left: Vec::new(), made: Vec::new() };
@@ -36,7 +38,8 @@ impl Cgroup {
             let of = |layout: &Layout| -> Result<(String, String)> {
                 let same = |h: &&Hierarchy| h.controllers == cgroup.controllers;
                 let found = layout.hierarchies.iter().find(same);
-                let found = found.ok_or_else(|| Error::system("the hierarchy that counts processes is not mounted"))?;
+                let found =
+                    found.ok_or_else(|| Error::system("the hierarchy of the pids controller is not mounted"))?;
                 Ok((found.mount.clone(), found.own_directory()?.trim_end_matches('/').to_owned()))
             };
             let (mount, path) = of(&theirs)?;
@@ -61,10 +64,10 @@ impl Cgroup {
 }
 
 impl Detour {
-    /// Moves the process `pid` to where the first one was, and removes what was made.
+    /// Moves the process `pid` into the former cgroups, and removes the temporary ones.
     ///
     /// # Errors
-    /// A cgroup refuses it.
+    /// A cgroup refuses the process.
     pub(crate) fn end(mut self, pid: i32) -> Result<()> {
         for list in std::mem::take(&mut self.left) {
             file::write_value(&list, pid.to_string().as_bytes())?;
@@ -79,20 +82,22 @@ impl Drop for Detour {
     }
 }
 
-/// The cgroups whose hierarchy may count processes.
+/// The cgroups in the hierarchy of the pids controller.
 fn counting(cgroups: &[HierarchyCgroup]) -> Vec<&HierarchyCgroup> {
     let v1: Vec<&HierarchyCgroup> = cgroups.iter().filter(|cgroup| cgroup.has("pids")).collect();
     if v1.is_empty() { cgroups.iter().filter(|cgroup| cgroup.is_unified()).collect() } else { v1 }
 }
 
-/// Gives `new` the filters of devices that hold in the cgroup `path`: its own and those of the cgroups above it.
+/// Attaches to `new` the device filters that apply to the cgroup `path`: its own and those of the
+/// cgroups above it.
 fn copy_device_filters(mount: &str, path: &str, new: &HierarchyCgroup) -> Result<()> {
     let directory = |path: &str| file::open(path, libc::O_RDONLY | libc::O_DIRECTORY);
     let new = directory(&new.directory())?;
     let mut rest = path;
     loop {
         match bpf::device_filters(&directory(&format!("{mount}{rest}"))?) {
-            // A runtime that may not look at filters has made none, nor does a kernel without them have any.
+            // A runtime without the privilege to query filters has attached none, and an old kernel
+            // has none.
             Err(e) if [libc::EPERM, libc::ENOSYS, libc::EINVAL].contains(&e.errno().0) => return Ok(()),
             filters => attach(&new, filters?)?,
         }

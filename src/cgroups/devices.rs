@@ -1,13 +1,13 @@
-//! Device rules: the checked form of `linux.resources.devices`, and what v1's controller is told.
+//! Device rules: the checked form of `linux.resources.devices`, and its values for v1's controller.
 
 use crate::config::DeviceRule;
 use crate::error::{Error, Result};
 use std::fmt::Arguments;
 
-/// Which devices a rule is about.
+/// The device type of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Type {
-    /// Both kinds.
+    /// Both types.
     All,
     /// Block devices.
     Block,
@@ -15,7 +15,7 @@ pub(crate) enum Type {
     Char,
 }
 
-/// What may be done with a device: bits of [`READ`], [`WRITE`] and [`MKNOD`].
+/// The access to a device: bits of [`READ`], [`WRITE`] and [`MKNOD`].
 pub(crate) type Access = u8;
 /// `r`.
 pub(crate) const READ: Access = 1;
@@ -26,29 +26,29 @@ pub(crate) const MKNOD: Access = 4;
 /// `rwm`.
 pub(crate) const EVERYTHING: Access = READ | WRITE | MKNOD;
 
-/// One rule. Of all the rules that match, the last counts; without one, the answer is no.
+/// A device rule. The last matching rule counts. Without a match the access is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     /// Whether it allows or denies.
     pub allow: bool,
-    /// Which kind of device.
+    /// The device type.
     pub kind: Type,
-    /// The major number; none is any.
+    /// The major number. None matches any.
     pub major: Option<u32>,
-    /// The minor number; none is any.
+    /// The minor number. None matches any.
     pub minor: Option<u32>,
-    /// What it allows or denies.
+    /// The access that it allows or denies.
     pub access: Access,
 }
 
-/// The most rules. cgroup v1's controller looks at each one before when it is given another, and v2 has programs of a fraction
-/// of that.
+/// The limit on the number of rules. cgroup v1's controller compares each new rule with all earlier
+/// ones, and v2's program holds only a fraction of this.
 const MOST_RULES: usize = 10_000;
 
-/// Checks the rules found at the JSON path `at`.
+/// Checks the rules at the JSON path `at`.
 ///
 /// # Errors
-/// An unknown type or letter of access, a number that is no device's.
+/// A device type, access letter or device number is invalid.
 pub(crate) fn parse(rules: &[DeviceRule<'_>], at: &str) -> Result<Vec<Rule>> {
     if rules.len() > MOST_RULES {
         return Err(Error::config(at, format_args!("{} rules are more than {MOST_RULES}", rules.len())));
@@ -67,7 +67,7 @@ fn parse_one(rule: &DeviceRule<'_>, at: Arguments<'_>) -> Result<Rule> {
         None | Some(-1) => Ok(None),
         Some(n) => u32::try_from(n)
             .map(Some)
-            .map_err(|_| Error::config(format_args!("{at}.{name}"), format!("{n} is no device number"))),
+            .map_err(|_| Error::config(format_args!("{at}.{name}"), format!("{n} is not a device number"))),
     };
     let mut access = 0;
     for letter in rule.access.as_deref().unwrap_or_default().chars() {
@@ -82,7 +82,7 @@ fn parse_one(rule: &DeviceRule<'_>, at: Arguments<'_>) -> Result<Rule> {
             }
         };
     }
-    // No access at all means all of it, as the other runtimes take `allow: true` alone.
+    // An empty access means `rwm`, since other runtimes accept `allow: true` alone.
     let access = if access == 0 { EVERYTHING } else { access };
     Ok(Rule {
         allow: rule.allow == Some(true),
@@ -93,8 +93,8 @@ fn parse_one(rule: &DeviceRule<'_>, at: Arguments<'_>) -> Result<Rule> {
     })
 }
 
-/// The rules of every container, behind its own: any node may be made, and the default devices used
-/// (config-linux.md, "Default Devices"; the terminals and tun as runc has them).
+/// Rules that are appended to those of every container: mknod is allowed for any device, and access
+/// to the default devices (config-linux.md, "Default Devices"; terminals and tun like runc).
 pub(crate) fn defaults() -> Vec<Rule> {
     let rule = |kind, major, minor, access| Rule { allow: true, kind, major, minor, access };
     let mut rules = vec![rule(Type::Char, None, None, MKNOD), rule(Type::Block, None, None, MKNOD)];
@@ -107,33 +107,33 @@ pub(crate) fn defaults() -> Vec<Rule> {
     rules
 }
 
-/// What v1's devices controller can hold: a default, and exceptions from it.
+/// The state of v1's devices controller: a default and its exceptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Exceptions {
-    /// Whether what no exception names is allowed.
+    /// Whether devices without an exception are allowed.
     pub default_allow: bool,
-    /// The exceptions, each of one kind of device.
+    /// The exceptions, each for one device type.
     pub list: Vec<Exception>,
 }
 
-/// An exception from the default.
+/// An exception to the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exception {
     /// Block or character devices.
     pub kind: Type,
-    /// The major number; none is any.
+    /// The major number. None matches any.
     pub major: Option<u32>,
-    /// The minor number; none is any.
+    /// The minor number. None matches any.
     pub minor: Option<u32>,
-    /// What it is about.
+    /// The access.
     pub access: Access,
 }
 
 impl Exceptions {
-    /// Works the rules off as the kernel's controller would, beginning with everything denied.
+    /// Evaluates the rules like the kernel's controller, starting with everything denied.
     ///
     /// # Errors
-    /// A rule that takes a part out of a wider exception: v1 would pass it over in silence.
+    /// A rule removes a part of a wider exception: v1 would silently ignore it.
     pub(crate) fn from_rules(rules: &[Rule], at: &str) -> Result<Exceptions> {
         let mut state = Exceptions { default_allow: false, list: Vec::new() };
         for (n, rule) in rules.iter().enumerate() {
@@ -179,7 +179,7 @@ impl Exceptions {
         }
     }
 
-    /// The files and values that bring a cgroup into this state, whatever it was in.
+    /// The files and values that bring a cgroup into this state from any other.
     pub(crate) fn writes(&self) -> Vec<(&'static str, String)> {
         let (all, each) = match self.default_allow {
             true => ("devices.allow", "devices.deny"),
@@ -205,7 +205,7 @@ impl Exception {
     }
 }
 
-/// As `devices.allow` takes it and `devices.list` shows it: `c 1:3 rwm`.
+/// The format of `devices.allow` and `devices.list`: `c 1:3 rwm`.
 impl std::fmt::Display for Exception {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut number = |before: &str, n: Option<u32>| {

@@ -1,4 +1,4 @@
-//! Where the cgroup of a container must be that no record tells of any more.
+//! The expected cgroups of a container without a record.
 
 use super::cgroup::Cgroup;
 use super::cgroups_path::{CgroupsPath, expand_slice};
@@ -10,11 +10,11 @@ use super::systemd::{self, Unit};
 use crate::error::Result;
 use crate::sys::credentials::effective_uid;
 
-/// The cgroups that a container with this `linux.cgroupsPath` would have been given from here, by either driver, as far as
-/// they are there.
+/// The existing cgroups that either driver would choose for this `linux.cgroupsPath`, if it ran in
+/// the caller's cgroup.
 ///
 /// # Errors
-/// The hierarchies cannot be found.
+/// The hierarchies cannot be read.
 pub(crate) fn expected(path: Option<&str>, id: &str) -> Result<Vec<Cgroup>> {
     let layout = Layout::read()?;
     let mut found = Vec::new();
@@ -38,8 +38,8 @@ pub(crate) fn expected(path: Option<&str>, id: &str) -> Result<Vec<Cgroup>> {
     Ok(found)
 }
 
-/// The cgroup that a process lives in, in each hierarchy in which `own` tells which part of the path is the container's. With it
-/// goes the unit that systemd has made for it, if the process is in that one.
+/// The cgroups of a process in each hierarchy for which `own` returns the container's part of the
+/// path, with the systemd unit if the process is in its cgroup.
 ///
 /// # Errors
 /// The process is gone.
@@ -55,10 +55,11 @@ pub(crate) fn around(pid: i32, path: Option<&str>, id: &str, own: impl Fn(&str) 
     Ok(Cgroup::open(CgroupRecord { unit: unit.filter(is_in), cgroups }))
 }
 
-/// Removes the cgroups at these paths of every hierarchy, and those in them, that have no processes.
+/// Removes the cgroups at these paths in every hierarchy, and their nested cgroups, except those
+/// with processes.
 ///
 /// # Errors
-/// The hierarchies cannot be found.
+/// The hierarchies cannot be read.
 pub(crate) fn remove_empty(paths: &[String]) -> Result<()> {
     let layout = Layout::read()?;
     for (hierarchy, path) in layout.hierarchies.iter().flat_map(|h| paths.iter().map(move |path| (h, path))) {

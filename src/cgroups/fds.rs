@@ -1,31 +1,31 @@
-//! How a process gets into the container's cgroup.
+//! File descriptors of a cgroup through which a process joins it.
 
 use crate::error::Result;
 use crate::sys::file;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Open ways into a cgroup, one for each hierarchy. They are close-on-exec.
+/// Open file descriptors of a cgroup, one for each hierarchy. They are close-on-exec.
 ///
-/// Moving another process by its pid waits for an RCU grace period, 5 to 11 ms for each hierarchy. A process that moves
-/// itself by writing `0` into v1's `tasks` does not wait, since a single thread needs no lock on its thread group; nor
-/// does one that is cloned into a v2 cgroup.
+/// A write of another process's pid waits for an RCU grace period, 5 to 11 ms in each hierarchy. A
+/// process that writes `0` into v1's `tasks` does not wait, since a single thread needs no lock on
+/// its thread group; neither does a process that is cloned into a v2 cgroup.
 #[derive(Debug, Default)]
 pub(crate) struct CgroupFds {
     pub(super) unified: Option<OwnedFd>,
     pub(super) tasks: Vec<OwnedFd>,
-    /// v1's memory hierarchy, where the limit is so small that little more than the program may be counted.
+    /// v1's memory hierarchy, if the limit is too small for the memory of the launch.
     pub(super) deferred_memory: Option<OwnedFd>,
     pub(super) scope: bool,
 }
 
 impl CgroupFds {
-    /// The directory for CLONE_INTO_CGROUP, where there is a unified hierarchy.
+    /// The directory for CLONE_INTO_CGROUP, if there is a unified hierarchy.
     pub(crate) fn clone_into(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
-    /// Moves the calling process into the unified cgroup, for a child that was not born there: joining a cgroup that has as many
-    /// processes as it may have is not refused, being born in it is.
+    /// Moves the calling process into the unified cgroup, for a child that was not cloned into it:
+    /// at the pids limit the kernel refuses a clone into the cgroup, but not a move.
     ///
     /// # Errors
     /// As [`CgroupFds::join_self`].
@@ -36,12 +36,12 @@ impl CgroupFds {
         Ok(())
     }
 
-    /// Whether there are v1 hierarchies, which have the controllers then.
+    /// Whether there are v1 hierarchies. They have the controllers then.
     pub(crate) fn has_v1(&self) -> bool {
         !self.tasks.is_empty() || self.deferred_memory.is_some()
     }
 
-    /// Whether the process is to wait until systemd has made a scope around it, see [`super::Cgroup::enter`].
+    /// Whether the process must wait for the systemd scope around it, see [`super::Cgroup::enter`].
     pub(crate) fn awaits_scope(&self) -> bool {
         self.scope
     }
@@ -51,10 +51,11 @@ impl CgroupFds {
         &self.tasks
     }
 
-    /// Moves the calling thread, which must be the only one of its process, into the v1 cgroups, but for [`CgroupFds::last`].
+    /// Moves the calling thread, the only one of its process, into the v1 cgroups, except
+    /// [`CgroupFds::deferred_memory`].
     ///
     /// # Errors
-    /// A hierarchy that refuses: EPERM, or ENOSPC where a cpuset is empty.
+    /// A hierarchy refuses the process: EPERM, or ENOSPC for an empty cpuset.
     pub(crate) fn join_self(&self) -> Result<()> {
         for tasks in &self.tasks {
             file::write_value(tasks, b"0")?;
@@ -62,13 +63,13 @@ impl CgroupFds {
         Ok(())
     }
 
-    /// The way into a cgroup that the process is to join as the last thing before it is confined: what it has allocated until
-    /// then is counted where it came from.
+    /// The `tasks` file of the memory hierarchy, if the process is to join it last, just before it
+    /// is confined. Memory that it has allocated before is charged to its former cgroup.
     pub(crate) fn deferred_memory(&self) -> Option<&OwnedFd> {
         self.deferred_memory.as_ref()
     }
 
-    /// Has all of them joined by [`CgroupFds::join_self`].
+    /// Makes [`CgroupFds::join_self`] join the memory hierarchy too.
     pub(crate) fn join_all_now(&mut self) {
         self.tasks.extend(self.deferred_memory.take());
     }

@@ -1,18 +1,20 @@
-//! Device rules on cgroup v2: an eBPF program that the kernel asks at every open and mknod of a device.
+//! Device rules on cgroup v2: an eBPF program that the kernel runs at every open and mknod of a
+//! device.
 //!
-//! It goes through the rules from the last to the first with the set of what is asked for (`r`, `w`, `m`). A rule that
-//! denies any of it ends with no; a rule that allows a part takes it out of the set, and an empty set ends with yes.
-//! What no rule speaks of is denied.
+//! It evaluates the rules from the last to the first, with the set of requested accesses (`r`, `w`,
+//! `m`). A rule that denies one of them denies the request. A rule that allows some removes them
+//! from the set, and an empty set allows the request. Accesses without a matching rule are denied.
 //!
-//! The kernel's look at a program takes a few microseconds for each instruction, at every `create`: so rules that stand
-//! together and all allow, or all deny, are sorted (their order says nothing), and what they have in common is asked once.
+//! The verifier takes a few microseconds for each instruction, at every `create`. So consecutive
+//! rules of the same kind (all allow, or all deny) are sorted, since their order has no effect, and
+//! common conditions are tested once.
 
 use super::devices::{EVERYTHING, MKNOD, READ, Rule, Type, WRITE};
 use crate::error::{Context, Error, Result};
 use crate::sys::bpf::{self, Instruction, Name};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The name by which a later `update` finds the program again.
+/// The name by which a later `update` finds the program.
 const NAME: &Name = b"orlop_devices\0\0\0";
 
 // Operations (linux/bpf_common.h, linux/bpf.h).
@@ -26,7 +28,7 @@ const JUMP_UNLESS_EQUAL: u8 = 0x56;
 const JUMP_IF_ANY: u8 = 0x46;
 const EXIT: u8 = 0x95;
 
-// Registers: the answer, the context, and what is read from it.
+// Registers: the answer, the context, and its values.
 const ANSWER: u8 = 0;
 const CONTEXT: u8 = 1;
 const TYPE: u8 = 2;
@@ -34,13 +36,14 @@ const MAJOR: u8 = 4;
 const MINOR: u8 = 5;
 const ACCESS: u8 = 3;
 
-/// The program of the rules.
+/// Compiles the rules.
 ///
 /// # Errors
-/// There are more rules than a jump is wide: about ten thousand. The kernel refuses some of a few hundred rules, and any of
-/// two thousand, whose devices are all different (E2BIG).
+/// The jumps are too long, at about ten thousand rules. The kernel refuses programs with E2BIG from
+/// a few hundred to two thousand rules on, if their devices are all different.
 pub(crate) fn program(rules: &[Rule]) -> Result<Vec<Instruction>> {
-    // struct bpf_cgroup_dev_ctx: access and type in one word, the major, the minor. The answer is yes until it is no.
+    // struct bpf_cgroup_dev_ctx: access and type in one word, then major and minor. The answer
+    // starts as 1 (allow).
     let begin = vec![
         load_word(TYPE, 0),
         immediate(AND, TYPE, 0xffff),
@@ -53,7 +56,7 @@ pub(crate) fn program(rules: &[Rule]) -> Result<Vec<Instruction>> {
     let mut writer = Writer { program: begin, ..Writer::default() };
     let everything =
         |rule: &Rule| rule.kind == Type::All && rule.major.or(rule.minor).is_none() && rule.access == EVERYTHING;
-    // Whatever came before a rule for everything says nothing any more.
+    // A rule for all devices and accesses overrides all rules before it.
     let last = rules.iter().rposition(everything);
     let mut otherwise = last.is_some_and(|at| rules[at].allow);
     let rest = &rules[last.map_or(0, |at| at + 1)..];
@@ -68,7 +71,7 @@ pub(crate) fn program(rules: &[Rule]) -> Result<Vec<Instruction>> {
     writer.end(otherwise)
 }
 
-/// A register and what it has to hold for a rule to match; none where anything will do.
+/// A register and its value in a matching request. None if any value matches.
 type Condition = fn(&Rule) -> Option<(u8, u32)>;
 
 fn by_type(rule: &Rule) -> Option<(u8, u32)> {
@@ -87,7 +90,7 @@ fn by_minor(rule: &Rule) -> Option<(u8, u32)> {
     rule.minor.map(|minor| (MINOR, minor))
 }
 
-/// A program, and the jumps in it that lead to its ends.
+/// A program and its jumps to the two exits.
 #[derive(Default)]
 struct Writer {
     program: Vec<Instruction>,
@@ -96,17 +99,19 @@ struct Writer {
 }
 
 impl Writer {
-    /// Rules that all allow, or all deny, sorted by these conditions. Says whether nothing can come after them: they allow
-    /// everything without a condition, and the last instruction is a jump that is always taken.
+    /// Adds rules of the same kind, sorted by these conditions. Returns whether the rest is
+    /// unreachable: the rules allow everything without a condition, so the last instruction is an
+    /// unconditional jump.
     fn group(&mut self, rules: &[Rule], conditions: &[Condition]) -> bool {
         let Some((condition, finer)) = conditions.split_first() else { return self.effect(rules) };
         for alike in rules.chunk_by(|one, other| condition(one) == condition(other)) {
             match condition(&alike[0]) {
-                // The others of the group ask for more, and are never asked.
+                // Unreachable: the other rules of the group have more conditions.
                 None if self.group(alike, finer) => return true,
                 None => {}
                 Some((register, value)) => {
-                    // Where nothing more is asked and all is allowed, the jump is the answer, also for those that ask for more.
+                    // Without further conditions the jump is the answer, for the remaining rules of
+                    // the group too.
                     let bare = alike.iter().take_while(|rule| finer.iter().all(|finer| finer(rule).is_none()));
                     if is_whole(bare) {
                         self.to_yes.push(self.program.len());
@@ -123,7 +128,7 @@ impl Writer {
         false
     }
 
-    /// What rules do whose conditions are met.
+    /// Adds the effect of rules with matching conditions.
     fn effect(&mut self, rules: &[Rule]) -> bool {
         let bits = kernel_bits(rules.iter().fold(0, |all, rule| all | rule.access));
         if is_whole(rules.iter()) {
@@ -142,7 +147,8 @@ impl Writer {
         false
     }
 
-    /// The end that what no rule speaks of comes to, and the other one, if something leads to it.
+    /// Adds the exit for requests without a matching rule, and the other exit if a jump leads to
+    /// it.
     fn end(mut self, yes: bool) -> Result<Vec<Instruction>> {
         let (to_yes, to_no) = (std::mem::take(&mut self.to_yes), std::mem::take(&mut self.to_no));
         let exit = immediate(EXIT, 0, 0);
@@ -159,21 +165,21 @@ impl Writer {
             self.program.push(exit);
         }
         if self.program.len() > i16::MAX as usize {
-            return Err(Error::system("there are more rules than a device filter can have"));
+            return Err(Error::system("too many device rules: the filter's jumps would be too long"));
         }
         Ok(self.program)
     }
 
-    /// Makes jumps lead to the next instruction.
+    /// Points jumps to the next instruction.
     fn lead_here(&mut self, jumps: &[usize]) {
         for from in jumps {
-            // Where that is too far the program is refused.
+            // A jump that is too long makes `program` fail.
             self.program[*from].offset = (self.program.len() - from - 1) as i16;
         }
     }
 }
 
-/// Whether rules that have the same conditions together allow everything.
+/// Whether rules with the same conditions together allow everything.
 fn is_whole<'a>(rules: impl Iterator<Item = &'a Rule>) -> bool {
     rules.filter(|rule| rule.allow).fold(0, |all, rule| all | rule.access) == EVERYTHING
 }
@@ -195,16 +201,16 @@ fn jump(code: u8, register: u8, value: i32, distance: i16) -> Instruction {
     Instruction { code, registers: register, offset: distance, immediate: value }
 }
 
-/// Puts the rules into force for the cgroup of a directory, in the place of earlier ones of ours: at no moment are
-/// there none, and filters of others stay.
+/// Attaches the rules to the cgroup of a directory and replaces orlop's earlier program atomically.
+/// Programs of others stay attached.
 ///
 /// # Errors
-/// The kernel refuses the program (EPERM without rights over the first user namespace).
+/// The kernel refuses the program (EPERM without privileges in the initial user namespace).
 pub(crate) fn enforce(directory: &OwnedFd, rules: &[Rule]) -> Result<()> {
     put(directory, &load(rules)?)
 }
 
-/// The rules as a program that the kernel has looked at.
+/// Loads the rules as a verified program.
 ///
 /// # Errors
 /// The kernel refuses it.
@@ -212,10 +218,10 @@ pub(crate) fn load(rules: &[Rule]) -> Result<OwnedFd> {
     bpf::load_device_filter(&program(rules)?, NAME).context("device filter")
 }
 
-/// As [`enforce`], with a program of [`load`].
+/// Like [`enforce`], with a program of [`load`].
 ///
 /// # Errors
-/// It cannot be attached.
+/// The program cannot be attached.
 pub(crate) fn put(directory: &OwnedFd, program: &OwnedFd) -> Result<()> {
     let ours = bpf::device_filters(directory)?.into_iter().find(|(_, name)| name == NAME);
     bpf::attach_device_filter(directory, program.as_fd(), ours.as_ref().map(|(fd, _)| fd)).context("device filter")
@@ -226,7 +232,7 @@ mod tests {
     use super::*;
     use crate::cgroups::devices::{Access, defaults};
 
-    /// Runs a program as the kernel would.
+    /// Interprets a program like the kernel.
     fn run(program: &[Instruction], kind: Type, major: u32, minor: u32, access: Access) -> bool {
         let kind = if kind == Type::Block { 1 } else { 2 };
         let context = [u32::from(kernel_bits(access)) << 16 | kind, major, minor];
@@ -253,7 +259,8 @@ mod tests {
         }
     }
 
-    /// The kernel refuses a program with an instruction that nothing leads to, or a jump out of it.
+    /// Like the kernel's verifier, fails for an unreachable instruction or a jump out of the
+    /// program.
     fn is_all_reached(program: &[Instruction]) -> bool {
         let mut reached = vec![false; program.len()];
         let mut next = vec![0];
@@ -272,7 +279,7 @@ mod tests {
         reached.iter().all(|reached| *reached)
     }
 
-    /// What the rules mean, said without a program: for each access by itself the last rule that matches counts.
+    /// The reference semantics: for each access the last matching rule counts.
     fn allowed(rules: &[Rule], kind: Type, major: u32, minor: u32, access: Access) -> bool {
         let one = |bit: Access| {
             let matches = |r: &&Rule| {
@@ -288,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_program_says_what_the_rules_mean() {
-        // A small generator of numbers (Knuth's), so that a failure can be seen again.
+        // Knuth's linear congruential generator, so that a failure is reproducible.
         let mut state = 42u64;
         let mut next = |below: u64| {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -347,7 +354,7 @@ mod tests {
     fn more_rules_than_a_jump_is_wide_are_refused() {
         let rule = |n| Rule { allow: true, kind: Type::Char, major: Some(n), minor: Some(n), access: READ };
         let rules: Vec<Rule> = (0..20_000).map(rule).collect();
-        assert!(program(&rules).unwrap_err().to_string().contains("more rules"));
+        assert!(program(&rules).unwrap_err().to_string().contains("too many device rules"));
         assert!(program(&rules[..5000]).is_ok());
     }
 }

@@ -9,15 +9,15 @@ use crate::sys::process::poll;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long a cgroup may take to freeze: a process in an uninterruptible wait holds it up.
+/// The time for a cgroup to freeze. A process in uninterruptible sleep delays it.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The cgroup that can freeze: v1's freezer, else the unified one.
+/// The cgroup in v1's freezer hierarchy, or else in the unified one.
 pub(super) fn cgroup(cgroups: &[HierarchyCgroup]) -> Option<&HierarchyCgroup> {
     cgroups.iter().find(|b| b.has("freezer")).or(cgroups.iter().find(|b| b.is_unified()))
 }
 
-/// Whether the cgroup is frozen, or on its way to it.
+/// Whether the cgroup is frozen or freezing.
 ///
 /// # Errors
 /// The state cannot be read; ENOENT where the cgroup is gone.
@@ -29,12 +29,12 @@ pub(super) fn frozen(cgroups: &[HierarchyCgroup]) -> Result<bool> {
     match word[..length].trim_ascii_end() {
         b"THAWED" | b"0" => Ok(false),
         b"FROZEN" | b"1" => Ok(true),
-        // On its way, by itself or with a parent that somebody else freezes.
+        // FREEZING, by its own state or by that of a cgroup above it.
         _ => Ok(cgroup.read("freezer.self_freezing")? == "1"),
     }
 }
 
-/// Whether what enters the cgroup stands still: it is frozen, or a cgroup above it is.
+/// Whether processes that join the cgroup are frozen, by the cgroup itself or by one above it.
 ///
 /// # Errors
 /// The state cannot be read; ENOENT where the cgroup is gone.
@@ -46,17 +46,18 @@ pub(super) fn stands_still(cgroups: &[HierarchyCgroup]) -> Result<bool> {
     Ok(cgroup.read("freezer.state")? != "THAWED")
 }
 
-/// Freezes the cgroup and waits until every task stands still; if that fails, it is thawed again.
+/// Freezes the cgroup and waits until every task is frozen. On failure it is thawed again.
 ///
 /// # Errors
-/// It does not freeze within ten seconds, or has gone, or there is no freezer; this process is in it.
+/// The cgroup does not freeze within ten seconds or is gone, there is no freezer, or this process
+/// is in the cgroup.
 pub(super) fn freeze(cgroups: &[HierarchyCgroup]) -> Result<()> {
     let cgroup = cgroup(cgroups).ok_or_else(|| Error::system("there is no freezer: the container has no cgroup"))?;
     let directory = cgroup.directory();
     kill::refuse_own(&kill::processes(&directory)?, &directory)?;
     let done = if cgroup.is_unified() { freeze_unified(cgroup) } else { freeze_v1(cgroup) };
     if done.is_err() {
-        thaw(cgroups).ignore("the first error is the one to tell");
+        thaw(cgroups).ignore("the first error is reported");
     }
     done
 }
@@ -65,7 +66,7 @@ fn freeze_v1(cgroup: &HierarchyCgroup) -> Result<()> {
     let deadline = Instant::now() + FREEZE_TIMEOUT;
     let mut pause = Duration::from_micros(50);
     for round in 1.. {
-        // Writing again makes the kernel look again at tasks that have forked or moved since.
+        // Each write makes the kernel freeze tasks that have forked or moved since the last one.
         cgroup.write("freezer.state", "FROZEN")?;
         if cgroup.read("freezer.state")? == "FROZEN" {
             return Ok(());
@@ -74,10 +75,11 @@ fn freeze_v1(cgroup: &HierarchyCgroup) -> Result<()> {
             break;
         }
         if round % 25 == 0 {
-            // A task that waits for a frozen one, such as a vfork's parent, moves on only when that one may.
+            // A task that waits for a frozen task, such as the parent of a vfork, can freeze only
+            // after the other one runs.
             cgroup.write("freezer.state", "THAWED")?;
         }
-        // The controller has no event to wait for.
+        // The controller sends no event.
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
@@ -97,7 +99,7 @@ fn freeze_unified(cgroup: &HierarchyCgroup) -> Result<()> {
         if text.lines().any(|l| l == "frozen 1") {
             return Ok(());
         }
-        // Reading the descriptor that is polled is what arms it for the next event.
+        // A read of the polled descriptor arms it for the next event.
         let mut buffer = [0; 256];
         let _ = crate::sys::file::read(&events, &mut buffer)?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -125,8 +127,8 @@ pub(super) fn thaw(cgroups: &[HierarchyCgroup]) -> Result<()> {
     Ok(())
 }
 
-/// Thaws the cgroup and those in it: a process that is killed in a frozen v1 cgroup dies when it is thawed. A cgroup
-/// above the container's is never written to. One that is gone needs nothing.
+/// Thaws the cgroup and its nested cgroups: in a frozen v1 cgroup a killed process exits only when
+/// it is thawed. Cgroups above the container's are never written. A cgroup that is gone is ignored.
 ///
 /// # Errors
 /// A cgroup's state cannot be read or written.
@@ -146,7 +148,7 @@ pub(super) fn thaw_all(cgroups: &[HierarchyCgroup]) -> Result<()> {
     }
 }
 
-/// Thaws a directory of any hierarchy, if it can be frozen at all.
+/// Thaws a directory of any hierarchy, if it has a freezer.
 pub(super) fn thaw_directory(directory: &OwnedFd) {
     for (name, value) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
         if beneath::read(directory, name).is_ok_and(|state| state != value) {
@@ -155,13 +157,14 @@ pub(super) fn thaw_directory(directory: &OwnedFd) {
     }
 }
 
-/// Why killed processes do not end.
+/// The error for killed processes that cannot exit.
 pub(super) fn cannot_end(above: &str) -> Error {
-    Error::system("the container's processes were killed and cannot end: a cgroup above the container's is frozen")
+    Error::system("the container's processes were killed but cannot exit: a cgroup above the container's is frozen")
         .hint(format!("thaw it: echo THAWED > {above}/freezer.state"))
 }
 
-/// The nearest v1 cgroup above the container's that is frozen by itself, so that nothing in the container can end.
+/// The nearest v1 cgroup above the container's that is frozen by its own state, which keeps the
+/// container's processes from exiting.
 pub(super) fn frozen_above(cgroups: &[HierarchyCgroup]) -> Option<String> {
     let cgroup = cgroup(cgroups).filter(|cgroup| !cgroup.is_unified())?;
     let mut path = &*cgroup.path;

@@ -9,17 +9,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
-/// One hierarchy's part of a container's cgroup. As JSON it is a part of the container's state.
+/// A container's cgroup in one hierarchy. Its JSON form is part of the container's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct HierarchyCgroup {
-    /// The controllers of a v1 hierarchy, or its `name=NAME`; none for the unified one.
+    /// The controllers of a v1 hierarchy, or its `name=NAME`. Empty for the unified hierarchy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub controllers: Vec<String>,
-    /// Where the hierarchy is mounted.
+    /// The mount point of the hierarchy.
     pub mount: String,
-    /// The cgroup's directory below it, from its `/`.
+    /// The absolute path of the cgroup below the mount point.
     pub path: String,
-    /// How many of the directories above it were not there before, and go with it when they are empty.
+    /// The number of parent directories that did not exist before. They are removed with the cgroup
+    /// if they are empty.
     #[serde(skip_serializing_if = "is_zero")]
     pub parents: usize,
 }
@@ -31,7 +32,7 @@ pub(super) fn is_zero(n: &usize) -> bool {
 }
 
 impl HierarchyCgroup {
-    /// The cgroup at `path` of a hierarchy; looks which of its parents are there.
+    /// The cgroup at `path` in a hierarchy. Counts the parents that do not exist.
     pub(super) fn plan(hierarchy: &Hierarchy, path: String) -> HierarchyCgroup {
         let mut cgroup = HierarchyCgroup {
             controllers: hierarchy.controllers.clone(),
@@ -47,7 +48,7 @@ impl HierarchyCgroup {
         cgroup
     }
 
-    /// Whether it is in the unified hierarchy.
+    /// Whether the hierarchy is the unified one.
     pub(crate) fn is_unified(&self) -> bool {
         self.controllers.is_empty()
     }
@@ -57,8 +58,8 @@ impl HierarchyCgroup {
         self.controllers.iter().any(|c| c == controller)
     }
 
-    /// Whether `exec --cgroup` means it by this name: a controller, `systemd` or `name=systemd`, or an empty one for the
-    /// unified hierarchy.
+    /// Whether `exec --cgroup` names the hierarchy by `name`: a controller, `systemd` or
+    /// `name=systemd`, or the empty name for the unified hierarchy.
     pub(super) fn names(&self, name: &str) -> bool {
         self.has(name) || self.has(&format!("name={name}")) || (name.is_empty() && self.is_unified())
     }
@@ -73,27 +74,27 @@ impl HierarchyCgroup {
         [&*self.mount, &self.path, "/", name].concat()
     }
 
-    /// Whether the directory is there.
+    /// Whether the directory exists.
     pub(crate) fn exists(&self) -> bool {
         Path::new(&self.directory()).exists()
     }
 
-    /// Whether there may be cgroups in it: its number of links tells.
+    /// Whether the cgroup may have nested cgroups, by its link count.
     pub(crate) fn has_children(&self) -> bool {
         std::fs::metadata(self.directory()).is_ok_and(|found| found.nlink() != 2)
     }
 
-    /// The content of a file, without white space around it.
+    /// The content of a file, trimmed.
     pub(crate) fn read(&self, name: &str) -> sys::Result<String> {
         read(&self.file(name))
     }
 
-    /// Writes a value to a file, in one write.
+    /// Writes a value to a file with a single write(2).
     pub(crate) fn write(&self, name: &str, value: &str) -> sys::Result<()> {
         write(&self.file(name), value)
     }
 
-    /// Makes the directory and what of its parents is missing; says whether it was there before.
+    /// Creates the directory and its missing parents. Returns whether it existed before.
     pub(super) fn make(&self) -> Result<bool> {
         make(&self.mount, &self.path, self.has("cpuset"))
     }
@@ -103,7 +104,7 @@ impl HierarchyCgroup {
         file::open(self.file("tasks"), libc::O_WRONLY)
     }
 
-    /// Removes those of its parents that were made with it, while they are empty.
+    /// Removes the parents that were created with the cgroup, as long as they are empty.
     pub(super) fn remove_parents(&self) {
         let mut parent = parent_of(&self.path);
         for _ in 0..self.parents {
@@ -115,20 +116,21 @@ impl HierarchyCgroup {
     }
 }
 
-/// The content of a file of a cgroup, without white space around it.
+/// The content of a file of a cgroup, trimmed.
 pub(super) fn read(path: &str) -> sys::Result<String> {
     let fd = file::open(path, libc::O_RDONLY)?;
     let bytes = file::read_to_end(fd, 64 << 20)?;
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// Writes a value to a file of a cgroup, in one write.
+/// Writes a value to a file of a cgroup with a single write(2).
 pub(super) fn write(path: &str, value: &str) -> sys::Result<()> {
     let fd = file::open(path, libc::O_WRONLY)?;
     file::write_value(fd, value.as_bytes()).map(drop)
 }
 
-/// Whether a file of a cgroup could not be read since the cgroup is removed: before it was opened, or since (ENODEV).
+/// Whether a read failed because the cgroup was removed: before the file was opened (ENOENT), or
+/// after (ENODEV).
 pub(super) fn is_gone(error: &Error) -> bool {
     matches!(error.errno(), libc::ENOENT | libc::ENODEV)
 }
@@ -144,7 +146,7 @@ fn make(mount: &str, path: &str, cpuset: bool) -> Result<bool> {
     let directory = [mount, path].concat();
     let builder = || std::fs::DirBuilder::new().mode(0o755).create(&directory);
     let mut made = builder();
-    // A parent may go again between its making and ours: another container's, removed with it.
+    // Another container's removal may remove the shared parent in between.
     for _ in 0..10 {
         let missing = made.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
         if !missing || parent_of(path) == "/" {
@@ -163,7 +165,7 @@ fn make(mount: &str, path: &str, cpuset: bool) -> Result<bool> {
     Ok(existed)
 }
 
-/// Gives a v1 cpuset its parent's processors and memory nodes: nobody can join an empty one.
+/// Copies the parent's CPUs and memory nodes into a v1 cpuset: a process cannot join an empty one.
 fn inherit_cpuset(mount: &str, path: &str, existed: bool) -> Result<()> {
     let parent = parent_of(path);
     for name in ["cpuset.cpus", "cpuset.mems"] {
@@ -177,7 +179,7 @@ fn inherit_cpuset(mount: &str, path: &str, existed: bool) -> Result<()> {
             inherit_cpuset(mount, parent, true)?;
             value = read(&from)?;
         }
-        write(&file, &value).with_context(|| format!("take {name} over from the parent"))?;
+        write(&file, &value).with_context(|| format!("copy {name} from the parent"))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The processes of a cgroup, and signals to all of them.
+//! Lists and signals the processes of a cgroup.
 
 use super::beneath::{self, Visit};
 use super::freezer;
@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How many processes are held at once: a descriptor each.
+/// The number of pidfds that are open at once.
 const HELD: usize = 256;
 
-/// The processes of a directory and of all cgroups in it. Those of other pid namespaces (0) are not told.
+/// The processes of a directory and of all cgroups in it, except processes of other pid namespaces,
+/// which are listed as 0.
 ///
 /// # Errors
 /// The directory cannot be read, perhaps since it [is gone](is_gone).
@@ -31,11 +32,12 @@ pub(super) fn processes(directory: &str) -> Result<Vec<i32>> {
     Ok(pids.into_iter().collect())
 }
 
-/// How the processes of a tree of cgroups are listed.
+/// Lists the processes of a tree of cgroups.
 struct Members {
-    /// The tree lies in a threaded subtree of v2: a cgroup lists threads alone, and the processes are those of the domain above.
+    /// Whether the tree is in a threaded subtree of v2: its cgroups list only threads, and the
+    /// processes are listed in the domain above.
     threaded: bool,
-    /// Whether a directory was listed: the first one must be.
+    /// Whether a directory was listed. The first one must be readable.
     listed: bool,
 }
 
@@ -49,7 +51,7 @@ impl Members {
     fn list(&mut self, directory: &OwnedFd) -> Result<BTreeSet<i32>> {
         let name = if self.threaded { "cgroup.threads" } else { "cgroup.procs" };
         let numbers = match beneath::read(directory, name) {
-            // A threaded cgroup lists its processes at its domain, and a nested one may be gone by now.
+            // A threaded cgroup lists its processes in its domain, and a nested one may be gone.
             Err(e) if self.listed && (is_gone(&e) || e.errno() == libc::EOPNOTSUPP) => return Ok(BTreeSet::new()),
             read => read?,
         };
@@ -59,20 +61,23 @@ impl Members {
     }
 }
 
-/// The process that a thread belongs to.
+/// The process of a thread.
 fn process_of(thread: i32) -> Option<i32> {
     let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
 }
 
-/// Signals every process of the cgroup, once, also those that are born meanwhile: the cgroup is frozen for as long as
-/// it takes. A cgroup that was frozen before stays so, except for SIGKILL, which must be seen to work.
+/// Sends a signal once to every process of the cgroup, including processes that are forked
+/// meanwhile: the cgroup is frozen during the operation. A cgroup that was frozen before stays
+/// frozen, except after SIGKILL, which must take effect.
 ///
 /// # Errors
-/// The cgroup's processes cannot be listed, or a signal is refused; this process is one of them.
+/// The processes cannot be listed, or a signal is refused, or this process is one of them.
 pub(super) fn signal_all(cgroups: &[HierarchyCgroup], signal: i32) -> Result<()> {
     let Some(cgroup) = freezer::cgroup(cgroups).or(cgroups.first()) else {
-        return Err(Error::state("the container has no cgroup of its own whose processes could be signalled"));
+        return Err(Error::state(
+            "the container has no cgroup of its own, so its processes cannot be signalled together",
+        ));
     };
     let directory = cgroup.directory();
     if let Err(e) = processes(&directory).and_then(|pids| refuse_own(&pids, &directory)) {
@@ -84,7 +89,8 @@ pub(super) fn signal_all(cgroups: &[HierarchyCgroup], signal: i32) -> Result<()>
     let frozen_before = freezer::frozen(cgroups).unwrap_or(false);
     let froze = !frozen_before && freezer::freeze(cgroups).is_ok();
     let done = match signal_each(&directory, signal) {
-        // Who is killed while frozen is gone before the next look, on v2, and systemd removes the empty cgroup at once.
+        // On v2 a frozen process can be killed and gone before the next listing. systemd removes
+        // the empty cgroup at once.
         Err(e) if is_gone(&e) => Ok(()),
         done => done,
     };
@@ -99,20 +105,21 @@ pub(super) fn signal_all(cgroups: &[HierarchyCgroup], signal: i32) -> Result<()>
     done
 }
 
-/// A runtime that stands in the container's cgroup would freeze or kill itself, and leave the work half done.
+/// A runtime in the container's cgroup would freeze or kill itself, and leave the operation
+/// unfinished.
 pub(super) fn refuse_own(pids: &[i32], directory: &str) -> Result<()> {
     if pids.contains(&process::pid()) {
         let text = format!("the runtime itself, process {}, is in the container's cgroup {directory}", process::pid());
-        return Err(
-            Error::state(text).hint("move the calling shell or service out of it: it was put there after create")
-        );
+        return Err(Error::state(text)
+            .hint("move the calling shell or service to another cgroup: it joined this one after create"));
     }
     Ok(())
 }
 
 fn signal_each(directory: &str, signal: i32) -> Result<()> {
     let mut told = BTreeSet::new();
-    // Without a freezer a process may fork before our signal comes: look until there is no new one.
+    // Without a freezer a process may fork before the signal arrives: repeat until no new process
+    // is listed.
     for _ in 0..100 {
         let new: Vec<i32> = processes(directory)?.into_iter().filter(|pid| told.insert(*pid)).collect();
         if new.is_empty() {
@@ -120,7 +127,8 @@ fn signal_each(directory: &str, signal: i32) -> Result<()> {
         }
         for some in new.chunks(HELD) {
             let held = hold(some.iter().copied())?;
-            // Who is a member still, now that it is held, is the member that is meant.
+            // Its pidfd is open: if the pid is still listed, the pidfd refers to the member of the
+            // cgroup.
             let members: BTreeSet<i32> = processes(directory)?.into_iter().collect();
             for (_, pidfd) in held.iter().filter(|(pid, _)| members.contains(pid)) {
                 send(pidfd, signal)?;
@@ -130,7 +138,7 @@ fn signal_each(directory: &str, signal: i32) -> Result<()> {
     Ok(())
 }
 
-/// Descriptors of those processes that are there.
+/// Opens pidfds of the processes that still exist.
 fn hold(pids: impl IntoIterator<Item = i32>) -> Result<Vec<(i32, OwnedFd)>> {
     let mut held = Vec::new();
     for pid in pids.into_iter().filter(|pid| *pid > 0) {
@@ -187,7 +195,7 @@ pub(super) fn end_all(directory: &str, deadline: Instant) -> Result<Ended> {
     Ok(Ended { killed: last.is_some(), removed })
 }
 
-/// Kills the processes of one cgroup; gives one of them.
+/// Kills the processes of one cgroup. Returns the pidfd of one of them.
 fn kill_members(members: &mut Members, directory: &OwnedFd) -> Result<Option<OwnedFd>> {
     let pids: Vec<i32> = members.list(directory)?.into_iter().collect();
     refuse_own(&pids, &crate::sys::show(directory))?;

@@ -1,4 +1,4 @@
-//! Which hierarchies this machine has, where they are mounted, and where in them this process is.
+//! The mounted hierarchies, and the cgroup of this process in each of them.
 
 use super::membership::{Membership, Mount, locate, read_text};
 use crate::error::{Error, Result};
@@ -8,48 +8,48 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
-/// Where distributions mount cgroup file systems.
+/// The directory in which distributions mount cgroup file systems.
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// The inode of the first cgroup namespace (`PROC_CGROUP_INIT_INO` of the kernel).
 const FIRST_CGROUP_NAMESPACE: u64 = 0xeffffffb;
 
-/// The hierarchies that are mounted here.
+/// The mounted hierarchies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// v1's in the order of /proc/self/cgroup, then the unified one.
+    /// The v1 hierarchies in the order of /proc/self/cgroup, then the unified one.
     pub hierarchies: Vec<Hierarchy>,
 }
 
 /// One mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hierarchy {
-    /// The controllers of a v1 hierarchy, or its `name=NAME`; none for the unified one.
+    /// The controllers of a v1 hierarchy, or its `name=NAME`. Empty for the unified hierarchy.
     pub controllers: Vec<String>,
-    /// Where it is mounted.
+    /// Its mount point.
     pub mount: String,
-    /// The cgroup of this process, as procfs tells it: not always a directory below `mount`.
+    /// The cgroup of this process according to procfs. It need not be a directory below `mount`.
     own: String,
-    /// The cgroup seen at the mount point, where a mountinfo has been read.
+    /// The cgroup at the mount point, if mountinfo was read.
     root: Option<String>,
 }
 
-/// The ways in which the hierarchies are laid out.
+/// The combinations of hierarchies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// None is mounted.
+    /// No hierarchy is mounted.
     None,
-    /// v1 alone.
+    /// Only v1.
     Legacy,
-    /// v1, and a unified hierarchy (mostly without controllers) beside it.
+    /// v1 and a unified hierarchy, usually without controllers.
     Hybrid,
-    /// v2 alone.
+    /// Only v2.
     Unified,
 }
 
 impl Layout {
-    /// Looks at this machine. The standard places are asked by `statfs(2)`; only what is not there costs a pass over
-    /// /proc/self/mountinfo.
+    /// Reads the layout of this machine. It checks the standard mount points by statfs(2), and
+    /// parses /proc/self/mountinfo only for hierarchies that are not there.
     ///
     /// # Errors
     /// /proc/self/cgroup cannot be read.
@@ -57,10 +57,10 @@ impl Layout {
         Layout::of("/proc/self/cgroup")
     }
 
-    /// The same, with the cgroups of another process as the own ones.
+    /// The same, with the cgroups of another process.
     ///
     /// # Errors
-    /// There is no such process.
+    /// The process does not exist.
     pub(super) fn read_of(pid: i32) -> Result<Layout> {
         Layout::of(&format!("/proc/{pid}/cgroup"))
     }
@@ -71,11 +71,12 @@ impl Layout {
         let mut mounts = None;
         let mut hierarchies: Vec<Hierarchy> = Vec::with_capacity(members.len());
         for member in members {
-            // The kernel lists the unified hierarchy, last, also where nobody has mounted it. Beside v1 it is looked for at
-            // its one place alone: it has no controllers, and a pass over all mounts is dear.
+            // The kernel lists the unified hierarchy last, even if it is not mounted. Beside v1
+            // only its standard mount point is checked: it has no controllers, and mountinfo is
+            // expensive.
             let optional = member.controllers.is_empty() && !hierarchies.is_empty();
             if unified_only && !member.controllers.is_empty() {
-                // A v1 hierarchy beside a v2 root is somebody's private one.
+                // A v1 hierarchy beside a v2 root is a private mount of another program.
                 continue;
             }
             let found = match standard_place(&member.controllers, unified_only) {
@@ -91,7 +92,7 @@ impl Layout {
         Ok(Layout { hierarchies })
     }
 
-    /// How the hierarchies are laid out.
+    /// The combination of hierarchies.
     pub(crate) fn mode(&self) -> Mode {
         let unified = self.hierarchies.iter().filter(|h| h.is_unified()).count();
         match (self.hierarchies.len() - unified, unified) {
@@ -109,15 +110,16 @@ impl Hierarchy {
         self.controllers.is_empty()
     }
 
-    /// The name of its directory as distributions mount it: `cpu,cpuacct`, `systemd`; empty for the unified one.
+    /// The name of its directory in distributions: `cpu,cpuacct`, `systemd`. Empty for the unified
+    /// hierarchy.
     pub(crate) fn name(&self) -> String {
         directory_name(&self.controllers)
     }
 
-    /// The directory of this process' own cgroup below the mount point: `/` or `/x/y`.
+    /// The directory of this process's own cgroup below the mount point: `/` or `/x/y`.
     ///
     /// # Errors
-    /// The mount shows a part of the tree that this process is not in.
+    /// The mount shows a part of the hierarchy that does not contain this process's cgroup.
     pub(crate) fn own_directory(&self) -> Result<String> {
         let found = match &self.root {
             None if self.shows_the_whole_tree() => return Ok(self.own.clone()),
@@ -133,7 +135,8 @@ impl Hierarchy {
         })
     }
 
-    /// Whether the mount shows the hierarchy from its real root (inode 1), and procfs speaks from there too.
+    /// Whether the mount shows the real root of the hierarchy (inode 1), and the paths in procfs
+    /// start there too.
     fn shows_the_whole_tree(&self) -> bool {
         inode(&self.mount) == Some(1) && in_first_cgroup_namespace()
     }
@@ -143,16 +146,16 @@ fn inode(path: &str) -> Option<u64> {
     std::fs::metadata(path).map(|m| m.ino()).ok()
 }
 
-/// Asked once: a runtime does not change its cgroup namespace.
+/// Cached: the runtime does not change its cgroup namespace.
 fn in_first_cgroup_namespace() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| inode("/proc/self/ns/cgroup") == Some(FIRST_CGROUP_NAMESPACE))
 }
 
-/// Whether an open namespace is the machine's first cgroup namespace.
+/// Whether an open namespace is the initial cgroup namespace.
 ///
 /// # Errors
-/// It cannot be looked at.
+/// The namespace cannot be read.
 pub(crate) fn is_first_cgroup_namespace(namespace: impl AsFd) -> crate::sys::Result<bool> {
     Ok(crate::sys::namespace::identity(namespace)?.1 == FIRST_CGROUP_NAMESPACE)
 }
@@ -168,7 +171,8 @@ fn directory_name(controllers: &[String]) -> String {
     name
 }
 
-/// Where distributions mount a hierarchy by its controllers (with commas between); `alone`: it is the only one.
+/// The mount point of a hierarchy in distributions, by its comma-separated controllers. `alone`: it
+/// is the only hierarchy.
 pub(super) fn standard_mount(controllers: &str, alone: bool) -> String {
     match controllers {
         "" if alone => ROOT.to_owned(),
@@ -197,7 +201,7 @@ pub(super) fn is_standard_mount(mount: &str, controllers: &[String], alone: bool
     rest.is_empty()
 }
 
-/// The standard mount point of a hierarchy, if it is there.
+/// The standard mount point of a hierarchy. None if the hierarchy is not mounted there.
 fn standard_place(controllers: &[String], unified_only: bool) -> Option<String> {
     let is = |path: &str, magic| magic_of(path).is_ok_and(|m| m == magic);
     if controllers.is_empty() {
@@ -211,7 +215,7 @@ fn standard_place(controllers: &[String], unified_only: bool) -> Option<String> 
     if controllers.len() < 2 {
         return None;
     }
-    // Mounted as `cpuacct,cpu`, or by one of the names alone.
+    // Mounted as `cpuacct,cpu`, or by the first name alone.
     let mut reversed = controllers.to_vec();
     reversed.reverse();
     [directory_name(&reversed), controllers[0].clone()]
@@ -220,7 +224,8 @@ fn standard_place(controllers: &[String], unified_only: bool) -> Option<String> 
         .find(|path| is(path, CGROUP_MAGIC))
 }
 
-/// A mount of the hierarchy anywhere, with what it shows; the last one, as later mounts cover earlier ones.
+/// Any mount point of the hierarchy, and the cgroup at it. Takes the last one, since later mounts
+/// cover earlier ones.
 fn mounted_place(controllers: &[String], mounts: &mut Option<Vec<Mount>>) -> Result<Option<(String, Option<String>)>> {
     let mounts = match mounts {
         Some(mounts) => mounts,
@@ -232,7 +237,7 @@ fn mounted_place(controllers: &[String], mounts: &mut Option<Vec<Mount>>) -> Res
 
 #[cfg(test)]
 impl Layout {
-    /// A layout of v1 hierarchies at a place of the test's own.
+    /// A layout of v1 hierarchies at imaginary mount points.
     pub(crate) fn imagined(names: &[&str]) -> Layout {
         let hierarchy = |name: &&str| Hierarchy {
             controllers: name.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect(),

@@ -1,4 +1,4 @@
-//! What procfs says of cgroups: `/proc/PID/cgroup` and the cgroup lines of `/proc/self/mountinfo`.
+//! Parsers for `/proc/PID/cgroup` and the cgroup mounts of `/proc/self/mountinfo`.
 
 use crate::error::{Error, Result};
 use crate::mountinfo::{self, Mounted};
@@ -6,14 +6,14 @@ use crate::mountinfo::{self, Mounted};
 /// One line of `/proc/PID/cgroup` (cgroups(7)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
-    /// The controllers of a v1 hierarchy, or its `name=NAME`; none for the unified one.
+    /// The controllers of a v1 hierarchy, or its `name=NAME`. Empty for the unified hierarchy.
     pub controllers: Vec<String>,
-    /// The cgroup, as seen from the reader's cgroup namespace.
+    /// The cgroup, relative to the reader's cgroup namespace.
     pub path: String,
 }
 
 impl Membership {
-    /// Reads the whole file; lines that are none of cgroups(7)'s are passed over.
+    /// Parses the whole file. Malformed lines are skipped.
     pub(crate) fn parse_all(text: &str) -> Vec<Membership> {
         text.lines().filter_map(Membership::parse).collect()
     }
@@ -29,18 +29,18 @@ impl Membership {
 /// A mounted hierarchy (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
-    /// The cgroup that is seen at the mount point, from the reader's cgroup namespace.
+    /// The cgroup at the mount point, relative to the reader's cgroup namespace.
     pub root: String,
-    /// Where it is mounted.
+    /// The mount point.
     pub point: String,
     /// Whether it is cgroup v2.
     pub unified: bool,
-    /// v1's controllers and name, among other options of the super block.
+    /// The super block options, which contain v1's controllers and name.
     pub options: Vec<String>,
 }
 
 impl Mount {
-    /// The cgroup mounts of a table, in its order.
+    /// The cgroup mounts of a mountinfo table, in its order.
     pub(crate) fn parse_all(table: &[u8]) -> Vec<Mount> {
         mountinfo::mounts(table).filter_map(Mount::of).collect()
     }
@@ -56,7 +56,7 @@ impl Mount {
         Some(Mount { root: text(&mounted.root()), point: text(&mounted.point()), unified, options })
     }
 
-    /// Whether it is the hierarchy with these controllers (none: the unified one).
+    /// Whether it is the hierarchy with these controllers. Empty for the unified hierarchy.
     pub(crate) fn holds(&self, controllers: &[String]) -> bool {
         match controllers.first() {
             None => self.unified,
@@ -65,8 +65,8 @@ impl Mount {
     }
 }
 
-/// The directory that shows the cgroup `path` below a mount of the cgroup `root`: `/` or `/x/y`; none if it is not
-/// beneath.
+/// The directory of the cgroup `path` below a mount of the cgroup `root`: `/` or `/x/y`. None if
+/// `path` is not beneath `root`.
 pub(crate) fn locate(root: &str, path: &str) -> Option<String> {
     let rest = if root == "/" { path } else { path.strip_prefix(root)? };
     match rest {
@@ -76,14 +76,14 @@ pub(crate) fn locate(root: &str, path: &str) -> Option<String> {
     }
 }
 
-/// Reads a file of procfs or cgroupfs whole, as text.
+/// Reads a whole file of procfs or cgroupfs as text.
 pub(super) fn read_text(path: &str) -> Result<String> {
     let fd = crate::sys::file::open(path, libc::O_RDONLY)?;
     let bytes = crate::sys::file::read_to_end(fd, LONGEST).map_err(Error::from)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The most that is read of one file, in bytes.
+/// The size limit of a file, in bytes.
 const LONGEST: usize = 256 << 20;
 
 #[cfg(test)]

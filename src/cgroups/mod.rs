@@ -1,15 +1,16 @@
-//! Control groups: where a container's processes are counted and limited.
+//! Control groups: they count and limit the processes of a container.
 //!
-//! [`CgroupPlan::parse`] checks what the config asks for, [`Layout::read`] looks at the machine, and [`Cgroup::prepare`]
-//! decides from both where the container's cgroup is to be and what will be written to it. Then, in this order:
+//! [`CgroupPlan::parse`] checks the config, [`Layout::read`] reads the mounted hierarchies, and
+//! [`Cgroup::prepare`] derives the paths of the container's cgroup and the values of its limits.
+//! The next steps, in this order:
 //!
 //! ```text
-//! record()        is kept in the container's state, so that delete --force finds what comes next
-//! create()        makes a directory in each hierarchy, and opens the ways in
-//! apply_early()   limits that the first process must find
+//! record()        is saved in the container's state first, so that delete --force finds the cgroup
+//! create()        creates a directory in each hierarchy and opens it for joining
+//! apply_early()   limits that must be in effect when the first process joins
 //!                 the child joins: v2 by clone3 with clone_into(), v1 by join_self()
-//! enter(pid)      with systemd: it makes the scope around the child, which waits for it
-//! apply_late()    limits that building the container would meet
+//! enter(pid)      with systemd: starts the scope around the child, which waits for it
+//! apply_late()    limits that the launch itself might exceed
 //! ...             freeze, thaw, kill_all, update, stats
 //! remove()
 //! ```

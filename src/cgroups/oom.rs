@@ -1,30 +1,30 @@
-//! Being told when a container runs out of memory.
+//! Notification of out-of-memory events.
 
 use super::hierarchy_cgroup::HierarchyCgroup;
 use crate::error::{Error, Ignore as _, Result};
 use crate::sys::{cgroup::eventfd, file};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// A watch on a cgroup's memory; drop it to end the watch.
+/// A watch on a cgroup's memory. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct OomEvents {
     cgroup: HierarchyCgroup,
-    /// v1: the counter that the kernel adds to. v2: `memory.events`, which can be polled for changes.
+    /// v1: the eventfd. v2: `memory.events`, which can be polled for changes.
     fd: OwnedFd,
-    /// v1: kept open, as the event belongs to it.
+    /// v1: kept open, because the registration of the eventfd belongs to it.
     _control: Option<OwnedFd>,
-    /// v2: how many processes have been killed.
+    /// v2: the number of processes killed so far.
     killed: u64,
 }
 
-/// What a wait has brought.
+/// The result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Oom {
-    /// Memory ran out.
+    /// The cgroup ran out of memory.
     Happened,
-    /// Nothing (new) has happened.
+    /// No new event.
     Quiet,
-    /// The cgroup is gone, and no more will come.
+    /// The cgroup is gone. There will be no more events.
     Gone,
 }
 
@@ -33,7 +33,7 @@ impl OomEvents {
     /// There is no memory controller, or the cgroup is gone.
     pub(super) fn watch(cgroups: &[HierarchyCgroup]) -> Result<OomEvents> {
         let cgroup = super::apply::cgroup_of(cgroups, "memory")
-            .ok_or_else(|| Error::system("there is no memory controller that could tell of the end of memory"))?
+            .ok_or_else(|| Error::system("there is no memory controller, so there are no out-of-memory events"))?
             .clone();
         if cgroup.is_unified() {
             let fd = file::open(cgroup.file("memory.events"), libc::O_RDONLY)?;
@@ -47,25 +47,25 @@ impl OomEvents {
         Ok(OomEvents { cgroup, fd: counter, _control: Some(control), killed: 0 })
     }
 
-    /// The descriptor, and the events of `poll(2)` to wait for on it, before [`OomEvents::look`].
+    /// The file descriptor and the poll(2) events to wait for, before [`OomEvents::look`].
     pub(crate) fn pollable(&self) -> (BorrowedFd<'_>, i16) {
         (self.fd.as_fd(), if self.cgroup.is_unified() { libc::POLLPRI } else { libc::POLLIN })
     }
 
-    /// What has happened, after the descriptor became ready.
+    /// Reads the event after the file descriptor became ready.
     ///
     /// # Errors
     /// The counter cannot be read.
     pub(crate) fn look(&mut self) -> Result<Oom> {
         if self.cgroup.is_unified() {
-            // Reading the polled descriptor arms it again; its offset stays at the end.
+            // A read of the polled descriptor arms it again. Its offset stays at the end.
             file::read(&self.fd, &mut [0; 512]).ignore("the count is read from the file below");
             let Ok(now) = killed(&self.cgroup) else { return Ok(Oom::Gone) };
             let before = std::mem::replace(&mut self.killed, now);
             return Ok(if now > before { Oom::Happened } else { Oom::Quiet });
         }
         file::read(&self.fd, &mut [0; 8])?;
-        // The kernel also counts when the cgroup is removed.
+        // The kernel also signals the eventfd when the cgroup is removed.
         Ok(if self.cgroup.exists() { Oom::Happened } else { Oom::Gone })
     }
 }

@@ -1,4 +1,4 @@
-//! What is done with a cgroup that has processes: looked at, signalled, frozen, changed, and removed in the end.
+//! Operations on a cgroup in use: list, signal, freeze, update, remove.
 
 use super::cgroup::Cgroup;
 use super::hierarchy_cgroup::is_gone;
@@ -10,7 +10,7 @@ use super::{freezer, kill, remove, update};
 use crate::error::{Context, Ignore as _, Result};
 
 impl Cgroup {
-    /// The processes in it and in the cgroups within it; none when it is gone.
+    /// The processes of the cgroup and of its nested cgroups. Empty if the cgroup is gone.
     ///
     /// # Errors
     /// The list cannot be read.
@@ -22,12 +22,13 @@ impl Cgroup {
         }
     }
 
-    /// Whether there is a directory of it.
+    /// Whether its directory exists in at least one hierarchy.
     pub(crate) fn exists(&self) -> bool {
         self.cgroups.iter().any(super::hierarchy_cgroup::HierarchyCgroup::exists)
     }
 
-    /// Sends every process in it a signal, also to those born meanwhile.
+    /// Sends a signal to every process of the cgroup, including processes that are forked
+    /// meanwhile.
     ///
     /// # Errors
     /// The container has no cgroup, or a signal is refused.
@@ -35,15 +36,16 @@ impl Cgroup {
         kill::signal_all(&self.cgroups, signal)
     }
 
-    /// Freezes it, and waits until every task stands still.
+    /// Freezes the cgroup and waits until every task is frozen.
     ///
     /// # Errors
-    /// It does not freeze within ten seconds (then it is thawed again), or is gone, or there is no freezer.
+    /// The cgroup does not freeze within ten seconds (it is thawed again), it is gone, or there is
+    /// no freezer.
     pub(crate) fn freeze(&self) -> Result<()> {
         freezer::freeze(&self.cgroups)
     }
 
-    /// Thaws it.
+    /// Thaws the cgroup.
     ///
     /// # Errors
     /// The freezer refuses, or is gone.
@@ -51,24 +53,26 @@ impl Cgroup {
         freezer::thaw(&self.cgroups)
     }
 
-    /// Thaws it and the cgroups in it, so that processes that are killed can end. A cgroup above it stays as it is.
+    /// Thaws the cgroup and its nested cgroups, so that killed processes can exit. Cgroups above it
+    /// are not changed.
     ///
     /// # Errors
-    /// A cgroup cannot be looked at.
+    /// A cgroup cannot be read.
     pub(crate) fn thaw_all(&self) -> Result<()> {
         freezer::thaw_all(&self.cgroups)
     }
 
-    /// Refuses what would freeze or kill the runtime itself, which was moved into the cgroup.
+    /// Refuses an operation that would freeze or kill the runtime itself, because it was moved into
+    /// the cgroup.
     ///
     /// # Errors
-    /// This process is in it.
+    /// This process is in the cgroup.
     pub(crate) fn refuse_own(&self) -> Result<()> {
         let Some(directory) = self.freezer() else { return Ok(()) };
         kill::refuse_own(&self.processes()?, &directory)
     }
 
-    /// Tells why killed processes do not end, where a v1 cgroup above the container's is frozen.
+    /// Reports a frozen v1 cgroup above the container's, which keeps killed processes from exiting.
     ///
     /// # Errors
     /// There is such a cgroup.
@@ -76,7 +80,7 @@ impl Cgroup {
         freezer::frozen_above(&self.cgroups).map_or(Ok(()), |above| Err(freezer::cannot_end(&above)))
     }
 
-    /// Whether it is frozen; a cgroup that is gone is not.
+    /// Whether the cgroup is frozen. False if it is gone.
     ///
     /// # Errors
     /// The freezer's state cannot be read.
@@ -84,7 +88,8 @@ impl Cgroup {
         or_gone(freezer::frozen(&self.cgroups))
     }
 
-    /// Whether what enters it stands still, since it is frozen or a cgroup above it is; a cgroup that is gone is not.
+    /// Whether processes that join the cgroup are frozen, by the cgroup itself or by one above it.
+    /// False if it is gone.
     ///
     /// # Errors
     /// As [`Cgroup::frozen`].
@@ -92,21 +97,22 @@ impl Cgroup {
         or_gone(freezer::stands_still(&self.cgroups))
     }
 
-    /// Removes it, the cgroups within it and the parents made for it; kills what is still in it.
+    /// Kills the remaining processes, and removes the cgroup, its nested cgroups and the parents
+    /// that were created for it.
     ///
     /// # Errors
-    /// A directory that the kernel does not let go within ten seconds.
+    /// No directory could be removed for ten seconds.
     pub(crate) fn remove(&self) -> Result<()> {
         if self.unit.is_some() {
-            // systemd asks first, and waits for a minute and a half for those that do not listen.
-            kill::signal_all(&self.cgroups, libc::SIGKILL).ignore("systemd kills those that are left, only later");
+            // systemd would send SIGTERM first, and wait 90 s for processes that ignore it.
+            kill::signal_all(&self.cgroups, libc::SIGKILL).ignore("systemd kills the remaining processes later");
         }
         let stopped = self.unit.as_ref().map_or(Ok(()), Unit::stop);
         let removed = remove::all(&self.cgroups).context("remove the cgroup");
         stopped.and(removed)
     }
 
-    /// Applies new limits to a cgroup in use: all, or none when one is refused.
+    /// Applies new limits to a cgroup in use: all of them, or none if one is refused.
     ///
     /// # Errors
     /// The first value that cannot be applied, with its field.
@@ -114,12 +120,12 @@ impl Cgroup {
         update::update(&self.cgroups, self.unit.as_ref(), &update::complete(&self.cgroups, limits))
     }
 
-    /// What is used in it.
+    /// The counters of the cgroup.
     pub(crate) fn stats(&self) -> Stats {
         stats::read(&self.cgroups)
     }
 
-    /// Begins to watch for the end of its memory.
+    /// Starts to watch for out-of-memory events.
     ///
     /// # Errors
     /// There is no memory controller, or the cgroup is gone.

@@ -1,4 +1,4 @@
-//! Giving a v2 cgroup to the container's user (config-linux.md, "Cgroup ownership").
+//! Delegation of a v2 cgroup to the container's user (config-linux.md, "Cgroup ownership").
 
 use super::hierarchy_cgroup::HierarchyCgroup;
 use crate::config::{Namespace, Spec};
@@ -6,11 +6,11 @@ use crate::error::{IoContext, Result};
 use crate::idmap::IdMaps;
 use std::os::unix::fs::lchown;
 
-/// The files that may be given away where the kernel does not say it itself.
+/// The delegated files on a kernel without /sys/kernel/cgroup/delegate.
 const FILES: [&str; 3] = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
 
-/// The host's id of the user who is to own the cgroup: only where the container gets a cgroup namespace of its own and
-/// sees /sys/fs/cgroup writable.
+/// The host's user id of the cgroup's new owner, only if the container has a new cgroup namespace
+/// and a writable /sys/fs/cgroup.
 pub(super) fn parse(spec: &Spec<'_>) -> Result<Option<u32>> {
     let Some(linux) = &spec.linux else { return Ok(None) };
     let fresh = |kind: &str| linux.namespace(kind).map(Namespace::is_new);
@@ -25,14 +25,14 @@ pub(super) fn parse(spec: &Spec<'_>) -> Result<Option<u32>> {
     let user = spec.process.as_ref().and_then(|p| p.user.as_ref()).and_then(|u| u.uid).unwrap_or(0);
     Ok(match fresh("user") {
         _ if !writable => None,
-        // Whom the ids of a joined namespace stand for is not in the config.
+        // The config does not have the id mappings of a joined user namespace.
         Some(false) => None,
         Some(true) => IdMaps::parse(linux)?.uids.to_host(user),
         None => Some(user),
     })
 }
 
-/// Makes the user the owner of the directory and of those files that are for it.
+/// Changes the owner of the directory and of the delegated files.
 ///
 /// # Errors
 /// The owner cannot be changed.
@@ -46,7 +46,7 @@ pub(super) fn give(cgroup: &HierarchyCgroup, uid: u32) -> Result<()> {
     own(cgroup.directory())?;
     for name in files {
         match own(cgroup.file(name)) {
-            // Not every kernel or cgroup has them all.
+            // A file may be missing in this kernel or cgroup.
             Err(e) if e.errno() == libc::ENOENT => {}
             done => done?,
         }

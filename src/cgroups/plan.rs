@@ -1,4 +1,4 @@
-//! What the config asks of cgroups, checked.
+//! The checked form of the config's fields for cgroups.
 
 use super::cgroups_path::CgroupsPath;
 use super::devices;
@@ -8,41 +8,41 @@ use super::systemd::{self, Property};
 use crate::config::Spec;
 use crate::error::Result;
 
-/// Who makes and fills the cgroup.
+/// The manager that creates and configures cgroups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CgroupManager {
     /// The runtime writes to the cgroup file system.
     #[default]
     Cgroupfs,
-    /// systemd makes a scope.
+    /// systemd starts a scope.
     Systemd,
-    /// None: the container stays in its caller's cgroup.
+    /// No manager: the container stays in its caller's cgroup.
     Disabled,
 }
 
-/// The cgroup of a container, before it is known which hierarchies there are.
+/// The requested cgroup of a container, independent of the mounted hierarchies.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CgroupPlan {
-    /// Where it is to be; nowhere without a manager.
+    /// The requested path. None without a manager.
     pub place: Option<CgroupsPath>,
-    /// Whether the config names the place.
+    /// Whether the config has a `cgroupsPath`.
     pub named: bool,
-    /// What the container may use; always with device rules.
+    /// The limits, always with device rules.
     pub limits: Limits,
-    /// Further properties of systemd's scope, from annotations.
+    /// Additional properties of the systemd scope, from annotations.
     pub properties: Vec<Property>,
-    /// v2: the host's id of the user who is to own the cgroup, if it is not ours.
+    /// v2: the host's user id of the cgroup's new owner. None keeps the owner.
     pub owner: Option<u32>,
-    /// Whether missing rights over cgroups are forgiven as far as no limit needs them.
+    /// Whether missing permissions are ignored for cgroups that no limit needs.
     pub rootless: bool,
 }
 
 impl CgroupPlan {
-    /// Checks `linux.cgroupsPath` and `linux.resources` of a container to be.
+    /// Checks `linux.cgroupsPath` and `linux.resources` of a new container.
     ///
     /// # Errors
-    /// The field that cannot be meant.
+    /// A field has an invalid value.
     pub(crate) fn parse(spec: &Spec<'_>, id: &str, manager: CgroupManager, rootless: bool) -> Result<CgroupPlan> {
         let linux = spec.linux.as_ref();
         let path = linux.and_then(|l| l.cgroups_path.as_deref());

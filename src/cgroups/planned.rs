@@ -1,4 +1,4 @@
-//! The writes to a container's cgroup as data, for those who explain them.
+//! The writes to a container's cgroup as data, for `explain`.
 
 use super::cgroup::Cgroup;
 use super::devices::{Rule, Type, letters};
@@ -20,9 +20,9 @@ pub(crate) struct PlannedWrite {
     pub instead: Option<(&'static str, String)>,
     /// The field in config.json.
     pub field: String,
-    /// Whether it is passed over on a kernel without the file.
+    /// Whether a missing file is ignored.
     pub optional: bool,
-    /// Whether it is written after the container is built, and not before its first process joins.
+    /// Whether it is written at the end of the launch, and not before the first process joins.
     pub late: bool,
 }
 
@@ -32,7 +32,7 @@ impl Cgroup {
         planned(&self.cgroups, &self.writes)
     }
 
-    /// The unit that systemd is to make: its name, its slice, and the names and values of its properties.
+    /// The unit that systemd will start: its name, its slice, and the names and values of its properties.
     pub(crate) fn planned_unit(&self) -> Option<(String, String, Vec<(String, String)>)> {
         let pending = self.pending.as_ref()?;
         let (slice, properties) = pending.properties();
@@ -42,7 +42,7 @@ impl Cgroup {
 }
 
 impl CgroupRecord {
-    /// The writes that `limits` mean in the recorded cgroup.
+    /// The writes of `limits` to the recorded cgroup.
     ///
     /// # Errors
     /// As [`Cgroup::prepare`].

@@ -1,4 +1,4 @@
-//! Where a cgroup is to be in each hierarchy, and what is to be written to it.
+//! The paths of a new cgroup in each hierarchy, and the values of its limits.
 
 use super::cgroups_path::CgroupsPath;
 use super::hierarchy_cgroup::HierarchyCgroup;
@@ -27,13 +27,13 @@ pub(super) fn writes(cgroups: &[HierarchyCgroup], limits: &Limits) -> Result<Vec
     }
 }
 
-/// A relative place is below our own cgroup; on v2 beside it, since ours has processes and so no children with
-/// controllers.
+/// A relative path is below the runtime's own cgroup. On v2 it is beside it: the runtime's cgroup
+/// contains processes, so its children cannot have controllers.
 pub(super) fn path_in(hierarchy: &Hierarchy, place: &CgroupsPath, mode: Mode) -> Result<String> {
     let path = match place {
         CgroupsPath::Absolute(path) => return Ok(path.clone()),
         CgroupsPath::Relative(path) => path,
-        CgroupsPath::Scope(_) => return Err(Error::internal("a systemd scope has no place of ours")),
+        CgroupsPath::Scope(_) => return Err(Error::internal("systemd chooses the path of a scope")),
     };
     let own = hierarchy.own_directory()?;
     let base = match mode {
@@ -43,7 +43,7 @@ pub(super) fn path_in(hierarchy: &Hierarchy, place: &CgroupsPath, mode: Mode) ->
     Ok([base, "/", path].concat())
 }
 
-/// An existing cgroup is taken over only when nobody is in it.
+/// Refuses an existing cgroup with processes, or a frozen one.
 fn check_unused(cgroup: &HierarchyCgroup) -> Result<()> {
     let processes = cgroup.read("cgroup.procs").map(|text| text.lines().count()).unwrap_or(0);
     if processes > 0 {

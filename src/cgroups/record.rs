@@ -9,24 +9,25 @@ use crate::error::Result;
 use crate::json::{self, Reader, Value, readable};
 use serde::{Serialize, Serializer};
 
-/// What a later process needs to find the cgroup again: a part of the container's state.
+/// The cgroups of a container as part of its state, from which a later process finds them again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CgroupRecord {
-    /// One for each hierarchy; none where the container has no cgroup of its own.
+    /// One cgroup for each hierarchy. Empty if the container has no cgroup of its own.
     pub cgroups: Vec<HierarchyCgroup>,
-    /// The unit, where systemd has made the cgroup.
+    /// The unit, if systemd created the cgroup.
     pub unit: Option<Unit>,
 }
 
-/// A record as JSON. Mostly all cgroups lie where distributions mount the hierarchies, at one path: then their names say
-/// all, in a third of the bytes, which every command reads.
+/// The JSON form of a record. Usually all cgroups have the same path below the standard mount
+/// points. Then the names of the controllers suffice: a third of the bytes, which every command
+/// reads.
 #[derive(Default, Serialize)]
 struct Written {
     #[serde(skip_serializing_if = "String::is_empty")]
     path: String,
     #[serde(skip_serializing_if = "is_zero")]
     parents: usize,
-    /// The controllers of each, with commas between; an empty one is the unified hierarchy.
+    /// The controllers of each hierarchy, comma-separated. The empty name is the unified hierarchy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     hierarchies: Vec<String>,
     #[serde(rename = "branches", skip_serializing_if = "Vec::is_empty")]
@@ -36,12 +37,12 @@ struct Written {
 }
 
 impl CgroupRecord {
-    /// Whether each cgroup says where it is.
+    /// Whether each cgroup has absolute paths.
     pub(crate) fn is_whole(&self) -> bool {
         self.cgroups.iter().all(|cgroup| cgroup.mount.starts_with('/') && cgroup.path.starts_with('/'))
     }
 
-    /// Whether all lie where distributions mount the hierarchies, at the path of `first`.
+    /// Whether all cgroups are below the standard mount points, at the path of `first`.
     fn is_standard(&self, first: &HierarchyCgroup) -> bool {
         let alone = self.cgroups.len() == 1;
         self.cgroups.iter().all(|cgroup| {
@@ -58,7 +59,7 @@ impl CgroupRecord {
         or_gone(freezer::frozen(&self.cgroups))
     }
 
-    /// As `Cgroup::thaw_all`, and names the frozen cgroup above the container's, if there is one.
+    /// Like `Cgroup::thaw_all`. Returns the frozen cgroup above the container's, if there is one.
     ///
     /// # Errors
     /// A cgroup cannot be thawed.
@@ -72,13 +73,13 @@ impl CgroupRecord {
     }
 }
 
-/// The cgroup that the names of a hierarchy's controllers stand for.
+/// The cgroup in the hierarchy with these controllers, below its standard mount point.
 fn place(names: &str, alone: bool, path: &str, parents: usize) -> HierarchyCgroup {
     let controllers = names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     HierarchyCgroup { controllers, mount: standard_mount(names, alone), path: path.to_owned(), parents }
 }
 
-/// As [`Written`].
+/// Serialized as [`Written`].
 impl Serialize for CgroupRecord {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut written = Written { unit: self.unit.clone(), ..Written::default() };
@@ -120,7 +121,7 @@ impl From<Written> for CgroupRecord {
 }
 
 impl Written {
-    /// The cgroups that the names stand for.
+    /// The cgroups in the named hierarchies.
     fn places(&self) -> impl Iterator<Item = HierarchyCgroup> {
         let alone = self.hierarchies.len() == 1;
         self.hierarchies.iter().map(move |names| place(names, alone, &self.path, self.parents))

@@ -1,5 +1,5 @@
-//! Cache and memory bandwidth: groups of the resctrl filesystem (config-linux.md, "IntelRdt"; Documentation/filesystems/
-//! resctrl.rst of the kernel).
+//! Cache and memory bandwidth allocation: groups of the resctrl filesystem (config-linux.md,
+//! "IntelRdt"; Documentation/filesystems/resctrl.rst of the kernel).
 
 use crate::config::{IntelRdt, Spec};
 use crate::error::{Error, Ignore as _, IoContext, Result};
@@ -13,43 +13,44 @@ use std::path::{Path, PathBuf};
 
 const FIELD: &str = "linux.intelRdt";
 
-/// What a config asks for.
+/// The checked form of `linux.intelRdt`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResctrlPlan {
-    /// The group that the config names; `/` is the root of the filesystem.
+    /// The group in `closID`. `/` is the root of the filesystem.
     named: Option<String>,
-    /// Lines to write, in their order.
+    /// The lines to write, in their order.
     schemata: Vec<String>,
-    /// How many of them, from the first, are of `l3CacheSchema` and `memBwSchema`: a group that others use must have these.
+    /// The number of lines, from the first, that come from `l3CacheSchema` and `memBwSchema`: an
+    /// existing group must have the same values.
     compared: usize,
     monitor: bool,
     id: String,
 }
 
-/// Where a container is, and what is to be removed with it: a part of its state.
+/// The container's resctrl directories, as part of its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct ResctrlRecord {
     /// The group's directory.
     pub group: PathBuf,
-    /// The directory of the container's own counters.
+    /// The directory of the container's monitoring group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monitor: Option<PathBuf>,
-    /// Whether the group was made for this container alone.
+    /// Whether the group was created for this container alone.
     pub own: bool,
 }
 
 readable! { ResctrlRecord { group = "group", monitor = "monitor", own = "own" } }
 
 impl ResctrlPlan {
-    /// Checks `linux.intelRdt`; none if there is none.
+    /// Checks `linux.intelRdt`. None if the config does not have it.
     ///
     /// # Errors
-    /// Of the kind `Config`, with the field's JSON path.
+    /// An error of the kind `Config`, with the field's JSON path.
     pub(crate) fn parse(spec: &Spec<'_>, id: &str) -> Result<Option<ResctrlPlan>> {
         let Some(rdt) = spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref()) else { return Ok(None) };
         let named = rdt.clos_id.as_deref().filter(|name| !name.is_empty());
         if named.is_some_and(|name| name != "/" && !is_group(name)) {
-            return Err(Error::config(format_args!("{FIELD}.closID"), "is no name for a group"));
+            return Err(Error::config(format_args!("{FIELD}.closID"), "is not a valid group name"));
         }
         let schemata = lines(rdt)?;
         let compared = schemata.len() - rdt.schemata.as_ref().map_or(0, Vec::len);
@@ -57,10 +58,10 @@ impl ResctrlPlan {
         Ok(Some(ResctrlPlan { named: named.map(str::to_owned), schemata, compared, monitor, id: id.to_owned() }))
     }
 
-    /// Where the container is to be; nothing is made yet.
+    /// The paths of the container's group. Creates nothing yet.
     ///
     /// # Errors
-    /// There is no resctrl filesystem, or no such group.
+    /// The resctrl filesystem or the named group does not exist.
     pub(crate) fn record(&self) -> Result<ResctrlRecord> {
         self.record_below(&mounted()?)
     }
@@ -73,17 +74,18 @@ impl ResctrlPlan {
         };
         let missing = !group.exists();
         if missing && self.named.is_some() && self.schemata.is_empty() {
-            let problem = format!("there is no group {group:?}, and no schemata to make it with");
+            let problem = format!("the group {group:?} does not exist, and there are no schemata to create it with");
             return Err(Error::config(format_args!("{FIELD}.closID"), problem));
         }
         let monitor = self.monitor.then(|| group.join("mon_groups").join(&self.id));
         Ok(ResctrlRecord { own: missing && self.named.is_none(), group, monitor })
     }
 
-    /// Makes or checks what the record tells of; nothing is left when that fails.
+    /// Creates the group, or checks an existing one. On failure it removes the directories that it
+    /// created.
     ///
     /// # Errors
-    /// The group has other values than the config's; the kernel refuses.
+    /// An existing group has other values than the config, or the kernel refuses a value.
     pub(crate) fn make(&self, record: &ResctrlRecord) -> Result<()> {
         let made = !record.group.exists();
         let done = self.fill(record, made);
@@ -99,14 +101,14 @@ impl ResctrlPlan {
         }
         let kept = if !made && self.named.is_some() { self.compared } else { 0 };
         self.compare(&record.group, &self.schemata[..kept])?;
-        // Without schemata none is written, and any group will do.
+        // Without schemata any existing group fits.
         if let lines @ [_, ..] = &self.schemata[kept..] {
             write(&record.group.join("schemata"), &(lines.join("\n") + "\n"))?;
         }
         record.monitor.as_deref().map_or(Ok(()), make)
     }
 
-    /// A group that others use too must already be what the config wants.
+    /// A shared group must already have the values of the config.
     fn compare(&self, group: &Path, lines: &[String]) -> Result<()> {
         if lines.is_empty() {
             return Ok(());
@@ -125,7 +127,7 @@ impl ResctrlPlan {
 }
 
 impl ResctrlRecord {
-    /// Puts a process with one thread into the group.
+    /// Moves a single-threaded process into the group.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -136,17 +138,17 @@ impl ResctrlRecord {
         Ok(())
     }
 
-    /// The schemata as they are.
+    /// The current schemata.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// The schemata cannot be read.
     pub(crate) fn schemata(&self) -> Result<String> {
         let path = self.group.join("schemata");
         let text = fs::read_to_string(&path).io_context(|| format!("read {}", path.display()))?;
         Ok(text.lines().map(|line| line.trim().to_owned() + "\n").collect())
     }
 
-    /// Writes lines of schemata.
+    /// Writes schemata lines.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -154,7 +156,8 @@ impl ResctrlRecord {
         write(&self.group.join("schemata"), &(schemata.join("\n") + "\n"))
     }
 
-    /// Removes what was made for this container; its processes must have ended. What is gone already is no fault.
+    /// Removes the container's directories. Its processes must have exited. Missing directories are
+    /// ignored.
     pub(crate) fn remove(&self) {
         for directory in [self.monitor.as_ref(), self.own.then_some(&self.group)].into_iter().flatten() {
             fs::remove_dir(directory).ignore("another container may be in the group");
@@ -166,7 +169,7 @@ fn is_group(name: &str) -> bool {
     !matches!(name, "" | "." | ".." | "info" | "mon_groups" | "mon_data") && !name.contains(['/', '\0', '\n'])
 }
 
-/// The lines to write, in the order that the specification gives.
+/// The lines to write, in the order of the specification.
 fn lines(rdt: &IntelRdt<'_>) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     let mut add = |field: String, line: &str, start: &str| {
@@ -189,7 +192,8 @@ fn lines(rdt: &IntelRdt<'_>) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Whether a line of the kernel's, such as `    L3:0=000ff;1=000ff`, says of every domain what `wanted` says.
+/// Whether a line of the kernel, such as `    L3:0=000ff;1=000ff`, has the values of `wanted` for
+/// every domain in it.
 fn covers(line: &str, wanted: &str) -> bool {
     let (Some((kind, values)), Some((wanted_kind, wanted_values))) = (line.split_once(':'), wanted.split_once(':'))
     else {
@@ -204,13 +208,13 @@ fn covers(line: &str, wanted: &str) -> bool {
     kind.trim() == wanted_kind.trim() && wanted_values.split(';').map(plain).all(|pair| values.contains(&pair))
 }
 
-/// Where the filesystem is mounted.
+/// The mount point of the filesystem.
 fn mounted() -> Result<PathBuf> {
     let table = mountinfo::table("self")?;
     let mount = mountinfo::mounts(&table).find(|mounted| mounted.kind == b"resctrl");
     mount.map(|mount| PathBuf::from(OsString::from_vec(mount.point()))).ok_or_else(|| {
         Error::config(FIELD, "no resctrl filesystem is mounted")
-            .hint("mount -t resctrl resctrl /sys/fs/resctrl, where processor and kernel have it")
+            .hint("mount -t resctrl resctrl /sys/fs/resctrl, if the CPU and the kernel support it")
     })
 }
 
@@ -235,7 +239,7 @@ mod tests {
         Ok(ResctrlPlan::parse(&config::parse(&json).unwrap(), "web")?.unwrap())
     }
 
-    /// A directory that looks like the filesystem with one group `shared`.
+    /// A directory that resembles the filesystem, with one group `shared`.
     fn scene(name: &str) -> PathBuf {
         let root = std::env::temp_dir().join(format!("orlop-resctrl-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
@@ -272,8 +276,8 @@ mod tests {
         let other = prepared(&plan(r#"{"closID":"shared","l3CacheSchema":"L3:0=7f"}"#).unwrap(), &root);
         assert!(other.unwrap_err().to_string().starts_with("linux.intelRdt.closID: the group "));
         let missing = prepared(&plan(r#"{"closID":"nosuch"}"#).unwrap(), &root);
-        assert!(missing.unwrap_err().to_string().starts_with("linux.intelRdt.closID: there is no group "));
-        // What `schemata` says is written in any case, after those were compared.
+        assert!(missing.unwrap_err().to_string().starts_with("linux.intelRdt.closID: the group "));
+        // The lines of `schemata` are written without a comparison.
         prepared(&plan(r#"{"closID":"shared","memBwSchema":"MB:1=100","schemata":["L3:0=7"]}"#).unwrap(), &root)
             .unwrap();
         assert_eq!(fs::read_to_string(root.join("shared/schemata")).unwrap(), "L3:0=7\n");
@@ -312,7 +316,7 @@ mod tests {
     fn a_group_that_could_not_be_filled_is_not_left() {
         let root = scene("undone");
         let plan = plan(r#"{"enableMonitoring":true}"#).unwrap();
-        // There is no mon_groups in a directory that only looks like a group.
+        // A plain directory has no mon_groups.
         assert!(prepared(&plan, &root).is_err());
         assert!(!root.join("web").exists());
         fs::remove_dir_all(root).unwrap();

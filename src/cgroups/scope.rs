@@ -1,4 +1,4 @@
-//! A cgroup that systemd makes: a scope around the container's first process.
+//! A cgroup that systemd creates: a scope around the container's first process.
 
 use super::cgroups_path::{Scope, expand_slice};
 use super::hierarchy_cgroup::HierarchyCgroup;
@@ -8,7 +8,7 @@ use super::systemd::{self, Property, Unit, Value};
 use crate::error::{Context, Error, Result};
 use crate::sys::credentials::effective_uid;
 
-/// A scope that is to be made.
+/// A scope that systemd has yet to start.
 #[derive(Clone, Debug)]
 pub(super) struct PendingScope {
     unit: Unit,
@@ -17,7 +17,7 @@ pub(super) struct PendingScope {
     properties: Vec<Property>,
 }
 
-/// Decides about the unit, and where systemd will put it in each hierarchy.
+/// Determines the unit, and the path of its cgroup in each hierarchy.
 pub(super) fn plan(plan: &CgroupPlan, scope: &Scope, layout: &Layout) -> Result<(PendingScope, Vec<HierarchyCgroup>)> {
     let user = plan.rootless || effective_uid() != 0;
     let root = if user { systemd::user_root().context("systemd cgroup driver")? } else { String::new() };
@@ -28,7 +28,7 @@ pub(super) fn plan(plan: &CgroupPlan, scope: &Scope, layout: &Layout) -> Result<
         controllers: h.controllers.clone(),
         mount: h.mount.clone(),
         path: directory.clone(),
-        // Slices are systemd's.
+        // systemd manages slices.
         parents: 0,
     };
     let cgroups: Vec<HierarchyCgroup> = layout.hierarchies.iter().map(cgroup).collect();
@@ -57,10 +57,10 @@ impl PendingScope {
         (&self.slice, &self.properties)
     }
 
-    /// Makes the scope around a process.
+    /// Starts the scope around a process.
     ///
     /// # Errors
-    /// As [`Unit::start`].
+    /// See [`Unit::start`].
     pub(super) fn start(&self, pid: i32, unified: bool) -> Result<()> {
         let mut list: Vec<Property> = Vec::new();
         let mut add = |name: &str, value: Value| list.push((name.to_owned(), value));

@@ -1,4 +1,4 @@
-//! Tests on this machine's own cgroups: children of the runtime's own, removed at the end.
+//! Tests on real cgroups below the test's own cgroup, removed at the end.
 
 use super::hierarchy_cgroup::HierarchyCgroup;
 use super::*;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A cgroup of a test, removed at its end whatever happens.
+/// A cgroup of a test, removed when it is dropped.
 struct Fixture {
     cgroup: Cgroup,
     children: Vec<Child>,
@@ -23,7 +23,7 @@ impl Drop for Fixture {
     }
 }
 
-/// Waits at most so many milliseconds, and says what has happened.
+/// Waits for an event, with a timeout.
 fn wait(events: &mut OomEvents, milliseconds: i32) -> Oom {
     let (fd, awaited) = events.pollable();
     match crate::sys::process::poll([(Some(fd), awaited)], milliseconds).unwrap() {
@@ -62,7 +62,7 @@ impl Fixture {
         Fixture { cgroup, children: Vec::new() }
     }
 
-    /// Starts a shell that joins the cgroup and goes on with the script.
+    /// Starts a shell that joins the cgroup and runs the script.
     fn shell(&mut self, script: &str) -> i32 {
         let mut joined = String::new();
         for cgroup in self.cgroup.cgroups() {
@@ -83,8 +83,8 @@ impl Fixture {
         child.id() as i32
     }
 
-    /// Waits until a thread of this process that has joined and ended is gone: it is in its cgroups for a moment longer, as
-    /// this process where `cgroup.procs` tells it, and whoever is in them when they are removed is killed.
+    /// Waits until a thread that has joined and exited has left its cgroups: `cgroup.procs` lists it
+    /// as this process for a moment longer, and a removal would kill this process.
     fn await_thread(&self) {
         for cgroup in self.cgroup.cgroups() {
             eventually("the thread has left", || kill::processes(&cgroup.directory()).unwrap().is_empty());
@@ -225,7 +225,7 @@ fn a_signal_reaches_everybody_also_in_nested_cgroups() {
     }
 }
 
-/// A cgroup such as the container makes within its own.
+/// Creates a nested cgroup, like a container.
 fn cgroup_child(cgroup: &HierarchyCgroup) {
     std::fs::create_dir(format!("{}/nested", cgroup.directory())).unwrap();
 }
@@ -382,7 +382,7 @@ fn no_two_values_that_are_written_together_stay_when_an_update_is_refused() {
     both("memory", memory(60, 60), memory(50, 300));
     both("memory", r#""reservation":1048576"#.into(), r#""limit":67108864"#.into());
     for (n, (before, after)) in cases.iter().enumerate() {
-        // A kernel that does not count swap, or has no burst, refuses the first already.
+        // A kernel without swap accounting or burst refuses the first value.
         let fixture = Fixture::at(&format!("/{}/c", name(&format!("bound{n}"))), "{}");
         bound_parent(&fixture);
         if let Err(e) = fixture.cgroup.update(&limits(&format!(r#"{before}"pids":{{"limit":30}}}}"#))) {
@@ -413,7 +413,7 @@ fn an_update_tells_of_what_it_could_not_bring_back() {
     let group = [super::write::Write::new("cpu.quota", "cpu", "cpu.cfs_quota_us", "10000".into())];
     let undo = super::undo::Undo::of(fixture.cgroup.cgroups(), &group);
     cgroup.write("cpu.cfs_quota_us", "10000").unwrap();
-    // Meanwhile somebody takes the time away from which the old value was taken.
+    // Meanwhile another process takes the CPU time that the old value needs.
     let parent = HierarchyCgroup { path: cgroup.path.rsplit_once('/').unwrap().0.to_owned(), ..cgroup.clone() };
     parent.write("cpu.cfs_quota_us", "10000").unwrap();
     let error = undo.bring_back(fixture.cgroup.cgroups()).unwrap_err().to_string();

@@ -1,19 +1,20 @@
-//! The values that files of a cgroup have, kept to be brought back.
+//! Old values of the files of a cgroup, for a rollback.
 
 use super::apply;
 use super::hierarchy_cgroup::HierarchyCgroup;
 use super::write::Write;
 use crate::error::Result;
 
-/// What brings the values of some files back. They depend on each other: see [`Write::retry_group`].
+/// The old values of files that depend on each other, see [`Write::retry_group`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Undo(Vec<Write>);
 
-/// The name by which values of one group are bound.
+/// The retry group of old values.
 const RETRY_GROUP: &str = "as before";
 
 impl Undo {
-    /// The values now of the files that a group of writes changes. What cannot be read cannot be brought back.
+    /// Reads the current values of the files that a group of writes changes. An unreadable file is
+    /// left out, since its value cannot be restored.
     pub(super) fn of(cgroups: &[HierarchyCgroup], group: &[Write]) -> Undo {
         let mut list = Vec::new();
         for write in group {
@@ -28,7 +29,7 @@ impl Undo {
         Undo(list.into_iter().map(|write| write.in_retry_group(RETRY_GROUP)).collect())
     }
 
-    /// Writes those that differ from what there is.
+    /// Writes the old values that differ from the current ones.
     ///
     /// # Errors
     /// The first value that the kernel refuses.
@@ -42,8 +43,8 @@ impl Undo {
     }
 }
 
-/// What systemd may write when it is told of another limit of the same controller (cgroup_context_apply of its source names
-/// the files), in groups of those that depend on each other.
+/// The files that systemd may write when it changes another limit of the same controller, grouped
+/// by their dependencies.
 const OF_SYSTEMD: &[&[&str]] = &[
     &["memory.min"],
     &["memory.low"],
@@ -62,7 +63,7 @@ const OF_SYSTEMD: &[&[&str]] = &[
     &["pids.max"],
 ];
 
-/// The values now of those files that systemd may write over, and of those that `writes` name.
+/// Saves the current values of the files that systemd may overwrite, and of the files in `writes`.
 pub(super) fn kept_from_systemd(cgroups: &[HierarchyCgroup], writes: &[Write]) -> Vec<Undo> {
     let writes = writes.iter().filter(|write| !write.file.starts_with("devices."));
     let mut groups: Vec<Undo> =
@@ -87,8 +88,8 @@ pub(super) fn kept_from_systemd(cgroups: &[HierarchyCgroup], writes: &[Write]) -
     groups
 }
 
-/// The write of the value that its file has now: of a table, only the line of the same key; that there is no limit where
-/// there is no such line.
+/// A write that restores the current value of its file. In a file of keyed lines it is the line
+/// with the same key, or "no limit" if that line is missing.
 fn old_value(cgroup: &HierarchyCgroup, write: &Write) -> Option<Write> {
     let now = |file: &str, new: &str| cgroup.read(file).ok().map(|text| line(file, &text, new));
     let mut old = Write { instead: None, ..write.clone() };
@@ -107,7 +108,7 @@ fn line(file: &str, text: &str, new: &str) -> String {
     if file == "memory.oom_control" {
         return text.lines().find_map(|line| line.strip_prefix("oom_kill_disable ")).unwrap_or(text).to_owned();
     }
-    // An empty write is none.
+    // The kernel ignores a write of zero bytes.
     if text.is_empty() {
         return "\n".to_owned();
     }
@@ -116,7 +117,7 @@ fn line(file: &str, text: &str, new: &str) -> String {
     if !is_table {
         return text.to_owned();
     }
-    // A weight without a key is the default one.
+    // A weight without a key is the default weight.
     let key = if new.contains(' ') { key_of(new) } else { "default".to_owned() };
     match (
         text.lines().find(|line| key_of(line) == key),
@@ -130,7 +131,7 @@ fn line(file: &str, text: &str, new: &str) -> String {
     }
 }
 
-/// v1's list of devices as it is, where everything is replaced; else the opposite of one change.
+/// Restores v1's device list if all of it was replaced, or reverts a single change.
 fn devices(cgroup: &HierarchyCgroup, write: &Write) -> Vec<Write> {
     let with = |file: &'static str, value: &str| Write { file: file.into(), value: value.to_owned(), ..write.clone() };
     if write.value != "a" {
@@ -145,7 +146,7 @@ fn devices(cgroup: &HierarchyCgroup, write: &Write) -> Vec<Write> {
     [with("devices.deny", "a")].into_iter().chain(each).collect()
 }
 
-/// A cgroup is idle or has a weight, and loses the one by the other.
+/// A cgroup has a weight or is idle: setting one value resets the other.
 fn weight(cgroup: &HierarchyCgroup, write: &Write) -> Vec<Write> {
     let with = |file: &'static str| Write { file: file.into(), instead: None, ..write.clone() };
     let idle = old_value(cgroup, &with("cpu.idle"));

@@ -1,4 +1,4 @@
-//! What cgroup v2 alone needs before a process can join: controllers enabled from the root down.
+//! Preparation of a v2 cgroup before a process joins: controllers are enabled from the root down.
 
 use super::devices::Rule;
 use super::filter;
@@ -7,16 +7,17 @@ use super::write::Write;
 use crate::error::{Context, Error, Ignore as _, Result};
 use crate::sys::file;
 
-/// Controllers whose cgroup must be a domain of its own processes, as they cannot count by thread.
+/// Controllers that only a domain can have, since they cannot count by thread.
 fn is_domain_controller(name: &str) -> bool {
     matches!(name, "memory" | "io" | "hugetlb" | "rdma" | "misc")
 }
 
-/// Enables every controller there is in each directory above the cgroup, and makes a place in a threaded subtree usable.
+/// Enables the available controllers in each directory above the cgroup, and makes a cgroup in a
+/// threaded subtree threaded.
 ///
 /// # Errors
-/// A threaded cgroup is asked for limits that only a domain has. A controller that cannot be enabled is an error only
-/// when a limit needs it, and then of that limit.
+/// A threaded cgroup has limits that need a domain. A controller that cannot be enabled is an error
+/// of the limit that needs it, if there is one.
 pub(super) fn enable(cgroup: &HierarchyCgroup, writes: &[Write]) -> Result<()> {
     let mut directory = cgroup.mount.clone();
     for part in cgroup.path.split('/').skip(1) {
@@ -38,7 +39,7 @@ pub(super) fn enable(cgroup: &HierarchyCgroup, writes: &[Write]) -> Result<()> {
     Ok(())
 }
 
-/// Puts device rules into force: `linux.resources.devices` and the default ones.
+/// Enforces device rules: `linux.resources.devices` and the default ones.
 ///
 /// # Errors
 /// The directory is gone, or the kernel refuses the filter.
@@ -47,7 +48,7 @@ pub(super) fn enforce_devices(cgroup: &HierarchyCgroup, rules: &[Rule]) -> Resul
     filter::enforce(&directory, rules).context("linux.resources.devices")
 }
 
-/// Enables for the children of a directory what it has itself: all at once, else one by one.
+/// Enables a directory's controllers for its children: all at once, or else one by one.
 fn enable_below(directory: &str) {
     let list = |name: &str| read(&format!("{directory}/{name}")).unwrap_or_default();
     let (available, enabled) = (list("cgroup.controllers"), list("cgroup.subtree_control"));

@@ -1,12 +1,12 @@
-//! New limits for a cgroup in use: all of them, or none.
+//! New limits for a cgroup in use: all of them or none.
 //!
-//! What can be seen to fail is looked at before anything is written. Then files are written, group by group; systemd is told,
-//! where it made the cgroup; a filter of devices comes last. What is refused on the way brings the old values back, those of
-//! a group in whichever order the kernel takes, and the error tells of those that do not come back.
+//! The update checks as much as it can before the first write. Then it writes the files group by
+//! group, informs systemd if the cgroup is a unit's, and attaches the device filter. If a step
+//! fails, the old values are restored, and the error names the values that could not be restored.
 //!
-//! systemd learns a limit from its file, once it is written, so that property and file agree. When it is told of one limit it
-//! writes all that it knows of that controller, and its own defaults for what it does not know: so files are compared
-//! afterwards, and written again where they differ.
+//! systemd is told the value that its file has after the write, so that property and file agree.
+//! When one limit changes, systemd writes all limits of that controller that it knows, with its own
+//! defaults for the others. So the files are compared afterwards and written again if they differ.
 
 use super::apply;
 use super::devices::{self, Exception, Exceptions, Rule};
@@ -20,7 +20,8 @@ use crate::error::{Error, Result};
 use crate::sys::file;
 use std::os::fd::OwnedFd;
 
-/// Applies the limits; when one is refused, those before it are taken back. `unit` is systemd's, where it made the cgroup.
+/// Applies the limits. If one is refused, the earlier ones are rolled back. `unit` is the cgroup's
+/// systemd unit, if it has one.
 ///
 /// # Errors
 /// The first value that cannot be applied, with its field.
@@ -30,8 +31,8 @@ pub(super) fn update(cgroups: &[HierarchyCgroup], unit: Option<&Unit>, limits: &
     change.carry_out(&mut reached).map_err(|error| change.take_back(&reached, error))
 }
 
-/// The limits with what stays as it is: the default devices, and the other half of quota and period, for which v2 has one
-/// file and systemd one property.
+/// Completes the limits with current values: the default devices, and the missing half of quota and
+/// period, which v2 has in one file and systemd in one property.
 pub(super) fn complete(cgroups: &[HierarchyCgroup], limits: &Limits) -> Limits {
     let mut limits = limits.clone();
     if let Some(rules) = &mut limits.devices {
@@ -54,19 +55,19 @@ fn complete_quota(cgroups: &[HierarchyCgroup], limits: &mut Limits) {
     cpu.period = cpu.period.or(period.parse().ok());
 }
 
-/// Everything that an update does, checked.
+/// A checked update.
 struct Change<'a> {
     cgroups: &'a [HierarchyCgroup],
     unit: Option<&'a Unit>,
     limits: Limits,
     writes: Vec<Write>,
-    /// For each group of the writes what brings the old values back.
+    /// The old values for each group of writes.
     undo: Vec<Undo>,
-    /// Rules for v2 as a program that the kernel has taken.
+    /// v2: the verified device filter.
     filter: Option<OwnedFd>,
 }
 
-/// How far an update came.
+/// The progress of an update.
 #[derive(Default)]
 struct Reached {
     groups: usize,
@@ -111,7 +112,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Tells systemd, and writes again what it writes over.
+    /// Informs systemd, and restores the files that it overwrites.
     fn tell(&self, unit: &Unit, told: &mut bool) -> Result<()> {
         let properties = self.properties(unit)?;
         if properties.is_empty() {
@@ -134,14 +135,14 @@ impl<'a> Change<'a> {
         Ok(list)
     }
 
-    /// Brings the old values back; the error tells of what did not come back.
+    /// Restores the old values. The error names the values that could not be restored.
     fn take_back(&self, reached: &Reached, error: Error) -> Error {
         let mut left: Vec<String> = Vec::new();
         for undo in self.undo[..reached.groups].iter().rev() {
             left.extend(undo.bring_back(self.cgroups).err().map(|e| e.to_string()));
         }
         match self.unit.filter(|_| reached.told) {
-            // systemd reads them from the files.
+            // systemd gets the values from the files.
             Some(unit) if self.cgroups.iter().all(HierarchyCgroup::is_unified) => {
                 left.extend(self.tell(unit, &mut true).err().map(|e| e.to_string()));
             }
@@ -150,12 +151,13 @@ impl<'a> Change<'a> {
         }
         match left.is_empty() {
             true => error,
-            false => error.better_hint(&format!("the old limits are not all back: {}", left.join("; "))),
+            false => error.better_hint(&format!("some old limits could not be restored: {}", left.join("; "))),
         }
     }
 }
 
-/// v2's kernel would kill at a limit below what is in use; v1's refuses.
+/// v2's kernel would invoke the OOM killer for a limit below the current usage. v1's kernel refuses
+/// it.
 fn check_memory(cgroups: &[HierarchyCgroup], limits: &Limits) -> Result<()> {
     let Some(limit) = limits.memory.limit.filter(|n| limits.memory.check_before_update && *n > 0) else {
         return Ok(());
@@ -169,7 +171,8 @@ fn check_memory(cgroups: &[HierarchyCgroup], limits: &Limits) -> Result<()> {
     Ok(())
 }
 
-/// What brings v1's devices from their state to the rules without a moment in which what both allow is denied.
+/// The writes that change v1's device list to the rules. A device that both lists allow is never
+/// denied in between.
 fn device_changes(cgroups: &[HierarchyCgroup], rules: &[Rule]) -> Result<Vec<Write>> {
     let target = Exceptions::from_rules(rules, "linux.resources.devices")?;
     let now = apply::cgroup_of(cgroups, "devices").and_then(|b| b.read("devices.list").ok()).unwrap_or_default();

@@ -5,10 +5,10 @@ use super::limits::{Cpu, Io, Limits, Memory, ThrottleKind};
 use super::write::Write;
 use crate::error::{Error, Result};
 
-/// The writes that bring the limits about, in their order.
+/// The writes that set the limits, in their order.
 ///
 /// # Errors
-/// What v1 has no place for.
+/// A limit does not exist on v1.
 pub(crate) fn writes(limits: &Limits) -> Result<Vec<Write>> {
     if !limits.unified.is_empty() {
         return Err(Error::config("linux.resources.unified", "invalid configuration: cannot use unified on cgroup v1"));
@@ -44,12 +44,12 @@ pub(crate) fn writes(limits: &Limits) -> Result<Vec<Write>> {
     Ok(list)
 }
 
-/// -1 as `max`.
+/// The value of a limit, with `max` for a negative one.
 pub(super) fn or_max(limit: i64) -> String {
     if limit < 0 { "max".to_owned() } else { limit.to_string() }
 }
 
-/// `mlx5_1 hca_handle=3 hca_object=10000`, the same in both versions.
+/// `mlx5_1 hca_handle=3 hca_object=10000`, in both versions.
 pub(super) fn rdma_value(device: &super::limits::Rdma) -> String {
     let mut value = device.device.clone();
     for (key, number) in [("hca_handle", device.handles), ("hca_object", device.objects)] {
@@ -73,7 +73,7 @@ fn cpu(cpu: &Cpu, list: &mut Vec<Write>) {
     // A realtime process cannot join a cgroup that has no realtime budget.
     add("cpu.realtimePeriod", "cpu", "cpu.rt_period_us", text(cpu.realtime_period), "realtime");
     add("cpu.realtimeRuntime", "cpu", "cpu.rt_runtime_us", cpu.realtime_runtime.map(|n| n.to_string()), "realtime");
-    // An idle cgroup takes no shares.
+    // An idle cgroup refuses shares.
     add("cpu.shares", "cpu", "cpu.shares", text(cpu.shares), "weight");
     add("cpu.idle", "cpu", "cpu.idle", cpu.idle.map(|idle| u8::from(idle).to_string()), "weight");
     add("cpu.period", "cpu", "cpu.cfs_period_us", text(cpu.period), "quota");
@@ -126,7 +126,8 @@ fn memory(memory: &Memory, list: &mut Vec<Write>) {
     add("memory.reservation", "memory.soft_limit_in_bytes", text(memory.reservation));
     add("memory.swappiness", "memory.swappiness", memory.swappiness.map(|n| n.to_string()));
     add("memory.disableOOMKiller", "memory.oom_control", memory.disable_oom_killer.map(number));
-    // Unlimited memory beside limited memory and swap together is no state that there is.
+    // Raising only the memory limit to unlimited would exceed the old limit of memory and swap,
+    // which the kernel refuses.
     let unlimited = memory.limit == Some(-1) && memory.swap.is_none();
     let swap = if unlimited { Some(-1) } else { memory.swap };
     let limit = memory.limit.map(|n| {
@@ -135,7 +136,7 @@ fn memory(memory: &Memory, list: &mut Vec<Write>) {
     let swap = swap.map(|n| {
         let write = Write::new("memory.swap", "memory", "memory.memsw.limit_in_bytes", n.to_string());
         let write = write.late().in_retry_group("memory");
-        // A kernel that does not count swap cannot limit it either.
+        // A kernel without swap accounting cannot limit swap.
         if n < 0 { write.optional() } else { write }
     });
     list.extend(limit);

@@ -1,16 +1,17 @@
 //! Limits as files and values of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst of the kernel).
 //!
-//! Device rules are no file there: see `filter`.
+//! Device rules are not in files on v2, see `filter`.
 
 use super::limits::{Cpu, Io, Limits, Memory, ThrottleKind};
 use super::v1::{or_max, rdma_value};
 use super::write::Write;
 use crate::error::{Error, Result};
 
-/// The writes that bring the limits about, in their order; `unified` comes last, so that it has the last word.
+/// The writes that set the limits, in their order. `unified` comes last, so that it overrides the
+/// other fields.
 ///
 /// # Errors
-/// What v2 has no place for, and what cannot be converted.
+/// A limit does not exist on v2, or cannot be converted.
 pub(crate) fn writes(limits: &Limits) -> Result<Vec<Write>> {
     let mut list = Vec::new();
     cpu(&limits.cpu, &mut list)?;
@@ -41,8 +42,9 @@ fn only_v1(field: &str) -> Error {
     Error::config(format!("linux.resources.{field}"), "cgroup v2, which this machine uses, has no such limit")
 }
 
-/// The weight of cgroup v2 for v1's shares: 2 is 1, 1024 is 100, 262144 is 10000, between them a curve through these
-/// points, 10^((l² + 125·l) / 612 − 7/34) with l the binary logarithm of the shares, rounded up.
+/// Converts v1's shares to a weight of cgroup v2: 2 is 1, 1024 is 100, 262144 is 10000. Between
+/// these points it is 10^((l² + 125·l) / 612 − 7/34), with l the binary logarithm of the shares,
+/// rounded up.
 pub(crate) fn weight_of_shares(shares: u64) -> u64 {
     if shares <= 2 {
         return 1;
@@ -55,15 +57,16 @@ pub(crate) fn weight_of_shares(shares: u64) -> u64 {
     10f64.powf(exponent).ceil() as u64
 }
 
-/// The weight of `io.weight` (1 to 10000) for v1's blkio weight (10 to 1000).
+/// Converts v1's blkio weight (10 to 1000) to `io.weight` (1 to 10000).
 pub(crate) fn io_weight(weight: u16) -> u64 {
     1 + (u64::from(weight.clamp(10, 1000)) - 10) * 9999 / 990
 }
 
-/// The value of `memory.swap.max` for v1's limit of memory and swap together; none leaves it as it is.
+/// The value of `memory.swap.max` for v1's limit of memory and swap together. None leaves it
+/// unchanged.
 ///
 /// # Errors
-/// A limit of both without one of memory, or below it.
+/// The limit is set without a memory limit, or is below it.
 pub(crate) fn swap_max(swap: Option<i64>, limit: Option<i64>) -> Result<Option<i64>> {
     let at = |problem: &str| Error::config("linux.resources.memory.swap", problem);
     match (swap, limit) {
@@ -89,7 +92,7 @@ fn cpu(cpu: &Cpu, list: &mut Vec<Write>) -> Result<()> {
     if let Some(idle) = cpu.idle {
         list.push(Write::new("cpu.idle", "cpu", "cpu.idle", u8::from(idle).to_string()).in_retry_group("weight"));
     }
-    // An idle cgroup has no weight.
+    // An idle cgroup refuses a weight.
     if let Some(shares) = cpu.shares.filter(|_| cpu.idle != Some(true)) {
         list.push(
             Write::new("cpu.shares", "cpu", "cpu.weight", weight_of_shares(shares).to_string())
@@ -130,7 +133,7 @@ fn io(io: &Io, list: &mut Vec<Write>) -> Result<()> {
             ThrottleKind::ReadOperations => "riops",
             ThrottleKind::WriteOperations => "wiops",
         };
-        // v1 takes 0 for no limit, as the field is defined; v2 refuses it.
+        // A rate of 0 means no limit on v1. v2 refuses it.
         let rate = if throttle.rate == 0 { "max".to_owned() } else { throttle.rate.to_string() };
         let value = format!("{}:{} {key}={rate}", throttle.device.0, throttle.device.1);
         list.push(Write::new(throttle.kind.field(), "io", "io.max", value));
@@ -160,7 +163,7 @@ fn memory(memory: &Memory, list: &mut Vec<Write>) -> Result<()> {
     }
     if let Some(swap) = swap_max(memory.swap, memory.limit)? {
         let write = Write::new("memory.swap", "memory", "memory.swap.max", or_max(swap)).late();
-        // A kernel that does not count swap cannot limit it either.
+        // A kernel without swap accounting cannot limit swap.
         list.push(if swap < 0 { write.optional() } else { write });
     }
     if let Some(limit) = memory.limit {
@@ -169,7 +172,7 @@ fn memory(memory: &Memory, list: &mut Vec<Write>) -> Result<()> {
     Ok(())
 }
 
-/// Nested keys take one device a write, so each line is one.
+/// Files with nested keys take one device in each write, so each line is written separately.
 fn unified(limits: &Limits, list: &mut Vec<Write>) {
     for (file, value) in &limits.unified {
         let controller = file.split('.').next().unwrap_or_default().to_owned();

@@ -1,15 +1,15 @@
-//! What a `cgroup` mount shows in the container, as plain data for those who mount it.
+//! The content of a `cgroup` mount in the container, as plain data for the code that mounts it.
 
 use super::cgroup::Cgroup;
 use super::hierarchy_cgroup::HierarchyCgroup;
 use super::layout::Layout;
 
-/// What is shown at the container's /sys/fs/cgroup.
+/// The content of the container's /sys/fs/cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum View {
     /// cgroup v2.
     Unified {
-        /// Where the host has mounted it.
+        /// The host's mount point.
         mount: String,
         /// The container's directory on the host.
         directory: String,
@@ -18,23 +18,24 @@ pub(crate) enum View {
     Legacy(Vec<HierarchyView>),
 }
 
-/// One hierarchy as it is shown.
+/// The view of one hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HierarchyView {
-    /// The directory's name below /sys/fs/cgroup: `memory`, `cpu,cpuacct`, `systemd`, `unified`.
+    /// The directory below /sys/fs/cgroup: `memory`, `cpu,cpuacct`, `systemd`, `unified`.
     pub name: String,
-    /// Links to it, for co-mounted controllers: `cpu` and `cpuacct`.
+    /// Symbolic links to it, for co-mounted controllers: `cpu` and `cpuacct`.
     pub aliases: Vec<String>,
-    /// The controllers as v1's mount options: `cpu,cpuacct`, `none,name=systemd`; empty for the unified hierarchy.
+    /// The controllers as v1's mount options: `cpu,cpuacct`, `none,name=systemd`. Empty for the
+    /// unified hierarchy.
     pub options: String,
     /// The container's directory on the host.
     pub path: String,
-    /// Where the host has mounted the hierarchy.
+    /// The host's mount point of the hierarchy.
     pub mount: String,
 }
 
 impl Cgroup {
-    /// What the container sees; without a cgroup of its own it is what the runtime itself sees.
+    /// The container's view. Without a cgroup of its own the container has the runtime's view.
     ///
     /// # Errors
     /// As [`Layout::read`].
@@ -69,7 +70,7 @@ fn seen(cgroup: &HierarchyCgroup) -> HierarchyView {
         .map(|c| if c.starts_with("name=") { format!("none,{c}") } else { c.clone() })
         .collect();
     let name = if cgroup.is_unified() { "unified".to_owned() } else { names.join(",") };
-    // The directory is called as on the host, where programs look for it by the host's /proc/cgroups.
+    // The directory has its name on the host, where programs look for it.
     let name = if mounted.is_empty() || aliases.is_empty() { name } else { mounted.to_owned() };
     let aliases = aliases.into_iter().filter(|alias| *alias != name).collect();
     HierarchyView { name, aliases, options: options.join(","), path: cgroup.directory(), mount: cgroup.mount.clone() }

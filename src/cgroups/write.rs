@@ -1,40 +1,40 @@
-//! One value for one file of a cgroup, as data.
+//! The write of a value to a file of a cgroup, as data.
 
 use std::borrow::Cow;
 
-/// What is to be written to a file of the container's cgroup, and how a refusal is taken.
+/// A value for a file of the container's cgroup, and the treatment of errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Write {
     /// The controller that the file belongs to.
     pub controller: Cow<'static, str>,
-    /// The file's name.
+    /// The name of the file.
     pub file: Cow<'static, str>,
-    /// What to write.
+    /// The value.
     pub value: String,
-    /// The file and value where the kernel lacks the first file.
+    /// The alternative file and value for a kernel that lacks the first file.
     pub instead: Option<(&'static str, String)>,
-    /// The field that it comes from, below `linux.resources`.
+    /// The field of the config, below `linux.resources`.
     pub field: Cow<'static, str>,
-    /// Whether a kernel without the file has nothing to limit either.
+    /// Whether a missing file is ignored.
     pub optional: bool,
-    /// When it is written.
+    /// The phase in which it is written.
     pub moment: Moment,
-    /// Writes of one bond that follow each other depend on each other in an order that the old values decide: those
-    /// refused with EINVAL are tried again when another has succeeded.
+    /// Consecutive writes of one group depend on each other, in an order that the old values
+    /// determine: a write that fails with EINVAL is tried again after another one has succeeded.
     pub retry_group: Option<&'static str>,
 }
 
-/// When a limit is written.
+/// The phase of the launch in which a limit is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     /// Before the container's first process joins.
     Early,
-    /// When the container is built: building it takes more than its program may use.
+    /// At the end of the launch, which may need more than the limit allows.
     Late,
 }
 
 impl Write {
-    /// A write before the container is built.
+    /// A write before the first process joins.
     pub(crate) fn new(
         field: &'static str,
         controller: &'static str,
@@ -53,25 +53,25 @@ impl Write {
         }
     }
 
-    /// Written when the container is built.
+    /// Postpones the write to the end of the launch.
     pub(crate) fn late(mut self) -> Write {
         self.moment = Moment::Late;
         self
     }
 
-    /// Written to `file` where the kernel lacks the first.
+    /// Adds an alternative file for a kernel that lacks the first one.
     pub(crate) fn or(mut self, file: &'static str) -> Write {
         self.instead = Some((file, self.value.clone()));
         self
     }
 
-    /// Passed over where the kernel lacks the file.
+    /// Ignores a missing file.
     pub(crate) fn optional(mut self) -> Write {
         self.optional = true;
         self
     }
 
-    /// Bound to its neighbours of the same name.
+    /// Adds the write to the retry group of this name.
     pub(crate) fn in_retry_group(mut self, group: &'static str) -> Write {
         self.retry_group = Some(group);
         self

@@ -8,37 +8,37 @@ use crate::error::{Error, Result};
 pub(crate) struct Io {
     /// The weight on all devices, 10 to 1000.
     pub weight: Option<u16>,
-    /// v1: the weight of the tasks against the cgroup's children.
+    /// v1: the weight of the cgroup's own tasks against its children.
     pub leaf_weight: Option<u16>,
-    /// Weights of single devices.
+    /// Weights by device.
     pub weight_devices: Vec<WeightDevice>,
-    /// Throttles of single devices.
+    /// Throttles by device.
     pub throttles: Vec<Throttle>,
 }
 
 /// The weight of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WeightDevice {
-    /// Its number.
+    /// The device number.
     pub device: (u32, u32),
     /// Its weight.
     pub weight: Option<u16>,
-    /// v1: its weight against children.
+    /// v1: the weight of the cgroup's own tasks on this device.
     pub leaf_weight: Option<u16>,
 }
 
 /// The throttle of one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Throttle {
-    /// What is throttled.
+    /// The throttled operation.
     pub kind: ThrottleKind,
-    /// The device's number.
+    /// The device number.
     pub device: (u32, u32),
     /// Bytes or operations a second.
     pub rate: u64,
 }
 
-/// What a throttle counts.
+/// The unit of a throttle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThrottleKind {
     /// Bytes read.
@@ -52,7 +52,7 @@ pub(crate) enum ThrottleKind {
 }
 
 impl ThrottleKind {
-    /// The field of `blockIO` that it comes from.
+    /// The field of `blockIO`.
     pub(crate) fn field(self) -> &'static str {
         match self {
             ThrottleKind::ReadBytes => "blockIO.throttleReadBpsDevice",
@@ -64,10 +64,10 @@ impl ThrottleKind {
 }
 
 impl Io {
-    /// Checks `blockIO`, found at the JSON path `at`. A weight of 0 is none, as callers write it.
+    /// Checks `blockIO` at the JSON path `at`. Callers write a weight of 0 for an unset one.
     ///
     /// # Errors
-    /// A device without a number, an entry without a weight or rate, a weight out of range.
+    /// A device number, weight or rate is missing, or a weight is out of range.
     pub(crate) fn parse(io: &config::BlockIo, at: &str) -> Result<Io> {
         let mut throttles = Vec::new();
         let lists = [
@@ -124,7 +124,8 @@ fn throttle(kind: ThrottleKind, entry: &ThrottleDevice, at: &str) -> Result<Thro
 fn device(major: Option<i64>, minor: Option<i64>, at: &str) -> Result<(u32, u32)> {
     let number = |value: Option<i64>, name: &str| {
         let value = value.ok_or_else(|| Error::config(format!("{at}.{name}"), "missing"))?;
-        u32::try_from(value).map_err(|_| Error::config(format!("{at}.{name}"), format!("{value} is no device number")))
+        u32::try_from(value)
+            .map_err(|_| Error::config(format!("{at}.{name}"), format!("{value} is not a device number")))
     };
     Ok((number(major, "major")?, number(minor, "minor")?))
 }

@@ -1,4 +1,4 @@
-//! The checked form of `linux.resources`: what a container may use.
+//! The checked form of `linux.resources`.
 
 mod io;
 mod parse;
@@ -7,16 +7,16 @@ pub(crate) use io::{Io, ThrottleKind};
 
 use super::devices::Rule;
 
-/// Limits of a container's cgroup. What is `None` (or empty) is left as it is.
+/// The limits of a cgroup. `None` or an empty list leaves a limit unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Device rules in their order, the last that matches counts; none: the rules stay as they are.
+    /// Device rules, of which the last match counts. None leaves the rules unchanged.
     pub devices: Option<Vec<Rule>>,
     /// Memory.
     pub memory: Memory,
-    /// Processors.
+    /// CPU.
     pub cpu: Cpu,
-    /// How many tasks there may be; -1 is no limit.
+    /// The maximum number of tasks. -1 is no limit.
     pub pids: Option<i64>,
     /// Block devices.
     pub io: Io,
@@ -28,16 +28,17 @@ pub(crate) struct Limits {
     pub priorities: Vec<(String, u32)>,
     /// RDMA devices.
     pub rdma: Vec<Rdma>,
-    /// Files of cgroup v2 and their content.
+    /// Files of cgroup v2 and their values.
     pub unified: Vec<(String, String)>,
 }
 
 impl Limits {
-    /// The highest processor or memory node that a list may name. No kernel counts so far, and a list as bits is as long as its
-    /// highest number says.
+    /// The highest CPU or memory node in a list. It exceeds the numbers of any kernel, and bounds
+    /// the size of a bit mask of the list.
     pub(crate) const HIGHEST_IN_LIST: u32 = 65_535;
 
-    /// Whether a process may be killed for want of memory while the container is made: that takes less than a MiB.
+    /// Whether the memory limit may be so small that the OOM killer kills the launch, which
+    /// needs less than a MiB.
     pub(crate) fn memory_is_low(&self) -> bool {
         const ENOUGH: i64 = 8 << 20;
         let small = |limit: Option<i64>| limit.is_some_and(|bytes| (0..ENOUGH).contains(&bytes));
@@ -62,34 +63,34 @@ pub(crate) struct Memory {
     pub kernel_tcp: Option<i64>,
     /// From 0 to 100.
     pub swappiness: Option<u64>,
-    /// Whether tasks wait instead of being killed when memory is out.
+    /// Whether tasks wait for memory instead of being killed by the OOM killer.
     pub disable_oom_killer: Option<bool>,
-    /// v1: whether children count towards this cgroup.
+    /// v1: whether the memory of child cgroups is charged to this cgroup.
     pub use_hierarchy: Option<bool>,
-    /// Refuse a limit below what is in use (v1's kernel does so by itself).
+    /// Whether to refuse a limit below the current usage. v1's kernel does so itself.
     pub check_before_update: bool,
 }
 
-/// Processor limits; times are in microseconds.
+/// CPU limits. Times are in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cpu {
     /// The relative share, 2 to 262144.
     pub shares: Option<u64>,
-    /// Time in each period; -1 is unlimited.
+    /// CPU time in each period. -1 is unlimited.
     pub quota: Option<i64>,
-    /// Time that may be saved up.
+    /// CPU time that may be accumulated.
     pub burst: Option<u64>,
     /// The period of `quota`.
     pub period: Option<u64>,
-    /// Realtime: time in each period.
+    /// CPU time of realtime tasks in each period.
     pub realtime_runtime: Option<i64>,
-    /// Realtime: the period.
+    /// The period for realtime tasks.
     pub realtime_period: Option<u64>,
-    /// Processors, as a list `0-3,7`.
+    /// CPUs, as a list `0-3,7`.
     pub cpus: Option<String>,
     /// Memory nodes, as a list.
     pub mems: Option<String>,
-    /// Whether it runs only when nothing else does.
+    /// Whether the cgroup runs only on idle CPUs.
     pub idle: Option<bool>,
 }
 
@@ -98,9 +99,9 @@ pub(crate) struct Cpu {
 pub(crate) struct Rdma {
     /// The device's name.
     pub device: String,
-    /// How many handles.
+    /// The maximum number of handles.
     pub handles: Option<u32>,
-    /// How many objects.
+    /// The maximum number of objects.
     pub objects: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! How `linux.resources` is checked.
+//! Checks `linux.resources`.
 
 use super::{Cpu, Io, Limits, Memory, Rdma};
 use crate::cgroups::devices;
@@ -8,13 +8,15 @@ use crate::error::{Error, Result};
 use crate::text;
 
 impl Limits {
-    /// Checks resources that stand at the JSON path `at` (`linux.resources`, or empty in a document of their own).
+    /// Checks the resources at the JSON path `at`: `linux.resources`, or empty for a document that
+    /// contains only resources.
     ///
-    /// A zero means "as it is" where callers write it so and the kernel has no use for it: limits of memory, shares,
-    /// times and weights. It is a limit where the kernel takes it for one: `pids.limit`, rates and huge pages.
+    /// A zero means "unchanged" for limits of memory, shares, times and weights, where engines
+    /// write it so and the kernel has no such limit. It is a limit for `pids.limit`, rates and huge
+    /// pages.
     ///
     /// # Errors
-    /// The first field that cannot be meant, with its path.
+    /// The first invalid field, with its path.
     pub(crate) fn parse(resources: &Resources<'_>, at: &str) -> Result<Limits> {
         let at = if at.is_empty() { String::new() } else { format!("{at}.") };
         let r = resources;
@@ -50,7 +52,7 @@ fn at_least_minus_one(value: Option<i64>, at: &str) -> Result<Option<i64>> {
     }
 }
 
-/// A limit for which 0 says nothing.
+/// A limit for which 0 means "unchanged".
 fn limit(value: Option<i64>, at: &str) -> Result<Option<i64>> {
     Ok(at_least_minus_one(value, at)?.filter(|n| *n != 0))
 }
@@ -81,7 +83,7 @@ fn memory(m: &config::Memory, at: &str) -> Result<Memory> {
 
 fn cpu(c: &config::Cpu<'_>, at: &str) -> Result<Cpu> {
     let quota = limit(c.quota, &format!("{at}.quota"))?;
-    // An explicit 0 takes an earlier burst back.
+    // An explicit 0 resets an earlier burst.
     let burst = c.burst;
     if let (Some(quota), Some(burst)) = (quota.filter(|q| *q > 0), burst)
         && burst > quota.unsigned_abs()
@@ -107,12 +109,12 @@ fn cpu(c: &config::Cpu<'_>, at: &str) -> Result<Cpu> {
     })
 }
 
-/// A list of processors or nodes, which the kernel is given as it is written.
+/// A list of CPUs or nodes, which is passed to the kernel unchanged.
 fn list(value: Option<&str>, at: &str) -> Result<Option<String>> {
     let Some(value) = value.map(str::trim).filter(|v| !v.is_empty()) else { return Ok(None) };
     match cpulist::parse(value, Limits::HIGHEST_IN_LIST) {
         Some(_) => Ok(Some(value.to_owned())),
-        None => Err(Error::config(at, format!("{:?} is no list such as 0-3,7", text::excerpt(value, 200)))),
+        None => Err(Error::config(at, format!("{:?} is not a list such as 0-3,7", text::excerpt(value, 200)))),
     }
 }
 
@@ -123,7 +125,7 @@ fn hugepages(r: &Resources<'_>, at: &str) -> Result<Vec<(String, u64)>> {
         let size = entry.page_size.as_deref().ok_or_else(|| Error::config(format!("{at}.pageSize"), "missing"))?;
         let digits = ["KB", "MB", "GB"].iter().find_map(|unit| size.strip_suffix(unit));
         if digits.is_none_or(|d| d.parse::<u32>().is_err()) {
-            return Err(Error::config(format!("{at}.pageSize"), format!("{size:?} is no size such as 2MB")));
+            return Err(Error::config(format!("{at}.pageSize"), format!("{size:?} is not a size such as 2MB")));
         }
         let limit = entry.limit.ok_or_else(|| Error::config(format!("{at}.limit"), "missing"))?;
         limits.push((size.to_owned(), limit));
@@ -136,7 +138,7 @@ fn priorities(network: &config::Network<'_>, at: &str) -> Result<Vec<(String, u3
     for (n, entry) in network.priorities.iter().flatten().enumerate() {
         let name = entry.name.as_deref().unwrap_or_default();
         if name.is_empty() || name.contains(char::is_whitespace) {
-            return Err(Error::config(format!("{at}[{n}].name"), format!("{name:?} is no interface's name")));
+            return Err(Error::config(format!("{at}[{n}].name"), format!("{name:?} is not an interface name")));
         }
         let priority = entry.priority.ok_or_else(|| Error::config(format!("{at}[{n}].priority"), "missing"))?;
         list.push((name.to_owned(), priority));
@@ -148,7 +150,7 @@ fn rdma(r: &Resources<'_>, at: &str) -> Result<Vec<Rdma>> {
     let mut list = Vec::new();
     for (device, entry) in r.rdma.iter().flatten() {
         if device.is_empty() || device.contains(char::is_whitespace) {
-            return Err(Error::config(at, format!("{device:?} is no device's name")));
+            return Err(Error::config(at, format!("{device:?} is not a device name")));
         }
         let (handles, objects) = (entry.hca_handles, entry.hca_objects);
         if handles.or(objects).is_none() {

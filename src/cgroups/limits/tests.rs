@@ -31,9 +31,9 @@ fn what_cannot_be_meant_is_refused_with_its_path() {
         (r#"{"memory":{"limit":2000,"swap":1000}}"#, "linux.resources.memory.swap: memory+swap limit should be"),
         (r#"{"cpu":{"idle":2}}"#, "linux.resources.cpu.idle: 2 is neither 0 nor 1"),
         (r#"{"cpu":{"quota":1000,"burst":2000}}"#, "linux.resources.cpu.burst: 2000 is larger than the quota"),
-        (r#"{"cpu":{"cpus":"a-b"}}"#, "linux.resources.cpu.cpus: \"a-b\" is no list"),
-        (r#"{"cpu":{"cpus":"0,3-1"}}"#, "linux.resources.cpu.cpus: \"0,3-1\" is no list"),
-        (r#"{"cpu":{"mems":"0 - 1"}}"#, "linux.resources.cpu.mems: \"0 - 1\" is no list"),
+        (r#"{"cpu":{"cpus":"a-b"}}"#, "linux.resources.cpu.cpus: \"a-b\" is not a list"),
+        (r#"{"cpu":{"cpus":"0,3-1"}}"#, "linux.resources.cpu.cpus: \"0,3-1\" is not a list"),
+        (r#"{"cpu":{"mems":"0 - 1"}}"#, "linux.resources.cpu.mems: \"0 - 1\" is not a list"),
         (r#"{"pids":{"limit":-5}}"#, "linux.resources.pids.limit: -5"),
         (r#"{"hugepageLimits":[{"pageSize":"2M","limit":1}]}"#, "linux.resources.hugepageLimits[0].pageSize: \"2M\""),
         (r#"{"hugepageLimits":[{"pageSize":"2MB"}]}"#, "linux.resources.hugepageLimits[0].limit: missing"),
@@ -55,7 +55,7 @@ fn what_cannot_be_meant_is_refused_with_its_path() {
 
 #[test]
 fn the_bad_example_of_the_specification_is_refused() {
-    // In the binary, as it is run in a machine without the project's files, too.
+    // The test also runs where the project's files are missing, so the document is in the binary.
     let spec = crate::config::parse(include_str!("../../config/testdata/spec/bad/linux-hugepage.json")).unwrap();
     let resources = spec.linux.unwrap().resources.unwrap();
     let error = Limits::parse(&resources, "linux.resources").unwrap_err().to_string();

@@ -1,4 +1,5 @@
-//! What a container uses, in the form of runc's `events --stats`, which its callers parse.
+//! The resource usage of a container, in the format of runc's `events --stats`, which engines
+//! parse.
 
 mod v1;
 mod v2;
@@ -8,12 +9,12 @@ use crate::cpulist;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// All that is counted. Sections whose controller is not there stay empty.
+/// All counters. A section without a controller is empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Stats {
-    /// Processors.
+    /// CPU time.
     pub cpu: Cpu,
-    /// Which processors and memory nodes.
+    /// The CPUs and memory nodes.
     pub cpuset: Cpuset,
     /// Memory.
     pub memory: Memory,
@@ -25,14 +26,14 @@ pub(crate) struct Stats {
     pub hugetlb: BTreeMap<String, Hugetlb>,
 }
 
-/// Processor time.
+/// CPU time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Cpu {
-    /// Time used.
+    /// CPU time used.
     pub usage: CpuUsage,
-    /// Time denied.
+    /// Throttled time.
     pub throttling: Throttling,
-    /// Time waited for.
+    /// Time spent waiting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psi: Option<Pressure>,
 }
@@ -53,7 +54,7 @@ pub(crate) struct CpuUsage {
     pub user: u64,
 }
 
-/// How often the quota was met; the time is in nanoseconds.
+/// How often the quota was reached. The time is in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)] // The names say it.
@@ -69,13 +70,13 @@ pub(crate) struct Throttling {
 /// Pressure stall information (Documentation/accounting/psi.rst of the kernel).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Pressure {
-    /// Some tasks waited.
+    /// Time in which at least one task was stalled.
     pub some: Stall,
-    /// All tasks waited.
+    /// Time in which all tasks were stalled.
     pub full: Stall,
 }
 
-/// Percentages over the last seconds, and microseconds in all.
+/// Percentages over the last seconds, and the total in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
 pub(crate) struct Stall {
@@ -121,7 +122,7 @@ pub(crate) struct Memory {
     pub psi: Option<Pressure>,
 }
 
-/// Bytes, and how often the limit was met.
+/// Bytes, and how often the limit was reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
 pub(crate) struct MemoryEntry {
@@ -133,7 +134,7 @@ pub(crate) struct MemoryEntry {
     pub failcnt: u64,
 }
 
-/// How many tasks there are and may be; 0 is no limit.
+/// The number of tasks and its limit. 0 is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
 pub(crate) struct Pids {
@@ -179,7 +180,7 @@ pub(crate) struct Blkio {
     pub psi: Option<Pressure>,
 }
 
-/// One counter of one device.
+/// A counter of a device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)] // The names say it.
 pub(crate) struct BlkioEntry {
@@ -197,7 +198,7 @@ fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-/// Reads all counters of a cgroup. A file that is not there counts nothing.
+/// Reads all counters of a cgroup. A missing file leaves its counters at 0.
 pub(super) fn read(cgroups: &[HierarchyCgroup]) -> Stats {
     match cgroups {
         [only] if only.is_unified() => v2::read(only),
@@ -205,7 +206,7 @@ pub(super) fn read(cgroups: &[HierarchyCgroup]) -> Stats {
     }
 }
 
-/// A file with one number; `max` is the largest one, and no number none.
+/// A file with one number. `max` is `u64::MAX`, an invalid number 0.
 fn number(cgroup: &HierarchyCgroup, file: &str) -> Option<u64> {
     cgroup.read(file).ok().map(|text| parse(&text))
 }
@@ -214,20 +215,20 @@ fn parse(text: &str) -> u64 {
     if text == "max" { u64::MAX } else { text.parse().unwrap_or(0) }
 }
 
-/// A file of lines `NAME NUMBER`.
+/// A file with lines of `NAME NUMBER`.
 fn table(cgroup: &HierarchyCgroup, file: &str) -> BTreeMap<String, u64> {
     let text = cgroup.read(file).unwrap_or_default();
     let rows = text.lines().filter_map(|line| line.split_once(' '));
     rows.filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?))).collect()
 }
 
-/// A list such as `0-3,7` as single numbers.
+/// The numbers of a list such as `0-3,7`.
 fn list(text: &str) -> Vec<u16> {
     let words = cpulist::parse(text, u16::MAX.into()).unwrap_or_default();
     cpulist::numbers(&words).map(|n| n as u16).collect()
 }
 
-/// A pressure file: none where the kernel keeps no such account.
+/// Parses a pressure file. None if the kernel has no pressure accounting.
 fn pressure(cgroup: &HierarchyCgroup, file: &str) -> Option<Pressure> {
     let text = cgroup.read(file).ok()?;
     let mut pressure = Pressure::default();
@@ -251,7 +252,7 @@ fn pressure(cgroup: &HierarchyCgroup, file: &str) -> Option<Pressure> {
     Some(pressure)
 }
 
-/// The sizes of huge pages whose files `hugetlb.SIZE.END` are in the directory.
+/// The huge page sizes, from the names `hugetlb.SIZE.END` in the directory.
 fn huge_page_sizes(cgroup: &HierarchyCgroup, end: &str) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(cgroup.directory()) else { return Vec::new() };
     let names = entries.flatten().filter_map(|e| e.file_name().into_string().ok());

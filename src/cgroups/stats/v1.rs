@@ -98,7 +98,7 @@ fn pids(cgroup: &HierarchyCgroup) -> Pids {
     Pids { current: number(cgroup, "pids.current").unwrap_or(0), limit: if limit == u64::MAX { 0 } else { limit } }
 }
 
-/// Which of the three accounts is kept depends on the kernel and the scheduler of the device.
+/// The kernel and the I/O scheduler determine which of the files have counters.
 fn blkio(cgroup: &HierarchyCgroup) -> Blkio {
     let first = |names: &str| {
         let entries = |name: &str| entries(&cgroup.read(&format!("blkio.{name}")).unwrap_or_default());
@@ -123,7 +123,7 @@ fn blkio(cgroup: &HierarchyCgroup) -> Blkio {
     }
 }
 
-/// Lines `8:0 Read 4096` or `8:0 4096`; the sum over all devices at the end is none of them.
+/// Parses lines `8:0 Read 4096` or `8:0 4096`. The total at the end is skipped.
 pub(super) fn entries(text: &str) -> Vec<BlkioEntry> {
     let mut list = Vec::new();
     for line in text.lines() {
@@ -141,7 +141,7 @@ pub(super) fn entries(text: &str) -> Vec<BlkioEntry> {
 
 fn hugetlb(cgroup: &HierarchyCgroup, stats: &mut Stats) {
     for size in huge_page_sizes(cgroup, ".limit_in_bytes") {
-        // The account of reservations, where there is one, is the one that is limited.
+        // If there are counters of reservations, the limit is theirs.
         let rsvd = format!("{size}.rsvd");
         let prefix = match number(cgroup, &format!("hugetlb.{rsvd}.limit_in_bytes")) {
             Some(_) => rsvd,

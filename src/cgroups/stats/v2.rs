@@ -1,4 +1,4 @@
-//! The counters of cgroup v2, under the names of v1 that callers know.
+//! The counters of cgroup v2, under the v1 names that engines expect.
 
 use super::{Blkio, BlkioEntry, Cpu, Cpuset, HierarchyCgroup, Hugetlb, Memory, MemoryEntry, Pids, Stats};
 use super::{huge_page_sizes, list, number, parse, pressure, table};

@@ -8,17 +8,18 @@ use std::borrow::Cow;
 
 const PREFIX: &str = "org.systemd.property.";
 
-/// The properties that annotations ask for. A name that ends in `Sec` takes seconds and becomes `USec`.
+/// Parses the properties in annotations. A name that ends in `Sec` takes seconds and becomes
+/// `USec`.
 ///
 /// # Errors
-/// A name that is no property's, a value that cannot be read.
+/// A name or a value is invalid.
 pub(crate) fn parse(annotations: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<Vec<Property>> {
     let mut list = Vec::new();
     for (key, text) in annotations {
         let Some(name) = key.strip_prefix(PREFIX) else { continue };
         let problem = |problem: String| Error::config(format!("annotations[{key:?}]"), problem);
         if name.len() < 3 || !name.bytes().all(|b| b.is_ascii_alphabetic()) {
-            return Err(problem("the name of a property has at least three latin letters, and nothing else".into()));
+            return Err(problem("a property name consists of at least three letters a-z or A-Z".into()));
         }
         let mut parser = Parser { text: text.trim(), depth: 0 };
         let value = parser.value(None).and_then(|value| parser.end().map(|()| value)).and_then(short);
@@ -43,31 +44,31 @@ fn microseconds(value: &Value) -> std::result::Result<Value, &'static str> {
         Value::I64(n) => whole(*n),
         Value::U64(n) => n.checked_mul(SECOND),
         Value::F64(n) if *n >= 0.0 && *n < 1e12 => Some((n * SECOND as f64) as u64),
-        _ => return Err("a number of seconds is needed"),
+        _ => return Err("a number of seconds is expected"),
     };
-    number.map(Value::U64).ok_or("that many seconds cannot be counted")
+    number.map(Value::U64).ok_or("too many seconds")
 }
 
-/// The most values that may be within one another: D-Bus allows 32 arrays and 32 structs.
+/// The limit on nested values: D-Bus allows 32 arrays and 32 structs.
 const DEEPEST: usize = 32;
 
 struct Parser<'a> {
     text: &'a str,
-    /// How many values are open: the config must not choose how deep the stack is.
+    /// The number of open values. Without a limit the config would control the depth of the stack.
     depth: usize,
 }
 
 type Parsed<T> = std::result::Result<T, &'static str>;
 
-/// The value, if D-Bus can tell of its type, and the types of the variants in it.
+/// Accepts a value whose signatures, including those of its variants, D-Bus can represent.
 fn short(value: Value) -> Parsed<Value> {
     match value.is_sendable() {
         true => Ok(value),
-        false => Err("its type has a signature of more than 255 characters, or one that is none of D-Bus"),
+        false => Err("its signature is invalid or longer than 255 characters"),
     }
 }
 
-/// The type that a word stands for, as in `uint64 5`.
+/// The type of a keyword, as in `uint64 5`.
 fn signature(word: &str) -> Option<&'static str> {
     Some(match word {
         "boolean" => "b",
@@ -102,7 +103,7 @@ impl<'a> Parser<'a> {
 
     fn end(&mut self) -> Parsed<()> {
         self.skip();
-        if self.text.is_empty() { Ok(()) } else { Err("there is more behind the value") }
+        if self.text.is_empty() { Ok(()) } else { Err("there is text after the value") }
     }
 
     fn word(&mut self) -> &'a str {
@@ -115,7 +116,7 @@ impl<'a> Parser<'a> {
 
     fn value(&mut self, kind: Option<&str>) -> Parsed<Value> {
         if self.depth == DEEPEST {
-            return Err("more than 32 values within one another");
+            return Err("values are nested more than 32 deep");
         }
         self.depth += 1;
         let value = self.value_within(kind);
@@ -126,7 +127,7 @@ impl<'a> Parser<'a> {
     fn value_within(&mut self, kind: Option<&str>) -> Parsed<Value> {
         self.skip();
         match self.text.chars().next() {
-            None => Err("there is no value"),
+            None => Err("the value is missing"),
             Some('\'' | '"') => {
                 let text = self.string()?;
                 Ok(if kind == Some("o") { Value::Path(text) } else { Value::Str(text) })
@@ -169,12 +170,12 @@ impl<'a> Parser<'a> {
                     Some('n') => '\n',
                     Some('t') => '\t',
                     Some(other @ ('\\' | '\'' | '"')) => other,
-                    _ => return Err("an escape that is not known"),
+                    _ => return Err("unknown escape sequence"),
                 }),
                 c => string.push(c),
             }
         }
-        Err("a string without an end")
+        Err("a string is not terminated")
     }
 
     fn array(&mut self, kind: Option<&str>) -> Parsed<Value> {
@@ -193,7 +194,7 @@ impl<'a> Parser<'a> {
             (None, None) => return Err("an empty array needs its type, such as @as []"),
         };
         if items.iter().any(|item| item.signature() != signature) {
-            return Err("an array's elements are all of one type");
+            return Err("the elements of an array must have one type");
         }
         Ok(Value::Array(signature, items))
     }
@@ -216,13 +217,13 @@ impl<'a> Parser<'a> {
 
 fn scalar(word: &str, kind: Option<&str>) -> Parsed<Value> {
     fn number<T: std::str::FromStr>(word: &str, make: fn(T) -> Value) -> Parsed<Value> {
-        word.parse().map(make).map_err(|_| "no number of its type")
+        word.parse().map(make).map_err(|_| "not a number of its type")
     }
     let (digits, negative) = word.strip_prefix('-').map_or((word, false), |digits| (digits, true));
     let decimal = match digits.strip_prefix("0x") {
         Some(hex) => match u64::from_str_radix(hex, 16) {
             Ok(n) => format!("{}{n}", if negative { "-" } else { "" }),
-            Err(_) => return Err("no hexadecimal number"),
+            Err(_) => return Err("not a hexadecimal number"),
         },
         None => word.to_owned(),
     };
@@ -240,9 +241,9 @@ fn scalar(word: &str, kind: Option<&str>) -> Parsed<Value> {
         (None, _) => match number(&decimal, Value::I32) {
             Ok(value) => Ok(value),
             Err(_) if word.contains(['.', 'e']) => number(word, Value::F64),
-            Err(_) => Err("neither a number, a string nor a list that GVariant's text format knows"),
+            Err(_) => Err("not a value in GVariant's text format"),
         },
-        _ => Err("not of the type that is named before it"),
+        _ => Err("the value does not have the type before it"),
     }
 }
 
@@ -306,13 +307,13 @@ mod tests {
     fn neither_the_stack_nor_a_signature_is_as_large_as_the_config_says() {
         for open in ["<", "[", "(", "([<", "@u ", "uint32 ", "@au [", "(1,"] {
             let error = one("Name", &open.repeat(100_000)).unwrap_err();
-            assert!(error.ends_with("more than 32 values within one another"), "{error}");
+            assert!(error.ends_with("values are nested more than 32 deep"), "{error}");
             assert!(error.len() < 1000, "{}", error.len());
         }
         let within = |depth: usize| format!("{}1{}", "<".repeat(depth), ">".repeat(depth));
         assert!(one("Name", &within(31)).is_ok());
         assert!(one("Name", &within(32)).is_err());
-        // What is closed does not count.
+        // Closed values do not count.
         assert!(one("Name", &format!("[{}]", ["<<1>>"; 1000].join(","))).is_ok());
     }
 

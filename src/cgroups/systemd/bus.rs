@@ -1,4 +1,4 @@
-//! A connection to D-Bus, or to systemd's private socket: calls that end in time.
+//! A connection to D-Bus, or to systemd's private socket. Every call has a timeout.
 
 use super::message::{Call, HEAD, Message, MessageKind, decode, rest_of};
 use super::value::Value;
@@ -12,17 +12,17 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::{Duration, Instant};
 
-/// How long everything that one command asks of systemd may take.
+/// The time for all calls on one connection.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The signal that ends a wait.
+/// The signal at the end of a job.
 pub(super) const JOB_REMOVED: &str = "JobRemoved";
-/// The most signals that are kept while a reply is waited for.
+/// The limit on queued signals during a call.
 const MOST_SIGNALS: usize = 4096;
 
 thread_local! {
-    /// Whether somebody has not answered in time.
-    static SILENT: Cell<bool> = const { Cell::new(false) };
+    /// Whether systemd has failed to answer in time.
+    static TIMED_OUT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// An authenticated connection.
@@ -31,27 +31,27 @@ pub(super) struct Bus {
     stream: UnixStream,
     serial: u32,
     deadline: Instant,
-    /// Whether a bus daemon stands between us and systemd.
+    /// Whether a bus daemon is between the runtime and systemd.
     daemon: bool,
-    /// Signals that came while a reply was waited for.
+    /// Signals that arrived during a call.
     signals: VecDeque<Message>,
 }
 
 impl Bus {
-    /// Connects to the system's systemd, or to that of the user.
+    /// Connects to the systemd of the system or of the user.
     ///
     /// # Errors
-    /// Nobody is at any of the addresses, or whoever is does not answer within the deadline: nobody is asked again then, so
-    /// that a command waits once and not for each thing that it wants.
+    /// No address accepts a connection, or systemd does not answer before the deadline. Later
+    /// connections then fail at once, so that a command waits only once.
     pub(super) fn connect(user: bool) -> Result<Bus> {
-        if SILENT.get() {
+        if TIMED_OUT.get() {
             return Err(too_late());
         }
         let mut failed = None;
         for (address, daemon) in addresses(user) {
             match Bus::open(&address, daemon) {
                 Ok(bus) => return Ok(bus),
-                Err(e) if SILENT.get() => return Err(e.context(format!("connect to systemd at {address}"))),
+                Err(e) if TIMED_OUT.get() => return Err(e.context(format!("connect to systemd at {address}"))),
                 Err(e) => drop(failed.get_or_insert(e.context(format!("connect to systemd at {address}")))),
             }
         }
@@ -74,8 +74,8 @@ impl Bus {
         Ok(bus)
     }
 
-    /// Proves who we are by the credentials of the socket (EXTERNAL); without a name in the request, so that it also
-    /// holds from within a user namespace.
+    /// Authenticates by the credentials of the socket (EXTERNAL). The request has no user name, so
+    /// that it works in a user namespace.
     fn authenticate(&mut self) -> Result<()> {
         self.write(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
         let mut line = Vec::new();
@@ -100,7 +100,7 @@ impl Bus {
         }
     }
 
-    /// Sends a call; gives back its serial number.
+    /// Sends a call and returns its serial number.
     fn send(&mut self, call: &Call<'_>, wants_reply: bool) -> Result<u32> {
         self.serial += 1;
         let message = call.encode(self.serial, wants_reply)?;
@@ -108,10 +108,10 @@ impl Bus {
         Ok(self.serial)
     }
 
-    /// Calls a method and waits for the answer.
+    /// Calls a method and waits for the reply.
     ///
     /// # Errors
-    /// The answer is a refusal (its D-Bus name is in the text), or does not come in time.
+    /// The reply is an error (its D-Bus name is in the text), or does not arrive in time.
     pub(super) fn call(&mut self, call: &Call<'_>) -> Result<Message> {
         let context = || format!("D-Bus call {}", call.member);
         let serial = self.send(call, true).with_context(context)?;
@@ -131,7 +131,7 @@ impl Bus {
         }
     }
 
-    /// Asks for systemd's signals about jobs.
+    /// Subscribes to systemd's signals about jobs.
     ///
     /// # Errors
     /// The connection is broken.
@@ -147,7 +147,7 @@ impl Bus {
     /// The next signal.
     ///
     /// # Errors
-    /// None comes in time.
+    /// No signal arrives in time.
     pub(super) fn signal(&mut self) -> Result<Message> {
         if let Some(signal) = self.signals.pop_front() {
             return Ok(signal);
@@ -200,7 +200,7 @@ impl Bus {
 }
 
 fn too_late() -> Error {
-    SILENT.set(true);
+    TIMED_OUT.set(true);
     Error::system(format!("systemd has not answered within {} seconds", CALL_TIMEOUT.as_secs()))
 }
 
@@ -209,7 +209,7 @@ fn bus_call<'a>(member: &'a str, body: Vec<Value>) -> Call<'a> {
     Call { destination: interface, path: "/org/freedesktop/DBus", interface, member, body }
 }
 
-/// Where systemd may be reached, best first, and whether a bus daemon is there.
+/// The addresses of systemd in order of preference, and whether each one is a bus daemon's.
 fn addresses(user: bool) -> Vec<(String, bool)> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let mut list = Vec::new();
@@ -229,9 +229,10 @@ fn addresses(user: bool) -> Vec<(String, bool)> {
     list
 }
 
-/// Connects to the first address of a list that is a unix socket's (the D-Bus specification, "Server Addresses").
+/// Connects to the first reachable unix socket in a list of addresses (the D-Bus specification,
+/// "Server Addresses").
 fn connect(addresses: &str, deadline: Instant) -> Result<UnixStream> {
-    let mut last = Error::system(format!("{addresses:?} has no address of a unix socket"));
+    let mut last = Error::system(format!("{addresses:?} contains no unix socket address"));
     for address in addresses.split(';') {
         let Some(keys) = address.strip_prefix("unix:") else { continue };
         for (key, value) in keys.split(',').filter_map(|pair| pair.split_once('=')) {
@@ -252,7 +253,7 @@ fn connect(addresses: &str, deadline: Instant) -> Result<UnixStream> {
     Err(last)
 }
 
-/// A socket whose backlog is full, since its server does not run, must not hold us for ever.
+/// A blocking connect could hang: the backlog of the socket is full if its server does not run.
 fn connect_path(path: &[u8], deadline: Instant) -> Result<UnixStream> {
     let fd = socket::unix(SockType::Stream, SockFlag::SOCK_NONBLOCK)?;
     loop {

@@ -3,10 +3,10 @@
 use super::value::{Value, align, write_signature};
 use crate::error::{Error, Result};
 
-/// A call of a method.
+/// A method call.
 #[derive(Clone, Debug)]
 pub(super) struct Call<'a> {
-    /// Who is called; systemd's private socket needs no name.
+    /// The destination. systemd's private socket needs no name.
     pub(super) destination: &'a str,
     /// The object.
     pub(super) path: &'a str,
@@ -19,10 +19,10 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The bytes of the message with its serial number.
+    /// Encodes the message with its serial number.
     ///
     /// # Errors
-    /// It is longer than a message may be.
+    /// The message is too long.
     pub(super) fn encode(&self, serial: u32, wants_reply: bool) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         self.body.iter().for_each(|value| value.write(&mut body));
@@ -52,57 +52,55 @@ impl Call<'_> {
         message[12..16].copy_from_slice(&fields.to_le_bytes());
         align(&mut message, 8);
         message.extend(body);
-        // Lengths of strings and arrays have four bytes, as this one has.
+        // Lengths of strings and arrays have four bytes, which this limit covers.
         match message.len() {
             0..=MOST => Ok(message),
-            many => {
-                Err(Error::system(format!("D-Bus: a message of {many} bytes is more than the {MOST} that are sent")))
-            }
+            many => Err(Error::system(format!("D-Bus: a message of {many} bytes exceeds the limit of {MOST}"))),
         }
     }
 }
 
-/// What a message is.
+/// The type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MessageKind {
-    /// The answer to a call.
+    /// The reply to a call.
     Reply,
-    /// A refusal of a call.
+    /// The error reply to a call.
     Error,
     /// A signal.
     Signal,
-    /// Something else.
+    /// Any other type.
     Other,
 }
 
-/// A message that has come.
+/// A received message.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
-    /// What it is.
+    /// Its type.
     pub(super) kind: MessageKind,
-    /// The serial number of the call that it answers.
+    /// The serial number of the answered call.
     pub(super) answers: u32,
-    /// A signal's member, or an error's name.
+    /// The member of a signal, or the name of an error.
     pub(super) name: String,
     body: Vec<u8>,
 }
 
-/// The bytes before the header's fields.
+/// The length of the fixed part of the header.
 pub(super) const HEAD: usize = 16;
-/// The most bytes of a message, either way. D-Bus itself would take eight times as many.
+/// The size limit of a message in both directions, an eighth of D-Bus's own.
 const MOST: usize = 16 << 20;
 
-/// How many bytes follow the first [`HEAD`].
+/// The number of bytes after the first [`HEAD`].
 pub(super) fn rest_of(head: &[u8; HEAD]) -> Result<usize> {
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize;
     let (body, fields) = (word(4), word(12));
     if head[0] != b'l' || body > MOST || fields > MOST {
-        return Err(Error::system("D-Bus: a message that cannot be read"));
+        return Err(Error::system("D-Bus: malformed message"));
     }
     Ok(fields.next_multiple_of(8) + body)
 }
 
-/// A message from its first bytes and the rest.
+/// Decodes a message from its first bytes and the rest.
 pub(super) fn decode(head: &[u8; HEAD], rest: &[u8]) -> Result<Message> {
     let fields_length = u32::from_le_bytes([head[12], head[13], head[14], head[15]]) as usize;
     let body = rest.get(fields_length.next_multiple_of(8)..).unwrap_or_default().to_vec();
@@ -138,17 +136,17 @@ pub(super) fn decode(head: &[u8; HEAD], rest: &[u8]) -> Result<Message> {
 }
 
 fn broken() -> Error {
-    Error::system("D-Bus: a message that ends too early")
+    Error::system("D-Bus: truncated message")
 }
 
 impl Message {
-    /// Reads the body from its beginning.
+    /// Reads the body from its start.
     pub(super) fn body(&self) -> Reader<'_> {
         Reader { bytes: &self.body, at: 0 }
     }
 }
 
-/// Reads values one after the other.
+/// Reads consecutive values.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
@@ -174,7 +172,7 @@ impl Reader<'_> {
         Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
-    /// A string or an object's path (`s`, `o`).
+    /// A string or object path (`s`, `o`).
     pub(super) fn string(&mut self) -> Result<String> {
         let length = self.number()? as usize;
         self.text(length)
@@ -192,14 +190,14 @@ impl Reader<'_> {
         self.text(length)
     }
 
-    /// A string within a variant.
+    /// A string in a variant.
     ///
     /// # Errors
-    /// It is of another type.
+    /// The value has another type.
     pub(super) fn variant_string(&mut self) -> Result<String> {
         match self.signature()?.as_str() {
             "s" | "o" => self.string(),
-            other => Err(Error::system(format!("D-Bus: a value of type {other:?} where a string was expected"))),
+            other => Err(Error::system(format!("D-Bus: expected a string, got a value of type {other:?}"))),
         }
     }
 }
@@ -218,7 +216,7 @@ mod tests {
             body: vec![Value::U32(7), Value::str("hello"), Value::Variant(Box::new(Value::str("in")))],
         };
         let mut bytes = call.encode(3, true).unwrap();
-        // HierarchyView as a signal, its member is its name.
+        // As a signal, the message is named by its member.
         bytes[1] = 4;
         let head: [u8; HEAD] = bytes[..HEAD].try_into().unwrap();
         assert_eq!(rest_of(&head).unwrap(), bytes.len() - HEAD);
@@ -248,6 +246,6 @@ mod tests {
     fn a_message_that_is_too_long_is_not_sent() {
         let body = vec![Value::str("x".repeat(MOST))];
         let call = Call { destination: "a", path: "/", interface: "i", member: "M", body };
-        assert!(call.encode(1, false).unwrap_err().to_string().contains("more than the 16777216"));
+        assert!(call.encode(1, false).unwrap_err().to_string().contains("exceeds the limit of 16777216"));
     }
 }

@@ -1,4 +1,5 @@
-//! systemd as the maker of cgroups: transient scopes (systemd.scope(5), org.freedesktop.systemd1(5)).
+//! systemd as the manager of cgroups: transient scopes (systemd.scope(5),
+//! org.freedesktop.systemd1(5)).
 
 mod annotation;
 mod bus;
@@ -23,12 +24,12 @@ const MANAGER: &str = "/org/freedesktop/systemd1";
 /// A property of a unit.
 pub(crate) type Property = (String, Value);
 
-/// A unit that is the container's, as its state keeps it.
+/// The container's unit, as part of its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Unit {
     /// Its name: `docker-ID.scope`.
     pub name: String,
-    /// Whether it belongs to the user's systemd and not to the system's.
+    /// Whether it belongs to the user's systemd.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub user: bool,
 }
@@ -40,17 +41,18 @@ fn manager_call<'a>(member: &'a str, body: Vec<Value>) -> Call<'a> {
     Call { destination: DESTINATION, path: MANAGER, interface, member, body }
 }
 
-/// The cgroup of the user's systemd, below which its slices are: `/user.slice/user-1000.slice/user@1000.service`.
+/// The cgroup of the user's systemd, which contains its slices:
+/// `/user.slice/user-1000.slice/user@1000.service`.
 ///
 /// # Errors
-/// systemd cannot be asked.
+/// systemd does not answer.
 pub(crate) fn user_root() -> Result<String> {
     let mut bus = Bus::connect(true)?;
     let root = property(&mut bus, MANAGER, "org.freedesktop.systemd1.Manager", "ControlGroup")?;
     Ok(root.trim_end_matches('/').trim_end_matches("/init.scope").to_owned())
 }
 
-/// The major version of systemd, 0 if it cannot be told.
+/// The major version of systemd. 0 if it is unknown.
 pub(super) fn version(user: bool) -> u32 {
     let ask = || {
         let mut bus = Bus::connect(user)?;
@@ -81,10 +83,11 @@ impl Unit {
         Unit { name: scope.unit(), user }
     }
 
-    /// Makes the unit with these properties and waits until it is there.
+    /// Starts the unit with these properties and waits for the job.
     ///
     /// # Errors
-    /// A unit of that name exists and is in use; a property is refused; the job does not end in `done`, or not in time.
+    /// A unit with this name is in use, a property is refused, or the job does not end with `done`
+    /// in time.
     pub(crate) fn start(&self, properties: &[Property]) -> Result<()> {
         let context = || format!("unable to start unit {:?}", self.name);
         let mut bus = Bus::connect(self.user).with_context(context)?;
@@ -97,7 +100,7 @@ impl Unit {
         ];
         let call = manager_call("StartTransientUnit", body);
         let started = match bus.call(&call) {
-            // What is left of a unit that has failed only takes the name away.
+            // A failed unit keeps its name until it is reset.
             Err(e) if e.to_string().contains("org.freedesktop.systemd1.UnitExists") => {
                 self.reset(&mut bus);
                 bus.call(&call)
@@ -107,7 +110,8 @@ impl Unit {
         self.wait(&mut bus, &started.with_context(context)?).with_context(context)
     }
 
-    /// Stops the unit, which ends what is still in it, and takes its name back; a unit that is gone is fine.
+    /// Stops the unit, which kills its remaining processes, and frees its name. A unit that is gone
+    /// is ignored.
     ///
     /// # Errors
     /// systemd refuses, or does not answer in time.
@@ -124,7 +128,8 @@ impl Unit {
         done.with_context(context)
     }
 
-    /// Changes properties for as long as the unit is there; systemd has written its cgroup's files when this returns.
+    /// Changes properties until the unit is stopped. systemd has written the files of the cgroup
+    /// when this returns.
     ///
     /// # Errors
     /// A property is refused.
@@ -133,14 +138,14 @@ impl Unit {
         let mut bus = Bus::connect(self.user).with_context(context)?;
         let body = vec![Value::str(&self.name), Value::Bool(true), list(properties)];
         bus.call(&manager_call("SetUnitProperties", body)).with_context(context)?;
-        // The files are written after the answer, but before systemd looks at its next call.
+        // systemd writes the files after the reply, but before it handles the next call.
         property(&mut bus, MANAGER, "org.freedesktop.systemd1.Manager", "Version").with_context(context).map(drop)
     }
 
-    /// The cgroup that systemd has made for it.
+    /// The cgroup that systemd created for it.
     ///
     /// # Errors
-    /// There is no such unit.
+    /// The unit does not exist.
     pub(crate) fn cgroup(&self) -> Result<String> {
         let mut bus = Bus::connect(self.user)?;
         let interface = match self.name.rsplit_once('.') {
@@ -150,7 +155,7 @@ impl Unit {
         property(&mut bus, &self.object(), interface, "ControlGroup")
     }
 
-    /// The unit's object: what is no letter or digit is escaped.
+    /// The object path of the unit. Characters other than letters and digits are escaped.
     fn object(&self) -> String {
         let mut path = format!("{MANAGER}/unit/");
         for (n, byte) in self.name.bytes().enumerate() {
@@ -168,7 +173,7 @@ impl Unit {
             .ignore("a unit that did not fail has nothing to reset");
     }
 
-    /// Waits for the end of the job that a reply names.
+    /// Waits for the end of the job in a reply.
     fn wait(&self, bus: &mut Bus, reply: &Message) -> Result<()> {
         let job = reply.body().string()?;
         loop {

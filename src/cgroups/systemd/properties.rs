@@ -1,6 +1,8 @@
-//! Limits as properties of a unit (systemd.resource-control(5)), so that systemd keeps them over a reload.
+//! Limits as properties of a unit (systemd.resource-control(5)), so that systemd keeps them after a
+//! reload.
 //!
-//! Of cgroup v2 the file says it: what is written to a file, by whichever field of the config, is the property of that file.
+//! On cgroup v2 the property follows from the file, whichever field of the config the value comes
+//! from.
 
 use super::{Property, Value};
 use crate::cgroups::devices::{Exception, Exceptions, Rule, Type, letters};
@@ -12,10 +14,11 @@ use crate::cpulist;
 use crate::error::Result;
 use std::cell::OnceCell;
 
-/// Whether the end of memory ends all of a unit: only a scope that is made has it.
+/// The reaction of a unit to the OOM killer. Only a new scope can set it.
 pub(crate) const OOM_POLICY: &str = "OOMPolicy";
 
-/// The properties of the limits. `version` asks for systemd's, where it matters.
+/// The properties of the limits. `version` returns systemd's version, which some properties depend
+/// on.
 ///
 /// # Errors
 /// Limits that cannot be converted.
@@ -47,8 +50,8 @@ pub(crate) fn properties(limits: &Limits, unified: bool, version: impl Fn() -> u
     Ok(list)
 }
 
-/// The properties of the files that `writes` have changed, by what is in them now. Those that only a new unit can have are
-/// left out.
+/// The properties of the files that `writes` have changed, by their current values. Properties that
+/// only a new unit can have are left out.
 pub(crate) fn properties_of_files(
     cgroup: &HierarchyCgroup,
     writes: &[Write],
@@ -65,7 +68,7 @@ pub(crate) fn properties_of_files(
                 let now = cgroup.read(file).unwrap_or_default();
                 of_file(file, &now, &version, &mut list);
             }
-            // The file of another scheduler may be there beside it.
+            // The file of another I/O scheduler may exist beside it.
             "io.weight" => of_file(file, value, &version, &mut list),
             file => {
                 if let Ok(now) = cgroup.read(file) {
@@ -78,7 +81,7 @@ pub(crate) fn properties_of_files(
     list
 }
 
-/// The file of a write that systemd has a property for, and its value.
+/// The file of a write for which systemd has a property, and its value.
 fn with_property(write: &Write) -> (&str, &str) {
     match &write.instead {
         Some((file, value)) => (file, value),
@@ -86,7 +89,7 @@ fn with_property(write: &Write) -> (&str, &str) {
     }
 }
 
-/// systemd's version, asked for once, by those that not every version has.
+/// systemd's version, which is queried at most once, for properties that old versions lack.
 struct Version<'a> {
     ask: &'a dyn Fn() -> u32,
     known: OnceCell<u32>,
@@ -111,8 +114,8 @@ fn or_infinity(limit: i64) -> Value {
     Value::U64(u64::try_from(limit).unwrap_or(u64::MAX))
 }
 
-/// systemd takes 0 for an error. Of tasks, with the first process in it, 1 lets no other be made either; of memory, the kernel
-/// counts whole pages, and 1 is none.
+/// systemd refuses 0. A limit of 1 has the same effect: the first process is the only task, and the
+/// kernel rounds 1 byte of memory down to no pages.
 fn at_least_one(limit: u64) -> Value {
     Value::U64(limit.max(1))
 }
@@ -131,7 +134,7 @@ fn cpu_v1(cpu: &Cpu, version: &Version<'_>, list: &mut Vec<Property>) {
 
 const DEFAULT_PERIOD: u64 = 100_000;
 
-/// systemd counts the quota by the second, and keeps whole percents of it over a reload.
+/// systemd stores the quota per second, and keeps only whole percents of it after a reload.
 fn quota(quota: Option<i64>, period: Option<u64>, version: &Version<'_>, list: &mut Vec<Property>) {
     if let Some(period) = period.filter(|_| version.since(242)) {
         add(list, "CPUQuotaPeriodUSec", Value::U64(period));
@@ -152,7 +155,8 @@ fn per_second(quota: u64, period: u64) -> u64 {
     u64::try_from(exact).unwrap_or(u64::MAX).checked_next_multiple_of(PERCENT).unwrap_or(u64::MAX - 1)
 }
 
-/// Rounds processor time up to what systemd would write to the file, so that both say the same from the beginning.
+/// Rounds the CPU quota up to the value that systemd would write, so that file and property agree
+/// from the start.
 pub(crate) fn round(limits: &mut Limits) {
     if let Some(quota) = limits.cpu.quota.filter(|quota| *quota > 0) {
         limits.cpu.quota = Some(rounded(quota, limits.cpu.period.unwrap_or(DEFAULT_PERIOD)));
@@ -172,7 +176,7 @@ fn rounded(quota: i64, period: u64) -> i64 {
     i64::try_from(micros).map_or(quota, |rounded| rounded.max(quota))
 }
 
-/// A list `0-3,7` as bits, the first byte for 0 to 7. None for a text that is no list.
+/// A list `0-3,7` as a bit mask, the first byte for 0 to 7. None if the text is not a list.
 fn bits(list: &str) -> Option<Value> {
     let words = cpulist::parse(list, Limits::HIGHEST_IN_LIST)?;
     let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -180,7 +184,7 @@ fn bits(list: &str) -> Option<Value> {
     Some(Value::Array("y".into(), bytes.into_iter().map(Value::Byte).collect()))
 }
 
-/// The property of a file with this content; none for files that systemd leaves alone.
+/// Adds the property of a file with this content. systemd has no property for some files.
 fn of_file(file: &str, content: &str, version: &Version<'_>, list: &mut Vec<Property>) {
     let content = content.trim();
     let limit = || if content == "max" { Some(u64::MAX) } else { memparse(content) };
@@ -202,7 +206,7 @@ fn of_file(file: &str, content: &str, version: &Version<'_>, list: &mut Vec<Prop
         "pids.max" => add_some("TasksMax", limit().map(at_least_one)),
         "cpu.weight" => add_some("CPUWeight", content.parse().ok().map(Value::U64)),
         "cpu.weight.nice" => add_some("CPUWeight", content.parse().ok().and_then(weight_of_nice).map(Value::U64)),
-        // An idle cgroup has a weight of 0 there. One that is not has the weight that another file tells of.
+        // For an idle cgroup the property is a weight of 0. Otherwise another file has the weight.
         "cpu.idle" if flag(content) == Some(true) && version.since(252) => add(list, "CPUWeight", Value::U64(0)),
         "cpu.max" => {
             let mut words = content.split_whitespace();
@@ -227,14 +231,15 @@ fn flag(content: &str) -> Option<bool> {
     }
 }
 
-/// A size as the kernel reads it (`memparse`): decimal, octal or hexadecimal, and a letter for a power of 1024.
+/// Parses a size like the kernel's `memparse`: decimal, octal or hexadecimal, with a suffix for a
+/// power of 1024.
 fn memparse(text: &str) -> Option<u64> {
     let (digits, shift) = match text.chars().next_back()?.to_ascii_uppercase() {
         letter @ ('K' | 'M' | 'G' | 'T' | 'P' | 'E') => (&text[..text.len() - 1], 10 * (1 + "KMGTPE".find(letter)?)),
         _ => (text, 0),
     };
     let number = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        // A hexadecimal number may end in E, which then is a digit.
+        // A hexadecimal number may end in the digit E.
         Some(hex) => return memparse_hex(text, hex, shift),
         None if digits.len() > 1 && digits.starts_with('0') => u64::from_str_radix(digits, 8).ok()?,
         None => digits.parse().ok()?,
@@ -249,7 +254,8 @@ fn memparse_hex(text: &str, hex: &str, shift: usize) -> Option<u64> {
     }
 }
 
-/// The weight of a nice value, -20 to 19: the scheduler's (sched_prio_to_weight), of which 1024 is 100.
+/// The weight of a nice value from -20 to 19: the scheduler's sched_prio_to_weight, scaled from
+/// 1024 to 100.
 fn weight_of_nice(nice: i32) -> Option<u64> {
     const WEIGHTS: [u64; 40] = [
         88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121, 2501,
@@ -261,14 +267,15 @@ fn weight_of_nice(nice: i32) -> Option<u64> {
 
 fn devices(rules: &[Rule], unified: bool, list: &mut Vec<Property>) -> Result<()> {
     let unlimited = || Exceptions { default_allow: true, list: Vec::new() };
-    // Rules that only a filter can hold: ours alone decides.
+    // If v1's exceptions cannot express the rules, only orlop's own filter enforces them.
     let mut state = Exceptions::from_rules(rules, "linux.resources.devices").unwrap_or_else(|_| unlimited());
     let groups = std::fs::read_to_string("/proc/devices").unwrap_or_default();
     let mut allow = Vec::new();
-    // What is denied to a container that is allowed the rest, our own filter holds.
+    // Exceptions to "allow all" are enforced by orlop's own filter.
     if !state.default_allow {
         allow.extend(state.list.iter().filter_map(|exception| device(exception, &groups)));
-        // systemd's filter would deny what it has no name for, whatever ours says; on v1 ours is the last word.
+        // On v2 systemd's filter would also deny devices that it cannot name. On v1 orlop writes
+        // the list last.
         if unified && allow.len() < state.list.len() {
             (state, allow) = (unlimited(), Vec::new());
         }
@@ -279,14 +286,14 @@ fn devices(rules: &[Rule], unified: bool, list: &mut Vec<Property>) -> Result<()
     Ok(())
 }
 
-/// A device as `DeviceAllow=` names it: by its number, or all of a group of /proc/devices, or all of a kind.
+/// A device in the format of `DeviceAllow=`: by number, by a group of /proc/devices, or by type.
 fn device(exception: &Exception, groups: &str) -> Option<Value> {
     let kind = if exception.kind == Type::Block { "block" } else { "char" };
     let name = match (exception.major, exception.minor) {
         (Some(major), Some(minor)) => format!("/dev/{kind}/{major}:{minor}"),
         (None, None) => format!("{kind}-*"),
         (Some(major), None) => format!("{kind}-{}", group(groups, kind, major)?),
-        // systemd has no name for a minor of every major.
+        // systemd cannot name one minor of all majors.
         (None, Some(_)) => return None,
     };
     Some(Value::Struct(vec![Value::Str(name), Value::Str(letters(exception.access))]))

@@ -1,6 +1,6 @@
-//! Values of D-Bus, and how they are written (the D-Bus specification, "Type system" and "Marshaling").
+//! D-Bus values and their encoding (the D-Bus specification, "Type system" and "Marshaling").
 
-/// A value of a basic type, or one that is made of such.
+/// A value of a basic type or of a container type.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // The names are D-Bus'.
 pub(crate) enum Value {
@@ -55,7 +55,8 @@ impl Value {
         basic.to_owned()
     }
 
-    /// Whether D-Bus has a place for it: its signature and those of variants within are as long and deep as they may be.
+    /// Whether D-Bus can represent the value: its signature and those of nested variants are within
+    /// the limits for length and depth.
     pub(super) fn is_sendable(&self) -> bool {
         let within = match self {
             Value::Array(_, items) | Value::Struct(items) => items.iter().all(Value::is_nested_sendable),
@@ -72,7 +73,7 @@ impl Value {
         }
     }
 
-    /// Appends it to a message whose beginning is aligned to 8.
+    /// Encodes the value into a message that starts at an alignment of 8.
     pub(super) fn write(&self, to: &mut Vec<u8>) {
         match self {
             Value::Byte(n) => to.push(*n),
@@ -110,15 +111,16 @@ impl Value {
     }
 }
 
-/// The most bytes of a signature, whose length is one byte.
+/// The size limit of a signature, whose length is one byte.
 pub(super) const LONGEST_SIGNATURE: usize = 255;
 
-/// Whether a text is the signature of one value (the D-Bus specification, "Type System").
+/// Whether a text is the signature of exactly one value (the D-Bus specification, "Type System").
 fn is_signature(text: &str) -> bool {
     text.len() <= LONGEST_SIGNATURE && one_type(text.as_bytes(), 0).is_some_and(<[u8]>::is_empty)
 }
 
-/// What follows the first type of a signature; none where it begins with no type, or one that is too deep.
+/// The rest of a signature after its first type. None if it does not begin with a type, or nests
+/// too deeply.
 fn one_type(text: &[u8], depth: usize) -> Option<&[u8]> {
     const DEEPEST: usize = 32;
     match text.split_first()? {
@@ -135,7 +137,7 @@ fn one_type(text: &[u8], depth: usize) -> Option<&[u8]> {
     }
 }
 
-/// Appends a signature: a byte of length, the text, a NUL. Those that come from a config were looked at.
+/// Appends a signature: a length byte, the text, a NUL. Signatures from a config have been checked.
 pub(super) fn write_signature(to: &mut Vec<u8>, signature: &str) {
     debug_assert!(signature.len() <= LONGEST_SIGNATURE, "a signature that D-Bus cannot tell");
     to.push(signature.len() as u8);
@@ -143,7 +145,7 @@ pub(super) fn write_signature(to: &mut Vec<u8>, signature: &str) {
     to.push(0);
 }
 
-/// Fills up with zeroes.
+/// Pads with zeroes.
 pub(super) fn align(to: &mut Vec<u8>, alignment: usize) {
     to.resize(to.len().next_multiple_of(alignment), 0);
 }
