@@ -8,10 +8,12 @@ mod drift;
 mod filter;
 pub mod host;
 mod mounts;
+mod observed;
 mod plan;
 mod resources;
 
 pub use crate::json::{Content, Node, Shape};
+pub use observed::{CgroupDirectory, cgroups, shown, shown_json};
 
 use crate::config::{self, Seccomp};
 use crate::container::parts::Parts;

@@ -24,6 +24,7 @@ pub(crate) struct Global {
 pub(crate) enum Word {
     Check(Check),
     Doctor(Doctor),
+    Inspect(Inspect),
     /// Probes namespaces in a process of its own, for doctor.
     #[command(name = crate::doctor::namespaces::WORD, hide = true)]
     ProbeNamespaces {
@@ -98,6 +99,21 @@ pub(crate) struct Check {
 #[derive(clap::Args)]
 pub(crate) struct Doctor {
     /// How the lines are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// Say what a container is, has and uses
+///
+/// Shows its state, its processes, its use of memory, CPU and processes against the limits, its namespaces, the mounts of its
+/// first process, and the directories of its cgroups.
+///
+/// The exit code is 0, 1 where there is no such container, 2 for a wrong command line.
+#[derive(clap::Args)]
+pub(crate) struct Inspect {
+    /// The container
+    pub(crate) id: String,
+    /// How it is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 }

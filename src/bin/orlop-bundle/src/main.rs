@@ -8,6 +8,8 @@ mod doctor;
 mod elf;
 mod explain;
 mod finding;
+mod inspect;
+mod observe;
 mod place;
 mod style;
 
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let done = match &arguments.word {
         Word::Check(word) => check::run(&arguments.global, word),
         Word::Doctor(word) => doctor::run(word),
+        Word::Inspect(word) => inspect::run(&arguments.global, word),
         Word::ProbeNamespaces { user } => doctor::namespaces::probe(*user),
         Word::ProbeProc { directory } => doctor::namespaces::probe_proc(directory),
         Word::Explain(word) => explain::run(&arguments.global, word),

@@ -10,6 +10,7 @@ mod user;
 use crate::arguments::{Doctor, Format};
 use crate::style::Style;
 use anyhow::{Context as _, Result};
+use orlop::explain::shown as shown_text;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -106,19 +107,14 @@ impl Line {
             State::No => style.yellow(&word),
         };
         let id = format!("{:<width$}", self.id);
-        let mut text = format!("{word}  {}  {}\n", style.bold(&id), printable(&self.about));
+        let mut text = format!("{word}  {}  {}\n", style.bold(&id), shown_text(&self.about));
         for (mark, part) in [("so", &self.consequence), ("do", &self.remedy)] {
             if !part.is_empty() {
-                let _ = writeln!(text, "           {mark}: {}", printable(part));
+                let _ = writeln!(text, "           {mark}: {}", shown_text(part));
             }
         }
         text
     }
-}
-
-/// Names from files may hold anything.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// The whole command.
@@ -154,7 +150,7 @@ fn shown(lines: &[Line], style: Style) -> String {
     let hinder: Vec<&str> = lines.iter().filter(|line| line.hinders).map(|line| line.id.as_str()).collect();
     let verdict = match hinder.is_empty() {
         true => "nothing hinders containers of this user".to_owned(),
-        false => format!("in the way of containers: {}", printable(&hinder.join(", "))),
+        false => format!("in the way of containers: {}", shown_text(&hinder.join(", "))),
     };
     let _ = writeln!(text, "\n{yes} yes, {limited} limited, {no} no; {verdict}");
     text
@@ -168,7 +164,7 @@ mod tests {
     fn a_line_that_hinders_is_in_the_summary_with_its_remedy() {
         let lines = [Line::yes("a.b", "fine"), Line::no("c.d", "bad\x1b", "it fails", "mend it").hindering()];
         let text = shown(&lines, Style::plain());
-        let expected = "yes      a.b  fine\nno       c.d  bad?\n           so: it fails\n           do: mend it\n\
+        let expected = "yes      a.b  fine\nno       c.d  bad\\u{1b}\n           so: it fails\n           do: mend it\n\
                         \n1 yes, 0 limited, 1 no; in the way of containers: c.d\n";
         assert_eq!(text, expected);
         assert_eq!(lines[0].json()["remedy"], Value::Null);
