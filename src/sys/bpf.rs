@@ -1,4 +1,4 @@
-//! `bpf(2)`, as far as filters on devices of cgroups need it.
+//! `bpf(2)` for device filters of cgroups.
 #![allow(unsafe_code)]
 
 use super::call::opened;
@@ -9,11 +9,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Instruction {
-    /// The operation.
+    /// The opcode.
     pub code: u8,
-    /// The destination register in the lower half, the source in the upper one.
+    /// The destination register in the lower four bits, the source in the upper four.
     pub registers: u8,
-    /// The distance of a jump, or an offset in memory.
+    /// The offset of a jump or memory access.
     pub offset: i16,
     /// The immediate operand.
     pub immediate: i32,
@@ -67,7 +67,7 @@ struct Query {
     attach_flags: u32,
     ids: u64,
     count: u32,
-    // What the compiler would leave undefined here, older kernels refuse unless it is zero.
+    // Older kernels refuse padding that is not zero, and the compiler would leave it undefined.
     padding: u32,
 }
 
@@ -87,7 +87,7 @@ struct GetInfo {
     info: u64,
 }
 
-/// The beginning of `struct bpf_prog_info`.
+/// The first fields of `struct bpf_prog_info`.
 #[repr(C)]
 #[derive(Default)]
 struct Info {
@@ -104,7 +104,7 @@ unsafe fn bpf<T>(command: i32, attributes: &mut T, call: impl FnOnce() -> String
     check(unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) }, call)
 }
 
-/// Loads a program that decides about devices.
+/// Loads a device filter program.
 pub(crate) fn load_device_filter(program: &[Instruction], name: &Name) -> Result<OwnedFd> {
     let license = c"Apache-2.0";
     let mut load = Load {
@@ -120,7 +120,7 @@ pub(crate) fn load_device_filter(program: &[Instruction], name: &Name) -> Result
     unsafe { opened(bpf(PROG_LOAD, &mut load, call)?, call) }
 }
 
-/// Attaches a filter to a cgroup (v2), beside others or in the place of `replaced`.
+/// Attaches a filter to a v2 cgroup, in addition to others or in place of `replaced`.
 pub(crate) fn attach_device_filter(cgroup: impl AsFd, program: impl AsFd, replaced: Option<&OwnedFd>) -> Result<()> {
     let cgroup = cgroup.as_fd();
     let mut attach = Attach {
@@ -135,7 +135,7 @@ pub(crate) fn attach_device_filter(cgroup: impl AsFd, program: impl AsFd, replac
     Ok(())
 }
 
-/// The filters that are attached to a cgroup itself, with their names.
+/// The filters that are attached directly to a cgroup, with their names.
 pub(crate) fn device_filters(cgroup: impl AsFd) -> Result<Vec<(OwnedFd, Name)>> {
     let cgroup = cgroup.as_fd();
     let mut ids = [0u32; 64];
@@ -155,7 +155,7 @@ pub(crate) fn device_filters(cgroup: impl AsFd) -> Result<Vec<(OwnedFd, Name)>> 
                 let name = name_of(&fd)?;
                 filters.push((fd, name));
             }
-            // Detached by somebody meanwhile.
+            // The filter was detached meanwhile.
             Err(e) if e.is(libc::ENOENT) => {}
             Err(e) => return Err(e),
         }

@@ -1,10 +1,11 @@
-//! The calls that neither nix nor the C library has a safe function for, as far as they take numbers alone.
+//! System calls with only numeric arguments that lack a safe function in nix and the C library.
 #![allow(unsafe_code)]
 
 use super::{Result, check};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-/// System calls without an address among their arguments: with any numbers, none reads or writes memory of this process.
+/// System calls without an address among their arguments: they never access memory of this process,
+/// whatever the numbers.
 #[derive(Clone, Copy)]
 #[repr(i64)]
 pub(super) enum Call {
@@ -17,14 +18,14 @@ pub(super) enum Call {
     SetResUid = libc::SYS_setresuid,
 }
 
-/// Makes the call; -1 with `errno` set where it fails.
+/// Makes the call. Returns -1 and sets `errno` on failure.
 pub(super) fn call<const N: usize>(call: Call, arguments: [i64; N]) -> i64 {
     let at = |n| arguments.get(n).copied().unwrap_or(0);
     // SAFETY: no call of the list takes an address.
     unsafe { libc::syscall(call as libc::c_long, at(0), at(1), at(2), at(3)) }
 }
 
-/// The same for calls that make a descriptor.
+/// Like [`Call`], for calls that create a file descriptor.
 #[derive(Clone, Copy)]
 #[repr(i64)]
 pub(super) enum Opening {
@@ -33,22 +34,23 @@ pub(super) enum Opening {
     PidfdOpen = libc::SYS_pidfd_open,
 }
 
-/// Makes the call; the new descriptor.
+/// Makes the call and returns the new file descriptor.
 pub(super) fn open(opening: Opening, [a, b, c]: [i64; 3], call: impl FnOnce() -> String) -> Result<OwnedFd> {
-    // SAFETY: no call of the list takes an address, and each gives a new descriptor.
+    // SAFETY: no call of the list takes an address, and each creates a new descriptor.
     unsafe { opened(libc::syscall(opening as libc::c_long, a, b, c), call) }
 }
 
-/// What a call that makes a descriptor has given: the descriptor, or the failure for -1.
+/// Converts the result of such a call: the new file descriptor, or the failure for -1.
 ///
 /// # Safety
-/// `value` is the result of such a call, just made.
+/// `value` must be the result of a call that has just created a descriptor.
 pub(super) unsafe fn opened(value: impl Into<i64>, call: impl FnOnce() -> String) -> Result<OwnedFd> {
     // SAFETY: the descriptor is new, so that no other object owns it.
     check(value, call).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// The commands of `fcntl(2)` that take a number, for descriptors that no object of this program owns.
+/// Commands of `fcntl(2)` with a numeric argument, for descriptors that no object of this program
+/// owns.
 #[derive(Clone, Copy)]
 #[repr(i32)]
 pub(super) enum Fcntl {
@@ -57,8 +59,8 @@ pub(super) enum Fcntl {
     SetFlags = libc::F_SETFD,
 }
 
-/// `fcntl(2)` of a number that need not be an open descriptor.
+/// `fcntl(2)` of a number that need not be an open file descriptor.
 pub(super) fn fcntl(number: RawFd, command: Fcntl, argument: i32) -> i32 {
-    // SAFETY: no command of the list takes an address or gives up a descriptor.
+    // SAFETY: no command of the list takes an address or closes a descriptor.
     unsafe { libc::fcntl(number, command as i32, argument) }
 }

@@ -1,4 +1,4 @@
-//! What control groups need of the kernel beyond reading and writing files.
+//! System calls for control groups, beyond reading and writing files.
 
 use super::{Result, quote, wrap, wrap_again};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -17,7 +17,7 @@ pub(crate) fn magic_of(path: impl AsRef<[u8]>) -> Result<i64> {
     Ok(stat.filesystem_type().0 as i64)
 }
 
-/// A new counter that can be waited for (`eventfd(2)`), close-on-exec.
+/// A new eventfd (`eventfd(2)`), close-on-exec.
 pub(crate) fn eventfd() -> Result<OwnedFd> {
     wrap(EventFd::from_flags(EfdFlags::EFD_CLOEXEC), || "eventfd(0, EFD_CLOEXEC)".into()).map(OwnedFd::from)
 }

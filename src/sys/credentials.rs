@@ -1,6 +1,7 @@
 //! Users, groups and capabilities of this process.
 //!
-//! Those that change ids are made raw: libc's wrappers would signal other threads and look at a stale thread id after a clone.
+//! The calls that change ids are made directly: libc's wrappers would signal other threads, and use
+//! a stale thread id after a clone.
 #![allow(unsafe_code)]
 
 use super::call::{Call, call};
@@ -36,29 +37,30 @@ pub(crate) fn set_gid(gid: u32) -> Result<()> {
     Ok(())
 }
 
-/// Sets the group of the files that this thread makes (`setfsgid(2)`); gives back the one before. Without the right to, nothing
-/// changes.
+/// Sets the group of new files of this thread (`setfsgid(2)`) and returns the previous one. Without
+/// the privilege it has no effect.
 pub(crate) fn set_fs_gid(gid: u32) -> u32 {
     nix::unistd::setfsgid(Gid::from_raw(gid)).as_raw()
 }
 
-/// Sets the mask of file modes (`umask(2)`); gives back the old one.
+/// Sets the file mode creation mask (`umask(2)`) and returns the previous one.
 pub(crate) fn set_umask(mask: u32) -> u32 {
     nix::sys::stat::umask(Mode::from_bits_truncate(mask)).bits()
 }
 
-/// The mask of the runtime's own files: what it makes has the modes that it asks for, and nothing is for all to write.
+/// The umask of the runtime: its files get the requested modes, and none is writable by other
+/// users.
 const OWN_MASK: u32 = 0o022;
-/// The caller's mask while ours is set, else [`NO_MASK`].
+/// The caller's umask while [`OwnUmask`] lives, else [`NO_MASK`].
 static CALLERS_MASK: AtomicU32 = AtomicU32::new(NO_MASK);
 const NO_MASK: u32 = u32::MAX;
 
-/// While it lives, the umask is the runtime's own and not the caller's, which may be 0 or 0777.
+/// Sets the runtime's own umask during its life. The caller's may be 0 or 0777.
 #[derive(Debug)]
 pub(crate) struct OwnUmask(());
 
 impl OwnUmask {
-    /// Sets it; the caller's is known to [`restore_umask`] and [`callers_mode`].
+    /// Sets the umask, and keeps the caller's for [`restore_umask`] and [`callers_mode`].
     pub(crate) fn set() -> OwnUmask {
         CALLERS_MASK.store(set_umask(OWN_MASK), Ordering::Relaxed);
         OwnUmask(())
@@ -72,7 +74,7 @@ impl Drop for OwnUmask {
     }
 }
 
-/// Gives this process the caller's umask again: for a child that is to have it.
+/// Restores the caller's umask, for a child that inherits it.
 pub(crate) fn restore_umask() {
     let callers = CALLERS_MASK.load(Ordering::Relaxed);
     if callers != NO_MASK && callers != OWN_MASK {
@@ -80,7 +82,7 @@ pub(crate) fn restore_umask() {
     }
 }
 
-/// The mode of a file that is made for the caller, who may want less than `mode`.
+/// The mode of a file that the caller requested, reduced by the caller's umask.
 pub(crate) fn callers_mode(mode: u32) -> u32 {
     match CALLERS_MASK.load(Ordering::Relaxed) {
         NO_MASK => mode,
@@ -88,14 +90,14 @@ pub(crate) fn callers_mode(mode: u32) -> u32 {
     }
 }
 
-/// Effective, permitted and inheritable capabilities, a bit for each.
+/// The effective, permitted and inheritable capabilities, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Capabilities {
-    /// Those that are checked.
+    /// The effective set.
     pub effective: u64,
-    /// Those that can be made effective.
+    /// The permitted set.
     pub permitted: u64,
-    /// Those that stay over an `execve` of a file that inherits them.
+    /// The inheritable set.
     pub inheritable: u64,
 }
 

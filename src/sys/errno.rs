@@ -1,26 +1,26 @@
-//! Error numbers with their names and words (`errno(3)`).
+//! Error numbers with their names and texts (`errno(3)`).
 //!
-//! The words are those that Go programs print, since callers of a runtime look for them.
-//! The numbers are those of the architectures that share asm-generic's table, as x86_64 and aarch64 do.
+//! The texts are those of Go, since engines search for them.
+//! The numbers are those of asm-generic, which x86_64 and aarch64 share.
 
 use std::fmt;
 
-/// An error number of Linux, as a system call left it.
+/// An error number of Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(pub i32);
 
 impl Errno {
-    /// The error number that the last failed libc call left.
+    /// The error number of the last failed libc call.
     pub fn last() -> Errno {
         Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
     }
 
-    /// Its name, as `ENOENT`.
+    /// Its name, for example `ENOENT`.
     pub fn name(self) -> &'static str {
         self.row().map_or("E?", |(name, _)| name)
     }
 
-    /// Its words, as `no such file or directory`.
+    /// Its text, for example `no such file or directory`.
     pub fn words(self) -> &'static str {
         self.row().map_or("unknown error", |(_, words)| words)
     }
@@ -55,14 +55,15 @@ impl From<std::io::Error> for Errno {
 impl From<nix::errno::Errno> for Errno {
     fn from(errno: nix::errno::Errno) -> Errno {
         match errno {
-            // A number that nix has no name for, as the kernel's own ENOTSUPP (524), is still in errno.
+            // nix has no name for some numbers, for example the kernel's ENOTSUPP (524), but errno
+            // still has them.
             nix::errno::Errno::UnknownErrno => Errno::last(),
             known => Errno(known as i32),
         }
     }
 }
 
-/// A line for each number: the number, its name and its words.
+/// A line for each number: the number, its name and its text.
 const TABLE: &str = "\
 1 EPERM operation not permitted
 2 ENOENT no such file or directory

@@ -1,4 +1,4 @@
-//! Files and descriptors: open, read, write, flock, rename.
+//! Files and file descriptors: open, read, write, flock, rename.
 #![allow(unsafe_code)]
 
 use super::call::{self, Call, Fcntl, call, opened};
@@ -8,11 +8,11 @@ use nix::sys::stat::Mode;
 use nix::unistd::UnlinkatFlags;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-/// The descriptor that stands for the current directory in the `*at` calls.
+/// AT_FDCWD, the current directory in the `*at` calls.
 pub(crate) use nix::fcntl::AT_FDCWD as CWD;
 pub(crate) use nix::unistd::Whence;
 
-/// `openat(2)`; O_CLOEXEC is always set.
+/// `openat(2)`. O_CLOEXEC is always set.
 pub(crate) fn open_at(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32) -> Result<OwnedFd> {
     let (dir, path) = (dir.as_fd(), path.as_ref());
     let (how, mode) = (OFlag::from_bits_retain(flags | libc::O_CLOEXEC), Mode::from_bits_retain(mode));
@@ -22,18 +22,19 @@ pub(crate) fn open_at(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: 
     )
 }
 
-/// `open(2)` relative to the current directory; O_CLOEXEC is always set.
+/// `open(2)` relative to the current directory. O_CLOEXEC is always set.
 pub(crate) fn open(path: impl AsRef<[u8]>, flags: i32) -> Result<OwnedFd> {
     open_at(CWD, path, flags, 0)
 }
 
-/// Whether the number is an open descriptor.
+/// Whether the number is an open file descriptor.
 #[cfg(test)]
 pub(crate) fn is_open(fd: RawFd) -> bool {
     call::fcntl(fd, Fcntl::GetFlags, 0) >= 0
 }
 
-/// Whether the number is a descriptor that came from the caller: one that this program opened is closed on exec.
+/// Whether the number is an inherited file descriptor: this program opens its own with
+/// close-on-exec.
 pub(crate) fn is_from_caller(fd: RawFd) -> bool {
     let flags = call::fcntl(fd, Fcntl::GetFlags, 0);
     flags >= 0 && flags & libc::FD_CLOEXEC == 0
@@ -45,7 +46,8 @@ pub(crate) fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     wrap_again(|| nix::unistd::read(fd, buffer), || format!("read({})", show(fd)))
 }
 
-/// `read(2)`, once; none where a descriptor that does not block has nothing (EAGAIN), which is no failure to be put into words.
+/// `read(2)`, once. `None` if a non-blocking descriptor has no data (EAGAIN), which is not rendered
+/// as a failure.
 pub(crate) fn read_if_there(fd: impl AsFd, buffer: &mut [u8]) -> Result<Option<usize>> {
     let fd = fd.as_fd();
     let once = || match nix::unistd::read(fd, buffer) {
@@ -61,7 +63,7 @@ pub(crate) fn read_at(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<u
     wrap_again(|| nix::sys::uio::pread(fd, buffer, offset as i64), || format!("pread({}, {offset})", show(fd)))
 }
 
-/// `lseek(2)`; `None` for the end of the data (ENXIO).
+/// `lseek(2)`. `None` after the end of the data (ENXIO).
 pub(crate) fn seek(fd: impl AsFd, offset: u64, whence: Whence) -> Result<Option<u64>> {
     let fd = fd.as_fd();
     match nix::unistd::lseek(fd, offset as i64, whence) {
@@ -72,12 +74,12 @@ pub(crate) fn seek(fd: impl AsFd, offset: u64, whence: Whence) -> Result<Option<
     }
 }
 
-/// Reads a regular file to its end, failing with EFBIG past `limit` bytes: there, less than was asked for is the end.
+/// Reads a regular file to its end, with EFBIG beyond `limit` bytes. A short read is its end.
 pub(crate) fn read_regular(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
     read_whole(fd.as_fd(), limit, true)
 }
 
-/// Reads to the end, failing with EFBIG past `limit` bytes.
+/// Reads to the end, with EFBIG beyond `limit` bytes.
 pub(crate) fn read_to_end(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
     read_whole(fd.as_fd(), limit, false)
 }
@@ -100,7 +102,7 @@ fn read_whole(fd: BorrowedFd<'_>, limit: usize, regular: bool) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// `read(2)`, once, into what `bytes` has room for.
+/// `read(2)`, once, into the spare capacity of `bytes`.
 fn read_more(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<usize> {
     let room = bytes.spare_capacity_mut();
     let n = check_again(
@@ -114,7 +116,7 @@ fn read_more(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<usize> {
     Ok(n as usize)
 }
 
-/// `write(2)` until all is written.
+/// `write(2)` until all bytes are written.
 pub(crate) fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     let fd = fd.as_fd();
     while !bytes.is_empty() {
@@ -127,12 +129,12 @@ pub(crate) fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// `write(2)`, once. An error tells how much was to be written and not what: it may be a secret.
+/// `write(2)`, once. The error has the length and not the bytes, which may be a secret.
 pub(crate) fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     write_shown(fd.as_fd(), bytes, |fd| format!("write({}, {} bytes)", show(fd), bytes.len()))
 }
 
-/// `write(2)`, once, of a value for a file of cgroupfs, procfs or the like: an error tells the value.
+/// `write(2)`, once, of a value for a file of cgroupfs, procfs or similar. The error has the value.
 pub(crate) fn write_value(fd: impl AsFd, value: &[u8]) -> Result<usize> {
     write_shown(fd.as_fd(), value, |fd| format!("write({}, {})", show(fd), quote(&value[..value.len().min(80)])))
 }
@@ -141,14 +143,15 @@ fn write_shown(fd: BorrowedFd<'_>, bytes: &[u8], call: impl FnOnce(BorrowedFd<'_
     wrap_again(|| nix::unistd::write(fd, bytes), || call(fd))
 }
 
-/// Has reads and writes through the open file `fd` wait again, where it was opened with O_NONBLOCK.
+/// Clears O_NONBLOCK of the open file `fd`, so that reads and writes wait again.
 pub(crate) fn may_wait(fd: impl AsFd) -> Result<()> {
     let fd = fd.as_fd();
     wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFL(OFlag::empty())), || format!("fcntl({}, F_SETFL, 0)", show(fd)))?;
     Ok(())
 }
 
-/// Has reads and writes through the open file `fd` fail with EAGAIN where they would wait (O_NONBLOCK).
+/// Sets O_NONBLOCK of the open file `fd`, so that reads and writes fail with EAGAIN instead of
+/// waiting.
 pub(crate) fn never_wait(fd: impl AsFd) -> Result<()> {
     let fd = fd.as_fd();
     wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)), || {
@@ -160,7 +163,7 @@ pub(crate) fn never_wait(fd: impl AsFd) -> Result<()> {
 /// `flock(2)` with `operation` (LOCK_EX, LOCK_SH, LOCK_UN, with LOCK_NB or without).
 pub(crate) fn flock(fd: impl AsFd, operation: i32) -> Result<()> {
     let fd = fd.as_fd();
-    // nix's function wants to own the descriptor.
+    // nix's function takes ownership of the descriptor.
     let once = || call(Call::Flock, [fd.as_raw_fd().into(), operation.into()]);
     check_again(once, || format!("flock({}, {operation})", show(fd)))?;
     Ok(())
@@ -174,7 +177,7 @@ pub(crate) fn rename_at(dir: impl AsFd, from: impl AsRef<[u8]>, to: impl AsRef<[
     })
 }
 
-/// `unlinkat(2)`; `flags` is 0 or AT_REMOVEDIR.
+/// `unlinkat(2)`. `flags` is 0 or AT_REMOVEDIR.
 pub(crate) fn unlink_at(dir: impl AsFd, name: impl AsRef<[u8]>, flags: i32) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     let how = if flags == libc::AT_REMOVEDIR { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
@@ -189,15 +192,16 @@ pub(crate) fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
     Ok(())
 }
 
-/// Clears FD_CLOEXEC of the descriptor `number`, which somebody else owns.
+/// Clears FD_CLOEXEC of the descriptor `number`, which another object owns.
 pub(crate) fn keep_over_exec(number: RawFd) -> Result<()> {
     check(call::fcntl(number, Fcntl::SetFlags, 0), || format!("fcntl({number}, F_SETFD, 0)"))?;
     Ok(())
 }
 
-/// A duplicate of the descriptor of this number, which need not be open, from `least` on and closed on exec.
+/// A duplicate of the descriptor with this number, which need not be open. It is close-on-exec and
+/// has at least the number `least`.
 pub(crate) fn duplicate_number_above(number: RawFd, least: RawFd) -> Result<OwnedFd> {
-    // SAFETY: the call has just made the descriptor.
+    // SAFETY: the call has just created the descriptor.
     unsafe {
         opened(call::fcntl(number, Fcntl::DuplicateCloexec, least), || {
             format!("fcntl({number}, F_DUPFD_CLOEXEC, {least})")
@@ -210,14 +214,14 @@ pub(crate) fn duplicate_above(fd: impl AsFd, least: RawFd) -> Result<OwnedFd> {
     duplicate_number_above(fd.as_fd().as_raw_fd(), least)
 }
 
-/// Standard input, output and error, which are always open : std opens /dev/null in place of
-/// those that are closed.
+/// Standard input, output and error. They are always open: std opens /dev/null for closed ones.
 pub(crate) fn standard() -> [BorrowedFd<'static>; 3] {
-    // SAFETY: nobody owns these numbers, and nobody closes them.
+    // SAFETY: no object owns these numbers, and no code closes them.
     [0, 1, 2].map(|number| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
-/// `dup3(2)`: makes `number` a duplicate of `fd`, replacing what was there; kept over `execve` unless `cloexec`.
+/// `dup3(2)`: replaces the descriptor `number` by a duplicate of `fd`, which `execve` keeps unless
+/// `cloexec`.
 pub(crate) fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Result<()> {
     let fd = fd.as_fd();
     if fd.as_raw_fd() == number {
@@ -230,14 +234,15 @@ pub(crate) fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Resul
     Ok(())
 }
 
-/// Has every descriptor from `first` on closed by the next `execve`, whoever left it open. Until then only those in `needed` may
-/// still be used.
+/// Makes the next `execve` close every descriptor from `first` on, including inherited ones. Until
+/// then only the descriptors in `needed` may still be used.
 ///
-/// `close_range(2)` does it by a flag. Linux 5.9 and 5.10 do not know the flag: there what is not needed is closed at once. Where
-/// the call is missing or a filter refuses it, each number is marked by itself.
+/// `close_range(2)` has a flag for this. Linux 5.9 and 5.10 lack the flag: there the descriptors
+/// that are not needed are closed at once. If the call is missing, or a filter refuses it, each
+/// descriptor gets FD_CLOEXEC.
 ///
 /// # Errors
-/// None that a kernel of today is known to give.
+/// No error is known to occur on current kernels.
 pub(crate) fn close_by_execute(first: RawFd, needed: &[RawFd]) -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     let done = match close_range(first, RawFd::MAX, CLOSE_RANGE_CLOEXEC) {
@@ -271,9 +276,9 @@ fn close_range(first: RawFd, last: RawFd, flags: u32) -> Result<()> {
     Ok(())
 }
 
-/// Sets FD_CLOEXEC of each descriptor that is open, by trying, since in a container's mount namespace /proc is missing or a lie, and
-/// poll(2) takes those that were opened with O_PATH for closed. The kernel gives the lowest free number, so that many that are
-/// free end the list: the last number that was tried is returned.
+/// Sets FD_CLOEXEC of each possible descriptor. /proc may be missing or forged in a container's
+/// mount namespace, and poll(2) reports O_PATH descriptors as closed. The kernel assigns the lowest
+/// free number, so a large gap ends the search. Returns the last number that was tried.
 fn mark_one_by_one(first: RawFd, last: RawFd) -> RawFd {
     const GAP: RawFd = 1 << 18;
     let mut end = last.min(first.saturating_add(GAP));
@@ -286,10 +291,10 @@ fn mark_one_by_one(first: RawFd, last: RawFd) -> RawFd {
         fd = next;
     }
     if end < last {
-        // None of ours is so high, but a caller may have put one there.
+        // The runtime has no descriptor in this range, but the caller may have.
         #[expect(
             clippy::let_underscore_must_use,
-            reason = "a kernel or filter without the call has closed none, and none of ours is so high"
+            reason = "without the call nothing is closed, and no descriptor of the runtime is in this range"
         )]
         let _ = close_range(end + 1, last, 0);
     }
@@ -371,7 +376,8 @@ mod tests {
             eprintln!("skipped: the limit of open files is below 4000");
             return;
         };
-        // The child has the descriptors to itself, and makes system calls alone: no other thread is missed.
+        // The child has a copy of the descriptor table and only makes system calls, so missing
+        // threads do not matter.
         match process::clone3(&process::SingleThreaded::of_test(), &process::Clone::default()).unwrap() {
             process::Cloned::Child => {
                 let base = last.as_raw_fd();
@@ -379,7 +385,7 @@ mod tests {
                 numbers.into_iter().for_each(|number| duplicate_to(&last, number, true).unwrap());
                 let done = close_but(base, &[base + 4, base, base + 2, base + 2, 3, -1]);
                 let open = numbers.map(is_open) == [false, true, false, true, false] && is_open(base);
-                // The call came with Linux 5.9.
+                // Linux 5.9 added the call.
                 let good = done.is_ok() && open || done.is_err_and(|e| e.is(libc::ENOSYS));
                 process::exit_now(if good { 0 } else { 1 })
             }

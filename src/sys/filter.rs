@@ -1,14 +1,15 @@
-//! Questions about system call filters (`seccomp(2)`).
+//! Queries about system call filters (`seccomp(2)`).
 #![allow(unsafe_code)]
 
 use super::Errno;
 
-/// Whether the kernel knows a flag for loading filters.
+/// Whether the kernel supports a flag for loading filters.
 ///
-/// It looks at flags before it reads the program: with no program, EFAULT means that it would go on, and nothing is loaded.
+/// The kernel checks flags before it reads the program. With a null program, EFAULT means that it
+/// accepts the flag, and no filter is loaded.
 pub(crate) fn knows_flag(flag: u32) -> bool {
     let flag = libc::c_ulong::from(flag);
-    // This one is refused without the listener that it is about.
+    // The kernel accepts this flag only together with a listener.
     let listener =
         if flag == libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
     let no_program = std::ptr::null::<libc::sock_fprog>();
@@ -18,7 +19,8 @@ pub(crate) fn knows_flag(flag: u32) -> bool {
     result == -1 && Errno::last().0 == libc::EFAULT
 }
 
-/// Loads the instructions `bytes` as a filter of this thread: whether the kernel takes them.
+/// Loads the instructions `bytes` as a filter of this thread. Returns whether the kernel accepts
+/// them.
 #[cfg(test)]
 pub(crate) fn load(bytes: &[u8]) -> bool {
     let program = libc::sock_fprog { len: (bytes.len() / 8) as u16, filter: bytes.as_ptr().cast_mut().cast() };
@@ -27,7 +29,8 @@ pub(crate) fn load(bytes: &[u8]) -> bool {
         && unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) == 0 }
 }
 
-/// Whether the kernel takes the instructions `bytes` as a filter: tried in a thread of its own, which must let its calls pass.
+/// Whether the kernel accepts the instructions `bytes` as a filter. A separate thread loads them,
+/// so they must allow the calls of its exit.
 #[cfg(test)]
 pub(crate) fn is_taken(bytes: Vec<u8>) -> bool {
     std::thread::spawn(move || load(&bytes)).join().unwrap_or(false)

@@ -1,4 +1,4 @@
-//! Names in directories, and what is known of a file: mkdir, mknod, symlink, stat, statfs, chown, chdir.
+//! Directory entries and file attributes: mkdir, mknod, symlink, stat, statfs, chown, chdir.
 #![allow(unsafe_code)]
 
 use super::call::opened;
@@ -11,25 +11,25 @@ use nix::unistd::{Gid, Uid};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// What `fstat(2)` knows of a file.
+/// The result of `fstat(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     /// Device of the filesystem.
     pub dev: u64,
     pub ino: u64,
-    /// How many names it has.
+    /// The number of hard links.
     pub links: u64,
     /// Type and permissions.
     pub mode: u32,
-    /// Hard links; of a directory in cgroupfs, two and one for each directory in it.
+    /// Hard links. A directory in cgroupfs has two, and one more for each child directory.
     pub nlink: u64,
     pub uid: u32,
     pub gid: u32,
-    /// Of a device node.
+    /// The device number of a device node.
     pub rdev: u64,
-    /// Bytes.
+    /// The size in bytes.
     pub size: i64,
-    /// How much is stored, in units of 512 bytes.
+    /// The allocated size, in units of 512 bytes.
     pub blocks: i64,
     /// Last access, in seconds and nanoseconds.
     pub atime: (i64, i64),
@@ -48,13 +48,13 @@ impl Stat {
         self.kind() == libc::S_IFDIR
     }
 
-    /// Whether both are the same file.
+    /// Whether both describe the same file.
     pub(crate) fn same_file(&self, other: &Stat) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
     }
 }
 
-/// `fstat(2)`; works on O_PATH descriptors.
+/// `fstat(2)`. Works with O_PATH descriptors.
 pub(crate) fn stat(fd: impl AsFd) -> Result<Stat> {
     let fd = fd.as_fd();
     let s = wrap(nix::sys::stat::fstatat(fd, c"", AtFlags::AT_EMPTY_PATH), || format!("fstat({})", show(fd)))?;
@@ -75,7 +75,7 @@ pub(crate) fn stat(fd: impl AsFd) -> Result<Stat> {
     })
 }
 
-/// The device number of `major` and `minor`, as `mknod` takes it.
+/// The device number of `major` and `minor` in the format of `mknod`.
 pub(crate) fn device_number(major: u32, minor: u32) -> u64 {
     libc::makedev(major, minor) as u64
 }
@@ -91,7 +91,8 @@ pub(crate) fn is_mount_root(fd: impl AsFd) -> Result<bool> {
     Ok(raw.stx_attributes & MOUNT_ROOT != 0)
 }
 
-/// The number of the mount that `fd` is on, unique as long as the mount exists (`statx(2)`, STATX_MNT_ID, since Linux 5.8).
+/// The id of the mount of `fd`, unique during the life of the mount (`statx(2)`, STATX_MNT_ID,
+/// since Linux 5.8).
 pub(crate) fn mount_id(fd: impl AsFd) -> Result<u64> {
     const MNT_ID: u32 = 0x1000;
     let fd = fd.as_fd();
@@ -123,7 +124,8 @@ pub(crate) fn filesystem_magic(fd: impl AsFd) -> Result<i64> {
     Ok(stat.filesystem_type().0 as i64)
 }
 
-/// The flags of the mount that `fd` is on, as ST_* constants (`fstatfs(2)`); nix would leave out those that it has no name for.
+/// The flags of the mount of `fd`, as ST_* constants (`fstatfs(2)`). nix drops flags that it does
+/// not know.
 pub(crate) fn mount_flags(fd: impl AsFd) -> Result<libc::c_ulong> {
     let fd = fd.as_fd();
     let mut raw = MaybeUninit::<libc::statvfs>::uninit();
@@ -142,7 +144,7 @@ pub(crate) fn mkdir_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32) -> Res
     })
 }
 
-/// `mknodat(2)`; never follows a symbolic link at `name`, and never replaces what is there.
+/// `mknodat(2)`. Never follows a symbolic link at `name`, and never replaces a file.
 pub(crate) fn mknod_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32, device: u64) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     let (kind, permissions) = (SFlag::from_bits_truncate(mode), Mode::from_bits_truncate(mode));
@@ -151,7 +153,7 @@ pub(crate) fn mknod_at(dir: impl AsFd, name: impl AsRef<[u8]>, mode: u32, device
     })
 }
 
-/// `linkat(2)`; a symbolic link at the end of `path` is linked itself.
+/// `linkat(2)`. A symbolic link at the end of `path` is not followed.
 pub(crate) fn link_at(from: impl AsFd, path: impl AsRef<[u8]>, dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<()> {
     let (from, path, dir, name) = (from.as_fd(), path.as_ref(), dir.as_fd(), name.as_ref());
     wrap(nix::unistd::linkat(from, path, dir, name, AtFlags::empty()), || {
@@ -167,7 +169,8 @@ pub(crate) fn symlink_at(target: impl AsRef<[u8]>, dir: impl AsFd, name: impl As
     })
 }
 
-/// `readlinkat(2)`; an empty name reads the link that `dir` itself is. At most 4096 bytes (PATH_MAX).
+/// `readlinkat(2)`. An empty name reads the symbolic link `dir` itself. At most 4096 bytes
+/// (PATH_MAX).
 pub(crate) fn read_link_at(dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<Vec<u8>> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     let mut buffer = vec![0u8; libc::PATH_MAX as usize];
@@ -181,19 +184,21 @@ pub(crate) fn read_link_at(dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<Vec
     Ok(buffer)
 }
 
-/// The names in a directory, without `.` and `..` (`getdents64(2)`); `dir` must be open for reading.
+/// The names in a directory, without `.` and `..` (`getdents64(2)`). `dir` must be open for
+/// reading.
 pub(crate) fn names(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     each_entry(dir.as_fd(), |name, _| names.push(name.to_vec()))?;
     Ok(names)
 }
 
-/// The names of the directories in a directory, without `.` and `..`; `dir` must be open for reading.
+/// The names of the subdirectories of a directory, without `.` and `..`. `dir` must be open for
+/// reading.
 pub(crate) fn directories(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
     const OF_DIRECTORY: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
     let (dir, mut names) = (dir.as_fd(), Vec::new());
     each_entry(dir, |name, kind| {
-        // Not every filesystem tells.
+        // Some filesystems do not report the type.
         if kind == libc::DT_DIR || kind == libc::DT_UNKNOWN && open_at(dir, name, OF_DIRECTORY, 0).is_ok() {
             names.push(name.to_vec());
         }
@@ -201,9 +206,10 @@ pub(crate) fn directories(dir: impl AsFd) -> Result<Vec<Vec<u8>>> {
     Ok(names)
 }
 
-/// `getdents64(2)` to the end: each name with its d_type.
+/// All entries of `getdents64(2)`: each name with its d_type.
 fn each_entry(dir: BorrowedFd<'_>, mut take: impl FnMut(&[u8], u8)) -> Result<()> {
-    /// Where d_type is in a `struct linux_dirent64`, behind d_ino, d_off and d_reclen, and the name behind it.
+    /// The offset of d_type in a `struct linux_dirent64`, after d_ino, d_off and d_reclen. The name
+    /// follows it.
     const TYPE: usize = 18;
     const NAME: usize = 19;
     let mut buffer = [0u8; 4096];
@@ -229,7 +235,8 @@ fn each_entry(dir: BorrowedFd<'_>, mut take: impl FnMut(&[u8], u8)) -> Result<()
     }
 }
 
-/// Changes the owner of what `fd` itself is (`fchownat(2)` with AT_EMPTY_PATH); works on O_PATH descriptors.
+/// Changes the owner of the file of `fd` (`fchownat(2)` with AT_EMPTY_PATH). Works with O_PATH
+/// descriptors.
 pub(crate) fn chown(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
     let fd = fd.as_fd();
     let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
@@ -238,14 +245,15 @@ pub(crate) fn chown(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
     })
 }
 
-/// `fchmod(2)`; not for O_PATH descriptors.
+/// `fchmod(2)`. Not for O_PATH descriptors.
 pub(crate) fn chmod(fd: impl AsFd, mode: u32) -> Result<()> {
     let fd = fd.as_fd();
     let bits = Mode::from_bits_retain(mode);
     wrap_again(|| nix::sys::stat::fchmod(fd, bits), || format!("fchmod({}, {mode:#o})", show(fd)))
 }
 
-/// Sets the times of `name` in `dir`, not following a symbolic link (`utimensat(2)`); seconds and nanoseconds.
+/// Sets the times of `name` in `dir` (`utimensat(2)`), in seconds and nanoseconds. A symbolic link
+/// is not followed.
 pub(crate) fn set_times_at(dir: impl AsFd, name: impl AsRef<[u8]>, atime: (i64, i64), mtime: (i64, i64)) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     let time = |(seconds, nanoseconds): (i64, i64)| TimeSpec::new(seconds as _, nanoseconds as libc::c_long);
@@ -270,8 +278,8 @@ pub(crate) fn change_root_here() -> Result<()> {
     wrap(nix::unistd::chroot(c"."), || "chroot(\".\")".into())
 }
 
-/// The slave side of the pseudo-terminal whose master `master` is, opened through the mount of devpts that the master
-/// came from (`ioctl_tty(2)`, TIOCGPTPEER, since Linux 4.13), after unlocking it.
+/// Unlocks a pseudo-terminal and opens its slave side through the devpts mount of its master
+/// (`ioctl_tty(2)`, TIOCGPTPEER, since Linux 4.13).
 pub(crate) fn pty_peer(master: impl AsFd) -> Result<OwnedFd> {
     let master = master.as_fd();
     let unlock: libc::c_int = 0;
@@ -287,7 +295,7 @@ pub(crate) fn pty_peer(master: impl AsFd) -> Result<OwnedFd> {
     }
 }
 
-/// The index of the pseudo-terminal whose master `master` is (TIOCGPTN).
+/// The index of the pseudo-terminal with this master (TIOCGPTN).
 pub(crate) fn pty_index(master: impl AsFd) -> Result<u32> {
     let master = master.as_fd();
     let mut index: libc::c_uint = 0;
@@ -298,7 +306,7 @@ pub(crate) fn pty_index(master: impl AsFd) -> Result<u32> {
     Ok(index)
 }
 
-/// Exchanges two names in one directory at once (`renameat2(2)`, RENAME_EXCHANGE).
+/// Atomically exchanges two names in one directory (`renameat2(2)`, RENAME_EXCHANGE).
 #[cfg(test)]
 pub(crate) fn exchange_at(dir: impl AsFd, one: &str, other: &str) -> Result<()> {
     let dir = dir.as_fd();

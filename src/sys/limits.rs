@@ -1,8 +1,8 @@
-//! Resource limits that the runtime raises for its own work and gives back (`getrlimit(2)`).
+//! Resource limits that the runtime raises for its own work and restores (`getrlimit(2)`).
 //!
-//! A limit of the container is the program's: it must not hit what the runtime does to make the container. So the runtime
-//! keeps the higher of its own and the container's limits until the program is executed, and the init image, which has no
-//! right to raise anything, lowers them last.
+//! The container's limits are for its program and must not affect the launch. So the runtime keeps
+//! the higher of its own and the container's limits until the program is executed. The init image,
+//! which has no privilege to raise limits, lowers them last.
 
 use super::Result;
 use super::process::{rlimit, set_rlimit};
@@ -23,16 +23,16 @@ pub(crate) struct Limit {
 const KINDS: usize = 16;
 
 thread_local! {
-    /// The caller's limits that were raised.
+    /// The caller's values of raised limits.
     static BEFORE: Cell<[Option<Limit>; KINDS]> = const { Cell::new([None; KINDS]) };
 }
 
-/// For as long as this is there, limits may be raised; then those raised since are as they were.
+/// A scope in which limits may be raised. When it is dropped, limits raised since are restored.
 #[derive(Debug)]
 pub(crate) struct Raised([Option<Limit>; KINDS]);
 
 impl Raised {
-    /// The beginning of such a time.
+    /// Begins the scope.
     #[must_use]
     pub(crate) fn begin() -> Raised {
         Raised(BEFORE.get())
@@ -48,21 +48,21 @@ impl Drop for Raised {
 }
 
 fn set(limit: Limit) {
-    // Lower than it is, which is always allowed.
     #[expect(clippy::let_underscore_must_use, reason = "lower than it is, which is always allowed")]
     let _ = set_rlimit(0, limit.resource, limit.soft, limit.hard);
 }
 
-/// Raises the hard limit of this process to `hard` if it is below; the soft limit stays.
+/// Raises the hard limit of this process to `hard` if it is lower. The soft limit is unchanged.
 ///
 /// # Errors
-/// EPERM without CAP_SYS_RESOURCE, or above a limit of the system (`fs.nr_open`).
+/// EPERM without CAP_SYS_RESOURCE, or beyond a system limit (`fs.nr_open`).
 pub(crate) fn raise_hard(resource: u32, hard: u64) -> Result<()> {
     let (soft, now) = rlimit(resource)?;
     if now >= hard { Ok(()) } else { raise(resource, (soft, now), (soft, hard)) }
 }
 
-/// Raises the soft limit of this process to `soft` if it is below, and the hard one with it; as far as it may.
+/// Raises the soft limit of this process to `soft` if it is lower, and the hard limit if needed.
+/// Without the privilege it stops at the hard limit.
 ///
 /// # Errors
 /// The limit cannot be read.
@@ -85,12 +85,12 @@ fn raise(resource: u32, (soft, hard): (u64, u64), to: (u64, u64)) -> Result<()> 
     Ok(())
 }
 
-/// The caller's limits that were raised, as they were.
+/// The caller's values of the raised limits.
 pub(crate) fn before() -> impl Iterator<Item = Limit> {
     BEFORE.get().into_iter().flatten()
 }
 
-/// Gives this process the caller's limits back: for programs that are not the container's.
+/// Restores the caller's limits, for programs outside the container.
 pub(crate) fn restore() {
     before().for_each(set);
     BEFORE.set([None; KINDS]);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_raised_limit_is_remembered_as_it_was_and_given_back() {
-        // musl's constant is of another integer type than glibc's.
+        // musl's constant has another integer type than glibc's.
         #[allow(clippy::unnecessary_cast)]
         const CORE: u32 = libc::RLIMIT_CORE as u32;
         let (soft, hard) = rlimit(CORE).unwrap();

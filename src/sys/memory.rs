@@ -1,4 +1,4 @@
-//! Memory that outlives an `execve` or is seen by two processes: memfd and mmap.
+//! Memory that survives an `execve`, or that two processes share: memfd and mmap.
 #![allow(unsafe_code)]
 
 use super::{Errno, Failure, Result, failed, show, wrap};
@@ -8,11 +8,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
-/// Makes the program's relocated data read-only (PT_GNU_RELRO of elf(5)), as a dynamic linker does: musl leaves it writable in
-/// a static program. Call it before anything else; without such a segment, or where the kernel refuses, nothing changes.
+/// Makes relocated data read-only (PT_GNU_RELRO of elf(5)), like a dynamic linker: musl leaves it
+/// writable in a static program. It must run first. Without such a segment, or if the kernel
+/// refuses, it has no effect.
 pub(crate) fn protect_relocated() {
     unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, _: *mut libc::c_void) -> libc::c_int {
-        // SAFETY: the C library gives a live description, whose headers it never writes to.
+        // SAFETY: the C library passes a live description, and never writes to its headers.
         let (base, headers) = unsafe {
             let info = &*info;
             (info.dlpi_addr as usize, std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()))
@@ -21,10 +22,11 @@ pub(crate) fn protect_relocated() {
             let page = page_size();
             let from = (base + header.p_vaddr as usize) & !(page - 1);
             let to = (base + header.p_vaddr as usize + header.p_memsz as usize) & !(page - 1);
-            // SAFETY: the linker put nothing into these pages that is written to once the program is relocated.
+            // SAFETY: the program does not write to these pages after its relocation.
             unsafe { libc::mprotect(from as *mut libc::c_void, to.saturating_sub(from), libc::PROT_READ) };
         }
-        // The program itself comes first; its libraries have a linker that protects them.
+        // The program is the first object. Shared libraries have a dynamic linker that protects
+        // them.
         1
     }
     // SAFETY: `visit` has the signature that dl_iterate_phdr(3) asks for, and takes no data.
@@ -34,16 +36,17 @@ pub(crate) fn protect_relocated() {
 const MFD_EXEC: u32 = 0x10;
 const MFD_NOEXEC_SEAL: u32 = 0x8;
 
-/// What a memory file is for (`memfd_create(2)`).
+/// The purpose of a memory file (`memfd_create(2)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MemoryFile {
-    /// Bytes to map or read; can never be executed where the kernel knows how (6.3).
+    /// Data to map or read. It is not executable, if the kernel supports that (Linux 6.3).
     Data,
-    /// A program that will be executed. EACCES where the sysctl vm.memfd_noexec is 2.
+    /// A program to execute. EACCES if the sysctl vm.memfd_noexec is 2.
     Program,
 }
 
-/// `memfd_create(2)`, closed on exec, sealable. The kind's flag is dropped on kernels before 6.3, which lack it.
+/// `memfd_create(2)`, close-on-exec, sealable. The flag of the kind is left out on kernels before
+/// 6.3.
 pub(crate) fn memfd(name: &str, kind: MemoryFile) -> Result<OwnedFd> {
     let base = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     let with = base | if kind == MemoryFile::Program { MFD_EXEC } else { MFD_NOEXEC_SEAL };
@@ -58,12 +61,13 @@ pub(crate) fn memfd(name: &str, kind: MemoryFile) -> Result<OwnedFd> {
     }
 }
 
-/// Seals a memory file against every further change (`fcntl(2)`, F_ADD_SEALS).
+/// Seals a memory file against all changes (`fcntl(2)`, F_ADD_SEALS).
 pub(crate) fn seal(fd: impl AsFd) -> Result<()> {
     add_seals(fd.as_fd(), SIZE | SealFlag::F_SEAL_WRITE)
 }
 
-/// Seals a memory file's size: whoever else holds it cannot have us killed by SIGBUS, by cutting off what we have mapped.
+/// Seals the size of a memory file: another process could otherwise truncate mapped memory, and
+/// cause SIGBUS here.
 pub(crate) fn seal_size(fd: impl AsFd) -> Result<()> {
     add_seals(fd.as_fd(), SIZE)
 }
@@ -83,10 +87,11 @@ pub(crate) fn truncate(fd: impl AsFd, length: u64) -> Result<()> {
     wrap(nix::unistd::ftruncate(fd, length as libc::off_t), || format!("ftruncate({}, {length})", show(fd)))
 }
 
-/// A page of words that several processes see (`mmap(2)` of a memory file, MAP_SHARED), unmapped when dropped.
+/// A page that several processes share (`mmap(2)` of a memory file, MAP_SHARED), unmapped when
+/// dropped.
 pub(crate) struct SharedPage(NonNull<[AtomicU32; WORDS]>);
 
-/// How many words a [`SharedPage`] has.
+/// The number of words of a [`SharedPage`].
 pub(crate) const WORDS: usize = 1024;
 
 impl SharedPage {
@@ -103,7 +108,7 @@ impl SharedPage {
         NonNull::new(at.cast()).map(SharedPage).ok_or_else(|| Failure::new("mmap", Errno(libc::EFAULT)))
     }
 
-    /// Its words; each may change at any time by the hand of another process.
+    /// The words of the page. Another process may change them at any time.
     pub(crate) fn words(&self) -> &[AtomicU32; WORDS] {
         // SAFETY: the mapping is live until drop, aligned to a page, long enough, and shared words are only touched as
         // atomics. No other process can shrink the file: `map` is for files whose size this program has sealed.

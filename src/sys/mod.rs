@@ -1,7 +1,9 @@
-//! System calls: the only place with unsafe code, one function per call, knowing nothing of containers.
+//! Safe wrappers of system calls, one function per call. All unsafe code of the library is here.
+//! The module knows nothing of containers.
 //!
-//! Each function returns [`Result`], whose [`Failure`] renders the call as `strace` would print it, with descriptors
-//! resolved to their paths, and the error number in words. What is rendered is made only when a call has failed.
+//! Each function returns a [`Result`]. Its [`Failure`] renders the call like strace, with the paths
+//! of its file descriptors and the text of the error number. The rendering happens only after a
+//! failure.
 
 pub(crate) mod bpf;
 mod call;
@@ -28,12 +30,12 @@ pub(crate) use errno::Errno;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// What a system call gives back.
+/// The result of a system call.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
-/// A system call that failed: how it was called, and the error number.
+/// A failed system call with its error number.
 ///
-/// Boxed, so that a `Result` stays as small as its success.
+/// Boxed, so that it does not enlarge a `Result`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(Box<(String, Errno)>);
 
@@ -43,7 +45,7 @@ impl Failure {
         Failure(Box::new((call.into(), errno)))
     }
 
-    /// The call as it was made.
+    /// The rendered call.
     pub fn call(&self) -> &str {
         &self.0.0
     }
@@ -67,13 +69,13 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Turns the -1 of a libc call into a [`Failure`].
+/// Converts the -1 of a libc call to a [`Failure`].
 fn check(value: impl Into<i64>, call: impl FnOnce() -> String) -> Result<i64> {
     let value = value.into();
     if value >= 0 { Ok(value) } else { Err(failed(call)) }
 }
 
-/// Like [`check`], calling again for as long as a signal interrupts.
+/// Like [`check`]. Repeats the call if a signal interrupts it.
 fn check_again<V: Into<i64>>(mut f: impl FnMut() -> V, call: impl FnOnce() -> String) -> Result<i64> {
     loop {
         let value = f().into();
@@ -86,7 +88,7 @@ fn check_again<V: Into<i64>>(mut f: impl FnMut() -> V, call: impl FnOnce() -> St
     }
 }
 
-/// Gives an error of nix the call that it belongs to.
+/// Adds the call to an error of nix.
 fn wrap<T>(result: nix::Result<T>, call: impl FnOnce() -> String) -> Result<T> {
     match result {
         Ok(value) => Ok(value),
@@ -94,7 +96,7 @@ fn wrap<T>(result: nix::Result<T>, call: impl FnOnce() -> String) -> Result<T> {
     }
 }
 
-/// Like [`wrap`], calling again for as long as a signal interrupts.
+/// Like [`wrap`]. Repeats the call if a signal interrupts it.
 fn wrap_again<T>(mut f: impl FnMut() -> nix::Result<T>, call: impl FnOnce() -> String) -> Result<T> {
     loop {
         match f() {
@@ -110,14 +112,15 @@ fn failed_with(errno: nix::errno::Errno, call: impl FnOnce() -> String) -> Failu
     Failure::new(call(), errno)
 }
 
-/// The failure that errno tells of now; errno is read before `call` is rendered, which makes calls of its own.
+/// The failure for the current errno, which is read before `call` is rendered: the rendering itself
+/// makes system calls.
 #[cold]
 fn failed(call: impl FnOnce() -> String) -> Failure {
     let errno = Errno::last();
     Failure::new(call(), errno)
 }
 
-/// A descriptor for an error text: `fd 9 </proc/kcore>`.
+/// A file descriptor for an error message: `fd 9 </proc/kcore>`.
 pub(crate) fn show(fd: impl AsFd) -> String {
     let number = fd.as_fd().as_raw_fd();
     if number == libc::AT_FDCWD {
@@ -129,14 +132,14 @@ pub(crate) fn show(fd: impl AsFd) -> String {
     }
 }
 
-/// Bytes for an error text, quoted.
+/// Bytes for an error message, quoted.
 pub(crate) fn quote(bytes: impl AsRef<[u8]>) -> String {
     format!("{:?}", String::from_utf8_lossy(bytes.as_ref()))
 }
 
-/// Calls `f` with the bytes as a C string, on the stack where they are short.
+/// Calls `f` with the bytes as a C string, which is on the stack if it is short.
 ///
-/// Bytes with a NUL inside are EINVAL, as no path of the kernel can hold them.
+/// Bytes with an inner NUL fail with EINVAL: no path of the kernel can contain it.
 fn with_c_str<T>(bytes: impl AsRef<[u8]>, f: impl FnOnce(&std::ffi::CStr) -> Result<T>) -> Result<T> {
     let bytes = bytes.as_ref();
     let mut short = [0u8; 384];

@@ -1,4 +1,4 @@
-//! Mounts: the calls by descriptor of Linux 5.2 and later, and what is left of `mount(2)`.
+//! Mounts: the file descriptor based calls of Linux 5.2 and later, and `mount(2)` for the rest.
 #![allow(unsafe_code)]
 
 use super::call::{self, Opening, opened};
@@ -9,11 +9,11 @@ use nix::sys::stat::Mode;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// Of `open_tree`: a copy of the mount instead of a reference to it.
+/// `open_tree`: copy the mount instead of referring to it.
 pub(crate) const OPEN_TREE_CLONE: u32 = 1;
-/// The copy with all mounts beneath it.
+/// `open_tree`: copy the mounts beneath it too.
 pub(crate) const AT_RECURSIVE: u32 = 0x8000;
-/// Of `open_tree`: a symbolic link at the end is not followed.
+/// `open_tree`: do not follow a symbolic link at the end.
 pub(crate) const AT_SYMLINK_NOFOLLOW: u32 = libc::AT_SYMLINK_NOFOLLOW as u32;
 
 const AT_EMPTY_PATH: u32 = libc::AT_EMPTY_PATH as u32;
@@ -23,13 +23,13 @@ pub(crate) const MOUNT_ATTR_RDONLY: u64 = 0x1;
 pub(crate) const MOUNT_ATTR_NOSUID: u64 = 0x2;
 pub(crate) const MOUNT_ATTR_NODEV: u64 = 0x4;
 pub(crate) const MOUNT_ATTR_NOEXEC: u64 = 0x8;
-/// The bits that hold one of: relatime (0), `MOUNT_ATTR_NOATIME`, `MOUNT_ATTR_STRICTATIME`.
+/// The bits for the access time: relatime (0), `MOUNT_ATTR_NOATIME`, `MOUNT_ATTR_STRICTATIME`.
 pub(crate) const MOUNT_ATTR_ATIME: u64 = 0x70;
 pub(crate) const MOUNT_ATTR_NOATIME: u64 = 0x10;
 pub(crate) const MOUNT_ATTR_STRICTATIME: u64 = 0x20;
 pub(crate) const MOUNT_ATTR_NODIRATIME: u64 = 0x80;
 pub(crate) const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
-/// Since Linux 5.14 here, 5.10 in `mount(2)`.
+/// Since Linux 5.14 in `mount_setattr(2)`, since 5.10 in `mount(2)`.
 pub(crate) const MOUNT_ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
 
 pub(crate) const RESOLVE_NO_XDEV: u64 = 0x1;
@@ -44,24 +44,25 @@ pub(crate) const RESOLVE_IN_ROOT: u64 = 0x10;
 pub(crate) struct MountAttr {
     /// Attributes to set.
     pub set: u64,
-    /// Attributes to clear; done first.
+    /// Attributes to clear, before others are set.
     pub clear: u64,
     /// 0, MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE.
     pub propagation: u64,
-    /// With `MOUNT_ATTR_IDMAP`: the number of a descriptor of a user namespace.
+    /// With `MOUNT_ATTR_IDMAP`: the file descriptor of a user namespace.
     pub userns: u64,
 }
 
-/// `openat2(2)`, since Linux 5.6; O_CLOEXEC is always set.
+/// `openat2(2)`, since Linux 5.6. O_CLOEXEC is always set.
 ///
-/// EAGAIN (something was renamed or mounted meanwhile, so that the kernel cannot be sure) is tried again, a bounded number
+/// EAGAIN (a concurrent rename or mount may have affected the lookup) is retried a limited number
 /// of times.
 pub(crate) fn openat2(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
     let (dir, path) = (dir.as_fd(), path.as_ref());
     try_openat2(dir, path, flags, mode, resolve).map_err(|errno| openat2_failed(dir, path, flags, resolve, errno))
 }
 
-/// Like [`openat2`], but `None` where nothing is (ENOENT), which is not rendered, as it may well be expected.
+/// Like [`openat2`], but `None` if the file does not exist (ENOENT). That error may be expected, so
+/// it is not rendered.
 pub(crate) fn openat2_if_there(
     dir: impl AsFd,
     path: impl AsRef<[u8]>,
@@ -119,7 +120,7 @@ pub(crate) fn open_tree(dir: impl AsFd, path: impl AsRef<[u8]>, flags: u32) -> R
     })
 }
 
-/// `move_mount(2)`, since Linux 5.2: attaches the mount that `mount` is the root of on top of what `target` names.
+/// `move_mount(2)`, since Linux 5.2: attaches the mount with the root `mount` at `target`.
 pub(crate) fn move_mount(mount: impl AsFd, target: impl AsFd) -> Result<()> {
     const FROM_AND_TO_EMPTY_PATH: u32 = 0x4 | 0x40;
     move_mount_to(mount.as_fd(), target.as_fd(), "", FROM_AND_TO_EMPTY_PATH)
@@ -145,7 +146,8 @@ fn move_mount_to(mount: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &str, flags: u
     Ok(())
 }
 
-/// `mount_setattr(2)` of the mount that `mount` is the root of, since Linux 5.12; `recursive`: and of all beneath it.
+/// `mount_setattr(2)` of the mount with the root `mount`, since Linux 5.12. `recursive` includes
+/// the mounts beneath it.
 pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr) -> Result<()> {
     let mount = mount.as_fd();
     let flags = AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
@@ -171,7 +173,7 @@ pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr)
     Ok(())
 }
 
-/// `fsopen(2)`, since Linux 5.2: a filesystem that is not yet configured.
+/// `fsopen(2)`, since Linux 5.2: the context of a filesystem to configure.
 pub(crate) fn fsopen(kind: &str) -> Result<OwnedFd> {
     const FSOPEN_CLOEXEC: u32 = 1;
     with_c_str(kind, |c| {
@@ -182,7 +184,7 @@ pub(crate) fn fsopen(kind: &str) -> Result<OwnedFd> {
     })
 }
 
-/// `fspick(2)`, since Linux 5.2: the filesystem of the mount that `mount` is the root of, to be configured anew.
+/// `fspick(2)`, since Linux 5.2: the context for a reconfiguration of the filesystem of a mount.
 pub(crate) fn fspick(mount: impl AsFd) -> Result<OwnedFd> {
     const CLOEXEC_AND_EMPTY_PATH: u32 = 0x1 | 0x8;
     let mount = mount.as_fd();
@@ -194,7 +196,7 @@ pub(crate) fn fspick(mount: impl AsFd) -> Result<OwnedFd> {
     }
 }
 
-/// `fsconfig(2)`: sets a parameter that has no value.
+/// `fsconfig(2)`: sets a parameter without a value.
 pub(crate) fn fsconfig_flag(context: impl AsFd, key: &str) -> Result<()> {
     with_c_str(key, |key| fsconfig(context.as_fd(), 0, Some(key), None))
 }
@@ -204,12 +206,12 @@ pub(crate) fn fsconfig_string(context: impl AsFd, key: &str, value: &str) -> Res
     with_c_str(key, |key| with_c_str(value, |value| fsconfig(context.as_fd(), 1, Some(key), Some(value))))
 }
 
-/// `fsconfig(2)`: makes the filesystem of a context from [`fsopen`].
+/// `fsconfig(2)`: creates the filesystem of a context from [`fsopen`].
 pub(crate) fn fsconfig_create(context: impl AsFd) -> Result<()> {
     fsconfig(context.as_fd(), 6, None, None)
 }
 
-/// `fsconfig(2)`: carries out the changes of a context from [`fspick`].
+/// `fsconfig(2)`: applies the changes of a context from [`fspick`].
 pub(crate) fn fsconfig_reconfigure(context: impl AsFd) -> Result<()> {
     fsconfig(context.as_fd(), 7, None, None)
 }
@@ -234,7 +236,7 @@ fn fsconfig(context: impl AsFd, command: u32, key: Option<&CStr>, value: Option<
     Ok(())
 }
 
-/// What the kernel wrote into a filesystem context about its last error, in brackets; empty if nothing.
+/// The kernel's messages in a filesystem context, in brackets. Empty if there are none.
 fn reason(context: impl AsFd) -> String {
     let mut buffer = [0; 512];
     let Ok(n) = file::read(context, &mut buffer) else { return String::new() };
@@ -252,7 +254,7 @@ pub(crate) fn fsmount(context: impl AsFd, attributes: u64) -> Result<OwnedFd> {
     })
 }
 
-/// The flags and strings of `mount(2)`; a `None` is a null pointer.
+/// The flags and strings of `mount(2)`. `None` is a null pointer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mount<'a> {
     pub source: Option<&'a str>,
@@ -261,7 +263,8 @@ pub(crate) struct Mount<'a> {
     pub data: Option<&'a str>,
 }
 
-/// `mount(2)`: for what the calls by descriptor cannot say, and for kernels without `mount_setattr`.
+/// `mount(2)`: for operations without a descriptor based call, and for kernels without
+/// `mount_setattr`.
 pub(crate) fn mount(target: impl AsRef<[u8]>, how: &Mount<'_>) -> Result<()> {
     let target = target.as_ref();
     let flags = MsFlags::from_bits_retain(how.flags);
@@ -283,7 +286,7 @@ pub(crate) fn detach(target: impl AsRef<[u8]>, flags: i32) -> Result<()> {
     })
 }
 
-/// Turns ENOSYS into a failure that says since which kernel there is the call.
+/// Adds the first kernel version with the call to ENOSYS.
 pub(crate) fn since(failure: Failure, version: &str) -> Failure {
     match failure.errno() {
         Errno(libc::ENOSYS) => Failure::new(format!("{} (needs Linux {version})", failure.call()), failure.errno()),

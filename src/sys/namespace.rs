@@ -1,4 +1,4 @@
-//! Namespaces: setns, unshare, host name, network interfaces' flags.
+//! Namespaces: setns, unshare, host name, loopback interface.
 #![allow(unsafe_code)]
 
 use super::call::opened;
@@ -18,7 +18,8 @@ pub(crate) fn unshare(flags: i32) -> Result<()> {
     wrap(nix::sched::unshare(CloneFlags::from_bits_retain(flags)), || format!("unshare({flags:#x})"))
 }
 
-/// The kind of namespace (a CLONE_NEW* flag) that a descriptor stands for (`ioctl_ns(2)`, NS_GET_NSTYPE).
+/// The type of a namespace (a CLONE_NEW* flag), by its file descriptor (`ioctl_ns(2)`,
+/// NS_GET_NSTYPE).
 pub(crate) fn kind_of(fd: impl AsFd) -> Result<i32> {
     const NS_GET_NSTYPE: libc::Ioctl = 0xb703u32 as libc::Ioctl;
     let fd = fd.as_fd();
@@ -35,7 +36,7 @@ pub(crate) fn owner_of(fd: impl AsFd) -> Result<OwnedFd> {
     unsafe { opened(libc::ioctl(fd.as_raw_fd(), NS_GET_USERNS), || format!("ioctl({}, NS_GET_USERNS)", show(fd))) }
 }
 
-/// Device and inode of a file: what tells two namespaces apart.
+/// Device and inode of a file. They identify a namespace.
 pub(crate) fn identity(fd: impl AsFd) -> Result<(u64, u64)> {
     let fd = fd.as_fd();
     wrap(nix::sys::stat::fstat(fd), || format!("fstat({})", show(fd))).map(|stat| (stat.st_dev, stat.st_ino))

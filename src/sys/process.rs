@@ -1,4 +1,4 @@
-//! Processes: clone3, pidfds, waiting, signals, prctl, exec.
+//! Processes: clone3, pidfds, wait, signals, prctl, exec.
 #![allow(unsafe_code)]
 
 use super::call::{self, Call, Opening, call, opened};
@@ -11,20 +11,22 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-/// A process id as this process's pid namespace numbers it.
+/// A process id in this process's pid namespace.
 pub(crate) type Pid = i32;
 
-/// Proof that this process has one thread, so that memory is whole in a child made without `execve`.
+/// Proof that this process has one thread, so that memory is consistent in a child without
+/// `execve`.
 #[derive(Debug)]
 pub(crate) struct SingleThreaded(());
 
 impl SingleThreaded {
-    /// Asks the kernel: a program that embeds the library may have threads.
+    /// Asks the kernel: a program that embeds the library may have several threads.
     ///
     /// # Errors
-    /// EBUSY: the process has several threads.
+    /// EBUSY if the process has several threads.
     pub(crate) fn of_caller() -> Result<SingleThreaded> {
-        // Alone it changes nothing, and fails where there is a second thread (unshare(2): EINVAL).
+        // A single-threaded process is unaffected. With a second thread the call fails (unshare(2):
+        // EINVAL).
         if nix::sched::unshare(CloneFlags::CLONE_THREAD).is_ok() {
             return Ok(SingleThreaded(()));
         }
@@ -36,7 +38,7 @@ impl SingleThreaded {
         }
     }
 
-    /// For a test that calls nothing in the child but what it knows to need no other thread.
+    /// For tests with a child that makes only calls without dependencies on other threads.
     #[cfg(test)]
     pub(crate) fn of_test() -> SingleThreaded {
         SingleThreaded(())
@@ -46,19 +48,19 @@ impl SingleThreaded {
 /// Arguments of [`clone3`].
 #[derive(Debug, Default)]
 pub(crate) struct Clone<'fd> {
-    /// CLONE_* flags; CLONE_PIDFD is always set, CLONE_VM is not for [`clone3`].
+    /// CLONE_* flags. CLONE_PIDFD is always set, CLONE_VM never for [`clone3`].
     pub flags: u64,
-    /// The v2 cgroup that the child is born in (CLONE_INTO_CGROUP, Linux 5.7).
+    /// The v2 cgroup of the child (CLONE_INTO_CGROUP, Linux 5.7).
     pub into_cgroup: Option<BorrowedFd<'fd>>,
 }
 
-/// Which side of a [`clone3`] runs.
+/// The two sides of a [`clone3`].
 #[derive(Debug)]
 pub(crate) enum Cloned {
-    /// The caller, with the child's id and a descriptor of it.
+    /// The caller, with the child's id and pidfd.
     Parent(Pid, OwnedFd),
-    /// The new process. libc's notion of the thread id is stale in it until `execve`: nothing may reach libc's raise,
-    /// abort or pthread functions.
+    /// The new process. libc's thread id is stale in it until `execve`: it must not call libc's
+    /// raise, abort or pthread functions.
     Child,
 }
 
@@ -82,12 +84,12 @@ pub(super) struct CloneArgs {
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 impl CloneArgs {
-    /// For a child whose descriptor the kernel writes to `pidfd`.
+    /// The arguments for a child whose pidfd the kernel writes to `pidfd`.
     pub(super) fn new(how: &Clone<'_>, pidfd: &mut RawFd) -> CloneArgs {
         let mut args = CloneArgs {
             flags: how.flags | libc::CLONE_PIDFD as u64,
             pidfd: &raw mut *pidfd as u64,
-            // With CLONE_PARENT the kernel takes the parent's own exit signal and wants none here.
+            // With CLONE_PARENT the kernel uses the parent's own exit signal and requires 0 here.
             exit_signal: if how.flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 },
             ..CloneArgs::default()
         };
@@ -100,13 +102,13 @@ impl CloneArgs {
 }
 
 impl Clone<'_> {
-    /// The call for an error text.
+    /// The rendered call for an error message.
     pub(super) fn show(&self, flags: u64) -> String {
         format!("clone3({flags:#x}{})", self.into_cgroup.map(|c| format!(", cgroup {}", show(c))).unwrap_or_default())
     }
 }
 
-/// `clone3(2)`: a child that goes on with a copy of the memory and of the descriptor table.
+/// `clone3(2)`: a child with a copy of the address space and of the file descriptor table.
 pub(crate) fn clone3(_: &SingleThreaded, how: &Clone<'_>) -> Result<Cloned> {
     let mut pidfd: RawFd = -1;
     let mut args = CloneArgs::new(how, &mut pidfd);
@@ -115,20 +117,20 @@ pub(crate) fn clone3(_: &SingleThreaded, how: &Clone<'_>) -> Result<Cloned> {
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match check(pid, || how.show(args.flags))? {
         0 => Ok(Cloned::Child),
-        // SAFETY: the kernel has put the new descriptor there.
+        // SAFETY: the kernel has written the new descriptor there.
         pid => Ok(Cloned::Parent(pid as Pid, unsafe { opened(pidfd, || how.show(args.flags)) }?)),
     }
 }
 
-/// `pidfd_open(2)` (Linux 5.3). ESRCH where there is no such process.
+/// `pidfd_open(2)` (Linux 5.3). ESRCH if the process does not exist.
 pub(crate) fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
     call::open(Opening::PidfdOpen, [pid.into(), 0, 0], || format!("pidfd_open({pid})"))
 }
 
 /// `pidfd_send_signal(2)`.
 ///
-/// A container's AppArmor profile takes signals of unconfined processes, and refuses (EACCES) those of a profile that only
-/// lets its program make user namespaces: such a profile is left then.
+/// A container's AppArmor profile accepts signals of unconfined processes, and refuses (EACCES)
+/// those of a profile that only allows user namespaces: such a profile is left on EACCES.
 pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
     let pidfd = pidfd.as_fd();
     match send_signal(pidfd, signal) {
@@ -137,7 +139,7 @@ pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
     }
 }
 
-/// Whether this process had an AppArmor profile that lets its program leave it.
+/// Whether this process could leave an AppArmor profile.
 fn leave_profile() -> bool {
     const FILES: [&str; 2] = ["/proc/thread-self/attr/apparmor/current", "/proc/thread-self/attr/current"];
     FILES.iter().any(|file| std::fs::write(file, "changeprofile unconfined").is_ok())
@@ -145,7 +147,7 @@ fn leave_profile() -> bool {
 
 fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     let null = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: a null siginfo means what kill(2) would fill in.
+    // SAFETY: a null siginfo makes the kernel fill in the values of kill(2).
     check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, null, 0) }, || {
         format!("pidfd_send_signal({}, {signal})", show(pidfd))
     })?;
@@ -160,23 +162,23 @@ pub(crate) fn pidfd_getfd(pidfd: impl AsFd, number: RawFd) -> Result<OwnedFd> {
     })
 }
 
-/// `kill(2)`; nix knows no real-time signals.
+/// `kill(2)`. nix does not support real-time signals.
 pub(crate) fn kill(pid: Pid, signal: i32) -> Result<()> {
     check(call(Call::Kill, [pid.into(), signal.into()]), || format!("kill({pid}, {signal})"))?;
     Ok(())
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// It exited with this status.
+    /// The exit status.
     Exited(i32),
-    /// This signal ended it.
+    /// The signal that killed it.
     Signaled(i32),
 }
 
 impl Ended {
-    /// The status that a shell reports: the exit status, or 128 plus the signal.
+    /// The exit status in a shell: the process's own, or 128 plus the signal.
     pub(crate) fn status(self) -> i32 {
         match self {
             Ended::Exited(status) => status,
@@ -195,7 +197,7 @@ impl Ended {
     }
 }
 
-/// `wait4(2)`: the child, 0 for none, and its status, which nix cannot tell for the real-time signals.
+/// `wait4(2)`: the child (0 for none) and its status. nix does not support real-time signals in it.
 fn wait4(pid: Pid, flags: i32, call: impl FnOnce() -> String) -> Result<(Pid, i32)> {
     let mut status = 0;
     // SAFETY: `status` is live and writable; no usage is asked for.
@@ -203,7 +205,7 @@ fn wait4(pid: Pid, flags: i32, call: impl FnOnce() -> String) -> Result<(Pid, i3
     Ok((got as Pid, status))
 }
 
-/// Waits for the child `pid` to end and reaps it (`wait4(2)`).
+/// Waits for the child `pid` to exit and reaps it (`wait4(2)`).
 pub(crate) fn wait(pid: Pid) -> Result<Ended> {
     loop {
         let (_, status) = wait4(pid, 0, || format!("wait4({pid})"))?;
@@ -213,14 +215,14 @@ pub(crate) fn wait(pid: Pid) -> Result<Ended> {
     }
 }
 
-/// Reaps the child `pid` if it has ended (`wait4(2)`, WNOHANG). One that a tracer follows can be reaped only when the tracer
-/// has seen its end.
+/// Reaps the child `pid` if it has exited (`wait4(2)`, WNOHANG). A traced child can be reaped only
+/// after its tracer has.
 pub(crate) fn wait_if_ended(pid: Pid) -> Result<Option<Ended>> {
     let (got, status) = wait4(pid, libc::WNOHANG, || format!("wait4({pid}, WNOHANG)"))?;
     Ok(if got == 0 { None } else { Ended::from_wait_status(status) })
 }
 
-/// Reaps any child that has ended, without waiting. None when there is none.
+/// Reaps any exited child without waiting. None if there is none.
 pub(crate) fn reap_any() -> Option<(Pid, Ended)> {
     loop {
         let (pid, status) =
@@ -231,7 +233,7 @@ pub(crate) fn reap_any() -> Option<(Pid, Ended)> {
     }
 }
 
-/// A child that has ended and waits to be reaped, left as it is (`waitid(2)`, WNOWAIT).
+/// An exited child that is not reaped yet, and is left so (`waitid(2)`, WNOWAIT).
 pub(crate) fn ended_child() -> Option<Pid> {
     // SAFETY: all zeroes is a valid siginfo_t, and the kernel writes a whole one.
     let pid = unsafe {
@@ -242,33 +244,35 @@ pub(crate) fn ended_child() -> Option<Pid> {
     Some(pid).filter(|pid| *pid > 0)
 }
 
-/// Whether this program was executed with more rights than its caller has (`getauxval(3)`, AT_SECURE).
+/// Whether this program was executed with more privileges than its caller has (`getauxval(3)`,
+/// AT_SECURE).
 pub(crate) fn is_secure_execution() -> bool {
     // SAFETY: takes no pointer and cannot fail.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Whether processes that lose their parent below this one become its children (`prctl(2)`, PR_GET_CHILD_SUBREAPER).
+/// Whether this process is a child subreaper: it adopts orphaned descendants (`prctl(2)`,
+/// PR_GET_CHILD_SUBREAPER).
 pub(crate) fn is_subreaper() -> Result<bool> {
     wrap(nix::sys::prctl::get_child_subreaper(), || "prctl(PR_GET_CHILD_SUBREAPER)".into())
 }
 
-/// Has processes that lose their parent below this one become its children, or not (`prctl(2)`, PR_SET_CHILD_SUBREAPER).
+/// Makes this process a child subreaper, or not (`prctl(2)`, PR_SET_CHILD_SUBREAPER).
 pub(crate) fn set_subreaper(on: bool) -> Result<()> {
     wrap(nix::sys::prctl::set_child_subreaper(on), || format!("prctl(PR_SET_CHILD_SUBREAPER, {on})"))
 }
 
-/// Has the kernel kill this process when the thread ends that made it (`prctl(2)`, PR_SET_PDEATHSIG).
+/// Makes the kernel kill this process when its parent thread exits (`prctl(2)`, PR_SET_PDEATHSIG).
 pub(crate) fn end_with_parent() -> Result<()> {
     wrap(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL), || "prctl(PR_SET_PDEATHSIG, SIGKILL)".into())
 }
 
-/// Whether unprivileged processes may look into this one (`prctl(2)`, PR_SET_DUMPABLE).
+/// Sets whether unprivileged processes may inspect this one (`prctl(2)`, PR_SET_DUMPABLE).
 pub(crate) fn set_dumpable(on: bool) -> Result<()> {
     wrap(nix::sys::prctl::set_dumpable(on), || format!("prctl(PR_SET_DUMPABLE, {on})"))
 }
 
-/// Whether the kernel knows the capability (`prctl(2)`, PR_CAPBSET_READ).
+/// Whether the kernel supports the capability (`prctl(2)`, PR_CAPBSET_READ).
 pub(crate) fn knows_capability(number: u32) -> bool {
     ask(Question::BoundingSet, number.into()) >= 0
 }
@@ -279,7 +283,7 @@ pub(crate) fn is_filtered() -> bool {
     ask(Question::Seccomp, 0) == SECCOMP_MODE_FILTER
 }
 
-/// The options of `prctl(2)` that answer with a number and take one.
+/// The options of `prctl(2)` with a numeric argument and result.
 #[derive(Clone, Copy)]
 #[repr(i32)]
 enum Question {
@@ -297,31 +301,31 @@ pub(crate) fn set_name(name: &CStr) -> Result<()> {
     wrap(nix::sys::prctl::set_name(name), || format!("prctl(PR_SET_NAME, {name:?})"))
 }
 
-/// `execve(2)`; comes back only on failure.
+/// `execve(2)`. Returns only on failure.
 pub(crate) fn execute(path: &CStr, argv: &[&CStr], envp: &[&CStr]) -> Failure {
     let Err(errno) = nix::unistd::execve(path, argv, envp);
     failed_with(errno, || format!("execve({path:?})"))
 }
 
-/// `execveat(2)` of an open program file; comes back only on failure.
+/// `execveat(2)` of an open program file. Returns only on failure.
 pub(crate) fn execute_fd(fd: impl AsFd, argv: &[&CStr], envp: &[&CStr]) -> Failure {
     let fd = fd.as_fd();
     let Err(errno) = nix::unistd::execveat(fd, c"", argv, envp, AtFlags::AT_EMPTY_PATH);
     failed_with(errno, || format!("execveat({})", show(fd)))
 }
 
-/// `_exit(2)`: ends the process without running anything of libc's or Rust's.
+/// `_exit(2)`: exits without cleanup by libc or Rust.
 pub(crate) fn exit_now(status: i32) -> ! {
-    // SAFETY: does not come back.
+    // SAFETY: does not return.
     unsafe { libc::_exit(status) }
 }
 
-/// This process's pid, asked of the kernel: neither musl nor glibc since 2.25 remembers one over a raw clone.
+/// This process's pid. musl, and glibc since 2.25, do not cache it across a raw clone.
 pub(crate) fn pid() -> Pid {
     nix::unistd::getpid().as_raw()
 }
 
-/// `prlimit(2)`: sets a limit of `pid` (0: this process), values in the resource's own unit.
+/// `prlimit(2)`: sets a limit of `pid` (0: this process), in the unit of the resource.
 pub(crate) fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
     let new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
     prlimit(pid, resource, Some(&new), || format!("prlimit({pid}, {resource}, {{{soft}, {hard}}})"))?;
@@ -340,7 +344,7 @@ pub(crate) fn rlimit_of(pid: Pid, resource: u32) -> Result<(u64, u64)> {
     Ok((old.rlim_cur, old.rlim_max))
 }
 
-/// `prlimit(2)`: the limit as it was, and `new` from now on.
+/// `prlimit(2)`: returns the previous limit and sets `new`.
 fn prlimit(
     pid: Pid,
     resource: u32,
@@ -379,14 +383,14 @@ pub(crate) struct SchedAttr {
 /// `sched_setattr(2)` of `pid` (0: this thread).
 pub(crate) fn sched_setattr(pid: Pid, attr: &SchedAttr) -> Result<()> {
     let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
-    // SAFETY: `attr` is live and tells its size.
+    // SAFETY: `attr` is live and contains its size.
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const attr, 0) }, || {
         format!("sched_setattr({pid}, {attr:?})")
     })?;
     Ok(())
 }
 
-/// `ioprio_set(2)` of the process `pid` (0: this one); `value` is class << 13 | level.
+/// `ioprio_set(2)` of the process `pid` (0: this one). `value` is class << 13 | level.
 pub(crate) fn ioprio_set(pid: Pid, value: i32) -> Result<()> {
     const IOPRIO_WHO_PROCESS: i32 = 1;
     check(call(Call::IoprioSet, [IOPRIO_WHO_PROCESS.into(), pid.into(), value.into()]), || {
@@ -395,7 +399,8 @@ pub(crate) fn ioprio_set(pid: Pid, value: i32) -> Result<()> {
     Ok(())
 }
 
-/// `sched_setaffinity(2)` of `pid` (0: this thread), `mask` as bits of 64 CPUs a word; nix's set ends with the 1024th CPU.
+/// `sched_setaffinity(2)` of `pid` (0: this thread). `mask` has 64 CPUs in a word, since nix's set
+/// ends at the 1024th CPU.
 pub(crate) fn sched_setaffinity(pid: Pid, mask: &[u64]) -> Result<()> {
     // SAFETY: the pointer and the size are those of a live slice.
     check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(mask), mask.as_ptr()) }, || {
@@ -411,7 +416,7 @@ pub(crate) fn personality(persona: u64) -> Result<()> {
     Ok(())
 }
 
-/// `set_mempolicy(2)`; `nodes` as bits of 64 nodes a word, empty for a mode without nodes.
+/// `set_mempolicy(2)`. `nodes` has 64 nodes in a word. It is empty for a mode without nodes.
 pub(crate) fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
     let (mask, bits) = if nodes.is_empty() { (std::ptr::null(), 0) } else { (nodes.as_ptr(), nodes.len() * 64 + 1) };
     // SAFETY: the mask has at least `bits` - 1 bits, which is how the kernel reads maxnode.
@@ -421,7 +426,8 @@ pub(crate) fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
     Ok(())
 }
 
-/// `keyctl(2)` KEYCTL_JOIN_SESSION_KEYRING: joins the session keyring called `name`, or makes one; gives its serial number.
+/// `keyctl(2)` KEYCTL_JOIN_SESSION_KEYRING: joins or creates the session keyring `name`. Returns
+/// its serial number.
 pub(crate) fn join_session_keyring(name: &CStr) -> Result<i32> {
     const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
     // SAFETY: `name` is a C string that outlives the call.
@@ -431,12 +437,12 @@ pub(crate) fn join_session_keyring(name: &CStr) -> Result<i32> {
     Ok(serial as i32)
 }
 
-/// Facts about a key.
+/// The attributes of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     /// The user id of its owner.
     pub owner: u32,
-    /// Its permissions, as KEYCTL_SETPERM takes them.
+    /// Its permissions, in the format of KEYCTL_SETPERM.
     pub permissions: u32,
 }
 
@@ -444,7 +450,7 @@ pub(crate) struct Key {
 pub(crate) fn describe_key(serial: i32) -> Result<Key> {
     const KEYCTL_DESCRIBE: i32 = 6;
     let call = || format!("keyctl(KEYCTL_DESCRIBE, {serial})");
-    // `type;uid;gid;permissions;description`, of which the last part has no fixed length.
+    // `type;uid;gid;permissions;description`. Only the last field has a variable format.
     let mut text = [0u8; 256];
     // SAFETY: the pointer and the length are those of a live, writable array.
     let ask = |text: &mut [u8]| unsafe {
@@ -480,11 +486,12 @@ pub(crate) fn set_key_permissions(serial: i32, permissions: u32) -> Result<()> {
     Ok(())
 }
 
-/// `poll(2)`: waits until one of `fds` is ready or `timeout` milliseconds (-1: no end) are over.
+/// `poll(2)`: waits until one of `fds` is ready, for at most `timeout` milliseconds (-1: no limit).
 ///
-/// Gives back the ready ones' events by position, 0 for the others; interrupted by a signal, it gives all zeroes.
+/// Returns the events of each descriptor, 0 if it is not ready. After an interruption by a signal
+/// all are 0.
 pub(crate) fn poll<const N: usize>(fds: [(Option<BorrowedFd<'_>>, i16); N], timeout: i32) -> Result<[i16; N]> {
-    // The call passes over numbers below 0.
+    // The kernel ignores negative numbers.
     let mut list = fds.map(|(fd, events)| PollFd::new(fd.unwrap_or(file::CWD), PollFlags::from_bits_retain(events)));
     let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::NONE);
     match nix::poll::poll(&mut list, timeout) {
@@ -494,7 +501,7 @@ pub(crate) fn poll<const N: usize>(fds: [(Option<BorrowedFd<'_>>, i16); N], time
     }
 }
 
-/// Blocks all signals for this thread and gives a descriptor that reads them (`signalfd(2)`).
+/// Blocks all signals of this thread and returns a file descriptor that reads them (`signalfd(2)`).
 pub(crate) fn all_signals_as_fd() -> Result<OwnedFd> {
     let all = SigSet::all();
     wrap(all.thread_set_mask(), || "sigprocmask".into())?;
@@ -506,17 +513,17 @@ fn signal_fd(signals: &SigSet) -> Result<OwnedFd> {
     wrap(fd, || "signalfd".into()).map(OwnedFd::from)
 }
 
-/// The signals that are blocked for a thread.
+/// The blocked signals of a thread.
 #[derive(Clone, Copy)]
 pub(crate) struct SignalMask(SigSet);
 
 impl SignalMask {
-    /// Those of this thread (`pthread_sigmask(3)`).
+    /// The mask of this thread (`pthread_sigmask(3)`).
     pub(crate) fn of_this_thread() -> Result<SignalMask> {
         wrap(SigSet::thread_get_mask(), || "sigprocmask".into()).map(SignalMask)
     }
 
-    /// Blocks these signals for this thread, and no others.
+    /// Blocks exactly these signals for this thread.
     pub(crate) fn set(&self) {
         replace_mask(&self.0);
     }
@@ -527,7 +534,7 @@ fn replace_mask(mask: &SigSet) {
     let _ = mask.thread_set_mask();
 }
 
-/// The next signal number that a descriptor of [`all_signals_as_fd`] holds, if any.
+/// The next signal number from a descriptor of [`all_signals_as_fd`], if one is pending.
 pub(crate) fn next_signal(fd: impl AsFd) -> Result<Option<i32>> {
     let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
     Ok(super::file::read_if_there(fd, &mut info)?.map(|_| i32::from_ne_bytes([info[0], info[1], info[2], info[3]])))
@@ -563,8 +570,8 @@ pub(crate) fn end_signals_as_fd() -> Result<OwnedFd> {
     signal_fd(&end_signals())
 }
 
-/// Takes a blocked SIGTERM, SIGINT, SIGQUIT or SIGHUP that is pending (`sigtimedwait(2)`). Ignored
-/// signals are passed over: the kernel queues them while they are blocked.
+/// Takes a pending, blocked SIGTERM, SIGINT, SIGQUIT or SIGHUP (`sigtimedwait(2)`). Ignored signals
+/// are skipped: the kernel queues them while they are blocked.
 pub(crate) fn pending_end() -> Result<Option<i32>> {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     loop {
@@ -589,21 +596,22 @@ pub(crate) fn ignores(signal: i32) -> bool {
     }
 }
 
-/// Unblocks every signal and gives each the default disposition, as a new program expects them: `execve(2)` would keep those
-/// that the caller ignores (nohup, a shell's `&`).
+/// Unblocks every signal and resets its disposition to the default, which a new program expects:
+/// `execve(2)` would keep signals that the caller ignores (nohup, a shell's `&`).
 pub(crate) fn reset_signals() {
     replace_mask(&SigSet::empty());
     let ignored = ignored_signals().unwrap_or(u64::MAX);
     (1..=64).filter(|signal| ignored & 1 << (signal - 1) != 0).for_each(reset_signal);
 }
 
-/// Gives SIGCHLD and SIGPIPE the default disposition in the runtime itself: with SIGCHLD ignored the kernel reaps the children
-/// whose exit status is wanted, and `wait4(2)` fails. The others stay as the caller has them.
+/// Resets SIGCHLD and SIGPIPE to the default disposition in the runtime: with SIGCHLD ignored the
+/// kernel reaps children itself, and `wait4(2)` fails to return their exit status. Other signals
+/// are unchanged.
 pub(crate) fn reset_own_signals() {
     [libc::SIGCHLD, libc::SIGPIPE].into_iter().for_each(reset_signal);
 }
 
-/// The signals that this process ignores, as the kernel's mask (`proc_pid_status(5)`, SigIgn).
+/// The signals that this process ignores, as a mask of the kernel (`proc_pid_status(5)`, SigIgn).
 fn ignored_signals() -> Option<u64> {
     let fd = super::file::open("/proc/thread-self/status", libc::O_RDONLY).ok()?;
     let mut buffer = [0u8; 4096];
@@ -614,11 +622,11 @@ fn ignored_signals() -> Option<u64> {
 }
 
 fn reset_signal(signal: i32) {
-    // SIGKILL and SIGSTOP are refused, and are default anyway.
+    // SIGKILL and SIGSTOP are refused, and always have the default disposition.
     set_disposition(signal, Disposition::Default);
 }
 
-/// What a signal does, without code of this program.
+/// A signal disposition without a handler.
 #[derive(Clone, Copy)]
 #[repr(u64)]
 enum Disposition {
@@ -626,7 +634,7 @@ enum Disposition {
     Ignored = libc::SIG_IGN as u64,
 }
 
-/// `rt_sigaction(2)`: libc's function refuses the real-time signals that it keeps for itself.
+/// `rt_sigaction(2)`: libc's function refuses the real-time signals that it reserves.
 fn set_disposition(signal: i32, disposition: Disposition) {
     // The kernel's `struct sigaction`: handler, flags, restorer and a mask of 64 bits.
     let action = [disposition as u64, 0, 0, 0];
@@ -634,18 +642,19 @@ fn set_disposition(signal: i32, disposition: Disposition) {
     unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), std::ptr::null_mut::<u64>(), 8) };
 }
 
-/// Makes this process the leader of a process group of its own (`setpgid(2)`).
+/// Makes this process the leader of its own process group (`setpgid(2)`).
 pub(crate) fn lead_group() -> Result<()> {
     let own = nix::unistd::Pid::from_raw(0);
     wrap(nix::unistd::setpgid(own, own), || "setpgid(0, 0)".into())
 }
 
-/// Has writes to a pipe or socket that nobody reads any more fail with EPIPE (SIGPIPE is ignored), also after `execve(2)`.
+/// Ignores SIGPIPE, so that writes to a closed pipe or socket fail with EPIPE, also after
+/// `execve(2)`.
 pub(crate) fn ignore_broken_pipes() {
     set_disposition(libc::SIGPIPE, Disposition::Ignored);
 }
 
-/// Bytes from the kernel's random source (`getrandom(2)`).
+/// Random bytes of the kernel (`getrandom(2)`).
 pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     // SAFETY: the pointer and the length are those of a live, writable array.

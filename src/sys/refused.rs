@@ -1,12 +1,14 @@
-//! Calls that a seccomp filter around this process refuses, as that of an older engine does which this one is nested in.
+//! Calls that a seccomp filter around this process refuses, for example the filter of an older
+//! outer engine.
 //!
-//! Such a filter answers EPERM to every call that it has never heard of. The kernel checks the arguments of the calls below before
-//! the rights, so that a call with nonsense for arguments does nothing, and tells a filter's EPERM from the kernel's own.
+//! Such a filter returns EPERM for every call that it does not know. The kernel checks the
+//! arguments of the calls below before the privileges, so a call with invalid arguments has no
+//! effect, and its error distinguishes the filter's EPERM from the kernel's.
 #![allow(unsafe_code)]
 
 use super::{Errno, Failure, process::is_filtered};
 
-/// The calls that are newer than filters which are still in use.
+/// Calls that are newer than filters in use.
 const NEWER: [(&str, libc::c_long); 17] = [
     ("getrandom", libc::SYS_getrandom),
     ("memfd_create", libc::SYS_memfd_create),
@@ -27,9 +29,10 @@ const NEWER: [(&str, libc::c_long); 17] = [
     ("mount_setattr", libc::SYS_mount_setattr),
 ];
 
-/// The name of the call that failed, if a filter is why.
+/// The name of the failed call, if a filter refused it.
 ///
-/// `move_mount`, `fsopen` and `fsmount` check the rights first: without CAP_SYS_ADMIN, and under a filter, it may be either.
+/// `move_mount`, `fsopen` and `fsmount` check privileges first: without CAP_SYS_ADMIN under a
+/// filter the reason is uncertain.
 pub(crate) fn by_filter(failure: &Failure) -> Option<&'static str> {
     let name = failure.call().split('(').next()?;
     let (name, number) = *NEWER.iter().find(|(known, _)| *known == name)?;
@@ -42,12 +45,13 @@ pub(crate) fn is_refused(number: libc::c_long) -> bool {
     is_filtered() && probe(number) == libc::EPERM
 }
 
-/// The answer of the kernel, or of a filter, to each of the newer calls with nonsense for arguments: an error number.
+/// The error number of each of the newer calls with invalid arguments, from the kernel or from a
+/// filter.
 pub(crate) fn answers() -> impl Iterator<Item = (&'static str, Errno)> {
     NEWER.iter().map(|(name, number)| (*name, Errno(probe(*number))))
 }
 
-/// The error number of a call of [`NEWER`] with nonsense for arguments.
+/// The error number of a call of [`NEWER`] with invalid arguments.
 fn probe(number: libc::c_long) -> i32 {
     // SAFETY: -1 is no descriptor, no address that user space can have, a size above every structure's, and flags that none of
     // the calls knows; each of them gives an error before it does anything.
@@ -63,7 +67,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_by_the_kernel_before_it_looks_at_rights() {
-        // As root: those that look at rights first are no exception then.
+        // Root passes the privilege checks of all calls.
         if super::super::credentials::effective_uid() != 0 {
             return eprintln!("skipped: needs root");
         }

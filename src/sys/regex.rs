@@ -4,13 +4,14 @@
 use super::{Errno, Failure, Result, quote, with_c_str};
 use std::mem::MaybeUninit;
 
-/// An extended regular expression of POSIX.
+/// A POSIX extended regular expression.
 ///
-/// It stays where `regcomp` has filled it: no C library promises that it may be moved.
+/// It stays at the address where `regcomp` has initialized it: no C library guarantees that it can
+/// be moved.
 pub(crate) struct Pattern(Box<MaybeUninit<libc::regex_t>>);
 
 impl Pattern {
-    /// Compiles `text`; what is no expression is EINVAL.
+    /// Compiles `text`. EINVAL for an invalid expression.
     pub(crate) fn new(text: &str) -> Result<Pattern> {
         let mut pattern = Box::new(MaybeUninit::uninit());
         with_c_str(text, |c_text| {
@@ -25,7 +26,7 @@ impl Pattern {
         Ok(Pattern(pattern))
     }
 
-    /// Whether it matches somewhere in `text`; never in a text with a NUL.
+    /// Whether it matches anywhere in `text`. False for a text with a NUL.
     pub(crate) fn matches(&self, text: &str) -> bool {
         with_c_str(text, |c_text| {
             // SAFETY: regcomp has filled the pattern; no matches are to be stored, so their array may be null.
@@ -37,7 +38,7 @@ impl Pattern {
 
 impl Drop for Pattern {
     fn drop(&mut self) {
-        // SAFETY: regcomp has filled it, and nobody uses it afterwards.
+        // SAFETY: regcomp has filled it, and it is not used afterwards.
         unsafe { libc::regfree(self.0.as_mut_ptr()) }
     }
 }

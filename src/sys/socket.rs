@@ -1,4 +1,4 @@
-//! Unix sockets that carry packets and descriptors.
+//! Unix sockets that transfer packets and file descriptors.
 #![allow(unsafe_code)]
 
 use super::process::Pid;
@@ -11,25 +11,25 @@ use std::io::IoSlice;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-/// The most descriptors that one packet carries (SCM_MAX_FD of the kernel).
+/// The maximum number of descriptors in a packet (the kernel's SCM_MAX_FD).
 pub(crate) const MOST_FDS: usize = 253;
 
-/// A connected pair (`socketpair(2)`), closed on exec.
+/// A connected pair (`socketpair(2)`), close-on-exec.
 pub(crate) fn pair(kind: SockType) -> Result<(OwnedFd, OwnedFd)> {
     wrap(nix_socket::socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC), || {
         format!("socketpair(AF_UNIX, {kind:?})")
     })
 }
 
-/// A new unix socket (`socket(2)`), closed on exec; `flags` may add SOCK_NONBLOCK.
+/// A new unix socket (`socket(2)`), close-on-exec. `flags` may add SOCK_NONBLOCK.
 pub(crate) fn unix(kind: SockType, flags: SockFlag) -> Result<OwnedFd> {
     wrap(nix_socket::socket(AddressFamily::Unix, kind, flags | SockFlag::SOCK_CLOEXEC, None), || {
         format!("socket(AF_UNIX, {kind:?})")
     })
 }
 
-/// A socket to the kernel's routing tables and network devices (`rtnetlink(7)`), closed on exec. It stays in the network
-/// namespace in which it was made.
+/// A netlink socket for routes and network devices (`rtnetlink(7)`), close-on-exec. It stays in the
+/// network namespace in which it was created.
 pub(crate) fn route() -> Result<OwnedFd> {
     let (flags, protocol) = (SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute);
     wrap(nix_socket::socket(AddressFamily::Netlink, SockType::Raw, flags, protocol), || {
@@ -37,7 +37,8 @@ pub(crate) fn route() -> Result<OwnedFd> {
     })
 }
 
-/// The address of `path`, or of the abstract name behind a leading NUL; ENAMETOOLONG past 107 bytes.
+/// The address of `path`, or of the abstract name after a leading NUL. ENAMETOOLONG beyond 107
+/// bytes.
 fn address(path: &[u8]) -> Result<UnixAddr> {
     let address = match path.split_first() {
         Some((0, name)) => UnixAddr::new_abstract(name),
@@ -66,7 +67,7 @@ pub(crate) fn connect(fd: impl AsFd, path: impl AsRef<[u8]>) -> Result<()> {
     wrap_again(|| nix_socket::connect(fd.as_raw_fd(), &address), || format!("connect({})", quote(path)))
 }
 
-/// Has each packet that comes in carry the pid of its sender, as the kernel knows it (`unix(7)`, SO_PASSCRED).
+/// Adds the sender's pid to each received packet, as the kernel knows it (`unix(7)`, SO_PASSCRED).
 pub(crate) fn pass_credentials(socket: impl AsFd) -> Result<()> {
     let socket = socket.as_fd();
     wrap(nix_socket::setsockopt(&socket, sockopt::PassCred, &true), || {
@@ -74,14 +75,14 @@ pub(crate) fn pass_credentials(socket: impl AsFd) -> Result<()> {
     })
 }
 
-/// The room for control messages: [`MOST_FDS`] descriptors, and the sender's credentials.
+/// The size of control messages: [`MOST_FDS`] descriptors and the sender's credentials.
 const CONTROL_LENGTH: usize = 16 + 4 * MOST_FDS + 12 + 32;
 
-/// A control buffer aligned as cmsghdr wants it.
+/// A control buffer with the alignment of cmsghdr.
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_LENGTH]);
 
-/// Sends one packet with descriptors (`sendmsg(2)`, MSG_NOSIGNAL).
+/// Sends one packet with file descriptors (`sendmsg(2)`, MSG_NOSIGNAL).
 pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<()> {
     let socket = socket.as_fd();
     if fds.len() > MOST_FDS {
@@ -102,7 +103,7 @@ pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<()>
     Ok(())
 }
 
-/// `send(2)` of as many bytes as go at once (MSG_DONTWAIT, MSG_NOSIGNAL).
+/// `send(2)` of as many bytes as possible without waiting (MSG_DONTWAIT, MSG_NOSIGNAL).
 pub(crate) fn send_some(socket: impl AsFd, bytes: &[u8]) -> Result<usize> {
     const FLAGS: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
     let socket = socket.as_fd();
@@ -112,19 +113,20 @@ pub(crate) fn send_some(socket: impl AsFd, bytes: &[u8]) -> Result<usize> {
     )
 }
 
-/// A packet as it came.
+/// A received packet.
 #[derive(Debug)]
 pub(crate) struct Packet {
-    /// How many bytes of the buffer it fills; 0 is the end of the stream.
+    /// Its length in bytes. 0 is the end of the stream.
     pub length: usize,
-    /// Its descriptors, closed on exec.
+    /// Its file descriptors, close-on-exec.
     pub fds: Vec<OwnedFd>,
-    /// The process that sent it, where [`pass_credentials`] asks for it. No process can name another one, unless it has
-    /// CAP_SYS_ADMIN over its pid namespace, and then only one that it sees there.
+    /// The sending process, if [`pass_credentials`] enabled it. A process can name another one only
+    /// with CAP_SYS_ADMIN over its pid namespace, and only one in that namespace.
     pub sender: Option<Pid>,
 }
 
-/// The length of the packet that comes next, 0 at the end of the stream (`recv(2)`, MSG_PEEK); waits for it.
+/// Waits for the next packet and returns its length (`recv(2)`, MSG_PEEK). 0 at the end of the
+/// stream.
 pub(crate) fn next_length(socket: impl AsFd) -> Result<usize> {
     let socket = socket.as_fd();
     wrap_again(
@@ -133,8 +135,8 @@ pub(crate) fn next_length(socket: impl AsFd) -> Result<usize> {
     )
 }
 
-/// Receives one packet into `buffer` (`recvmsg(2)`); one that does not fit is EMSGSIZE, and its descriptors are closed, which
-/// nix's function would leave open.
+/// Receives one packet into `buffer` (`recvmsg(2)`). A packet that is too long fails with EMSGSIZE,
+/// and its descriptors are closed, which nix's function would leave open.
 pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
     let socket = socket.as_fd();
     let mut control = Control([0; CONTROL_LENGTH]);
@@ -155,7 +157,7 @@ pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet> {
         let mut header = libc::CMSG_FIRSTHDR(&message);
         while let Some(h) = header.as_ref() {
             if h.cmsg_level == libc::SOL_SOCKET && h.cmsg_type == libc::SCM_RIGHTS {
-                // musl's length is of another integer type than glibc's.
+                // musl's length has another integer type than glibc's.
                 #[allow(clippy::unnecessary_cast)]
                 let count = (h.cmsg_len as usize - libc::CMSG_LEN(0) as usize) / size_of::<RawFd>();
                 for n in 0..count {

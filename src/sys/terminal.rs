@@ -14,7 +14,7 @@ pub(crate) struct Size {
     pub width: u16,
 }
 
-/// Whether the descriptor is a terminal.
+/// Whether the file descriptor is a terminal.
 pub(crate) fn is_terminal(fd: impl AsFd) -> bool {
     fd.as_fd().is_terminal()
 }
@@ -30,7 +30,7 @@ pub(crate) fn size(fd: impl AsFd) -> Result<Size> {
     }
 }
 
-/// Sets its size (TIOCSWINSZ); the foreground process group gets SIGWINCH.
+/// Sets its size (TIOCSWINSZ). The foreground process group gets SIGWINCH.
 pub(crate) fn set_size(fd: impl AsFd, size: Size) -> Result<()> {
     let fd = fd.as_fd();
     let size = libc::winsize { ws_row: size.height, ws_col: size.width, ws_xpixel: 0, ws_ypixel: 0 };
@@ -41,7 +41,7 @@ pub(crate) fn set_size(fd: impl AsFd, size: Size) -> Result<()> {
     Ok(())
 }
 
-/// A terminal's modes, as they were read.
+/// The modes of a terminal.
 #[derive(Clone, Copy)]
 pub(crate) struct Modes(libc::termios);
 
@@ -56,7 +56,7 @@ pub(crate) fn modes(fd: impl AsFd) -> Result<Modes> {
     }
 }
 
-/// Sets the modes at once (TCSETS).
+/// Sets the modes immediately (TCSETS).
 pub(crate) fn set_modes(fd: impl AsFd, modes: &Modes) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: libc reads a live termios.
@@ -65,8 +65,8 @@ pub(crate) fn set_modes(fd: impl AsFd, modes: &Modes) -> Result<()> {
 }
 
 impl Modes {
-    /// The same with nothing of the input interpreted or echoed (`cfmakeraw(3)`); output is still translated, as the person's
-    /// terminal wants a carriage return before each line feed.
+    /// Raw mode (`cfmakeraw(3)`): input is neither interpreted nor echoed. Output is still
+    /// translated, since the user's terminal needs a carriage return before each line feed.
     pub(crate) fn raw(mut self) -> Modes {
         // SAFETY: libc changes a live termios.
         unsafe { libc::cfmakeraw(&mut self.0) };
@@ -74,7 +74,8 @@ impl Modes {
         self
     }
 
-    /// The same, a line feed written as it is and not as carriage return and line feed (ONLCR cleared).
+    /// Raw mode in which a line feed is not translated to carriage return and line feed (ONLCR
+    /// cleared).
     pub(crate) fn without_carriage_returns(mut self) -> Modes {
         self.0.c_oflag &= !libc::ONLCR;
         self

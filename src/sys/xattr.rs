@@ -5,10 +5,11 @@ use super::{Errno, Result, check, show, with_c_str};
 use std::ffi::{CStr, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// The longest value, and the longest list of names, that the kernel knows.
+/// The kernel's limit for a value and for a list of names.
 const LONGEST: usize = 64 << 10;
 
-/// The names of the attributes of `fd` (`flistxattr(2)`), none where the filesystem has no attributes; not for O_PATH descriptors.
+/// The attribute names of `fd` (`flistxattr(2)`). Empty if the filesystem has no attributes. Not
+/// for O_PATH descriptors.
 pub(crate) fn list(fd: impl AsFd) -> Result<Vec<Vec<u8>>> {
     let fd = fd.as_fd();
     let size = |buffer: &mut [u8]| {
@@ -31,14 +32,16 @@ pub(crate) fn list(fd: impl AsFd) -> Result<Vec<Vec<u8>>> {
     Ok(names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
 }
 
-/// The file that an attribute belongs to.
+/// The file of an attribute.
 enum Of<'a> {
     Fd(BorrowedFd<'a>),
-    /// A path; a symbolic link at its end is followed where an attribute is set, and not where it is read.
+    /// A path. A symbolic link at its end is followed when an attribute is set, but not when it is
+    /// read.
     Path(&'a CStr),
 }
 
-/// The value of an attribute of `fd` (`fgetxattr(2)`), `None` where it has none of that name; not for O_PATH descriptors.
+/// The value of an attribute of `fd` (`fgetxattr(2)`), `None` if it is not set. Not for O_PATH
+/// descriptors.
 pub(crate) fn get(fd: impl AsFd, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
     with_c_str(name, |name| read(&Of::Fd(fd.as_fd()), name))
 }
@@ -67,12 +70,12 @@ fn read(of: &Of<'_>, name: &CStr) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The same of a name in the current directory (`lgetxattr(2)`), which is not followed.
+/// The same for a name in the current directory (`lgetxattr(2)`). A symbolic link is not followed.
 pub(crate) fn get_of_name(path: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
     with_c_str(path, |path| with_c_str(name, |name| read(&Of::Path(path), name)))
 }
 
-/// Sets an attribute of `fd` (`fsetxattr(2)`); not for O_PATH descriptors.
+/// Sets an attribute of `fd` (`fsetxattr(2)`). Not for O_PATH descriptors.
 pub(crate) fn set(fd: impl AsFd, name: impl AsRef<[u8]>, value: &[u8]) -> Result<()> {
     with_c_str(name, |name| write(&Of::Fd(fd.as_fd()), name, value))
 }
