@@ -16,7 +16,7 @@ use crate::state::{ContainerDir, Record};
 /// # Errors
 /// A wrong limit; with `must_be_new` also a cgroup that exists already.
 pub(super) fn prepare(
-    entry: &ContainerDir,
+    dir: &ContainerDir,
     record: &mut Record,
     parts: &Parts,
     bundle: &Bundle,
@@ -31,10 +31,10 @@ pub(super) fn prepare(
     record.resctrl = parts.resctrl.as_ref().map(|plan| plan.record()).transpose()?;
     // The record is written first: a directory with a config and without a record means that the
     // record was removed.
-    entry.save(record)?;
-    entry.write("config.json", &bundle.json)?;
+    dir.save(record)?;
+    dir.write("config.json", &bundle.json)?;
     if parts.notifies {
-        super::notify::make_directory(entry)?;
+        super::notify::make_directory(dir)?;
     }
     if let (Some(plan), Some(record)) = (&parts.resctrl, &record.resctrl) {
         plan.make(record)?;

@@ -35,8 +35,8 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     let told = request.status_fd.map(status_descriptor).transpose()?;
     log::step("read the state and the configuration");
     let store = Store::at(&context.root);
-    let entry = store.open(request.id.as_str())?;
-    let yard = CgroupYard::at(entry.path(), &Layout::read()?)?;
+    let dir = store.open(request.id.as_str())?;
+    let yard = CgroupYard::at(dir.path(), &Layout::read()?)?;
     let record = store.read(request.id.as_str())?;
     let (status, pidfd) = record.status_and_init()?;
     let running = matches!(status, Status::Running | Status::Paused);
@@ -44,14 +44,14 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
         return Err(Error::state(format!("Container cannot be checkpointed in {} state", status.word())));
     };
     // A `delete --force` meanwhile kills the processes and ends the checkpoint.
-    entry.unlock()?;
+    dir.unlock()?;
     let program = criu_images::program(&request.criu, "checkpoint")?;
     let json = store.config(request.id.as_str())?;
     let mut spec = config::parse(&json)?;
     namespaces::disregard_shared(&mut spec, init.pid, &Ns::ALL)?;
     let table = mountinfo::table(&init.pid.to_string()).context("the container's mounts")?;
     if mountinfo::mounts(&table).any(|mounted| super::notify::was_offered(&spec, &mounted.point())) {
-        super::notify::offer(&mut spec, entry.path());
+        super::notify::offer(&mut spec, dir.path());
     }
     let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::facts())?;
     if std::fs::read_link(format!("/proc/{}/exe", init.pid))
@@ -101,7 +101,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
         return Ok(());
     }
     let hooks = Hooks::parse(&spec)?;
-    remove(&entry, &record, &pidfd, &hooks, proof)
+    remove(&dir, &record, &pidfd, &hooks, proof)
 }
 
 /// CRIU's options for the container.
@@ -269,16 +269,10 @@ fn file_of(pid: Pid, number: i32, host: &[u8]) -> Option<String> {
 }
 
 /// Deletes the container after CRIU has killed its processes.
-fn remove(
-    entry: &ContainerDir,
-    record: &Record,
-    pidfd: &impl AsFd,
-    hooks: &Hooks,
-    proof: &SingleThreaded,
-) -> Result<()> {
+fn remove(dir: &ContainerDir, record: &Record, pidfd: &impl AsFd, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
     if record.cgroup().frozen().unwrap_or(false) {
         record.cgroup().thaw()?;
     }
     process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], EXIT_TIMEOUT.as_millis() as i32)?;
-    delete::ended(entry, record, hooks, proof)
+    delete::ended(dir, record, hooks, proof)
 }

@@ -71,20 +71,20 @@ pub(super) struct Clues {
 
 impl Clues {
     /// Reads the files in a container's directory.
-    pub(super) fn gather(entry: &ContainerDir, id: &str) -> Clues {
-        let read = |name: &str| entry.read(name, LARGEST_CONFIG).unwrap_or_default();
+    pub(super) fn gather(dir: &ContainerDir, id: &str) -> Clues {
+        let read = |name: &str| dir.read(name, LARGEST_CONFIG).unwrap_or_default();
         let (state, status) = (read("state.json"), read("status"));
         let mut clues = Clues::of_record(if state.is_empty() { &status } else { &state });
-        let is_youki = clues.writer == Writer::Orlop && entry.read("youki_config.json", LARGEST_CONFIG).is_ok();
+        let is_youki = clues.writer == Writer::Orlop && dir.read("youki_config.json", LARGEST_CONFIG).is_ok();
         if state.is_empty() && !status.is_empty() {
             clues.writer = Writer::Crun;
         } else if is_youki {
             clues.writer = Writer::Youki;
         }
-        if entry.witness().is_some() {
+        if dir.witness().is_some() {
             clues.writer = Writer::Orlop;
         }
-        clues.written = std::fs::metadata(entry.path().join("state.json")).ok().map(|found| found.mtime());
+        clues.written = std::fs::metadata(dir.path().join("state.json")).ok().map(|found| found.mtime());
         clues.add_config(&read("config.json"), id);
         clues
     }

@@ -92,8 +92,8 @@ pub(super) fn make(
     source.make(
         parts,
         signals,
-        |entry, record, parts| {
-            let launched = build(entry, record, parts, &bundle, proof, console, until)?;
+        |dir, record, parts| {
+            let launched = build(dir, record, parts, &bundle, proof, console, until)?;
             Ok((launched, terminal))
         },
         |made| hand_over(request, receiver.as_deref(), &made.launched),
@@ -102,7 +102,7 @@ pub(super) fn make(
 
 /// Every step that changes the machine.
 fn build(
-    entry: &ContainerDir,
+    dir: &ContainerDir,
     record: &mut Record,
     parts: &mut Parts,
     bundle: &Bundle,
@@ -110,14 +110,14 @@ fn build(
     console: Option<OwnedFd>,
     until: Until,
 ) -> Result<Launched> {
-    let mut cgroup = cgroup_setup::prepare(entry, record, parts, bundle, &Layout::read()?, false)?;
+    let mut cgroup = cgroup_setup::prepare(dir, record, parts, bundle, &Layout::read()?, false)?;
     if parts.notifies && until == Until::Program {
-        parts.notify = NotifyProxy::open(entry);
+        parts.notify = NotifyProxy::open(dir);
     }
     let mut fds = cgroup.create()?;
     cgroup.renew(&mut record.cgroup);
     cgroup.apply_early()?;
-    let gate = if until == Until::Gate { Some(entry.make_gate()?) } else { None };
+    let gate = if until == Until::Gate { Some(dir.make_gate()?) } else { None };
     let born_in_cgroup = fds.clone_into().is_some() && fds.tasks().is_empty() && fds.deferred_memory().is_none();
     log::step("open what is to be mounted");
     let plan = &mut parts.plan;
@@ -137,9 +137,9 @@ fn build(
     let mut prepared = rootfs.prepare(if by_parent { Sources::ByParent } else { Sources::ByChild })?;
     super::idmap::prepare(rootfs, &plan.joined, &mut prepared, proof)?;
     if by_parent {
-        rootfs.make_nodes(&mut prepared, entry.path(), plan.joined.fd(Ns::User).map(AsFd::as_fd))?;
+        rootfs.make_nodes(&mut prepared, dir.path(), plan.joined.fd(Ns::User).map(AsFd::as_fd))?;
     }
-    entry.unlock()?;
+    dir.unlock()?;
     // Needed by hooks only.
     let template = (!plan.hooks.is_empty()).then(|| record.clone());
     let state = |moment: Moment, pid: Pid| {
@@ -148,7 +148,7 @@ fn build(
     };
     let (devices, moved) = (&parts.devices, &mut parts.moved);
     let cgroup = &mut cgroup;
-    let mut watcher = Watcher { entry, record, cgroup, plan, proof, devices, moved, detour: None };
+    let mut watcher = Watcher { dir, record, cgroup, plan, proof, devices, moved, detour: None };
     let input = LaunchInput {
         proof,
         steps: Steps::Create,

@@ -201,9 +201,9 @@ pub(super) struct CgroupYard {
 }
 
 impl CgroupYard {
-    /// Creates the yard below `entry`, the state directory; dropping it removes the directory.
-    pub(super) fn at(entry: &Path, layout: &Layout) -> Result<CgroupYard> {
-        let place = entry.join("criu");
+    /// Creates the yard below `dir`, the state directory; dropping it removes the directory.
+    pub(super) fn at(dir: &Path, layout: &Layout) -> Result<CgroupYard> {
+        let place = dir.join("criu");
         make_directory(&place)?;
         let lock = file::open(place.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY)?;
         file::flock(&lock, libc::LOCK_EX | libc::LOCK_NB).map_err(|e| match e.errno().0 {

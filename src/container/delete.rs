@@ -29,14 +29,14 @@ pub fn delete(context: &Context, request: &DeleteRequest) -> Result<()> {
     let proof = &SingleThreaded::of_caller()?;
     log::step("read the state");
     let store = Store::at(&context.root);
-    let entry = match store.open(request.id.as_str()) {
+    let dir = match store.open(request.id.as_str()) {
         Err(e) if request.force && e.kind() == Kind::NotFound => return Ok(()),
         other => other?,
     };
-    let record = match Known::read(&entry, request)? {
+    let record = match Known::read(&dir, request)? {
         Known::Sure(record) => record,
         Known::Doubtful { changed, why } => {
-            let forgotten = Forgotten { store: &store, entry: &entry, id: &request.id, changed };
+            let forgotten = Forgotten { store: &store, dir: &dir, id: &request.id, changed };
             return forgotten.forget(&why, proof);
         }
     };
@@ -45,15 +45,15 @@ pub fn delete(context: &Context, request: &DeleteRequest) -> Result<()> {
         if request.force {
             record.cgroup().refuse_own()?;
             end(&record)?;
-        } else if !await_end(&entry, &record)? {
+        } else if !await_end(&dir, &record)? {
             let text = format!("cannot delete container {} that is not stopped: {}", request.id, status.word());
             return Err(Error::state(text));
         }
     }
     let hooks = hooks_of(&store, &request.id);
     log::step("remove the container");
-    destroy(&entry, &record)?;
-    entry.unlock()?;
+    destroy(&dir, &record)?;
+    dir.unlock()?;
     run_poststop(&record, &hooks, proof);
     Ok(())
 }
@@ -71,8 +71,8 @@ enum Known {
 
 impl Known {
     /// Without force only a container with an intact record is deleted.
-    fn read(entry: &ContainerDir, request: &DeleteRequest) -> Result<Known> {
-        let bytes = match entry.bytes() {
+    fn read(dir: &ContainerDir, request: &DeleteRequest) -> Result<Known> {
+        let bytes = match dir.bytes() {
             // `create` was killed before it wrote the record, or the record was removed.
             Ok(None) if !request.force => return Err(state::without_record()),
             Ok(None) => return Ok(Known::Doubtful { changed: None, why: "it has no state.json".into() }),
@@ -91,7 +91,7 @@ impl Known {
 /// A container with a record in doubt.
 struct Forgotten<'a> {
     store: &'a Store,
-    entry: &'a ContainerDir,
+    dir: &'a ContainerDir,
     id: &'a ContainerId,
     changed: Option<Box<Record>>,
 }
@@ -99,7 +99,7 @@ struct Forgotten<'a> {
 impl Forgotten<'_> {
     /// Removes it, once none of its processes lives.
     fn forget(self, why: &str, proof: &SingleThreaded) -> Result<()> {
-        let mut remains = Remains::of(self.store, self.entry, self.id);
+        let mut remains = Remains::of(self.store, self.dir, self.id);
         log::step("end what is left of the container");
         remains.end()?;
         let foreign = remains.foreign().map(|runtime| format!("its state was written by {runtime}"));
@@ -109,8 +109,8 @@ impl Forgotten<'_> {
         if let Some(group) = self.resctrl() {
             group.remove();
         }
-        self.entry.remove()?;
-        self.entry.unlock()?;
+        self.dir.remove()?;
+        self.dir.unlock()?;
         if let Some(record) = &self.changed {
             run_poststop(record, &hooks, proof);
         }
@@ -128,18 +128,18 @@ impl Forgotten<'_> {
 
 /// Waits, without the lock, for a process that is exiting. Returns whether the container has
 /// stopped.
-fn await_end(entry: &ContainerDir, record: &Record) -> Result<bool> {
+fn await_end(dir: &ContainerDir, record: &Record) -> Result<bool> {
     let Some(init) = record.init.filter(|init| init.is_ending()) else { return Ok(false) };
     let Some(pidfd) = init.open()? else { return Ok(true) };
-    entry.unlock()?;
+    dir.unlock()?;
     let deadline = Instant::now() + EXIT_TIMEOUT;
     let mut ended = false;
     while !ended && Instant::now() < deadline {
         let [ready] = process::poll([(Some(pidfd.as_fd()), libc::POLLIN)], CHECK_INTERVAL.as_millis() as i32)?;
         ended = ready != 0 || has_left(init.pid);
     }
-    entry.lock()?;
-    match entry.bytes()? {
+    dir.lock()?;
+    match dir.bytes()? {
         Some(_) => Ok(ended),
         // Deleted meanwhile.
         None => Err(Error::new(Kind::NotFound, "container does not exist")),
@@ -175,11 +175,11 @@ pub(super) fn end_process(init: ProcessId, cgroup: &Cgroup) -> Result<()> {
 
 /// Removes a container after its program has exited, and runs its poststop hooks. The directory
 /// must not be locked.
-pub(super) fn ended(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
+pub(super) fn ended(dir: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
     log::step("remove the container");
-    entry.lock()?;
-    destroy(entry, record)?;
-    entry.unlock()?;
+    dir.lock()?;
+    destroy(dir, record)?;
+    dir.unlock()?;
     run_poststop(record, hooks, proof);
     Ok(())
 }
@@ -188,37 +188,37 @@ pub(super) fn ended(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof:
 /// (runtime.md, steps 7 and 9). Returns the hook's error, with any remains of the container that
 /// cannot be removed.
 pub(super) fn after_failed_hook(
-    entry: &ContainerDir,
+    dir: &ContainerDir,
     record: &Record,
     hooks: &Hooks,
     proof: &SingleThreaded,
     error: Error,
 ) -> Error {
-    match destroy_unless_deleted(entry, record, hooks, proof) {
+    match destroy_unless_deleted(dir, record, hooks, proof) {
         Ok(()) => error,
         Err(left) => error.hint(format!("the container could not be removed: {left}")),
     }
 }
 
-fn destroy_unless_deleted(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
+fn destroy_unless_deleted(dir: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
     end(record)?;
-    entry.lock()?;
+    dir.lock()?;
     // It was unlocked while the hook ran: `delete --force` may have removed it, and its id may be
     // another container's by now.
-    if entry.bytes()?.is_none() {
-        return entry.unlock();
+    if dir.bytes()?.is_none() {
+        return dir.unlock();
     }
-    destroy(entry, record)?;
-    entry.unlock()?;
+    destroy(dir, record)?;
+    dir.unlock()?;
     run_poststop(record, hooks, proof);
     Ok(())
 }
 
 /// Removes cgroups and state.
-fn destroy(entry: &ContainerDir, record: &Record) -> Result<()> {
+fn destroy(dir: &ContainerDir, record: &Record) -> Result<()> {
     record.cgroup().remove()?;
     record.resctrl.iter().for_each(|group| group.remove());
-    entry.remove()
+    dir.remove()
 }
 
 fn hooks_of(store: &Store, id: &ContainerId) -> Hooks {

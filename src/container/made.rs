@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 /// A created container.
 pub(super) struct Made {
     pub(super) launched: Launched,
-    pub(super) entry: ContainerDir,
+    pub(super) dir: ContainerDir,
     pub(super) record: Record,
     pub(super) hooks: Hooks,
     /// Passes on the program's READY=1.
@@ -53,23 +53,23 @@ impl Source<'_> {
     ) -> Result<Made> {
         log::step("write the state");
         let _umask = credentials::OwnUmask::set();
-        let entry = self.store.create(self.request.id.as_str())?;
+        let dir = self.store.create(self.request.id.as_str())?;
         let mut record = parts::first_record(self.request, self.spec, self.bundle, &parts);
-        let (launched, terminal) = match build(&entry, &mut record, &mut parts) {
+        let (launched, terminal) = match build(&dir, &mut record, &mut parts) {
             Ok(built) => built,
             Err(error) => {
                 parts.moved.give_back();
-                clean_up(&entry, &record, &parts.plan.hooks, self.proof);
+                clean_up(&dir, &record, &parts.plan.hooks, self.proof);
                 return Err(error);
             }
         };
-        let made = Made { launched, entry, record, hooks: parts.plan.hooks, notify: parts.notify, terminal, signals };
+        let made = Made { launched, dir, record, hooks: parts.plan.hooks, notify: parts.notify, terminal, signals };
         match tell(&made) {
             Ok(()) => Ok(made),
             Err(error) => {
                 parts.moved.give_back();
                 made.kill();
-                clean_up(&made.entry, &made.record, &made.hooks, self.proof);
+                clean_up(&made.dir, &made.record, &made.hooks, self.proof);
                 Err(error)
             }
         }
@@ -99,9 +99,9 @@ impl Made {
 
 /// Undoes the creation, and runs the poststop hooks as the lifecycle has it (runtime.md, steps 12
 /// and 13).
-fn clean_up(entry: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
+fn clean_up(dir: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
     record.resctrl.iter().for_each(|group| group.remove());
-    let removed = record.cgroup().remove().and_then(|()| entry.lock()).and_then(|()| entry.remove());
+    let removed = record.cgroup().remove().and_then(|()| dir.lock()).and_then(|()| dir.remove());
     if let Err(error) = removed {
         crate::log::warning(error.to_string());
     }

@@ -81,10 +81,10 @@ pub(super) fn was_offered(spec: &Spec<'_>, point: &[u8]) -> bool {
 }
 
 /// Creates the directory that [`offer`] mounts.
-pub(super) fn make_directory(entry: &ContainerDir) -> Result<()> {
+pub(super) fn make_directory(dir: &ContainerDir) -> Result<()> {
     // Independent of the umask: the program may run as any user.
     for (name, mode) in [(PRIVATE, 0o700), (SHOWN, 0o755)] {
-        let path = entry.path().join(name);
+        let path = dir.path().join(name);
         fs::create_dir(&path).io_context(|| format!("mkdir({path:?})"))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))
             .io_context(|| format!("chmod({path:?}, {mode:#o})"))?;
@@ -102,20 +102,20 @@ impl NotifyProxy {
     /// Binds the container's socket and connects to the manager, if the caller has one and the
     /// container was created with a place for it. A failure is a warning: the container runs
     /// without it, too.
-    pub(super) fn open(entry: &ContainerDir) -> Option<NotifyProxy> {
-        NotifyProxy::find(entry).unwrap_or_else(|error| {
+    pub(super) fn open(dir: &ContainerDir) -> Option<NotifyProxy> {
+        NotifyProxy::find(dir).unwrap_or_else(|error| {
             log::warning(error.context("NOTIFY_SOCKET").to_string());
             None
         })
     }
 
-    fn find(entry: &ContainerDir) -> Result<Option<NotifyProxy>> {
-        let directory = entry.path().join(SHOWN);
+    fn find(dir: &ContainerDir) -> Result<Option<NotifyProxy>> {
+        let directory = dir.path().join(SHOWN);
         let Some(address) = manager().filter(|_| directory.is_dir()) else { return Ok(None) };
         let manager = socket::unix(SockType::Datagram, SockFlag::empty())?;
         socket::connect(&manager, &address)?;
-        fs::remove_file(entry.path().join(SOCKET)).ignore("bind fails if another's is still there");
-        Ok(Some(NotifyProxy { socket: bind_for_all(entry)?, manager }))
+        fs::remove_file(dir.path().join(SOCKET)).ignore("bind fails if another's is still there");
+        Ok(Some(NotifyProxy { socket: bind_for_all(dir)?, manager }))
     }
 
     /// Waits until the program is ready, and sends READY=1 and MAINPID to the manager; or until the
@@ -187,13 +187,13 @@ impl NotifyProxy {
 }
 
 /// Binds the container's socket, which a program of any user may write to.
-fn bind_for_all(entry: &ContainerDir) -> Result<OwnedFd> {
+fn bind_for_all(dir: &ContainerDir) -> Result<OwnedFd> {
     let socket = socket::unix(SockType::Datagram, SockFlag::empty())?;
     // `bind` takes the mode from the socket, less the umask. A later `chmod` of the path could meet
     // another file: a container with CAP_SYS_ADMIN may replace it.
     sys::fs::chmod(&socket, 0o777)?;
     let umask = credentials::set_umask(0);
-    let bound = socket::bind(&socket, entry.socket_path(SOCKET));
+    let bound = socket::bind(&socket, dir.socket_path(SOCKET));
     credentials::set_umask(umask);
     bound?;
     Ok(socket)

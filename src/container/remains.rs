@@ -73,8 +73,8 @@ struct Others {
 
 impl Remains {
     /// Reads the container's directory and the records of the other containers.
-    pub(super) fn of(store: &Store, entry: &ContainerDir, id: &ContainerId) -> Remains {
-        let clues = Clues::gather(entry, id.as_str());
+    pub(super) fn of(store: &Store, dir: &ContainerDir, id: &ContainerId) -> Remains {
+        let clues = Clues::gather(dir, id.as_str());
         let root = clues.rootfs.as_ref().and_then(|path| identity(path));
         let mut remains = Remains {
             root,
@@ -86,7 +86,7 @@ impl Remains {
             id: id.to_string(),
             had_cgroup: false,
         };
-        remains.init = match entry.witness() {
+        remains.init = match dir.witness() {
             Some(init) if init.lives() => Init::Lives(init),
             Some(_) => Init::Ended,
             None if remains.foreign().is_some() => Init::Unknown,

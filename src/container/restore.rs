@@ -61,7 +61,7 @@ pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
     let relay = made.terminal.map(Relay::new).transpose()?;
     log::step("wait for the program");
     let ended = super::terminal::serve(&made.launched, &signals, relay, None);
-    delete::ended(&made.entry, &made.record, &made.hooks, proof)?;
+    delete::ended(&made.dir, &made.record, &made.hooks, proof)?;
     ended.map(|ended| ended.status() as u8)
 }
 
@@ -103,7 +103,7 @@ fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, con
     source.make(
         parts,
         signals,
-        |entry, record, parts| maker.build(entry, record, parts, &descriptors, &terminal),
+        |dir, record, parts| maker.build(dir, record, parts, &descriptors, &terminal),
         |made| {
             hand_over(&request.create, receiver.as_deref(), &made.launched)?;
             made.run_poststart(proof)
@@ -158,20 +158,20 @@ impl Maker<'_> {
     /// Every step that changes the machine.
     fn build(
         &self,
-        entry: &ContainerDir,
+        dir: &ContainerDir,
         record: &mut Record,
         parts: &mut Parts,
         descriptors: &[String],
         terminal: &Terminal,
     ) -> Result<(Launched, Option<OwnedFd>)> {
-        let Cgroups { mut cgroup, mut yard, fds, holder } = self.make_cgroups(entry, record, parts)?;
+        let Cgroups { mut cgroup, mut yard, fds, holder } = self.make_cgroups(dir, record, parts)?;
         log::step("describe the container");
         let recipe = namespaces::recipe::recipe(&parts.plan.namespaces, |kind| parts.plan.joined.owner(kind), true);
         parts.plan.recipe = recipe;
         let plan = &parts.plan;
         let view = cgroup_setup::view(&cgroup, plan)?;
         let rootfs = plan.rootfs.as_ref().ok_or_else(|| Error::internal("a container without a root filesystem"))?;
-        let mounts = self.make_mounts(entry, rootfs, &mut yard)?;
+        let mounts = self.make_mounts(dir, rootfs, &mut yard)?;
         // A container without a cgroup of its own stays in the caller's, with CRIU.
         let inside = cgroup.cgroups().is_empty() || self.request.criu.manage_cgroups == Some(ManageCgroups::Ignore);
         let mut options = self.describe(inside, &mounts, &view)?;
@@ -210,12 +210,12 @@ impl Maker<'_> {
         // For the child: a new mount namespace keeps its copy of the working directory's mount.
         fs::change_dir_to(mounts.prepared.directory())?;
         log::step("restore the processes");
-        entry.unlock()?;
+        dir.unlock()?;
         let started = Criu::start(&start, self.proof);
         fs::change_dir_to(&home)?;
         let foreign = mounts.userns.is_some();
         let mut steps = Steps {
-            entry,
+            dir,
             record,
             parts,
             master: None,
@@ -232,15 +232,15 @@ impl Maker<'_> {
     }
 
     /// Saves the record and makes the cgroups.
-    fn make_cgroups(&self, entry: &ContainerDir, record: &mut Record, parts: &Parts) -> Result<Cgroups> {
+    fn make_cgroups(&self, dir: &ContainerDir, record: &mut Record, parts: &Parts) -> Result<Cgroups> {
         let layout = Layout::read()?;
         let must_be_new = self.request.criu.manage_cgroups == Some(ManageCgroups::Strict);
-        let mut cgroup = cgroup_setup::prepare(entry, record, parts, self.source.bundle, &layout, must_be_new)?;
-        let yard = CgroupYard::at(entry.path(), &layout)?;
+        let mut cgroup = cgroup_setup::prepare(dir, record, parts, self.source.bundle, &layout, must_be_new)?;
+        let yard = CgroupYard::at(dir.path(), &layout)?;
         let (mut fds, holder) = self.make_cgroup(&mut cgroup)?;
         fds.join_all_now();
         cgroup.renew(&mut record.cgroup);
-        entry.save(record)?;
+        dir.save(record)?;
         if cgroup.stands_still()? {
             return Err(frozen());
         }
@@ -262,13 +262,13 @@ impl Maker<'_> {
     }
 
     /// Opens the sources of the mounts, and creates those that CRIU cannot.
-    fn make_mounts<'a>(&self, entry: &ContainerDir, rootfs: &'a Rootfs, yard: &mut CgroupYard) -> Result<Mounts<'a>> {
+    fn make_mounts<'a>(&self, dir: &ContainerDir, rootfs: &'a Rootfs, yard: &mut CgroupYard) -> Result<Mounts<'a>> {
         let linux = self.source.spec.linux.as_ref().filter(|linux| linux.namespace("user").is_some());
         let ids = linux.map(IdMaps::parse).transpose()?;
         let userns = ids.map(|ids| rootfs::user_namespace(self.proof, &ids)).transpose()?;
         let mut prepared = rootfs.prepare(if userns.is_some() { Sources::ByParent } else { Sources::ByChild })?;
         if userns.is_some() {
-            rootfs.make_nodes(&mut prepared, entry.path(), None)?;
+            rootfs.make_nodes(&mut prepared, dir.path(), None)?;
         }
         rootfs.make_places(&prepared)?;
         let table = mountinfo::table("self")?;

@@ -44,7 +44,7 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     log::step("wait for the program");
     let ended = super::terminal::serve(&made.launched, &signals, relay, notify);
     if !request.keep {
-        delete::ended(&made.entry, &made.record, &made.hooks, proof)?;
+        delete::ended(&made.dir, &made.record, &made.hooks, proof)?;
     }
     ended.map(|ended| ended.status() as u8)
 }
@@ -65,6 +65,6 @@ pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<
 fn after_start(made: &Made, proof: &SingleThreaded) -> Result<()> {
     made.run_poststart(proof).map_err(|error| {
         made.kill();
-        delete::after_failed_hook(&made.entry, &made.record, &made.hooks, proof, error)
+        delete::after_failed_hook(&made.dir, &made.record, &made.hooks, proof, error)
     })
 }

@@ -26,7 +26,7 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     let proof = &SingleThreaded::of_caller()?;
     log::step("read the state and the configuration");
     let store = Store::at(&context.root);
-    let entry = store.open(id.as_str())?;
+    let dir = store.open(id.as_str())?;
     let record = store.read(id.as_str())?;
     let (status, pidfd) = record.status_and_init()?;
     refuse_unless_created(status)?;
@@ -44,10 +44,10 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     let init = record.init.ok_or_else(|| Error::state("the container has no process"))?;
     let pidfd = pidfd.ok_or_else(stopped)?;
 
-    let notify = NotifyProxy::open(&entry);
+    let notify = NotifyProxy::open(&dir);
     log::step("open the gate");
     let report = Report::new()?;
-    let connection = entry.connect().map_err(|e| match e.errno().0 {
+    let connection = dir.connect().map_err(|e| match e.errno().0 {
         libc::ECONNREFUSED | libc::ENOENT => match record.status() {
             Ok(status) if status != Status::Created => refuse_unless_created(status).err().unwrap_or_else(stopped),
             _ => Error::state("cannot start an already running container"),
@@ -55,9 +55,9 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
         _ => e.into(),
     })?;
     socket::send(&connection, b"S", &[report.file().as_raw_fd()])?;
-    entry.unlock()?;
+    dir.unlock()?;
     let gate = Gate { connection, report: &report, pidfd: &pidfd, record: &record, pid: init.pid };
-    let failed = |error| super::delete::after_failed_hook(&entry, &record, &hooks, proof, error);
+    let failed = |error| super::delete::after_failed_hook(&dir, &record, &hooks, proof, error);
     gate.wait(&spec, &program, &hooks, filter.as_ref())
         .map_err(|e| if report.hook_failed() { failed(e) } else { e })?;
     let poststart = hooks.at(Moment::Poststart);

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// The callbacks of a launch for a new container.
 pub(super) struct Watcher<'a> {
-    pub(super) entry: &'a ContainerDir,
+    pub(super) dir: &'a ContainerDir,
     pub(super) record: &'a mut Record,
     pub(super) cgroup: &'a mut Cgroup,
     pub(super) plan: &'a LaunchPlan,
@@ -28,7 +28,7 @@ pub(super) struct Watcher<'a> {
 impl Watch for Watcher<'_> {
     fn born(&mut self, pid: Pid) -> Result<()> {
         self.record.creator = None;
-        born(self.entry, self.record, pid)
+        born(self.dir, self.record, pid)
     }
 
     fn keyring(&mut self, made: Option<(i32, u32)>) {
@@ -40,7 +40,7 @@ impl Watch for Watcher<'_> {
     fn scope(&mut self, pid: Pid) -> Result<()> {
         let entered = self.cgroup.enter(pid);
         self.cgroup.renew(&mut self.record.cgroup);
-        self.entry.save(self.record)?;
+        self.dir.save(self.record)?;
         entered
     }
 
@@ -87,9 +87,9 @@ impl Watch for Watcher<'_> {
 ///
 /// # Errors
 /// The container was deleted meanwhile.
-pub(super) fn born(entry: &ContainerDir, record: &mut Record, pid: Pid) -> Result<()> {
+pub(super) fn born(dir: &ContainerDir, record: &mut Record, pid: Pid) -> Result<()> {
     record.init = ProcessId::of(pid);
-    entry.save_born(record).context("the container was deleted meanwhile")
+    dir.save_born(record).context("the container was deleted meanwhile")
 }
 
 /// Runs the prestart and createRuntime hooks.

@@ -1,11 +1,11 @@
-//! Builds the init image and gives it to the library as bytes.
+//! Builds the init stub and embeds it in the library.
 //!
 //! The init stub is a separate program without a libc (`src/init/main.rs`), compiled by the same
 //! compiler for the same architecture, with the `core` of the GNU target, or of the build's target
 //! if only that is installed. Only its single segment is kept; orlop writes the ELF header at run
 //! time.
 //!
-//! `ORLOP_INIT_IMAGE=FILE` takes an image that was linked elsewhere, for cross builds without that `core`.
+//! `ORLOP_INIT_IMAGE=FILE` takes a stub that was linked elsewhere, for cross builds without that `core`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -143,7 +143,7 @@ fn load_early(init: &Init) {
     }
 }
 
-/// Forks into the joined pid or time namespace; the confined child is the first thing of ours that appears there.
+/// Forks into the joined pid or time namespace; the confined child is the first process of orlop there.
 fn fork_into_namespace(init: &Init) {
     const CLONE_PARENT: u64 = 0x8000;
     let fork = || match init.has(flag::PLAIN_CLONE) {

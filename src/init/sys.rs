@@ -1,4 +1,4 @@
-//! The init image's system calls, made without a libc, and its view of the plan's segment.
+//! The system calls of the init stub, without a libc, and its access to the plan.
 #![allow(unsafe_code)]
 
 use crate::plan::{PLAN_AT, Span, StubPlan};
@@ -381,7 +381,7 @@ pub(crate) fn byte(text: u64, n: usize) -> u8 {
     unsafe { (text as *const u8).add(n).read_volatile() }
 }
 
-/// `execve(2)` with lists of the plan; comes back only on failure.
+/// `execve(2)` with lists of the plan; returns only on failure.
 pub(crate) fn execve(path: u64, argv: u64, envp: u64) -> Errno {
     // SAFETY: a C string and null-terminated lists of the plan.
     unsafe { call(number::EXECVE, [path as usize, argv as usize, envp as usize, 0, 0, 0]) }.err().unwrap_or(EINVAL)
@@ -641,7 +641,7 @@ pub(crate) fn kill(pid: i32, signal: i32) -> Result<()> {
     done(unsafe { call(number::KILL, [pid as usize, signal as usize, 0, 0, 0, 0]) })
 }
 
-/// A descriptor that [`poll`] watches: `struct pollfd`. A negative number is passed over.
+/// A descriptor that [`poll`] watches: `struct pollfd`. A negative number is ignored.
 #[repr(C)]
 pub(crate) struct Watched {
     fd: i32,

@@ -1,4 +1,4 @@
-//! Whether the init image can load the filter before it forks into a joined pid namespace.
+//! Whether the init stub can load the filter before it forks into a joined pid namespace.
 //!
 //! A process of that namespace with CAP_SYS_PTRACE can trace the child as soon as it is forked. So
 //! the child should hold only the program's privileges: with the filter already loaded, and without
@@ -18,15 +18,15 @@ const POINTERS: [u64; 2] = [0x2000_0000, 0x7fff_ffff_f000];
 type Needed = (libc::c_long, [u64; 6]);
 
 /// The flags for the stub: none, or [`flag::EARLY_FILTER`] and the kind of fork.
-pub(super) fn flags(plan: &LaunchPlan, image: &StubPlan) -> u32 {
+pub(super) fn flags(plan: &LaunchPlan, stub: &StubPlan) -> u32 {
     let Some(filter) = plan.filter.as_ref().filter(|filter| filter.notify.is_none()) else { return 0 };
     let inside = flag::SHIM | flag::NO_PROGRAM;
     let has_hooks = !plan.hooks.at(Moment::StartContainer).is_empty();
-    if image.flags & flag::FORK == 0 || image.flags & inside != 0 || has_hooks {
+    if stub.flags & flag::FORK == 0 || stub.flags & inside != 0 || has_hooks {
         return 0;
     }
     let allows = |calls: fn(&StubPlan, u64) -> Vec<Needed>| {
-        POINTERS.iter().all(|pointer| calls(image, *pointer).iter().all(|call| allows(filter, *call)))
+        POINTERS.iter().all(|pointer| calls(stub, *pointer).iter().all(|call| allows(filter, *call)))
     };
     match (allows(after_filter), allows(clone3), allows(clone)) {
         (true, true, _) => flag::EARLY_FILTER,
@@ -48,10 +48,10 @@ fn clone(_: &StubPlan, pointer: u64) -> Vec<Needed> {
 }
 
 /// The system calls of `src/init/main.rs` between the filter and the program, without the fork.
-fn after_filter(image: &StubPlan, pointer: u64) -> Vec<Needed> {
+fn after_filter(stub: &StubPlan, pointer: u64) -> Vec<Needed> {
     const WORD: u64 = 8;
     const TIOCSCTTY: u64 = 0x540e;
-    let sync = image.sync as u64;
+    let sync = stub.sync as u64;
     let mut calls = vec![
         (libc::SYS_capset, [pointer, pointer, 0, 0, 0, 0]),
         (libc::SYS_sendmsg, [sync, pointer, libc::MSG_NOSIGNAL as u64, 0, 0, 0]),
@@ -60,15 +60,15 @@ fn after_filter(image: &StubPlan, pointer: u64) -> Vec<Needed> {
         (libc::SYS_execve, [pointer, pointer, pointer, 0, 0, 0]),
         (libc::SYS_exit_group, [1, 0, 0, 0, 0, 0]),
     ];
-    if image.flags & flag::TERMINAL != 0 {
+    if stub.flags & flag::TERMINAL != 0 {
         calls.push((libc::SYS_ioctl, [0, TIOCSCTTY, 0, 0, 0, 0]));
     }
-    if image.limits.count > 0 {
+    if stub.limits.count > 0 {
         calls.extend((0..=15).map(|resource| (libc::SYS_prlimit64, [0, resource, pointer, 0, 0, 0])));
     }
-    if image.flags & flag::GATE != 0 {
+    if stub.flags & flag::GATE != 0 {
         const READ_WRITE: u64 = 3;
-        let gate = image.gate as u64;
+        let gate = stub.gate as u64;
         calls.extend((1..=64).map(|signal| (libc::SYS_rt_sigaction, [signal, pointer, 0, WORD, 0, 0])));
         calls.push((libc::SYS_accept4, [gate, 0, 0, libc::SOCK_CLOEXEC as u64, 0, 0]));
         // The descriptor numbers of the connection and of the report page that comes over it are

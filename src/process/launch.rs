@@ -138,7 +138,7 @@ pub(crate) fn launch(plan: &LaunchPlan, mut input: LaunchInput<'_>, watch: &mut 
     let (pid, pidfd) = born.map_err(|e| explain_clone(e, input.steps))?;
     let Some((parent, child)) = ends.take() else { unreachable!("the child takes its copies") };
     drop::<ChildEnd>(child);
-    let awaits_scope = input.cgroup.is_some_and(|entry| entry.awaits_scope());
+    let awaits_scope = input.cgroup.is_some_and(|fds| fds.awaits_scope());
     let listeners = if plan.waits_at_gate { 0 } else { listeners(plan.filter.as_ref(), &plan.hooks) };
     let (parent, proof) = (&parent, input.proof);
     let mut launch =

@@ -56,7 +56,7 @@ pub(crate) struct LaunchPlan {
     pub reports_ready: bool,
     /// Whether the stub waits at the gate.
     pub waits_at_gate: bool,
-    /// The size of our own terminal, if the program's is shown on it (a foreground `run` or `exec`).
+    /// The size of the caller's terminal, if it shows the program's (a foreground `run` or `exec`).
     pub shown_on: Option<Size>,
     /// Whether the runtime moves network devices into the container, once the process is in its namespaces.
     pub moves_devices: bool,

@@ -7,8 +7,8 @@
 //!
 //! ```text
 //!   runtime     clones the helper, in the runtime's own pid namespace
-//!   helper      joins the pid namespace for its children, makes an empty root its own, executes the init image
-//!   (image)     user without files, user, mount, network, ipc, uts and cgroup namespace of its own, no capability but
+//!   helper      joins the pid namespace for its children, takes an empty root, executes the init stub
+//!   (stub)      user without files, user, mount, network, ipc, uts and cgroup namespace of its own, no capability but
 //!               CAP_SYS_ADMIN over those, a filter that allows only the calls that follow
 //!               forks                                              -> F {pidfd}
 //!   the child   fsopen("proc") for each mount                      -> p {context}

@@ -14,16 +14,16 @@
 //!                                            <-    Go   to B, which has waited for it
 //!     Scope          with systemd           ->    has a scope made around it
 //!                                            <-    Go
-//!     Isolated       namespaces stand        ->    moves network devices in
+//!     Isolated       namespaces entered      ->    moves network devices in
 //!                                            <-    Go
 //!     Procfs         no procfs of the joined pid namespace   ->    has a helper open contexts (procfs.rs)
 //!                                            <-    Go {contexts}
-//!     Built          rootfs stands           ->    prestart and createRuntime hooks
+//!     Built          rootfs mounted          ->    prestart and createRuntime hooks
 //!                                            <-    Go
 //!     Hooked         createContainer hooks   ->    may set the limit of processes
 //!     Said {level, text}                     ->    kept for the log
 //!     Failed {error} and ends                ->    cleans up, returns the error
-//!   executes the init image (src/init/)
+//!   executes the init stub (src/init/)
 //!     C              may not fork (pids.max) ->    moves A out of the cgroup that is full
 //!                                            <-    Go
 //!     F {pidfd}      forked late             ->    reaps A, moves B where A was
@@ -160,7 +160,7 @@ pub(crate) fn pair() -> Result<(ParentEnd, ChildEnd)> {
 }
 
 /// Receives past ECONNRESET. The kernel reports it once, before the child's last messages, if the
-/// child exits without having read all of ours.
+/// child exits without having read all messages.
 fn despite_reset<T>(mut receive: impl FnMut() -> sys::Result<T>) -> sys::Result<T> {
     match receive() {
         Err(e) if e.is(libc::ECONNRESET) => receive(),

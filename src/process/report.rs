@@ -32,7 +32,7 @@ impl Report {
         Ok(Report { file, page: OnceCell::new() })
     }
 
-    /// The memory file, for the image.
+    /// The memory file, for the stub.
     pub(crate) fn file(&self) -> &OwnedFd {
         &self.file
     }
@@ -44,7 +44,7 @@ impl Report {
         u32::from_ne_bytes(bytes)
     }
 
-    /// The page while the image lives.
+    /// The page while the stub runs.
     fn live(&self) -> Result<&SharedPage> {
         if let Some(page) = self.page.get() {
             return Ok(page);

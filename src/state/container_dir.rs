@@ -24,9 +24,9 @@ impl ContainerDir {
             Err(e) if e.is(libc::ENOENT) => return Err(absent()),
             other => other?,
         };
-        let entry = ContainerDir { path, directory };
-        entry.lock()?;
-        Ok(entry)
+        let dir = ContainerDir { path, directory };
+        dir.lock()?;
+        Ok(dir)
     }
 
     /// Takes the lock again, after [`ContainerDir::unlock`]. Other commands hold it only for

@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 
 /// The runtime's actions at CRIU's notifications.
 pub(super) struct Steps<'a> {
-    pub(super) entry: &'a ContainerDir,
+    pub(super) dir: &'a ContainerDir,
     pub(super) record: &'a mut Record,
     pub(super) parts: &'a mut Parts,
     /// The terminal's.
@@ -52,7 +52,7 @@ impl Steps<'_> {
     /// Records the process. Until CRIU answers, the status is `creating`, since the record's
     /// creator lives.
     fn born(&mut self, pid: Pid) -> Result<()> {
-        watcher::born(self.entry, self.record, pid)
+        watcher::born(self.dir, self.record, pid)
     }
 
     /// Sets up the network namespace as at a start, and runs the runtime's hooks.

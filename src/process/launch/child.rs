@@ -38,7 +38,7 @@ impl ChildSpec<'_, '_> {
     /// Clones the child into `cgroup`. If that fails because the cgroup has reached `pids.max`
     /// (EAGAIN), the child joins by a write, which that limit never refuses.
     pub(super) fn clone_or_join(&self, cgroup: Option<&cgroups::CgroupFds>) -> sys::Result<(Pid, OwnedFd)> {
-        let has_unified = cgroup.is_some_and(|entry| entry.clone_into().is_some());
+        let has_unified = cgroup.is_some_and(|fds| fds.clone_into().is_some());
         // A cgroup namespace takes the cgroup of its creation as root.
         let may_join = has_unified && self.plan.recipe.clone & libc::CLONE_NEWCGROUP == 0;
         match self.clone_child(cgroup, Unified::Born) {
@@ -53,8 +53,8 @@ impl ChildSpec<'_, '_> {
     pub(super) fn clone_outside(&self, failure: sys::Failure) -> sys::Result<(Pid, OwnedFd)> {
         let takes_none = matches!(failure.errno().0, libc::EOPNOTSUPP | libc::EBUSY);
         match self.input.cgroup {
-            Some(entry) if takes_none && entry.clone_into().is_some() && entry.has_v1() => {
-                self.clone_child(Some(entry), Unified::Outside)
+            Some(fds) if takes_none && fds.clone_into().is_some() && fds.has_v1() => {
+                self.clone_child(Some(fds), Unified::Outside)
             }
             _ => Err(failure),
         }
@@ -62,7 +62,7 @@ impl ChildSpec<'_, '_> {
 
     /// Clones the child; returns in the runtime only.
     fn clone_child(&self, cgroup: Option<&cgroups::CgroupFds>, unified: Unified) -> sys::Result<(Pid, OwnedFd)> {
-        let into_cgroup = cgroup.and_then(|entry| entry.clone_into()).filter(|_| unified == Unified::Born);
+        let into_cgroup = cgroup.and_then(|fds| fds.clone_into()).filter(|_| unified == Unified::Born);
         let how = Clone { flags: self.plan.recipe.clone as u64, into_cgroup };
         match process::clone3(self.input.proof, &how)? {
             Cloned::Parent(pid, pidfd) => Ok((pid, pidfd)),
