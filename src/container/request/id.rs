@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn an_id_cannot_leave_the_state_directory() {
         for id in [".", "..", "a/b", "../x", "/x", "a\0b", "a b", "é", "a\n"] {
-            assert_eq!(refusal(id), "invalid container ID format", "{id:?}");
+            assert!(refusal(id).starts_with("invalid container ID format: "), "{id:?}");
         }
         assert_eq!(refusal(""), "container id cannot be empty");
         assert!(refusal(&"a".repeat(256)).starts_with("invalid container ID format"));

@@ -1,4 +1,4 @@
-//! `orlop inspect`: what a container is, has and uses.
+//! `orlop inspect`: the settings, state and resource usage of a container.
 
 use crate::arguments::{Format, Global, Inspect};
 use crate::observe::{Observed, PRESSURES, Usage, bytes, waiting};
