@@ -208,6 +208,16 @@ pub(crate) fn fail(text: &str) {
     }
 }
 
+/// Writes a line to stderr if that is a terminal. It is for the person there, and not for the log.
+pub(crate) fn tell_person(text: impl FnOnce() -> Option<String>) {
+    if std::io::stderr().is_terminal()
+        && let Some(text) = text()
+    {
+        let record = Record { level: Level::Error, text };
+        to_stderr(&line::for_people(&log().name, &record));
+    }
+}
+
 /// Reports a panic like [`fail`]. If the log itself panicked and holds its lock, it writes to
 /// stderr only.
 pub(crate) fn panicked(text: &str) {

@@ -189,3 +189,69 @@ fn standard_output_is_as_the_caller_has_it_and_a_file_is_written_from_where_it_s
     assert_eq!(scene.on_a_terminal("run", "echo after", file.into()).ended(), Some(0));
     assert_eq!(fs::read_to_string(path).unwrap(), "before after\n");
 }
+
+/// `run` of a script with standard error on a terminal, or elsewhere: its exit code and what it wrote there.
+fn with_stderr(scene: &mut Scene, script: &str, on_terminal: bool) -> (Option<i32>, String) {
+    let (mut reader, stderr): (fs::File, OwnedFd) = if on_terminal {
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        (terminal.master.into(), terminal.slave)
+    } else {
+        let (reader, writer) = std::io::pipe().unwrap();
+        (OwnedFd::from(reader).into(), writer.into())
+    };
+    scene.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
+    let mut command = scene.command(&["run"], &[]);
+    std::os::unix::process::CommandExt::arg0(&mut command, "orlop");
+    let running = Running(command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap());
+    drop(command);
+    let code = running.ended();
+    let mut text = Vec::new();
+    // A terminal that nothing has open any more ends with EIO.
+    let _ = reader.read_to_end(&mut text);
+    (code, String::from_utf8(text).unwrap().replace("\r\n", "\n"))
+}
+
+#[test]
+fn a_death_by_signal_is_told_in_one_line_at_a_terminal_and_nowhere_else() {
+    const MIB: u64 = 1 << 20;
+    const KILLED: &str = "orlop: the program was killed by ";
+    let cases: [(&str, &str, i32, &str); 8] = [
+        ("kill -SEGV $$", "", 139, "SIGSEGV: it accessed memory that it does not have\n"),
+        ("kill -KILL $$", "", 137, "SIGKILL: another process sent it\n"),
+        ("kill -TERM $$", "", 143, "SIGTERM\n"),
+        ("kill -ABRT $$", "", 134, "SIGABRT: it ended itself (abort)\n"),
+        ("mkdir /tmp/x", "mkdir", 159, "SIGSYS: linux.seccomp refuses "),
+        ("x=a; while :; do x=$x$x; done", "memory", 137, "SIGKILL: out of memory (linux.resources.memory.limit 16 MiB"),
+        ("exit 3", "", 3, ""),
+        ("exit 139", "", 139, ""),
+    ];
+    for (script, with, code, expected) in cases {
+        for on_terminal in [true, false] {
+            let Some(mut scene) = Scene::new() else { return };
+            let busybox = scene.dir.join("rootfs/bin/mkdir");
+            std::os::unix::fs::symlink("busybox", busybox).unwrap();
+            // A process 1 is not ended by signals of its own.
+            scene.config["linux"]["namespaces"] = json!([{"type": "mount"}]);
+            match with {
+                "mkdir" => {
+                    let rule = json!({"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"});
+                    let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]});
+                    scene.config["linux"]["seccomp"] = profile;
+                }
+                "memory" => {
+                    scene.config["linux"]["resources"] = json!({"memory": {"limit": 16 * MIB, "swap": 16 * MIB}});
+                }
+                _ => {}
+            }
+            let script = if with == "mkdir" { format!("exec {script}") } else { script.to_owned() };
+            let (ended, said) = with_stderr(&mut scene, &script, on_terminal);
+            assert_eq!(ended, Some(code), "{script}");
+            if !on_terminal || expected.is_empty() {
+                assert_eq!(said, "", "{script}");
+            } else {
+                assert!(said.starts_with(&format!("{KILLED}{expected}")), "{script}: {said}");
+                assert_eq!(said.lines().count(), 1, "{script}: {said}");
+            }
+        }
+    }
+}

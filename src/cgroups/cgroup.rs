@@ -30,6 +30,8 @@ pub(crate) struct Cgroup {
     named: bool,
     /// Whether the memory limit may be too small for the launch of the container.
     low_memory: bool,
+    /// Whether [`Cgroup::create`] found a directory of it.
+    pub(super) existed: bool,
 }
 
 impl Cgroup {
@@ -59,7 +61,8 @@ impl Cgroup {
         let unit = pending.as_ref().map(|p| p.unit().clone());
         let low_memory = plan.limits.memory_is_low();
         let (devices, owner) = (None, None);
-        let mut cgroup = Cgroup { cgroups, unit, pending, writes, devices, owner, rootless, named, low_memory };
+        let mut cgroup =
+            Cgroup { cgroups, unit, pending, writes, devices, owner, rootless, named, low_memory, existed: false };
         if cgroup.unified_only() {
             cgroup.devices = plan.limits.devices.clone();
             cgroup.owner = plan.owner;
@@ -79,6 +82,7 @@ impl Cgroup {
             rootless: false,
             named: true,
             low_memory: false,
+            existed: false,
         }
     }
 
@@ -133,7 +137,7 @@ impl Cgroup {
         for (n, cgroup) in self.cgroups.iter().enumerate() {
             match cgroup.make() {
                 Ok(false) => made.push(cgroup.clone()),
-                Ok(true) => {}
+                Ok(true) => self.existed = true,
                 // Beside v1 the unified hierarchy has no controllers: no limit needs it, and it is
                 // rarely delegated.
                 Err(e) if self.rootless && (!self.named || cgroup.is_unified() && !unified_only) && is_refusal(&e) => {

@@ -58,7 +58,7 @@ pub(crate) use fds::CgroupFds;
 pub(crate) use hierarchy_cgroup::HierarchyCgroup;
 pub(crate) use layout::{Hierarchy, Layout, Mode, is_first_cgroup_namespace};
 pub(crate) use limits::Limits;
-pub(crate) use oom::{Oom, OomEvents};
+pub(crate) use oom::{Oom, OomEvents, OomKills};
 pub use plan::CgroupManager;
 pub(crate) use plan::CgroupPlan;
 pub(crate) use planned::PlannedWrite;

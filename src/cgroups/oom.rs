@@ -70,6 +70,38 @@ impl OomEvents {
     }
 }
 
+/// The kills of the OOM killer in a cgroup, with the limit and the most that was used, in bytes.
+#[derive(Debug)]
+pub(crate) struct OomKills {
+    pub(crate) count: u64,
+    pub(crate) limit: Option<u64>,
+    pub(crate) peak: Option<u64>,
+}
+
+/// Those of a cgroup; `None` where they cannot be read.
+pub(super) fn kills(cgroups: &[HierarchyCgroup]) -> Option<OomKills> {
+    const UNLIMITED: u64 = 1 << 62;
+    let cgroup = super::apply::cgroup_of(cgroups, "memory")?;
+    let [events, limit, peak] = match cgroup.is_unified() {
+        true => ["memory.events", "memory.max", "memory.peak"],
+        false => ["memory.oom_control", "memory.limit_in_bytes", "memory.max_usage_in_bytes"],
+    };
+    let number = |text: &str| text.trim().parse().ok();
+    // One read of each file: they are shorter.
+    let read = |name| {
+        let mut text = [0; 512];
+        let length = file::read(file::open(cgroup.file(name), libc::O_RDONLY).ok()?, &mut text).ok()?;
+        Some(String::from_utf8_lossy(text.get(..length)?).into_owned())
+    };
+    let events = read(events)?;
+    let count = events.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(number)?;
+    let value = |file| read(file).and_then(|text| number(&text));
+    if count == 0 {
+        return Some(OomKills { count, limit: None, peak: None });
+    }
+    Some(OomKills { count, limit: value(limit).filter(|limit| *limit < UNLIMITED), peak: value(peak) })
+}
+
 fn killed(cgroup: &HierarchyCgroup) -> Result<u64> {
     let text = cgroup.read("memory.events")?;
     let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));

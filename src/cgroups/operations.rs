@@ -3,7 +3,7 @@
 use super::cgroup::Cgroup;
 use super::hierarchy_cgroup::is_gone;
 use super::limits::Limits;
-use super::oom::OomEvents;
+use super::oom::{self, OomEvents, OomKills};
 use super::stats::{self, Stats};
 use super::systemd::Unit;
 use super::{freezer, kill, remove, update};
@@ -123,6 +123,16 @@ impl Cgroup {
     /// The counters of the cgroup.
     pub(crate) fn stats(&self) -> Stats {
         stats::read(&self.cgroups)
+    }
+
+    /// The kills of the OOM killer since it was made; `None` where they cannot be read.
+    pub(crate) fn oom_kills(&self) -> Option<OomKills> {
+        oom::kills(&self.cgroups)
+    }
+
+    /// Whether [`Cgroup::create`] made all of it.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.existed
     }
 
     /// Starts to watch for out-of-memory events.

@@ -116,6 +116,7 @@ fn build(
     }
     let mut fds = cgroup.create()?;
     cgroup.renew(&mut record.cgroup);
+    parts.new_cgroup = cgroup.is_new();
     cgroup.apply_early()?;
     let gate = if until == Until::Gate { Some(dir.make_gate()?) } else { None };
     let born_in_cgroup = fds.clone_into().is_some() && fds.tasks().is_empty() && fds.deferred_memory().is_none();

@@ -23,6 +23,10 @@ pub(super) struct Made {
     pub(super) hooks: Hooks,
     /// Passes on the program's READY=1.
     pub(super) notify: Option<NotifyProxy>,
+    /// Whether the cgroup was made for this container.
+    pub(super) new_cgroup: bool,
+    /// Whether the first process is the reaping init, whose exit status tells the end of the program.
+    pub(super) reaps: bool,
     /// The terminal's master, or the socket that receives it, if this command shows the terminal.
     pub(super) terminal: Option<OwnedFd>,
     /// The signalfd, if this command stays in the foreground.
@@ -63,11 +67,13 @@ impl Source<'_> {
                 return Err(error);
             }
         };
-        let made = Made { launched, dir, record, hooks: parts.plan.hooks, notify: parts.notify, terminal, signals };
+        let Parts { plan, moved, notify, new_cgroup, .. } = parts;
+        let reaps = plan.shim.is_some();
+        let made = Made { launched, dir, record, hooks: plan.hooks, notify, new_cgroup, reaps, terminal, signals };
         match tell(&made) {
             Ok(()) => Ok(made),
             Err(error) => {
-                parts.moved.give_back();
+                moved.give_back();
                 made.kill();
                 clean_up(&made.dir, &made.record, &made.hooks, self.proof);
                 Err(error)

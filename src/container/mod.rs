@@ -9,6 +9,7 @@ mod console;
 mod context;
 mod create;
 mod criu_images;
+mod death;
 mod delete;
 mod document;
 mod events;

@@ -32,6 +32,8 @@ pub(crate) struct Parts {
     pub(super) notifies: bool,
     /// The proxy of that socket, if this command serves it.
     pub(super) notify: Option<NotifyProxy>,
+    /// Whether the cgroup was made for this container, so that its counters began with it.
+    pub(super) new_cgroup: bool,
     /// A socket that receives the pidfd of init (`run.oci.pidfd_receiver`).
     pub(super) receiver: Option<PathBuf>,
 }
@@ -159,7 +161,17 @@ impl Parts {
             shown_on: None,
         };
         let moved = Moved::default();
-        Ok(Parts { plan, asked, resctrl, devices, moved, notifies: false, notify: None, receiver: None })
+        Ok(Parts {
+            plan,
+            asked,
+            resctrl,
+            devices,
+            moved,
+            notifies: false,
+            notify: None,
+            new_cgroup: false,
+            receiver: None,
+        })
     }
 }
 

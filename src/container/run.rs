@@ -5,7 +5,7 @@ use super::create::{self, Until};
 use super::made::Made;
 use super::request::{CreateRequest, RunRequest};
 use super::terminal::Relay;
-use super::{Context, delete};
+use super::{Context, death, delete};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::sys::process::{self, SingleThreaded};
@@ -43,6 +43,9 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     let relay = relay.map(Relay::new).transpose()?;
     log::step("wait for the program");
     let ended = super::terminal::serve(&made.launched, &signals, relay, notify);
+    if let Ok(ended) = &ended {
+        death::tell(&made, *ended);
+    }
     if !request.keep {
         delete::ended(&made.dir, &made.record, &made.hooks, proof)?;
     }

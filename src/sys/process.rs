@@ -168,6 +168,15 @@ pub(crate) fn kill(pid: Pid, signal: i32) -> Result<()> {
     Ok(())
 }
 
+/// The end of the kernel's log (`syslog(2)`, SYSLOG_ACTION_READ_ALL), as much of it as the buffer holds: its length.
+pub(crate) fn kernel_log(buffer: &mut [u8]) -> Result<usize> {
+    const READ_ALL: libc::c_int = 3;
+    let length = libc::c_int::try_from(buffer.len()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: pointer and length of a live, writable buffer.
+    let read = unsafe { libc::klogctl(READ_ALL, buffer.as_mut_ptr().cast(), length) };
+    check(read, || "syslog(SYSLOG_ACTION_READ_ALL)".to_owned()).map(|read| read as usize)
+}
+
 /// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {

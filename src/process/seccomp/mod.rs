@@ -32,6 +32,7 @@ pub(crate) use flag::FLAGS;
 pub(crate) use interpreter::{Call, run};
 pub(crate) use listing::listing;
 pub(crate) use program::SockFilter;
+pub(crate) use summary::names_of;
 pub(crate) use summary::{ArchitectureSummary, Verdict};
 pub(crate) use tables::all_names as names;
 

@@ -108,7 +108,7 @@ impl Action {
 }
 
 /// The name of the architecture and of the system call with the number `number`.
-pub(super) fn names_of(audit: u32, number: u32) -> Option<(&'static str, &'static str)> {
+pub(crate) fn names_of(audit: u32, number: u32) -> Option<(&'static str, &'static str)> {
     let of = |architecture: &'static Architecture| {
         let is_it =
             |name: &&str| Row::find(name, Row::default()).and_then(|row| architecture.number(row)) == Some(number);
