@@ -250,7 +250,7 @@ box box true '.hooks.createRuntime = [{path: "/bin/sleep", args: ["sleep", "100"
 #= delete 0
 #= kill 0
 #= create 1
-#= the container's process had ended
+#= the container's process has ended
 #= nothing left
 #~ not runc: it leaves the hook running
 box box true '.hooks.createRuntime = [{path: "/bin/sleep", args: ["sleep", "100"]}]'
@@ -258,7 +258,7 @@ rt_create box & job=$!
 until_true 10 pgrep -f '^sleep 100'; rt state box | jq -r .status; timeout 5 "$RUNTIME_PATH" --root $DIR/state delete --force box; echo "delete $?"; wait $job; echo "create $?"; nothing_left
 rt_create box & job=$!
 until_true 10 pgrep -f '^sleep 100'; timeout 5 "$RUNTIME_PATH" --root $DIR/state kill box KILL; echo "kill $?"; wait $job; echo "create $?"
-output box | grep -o "the container's process had ended"; rt delete --force box; nothing_left
+output box | grep -o "the container's process has ended"; rt delete --force box; nothing_left
 
 ### start of a container whose program cannot be executed is an error, and so is a second start
 #~ loose
