@@ -41,16 +41,16 @@ impl Cgroup {
     /// The mounted version of cgroups does not support a limit; the cgroup exists and has
     /// processes, or is frozen.
     pub(crate) fn prepare(plan: &CgroupPlan, layout: &Layout) -> Result<Cgroup> {
-        let Some(place) = &plan.place else { return Ok(Cgroup::open(CgroupRecord::default())) };
+        let Some(cgroups_path) = &plan.cgroups_path else { return Ok(Cgroup::open(CgroupRecord::default())) };
         if layout.mode() == Mode::None && !plan.rootless {
             return Err(Error::system("no cgroup file system is mounted").hint("mount cgroup2 on /sys/fs/cgroup"));
         }
-        let (pending, cgroups) = match place {
+        let (pending, cgroups) = match cgroups_path {
             CgroupsPath::Scope(scope) => {
                 let (pending, cgroups) = scope::plan(plan, scope, layout)?;
                 (Some(pending), cgroups)
             }
-            place => (None, prepare::cgroups_at(place, layout)?),
+            cgroups_path => (None, prepare::cgroups_at(cgroups_path, layout)?),
         };
         let mut limits = plan.limits.clone();
         if pending.is_some() && cgroups.iter().all(HierarchyCgroup::is_unified) {

@@ -23,8 +23,8 @@ pub(crate) fn expected(path: Option<&str>, id: &str) -> Result<Vec<Cgroup>> {
             found.push(Cgroup::open(CgroupRecord { cgroups, unit }));
         }
     };
-    if let Ok(place) = CgroupsPath::parse(path, id) {
-        let cgroup = |h| Ok(HierarchyCgroup::plan(h, path_in(h, &place, layout.mode())?));
+    if let Ok(cgroups_path) = CgroupsPath::parse(path, id) {
+        let cgroup = |h| Ok(HierarchyCgroup::plan(h, path_in(h, &cgroups_path, layout.mode())?));
         add(layout.hierarchies.iter().map(cgroup).collect::<Result<_>>()?, None);
     }
     if let Ok(CgroupsPath::Scope(scope)) = CgroupsPath::parse_scope(path, id) {

@@ -25,7 +25,7 @@ pub enum CgroupManager {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CgroupPlan {
     /// The requested path. None without a manager.
-    pub place: Option<CgroupsPath>,
+    pub cgroups_path: Option<CgroupsPath>,
     /// Whether the config has a `cgroupsPath`.
     pub named: bool,
     /// The limits, always with device rules.
@@ -52,7 +52,7 @@ impl CgroupPlan {
             None => Limits::default(),
         };
         limits.devices.get_or_insert_default().extend(devices::defaults());
-        let place = match manager {
+        let cgroups_path = match manager {
             CgroupManager::Cgroupfs => Some(CgroupsPath::parse(path, id)?),
             CgroupManager::Systemd => Some(CgroupsPath::parse_scope(path, id)?),
             CgroupManager::Disabled => None,
@@ -62,7 +62,7 @@ impl CgroupPlan {
             _ => Vec::new(),
         };
         Ok(CgroupPlan {
-            place,
+            cgroups_path,
             named: path.is_some_and(|p| !p.is_empty()),
             limits,
             properties,

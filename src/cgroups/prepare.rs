@@ -8,10 +8,10 @@ use super::write::Write;
 use super::{freezer, v1, v2};
 use crate::error::{Error, Result};
 
-pub(super) fn cgroups_at(place: &CgroupsPath, layout: &Layout) -> Result<Vec<HierarchyCgroup>> {
+pub(super) fn cgroups_at(cgroups_path: &CgroupsPath, layout: &Layout) -> Result<Vec<HierarchyCgroup>> {
     let mut cgroups = Vec::with_capacity(layout.hierarchies.len());
     for hierarchy in &layout.hierarchies {
-        let cgroup = HierarchyCgroup::plan(hierarchy, path_in(hierarchy, place, layout.mode())?);
+        let cgroup = HierarchyCgroup::plan(hierarchy, path_in(hierarchy, cgroups_path, layout.mode())?);
         if cgroup.exists() {
             check_unused(&cgroup)?;
         }
@@ -29,8 +29,8 @@ pub(super) fn writes(cgroups: &[HierarchyCgroup], limits: &Limits) -> Result<Vec
 
 /// A relative path is below the runtime's own cgroup. On v2 it is beside it: the runtime's cgroup
 /// contains processes, so its children cannot have controllers.
-pub(super) fn path_in(hierarchy: &Hierarchy, place: &CgroupsPath, mode: Mode) -> Result<String> {
-    let path = match place {
+pub(super) fn path_in(hierarchy: &Hierarchy, cgroups_path: &CgroupsPath, mode: Mode) -> Result<String> {
+    let path = match cgroups_path {
         CgroupsPath::Absolute(path) => return Ok(path.clone()),
         CgroupsPath::Relative(path) => path,
         CgroupsPath::Scope(_) => return Err(Error::internal("systemd chooses the path of a scope")),

@@ -46,12 +46,12 @@ impl CgroupRecord {
     fn is_standard(&self, first: &HierarchyCgroup) -> bool {
         let alone = self.cgroups.len() == 1;
         self.cgroups.iter().all(|cgroup| {
-            let place = (&cgroup.path, cgroup.parents) == (&first.path, first.parents);
-            place && is_standard_mount(&cgroup.mount, &cgroup.controllers, alone)
+            let same_path = (&cgroup.path, cgroup.parents) == (&first.path, first.parents);
+            same_path && is_standard_mount(&cgroup.mount, &cgroup.controllers, alone)
         })
     }
 
-    /// As [`Cgroup::frozen`].
+    /// Whether the cgroup is frozen. False if it is gone.
     ///
     /// # Errors
     /// The freezer's state cannot be read.
@@ -74,7 +74,7 @@ impl CgroupRecord {
 }
 
 /// The cgroup in the hierarchy with these controllers, below its standard mount point.
-fn place(names: &str, alone: bool, path: &str, parents: usize) -> HierarchyCgroup {
+fn standard_cgroup(names: &str, alone: bool, path: &str, parents: usize) -> HierarchyCgroup {
     let controllers = names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     HierarchyCgroup { controllers, mount: standard_mount(names, alone), path: path.to_owned(), parents }
 }
@@ -115,15 +115,15 @@ impl<'a> Value<'a> for CgroupRecord {
 
 impl From<Written> for CgroupRecord {
     fn from(written: Written) -> CgroupRecord {
-        let cgroups = if written.cgroups.is_empty() { written.places().collect() } else { written.cgroups };
+        let cgroups = if written.cgroups.is_empty() { written.standard_cgroups().collect() } else { written.cgroups };
         CgroupRecord { cgroups, unit: written.unit }
     }
 }
 
 impl Written {
     /// The cgroups in the named hierarchies.
-    fn places(&self) -> impl Iterator<Item = HierarchyCgroup> {
+    fn standard_cgroups(&self) -> impl Iterator<Item = HierarchyCgroup> {
         let alone = self.hierarchies.len() == 1;
-        self.hierarchies.iter().map(move |names| place(names, alone, &self.path, self.parents))
+        self.hierarchies.iter().map(move |names| standard_cgroup(names, alone, &self.path, self.parents))
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn devices(parts: &Parts) -> Section {
     let mut section =
         Section::new("device-rules", "Device rules: the last one that matches decides; without one there is no access");
     let rules = parts.asked.limits.devices.iter().flatten();
-    for (n, rule) in rules.enumerate().filter(|_| parts.asked.place.is_some()) {
+    for (n, rule) in rules.enumerate().filter(|_| parts.asked.cgroups_path.is_some()) {
         section.add(format!("rule {}", n + 1), rule.words());
     }
     section
