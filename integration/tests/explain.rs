@@ -203,6 +203,7 @@ impl Scene {
     /// The one difference between the plan and the kernel: its section and subject.
     fn drift(&self) -> Vec<(String, String)> {
         let (code, plan) = self.explain();
+        assert_eq!(plan["sections"][0]["lines"][0]["value"], "compared with the kernel");
         let drift = plan["drift"].as_array().unwrap();
         assert_eq!(code, i32::from(!drift.is_empty()), "{drift:#?}");
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -386,6 +387,22 @@ fn a_change_behind_the_runtimes_back_is_named() {
         assert!(code == 1 && text.contains("Drift: "), "{text}");
         scene.delete();
     }
+}
+
+#[test]
+fn a_container_that_has_ended_is_shown_as_it_was_planned() {
+    let Some(scene) = Scene::new() else { return };
+    for name in ["m2", "m"] {
+        fs::create_dir_all(scene.directory.join("rootfs").join(name)).unwrap();
+    }
+    scene.create(&config(&scene, 3));
+    scene.run(&["kill", &scene.name, "KILL"]);
+    while scene.run(&["state", &scene.name]).1.contains("\"status\": \"created\"") {
+        std::thread::yield_now();
+    }
+    let (code, plan) = scene.explain();
+    assert_eq!((code, &plan["drift"]), (0, &json!([])));
+    assert_eq!(plan["sections"][0]["lines"][0]["value"], "not running: nothing to compare with");
 }
 
 #[test]

@@ -26,18 +26,27 @@ pub(crate) struct PlannedWrite {
     pub late: bool,
 }
 
+/// A unit that systemd will start.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedUnit {
+    pub name: String,
+    pub slice: String,
+    /// The properties of the limits, and their values in words.
+    pub properties: Vec<(String, String)>,
+}
+
 impl Cgroup {
     /// The writes in the order in which they happen.
     pub(crate) fn planned(&self) -> Vec<PlannedWrite> {
         planned(&self.cgroups, &self.writes)
     }
 
-    /// The unit that systemd will start: its name, its slice, and the names and values of its properties.
-    pub(crate) fn planned_unit(&self) -> Option<(String, String, Vec<(String, String)>)> {
+    /// The unit that systemd will start.
+    pub(crate) fn planned_unit(&self) -> Option<PlannedUnit> {
         let pending = self.pending.as_ref()?;
         let (slice, properties) = pending.properties();
         let properties = properties.iter().map(|(name, value)| (name.clone(), format!("{value:?}"))).collect();
-        Some((pending.unit().name.clone(), slice.to_owned(), properties))
+        Some(PlannedUnit { name: pending.unit().name.clone(), slice: slice.to_owned(), properties })
     }
 }
 

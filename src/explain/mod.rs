@@ -146,7 +146,7 @@ pub fn plan(json: &[u8], bundle: &Path, id: &ContainerId, manager: CgroupManager
 /// The plan of a container that exists, from the config that `create` kept, and its differences from the kernel.
 ///
 /// # Errors
-/// There is no such container, or its first process has ended.
+/// There is no such container.
 pub fn running(context: &Context, id: &ContainerId) -> Result<Explanation> {
     log::divert();
     let store = Store::at(&context.root);
@@ -159,8 +159,13 @@ pub fn running(context: &Context, id: &ContainerId) -> Result<Explanation> {
     };
     let (parts, _) = Parts::imagine(&json, Path::new(&record.bundle), id.as_str(), manager)?;
     let spec = config::parse(&json)?;
-    let sections = plan::sections(&spec, &parts, None, Some(&record.cgroup))?;
-    Ok(Explanation { sections, drift: drift::all(&parts, &record)? })
+    let mut sections = plan::sections(&spec, &parts, None, Some(&record.cgroup))?;
+    let drift = drift::all(&parts, &record)?;
+    let mut status = Section::new("status", "Container");
+    let is_compared = if drift.is_some() { "compared with the kernel" } else { "not running: nothing to compare with" };
+    status.add(id.as_str(), is_compared);
+    sections.insert(0, status);
+    Ok(Explanation { sections, drift: drift.unwrap_or_default() })
 }
 
 /// The seccomp filter of a config.json as a listing, one line for each instruction; empty without a filter.

@@ -101,7 +101,7 @@ fn processes(plan: &LaunchPlan) -> Section {
     }
     let count = 1 + usize::from(recipe.fork != Fork::None) + usize::from(plan.shim.is_some());
     section.add("count", format!("{count} from the clone to the program"));
-    for (n, name) in sequence::names().enumerate() {
+    for (n, name) in sequence::names().chain(sequence::STUB).enumerate() {
         section.add(format!("step {}", n + 1), name);
     }
     section

@@ -23,9 +23,9 @@ pub(super) fn cgroups(parts: &Parts, kept: Option<&cgroups::CgroupRecord>) -> Se
 
 fn prepare(parts: &Parts, section: &mut Section) -> Result<Planned> {
     let cgroup = Cgroup::prepare(&parts.asked, &Layout::read()?)?;
-    if let Some((unit, slice, properties)) = cgroup.planned_unit() {
-        section.add("systemd unit", format!("{unit} in {slice}"));
-        for (name, value) in properties {
+    if let Some(unit) = cgroup.planned_unit() {
+        section.add("systemd unit", format!("{} in {}", unit.name, unit.slice));
+        for (name, value) in unit.properties {
             section.add(format!("property {name}"), value);
         }
     }

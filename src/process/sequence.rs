@@ -29,6 +29,17 @@ pub(super) static CREATE: &[LaunchStep] = &[
     LaunchStep { name: "execute the init image", run: stage::execute_stub },
 ];
 
+/// The steps of the stub (`src/init/main.rs`).
+pub(crate) const STUB: [&str; 7] = [
+    "close descriptors",
+    "set the label, capabilities, groups, user and no_new_privs",
+    "make a session",
+    "wait at the gate for `start`",
+    "run startContainer hooks",
+    "load the seccomp filter",
+    "execute the program",
+];
+
 /// The names of the steps of a new container's init.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     CREATE.iter().map(|step| step.name)

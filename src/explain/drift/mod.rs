@@ -24,9 +24,9 @@ struct Comparison<'a> {
 }
 
 /// Every difference; none if the container's first process has ended, or ends meanwhile.
-pub(super) fn all(parts: &Parts, record: &Record) -> Result<Vec<Drift>> {
+pub(super) fn all(parts: &Parts, record: &Record) -> Result<Option<Vec<Drift>>> {
     let (status, init) = record.status_and_init()?;
-    let (Some(init), true) = (record.init, init.is_some() && status != Status::Creating) else { return Ok(Vec::new()) };
+    let (Some(init), true) = (record.init, init.is_some() && status != Status::Creating) else { return Ok(None) };
     let is_created = status == Status::Created;
     let mut comparison = Comparison { parts, record, pid: init.pid, is_created, found: Vec::new() };
     comparison.namespaces();
@@ -36,7 +36,7 @@ pub(super) fn all(parts: &Parts, record: &Record) -> Result<Vec<Drift>> {
     comparison.credentials()?;
     comparison.limits();
     // Files of a process that ends meanwhile say nothing, and its number may be another's by now.
-    Ok(if record.status()? == Status::Stopped { Vec::new() } else { comparison.found })
+    Ok(if record.status()? == Status::Stopped { None } else { Some(comparison.found) })
 }
 
 impl Comparison<'_> {

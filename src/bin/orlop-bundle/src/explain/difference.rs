@@ -21,7 +21,8 @@ pub(crate) struct Difference {
 /// The differences between two plans, in the order of the first one. Lines are compared by their subjects.
 pub(crate) fn between(one: &Explanation, other: &Explanation) -> Vec<Difference> {
     let mut differences = Vec::new();
-    for section in one.sections.iter().chain(&other.sections) {
+    // The status of a container is no part of its plan.
+    for section in one.sections.iter().chain(&other.sections).filter(|section| section.id != "status") {
         for line in &section.lines {
             let is_known = |known: &Difference| known.section == section.id && known.subject == line.subject;
             if differences.iter().any(is_known) {
