@@ -69,7 +69,8 @@ fn size(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     match bytes {
         MIB.. if bytes.is_multiple_of(MIB) => format!("{} MiB", bytes / MIB),
-        MIB.. => format!("{:.1} MiB", bytes as f64 / MIB as f64),
+        // A float would bring a formatter of 10 KB into the program.
+        MIB.. => format!("{}.{} MiB", bytes / MIB, bytes % MIB * 10 / MIB),
         KIB.. => format!("{} KiB", bytes / KIB),
         _ => format!("{bytes} bytes"),
     }
