@@ -126,7 +126,7 @@ pub(super) fn cgroup_of<'a>(cgroups: &'a [HierarchyCgroup], controller: &str) ->
     }
 }
 
-fn no_controller(write: &Write) -> Error {
+pub(super) fn no_controller(write: &Write) -> Error {
     let name = write.field.split('.').next().unwrap_or_default();
     let problem = format!(
         "cannot set {name} limit: container could not join or create cgroup: no hierarchy has the {} controller",

@@ -2,9 +2,12 @@
 
 use super::cgroups_path::CgroupsPath;
 use super::devices;
+use super::layout::{Layout, Mode};
 use super::limits::Limits;
 use super::owner;
 use super::systemd::{self, Property};
+use super::write::Write;
+use super::{apply, v1, v2};
 use crate::config::Spec;
 use crate::error::Result;
 
@@ -39,6 +42,25 @@ pub(crate) struct CgroupPlan {
 }
 
 impl CgroupPlan {
+    /// Whether this machine's cgroups have a place for each limit, for an explanation before anything is made.
+    ///
+    /// # Errors
+    /// The first limit that has none, as `create` would tell of it.
+    pub(crate) fn check_here(&self) -> Result<()> {
+        let layout = Layout::read()?;
+        let writes = match layout.mode() {
+            Mode::None => return Ok(()),
+            Mode::Unified => return v2::writes(&self.limits).map(drop),
+            Mode::Legacy | Mode::Hybrid => v1::writes(&self.limits)?,
+        };
+        let is_here =
+            |write: &&Write| layout.hierarchies.iter().any(|of| of.controllers.contains(&write.controller.to_string()));
+        match writes.iter().find(|write| !write.optional && !is_here(write)) {
+            Some(write) if !self.rootless => Err(apply::no_controller(write)),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks `linux.cgroupsPath` and `linux.resources` of a new container.
     ///
     /// # Errors

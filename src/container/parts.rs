@@ -59,15 +59,16 @@ impl Parts {
         Ok(parts)
     }
 
-    /// Checks a config as `create` does before it changes anything.
+    /// Checks a config as `create` does before it changes anything, and gives its part for cgroups.
     ///
     /// # Errors
     /// The first fault.
-    pub(crate) fn examine(json: &[u8], bundle: &Path, systemd: bool) -> Result<()> {
+    pub(crate) fn examine(json: &[u8], bundle: &Path, systemd: bool) -> Result<cgroups::CgroupPlan> {
         let manager = if systemd { CgroupManager::Systemd } else { CgroupManager::Cgroupfs };
         let imagined = Imagined::new("examined", bundle, manager)?;
         let parts = imagined.parse(&mut config::parse(json)?)?;
-        super::listener::check(parts.plan.filter.as_ref())
+        super::listener::check(parts.plan.filter.as_ref())?;
+        Ok(parts.asked)
     }
 
     /// The parts of the container `id`, and the reason why this host refuses them. Where it lacks a namespace to join or a

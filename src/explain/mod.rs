@@ -8,18 +8,20 @@ mod drift;
 mod filter;
 pub mod host;
 mod mounts;
+mod names;
 mod observed;
 mod plan;
 mod resources;
 
 pub use crate::json::{Content, Node, Shape};
+pub use names::{capabilities, columns, mount_options, parameters};
 pub use observed::{CgroupDirectory, cgroups, shown, shown_json};
 
 use crate::config::{self, Seccomp};
 use crate::container::parts::Parts;
 use crate::container::request::{CgroupManager, ContainerId};
 use crate::container::{self, Context};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::json::Shaped;
 use crate::log;
 use crate::process::seccomp::{self, Filter, Kernel};
@@ -56,6 +58,8 @@ pub fn system_calls() -> Vec<&'static str> {
 pub struct Judgement {
     /// The first reason to refuse it.
     pub refusal: Option<Error>,
+    /// Whether the reason is this machine's, and not the config's.
+    pub of_host: bool,
     /// Warnings that `create` logs.
     pub warnings: Vec<String>,
 }
@@ -64,9 +68,15 @@ pub struct Judgement {
 /// does before it creates anything. `systemd` stands for `--systemd-cgroup`.
 pub fn judge(json: &[u8], bundle: &Path, systemd: bool) -> Judgement {
     log::divert();
-    let refusal = Parts::examine(json, bundle, systemd).err();
+    let (refusal, of_host) = match Parts::examine(json, bundle, systemd) {
+        Ok(asked) => (asked.check_here().err(), true),
+        Err(error) => {
+            let of_host = error.kind() != Kind::Config;
+            (Some(error), of_host)
+        }
+    };
     let warnings = log::take().into_iter().filter(|record| record.level == log::Level::Warning);
-    Judgement { refusal, warnings: warnings.map(|record| record.text).collect() }
+    Judgement { refusal, of_host, warnings: warnings.map(|record| record.text).collect() }
 }
 
 /// The plan of a container, in the order in which it happens.

@@ -36,7 +36,7 @@ mod inside;
 mod mask;
 mod mount;
 mod node;
-mod options;
+pub(crate) mod options;
 mod pivot;
 mod prepare;
 mod propagation;

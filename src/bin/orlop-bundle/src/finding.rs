@@ -1,9 +1,13 @@
-//! Findings: a fault or suspicion with its place, reason and remedy.
+//! Findings: what is wrong or suspicious, where, why, and what to do.
 
-use crate::place::{self, Place};
+use crate::place::{Place, Text};
 use crate::style::Style;
+use orlop::explain::shown as safe;
 use serde_json::{Value, json};
 use std::fmt::Write;
+
+/// What stands before an excerpt.
+const BAR: &str = "   | ";
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +32,8 @@ impl Severity {
     fn paint(self, style: Style, text: &str) -> String {
         match self {
             Severity::Error => style.red(text),
-            Severity::Warning => style.yellow(text),
-            Severity::Note => style.blue(text),
+            Severity::Warning => style.magenta(text),
+            Severity::Note => style.cyan(text),
         }
     }
 }
@@ -51,11 +55,11 @@ pub(crate) struct Finding {
     /// The path of a field, such as `mounts[3].source`; empty where the finding has none.
     pub(crate) field: String,
     pub(crate) place: Option<Place>,
-    /// The fault.
+    /// What is wrong.
     pub(crate) problem: String,
     /// Where the rule is written: a section of the specification or a man page.
     pub(crate) source: &'static str,
-    /// The remedy.
+    /// What to do.
     pub(crate) remedy: Option<String>,
 }
 
@@ -113,23 +117,28 @@ impl Finding {
         })
     }
 
-    /// Text for people, like a compiler's messages. `file` is the name of the document with the text `text`.
-    pub(crate) fn show(&self, file: &str, text: &[u8], style: Style) -> String {
+    /// For people: like a compiler's messages. `file` is the name of the document whose text is `text`.
+    pub(crate) fn show(&self, file: &str, text: &Text, style: Style) -> String {
         let mut shown = String::new();
-        let colon = if self.field.is_empty() { "" } else { ": " };
-        let title = self.severity.paint(style, self.severity.word());
-        let _ = writeln!(shown, "{title}: {}{colon}{} [{}]", style.bold(&self.field), self.problem, self.id);
+        let (word, field) = (self.severity.word(), safe(&self.field));
+        let colon = if field.is_empty() { "" } else { ": " };
+        let used = word.len() + 2 + field.chars().count() + colon.len();
+        let problem = style.wrap(&format!("{} [{}]", safe(&self.problem), self.id), used, "    ");
+        let _ = writeln!(shown, "{}: {}{colon}{problem}", self.severity.paint(style, word), style.bold(&field));
         if let Some(place) = self.place {
-            let _ = writeln!(shown, "  --> {file}:{}:{}", place.line, place.column);
-            if let Some((line, caret)) = place::excerpt(text, place) {
-                let _ = writeln!(shown, "   | {line}\n   | {}", self.severity.paint(style, &caret));
+            let _ = writeln!(shown, "  --> {}:{}:{}", safe(file), place.line, place.column);
+            if let Some((line, caret)) = text.excerpt(place, style.excerpt(BAR.len())) {
+                let _ = writeln!(shown, "{BAR}{line}\n{BAR}{}", self.severity.paint(style, &caret));
             }
         }
+        let mut more = |begin: &str, text: &str| {
+            let _ = writeln!(shown, "{begin}{}", style.wrap(text, begin.len(), "     "));
+        };
         if !self.source.is_empty() {
-            let _ = writeln!(shown, "   = see {}", self.source);
+            more("   = see ", self.source);
         }
         if let Some(remedy) = &self.remedy {
-            let _ = writeln!(shown, "   = help: {remedy}");
+            more("   = help: ", &safe(remedy));
         }
         shown
     }
@@ -141,9 +150,9 @@ mod tests {
 
     #[test]
     fn a_finding_is_shown_with_its_line_and_remedy() {
-        let text = b"{\n  \"hostnam\": \"x\"\n}";
+        let text = &Text::new(b"{\n  \"hostnam\": \"x\"\n}".into());
         let finding = Finding::new("field.unknown", Severity::Warning, "hostnam", "not a field of the specification")
-            .at(Some(place::of_offset(text, 4)))
+            .at(Some(text.place(4)))
             .source("config.md")
             .remedy("did you mean \"hostname\"?");
         let expected = "warning: hostnam: not a field of the specification [field.unknown]\n  --> config.json:2:3\n   |   \

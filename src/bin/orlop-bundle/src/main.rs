@@ -24,8 +24,12 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // clap prints help and versions to standard output, with the exit code 0.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+            if !error.use_stderr() {
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            error.render().to_string().lines().for_each(|line| eprintln!("{}", orlop::explain::shown(line)));
+            return ExitCode::from(USAGE);
         }
     };
     let done = match &arguments.word {
@@ -37,7 +41,7 @@ fn main() -> ExitCode {
         Word::Explain(word) => explain::run(&arguments.global, word),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("orlop: {error:#}");
+        eprintln!("orlop: {}", orlop::explain::shown(&format!("{error:#}")));
         ExitCode::from(USAGE)
     })
 }

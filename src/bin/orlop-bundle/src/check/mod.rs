@@ -1,5 +1,9 @@
 //! `orlop check`: everything that is wrong with a bundle, at once.
 
+mod access;
+mod host;
+mod ids;
+mod options;
 mod refusals;
 mod root;
 mod structure;
@@ -8,7 +12,7 @@ mod unknown;
 
 use crate::arguments::{Check, Format, Global};
 use crate::finding::{Finding, Scope, Severity};
-use crate::place::{self, Place};
+use crate::place::{Place, Text};
 use crate::style::Style;
 use anyhow::{Context as _, Result, bail};
 use orlop::explain::{self, Node};
@@ -27,14 +31,14 @@ const O_NONBLOCK: i32 = 0o4000;
 pub(crate) struct Bundle {
     /// The directory, absolute.
     pub(crate) directory: PathBuf,
-    pub(crate) text: Vec<u8>,
+    pub(crate) text: Text,
     pub(crate) config: Node,
 }
 
 impl Bundle {
     /// The place of a value.
     pub(crate) fn place(&self, node: &Node) -> Option<Place> {
-        Some(place::of_offset(&self.text, node.offset))
+        Some(self.text.place(node.offset))
     }
 }
 
@@ -42,13 +46,13 @@ impl Bundle {
 pub(crate) fn run(global: &Global, word: &Check) -> Result<ExitCode> {
     let file = word.config.clone().unwrap_or_else(|| word.bundle.join("config.json"));
     let directory = std::fs::canonicalize(&word.bundle).with_context(|| format!("{}", word.bundle.display()))?;
-    let text = read(&file)?;
-    let findings = match explain::read(&text) {
+    let text = Text::new(read(&file)?);
+    let (findings, text) = match explain::read(&text.bytes) {
         Ok(config) => {
-            let bundle = Bundle { directory, text: text.clone(), config };
-            all(global, &bundle)
+            let bundle = Bundle { directory, text, config };
+            (all(global, &bundle), bundle.text)
         }
-        Err(error) => vec![syntax(&text, &error)],
+        Err(error) => (vec![syntax(&text, &error)], text),
     };
     print(&findings, &file, &text, word.format)?;
     let counts = |finding: &&Finding| match word.strict {
@@ -63,6 +67,9 @@ pub(crate) fn all(global: &Global, bundle: &Bundle) -> Vec<Finding> {
     let mut findings = structure::findings(bundle);
     findings.extend(refusals::findings(global, bundle));
     findings.extend(unknown::findings(bundle));
+    findings.extend(options::findings(bundle));
+    findings.extend(ids::findings(bundle));
+    findings.extend(host::findings(bundle));
     findings.extend(root::findings(bundle));
     findings.extend(suspicions::findings(bundle));
     findings.sort_by_key(|finding| (finding.scope == Scope::Host, finding.place, finding.severity));
@@ -91,7 +98,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
 }
 
 /// Where the document is no JSON: `line 13, column 5: expected a value, found ']'`.
-fn syntax(text: &[u8], error: &orlop::error::Error) -> Finding {
+fn syntax(text: &Text, error: &orlop::error::Error) -> Finding {
     let message = error.to_string();
     let (position, problem) = message.split_once(": ").unwrap_or(("", &message));
     let number = |word: &str| -> Option<usize> {
@@ -107,11 +114,10 @@ fn syntax(text: &[u8], error: &orlop::error::Error) -> Finding {
 }
 
 /// The usual mistakes have a remedy of their own.
-fn remedy(text: &[u8], place: Option<Place>, problem: &str) -> Option<&'static str> {
+fn remedy(text: &Text, place: Option<Place>, problem: &str) -> Option<&'static str> {
     let place = place?;
-    let line = text.split(|byte| *byte == b'\n').nth(place.line - 1)?;
-    let here = line.get(place.column - 1..)?;
-    if text.starts_with(b"\xef\xbb\xbf") {
+    let here = text.line(place)?.get(place.column - 1..)?;
+    if text.bytes.starts_with(b"\xef\xbb\xbf") {
         return Some("the file begins with a byte order mark: save it as UTF-8 without one");
     }
     match here.first() {
@@ -123,12 +129,13 @@ fn remedy(text: &[u8], place: Option<Place>, problem: &str) -> Option<&'static s
     }
 }
 
-fn print(findings: &[Finding], file: &Path, text: &[u8], format: Format) -> Result<()> {
+fn print(findings: &[Finding], file: &Path, text: &Text, format: Format) -> Result<()> {
     let mut output = std::io::stdout().lock();
     if format == Format::Json {
         let findings: Vec<_> = findings.iter().map(Finding::json).collect();
         let document = json!({ "file": file.display().to_string(), "findings": findings });
-        return writeln!(output, "{document:#}").context("write to standard output");
+        return writeln!(output, "{}", explain::shown_json(format!("{document:#}")))
+            .context("write to standard output");
     }
     let style = Style::of_output();
     let name = file.display().to_string();

@@ -1,77 +1,85 @@
 //! Everything that `create` would refuse.
 //!
 //! The runtime stops at the first fault. So the faulty field is removed from a copy of the document, and the runtime is asked
-//! again, until it accepts: each finding is the runtime's own error.
+//! again, until it accepts: what is found is the runtime's own opinion, fault by fault.
 
 use super::Bundle;
-use super::structure::join;
+use super::structure::{join, nearest};
 use crate::arguments::Global;
 use crate::finding::{Finding, Severity};
-use orlop::error::{Error, Kind};
 use orlop::explain::{self, Content, Node};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most faults that are looked for.
+/// The most faults that are looked for, in a large document fewer.
 const MOST: usize = 500;
+const FEWEST: usize = 30;
+/// About how many bytes the runtime is asked to read in all.
+const READ: usize = 32 << 20;
+
+/// The end of what the runtime says of a label for a security module that this kernel does not have.
+const NO_MODULE: &str = "is disabled or not supported";
 
 pub(super) fn findings(global: &Global, bundle: &Bundle) -> Vec<Finding> {
     let mut repair = Repair::new(bundle);
     let (mut findings, mut warnings) = (Vec::new(), Vec::new());
-    for _ in 0..MOST {
+    let most = (READ / bundle.text.bytes.len().max(1)).clamp(FEWEST, MOST);
+    for round in 0.. {
         let mut json = String::new();
         repair.copy.write(&mut json);
         let judgement = explain::judge(json.as_bytes(), &bundle.directory, global.systemd);
-        if warnings.is_empty() {
-            warnings = judgement.warnings;
+        // Of those that come back the first one counts, since its values are still there.
+        for warning in judgement.warnings.iter().map(|text| warning(bundle, &repair, text)) {
+            let same = |known: &Finding| known.problem == warning.problem && known.field == warning.field;
+            if !warnings.iter().any(same) {
+                warnings.push(warning);
+            }
         }
         let Some(error) = judgement.refusal else { break };
-        let fault = Fault::of(&error.to_string());
-        match repair.locate(&fault.path) {
-            Some(found) => {
-                if !repair.is_consequence(&found) {
-                    findings.push(finding(bundle, &fault, &error, &found));
-                }
-                if !repair.mend(&found) {
-                    break;
-                }
-            }
-            None => {
-                findings.push(finding(bundle, &fault, &error, &Located::nowhere(&fault.path)));
-                break;
-            }
+        if round == most {
+            findings.push(more(most));
+            break;
+        }
+        let fault = repair.fault(&error.to_string());
+        if !repair.is_consequence(&fault) {
+            let finding = finding(bundle, &fault);
+            let of_host = judgement.of_host || fault.problem.ends_with(NO_MODULE);
+            findings.push(if of_host { finding.on_host() } else { finding });
+        }
+        if !repair.mend(&fault) {
+            break;
         }
     }
-    let original = Repair::new(bundle);
-    findings.extend(warnings.iter().map(|text| warning(bundle, &original, text)));
+    findings.extend(warnings);
     findings
 }
 
+/// There are more faults than are looked for.
+fn more(most: usize) -> Finding {
+    let problem = format!("more than {most} faults; those that follow are not looked for");
+    Finding::new("config.more", Severity::Error, "", problem).remedy("mend those that are shown, and check again")
+}
+
 /// A warning that the runtime would log.
-fn warning(bundle: &Bundle, original: &Repair, text: &str) -> Finding {
-    let fault = Fault::of(text);
-    let found = original.locate(&fault.path).unwrap_or_else(|| Located::nowhere(&fault.path));
-    let place = found.offset.map(|offset| crate::place::of_offset(&bundle.text, offset));
-    let finding = Finding::new("config.warned", Severity::Warning, found.path, fault.problem).at(place);
+fn warning(bundle: &Bundle, repair: &Repair, text: &str) -> Finding {
+    let fault = repair.fault(text);
+    let place = fault.offset.map(|offset| bundle.text.place(offset));
+    let finding = Finding::new("config.warned", Severity::Warning, &fault.path, fault.problem).at(place);
+    let finding = finding.source(section(&fault.path));
     match fault.hint {
         Some(hint) => finding.remedy(hint),
-        None => finding,
+        None => finding.remedy("leave it out, unless another runtime needs it"),
     }
 }
 
-fn finding(bundle: &Bundle, fault: &Fault, error: &Error, found: &Located) -> Finding {
-    let missing = !found.tail.is_empty();
-    let finding = Finding::new(
-        if missing { "config.missing" } else { "config.refused" },
-        Severity::Error,
-        &found.path,
-        &fault.problem,
-    );
-    let place = found.offset.map(|offset| crate::place::of_offset(&bundle.text, offset));
-    let finding = finding.at(place).source(section(&found.path));
-    let finding = if error.kind() == Kind::Config { finding } else { finding.on_host() };
+fn finding(bundle: &Bundle, fault: &Fault) -> Finding {
+    let missing = !fault.tail.is_empty();
+    let id = if missing { "config.missing" } else { "config.refused" };
+    let place = fault.offset.map(|offset| bundle.text.place(offset));
+    let finding = Finding::new(id, Severity::Error, &fault.path, &fault.problem).at(place).source(section(&fault.path));
     match &fault.hint {
         Some(hint) => finding.remedy(hint),
-        None => finding,
+        None if missing => finding.remedy("add it; the specification's section has an example"),
+        None => finding.remedy("write a value that the specification's section allows, or leave the field out"),
     }
 }
 
@@ -110,60 +118,18 @@ fn section(path: &str) -> &'static str {
     SECTIONS.iter().find(|(field, _)| path.starts_with(field)).map_or("config.md", |(_, section)| section)
 }
 
-/// An error of the runtime in its parts.
+/// An error of the runtime in its parts, with its place in the copy.
 struct Fault {
-    /// The path of the field; empty where it names none.
-    path: String,
     problem: String,
     hint: Option<String>,
-}
-
-impl Fault {
-    fn of(message: &str) -> Fault {
-        let (text, hint) = match message.rsplit_once(" (hint: ") {
-            Some((text, hint)) => (text, hint.strip_suffix(')').map(str::to_owned)),
-            None => (message, None),
-        };
-        let fields = explain::config_shape().fields();
-        let is_path = |part: &str| {
-            let key = part.split(['.', '[']).next().unwrap_or_default();
-            !part.contains(' ') && fields.iter().any(|(name, _)| *name == key)
-        };
-        let mut before = 0;
-        for part in text.split(": ") {
-            let end = before + part.len();
-            if is_path(part) {
-                let problem = text.get(end + 2..).unwrap_or_default();
-                return Fault { path: part.to_owned(), problem: problem.to_owned(), hint };
-            }
-            before = end + 2;
-        }
-        // Warnings: `annotations["run.oci.x"] has no effect`.
-        if let Some((path, problem)) =
-            text.split_once(' ').filter(|(path, _)| is_path(path) && path.contains(['.', '[']))
-        {
-            return Fault { path: path.to_owned(), problem: problem.to_owned(), hint };
-        }
-        Fault { path: String::new(), problem: text.to_owned(), hint }
-    }
-}
-
-/// A place in the copy.
-struct Located {
     /// The way to the deepest value that is there.
     steps: Vec<usize>,
     /// The rest of the path, for which there is no value.
     tail: String,
-    /// The path in the document as it was written.
+    /// The path in the document as it was written; empty where the error names none.
     path: String,
-    /// The place of the deepest value; none for a value of the repair.
+    /// Where the deepest value begins; none for one that the repair put in.
     offset: Option<usize>,
-}
-
-impl Located {
-    fn nowhere(path: &str) -> Located {
-        Located { steps: Vec::new(), tail: String::new(), path: path.to_owned(), offset: None }
-    }
 }
 
 /// A copy of the document that is made acceptable.
@@ -173,9 +139,36 @@ struct Repair {
     paths: BTreeMap<usize, String>,
     /// Paths that were removed.
     removed: BTreeSet<String>,
-    /// Paths for which the default's value was tried.
+    /// Paths for which another value was tried.
     grafted: BTreeSet<String>,
 }
+
+/// Values for fields that must be there and that the default's config lacks: the end of a path, and the value. Without them the
+/// whole object that lacks the field would have to go, with its other faults.
+const STAND_INS: &[(&str, &str)] = &[
+    ("mounts[].destination", "\"/orlop-check\""),
+    ("mounts[].type", "\"tmpfs\""),
+    ("mounts[].source", "\"/\""),
+    ("devices[].path", "\"/dev/orlop-check\""),
+    ("devices[].type", "\"p\""),
+    ("devices[].major", "1"),
+    ("devices[].minor", "3"),
+    ("Mappings[].size", "1"),
+    ("seccomp.defaultAction", "\"SCMP_ACT_ALLOW\""),
+    ("syscalls[].action", "\"SCMP_ACT_ERRNO\""),
+    ("syscalls[].names", "[\"read\"]"),
+    ("args[].op", "\"SCMP_CMP_EQ\""),
+    ("prestart[].path", "\"/bin/true\""),
+    ("createRuntime[].path", "\"/bin/true\""),
+    ("createContainer[].path", "\"/bin/true\""),
+    ("startContainer[].path", "\"/bin/true\""),
+    ("poststart[].path", "\"/bin/true\""),
+    ("poststop[].path", "\"/bin/true\""),
+    ("personality.domain", "\"LINUX\""),
+];
+
+/// The types of namespaces.
+const NAMESPACES: &[&str] = &["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
 
 impl Repair {
     fn new(bundle: &Bundle) -> Repair {
@@ -184,52 +177,146 @@ impl Repair {
         Repair { copy: bundle.config.clone(), paths, removed: BTreeSet::new(), grafted: BTreeSet::new() }
     }
 
-    fn locate(&self, path: &str) -> Option<Located> {
-        if path.is_empty() {
-            return None;
-        }
-        let (mut node, mut rest, mut steps) = (&self.copy, path, Vec::new());
-        while let Some((index, length)) = step(node, rest) {
-            node = child(node, index)?;
-            steps.push(index);
-            rest = rest[length..].trim_start_matches('.');
-        }
-        let own = self.paths.get(&node.offset).cloned();
-        let written = match (rest, &own) {
-            ("", Some(own)) => own.clone(),
-            (rest, Some(own)) if rest.starts_with('[') => format!("{own}{rest}"),
-            (rest, Some(own)) => join(own, rest),
-            _ => path.to_owned(),
+    /// An error or a warning: `where: path: problem (hint: remedy)`.
+    fn fault(&self, message: &str) -> Fault {
+        let (text, hint) = match message.rsplit_once(" (hint: ") {
+            Some((text, hint)) => (text, hint.strip_suffix(')').map(str::to_owned)),
+            None => (message, None),
         };
-        Some(Located { steps, tail: rest.to_owned(), path: written, offset: own.map(|_| node.offset) })
+        let starts = [0].into_iter().chain(text.match_indices(": ").map(|(at, _)| at + 2));
+        let Some(found) = starts.into_iter().find_map(|start| self.locate(&text[start..])) else {
+            let problem = text.to_owned();
+            return Fault { problem, hint, steps: Vec::new(), tail: String::new(), path: String::new(), offset: None };
+        };
+        Fault { hint, ..found }
     }
 
-    /// Whether the fault is there because a field was removed.
-    fn is_consequence(&self, found: &Located) -> bool {
-        let within = |gone: &String| found.path.starts_with(gone.as_str());
-        found.offset.is_none() || !found.tail.is_empty() && self.removed.iter().any(within)
+    /// A text that begins with a path and goes on with a problem: `path: problem`, or `path problem` in warnings.
+    fn locate(&self, text: &str) -> Option<Fault> {
+        let top = text.split(['.', '[', ':', ' ']).next()?;
+        let fields = explain::config_shape().fields();
+        fields.iter().find(|(name, _)| *name == top)?;
+        let (steps, length) = walk(&self.copy, text);
+        let rest = &text[length..];
+        let tail = &rest[..rest.find(": ").unwrap_or(rest.len())];
+        let tail = &tail[..tail.find(' ').unwrap_or(tail.len())];
+        let problem = &rest[tail.len()..];
+        // Other sentences may begin with the name of a field.
+        let alone = length + tail.len() == top.len();
+        let problem = problem.strip_prefix(": ").or(problem.strip_prefix(' ').filter(|_| !alone))?.to_owned();
+        let node = steps.iter().try_fold(&self.copy, |node, step| child(node, *step))?;
+        let own = self.paths.get(&node.offset).cloned();
+        let tail = tail.trim_start_matches('.');
+        let path = match (tail, &own) {
+            ("", Some(own)) => own.clone(),
+            (tail, Some(own)) if tail.starts_with('[') => format!("{own}{tail}"),
+            (tail, Some(own)) => join(own, tail),
+            _ => text[..text.len() - problem.len()].trim_end_matches([':', ' ']).to_owned(),
+        };
+        Some(Fault { problem, hint: None, steps, tail: tail.to_owned(), path, offset: own.map(|_| node.offset) })
+    }
+
+    /// Whether the fault is there because a field was removed: the field itself, or one of its parts.
+    fn is_consequence(&self, fault: &Fault) -> bool {
+        if fault.path.is_empty() {
+            return false;
+        }
+        let parts = |gone: &String| gone.strip_prefix(&fault.path).is_some_and(|rest| rest.starts_with(['.', '[']));
+        fault.offset.is_none()
+            || !fault.tail.is_empty() && self.removed.contains(&fault.path)
+            || self.removed.iter().any(parts)
     }
 
     /// Takes the fault out of the copy; false where nothing is left to be tried.
-    fn mend(&mut self, found: &Located) -> bool {
-        self.removed.insert(found.path.clone());
-        if found.tail.is_empty() && !found.steps.is_empty() && found.offset.is_some() {
-            remove(&mut self.copy, &found.steps);
+    fn mend(&mut self, fault: &Fault) -> bool {
+        if fault.path.is_empty() {
+            return false;
+        }
+        if fault.path == "annotations" && self.without_empty_key(fault) {
             return true;
         }
-        // Something is missing. The default has most required fields; else the object without the field is removed.
-        let Ok(mut default) = explain::read(explain::default_config().as_bytes()) else { return false };
-        forget_places(&mut default);
-        if self.grafted.insert(found.path.clone()) && graft(&mut self.copy, &found.steps, &found.tail, &default) {
+        if fault.tail.is_empty() && !fault.steps.is_empty() {
+            if !self.other_namespace(fault) {
+                remove(&mut self.copy, &fault.steps);
+                self.removed.insert(fault.path.clone());
+            }
             return true;
         }
-        if found.steps.len() > 1 {
-            remove(&mut self.copy, &found.steps);
+        // Something is missing. The default has most fields that must be there; else what lacks the field goes.
+        self.removed.insert(fault.path.clone());
+        if self.grafted.insert(fault.path.clone()) && self.stand_in(fault) {
             return true;
         }
-        let top = found.path.split(['.', '[']).next().unwrap_or_default().to_owned();
-        self.grafted.insert(format!("{top} as a whole")) && graft(&mut self.copy, &[], &top, &default)
+        if fault.steps.len() > 1 {
+            remove(&mut self.copy, &fault.steps);
+            return true;
+        }
+        let top = fault.path.split(['.', '[']).next().unwrap_or_default().to_owned();
+        self.grafted.insert(format!("{top} as a whole")) && graft(&mut self.copy, &[], &top, &default())
     }
+
+    /// An annotation without a name is refused at the object that holds it and the other ones.
+    fn without_empty_key(&mut self, fault: &Fault) -> bool {
+        let Some(Content::Object(entries)) = at(&mut self.copy, &fault.steps).map(|node| &mut node.content) else {
+            return false;
+        };
+        let before = entries.len();
+        entries.retain(|(key, ..)| !key.is_empty());
+        entries.len() < before
+    }
+
+    /// Gives a namespace of an unknown type the type that is meant, since others depend on it.
+    fn other_namespace(&mut self, fault: &Fault) -> bool {
+        if !fault.path.starts_with("linux.namespaces[") || !self.grafted.insert(fault.path.clone()) {
+            return false;
+        }
+        let steps = &fault.steps[..fault.steps.len().min(3)];
+        let list = self.copy.get("linux").and_then(|linux| linux.get("namespaces")).map_or(&[][..], Node::items);
+        let is_there = |name: &&str| list.iter().any(|of| of.get("type").and_then(Node::text) == Some(name));
+        let free: Vec<&str> = NAMESPACES.iter().copied().filter(|name| !is_there(name)).collect();
+        let Some(Content::Object(entries)) = at(&mut self.copy, steps).map(|node| &mut node.content) else {
+            return false;
+        };
+        let Some((.., node)) = entries.iter_mut().find(|(key, ..)| key == "type") else { return false };
+        let Some(near) = nearest(node.text().unwrap_or_default(), free.into_iter()) else { return false };
+        node.content = Content::Text(near.to_owned());
+        true
+    }
+
+    /// Puts in a value for one that is missing.
+    fn stand_in(&mut self, fault: &Fault) -> bool {
+        if graft(&mut self.copy, &fault.steps, &fault.tail, &default()) {
+            return true;
+        }
+        let mut plain = String::new();
+        for part in fault.path.split_inclusive('[') {
+            plain += part.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        }
+        let Some((_, mut json)) = STAND_INS.iter().find(|(end, _)| plain.ends_with(end)).copied() else { return false };
+        if plain.ends_with("devices[].type") && at(&mut self.copy, &fault.steps).is_some_and(|node| has_number(node)) {
+            json = "\"c\"";
+        }
+        let (Some(node), Ok(mut value)) = (at(&mut self.copy, &fault.steps), explain::read(json.as_bytes())) else {
+            return false;
+        };
+        forget_places(&mut value);
+        let Content::Object(entries) = &mut node.content else { return false };
+        entries.push((fault.tail.clone(), usize::MAX, value));
+        true
+    }
+}
+
+/// Whether a device has a number, which pipes have not.
+fn has_number(device: &Node) -> bool {
+    device.get("major").or(device.get("minor")).is_some()
+}
+
+/// The default's config, whose values have no place in the document.
+fn default() -> Node {
+    let read = explain::read(explain::default_config().as_bytes());
+    let mut default = read.unwrap_or_else(|error| unreachable!("the default config is JSON: {error}"));
+    forget_places(&mut default);
+    default
 }
 
 /// Puts the default's field `name` into the object at `steps`.
@@ -268,29 +355,58 @@ fn forget_places(node: &mut Node) {
     }
 }
 
-/// The child that the beginning of `rest` names, and how long that beginning is. Keys may hold dots.
-fn step(node: &Node, rest: &str) -> Option<(usize, usize)> {
-    match &node.content {
-        Content::Object(entries) if rest.starts_with("[\"") => {
-            // A key with any letters: `annotations["a: b"]`.
-            let (key, _) = rest[2..].split_once("\"]")?;
-            let index = entries.iter().rposition(|(known, ..)| known == key)?;
-            Some((index, key.len() + 4))
+/// The way along the path with which `text` begins, as far as there are values, and the length of that part. Keys may hold
+/// dots; of equal keys the last one counts that has the field.
+fn walk(node: &Node, text: &str) -> (Vec<usize>, usize) {
+    let mut best = (Vec::new(), 0);
+    for (index, length) in steps(node, text) {
+        let Some(child) = child(node, index) else { continue };
+        let dot = usize::from(text[length..].starts_with('.'));
+        let (further, more) = walk(child, &text[length + dot..]);
+        let all = length + if more > 0 { dot + more } else { 0 };
+        if all > best.1 {
+            best = ([index].into_iter().chain(further).collect(), all);
         }
+    }
+    best
+}
+
+/// The children that the beginning of `text` may name, and how long that beginning is.
+fn steps(node: &Node, text: &str) -> Vec<(usize, usize)> {
+    let ends = |length: usize| {
+        text.get(length..)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', ' ']) || rest.starts_with(": "))
+    };
+    match &node.content {
         Content::Object(entries) => {
-            let names = |(index, (key, ..)): (usize, &(String, usize, Node))| {
-                let begins = rest.get(..key.len())?.eq_ignore_ascii_case(key);
-                let ends = rest[key.len()..].is_empty() || rest[key.len()..].starts_with(['.', '[']);
-                (begins && ends && !key.is_empty()).then_some((key.len(), index))
+            let named = |(index, (key, ..)): (usize, &(String, usize, Node))| {
+                // A key with any letters: `annotations["a: b"]`.
+                let quoted = format!("[{key:?}]");
+                let plain = explain::shown(key);
+                let length = match text.starts_with('[') {
+                    true => text.starts_with(&quoted).then_some(quoted.len()),
+                    false => text.get(..plain.len())?.eq_ignore_ascii_case(&plain).then_some(plain.len()),
+                };
+                length.filter(|length| ends(*length) && *length > 0).map(|length| (index, length))
             };
-            // The longest key; of equal ones the last, which is the one that counts.
-            entries.iter().enumerate().filter_map(names).max().map(|(length, index)| (index, length))
+            let mut found: Vec<_> = entries.iter().enumerate().filter_map(named).collect();
+            found.sort_by_key(|(index, length)| std::cmp::Reverse((*length, *index)));
+            found
         }
         Content::List(items) => {
-            let (number, _) = rest.strip_prefix('[')?.split_once(']')?;
-            let index: usize = number.parse().ok()?;
-            (index < items.len()).then_some((index, number.len() + 2))
+            let number = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(number, _)| number);
+            let index = number.and_then(|number| number.parse::<usize>().ok()).filter(|index| *index < items.len());
+            index.zip(number).map(|(index, number)| (index, number.len() + 2)).into_iter().collect()
         }
+        _ => Vec::new(),
+    }
+}
+
+fn at<'a>(node: &'a mut Node, steps: &[usize]) -> Option<&'a mut Node> {
+    let [first, rest @ ..] = steps else { return Some(node) };
+    match &mut node.content {
+        Content::Object(entries) => at(&mut entries.get_mut(*first)?.2, rest),
+        Content::List(items) => at(items.get_mut(*first)?, rest),
         _ => None,
     }
 }
@@ -303,13 +419,11 @@ fn child(node: &Node, index: usize) -> Option<&Node> {
     }
 }
 
-fn remove(node: &mut Node, steps: &[usize]) {
-    let [first, rest @ ..] = steps else { return };
-    match &mut node.content {
-        Content::Object(entries) if rest.is_empty() => drop(entries.remove(*first)),
-        Content::List(items) if rest.is_empty() => drop(items.remove(*first)),
-        Content::Object(entries) => remove(&mut entries[*first].2, rest),
-        Content::List(items) => remove(&mut items[*first], rest),
+fn remove(copy: &mut Node, steps: &[usize]) {
+    let Some((last, before)) = steps.split_last() else { return };
+    match at(copy, before).map(|node| &mut node.content) {
+        Some(Content::Object(entries)) => drop(entries.remove(*last)),
+        Some(Content::List(items)) => drop(items.remove(*last)),
         _ => {}
     }
 }

@@ -3,6 +3,7 @@
 //! Paths in the root are resolved as the runtime resolves them, confined to it. Nothing is executed.
 
 use super::Bundle;
+use super::access::User;
 use crate::elf::{self, Program};
 use crate::finding::{Finding, Severity};
 use orlop::beneath::Directory;
@@ -25,6 +26,9 @@ pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
         Ok(directory) => {
             let root = Root { directory, mounts: mounts(bundle) };
             findings.extend(program(bundle, &root));
+            findings.extend(working_directory(bundle, &root));
+            inner_hooks(bundle, &root, &mut findings);
+            devices(bundle, &root, &mut findings);
         }
         Err(error) => {
             let finding = Finding::new("root.missing", Severity::Error, "root.path", error.to_string())
@@ -42,7 +46,25 @@ pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
 struct Root {
     directory: Directory,
     /// Destination, and the directory of the host for a bind mount.
-    mounts: Vec<(String, Option<PathBuf>)>,
+    mounts: Vec<Mount>,
+}
+
+/// A mount that covers a part of the root filesystem.
+struct Mount {
+    /// The destination, with a leading slash and none at the end.
+    at: String,
+    kind: String,
+    /// The file or directory of the host for a bind mount.
+    source: Option<PathBuf>,
+    read_only: bool,
+    no_exec: bool,
+}
+
+impl Mount {
+    /// The rest of a path that is on this mount.
+    fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(&self.at).filter(|rest| !self.at.is_empty() && (rest.is_empty() || rest.starts_with('/')))
+    }
 }
 
 /// Where a file of the container is looked for.
@@ -54,18 +76,24 @@ enum Found {
 }
 
 impl Root {
+    /// The last mount that covers a path.
+    fn covering(&self, path: &str) -> Option<&Mount> {
+        self.mounts.iter().rev().find(|mount| mount.rest(path).is_some())
+    }
+
     fn open(&self, path: &str) -> Found {
-        let covering = self.mounts.iter().rev().find(|(at, _)| {
-            let rest = path.strip_prefix(at.trim_end_matches('/'));
-            at != "/" && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        });
-        let opened = match covering {
+        let opened = match self.covering(path) {
             None => self.directory.open_file(path),
-            Some((_, None)) => return Found::Unknown,
-            Some((at, Some(source))) => {
-                let rest = &path[at.trim_end_matches('/').len()..];
+            Some(Mount { source: None, .. }) => return Found::Unknown,
+            Some(mount @ Mount { source: Some(source), .. }) => {
+                let rest = mount.rest(path).unwrap_or_default();
                 match Directory::open(source) {
                     Ok(directory) => directory.open_file(rest),
+                    // A file that is bound over a file.
+                    Err(_) if rest.is_empty() && source.is_file() => match std::fs::File::open(source) {
+                        Ok(file) => Ok(file),
+                        Err(error) => return Found::Missing(error.to_string()),
+                    },
                     Err(error) => Err(error),
                 }
             }
@@ -77,59 +105,92 @@ impl Root {
     }
 }
 
-fn mounts(bundle: &Bundle) -> Vec<(String, Option<PathBuf>)> {
+fn mounts(bundle: &Bundle) -> Vec<Mount> {
     let of = |mount: &Node| {
-        let at = mount.get("destination")?.text()?.to_owned();
+        let at = mount.get("destination").and_then(Node::text).unwrap_or_default();
         let options = mount.get("options").map_or(&[][..], Node::items);
-        let bind = options.iter().any(|option| matches!(option.text(), Some("bind" | "rbind")))
-            || mount.get("type").and_then(Node::text) == Some("bind");
-        let source = mount.get("source").and_then(Node::text).filter(|_| bind);
-        Some((format!("/{}", at.trim_start_matches('/')), source.map(|source| bundle.directory.join(source))))
+        let has = |names: &[&str]| options.iter().any(|option| option.text().is_some_and(|text| names.contains(&text)));
+        let kind = mount.get("type").and_then(Node::text).unwrap_or_default();
+        let bind = kind == "bind" || has(&["bind", "rbind"]);
+        let source = mount.get("source").and_then(Node::text).filter(|source| bind && !source.is_empty());
+        let parts: Vec<&str> = at.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        Mount {
+            at: parts.iter().map(|part| format!("/{part}")).collect(),
+            kind: if bind { "bind".to_owned() } else { kind.to_owned() },
+            source: source.map(|source| bundle.directory.join(source)),
+            read_only: has(&["ro", "rro"]),
+            no_exec: has(&["noexec", "rnoexec"]),
+        }
     };
-    bundle.config.get("mounts").map_or(&[][..], Node::items).iter().filter_map(of).collect()
+    bundle.config.get("mounts").map_or(&[][..], Node::items).iter().map(of).collect()
 }
 
 fn sources(bundle: &Bundle, findings: &mut Vec<Finding>) {
-    for (n, mount) in bundle.config.get("mounts").map_or(&[][..], Node::items).iter().enumerate() {
-        let options: Vec<&str> =
-            mount.get("options").map_or(&[][..], Node::items).iter().filter_map(Node::text).collect();
-        let kind = mount.get("type").and_then(Node::text).unwrap_or_default();
-        let Some(source) = mount.get("source") else { continue };
-        let Some(text) = source.text().filter(|text| !text.is_empty()) else { continue };
-        let field = format!("mounts[{n}].source");
-        if kind == "bind" || options.iter().any(|option| matches!(*option, "bind" | "rbind")) {
-            let path = bundle.directory.join(text);
-            if let Err(error) = std::fs::metadata(&path) {
+    let systems = file_systems();
+    let all = mounts(bundle);
+    for (n, node) in bundle.config.get("mounts").map_or(&[][..], Node::items).iter().enumerate() {
+        let mount = &all[n];
+        findings.extend(destination(&all[..n], mount).map(|problem| {
+            Finding::new("mount.destination", Severity::Error, format!("mounts[{n}].destination"), problem)
+                .at(node.get("destination").and_then(|node| bundle.place(node)))
+                .source("config.md, \"Mounts\"")
+                .remedy("make the directory beforehand, or mount it elsewhere")
+                .on_host()
+        }));
+        match (&mount.source, node.get("source"), node.get("type")) {
+            (Some(path), Some(source), _) => {
+                let Err(error) = std::fs::metadata(path) else { continue };
                 let problem = format!("{}: {error}", path.display());
                 findings.push(
-                    Finding::new("mount.source", Severity::Error, field, problem)
+                    Finding::new("mount.source", Severity::Error, format!("mounts[{n}].source"), problem)
                         .at(bundle.place(source))
                         .source("config.md, \"Mounts\"")
                         .remedy("create it, or name a source that is there; bind sources are never created")
                         .on_host(),
                 );
             }
-        } else if !kind.is_empty() && !file_systems().iter().any(|known| known == kind) {
-            let node = mount.get("type").unwrap_or(mount);
-            let problem = format!("the kernel does not know the file system {kind:?} (or its module is not loaded)");
-            let finding = Finding::new("mount.type", Severity::Warning, format!("mounts[{n}].type"), problem)
-                .at(bundle.place(node))
-                .source("filesystems(5), /proc/filesystems")
-                .on_host();
-            let systems = file_systems();
-            findings.push(match super::structure::nearest(kind, systems.iter().map(String::as_str)) {
-                Some(near) => finding.remedy(format!("did you mean {near:?}?")),
-                None => finding,
-            });
+            (None, _, Some(kind)) if !mount.kind.is_empty() && !systems.iter().any(|known| *known == mount.kind) => {
+                let problem = format!("this machine's kernel has no file system {:?}", mount.kind);
+                let finding = Finding::new("mount.type", Severity::Error, format!("mounts[{n}].type"), problem)
+                    .at(bundle.place(kind))
+                    .source("filesystems(5), /proc/filesystems")
+                    .on_host();
+                findings.push(match super::structure::nearest(&mount.kind, systems.iter().map(String::as_str)) {
+                    Some(near) => finding.remedy(format!("did you mean {near:?}?")),
+                    None => finding.remedy("load its module, or mount another file system"),
+                });
+            }
+            _ => {}
         }
     }
 }
 
-/// The file systems that the kernel has; `cgroup` stands for both versions in a config.
+/// Why a mount's destination can neither be found nor made on what earlier mounts have put there.
+fn destination(before: &[Mount], mount: &Mount) -> Option<String> {
+    let (below, rest) = before.iter().rev().find_map(|below| Some((below, below.rest(&mount.at)?)))?;
+    if below.kind == "proc" && below.at != "/proc" && mount.kind != "proc" {
+        return Some(format!("it is inside the procfs at {}", below.at));
+    }
+    let there = match (&below.source, below.kind.as_str()) {
+        (Some(source), _) if below.read_only => source.clone(),
+        (None, "sysfs") => PathBuf::from("/sys"),
+        _ => return None,
+    };
+    let missing = !rest.is_empty() && there.is_dir() && !there.join(&rest[1..]).exists();
+    missing.then(|| format!("it is not there on the mount at {}, where nothing can be made", below.at))
+}
+
+/// The file systems that the kernel has or has modules for; `cgroup` stands for both versions in a config.
 fn file_systems() -> Vec<String> {
     let list = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let names = list.lines().filter_map(|line| line.split_whitespace().last()).map(str::to_owned);
-    names.chain(["cgroup".to_owned(), "none".to_owned()]).collect()
+    let mut names: Vec<String> =
+        list.lines().filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect();
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let modules = std::fs::read_to_string(format!("/lib/modules/{}/modules.alias", release.trim())).unwrap_or_default();
+    let of_modules = modules.lines().filter_map(|line| line.strip_prefix("alias fs-")?.split(' ').next());
+    names.extend(of_modules.map(str::to_owned));
+    names.extend(["cgroup".to_owned(), "none".to_owned()]);
+    names
 }
 
 fn hooks(bundle: &Bundle, findings: &mut Vec<Finding>) {
@@ -156,6 +217,77 @@ fn hooks(bundle: &Bundle, findings: &mut Vec<Finding>) {
             );
         }
     }
+}
+
+/// Hooks that are executed in the container.
+fn inner_hooks(bundle: &Bundle, root: &Root, findings: &mut Vec<Finding>) {
+    let list = bundle.config.get("hooks").and_then(|hooks| hooks.get("startContainer"));
+    for (n, hook) in list.map_or(&[][..], Node::items).iter().enumerate() {
+        let Some(node) = hook.get("path") else { continue };
+        let Some(path) = node.text().filter(|path| path.starts_with('/')) else { continue };
+        let problem = match root.open(path) {
+            Found::Unknown => continue,
+            Found::Missing(reason) => format!("{path}: {reason}"),
+            Found::File(file) => match file.metadata() {
+                Ok(file) if file.mode() & 0o111 == 0 => {
+                    format!("{path} is not executable (mode {:04o})", file.mode() & 0o7777)
+                }
+                _ => continue,
+            },
+        };
+        findings.push(
+            Finding::new("hook.program", Severity::Error, format!("hooks.startContainer[{n}].path"), problem)
+                .at(bundle.place(node))
+                .source("config.md, \"POSIX-platform Hooks\"")
+                .remedy("the path is in the container: name a program of the root filesystem"),
+        );
+    }
+}
+
+/// Device nodes in whose place something else is.
+fn devices(bundle: &Bundle, root: &Root, findings: &mut Vec<Finding>) {
+    let list = bundle.config.get("linux").and_then(|linux| linux.get("devices"));
+    for (n, device) in list.map_or(&[][..], Node::items).iter().enumerate() {
+        let Some(node) = device.get("path") else { continue };
+        let Some(path) = node.text().filter(|path| !path.is_empty()) else { continue };
+        let path = format!("/{}", path.trim_matches('/'));
+        let is_there = match root.covering(&path) {
+            // Nothing can be made on these.
+            Some(mount) => mount.at == path || matches!(mount.kind.as_str(), "proc" | "sysfs"),
+            None => root.directory.open_dir(&path).is_ok() || root.directory.open_file(&path).is_ok(),
+        };
+        if is_there {
+            let problem = format!("no device can be made at {path}: something else is there");
+            findings.push(
+                Finding::new("device.exists", Severity::Error, format!("linux.devices[{n}].path"), problem)
+                    .at(bundle.place(node))
+                    .source("config-linux.md, \"Devices\"")
+                    .remedy("give the device another path, or take away what is there"),
+            );
+        }
+    }
+}
+
+/// `process.cwd` is made where it is missing; nothing can be made in the place of a file.
+fn working_directory(bundle: &Bundle, root: &Root) -> Option<Finding> {
+    let node = bundle.config.get("process")?.get("cwd")?;
+    let path = node.text().filter(|path| path.starts_with('/'))?;
+    let finding = |severity, problem: String| {
+        Finding::new("process.cwd", severity, "process.cwd", problem)
+            .at(bundle.place(node))
+            .source("config.md, \"Process\"; chdir(2)")
+            .remedy("name a directory that process.user may search")
+    };
+    if root.covering(path).is_some() {
+        return None;
+    }
+    // A part of the path may be the file.
+    let parts = path.match_indices('/').map(|(at, _)| at).chain([path.len()]).filter(|at| *at > 0);
+    if let Some(end) = parts.into_iter().find(|end| root.directory.open_file(&path[..*end]).is_ok()) {
+        return Some(finding(Severity::Error, format!("{} is a file and no directory", &path[..end])));
+    }
+    let (barrier, mode) = User::of(bundle).barrier(&root.directory, &format!("{}/", path.trim_end_matches('/')))?;
+    Some(finding(Severity::Warning, format!("process.user may not search {barrier} (mode {mode:04o})")))
 }
 
 fn terminal(bundle: &Bundle, findings: &mut Vec<Finding>) {
@@ -192,6 +324,14 @@ fn program(bundle: &Bundle, root: &Root) -> Vec<Finding> {
     let cwd = process.get("cwd").and_then(Node::text).unwrap_or("/");
     let mut missing = String::new();
     for path in candidates(name, cwd, &environment) {
+        if let Some(mask) = mask(bundle, &path) {
+            let problem = format!("{path} is masked by linux.maskedPaths ({mask})");
+            return error("program.masked", problem, "take the path out of linux.maskedPaths, or name another program");
+        }
+        if root.covering(&path).is_some_and(|mount| mount.no_exec) {
+            let problem = format!("{path} is on a mount with the option noexec");
+            return error("program.noexec", problem, "take the option out, or name a program elsewhere");
+        }
         let file = match root.open(&path) {
             Found::File(file) => file,
             Found::Unknown => return Vec::new(),
@@ -201,9 +341,17 @@ fn program(bundle: &Bundle, root: &Root) -> Vec<Finding> {
             }
         };
         let Ok(metadata) = file.metadata() else { return Vec::new() };
-        if metadata.mode() & 0o111 == 0 {
-            let problem = format!("{path} is not executable (mode {:04o})", metadata.mode() & 0o7777);
+        let user = User::of(bundle);
+        if !user.may_execute(&metadata) {
+            let whom = if metadata.mode() & 0o111 == 0 { "" } else { " by process.user" };
+            let problem = format!("{path} is not executable{whom} (mode {:04o})", metadata.mode() & 0o7777);
             return error("program.mode", problem, "chmod +x in the root filesystem");
+        }
+        let barrier = user.barrier(&root.directory, &path).filter(|_| root.covering(&path).is_none());
+        if let Some((directory, mode)) = barrier {
+            let problem =
+                format!("process.user may not search {directory} (mode {mode:04o}), so that {path} is not found");
+            return error("program.directory", problem, "chmod +x the directory in the root filesystem");
         }
         return match elf::read(file) {
             Ok(program) => kind(root, &path, &program, &environment, &error),
@@ -215,6 +363,15 @@ fn program(bundle: &Bundle, root: &Root) -> Vec<Finding> {
         false => format!("{name:?} is in no directory of PATH ({})", path_of(&environment)),
     };
     error("program.missing", problem, "name a program that the root filesystem has")
+}
+
+/// The masked path that covers a path.
+fn mask<'a>(bundle: &'a Bundle, path: &str) -> Option<&'a str> {
+    let list = bundle.config.get("linux").and_then(|linux| linux.get("maskedPaths")).map_or(&[][..], Node::items);
+    list.iter().filter_map(Node::text).find(|mask| {
+        let rest = path.strip_prefix(mask.trim_end_matches('/'));
+        mask.len() > 1 && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 fn path_of<'a>(environment: &[&'a str]) -> &'a str {

@@ -2,11 +2,14 @@
 
 use super::Bundle;
 use crate::finding::{Finding, Severity};
-use crate::place;
 use orlop::explain::{self, Content, Node, Shape};
+use std::collections::HashMap;
 
 /// Parts of the specification for other platforms.
 const OTHER_PLATFORMS: &[&str] = &["freebsd", "solaris", "vm", "windows", "zos"];
+
+/// The longest word, in bytes, for which a name is suggested.
+const LONGEST_NAME: usize = 64;
 
 pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
     let mut walk = Walk { bundle, findings: Vec::new() };
@@ -48,7 +51,7 @@ impl Walk<'_> {
         self.duplicates(entries, path, |key| find(key).map_or(key, |(name, _)| name).to_owned());
         for (key, offset, node) in entries {
             let here = join(path, key);
-            let place = Some(place::of_offset(&self.bundle.text, *offset));
+            let place = Some(self.bundle.text.place(*offset));
             match find(key) {
                 Some((name, shape)) => {
                     if name != key {
@@ -83,17 +86,20 @@ impl Walk<'_> {
     }
 
     fn duplicates(&mut self, entries: &[(String, usize, Node)], path: &str, name: impl Fn(&str) -> String) {
-        let names: Vec<String> = entries.iter().map(|(key, ..)| name(key)).collect();
+        let mut known = HashMap::new();
         for (n, (key, offset, _)) in entries.iter().enumerate() {
-            let Some(first) = names[..n].iter().position(|other| *other == names[n]) else { continue };
-            let place = place::of_offset(&self.bundle.text, *offset);
-            let before = place::of_offset(&self.bundle.text, entries[first].1);
+            let first = *known.entry(name(key)).or_insert(n);
+            if first == n {
+                continue;
+            }
+            let before = self.bundle.text.place(entries[first].1);
             let problem = format!(
                 "given twice, first in line {}; of two values the last one counts, and objects are merged",
                 before.line
             );
             let finding = Finding::new("field.duplicate", Severity::Warning, join(path, key), problem);
-            self.findings.push(finding.at(Some(place)).source("RFC 8259, section 4").remedy("remove one of them"));
+            let finding = finding.at(Some(self.bundle.text.place(*offset)));
+            self.findings.push(finding.source("RFC 8259, section 4").remedy("remove one of them"));
         }
     }
 }
@@ -105,7 +111,9 @@ pub(super) fn join(path: &str, key: &str) -> String {
 /// The name that is meant, if one is near.
 pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
-    let near = names.map(|name| (distance(name), name)).min()?;
-    (near.0 <= 1 + word.len() / 4).then_some(near.1)
+    let most = 1 + word.len() / 4;
+    // Each letter more is a difference.
+    let near = names.filter(|name| name.len().abs_diff(lower.len()) <= most && lower.len() <= LONGEST_NAME);
+    let near = near.map(|name| (strsim::osa_distance(&lower, &name.to_lowercase()), name)).min()?;
+    (near.0 <= most).then_some(near.1)
 }

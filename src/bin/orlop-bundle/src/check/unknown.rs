@@ -1,4 +1,4 @@
-//! Names that the runtime passes over: system calls of a profile that no architecture has.
+//! Names that the runtime passes over: system calls of a profile that no architecture has, capabilities that no kernel has.
 
 use super::Bundle;
 use super::structure::nearest;
@@ -6,6 +6,36 @@ use crate::finding::{Finding, Severity};
 use orlop::explain;
 
 pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
+    let mut findings = capabilities(bundle);
+    findings.extend(calls(bundle));
+    findings
+}
+
+fn capabilities(bundle: &Bundle) -> Vec<Finding> {
+    let known: Vec<String> = explain::capabilities().collect();
+    let sets = bundle.config.get("process").and_then(|process| process.get("capabilities"));
+    let mut findings = Vec::new();
+    for set in ["bounding", "effective", "permitted", "inheritable", "ambient"] {
+        let names = sets.and_then(|sets| sets.get(set)).map_or(&[][..], |names| names.items());
+        for (n, name) in names.iter().enumerate() {
+            let Some(text) = name.text().filter(|text| !known.iter().any(|known| known == text)) else { continue };
+            let field = format!("process.capabilities.{set}[{n}]");
+            let problem = format!("{text:?} is no capability; the container does not get it");
+            let finding = Finding::new("capability.unknown", Severity::Warning, field, problem)
+                .at(bundle.place(name))
+                .source("config.md, \"POSIX process\"; capabilities(7)");
+            findings.push(
+                match nearest(&format!("CAP_{}", text.trim_start_matches("CAP_")), known.iter().map(String::as_str)) {
+                    Some(near) => finding.remedy(format!("did you mean {near:?}?")),
+                    None => finding.remedy("leave it out, or look the name up"),
+                },
+            );
+        }
+    }
+    findings
+}
+
+fn calls(bundle: &Bundle) -> Vec<Finding> {
     let profile = bundle.config.get("linux").and_then(|linux| linux.get("seccomp"));
     let rules = profile.and_then(|profile| profile.get("syscalls")).map_or(&[][..], |rules| rules.items());
     let known = explain::system_calls();

@@ -102,9 +102,9 @@ impl Line {
         let word = format!("{:<7}", self.state.word());
         let word = match self.state {
             State::Yes => style.green(&word),
-            State::Limited => style.yellow(&word),
+            State::Limited => style.magenta(&word),
             State::No if self.hinders => style.red(&word),
-            State::No => style.yellow(&word),
+            State::No => style.magenta(&word),
         };
         let id = format!("{:<width$}", self.id);
         let mut text = format!("{word}  {}  {}\n", style.bold(&id), shown_text(&self.about));

@@ -4,8 +4,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
+mod damages;
+mod document;
+mod mutants;
+mod screen;
+
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,6 +41,58 @@ impl Bundle {
         let bundle = Bundle { directory, orlop };
         assert!(bundle.command(&["spec"]).status().unwrap().success());
         Some(bundle)
+    }
+
+    /// One for `rich.json`, with programs that cannot be executed.
+    fn rich() -> Option<Bundle> {
+        let bundle = Bundle::new()?;
+        fs::create_dir(bundle.directory.join("source")).unwrap();
+        bundle.fill();
+        Some(bundle)
+    }
+
+    /// The root filesystem as it was.
+    fn renew(&self) {
+        let root = self.directory.join("rootfs");
+        for entry in fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()) {
+            match entry.symlink_metadata().unwrap().is_dir() {
+                true => fs::remove_dir_all(entry).unwrap(),
+                false => fs::remove_file(entry).unwrap(),
+            }
+        }
+        fs::create_dir(root.join("bin")).unwrap();
+        fs::hard_link(self.directory.join("busybox"), root.join("bin/sh")).unwrap();
+    }
+
+    fn fill(&self) {
+        let shell = fs::read("/bin/busybox").unwrap();
+        fs::write(self.directory.join("busybox"), &shell).unwrap();
+        fs::set_permissions(self.directory.join("busybox"), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut foreign = shell[..4096].to_vec();
+        foreign[18..20].copy_from_slice(&[0x2a, 0]); // SuperH
+        for (name, content, mode) in [
+            ("bin/data", &shell[..], 0o644),
+            ("bin/text", b"echo\n", 0o755),
+            ("bin/foreign", &foreign, 0o755),
+            ("bin/loader", &fs::read("/proc/self/exe").unwrap(), 0o755),
+            ("bin/script", b"#!/bin/missing\n", 0o755),
+            ("bin/windows", b"#!/bin/sh\r\n", 0o755),
+            ("secret/sh", &shell, 0o755),
+        ] {
+            let path = self.directory.join("rootfs").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::set_permissions(self.directory.join("rootfs/secret"), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    fn is_root(&self) -> bool {
+        let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+        if !root {
+            eprintln!("skipped: needs root");
+        }
+        root
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -161,11 +219,101 @@ fn a_script_with_the_line_ends_of_windows_and_a_program_without_x_are_named() {
         ("echo\n", 0o755, "program.format"),
         ("", 0o755, "program.format"),
     ] {
-        use std::os::unix::fs::PermissionsExt as _;
         fs::write(&script, content).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(mode)).unwrap();
         let (code, findings) = bundle.check(&config.to_string());
         assert!(code == 1 && findings.iter().any(|finding| finding["id"] == id), "{content:?}: {findings:#?}");
+    }
+}
+
+#[test]
+fn faults_of_this_host_and_warnings_count_only_if_asked_for() {
+    let Some(bundle) = Bundle::rich() else { return };
+    let code = |config: &Value, words: &[&str]| {
+        fs::write(bundle.directory.join("config.json"), config.to_string()).unwrap();
+        bundle.command(&[&["check"], words].concat()).output().unwrap().status.code().unwrap()
+    };
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut config = damages::base();
+        change(&mut config);
+        (code(&config, &[]), code(&config, &["--strict"]))
+    };
+    assert_eq!(with(&|_| ()), (0, 0));
+    assert_eq!(with(&|config| config["hostnam"] = json!("x")), (0, 1), "a warning");
+    assert_eq!(with(&|config| config["mounts"][6]["source"] = json!("/no/source")), (0, 1), "of this host");
+    assert_eq!(with(&|config| config["hooks"]["poststop"][0]["path"] = json!("/no/hook")), (0, 1), "of this host");
+    assert_eq!(with(&|config| config["process"]["selinuxLabel"] = json!("x")).1, 1);
+    assert_eq!(with(&|config| config["process"]["cwd"] = json!("x")), (1, 1), "an error");
+    assert_eq!(with(&|config| config["process"]["terminal"] = json!(true)), (0, 0), "a note");
+}
+
+#[test]
+fn a_program_that_its_user_cannot_reach_is_named() {
+    let Some(bundle) = Bundle::rich() else { return };
+    let found = |change: &dyn Fn(&mut Value), id: &str| {
+        let mut config = damages::base();
+        config["process"]["user"]["uid"] = json!(1000);
+        config["process"]["user"]["gid"] = json!(1000);
+        change(&mut config);
+        let (_, findings) = bundle.check(&config.to_string());
+        assert!(findings.iter().any(|finding| finding["id"] == id), "{id}: {findings:#?}");
+    };
+    found(&|config| config["process"]["args"][0] = json!("/secret/sh"), "program.directory");
+    found(&|config| config["process"]["cwd"] = json!("/secret"), "process.cwd");
+    found(&|config| config["linux"]["maskedPaths"] = json!(["/bin"]), "program.masked");
+    found(&|config| config["linux"]["maskedPaths"] = json!(["/bin/sh"]), "program.masked");
+    found(&|config| config["mounts"][6]["options"] = json!(["bind", "sice=4"]), "config.refused");
+    let of_data = json!({"destination": "/bin", "source": "rootfs/bin", "options": ["bind", "noexec"]});
+    found(&|config| config["mounts"].as_array_mut().unwrap().push(of_data.clone()), "program.noexec");
+    let mapped = |config: &mut Value| {
+        config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+        for key in ["uidMappings", "gidMappings"] {
+            config["linux"][key] = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
+        }
+    };
+    found(&mapped, "id.unmapped");
+}
+
+#[test]
+fn a_large_config_with_ten_thousand_faults_is_checked_within_bounds() {
+    let Some(bundle) = Bundle::rich() else { return };
+    let mut config = damages::base();
+    let mount = |n: usize| json!({"destination": format!("/m{n}"), "type": "tmpfs", "source": "tmpfs", "options": ["sice=1"], "x": 1});
+    let many: Vec<Value> = (0..10_000).map(mount).collect();
+    config["mounts"] = json!(many);
+    config["linux"]["maskedPaths"] = json!(vec!["relative"; 10_000]);
+    config["linux"]["seccomp"]["syscalls"][0]["names"] =
+        json!((0..10_000).map(|n| format!("cal{n}")).collect::<Vec<_>>());
+    let object: serde_json::Map<String, Value> = (0..10_000).map(|n| (format!("hostnam{n}"), json!(n))).collect();
+    config.as_object_mut().unwrap().extend(object);
+    let text = config.to_string();
+    assert!(text.len() > 1 << 20);
+    let (code, findings) = bundle.check(&text);
+    assert_eq!(code, 1);
+    assert!(findings.iter().any(|finding| finding["id"] == "config.more"));
+    assert!(findings.len() > 40_000, "{} findings", findings.len());
+}
+
+#[test]
+fn keys_with_any_letters_and_keys_that_are_given_twice_are_found() {
+    let Some(bundle) = Bundle::rich() else { return };
+    let mut config = damages::base();
+    config["linux"]["sysctl"] = json!({"net.a: b [c]\n\"d\"": 5, "vm.x y": "1"});
+    let text = config.to_string().replacen("\"cwd\":\"/\"", "\n\"cwd\":\"x\",\n\"cwd\":\"y\"", 1);
+    let text = text.replacen("\"linux\":", "\"linux\":{\"rootfsPropagation\":\n\"odd\"},\n\"linux\":", 1);
+    let text = text.replace("\"rootfsPropagation\":\"private\",", "");
+    let (code, findings) = bundle.check(&text);
+    assert_eq!(code, 1);
+    let lines: Vec<&str> = text.lines().collect();
+    for (field, part) in [
+        ("linux.sysctl.net.a: b [c]\n\"d\"", "net.a"),
+        ("linux.sysctl.vm.x y", "vm.x y"),
+        ("process.cwd", "\"y\""),
+        ("linux.rootfsPropagation", "odd"),
+    ] {
+        let line = |finding: &Value| lines[finding["line"].as_u64().unwrap() as usize - 1].contains(part);
+        let is_it = |finding: &&Value| finding["field"] == field && finding["id"] == "config.refused" && line(finding);
+        assert!(findings.iter().any(|finding| is_it(&finding)), "{field}: {findings:#?}");
     }
 }
 

@@ -1,0 +1,105 @@
+//! Values that this machine's kernel would not take.
+
+use super::Bundle;
+use crate::finding::{Finding, Severity};
+use orlop::explain::{Content, Node};
+use std::path::Path;
+
+pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let linux = bundle.config.get("linux");
+    if let Some(Content::Object(entries)) = linux.and_then(|linux| linux.get("sysctl")).map(|node| &node.content) {
+        for (name, _, value) in entries {
+            findings.extend(sysctl(bundle, name, value));
+        }
+    }
+    let resources = linux.and_then(|linux| linux.get("resources"));
+    let cpu = resources.and_then(|resources| resources.get("cpu"));
+    for (key, file, noun) in [
+        ("cpus", "/sys/devices/system/cpu/online", "processors"),
+        ("mems", "/sys/devices/system/node/online", "memory nodes"),
+    ] {
+        let Some(node) = cpu.and_then(|cpu| cpu.get(key)) else { continue };
+        let online = std::fs::read_to_string(file).unwrap_or_default();
+        let (Some(wanted), Some(online)) = (node.text().and_then(ranges), ranges(online.trim())) else { continue };
+        let is_there = |end: u32| online.iter().any(|(begin, last)| (*begin..=*last).contains(&end));
+        if wanted.iter().any(|(begin, last)| !is_there(*begin) || !is_there(*last)) {
+            let problem = format!("this machine does not have all of these {noun} ({file})");
+            let field = format!("linux.resources.cpu.{key}");
+            findings.push(finding(bundle, "limit.missing", field, problem, "name those that are there", node));
+        }
+    }
+    for (group, key, least, most) in
+        [("cpu", "quota", 1000, 1 << 44), ("cpu", "period", 1000, 1_000_000), ("pids", "limit", 0, 4 << 20)]
+    {
+        let Some(node) = resources.and_then(|resources| resources.get(group)?.get(key)) else { continue };
+        let Some(value) = number(node).filter(|value| *value > 0) else { continue };
+        if !(least..=most).contains(&value) {
+            let problem = format!("the kernel takes values from {least} to {most}");
+            let field = format!("linux.resources.{group}.{key}");
+            findings.push(finding(bundle, "limit.range", field, problem, "write a value in that range", node));
+        }
+    }
+    findings
+}
+
+fn finding(bundle: &Bundle, id: &'static str, field: String, problem: String, remedy: &str, node: &Node) -> Finding {
+    let source =
+        if id.starts_with("sysctl") { "config-linux.md, \"Sysctl\"" } else { "config-linux.md, \"Control groups\"" };
+    let finding = Finding::new(id, Severity::Error, field, problem).at(bundle.place(node));
+    finding.source(source).remedy(remedy).on_host()
+}
+
+fn sysctl(bundle: &Bundle, name: &str, value: &Node) -> Option<Finding> {
+    // Interfaces and namespaces have directories of their own, which are not there yet.
+    let shared = !["conf", "neigh", "user"].iter().any(|part| name.split(['.', '/']).any(|of| of == *part));
+    // The separator that comes first separates; the other one is a part of names.
+    let path: String = match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
+        Some(b'.') => name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
+        _ => name.to_owned(),
+    };
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) || !shared {
+        return None;
+    }
+    let file = Path::new("/proc/sys").join(path);
+    let field = format!("linux.sysctl.{name}");
+    if !file.exists() {
+        let problem = format!("{} is not there", file.display());
+        return Some(finding(bundle, "sysctl.missing", field, problem, "look the name up in /proc/sys", value));
+    }
+    let numbers =
+        |text: &str| text.split_whitespace().all(|word| word.parse::<i128>().is_ok()) && !text.trim().is_empty();
+    let present = std::fs::read_to_string(&file).ok()?;
+    let text = value.text()?;
+    (numbers(&present) && !numbers(text)).then(|| {
+        let problem = format!("{text:?} is no number, and {} has the value {:?}", file.display(), present.trim());
+        finding(bundle, "sysctl.value", field, problem, "write a number", value)
+    })
+}
+
+fn number(node: &Node) -> Option<i64> {
+    match &node.content {
+        Content::Literal(literal) => literal.parse().ok(),
+        _ => None,
+    }
+}
+
+/// A list such as `0-3,7`.
+fn ranges(text: &str) -> Option<Vec<(u32, u32)>> {
+    let range = |part: &str| {
+        let (begin, last) = part.split_once('-').unwrap_or((part, part));
+        Some((begin.trim().parse().ok()?, last.trim().parse().ok()?))
+    };
+    text.split(',').filter(|part| !part.is_empty()).map(range).collect()
+}
