@@ -18,6 +18,7 @@ pub(crate) const WORDS: &[(&str, &str)] = &[
     ("doctor", "say what this host offers and lacks for this user"),
     ("explain", "say what happens with a bundle, or has changed in a container"),
     ("inspect", "say what a container is, has and uses"),
+    ("top", "watch what containers use"),
 ];
 
 /// The version that both programs must have.

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand, ValueEnum};
 use orlop::cli::{Flag, GLOBAL, Value};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A command line that was understood.
 pub(crate) struct Arguments {
@@ -25,6 +26,7 @@ pub(crate) enum Word {
     Check(Check),
     Doctor(Doctor),
     Inspect(Inspect),
+    Top(Top),
     /// Probes namespaces in a process of its own, for doctor.
     #[command(name = crate::doctor::namespaces::WORD, hide = true)]
     ProbeNamespaces {
@@ -116,6 +118,36 @@ pub(crate) struct Inspect {
     /// How it is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+/// Watch what containers use
+///
+/// On a terminal it shows a line for each container, renewed every second: its status, processes, CPU time in percent of a
+/// processor, throttled periods, memory and its limit, pressure, and a graph of its CPU time in the last minute. The key q and
+/// ^C end it. Without a terminal, with --once or as JSON it prints the values of one interval.
+#[derive(clap::Args)]
+pub(crate) struct Top {
+    /// The containers; all of them where none is named
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// Print one table
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// The time between two looks
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// How the values are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+fn interval(text: &str) -> std::result::Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if (0.1..=3600.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("not in 0.1..=3600".into())
+    }
 }
 
 /// How results are printed.

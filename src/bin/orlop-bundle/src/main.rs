@@ -12,6 +12,7 @@ mod inspect;
 mod observe;
 mod place;
 mod style;
+mod top;
 
 use arguments::{Arguments, Word};
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let done = match &arguments.word {
         Word::Check(word) => check::run(&arguments.global, word),
         Word::Doctor(word) => doctor::run(word),
+        Word::Top(word) => top::run(&arguments.global, word),
         Word::Inspect(word) => inspect::run(&arguments.global, word),
         Word::ProbeNamespaces { user } => doctor::namespaces::probe(*user),
         Word::ProbeProc { directory } => doctor::namespaces::probe_proc(directory),
