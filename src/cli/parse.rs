@@ -44,9 +44,9 @@ pub(crate) fn globals(parser: &mut Parser) -> (Flags, Result<Option<OsString>>) 
     let mut flags = Flags::default();
     let word = loop {
         match next(parser, &[&GLOBAL], &mut flags, None) {
-            Ok(Step::Flag) => (),
-            Ok(Step::Operand(word)) => break Ok(Some(word)),
-            Ok(Step::End) => break Ok(None),
+            Ok(Argument::Flag) => (),
+            Ok(Argument::Operand(word)) => break Ok(Some(word)),
+            Ok(Argument::End) => break Ok(None),
             Err(error) => break Err(error),
         }
     };
@@ -69,9 +69,9 @@ pub(crate) fn command(parser: &mut Parser, command: Command) -> Result<Invocatio
             continue;
         }
         match next(parser, &[command.flags, HELP], &mut invocation.flags, Some(&command))? {
-            Step::Flag => (),
-            Step::Operand(operand) => invocation.operands.push(operand),
-            Step::End => return Ok(invocation),
+            Argument::Flag => (),
+            Argument::Operand(operand) => invocation.operands.push(operand),
+            Argument::End => return Ok(invocation),
         }
     }
 }
@@ -88,13 +88,13 @@ pub(crate) fn count(invocation: &Invocation, program: &str) -> Result<()> {
     Err(usage(format!("{program}: \"{word}\" requires {expected} argument(s)"), word))
 }
 
-enum Step {
+enum Argument {
     Flag,
     Operand(OsString),
     End,
 }
 
-fn next(parser: &mut Parser, known: &[&'static [Flag]], flags: &mut Flags, at: Option<&Command>) -> Result<Step> {
+fn next(parser: &mut Parser, known: &[&'static [Flag]], flags: &mut Flags, at: Option<&Command>) -> Result<Argument> {
     let word = at.map_or("", |c| c.word);
     let find = |wanted: &dyn Fn(&Flag) -> bool| known.iter().flat_map(|flags| flags.iter()).find(|f| wanted(f));
     if let Some((name, value)) = single_dash(parser, &|name| find(&|f| is_named(f, name)).is_some()) {
@@ -107,8 +107,8 @@ fn next(parser: &mut Parser, known: &[&'static [Flag]], flags: &mut Flags, at: O
         return accept(flag, value, &format!("-{name}"), flags, word);
     }
     let (flag, written) = match parser.next().map_err(|e| usage(e.to_string(), word))? {
-        None => return Ok(Step::End),
-        Some(Arg::Value(operand)) => return Ok(Step::Operand(operand)),
+        None => return Ok(Argument::End),
+        Some(Arg::Value(operand)) => return Ok(Argument::Operand(operand)),
         Some(Arg::Long(name)) => match find(&|f| f.long == name) {
             Some(flag) => (flag, flag.long.len()),
             None => return Err(unknown(&format!("--{name}"), known, at)),
@@ -156,7 +156,7 @@ fn take_unknown(parser: &mut Parser, command: &Command) -> Option<OsString> {
     raw.next_if(|argument| argument.to_str().is_some_and(|text| text.starts_with('-') && !known(text)))
 }
 
-fn accept(flag: &'static Flag, value: OsString, written: &str, flags: &mut Flags, word: &str) -> Result<Step> {
+fn accept(flag: &'static Flag, value: OsString, written: &str, flags: &mut Flags, word: &str) -> Result<Argument> {
     let text = value.to_str();
     let value = match (flag.value, text) {
         (Value::Switch, _) => match text.and_then(boolean) {
@@ -173,7 +173,7 @@ fn accept(flag: &'static Flag, value: OsString, written: &str, flags: &mut Flags
         _ => value,
     };
     flags.0.push((flag, value));
-    Ok(Step::Flag)
+    Ok(Argument::Flag)
 }
 
 /// The value of a switch, by the rules of Go's `strconv.ParseBool`.

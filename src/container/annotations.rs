@@ -59,7 +59,7 @@ static WITHOUT_EFFECT: [&str; 4] =
 
 /// The facts about a container that [`refuse_others`] needs.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Made {
+pub(super) struct ContainerFacts {
     /// Whether systemd creates the container's cgroup.
     pub(super) by_systemd: bool,
     /// Whether the filter has a listener.
@@ -71,7 +71,7 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// There is one.
-pub(super) fn refuse_others(spec: &Spec<'_>, made: Made) -> Result<()> {
+pub(super) fn refuse_others(spec: &Spec<'_>, made: ContainerFacts) -> Result<()> {
     let has_label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref()).is_some_and(|l| !l.is_empty());
     for (name, value) in spec.annotations.iter().flatten().filter(|(_, value)| !value.is_empty()) {
         let problem = match name.as_ref() {
@@ -151,7 +151,7 @@ mod tests {
         table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned)).collect()
     }
 
-    const ALWAYS: Made = Made { by_systemd: true, notifies: true };
+    const ALWAYS: ContainerFacts = ContainerFacts { by_systemd: true, notifies: true };
 
     #[test]
     fn what_the_page_says_is_refused_is_refused_and_nothing_else() {
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_would_have_no_effect_in_crun_either_is_not_refused() {
         for name in ["run.oci.systemd.subgroup", "run.oci.seccomp.plugins", "run.oci.seccomp.receiver"] {
-            with(name, "x", |spec| refuse_others(spec, Made::default())).unwrap();
+            with(name, "x", |spec| refuse_others(spec, ContainerFacts::default())).unwrap();
         }
         with("run.oci.mount_context_type", "context", |spec| refuse_others(spec, ALWAYS)).unwrap();
         with("module.wasm.image/variant", "compat-smart", |spec| refuse_others(spec, ALWAYS)).unwrap();

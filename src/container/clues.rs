@@ -31,7 +31,7 @@ impl Writer {
 
 /// A process named by the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct NamedProcess {
     pub(super) pid: Option<u64>,
     /// Field 22 of /proc/PID/stat.
     pub(super) start: Option<u64>,
@@ -51,7 +51,7 @@ pub(super) struct FromConfig {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Clues {
     pub(super) writer: Writer,
-    pub(super) processes: Vec<Told>,
+    pub(super) processes: Vec<NamedProcess>,
     /// The time of the record's last write, in seconds since 1970.
     pub(super) written: Option<i64>,
     /// The random part of the name that init has until it executes the program.
@@ -96,9 +96,9 @@ impl Clues {
             match (key.as_str(), value) {
                 ("init_process_pid", Loose::Number(pid)) => {
                     clues.writer = Writer::Runc;
-                    clues.processes.push(Told { pid: Some(pid), start: None });
+                    clues.processes.push(NamedProcess { pid: Some(pid), start: None });
                 }
-                ("pid", Loose::Number(pid)) => clues.processes.push(Told { pid: Some(pid), start: None }),
+                ("pid", Loose::Number(pid)) => clues.processes.push(NamedProcess { pid: Some(pid), start: None }),
                 ("start" | "init_process_start" | "process-start-time", Loose::Number(start)) => clues.add_start(start),
                 ("waitingName", Loose::Text(name)) => clues.waiting_name = Some(name).filter(|name| name.len() == 9),
                 ("bundle", Loose::Text(path)) => clues.bundle = Some(path).filter(|path| path.starts_with('/')),
@@ -114,7 +114,7 @@ impl Clues {
     fn add_start(&mut self, start: u64) {
         match self.processes.last_mut().filter(|told| told.start.is_none()) {
             Some(told) => told.start = Some(start),
-            None => self.processes.push(Told { pid: None, start: Some(start) }),
+            None => self.processes.push(NamedProcess { pid: None, start: Some(start) }),
         }
     }
 
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn every_piece_of_a_record_is_used_and_half_a_piece_is_not() {
         let whole = Clues::of_record(RECORD.as_bytes());
-        assert_eq!(whole.processes, [Told { pid: Some(77), start: Some(99) }]);
+        assert_eq!(whole.processes, [NamedProcess { pid: Some(77), start: Some(99) }]);
         assert_eq!(whole.waiting_name.as_deref(), Some("abcdefghi"));
         assert_eq!(whole.rootfs.as_deref(), Some("/b/rootfs"));
         assert_eq!(whole.cgroups, ["/in/x"]);
@@ -271,7 +271,7 @@ mod tests {
         let runc = r#"{"id":"x","init_process_pid":5,"init_process_start":6,"config":{"rootfs":"/r"},"cgroup_paths":{"cpu":"/sys/fs/cgroup/cpu/p/x"}}"#;
         let clues = Clues::of_record(runc.as_bytes());
         assert_eq!(clues.writer.foreign(), Some("runc"));
-        assert_eq!(clues.processes, [Told { pid: Some(5), start: Some(6) }]);
+        assert_eq!(clues.processes, [NamedProcess { pid: Some(5), start: Some(6) }]);
         assert!(clues.is_in_cgroup("/p/x") && clues.is_in_cgroup("/p/x/y") && !clues.is_in_cgroup("/p/xy"));
     }
 

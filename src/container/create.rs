@@ -3,7 +3,7 @@
 use super::bundle::Bundle;
 use super::hand_over::hand_over;
 use super::inherited::Inherited;
-use super::made::{Made, Source};
+use super::made::{CreatedContainer, Source};
 use super::notify::NotifyProxy;
 use super::parts::Parts;
 use super::query::hook_state;
@@ -54,7 +54,7 @@ pub(super) fn make(
     proof: &SingleThreaded,
     until: Until,
     console: super::console::Give,
-) -> Result<Made> {
+) -> Result<CreatedContainer> {
     log::step("read the configuration");
     let bundle = Bundle::open(request)?;
     let mut spec = bundle.spec()?;

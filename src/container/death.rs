@@ -1,6 +1,6 @@
 //! The line for a person at a terminal about a program that a signal killed in the foreground.
 
-use super::made::Made;
+use super::made::CreatedContainer;
 use super::request::Signal;
 use crate::cgroups::OomKills;
 use crate::log;
@@ -11,7 +11,7 @@ use crate::sys::process::{self, Ended, Pid};
 const SHELL_KILLED: i32 = 128 + libc::SIGKILL;
 
 /// Tells the reason of a death by signal, if standard error is a terminal. The cgroup must still be there.
-pub(super) fn tell(made: &Made, ended: Ended) {
+pub(super) fn tell(made: &CreatedContainer, ended: Ended) {
     match ended {
         Ended::Signaled(signal) => log::tell_person(|| Some(by_signal(made, signal))),
         Ended::Exited(status @ 129..=192) if made.reaps => log::tell_person(|| Some(by_signal(made, status - 128))),
@@ -23,7 +23,7 @@ pub(super) fn tell(made: &Made, ended: Ended) {
     }
 }
 
-fn by_signal(made: &Made, signal: i32) -> String {
+fn by_signal(made: &CreatedContainer, signal: i32) -> String {
     let name = Signal::parse(&signal.to_string()).map_or_else(|_| signal.to_string(), |signal| signal.to_string());
     let reason = match signal {
         libc::SIGKILL => match oom_kills(made) {
@@ -49,7 +49,7 @@ fn by_signal(made: &Made, signal: i32) -> String {
 }
 
 /// The kills of the OOM killer while the program ran: a cgroup that was there before has others in its count.
-fn oom_kills(made: &Made) -> Option<OomKills> {
+fn oom_kills(made: &CreatedContainer) -> Option<OomKills> {
     if made.new_cgroup { made.record.cgroup().oom_kills() } else { None }
 }
 

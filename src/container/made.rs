@@ -16,7 +16,7 @@ use crate::sys::process::{self, SingleThreaded};
 use std::os::fd::OwnedFd;
 
 /// A created container.
-pub(super) struct Made {
+pub(super) struct CreatedContainer {
     pub(super) launched: Launched,
     pub(super) dir: ContainerDir,
     pub(super) record: Record,
@@ -53,8 +53,8 @@ impl Source<'_> {
         mut parts: Parts,
         signals: Option<OwnedFd>,
         build: impl FnOnce(&ContainerDir, &mut Record, &mut Parts) -> Result<(Launched, Option<OwnedFd>)>,
-        tell: impl FnOnce(&Made) -> Result<()>,
-    ) -> Result<Made> {
+        tell: impl FnOnce(&CreatedContainer) -> Result<()>,
+    ) -> Result<CreatedContainer> {
         log::step("write the state");
         let _umask = credentials::OwnUmask::set();
         let dir = self.store.create(self.request.id.as_str())?;
@@ -69,7 +69,8 @@ impl Source<'_> {
         };
         let Parts { plan, moved, notify, new_cgroup, .. } = parts;
         let reaps = plan.shim.is_some();
-        let made = Made { launched, dir, record, hooks: plan.hooks, notify, new_cgroup, reaps, terminal, signals };
+        let made =
+            CreatedContainer { launched, dir, record, hooks: plan.hooks, notify, new_cgroup, reaps, terminal, signals };
         match tell(&made) {
             Ok(()) => Ok(made),
             Err(error) => {
@@ -82,7 +83,7 @@ impl Source<'_> {
     }
 }
 
-impl Made {
+impl CreatedContainer {
     /// Kills the container's first process, and reaps it.
     pub(super) fn kill(&self) {
         process::pidfd_send_signal(&self.launched.pidfd, libc::SIGKILL).ignore("it may have ended by itself");

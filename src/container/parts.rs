@@ -129,7 +129,7 @@ impl Parts {
         let rootless = super::rootless::forgives(context.rootless);
         let notifies = filter.as_ref().is_some_and(|filter| filter.notify.is_some());
         let by_systemd = context.cgroup_manager == CgroupManager::Systemd;
-        super::annotations::refuse_others(spec, super::annotations::Made { by_systemd, notifies })?;
+        super::annotations::refuse_others(spec, super::annotations::ContainerFacts { by_systemd, notifies })?;
         let asked = cgroups::CgroupPlan::parse(spec, request.id.as_str(), context.cgroup_manager, rootless)?;
         let shim = super::shim::asked(request.init, spec)?;
         if shim.is_some() {

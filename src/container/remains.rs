@@ -23,7 +23,7 @@
 //! A record in doubt never selects a process, cgroup or unit to kill: one wrong byte would name
 //! another one.
 
-use super::clues::{Clues, Told};
+use super::clues::{Clues, NamedProcess};
 use super::request::ContainerId;
 use crate::cgroups::{self, Cgroup};
 use crate::error::{Error, Ignore as _, Result};
@@ -106,7 +106,8 @@ impl Remains {
     }
 
     fn proves(&self, pid: Pid, seen: &Stat) -> bool {
-        let is_named = |told: &Told| told.pid == Some(u64::from(pid.unsigned_abs())) && told.start == Some(seen.start);
+        let is_named =
+            |told: &NamedProcess| told.pid == Some(u64::from(pid.unsigned_abs())) && told.start == Some(seen.start);
         let is_at_home = || self.cgroup_of(pid).is_some() || (self.root.is_some() && root_of(pid) == self.root);
         self.waits(seen)
             || (self.clues.processes.iter().any(is_named)
@@ -253,7 +254,8 @@ impl Remains {
         }
         let is_foreign = self.foreign().is_some();
         if (is_foreign || self.is_apart(pid)) && !self.others.has(pid) {
-            let is_named = |told: &Told| is_meant(*told, pid, seen.start) && (!is_foreign || self.is_older(pid, *told));
+            let is_named =
+                |told: &NamedProcess| is_meant(*told, pid, seen.start) && (!is_foreign || self.is_older(pid, *told));
             if self.clues.processes.iter().any(is_named) {
                 return Some("the record names it".into());
             }
@@ -269,7 +271,7 @@ impl Remains {
 
     /// Whether a process that another runtime's record names by pid only is older than the record's
     /// last write.
-    fn is_older(&self, pid: Pid, told: Told) -> bool {
+    fn is_older(&self, pid: Pid, told: NamedProcess) -> bool {
         told.start.is_some() || self.clues.written.is_none_or(|written| began(pid).is_none_or(|began| began <= written))
     }
 
@@ -315,7 +317,7 @@ fn end_all_in(namespace: &PathBuf) -> Result<()> {
 
 /// Whether a record that may be damaged names a process: by pid and start time, with at most one
 /// wrong digit.
-fn is_meant(told: Told, pid: Pid, start: u64) -> bool {
+fn is_meant(told: NamedProcess, pid: Pid, start: u64) -> bool {
     let is_pid = told.pid.is_some_and(|told| told == u64::from(pid.unsigned_abs()));
     is_pid && told.start.is_none_or(|told| resembles(&told.to_string(), &start.to_string()))
 }
@@ -373,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_process_is_meant_although_a_digit_of_the_record_is_wrong_or_missing() {
-        let told = |pid, start| Told { pid: Some(pid), start };
+        let told = |pid, start| NamedProcess { pid: Some(pid), start };
         assert!(is_meant(told(7, Some(123)), 7, 123) && is_meant(told(7, None), 7, 123));
         assert!(is_meant(told(7, Some(193)), 7, 123) && is_meant(told(7, Some(12)), 7, 123));
         assert!(!is_meant(told(8, Some(123)), 7, 123) && !is_meant(told(7, Some(456)), 7, 123));

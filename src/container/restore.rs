@@ -15,7 +15,7 @@ use super::console::{self, Give};
 use super::criu_images::{self, CgroupYard, Images};
 use super::hand_over::hand_over;
 use super::inherited::Inherited;
-use super::made::{Made, Source};
+use super::made::{CreatedContainer, Source};
 use super::parts::Parts;
 use super::request::{ManageCgroups, RestoreRequest};
 use super::terminal::Relay;
@@ -34,7 +34,7 @@ use crate::rootfs::{self, CgroupView, IdmapOf, Prepared, Rootfs, Sources};
 use crate::state::{ContainerDir, Record, Store};
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::{file, fs, namespace};
-use child::{Holder, Told};
+use child::{Holder, KeyringPipe};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,12 @@ pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
     ended.map(|ended| ended.status() as u8)
 }
 
-fn make(context: &Context, request: &RestoreRequest, proof: &SingleThreaded, console: Give) -> Result<Made> {
+fn make(
+    context: &Context,
+    request: &RestoreRequest,
+    proof: &SingleThreaded,
+    console: Give,
+) -> Result<CreatedContainer> {
     log::step("read the configuration");
     let program = criu_images::program(&request.criu, "restore")?;
     let images = Images::find(&request.criu, "restore.log")?;
@@ -183,7 +188,7 @@ impl Maker<'_> {
         let empty_network = self.request.criu.empty_ns.iter().any(|name| name == "network");
         let given = given::inherit(&mut options, parts, &standard, empty_network)?;
         let home = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
-        let told = Told::new()?;
+        let told = KeyringPipe::new()?;
         let prepare = || {
             if inside {
                 fds.join_self()?;
@@ -227,7 +232,7 @@ impl Maker<'_> {
         let restored = started?.ask(Task::Restore, &options, &self.images.log(), &mut |step| steps.serve(step));
         let pid = restored?.ok_or_else(|| Error::system("criu did not say which process it restored"))?;
         drop::<Option<Holder>>(holder);
-        steps.record.session_keyring = told.made()?.map(|made| keyring::Made { outside: foreign, ..made });
+        steps.record.session_keyring = told.made()?.map(|made| keyring::CreatedKeyring { outside: foreign, ..made });
         steps.finish(pid, &mut cgroup, terminal)
     }
 

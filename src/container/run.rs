@@ -2,7 +2,7 @@
 
 use super::console::{self, Give};
 use super::create::{self, Until};
-use super::made::Made;
+use super::made::CreatedContainer;
 use super::request::{CreateRequest, RunRequest};
 use super::terminal::Relay;
 use super::{Context, death, delete};
@@ -65,7 +65,7 @@ pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<
 }
 
 /// Runs the poststart hooks; if one fails, the container is removed.
-fn after_start(made: &Made, proof: &SingleThreaded) -> Result<()> {
+fn after_start(made: &CreatedContainer, proof: &SingleThreaded) -> Result<()> {
     made.run_poststart(proof).map_err(|error| {
         made.kill();
         delete::after_failed_hook(&made.dir, &made.record, &made.hooks, proof, error)

@@ -33,7 +33,8 @@ impl Watch for Watcher<'_> {
 
     fn keyring(&mut self, made: Option<(i32, u32)>) {
         if let (Some((serial, owner)), Keyring::New(name)) = (made, &self.plan.keyring) {
-            self.record.session_keyring = Some(keyring::Made { name: name.clone(), serial, owner, outside: false });
+            self.record.session_keyring =
+                Some(keyring::CreatedKeyring { name: name.clone(), serial, owner, outside: false });
         }
     }
 

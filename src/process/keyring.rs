@@ -20,12 +20,12 @@ pub(crate) enum Keyring {
     /// A new one of this name.
     New(String),
     /// That of a running container.
-    Of(Made),
+    Of(CreatedKeyring),
 }
 
 /// A keyring that was created, as state.json records it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Made {
+pub(crate) struct CreatedKeyring {
     /// Its name, random.
     pub name: String,
     /// The kernel's serial number.
@@ -38,7 +38,7 @@ pub(crate) struct Made {
     pub outside: bool,
 }
 
-readable! { Made { name = "name", serial = "serial", owner = "owner", outside = "outside" } }
+readable! { CreatedKeyring { name = "name", serial = "serial", owner = "owner", outside = "outside" } }
 
 /// A random name.
 ///
@@ -54,12 +54,12 @@ pub(crate) fn new_name() -> Result<String> {
 ///
 /// # Errors
 /// The kernel refuses: the quota of keys is used up, or a seccomp filter.
-pub(crate) fn make(name: &str) -> Result<Option<Made>> {
+pub(crate) fn make(name: &str) -> Result<Option<CreatedKeyring>> {
     const USER_SEARCH: u32 = 0x0008_0000;
     let Some(serial) = join_named(name)? else { return Ok(None) };
     let key = process::describe_key(serial)?;
     process::set_key_permissions(serial, key.permissions | USER_SEARCH)?;
-    Ok(Some(Made { name: name.to_owned(), serial, owner: key.owner, outside: false }))
+    Ok(Some(CreatedKeyring { name: name.to_owned(), serial, owner: key.owner, outside: false }))
 }
 
 /// Joins the session keyring of a running container. If no process holds that keyring any more, the
@@ -67,7 +67,7 @@ pub(crate) fn make(name: &str) -> Result<Option<Made>> {
 ///
 /// # Errors
 /// Another keyring has its name.
-pub(crate) fn join(made: &Made) -> Result<()> {
+pub(crate) fn join(made: &CreatedKeyring) -> Result<()> {
     let Some(serial) = join_named(&made.name)? else { return Ok(()) };
     let found = process::describe_key(serial)?;
     if (serial, found.owner) == (made.serial, made.owner) {

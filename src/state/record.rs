@@ -48,7 +48,7 @@ pub(crate) struct Record {
     pub keyring: bool,
     /// Its session keyring, once it exists; older versions did not record it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session_keyring: Option<keyring::Made>,
+    pub session_keyring: Option<keyring::CreatedKeyring>,
     /// Whether it shares another pid namespace, so that its processes do not die with the first
     /// one.
     #[serde(skip_serializing_if = "is_false")]

@@ -8,25 +8,25 @@ use crate::sys::socket::{self, SockType};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The pipe by which the process that becomes CRIU reports the session keyring that it created.
-pub(super) struct Told {
+pub(super) struct KeyringPipe {
     ours: OwnedFd,
     theirs: OwnedFd,
 }
 
-impl Told {
-    pub(super) fn new() -> Result<Told> {
+impl KeyringPipe {
+    pub(super) fn new() -> Result<KeyringPipe> {
         let (ours, theirs) = socket::pair(SockType::SeqPacket)?;
-        Ok(Told { ours, theirs })
+        Ok(KeyringPipe { ours, theirs })
     }
 
-    pub(super) fn tell(&self, made: Option<keyring::Made>) -> Result<()> {
+    pub(super) fn tell(&self, made: Option<keyring::CreatedKeyring>) -> Result<()> {
         let Some(made) = made else { return Ok(()) };
         let text = serde_json::to_vec(&made).map_err(|e| Error::internal(e.to_string()))?;
         Ok(socket::send(&self.theirs, &text, &[])?)
     }
 
     /// The keyring reported so far.
-    pub(super) fn made(&self) -> Result<Option<keyring::Made>> {
+    pub(super) fn made(&self) -> Result<Option<keyring::CreatedKeyring>> {
         let mut text = [0; 512];
         let [there] = process::poll([(Some(self.ours.as_fd()), libc::POLLIN)], 0)?;
         if there == 0 {
