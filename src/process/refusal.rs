@@ -105,7 +105,7 @@ fn denied(around: &Around<'_>, executing: bool, seen: &Seen) -> Option<String> {
     if seen.mode & TYPE != REGULAR {
         return Some(format!("{} is not a regular file", seen.path));
     }
-    if seen.mount_flags & libc::ST_NOEXEC as u64 != 0 {
+    if seen.mount_flags & libc::ST_NOEXEC != 0 {
         return Some(match (around.mount_of)(&seen.path) {
             Some(index) => format!("mounts[{index}], which has {}, is mounted noexec: mount it with exec", seen.path),
             None => format!("the mount that has {} is noexec", seen.path),
