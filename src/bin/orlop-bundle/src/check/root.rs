@@ -149,7 +149,7 @@ fn sources(bundle: &Bundle, findings: &mut Vec<Finding>) {
                         .on_host(),
                 );
             }
-            (None, _, Some(kind)) if !mount.kind.is_empty() && !systems.iter().any(|known| *known == mount.kind) => {
+            (None, _, Some(kind)) if !mount.kind.is_empty() && !systems.contains(&mount.kind) => {
                 let problem = format!("this machine's kernel has no file system {:?}", mount.kind);
                 let finding = Finding::new("mount.type", Severity::Error, format!("mounts[{n}].type"), problem)
                     .at(bundle.place(kind))
