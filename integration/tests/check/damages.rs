@@ -256,7 +256,7 @@ fn missing(bundle: &Bundle, base: &Value, damages: &[&Damage]) -> Vec<String> {
         };
         let found: Vec<&Value> = findings.iter().filter(is_it).collect();
         let place = |f: &&Value| f["line"] == document::line(&lines, f["field"].as_str().unwrap());
-        if !found.iter().any(|f| place(f)) {
+        if !found.iter().any(place) {
             let like: Vec<String> = findings
                 .iter()
                 .filter(|f| f["severity"] == "error" || f["id"] == *id)
@@ -346,5 +346,6 @@ fn independent(one: &Damage, other: &Damage) -> bool {
     if same_mount || (within(a, "linux.namespaces") && within(b, "linux.namespaces")) {
         return false;
     }
-    !within(a, b) && !within(b, a) && !(is_root(one) && in_root(other)) && !(is_root(other) && in_root(one))
+    let hides = is_root(one) && in_root(other) || is_root(other) && in_root(one);
+    !(within(a, b) || within(b, a) || hides)
 }
