@@ -79,6 +79,8 @@ struct Terminal {
     slave: OwnedFd,
     child: Child,
     seen: String,
+    /// The modes before `top` began, as `stty -g` gives them.
+    before: String,
 }
 
 impl Terminal {
@@ -89,9 +91,11 @@ impl Terminal {
             child: Command::new("true").spawn().unwrap(),
             slave: pair.slave,
             seen: String::new(),
+            before: String::new(),
         };
         terminal.child.wait().unwrap();
         terminal.stty(&["cols", &columns.to_string(), "rows", "12"]);
+        terminal.before = terminal.stty(&["-g"]);
         let side = || Stdio::from(terminal.slave.try_clone().unwrap());
         let mut command = top(scene, &["--interval", "0.1"]);
         command.env("TERM", "xterm").stdin(side()).stdout(side()).stderr(side());
@@ -136,7 +140,7 @@ fn the_screen_is_renewed_follows_the_window_and_is_restored_by_every_end() {
     let ends: [(&str, i32); 4] = [("q", 0), ("INT", 0), ("TERM", 143), ("HUP", 129)];
     for (end, code) in ends {
         let mut terminal = Terminal::new(&scene, 80);
-        let before = terminal.stty(&["-g"]);
+        let before = terminal.before.clone();
         terminal.wait_for(ENTER);
         for _ in 0..3 {
             let frame = terminal.wait_for("\x1b[J");
@@ -168,7 +172,7 @@ fn the_screen_is_renewed_follows_the_window_and_is_restored_by_every_end() {
 fn a_stopped_top_gives_the_screen_back_and_takes_it_again() {
     let Some(scene) = busy() else { return };
     let mut terminal = Terminal::new(&scene, 80);
-    let before = terminal.stty(&["-g"]);
+    let before = terminal.before.clone();
     terminal.wait_for("/64.0M");
     terminal.signal(Signal::SIGTSTP);
     terminal.wait_for(LEAVE);

@@ -18,11 +18,12 @@ impl ContainerId {
         }
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'.' | b'-');
         if text == "." || text == ".." || !text.bytes().all(allowed) {
-            return Err(Error::new(Kind::Config, format!("invalid container ID format: {text:?}"))
-                .hint("an id has letters, digits and the signs _ + - . only, and is not . or .."));
+            return Err(Error::new(Kind::Config, "invalid container ID format")
+                .hint(format!("{text:?}: an id has letters, digits and the signs _ + - . only, and is not . or ..")));
         }
         if text.len() > LONGEST {
-            return Err(Error::new(Kind::Config, format!("invalid container ID format: more than {LONGEST} bytes")));
+            return Err(Error::new(Kind::Config, "invalid container ID format")
+                .hint(format!("an id has at most {LONGEST} bytes")));
         }
         Ok(ContainerId(text.into()))
     }
@@ -63,7 +64,7 @@ mod tests {
     #[test]
     fn an_id_cannot_leave_the_state_directory() {
         for id in [".", "..", "a/b", "../x", "/x", "a\0b", "a b", "é", "a\n"] {
-            assert!(refusal(id).starts_with("invalid container ID format: "), "{id:?}");
+            assert!(refusal(id).starts_with("invalid container ID format (hint: "), "{id:?}");
         }
         assert_eq!(refusal(""), "container id cannot be empty");
         assert!(refusal(&"a".repeat(256)).starts_with("invalid container ID format"));
