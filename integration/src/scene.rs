@@ -93,10 +93,18 @@ impl Scene {
         let mut seen = String::new();
         // Docker's client says this or not, as its calls happen to end.
         for line in output.lines().filter(|l| !l.contains("error waiting for container: context canceled")) {
-            seen.push_str(&without_ids(&without_time(line)));
+            seen.push_str(&without_ids(&without_time(&without_hint(line))));
             seen.push('\n');
         }
         seen
+    }
+}
+
+/// The hint behind an error, which no other runtime gives: `integration/tests/messages.rs` has its words.
+fn without_hint(line: &str) -> String {
+    match (line.find(" (hint: "), line.rfind(')')) {
+        (Some(start), Some(end)) if start < end => format!("{}{}", &line[..start], &line[end + 1..]),
+        _ => line.to_string(),
     }
 }
 
