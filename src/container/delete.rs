@@ -178,6 +178,10 @@ pub(super) fn end_process(init: ProcessId, cgroup: &Cgroup) -> Result<()> {
 pub(super) fn ended(dir: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
     log::step("remove the container");
     dir.lock()?;
+    // `delete --force` may have removed it, and the cgroup of its name be another container's.
+    if !dir.is_in_place()? {
+        return dir.unlock();
+    }
     destroy(dir, record)?;
     dir.unlock()?;
     run_poststop(record, hooks, proof);
@@ -205,7 +209,7 @@ fn destroy_unless_deleted(dir: &ContainerDir, record: &Record, hooks: &Hooks, pr
     dir.lock()?;
     // It was unlocked while the hook ran: `delete --force` may have removed it, and its id may be
     // another container's by now.
-    if dir.bytes()?.is_none() {
+    if !dir.is_in_place()? {
         return dir.unlock();
     }
     destroy(dir, record)?;

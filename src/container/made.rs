@@ -107,9 +107,13 @@ impl CreatedContainer {
 /// Undoes the creation, and runs the poststop hooks as the lifecycle has it (runtime.md, steps 12
 /// and 13).
 fn clean_up(dir: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) {
+    // A hook may have waited while `delete --force` removed the container: then the cgroup of its
+    // name may be another container's, and its poststop hooks have run.
+    if dir.lock().and_then(|()| dir.is_in_place()).is_ok_and(|in_place| !in_place) {
+        return;
+    }
     record.resctrl.iter().for_each(|group| group.remove());
-    let removed = record.cgroup().remove().and_then(|()| dir.lock()).and_then(|()| dir.remove());
-    if let Err(error) = removed {
+    if let Err(error) = record.cgroup().remove().and_then(|()| dir.remove()) {
         crate::log::warning(error.to_string());
     }
     if record.init.is_some() {

@@ -146,8 +146,9 @@ impl Remains {
             let cgroup = cgroups::around(init.pid, asked.as_deref(), &self.id, own)?;
             paths.extend(cgroup.cgroups().iter().map(|one| one.path.clone()));
             cgroup.refuse_own()?;
-            let companions = self.companions(init.pid, &cgroup);
             let pidfd = init.open()?;
+            // The namespace is read while the pid is surely the first process's.
+            let companions = self.companions(init.pid, &cgroup).filter(|_| init.lives());
             super::delete::end_process(init, &cgroup)?;
             companions.map_or(Ok(()), |namespace| end_all_in(&namespace))?;
             cgroup.remove()?;
@@ -279,9 +280,14 @@ impl Remains {
     fn cgroup_of(&self, pid: Pid) -> Option<String> {
         let text = std::fs::read(format!("/proc/{pid}/cgroup")).ok()?;
         let members = cgroups::membership::Membership::parse_all(&String::from_utf8_lossy(&text));
-        let is_others = |path: &str| self.others.cgroups.iter().any(|other| path.starts_with(&**other));
+        let is_others = |path: &str| self.others.cgroups.iter().any(|other| is_at_or_below(path, other));
         members.into_iter().map(|member| member.path).find(|path| self.clues.is_in_cgroup(path) && !is_others(path))
     }
+}
+
+/// Whether a cgroup path is `other` or below it, name by name.
+fn is_at_or_below(path: &str, other: &str) -> bool {
+    std::path::Path::new(path).starts_with(other)
 }
 
 /// All processes but this one.

@@ -123,7 +123,9 @@ fn denied(around: &Around<'_>, executing: bool, seen: &Seen) -> Option<String> {
 
 /// The file is there, and the kernel misses the one that it names.
 fn missing(seen: Option<&Seen>) -> String {
-    match seen.and_then(|seen| interpreter(seen.beginning.as_deref()?)) {
+    let named = seen.and_then(|seen| interpreter(seen.beginning.as_deref()?));
+    // The file may be anyone's: no sentence of its own gets into a message that engines read.
+    match named.filter(|(_, name)| name.len() < 256 && name.starts_with('/') && !name.contains([' ', ':'])) {
         Some((Interpreter::Script, name)) if name.ends_with('\r') => {
             format!("the script's first line names {name:?}: its lines end with CRLF (dos2unix changes them)")
         }

@@ -111,11 +111,17 @@ impl ContainerDir {
         Ok(connection)
     }
 
-    /// Removes the directory with its content, unless another directory has its path by now.
-    pub(crate) fn remove(&self) -> Result<()> {
+    /// Whether the directory at the path is still this one: it may have been removed, and its
+    /// name be another container's by now.
+    pub(crate) fn is_in_place(&self) -> Result<bool> {
         let here = sys::namespace::identity(&self.directory)?;
         let there = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW);
-        if there.and_then(sys::namespace::identity).is_ok_and(|there| there == here) {
+        Ok(there.and_then(sys::namespace::identity).is_ok_and(|there| there == here))
+    }
+
+    /// Removes the directory with its content, unless another directory has its path by now.
+    pub(crate) fn remove(&self) -> Result<()> {
+        if self.is_in_place()? {
             let unlink = |name: &str| file::unlink_at(&self.directory, name, 0).is_ok();
             // The record is removed last: if this command is killed, the remains still name their
             // container.

@@ -723,3 +723,48 @@ fn a_runtime_that_was_moved_into_the_containers_cgroup_says_so() {
         assert!(lives(init), "{name}");
     }
 }
+
+/// Whether a process is stopped (SIGSTOP).
+fn is_stopped(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "))
+}
+
+#[test]
+fn a_runtime_that_wakes_late_leaves_the_next_container_of_its_id_alone() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    // A `run` in the foreground whose container was deleted, and a `create` that waits for a hook.
+    for late in ["run", "create"] {
+        let Some(mut scene) = Scene::new() else { return };
+        scene.script("exec sleep 1003");
+        if late == "create" {
+            let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "touch $SEEN; exec sleep 1004"],
+                "env": ["PATH=/bin:/usr/bin", format!("SEEN={}/waits", scene.dir.display())]}]);
+            scene.config["hooks"] = json!({ "createRuntime": hook });
+        }
+        scene.write_config();
+        // Not by a watchdog, which signals would reach in its place.
+        let mut command = Command::new(&scene.runtime);
+        command.arg("--root").arg(&scene.state_root).arg(late).arg(&scene.id).current_dir(scene.dir.join("bundle"));
+        let quiet = || std::process::Stdio::null();
+        let mut first = command.stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn().unwrap();
+        eventually("the first container is there", || match late {
+            "create" => scene.dir.join("waits").exists(),
+            _ => scene
+                .command("state", &[], &[])
+                .output()
+                .is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("running")),
+        });
+        kill(Pid::from_raw(first.id() as i32), Signal::SIGSTOP).unwrap();
+        eventually("it is stopped", || is_stopped(first.id()));
+        assert!(scene.command("delete", &["--force"], &[]).status().unwrap().success(), "{late}");
+        scene.config.as_object_mut().unwrap().remove("hooks");
+        scene.run_detached();
+        let second = scene.init();
+        kill(Pid::from_raw(first.id() as i32), Signal::SIGCONT).unwrap();
+        first.wait().unwrap();
+        assert!(lives(second), "{late}: the second container was killed");
+        let state = scene.command("state", &[], &[]).output().unwrap();
+        assert!(String::from_utf8_lossy(&state.stdout).contains("running"), "{late}: {state:?}");
+    }
+}

@@ -12,6 +12,10 @@ use std::os::unix::fs::FileExt as _;
 const BEGINNING: usize = 64 << 10;
 /// The largest part that is read elsewhere, in bytes.
 const PART: u64 = 1 << 20;
+/// The most libraries that are looked at.
+const MOST: usize = 1024;
+/// The longest name of a library or list of directories, in bytes (PATH_MAX).
+const LONGEST: usize = 4096;
 /// The longest first line of a script, in bytes (execve(2)).
 const FIRST_LINE: usize = 255;
 
@@ -105,7 +109,9 @@ fn elf(file: &File, beginning: &[u8]) -> Result<Elf, String> {
                 found.interpreter =
                     Some(String::from_utf8_lossy(text.strip_suffix(b"\0").unwrap_or(&text)).into_owned());
             }
-            PT_DYNAMIC => libraries(file, &headers, &bytes()?, container, context, &mut found)?,
+            PT_DYNAMIC if found.needed.is_empty() => {
+                libraries(file, &headers, &bytes()?, container, context, &mut found)?
+            }
             _ => {}
         }
     }
@@ -134,12 +140,13 @@ fn libraries(
     let strings = part(file, segment.p_offset.saturating_add(address - segment.p_vaddr), length)?;
     let text = |at: u64| -> Option<String> {
         let rest = strings.get(usize::try_from(at).ok()?..)?;
-        Some(String::from_utf8_lossy(rest.split(|byte| *byte == 0).next()?).into_owned())
+        let name = rest.split(|byte| *byte == 0).next()?;
+        (name.len() < LONGEST).then(|| String::from_utf8_lossy(name).into_owned())
     };
-    for entry in &entries {
+    for entry in entries.iter().filter(|entry| matches!(entry.d_tag, DT_NEEDED | DT_RPATH | DT_RUNPATH)).take(MOST) {
         match entry.d_tag {
             DT_NEEDED => found.needed.extend(text(entry.d_val)),
-            DT_RPATH | DT_RUNPATH => {
+            _ if found.run_path.is_empty() => {
                 found.run_path.extend(text(entry.d_val).iter().flat_map(|list| list.split(':')).map(str::to_owned));
             }
             _ => {}

@@ -8,6 +8,7 @@ use crate::elf::{self, Program};
 use crate::finding::{Finding, Severity};
 use orlop::beneath::Directory;
 use orlop::explain::Node;
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -87,10 +88,14 @@ impl Root {
             Some(Mount { source: None, .. }) => return Found::Unknown,
             Some(mount @ Mount { source: Some(source), .. }) => {
                 let rest = mount.rest(path).unwrap_or_default();
+                // Reading a file of the kernel's may block, or do something.
+                if of_kernel(source) {
+                    return Found::Unknown;
+                }
                 match Directory::open(source) {
                     Ok(directory) => directory.open_file(rest),
                     // A file that is bound over a file.
-                    Err(_) if rest.is_empty() && source.is_file() => match std::fs::File::open(source) {
+                    Err(_) if rest.is_empty() => match file_of_host(source) {
                         Ok(file) => Ok(file),
                         Err(error) => return Found::Missing(error.to_string()),
                     },
@@ -102,6 +107,33 @@ impl Root {
             Ok(file) => Found::File(file),
             Err(error) => Found::Missing(error.to_string()),
         }
+    }
+}
+
+/// Whether a path of the host is on procfs, sysfs or another file system whose files are no stored data.
+fn of_kernel(path: &Path) -> bool {
+    const OF_KERNEL: &[i64] = &[
+        0x9fa0,      // proc
+        0x6265_6572, // sysfs
+        0x7472_6163, // tracefs
+        0x6462_6720, // debugfs
+        0x0027_e0eb, // cgroup
+        0x6367_7270, // cgroup2
+        0x7363_6673, // securityfs
+        0xcafe_4a11, // bpf
+    ];
+    #[allow(clippy::unnecessary_cast, reason = "the C libraries have different types")]
+    let kind = |found: nix::sys::statfs::Statfs| found.filesystem_type().0 as i64;
+    nix::sys::statfs::statfs(path).is_ok_and(|found| OF_KERNEL.contains(&kind(found)))
+}
+
+/// A regular file of the host; a FIFO or a device is never opened for reading.
+fn file_of_host(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(super::O_NONBLOCK).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::other("not a regular file")),
     }
 }
 
@@ -424,9 +456,10 @@ fn kind(
                 let problem = format!("{path}: its loader {loader} is not there: {reason}");
                 return error("program.loader", problem, "install the C library that the program was linked with");
             }
+            let configured = Configured::read(root);
             elf.needed
                 .iter()
-                .filter(|library| !has_library(root, elf, path, library, environment))
+                .filter(|library| !has_library(root, elf, path, library, environment, &configured.directories))
                 .flat_map(|library| {
                     let problem = format!("{path} needs {library}, which is in no directory of libraries");
                     error("program.library", problem, "install the library in the root filesystem")
@@ -439,7 +472,14 @@ fn kind(
 }
 
 /// Whether the loader finds a library (ld.so(8)).
-fn has_library(root: &Root, elf: &elf::Elf, path: &str, library: &str, environment: &[&str]) -> bool {
+fn has_library(
+    root: &Root,
+    elf: &elf::Elf,
+    path: &str,
+    library: &str,
+    environment: &[&str],
+    configured: &[String],
+) -> bool {
     if library.contains('/') {
         return !matches!(root.open(library), Found::Missing(_));
     }
@@ -449,31 +489,52 @@ fn has_library(root: &Root, elf: &elf::Elf, path: &str, library: &str, environme
         .iter()
         .filter_map(|entry| entry.strip_prefix("LD_LIBRARY_PATH="))
         .flat_map(|list| list.split([':', ';']));
-    let configured = configured(root, "/etc/ld.so.conf", 0);
     let usual = ["/lib", "/usr/lib", "/usr/local/lib", "/lib64", "/usr/lib64"].map(str::to_owned);
     let multiarch = ["/lib", "/usr/lib"].map(|dir| format!("{dir}/{}-linux-gnu", std::env::consts::ARCH));
-    let all = own.chain(given.map(str::to_owned)).chain(configured).chain(usual).chain(multiarch);
+    let all = own.chain(given.map(str::to_owned)).chain(configured.iter().cloned()).chain(usual).chain(multiarch);
     all.into_iter().any(|dir| !matches!(root.open(&format!("{dir}/{library}")), Found::Missing(_)))
 }
 
-/// The directories of an ld.so.conf and of the files that it includes from ld.so.conf.d.
-fn configured(root: &Root, file: &str, depth: usize) -> Vec<String> {
-    let Found::File(opened) = root.open(file) else { return Vec::new() };
-    let mut text = String::new();
-    if depth > 4 || opened.take(1 << 20).read_to_string(&mut text).is_err() {
-        return Vec::new();
+/// The directories of /etc/ld.so.conf and of the files that it includes, each read once.
+#[derive(Default)]
+struct Configured {
+    directories: Vec<String>,
+    files: BTreeSet<String>,
+}
+
+impl Configured {
+    /// The most files and directories.
+    const MOST: usize = 1000;
+
+    fn read(root: &Root) -> Configured {
+        let mut configured = Configured::default();
+        configured.add(root, "/etc/ld.so.conf".to_owned());
+        configured
     }
-    let mut directories = Vec::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        match line.strip_prefix("include ") {
-            None => directories.push(line.to_owned()),
-            Some(pattern) => {
-                let Some((dir, _)) = pattern.trim().rsplit_once('/') else { continue };
-                for name in root.directory.names(dir).unwrap_or_default() {
-                    directories.extend(configured(root, &format!("{dir}/{name}"), depth + 1));
+
+    fn add(&mut self, root: &Root, first: String) {
+        let mut left = vec![first];
+        while let Some(file) = left.pop() {
+            if self.files.len() >= Self::MOST || !self.files.insert(file.clone()) {
+                continue;
+            }
+            let Found::File(opened) = root.open(&file) else { continue };
+            let mut text = String::new();
+            if opened.take(1 << 20).read_to_string(&mut text).is_err() {
+                continue;
+            }
+            for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+                match line.strip_prefix("include ").and_then(|pattern| pattern.trim().rsplit_once('/')) {
+                    Some((dir, _)) if left.len() < Self::MOST => {
+                        let names = root.directory.names(dir).unwrap_or_default();
+                        left.extend(names.iter().take(Self::MOST).map(|name| format!("{dir}/{name}")));
+                    }
+                    None if self.directories.len() < Self::MOST && !line.starts_with("include ") => {
+                        self.directories.push(line.to_owned());
+                    }
+                    _ => {}
                 }
             }
         }
     }
-    directories
 }

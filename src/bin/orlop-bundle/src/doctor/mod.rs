@@ -123,7 +123,7 @@ pub(crate) fn run(word: &Doctor) -> Result<ExitCode> {
     let text = match word.format {
         Format::Json => {
             let lines: Vec<Value> = lines.iter().map(Line::json).collect();
-            format!("{:#}\n", json!({ "uid": user::uid(), "lines": lines }))
+            orlop::explain::shown_json(format!("{:#}\n", json!({ "uid": user::uid(), "lines": lines })))
         }
         Format::Text => shown(&lines, Style::of_output()),
     };

@@ -38,13 +38,18 @@ pub(crate) fn probe(user: bool) -> Result<ExitCode> {
         results.insert(name.into(), result.err().map_or(Value::Null, Value::from));
         is_done
     };
+    let mut made = Vec::new();
     if !user || keep("user", user_namespace()) {
         for (name, flag) in KINDS {
-            keep(name, unshare(flag).map_err(|errno| said("unshare", errno)));
+            if keep(name, unshare(flag).map_err(|errno| said("unshare", errno))) {
+                made.push(name);
+            }
         }
-        if keep("private", private()) {
+        // Without a mount namespace of its own this process would mount on the host.
+        let own = |name: &str| made.contains(&name).then_some(()).ok_or(format!("no {name} namespace to try it in"));
+        if keep("private", own("mount").and_then(|()| private())) {
             keep("overlay", overlay());
-            keep("proc", inner());
+            keep("proc", own("pid").and_then(|()| inner()));
         }
     }
     println!("{}", Value::Object(results));

@@ -49,7 +49,7 @@ pub(crate) fn shown(differences: &[Difference], format: Format, style: Style) ->
     if format == Format::Json {
         let one = |d: &Difference| json!({ "section": d.section, "subject": d.subject, "a": d.one, "b": d.other });
         let list: Vec<Value> = differences.iter().map(one).collect();
-        return format!("{:#}\n", json!({ "differences": list }));
+        return orlop::explain::shown_json(format!("{:#}\n", json!({ "differences": list })));
     }
     let mut text = String::new();
     for Difference { section, subject, one, other } in differences {

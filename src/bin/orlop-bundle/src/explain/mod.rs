@@ -54,7 +54,7 @@ pub(crate) fn run(global: &Global, word: &Explain) -> Result<ExitCode> {
     }
     let text = match word.format {
         Format::Text => text(&explanation, Style::of_output()),
-        Format::Json => format!("{:#}\n", document(&explanation)),
+        Format::Json => explain::shown_json(format!("{:#}\n", document(&explanation))),
     };
     print(&text)?;
     Ok(ExitCode::from(u8::from(drifted)))
@@ -131,7 +131,7 @@ fn show(section: &Section, style: Style, text: &mut String) {
 
 /// The text without control characters.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    explain::shown(text)
 }
 
 fn document(explanation: &Explanation) -> Value {
