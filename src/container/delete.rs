@@ -188,10 +188,10 @@ pub(super) fn ended(dir: &ContainerDir, record: &Record, hooks: &Hooks, proof: &
     Ok(())
 }
 
-/// Destroys a container after a hook of its start has failed, and runs its poststop hooks
-/// (runtime.md, steps 7 and 9). Returns the hook's error, with any remains of the container that
-/// cannot be removed.
-pub(super) fn after_failed_hook(
+/// Destroys a container after a failure of its start, such as a hook's, and runs its poststop hooks
+/// (runtime.md, steps 7 and 9). Returns the error, with any remains of the container that cannot be
+/// removed.
+pub(super) fn after_failure(
     dir: &ContainerDir,
     record: &Record,
     hooks: &Hooks,

@@ -77,15 +77,18 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
         Kind::Config | Kind::State => e,
         _ => e.context("unable to start container process"),
     })?;
-    hand_over(request, &launched).inspect_err(|_| {
+    let kill = || {
         process::pidfd_send_signal(&launched.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
         process::wait(launched.pid).ignore("a process that is gone has been reaped");
-    })?;
+    };
+    hand_over(request, &launched).inspect_err(|_| kill())?;
     let Some(signals) = signals else { return Ok(0) };
     log::begun();
     log::step("wait for the program");
-    let relay = ours.map(|ours| console::master(&ours)).transpose()?.flatten().map(Relay::new).transpose()?;
-    super::terminal::serve(&launched, &signals, relay, None).map(|ended| ended.status() as u8)
+    let master = ours.map(|ours| console::master(&ours)).transpose().inspect_err(|_| kill())?.flatten();
+    let relay = master.map(Relay::new).transpose().inspect_err(|_| kill())?;
+    let ended = super::terminal::serve(&launched, &signals, relay, None).inspect_err(|_| kill())?;
+    Ok(ended.status() as u8)
 }
 
 /// The container's init, if `exec` may enter the container now.

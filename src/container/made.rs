@@ -1,6 +1,7 @@
 //! Creation of a container: complete, or undone.
 
 use super::bundle::Bundle;
+use super::delete;
 use super::notify::NotifyProxy;
 use super::parts::{self, Parts};
 use super::query::hook_state;
@@ -88,6 +89,14 @@ impl CreatedContainer {
     pub(super) fn kill(&self) {
         process::pidfd_send_signal(&self.launched.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
         process::wait(self.launched.pid).ignore("a process that is gone has been reaped");
+    }
+
+    /// Passes `result` on; with an error the container is killed and removed.
+    pub(super) fn or_remove<T>(&self, result: Result<T>, proof: &SingleThreaded) -> Result<T> {
+        result.map_err(|error| {
+            self.kill();
+            delete::after_failure(&self.dir, &self.record, &self.hooks, proof, error)
+        })
     }
 
     /// Runs the poststart hooks.

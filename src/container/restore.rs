@@ -58,9 +58,13 @@ pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
     let mut made = make(context, request, proof, Give::Ours)?;
     let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
     log::begun();
-    let relay = made.terminal.map(Relay::new).transpose()?;
+    let master = made.terminal.take();
+    let relay = made.or_remove(master.map(Relay::new).transpose(), proof)?;
     log::step("wait for the program");
     let ended = super::terminal::serve(&made.launched, &signals, relay, None);
+    if ended.is_err() {
+        made.kill();
+    }
     delete::ended(&made.dir, &made.record, &made.hooks, proof)?;
     ended.map(|ended| ended.status() as u8)
 }
@@ -232,8 +236,8 @@ impl Maker<'_> {
         let restored = started?.ask(Task::Restore, &options, &self.images.log(), &mut |step| steps.serve(step));
         let pid = restored?.ok_or_else(|| Error::system("criu did not say which process it restored"))?;
         drop::<Option<Holder>>(holder);
-        steps.record.session_keyring = told.made()?.map(|made| keyring::CreatedKeyring { outside: foreign, ..made });
-        steps.finish(pid, &mut cgroup, terminal)
+        let keyring = told.made().map(|made| made.map(|made| keyring::CreatedKeyring { outside: foreign, ..made }));
+        steps.finish(pid, keyring, &mut cgroup, terminal)
     }
 
     /// Saves the record and makes the cgroups.

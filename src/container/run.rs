@@ -2,7 +2,6 @@
 
 use super::console::{self, Give};
 use super::create::{self, Until};
-use super::made::CreatedContainer;
 use super::request::{CreateRequest, RunRequest};
 use super::terminal::Relay;
 use super::{Context, death, delete};
@@ -27,7 +26,7 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     let _caller = context.keep_caller()?;
     if request.detach {
         let made = create::make(context, &request.create, proof, Until::Program, console::detached(&request.create)?)?;
-        after_start(&made, proof)?;
+        made.or_remove(made.run_poststart(proof), proof)?;
         if let Some(notify) = &made.notify {
             notify.pass_on(made.launched.pid, &made.launched.pidfd);
         }
@@ -36,13 +35,17 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     foreground(&request.create, request.no_subreaper)?;
     let mut made = create::make(context, &request.create, proof, Until::Program, Give::Ours)?;
     let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
-    let relay = made.terminal.take().map(|ours| console::master(&ours)).transpose()?.flatten();
+    let ours = made.terminal.take();
+    let master = made.or_remove(ours.map(|ours| console::master(&ours)).transpose(), proof)?.flatten();
     let notify = made.notify.take();
-    after_start(&made, proof)?;
+    made.or_remove(made.run_poststart(proof), proof)?;
     log::begun();
-    let relay = relay.map(Relay::new).transpose()?;
+    let relay = made.or_remove(master.map(Relay::new).transpose(), proof)?;
     log::step("wait for the program");
     let ended = super::terminal::serve(&made.launched, &signals, relay, notify);
+    if ended.is_err() {
+        made.kill();
+    }
     if let Ok(ended) = &ended {
         death::tell(&made, *ended);
     }
@@ -62,12 +65,4 @@ pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<
         process::set_subreaper(true)?;
     }
     Ok(())
-}
-
-/// Runs the poststart hooks; if one fails, the container is removed.
-fn after_start(made: &CreatedContainer, proof: &SingleThreaded) -> Result<()> {
-    made.run_poststart(proof).map_err(|error| {
-        made.kill();
-        delete::after_failed_hook(&made.dir, &made.record, &made.hooks, proof, error)
-    })
 }

@@ -57,7 +57,7 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     socket::send(&connection, b"S", &[report.file().as_raw_fd()])?;
     dir.unlock()?;
     let gate = Gate { connection, report: &report, pidfd: &pidfd, record: &record, pid: init.pid };
-    let failed = |error| super::delete::after_failed_hook(&dir, &record, &hooks, proof, error);
+    let failed = |error| super::delete::after_failure(&dir, &record, &hooks, proof, error);
     gate.wait(&spec, &program, &hooks, filter.as_ref())
         .map_err(|e| if report.hook_failed() { failed(e) } else { e })?;
     let poststart = hooks.at(Moment::Poststart);

@@ -124,8 +124,7 @@ fn denied(around: &Around<'_>, executing: bool, seen: &Seen) -> Option<String> {
 /// The file is there, and the kernel misses the one that it names.
 fn missing(seen: Option<&Seen>) -> String {
     let named = seen.and_then(|seen| interpreter(seen.beginning.as_deref()?));
-    // The file may be anyone's: no sentence of its own gets into a message that engines read.
-    match named.filter(|(_, name)| name.len() < 256 && name.starts_with('/') && !name.contains([' ', ':'])) {
+    match named {
         Some((Interpreter::Script, name)) if name.ends_with('\r') => {
             format!("the script's first line names {name:?}: its lines end with CRLF (dos2unix changes them)")
         }
@@ -180,8 +179,13 @@ enum Interpreter {
     Loader,
 }
 
-/// The interpreter of a script or the loader of an ELF file, from its first bytes.
+/// The interpreter of a script or the loader of an ELF file, from its first bytes. They may be
+/// anyone's: text that is no plain path stays out of messages, in which engines look for phrases.
 fn interpreter(file: &[u8]) -> Option<(Interpreter, String)> {
+    named(file).filter(|(_, name)| name.len() < 256 && name.starts_with('/') && !name.contains([' ', ':']))
+}
+
+fn named(file: &[u8]) -> Option<(Interpreter, String)> {
     if let Some(line) = file.strip_prefix(b"#!") {
         let line = line.split(|byte| *byte == b'\n').next()?;
         let line = String::from_utf8_lossy(line);

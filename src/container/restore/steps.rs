@@ -8,6 +8,7 @@ use crate::criu::{SavedMount, Step};
 use crate::error::{Context as _, Error, Ignore as _, Result};
 use crate::mountinfo;
 use crate::namespaces::{Kind as Ns, Place};
+use crate::process::keyring::CreatedKeyring;
 use crate::process::launch::Launched;
 use crate::rootfs::Rootfs;
 use crate::state::{ContainerDir, Record};
@@ -84,10 +85,14 @@ impl Steps<'_> {
     pub(super) fn finish(
         mut self,
         pid: Pid,
+        keyring: Result<Option<CreatedKeyring>>,
         cgroup: &mut Cgroup,
         terminal: &Terminal,
     ) -> Result<(Launched, Option<OwnedFd>)> {
-        let launched = self.settle(pid, cgroup);
+        let launched = keyring.and_then(|keyring| {
+            self.record.session_keyring = keyring;
+            self.settle(pid, cgroup)
+        });
         match (launched, terminal::give(self.master.take(), terminal)) {
             (Ok(launched), Ok(given)) => Ok((launched, given)),
             (launched, given) => {
