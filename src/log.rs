@@ -162,9 +162,36 @@ pub(crate) fn divert() {
     log.held.clear();
 }
 
+/// Collects records like [`divert`] while it lives, in a process that goes on with its own log.
+pub(crate) struct Diverted {
+    was_diverted: bool,
+    held: Vec<Record>,
+}
+
+impl Diverted {
+    /// Begins to collect; records that wait in the log are put aside.
+    pub(crate) fn begin() -> Diverted {
+        let mut log = log();
+        let was_diverted = std::mem::replace(&mut log.diverted, true);
+        Diverted { was_diverted, held: take_held(&mut log) }
+    }
+}
+
+impl Drop for Diverted {
+    fn drop(&mut self) {
+        let mut log = log();
+        log.diverted = self.was_diverted;
+        log.held = std::mem::take(&mut self.held);
+    }
+}
+
+fn take_held(log: &mut Log) -> Vec<Record> {
+    std::mem::take(&mut log.held)
+}
+
 /// Takes the collected records.
 pub(crate) fn take() -> Vec<Record> {
-    std::mem::take(&mut log().held)
+    take_held(&mut log())
 }
 
 /// Logs the record of another process, which has already written it to the trace.

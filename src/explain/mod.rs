@@ -67,7 +67,7 @@ pub struct Judgement {
 /// Checks the config `json` of the bundle in the directory `bundle` (an absolute path) as `create`
 /// does before it creates anything. `systemd` stands for `--systemd-cgroup`.
 pub fn judge(json: &[u8], bundle: &Path, systemd: bool) -> Judgement {
-    log::divert();
+    let _log = log::Diverted::begin();
     let (refusal, of_host) = match Parts::examine(json, bundle, systemd) {
         Ok(asked) => (asked.check_here().err(), true),
         Err(error) => {
@@ -147,7 +147,7 @@ impl Section {
 /// The reason why `create` refuses the config, but for namespaces to join and security modules that this host lacks: those
 /// are lines of the plan.
 pub fn plan(json: &[u8], bundle: &Path, id: &ContainerId, manager: CgroupManager) -> Result<Explanation> {
-    log::divert();
+    let _log = log::Diverted::begin();
     let (parts, refusal) = Parts::imagine(json, bundle, id.as_str(), manager)?;
     let spec = config::parse(json)?;
     Ok(Explanation { sections: plan::sections(&spec, &parts, refusal.as_ref(), None)?, drift: Vec::new() })
@@ -158,7 +158,7 @@ pub fn plan(json: &[u8], bundle: &Path, id: &ContainerId, manager: CgroupManager
 /// # Errors
 /// There is no such container.
 pub fn running(context: &Context, id: &ContainerId) -> Result<Explanation> {
-    log::divert();
+    let _log = log::Diverted::begin();
     let store = Store::at(&context.root);
     let record = store.read(id.as_str())?;
     let json = store.config(id.as_str())?;
@@ -183,7 +183,7 @@ pub fn running(context: &Context, id: &ContainerId) -> Result<Explanation> {
 /// # Errors
 /// As [`SeccompProfile::of_config`] and [`SeccompProfile::compile`].
 pub fn listing(json: &[u8]) -> Result<Vec<String>> {
-    log::divert();
+    let _log = log::Diverted::begin();
     let filter = container::filter_of(&config::parse(json)?)?;
     Ok(filter.map_or_else(Vec::new, |filter| seccomp::listing(&filter.program)))
 }
