@@ -9,7 +9,7 @@ mod annotations;
 
 use crate::error::{Error, Result};
 use crate::hooks::Moment;
-use crate::namespaces::Kind;
+use crate::namespaces::NamespaceKind;
 use crate::process::attributes::{POLICY_FLAGS, POLICY_MODES};
 use crate::process::capability;
 use crate::process::seccomp;
@@ -126,7 +126,7 @@ impl Features {
             hooks: Moment::ALL.map(Moment::word).into(),
             mount_options: rootfs::mount_options().collect(),
             linux: Linux {
-                namespaces: Kind::ALL.map(Kind::word).into(),
+                namespaces: NamespaceKind::ALL.map(NamespaceKind::word).into(),
                 capabilities: capability::all().iter().map(ToString::to_string).collect(),
                 cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
                 seccomp: Seccomp {

@@ -81,7 +81,7 @@ impl FromStr for Form {
 
 /// A log message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
+pub(crate) struct LogRecord {
     /// The severity.
     pub level: Level,
     /// The message.
@@ -94,7 +94,7 @@ struct Log {
     form: Form,
     level: Level,
     diverted: bool,
-    held: Vec<Record>,
+    held: Vec<LogRecord>,
     trace: Option<Trace>,
 }
 
@@ -132,20 +132,20 @@ pub(crate) fn step(name: &str) {
         trace.step(name);
     }
     if log.level >= Level::Debug {
-        log.keep(Record { level: Level::Debug, text: name.to_owned() });
+        log.keep(LogRecord { level: Level::Debug, text: name.to_owned() });
     }
 }
 
 /// Logs a problem that does not stop the command.
 pub(crate) fn warning(text: impl Into<String>) {
-    log().say(Record { level: Level::Warning, text: text.into() });
+    log().say(LogRecord { level: Level::Warning, text: text.into() });
 }
 
 /// Logs a debug message. The text is built only if the log or the trace shows it.
 pub(crate) fn debug(text: impl FnOnce() -> String) {
     let mut log = log();
     if log.level >= Level::Debug || log.trace.is_some() {
-        log.say(Record { level: Level::Debug, text: text() });
+        log.say(LogRecord { level: Level::Debug, text: text() });
     }
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn divert() {
 /// Collects records like [`divert`] while it lives, in a process that goes on with its own log.
 pub(crate) struct Diverted {
     was_diverted: bool,
-    held: Vec<Record>,
+    held: Vec<LogRecord>,
 }
 
 impl Diverted {
@@ -185,17 +185,17 @@ impl Drop for Diverted {
     }
 }
 
-fn take_held(log: &mut Log) -> Vec<Record> {
+fn take_held(log: &mut Log) -> Vec<LogRecord> {
     std::mem::take(&mut log.held)
 }
 
 /// Takes the collected records.
-pub(crate) fn take() -> Vec<Record> {
+pub(crate) fn take() -> Vec<LogRecord> {
     take_held(&mut log())
 }
 
 /// Logs the record of another process, which has already written it to the trace.
-pub(crate) fn repeat(record: Record) {
+pub(crate) fn repeat(record: LogRecord) {
     log().keep(record);
 }
 
@@ -224,7 +224,7 @@ pub(crate) fn succeed() {
 pub(crate) fn fail(text: &str) {
     let mut log = log();
     log.held.clear();
-    let record = Record { level: Level::Error, text: text.to_owned() };
+    let record = LogRecord { level: Level::Error, text: text.to_owned() };
     if let Some(mut trace) = log.trace.take() {
         trace.record(&record);
         trace.close();
@@ -240,7 +240,7 @@ pub(crate) fn tell_person(text: impl FnOnce() -> Option<String>) {
     if std::io::stderr().is_terminal()
         && let Some(text) = text()
     {
-        let record = Record { level: Level::Error, text };
+        let record = LogRecord { level: Level::Error, text };
         to_stderr(&line::for_people(&log().name, &record));
     }
 }
@@ -267,7 +267,7 @@ impl Log {
         }
     }
 
-    fn say(&mut self, mut record: Record) {
+    fn say(&mut self, mut record: LogRecord) {
         if let Cow::Owned(short) = text::excerpt(&record.text, LONGEST) {
             record.text = short;
         }
@@ -278,7 +278,7 @@ impl Log {
     }
 
     /// Writes the record, or holds it back.
-    fn keep(&mut self, record: Record) {
+    fn keep(&mut self, record: LogRecord) {
         if record.level > self.level {
             return;
         }
@@ -289,7 +289,7 @@ impl Log {
         }
     }
 
-    fn write(&mut self, record: &Record) {
+    fn write(&mut self, record: &LogRecord) {
         match &mut self.target {
             Target::Stderr if self.form == Form::Text && std::io::stderr().is_terminal() => {
                 to_stderr(&line::for_people(&self.name, record));

@@ -1,6 +1,6 @@
 //! The mounted hierarchies, and the cgroup of this process in each of them.
 
-use super::membership::{Membership, Mount, locate, read_text};
+use super::membership::{HierarchyMount, Membership, locate, read_text};
 use crate::error::{Error, Result};
 use crate::mountinfo;
 use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC, magic_of};
@@ -125,7 +125,7 @@ impl Hierarchy {
             None if self.shows_the_whole_tree() => return Ok(self.own.clone()),
             Some(root) => locate(root, &self.own),
             None => {
-                let mounts = Mount::parse_all(&mountinfo::table("self")?);
+                let mounts = HierarchyMount::parse_all(&mountinfo::table("self")?);
                 let mount = mounts.iter().rev().find(|m| m.point == self.mount && m.holds(&self.controllers));
                 mount.and_then(|m| locate(&m.root, &self.own))
             }
@@ -226,10 +226,13 @@ fn standard_place(controllers: &[String], unified_only: bool) -> Option<String> 
 
 /// Any mount point of the hierarchy, and the cgroup at it. Takes the last one, since later mounts
 /// cover earlier ones.
-fn mounted_place(controllers: &[String], mounts: &mut Option<Vec<Mount>>) -> Result<Option<(String, Option<String>)>> {
+fn mounted_place(
+    controllers: &[String],
+    mounts: &mut Option<Vec<HierarchyMount>>,
+) -> Result<Option<(String, Option<String>)>> {
     let mounts = match mounts {
         Some(mounts) => mounts,
-        None => mounts.insert(Mount::parse_all(&mountinfo::table("self")?)),
+        None => mounts.insert(HierarchyMount::parse_all(&mountinfo::table("self")?)),
     };
     let mount = mounts.iter().rev().find(|m| m.holds(controllers));
     Ok(mount.map(|m| (m.point.clone(), Some(m.root.clone()))))

@@ -28,7 +28,7 @@ impl Membership {
 
 /// A mounted hierarchy (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mount {
+pub(crate) struct HierarchyMount {
     /// The cgroup at the mount point, relative to the reader's cgroup namespace.
     pub root: String,
     /// The mount point.
@@ -39,13 +39,13 @@ pub(crate) struct Mount {
     pub options: Vec<String>,
 }
 
-impl Mount {
+impl HierarchyMount {
     /// The cgroup mounts of a mountinfo table, in its order.
-    pub(crate) fn parse_all(table: &[u8]) -> Vec<Mount> {
-        mountinfo::mounts(table).filter_map(Mount::of).collect()
+    pub(crate) fn parse_all(table: &[u8]) -> Vec<HierarchyMount> {
+        mountinfo::mounts(table).filter_map(HierarchyMount::of).collect()
     }
 
-    fn of(mounted: Mounted<'_>) -> Option<Mount> {
+    fn of(mounted: Mounted<'_>) -> Option<HierarchyMount> {
         let unified = match mounted.kind {
             b"cgroup" => false,
             b"cgroup2" => true,
@@ -53,7 +53,7 @@ impl Mount {
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let options = text(mounted.options).split(',').map(str::to_owned).collect();
-        Some(Mount { root: text(&mounted.root()), point: text(&mounted.point()), unified, options })
+        Some(HierarchyMount { root: text(&mounted.root()), point: text(&mounted.point()), unified, options })
     }
 
     /// Whether it is the hierarchy with these controllers. Empty for the unified hierarchy.
@@ -108,7 +108,7 @@ mod tests {
         let text = b"23 1 0:21 / /proc rw - proc proc rw\n\
                     31 23 0:28 /docker/x /sys/fs/cgroup/cpu,cpu\\040acct ro,nosuid master:3 - cgroup cgroup rw,cpu,cpuacct\n\
                     41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n";
-        let mounts = Mount::parse_all(text);
+        let mounts = HierarchyMount::parse_all(text);
         assert_eq!(mounts.len(), 2);
         assert_eq!(mounts[0].point, "/sys/fs/cgroup/cpu,cpu acct");
         assert!(mounts[0].holds(&strings(&["cpu", "cpuacct"])) && !mounts[0].holds(&[]));

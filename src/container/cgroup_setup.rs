@@ -6,7 +6,7 @@ use crate::cgroups::{self, Cgroup, Layout};
 use crate::error::{Context as _, Error, Result};
 use crate::log;
 use crate::namespaces::recipe::User;
-use crate::namespaces::{self, Kind as Ns, Place};
+use crate::namespaces::{self, NamespaceKind as Ns, Place};
 use crate::process::plan::LaunchPlan;
 use crate::rootfs::{self, CgroupView};
 use crate::state::{ContainerDir, Record};

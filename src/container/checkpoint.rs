@@ -5,12 +5,12 @@ use super::request::{CheckpointRequest, CriuOptions, ManageCgroups};
 use super::{Context, delete};
 use crate::cgroups::Layout;
 use crate::config::{self, Spec};
-use crate::criu::{self, Criu, Options, Start, Task};
+use crate::criu::{self, Criu, CriuOpts, Start, Task};
 use crate::error::{Context as _, Error, Ignore as _, Kind, Result};
 use crate::hooks::Hooks;
 use crate::log;
 use crate::mountinfo;
-use crate::namespaces::{self, Kind as Ns, Namespaces, Place};
+use crate::namespaces::{self, NamespaceKind as Ns, Namespaces, Place};
 use crate::process::launch;
 use crate::rootfs::{CgroupView, Rootfs, Sources};
 use crate::state::{ContainerDir, Record, Status, Store};
@@ -112,7 +112,7 @@ fn describe(
     rootfs: &Rootfs,
     images: &Images,
     (pid, table): (Pid, &[u8]),
-) -> Result<Options> {
+) -> Result<CriuOpts> {
     let given = &request.criu;
     let mut options = images.options(given, spec, cgroup_mode(given, record))?;
     options.pid(pid);
@@ -206,7 +206,7 @@ fn status_descriptor(number: i32) -> Result<OwnedFd> {
 /// Names a joined network or pid namespace, so that a restore can join another one. The content of
 /// a network namespace of the container's own is not saved: hooks and devices of the config set it
 /// up at each start.
-fn name_namespaces(options: &mut Options, namespaces: &Namespaces, pid: Pid, empty: bool) -> Result<()> {
+fn name_namespaces(options: &mut CriuOpts, namespaces: &Namespaces, pid: Pid, empty: bool) -> Result<()> {
     let inode = |kind: Ns| {
         let path = format!("/proc/{pid}/ns/{}", kind.file());
         std::fs::metadata(&path).map(|file| file.ino()).map_err(|e| Error::system(format!("stat({path:?}): {e}")))
@@ -226,7 +226,7 @@ fn name_namespaces(options: &mut Options, namespaces: &Namespaces, pid: Pid, emp
 /// The standard descriptors of the first process. A file outside of the container's mounts is named
 /// to CRIU as external: it is the caller's, as a pipe is. The other processes may have their
 /// callers' /dev/null, named last.
-fn name_descriptors(options: &mut Options, record: &Record, pid: Pid, host: &[u8]) -> Result<Vec<String>> {
+fn name_descriptors(options: &mut CriuOpts, record: &Record, pid: Pid, host: &[u8]) -> Result<Vec<String>> {
     let mut names: Vec<String> = (0..3).map(|number| name_of(pid, number, host)).collect();
     for other in record.cgroup().processes()?.into_iter().filter(|other| *other != pid) {
         for number in 0..3 {

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::hooks::Moment;
 use crate::log;
 use crate::namespaces::recipe::User;
-use crate::namespaces::{self, Kind as Ns};
+use crate::namespaces::{self, NamespaceKind as Ns};
 use crate::process::launch::{self, LaunchInput, Launched, Steps};
 use crate::rootfs::Sources;
 use crate::state::{ContainerDir, Record, Status, Store};

@@ -3,11 +3,12 @@
 use super::request::{CriuOptions, ManageCgroups};
 use crate::cgroups::{Hierarchy, Layout};
 use crate::config::Spec;
-use crate::criu::Options;
+use crate::criu::CriuOpts;
 use crate::error::{Context, Error, Ignore as _, IoContext, Kind, Result};
 use crate::json;
 use crate::sys::mount::{
-    self, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, Mount, MountAttr, OPEN_TREE_CLONE,
+    self, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MountArgs, MountAttr,
+    OPEN_TREE_CLONE,
 };
 use crate::sys::{self, credentials, file, fs};
 use crate::{criu, namespaces};
@@ -166,8 +167,13 @@ impl Images {
     ///
     /// # Errors
     /// `--empty-ns` with another namespace than `network`.
-    pub(super) fn options(&self, given: &CriuOptions, spec: &Spec<'_>, mode: Option<ManageCgroups>) -> Result<Options> {
-        let mut options = Options::new(criu::inherited(0), criu::inherited(1), self.name);
+    pub(super) fn options(
+        &self,
+        given: &CriuOptions,
+        spec: &Spec<'_>,
+        mode: Option<ManageCgroups>,
+    ) -> Result<CriuOpts> {
+        let mut options = CriuOpts::new(criu::inherited(0), criu::inherited(1), self.name);
         options.tcp_established(given.tcp_established);
         options.ext_unix_sk(given.ext_unix_sk);
         options.shell_job(given.shell_job);
@@ -251,7 +257,7 @@ impl CgroupYard {
     }
 
     /// Adds the yard to CRIU's options.
-    pub(super) fn announce(&self, options: &mut Options) {
+    pub(super) fn announce(&self, options: &mut CriuOpts) {
         if !self.hierarchies.is_empty() {
             options.cgroup_yard(self.place.as_os_str().as_bytes());
         }
@@ -296,7 +302,7 @@ impl Drop for CgroupYard {
 /// Makes every mount of this process's mount namespace, a copy of the host's, a slave.
 pub(super) fn leave_host() -> Result<()> {
     let flags = libc::MS_SLAVE | libc::MS_REC;
-    Ok(mount::mount("/", &Mount { flags, ..Mount::default() })?)
+    Ok(mount::mount("/", &MountArgs { flags, ..MountArgs::default() })?)
 }
 
 /// The configuration file for CRIU if the config names none.

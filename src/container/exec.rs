@@ -11,7 +11,7 @@ use crate::error::{Context as _, Error, Ignore as _, Kind, Result};
 use crate::hooks::Hooks;
 use crate::log;
 use crate::namespaces::recipe::{Fork, User};
-use crate::namespaces::{self, Joined, Kind as Ns, Namespaces, Recipe};
+use crate::namespaces::{self, Joined, NamespaceKind as Ns, Namespaces, Recipe};
 use crate::process::keyring::{self, Keyring};
 use crate::process::launch::{self, LaunchInput, Launched, Steps, Watch};
 use crate::process::plan::{Affinity, Entered, Label, LaunchPlan};

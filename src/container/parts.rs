@@ -9,7 +9,7 @@ use crate::cgroups::{self, resctrl};
 use crate::config::{self, Spec};
 use crate::error::{Error, Result};
 use crate::hooks::Hooks;
-use crate::namespaces::{self, Joined, Kind as Ns, Moved, Namespaces, NetDevices, Place};
+use crate::namespaces::{self, Joined, Moved, NamespaceKind as Ns, Namespaces, NetDevices, Place};
 use crate::process::keyring::{self, Keyring};
 use crate::process::launch;
 use crate::process::plan::{self, Affinity, Label, LaunchPlan};

@@ -21,12 +21,12 @@ use super::request::{ManageCgroups, RestoreRequest};
 use super::terminal::Relay;
 use super::{Context, delete, run};
 use crate::cgroups::{Cgroup, CgroupFds, Layout};
-use crate::criu::{Criu, Options, SavedMount, Start, Task};
+use crate::criu::{Criu, CriuOpts, SavedMount, Start, Task};
 use crate::error::{Context as _, Error, Result};
 use crate::idmap::IdMaps;
 use crate::log;
 use crate::mountinfo;
-use crate::namespaces::{self, Kind as Ns, Place};
+use crate::namespaces::{self, NamespaceKind as Ns, Place};
 use crate::process::attributes;
 use crate::process::keyring::{self, Keyring};
 use crate::process::launch::Launched;
@@ -314,7 +314,7 @@ impl Maker<'_> {
     }
 
     /// CRIU's options. `inside`: CRIU ignores cgroups, and restored processes stay in its own.
-    fn describe(&self, inside: bool, mounts: &Mounts<'_>, view: &CgroupView) -> Result<Options> {
+    fn describe(&self, inside: bool, mounts: &Mounts<'_>, view: &CgroupView) -> Result<CriuOpts> {
         let mode = match self.request.criu.manage_cgroups {
             _ if inside => Some(ManageCgroups::Ignore),
             // The container's own cgroup is new, and exists before CRIU starts.

@@ -42,7 +42,7 @@ pub(crate) struct Features {
 
 /// A notification from CRIU (`criu_notify`). CRIU waits for the reply.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub(crate) struct CriuNotification {
     /// The name of the step, such as `setup-namespaces`.
     pub name: String,
     /// The root process of the process tree, if it exists.
@@ -66,8 +66,9 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Decodes a packet from CRIU, which is its response or a notification.
-    pub(super) fn parse(bytes: &[u8], master: Option<OwnedFd>) -> Result<(Answer, Option<Step>)> {
-        let (mut answer, mut step, mut kind) = (Answer::default(), Step { name: String::new(), pid: None, master }, 0);
+    pub(super) fn parse(bytes: &[u8], master: Option<OwnedFd>) -> Result<(Answer, Option<CriuNotification>)> {
+        let (mut answer, mut step, mut kind) =
+            (Answer::default(), CriuNotification { name: String::new(), pid: None, master }, 0);
         for field in fields(bytes)? {
             match field {
                 (1, Field::Number(n)) => kind = n,
@@ -115,23 +116,23 @@ pub(super) fn complaint(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::criu::message::Message;
+    use crate::criu::message::CriuMessage;
 
     #[test]
     fn steps_and_answers_are_told_apart() {
-        let mut notice = Message::default();
+        let mut notice = CriuMessage::default();
         notice.bytes(1, "setup-namespaces");
         notice.number(2, 4711);
-        let mut message = Message::default();
+        let mut message = CriuMessage::default();
         message.number(1, NOTIFY);
         message.flag(2, true);
         message.message(5, &notice);
         let step = Answer::parse(&message.0, None).unwrap().1.unwrap();
         assert_eq!((step.name.as_str(), step.pid), ("setup-namespaces", Some(4711)));
 
-        let mut restored = Message::default();
+        let mut restored = CriuMessage::default();
         restored.number(1, 12);
-        let mut message = Message::default();
+        let mut message = CriuMessage::default();
         message.number(1, Task::Restore as u64);
         message.flag(2, true);
         message.message(4, &restored);

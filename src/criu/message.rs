@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 /// A message that is being written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Message(pub(super) Vec<u8>);
+pub(super) struct CriuMessage(pub(super) Vec<u8>);
 
 /// The wire types of fields. The format's other types are obsolete.
 const VARINT: u64 = 0;
@@ -14,7 +14,7 @@ const EIGHT_BYTES: u64 = 1;
 const LENGTH: u64 = 2;
 const FOUR_BYTES: u64 = 5;
 
-impl Message {
+impl CriuMessage {
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -45,7 +45,7 @@ impl Message {
     }
 
     /// Adds an embedded message.
-    pub(super) fn message(&mut self, field: u64, message: &Message) {
+    pub(super) fn message(&mut self, field: u64, message: &CriuMessage) {
         self.bytes(field, &message.0);
     }
 }
@@ -113,9 +113,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let mut inner = Message::default();
+        let mut inner = CriuMessage::default();
         inner.bytes(2, "x");
-        let mut message = Message::default();
+        let mut message = CriuMessage::default();
         message.number(1, 300);
         message.flag(3, false);
         message.flag(68, true);

@@ -11,8 +11,8 @@ mod options;
 mod program;
 mod saved;
 
-pub(crate) use answer::{Features, Step, Task};
-pub(crate) use options::Options;
+pub(crate) use answer::{CriuNotification, Features, Task};
+pub(crate) use options::CriuOpts;
 pub use options::{ManageCgroups, NetworkLock};
 pub(crate) use program::{Start, find, inherited};
 pub(crate) use saved::{SavedMount, check_pages, mounts};
@@ -25,7 +25,7 @@ use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
 use crate::sys::socket::{self, SockType};
 use answer::{Answer, MOST, NOTIFY, complaint, complaints};
 use family::Family;
-use message::Message;
+use message::CriuMessage;
 use program::execute;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -83,15 +83,15 @@ impl Criu {
     pub(crate) fn ask(
         self,
         task: Task,
-        options: &Options,
+        options: &CriuOpts,
         log: &Path,
-        watch: &mut dyn FnMut(Step) -> Result<()>,
+        watch: &mut dyn FnMut(CriuNotification) -> Result<()>,
     ) -> Result<Option<Pid>> {
         // CRIU may fail before it creates its log, and a log of an earlier run would be mistaken
         // for it.
         std::fs::remove_file(log).ignore("the next line looks whether it is there");
         let is_stale = log.exists();
-        let mut request = Message::default();
+        let mut request = CriuMessage::default();
         request.number(1, task as u64);
         request.message(2, options.message());
         let (answer, said) = self.converse(task, &request, watch)?;
@@ -127,10 +127,10 @@ impl Criu {
     /// # Errors
     /// CRIU cannot check them.
     pub(crate) fn features(self) -> Result<Features> {
-        let mut wanted = Message::default();
+        let mut wanted = CriuMessage::default();
         wanted.flag(1, true);
         wanted.flag(2, true);
-        let mut request = Message::default();
+        let mut request = CriuMessage::default();
         request.number(1, Task::FeatureCheck as u64);
         request.message(5, &wanted);
         let (answer, _) = self.converse(Task::FeatureCheck, &request, &mut |_| Ok(()))?;
@@ -193,8 +193,8 @@ impl Criu {
     fn converse(
         mut self,
         task: Task,
-        request: &Message,
-        watch: &mut dyn FnMut(Step) -> Result<()>,
+        request: &CriuMessage,
+        watch: &mut dyn FnMut(CriuNotification) -> Result<()>,
     ) -> Result<(Answer, String)> {
         self.restores = task == Task::Restore;
         let mut refused = None;
@@ -213,7 +213,11 @@ impl Criu {
     }
 
     /// Serves CRIU's notifications until its response arrives.
-    fn listen(&mut self, watch: &mut dyn FnMut(Step) -> Result<()>, refused: &mut Option<Error>) -> Result<Answer> {
+    fn listen(
+        &mut self,
+        watch: &mut dyn FnMut(CriuNotification) -> Result<()>,
+        refused: &mut Option<Error>,
+    ) -> Result<Answer> {
         loop {
             let (bytes, fd) = self.receive()?;
             let (answer, step) = Answer::parse(&bytes, fd)?;
@@ -223,7 +227,7 @@ impl Criu {
                 self.first = process::pidfd_open(pid).ok();
             }
             let done = if refused.is_none() { watch(step) } else { Ok(()) };
-            let mut reply = Message::default();
+            let mut reply = CriuMessage::default();
             reply.number(1, NOTIFY);
             reply.number(3, u64::from(done.is_ok() && refused.is_none()));
             if let Err(error) = done {

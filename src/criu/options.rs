@@ -1,6 +1,6 @@
 //! The options of a request: `criu_opts` of CRIU's `rpc.proto`.
 
-use super::message::Message;
+use super::message::CriuMessage;
 use std::os::fd::RawFd;
 
 /// How CRIU treats the cgroups that the processes are in (`enum criu_cg_mode`).
@@ -26,16 +26,16 @@ pub enum NetworkLock {
 
 /// The options of a request. Options that are not set have CRIU's defaults.
 #[derive(Debug)]
-pub(crate) struct Options(Message);
+pub(crate) struct CriuOpts(CriuMessage);
 
 /// CRIU's log level: debug messages.
 const LOG_LEVEL: u64 = 4;
 
-impl Options {
+impl CriuOpts {
     /// Creates options. `images` and `work` are directories, as file descriptors of CRIU's process
     /// (see [`super::inherited`]); the log is the file `log` in `work`.
-    pub(crate) fn new(images: RawFd, work: RawFd, log: &str) -> Options {
-        let mut message = Message::default();
+    pub(crate) fn new(images: RawFd, work: RawFd, log: &str) -> CriuOpts {
+        let mut message = CriuMessage::default();
         message.number(1, images as u64);
         message.number(9, LOG_LEVEL);
         message.bytes(10, log);
@@ -44,7 +44,7 @@ impl Options {
         message.number(17, work as u64);
         // orphan_pts_master: CRIU sends the master side of the container's terminal.
         message.flag(50, true);
-        Options(message)
+        CriuOpts(message)
     }
 
     /// The root of the process tree to checkpoint.
@@ -84,7 +84,7 @@ impl Options {
 
     /// Sends memory pages to a page server.
     pub(crate) fn page_server(&mut self, address: &str, port: u16) {
-        let mut server = Message::default();
+        let mut server = CriuMessage::default();
         server.bytes(1, address);
         server.number(2, port.into());
         self.0.message(11, &server);
@@ -142,7 +142,7 @@ impl Options {
 
     /// Replaces the file `key` by the file descriptor `number` of CRIU.
     pub(crate) fn inherit(&mut self, key: impl AsRef<[u8]>, number: RawFd) {
-        let mut inherited = Message::default();
+        let mut inherited = CriuMessage::default();
         inherited.bytes(1, key);
         inherited.number(2, number as u64);
         self.0.message(27, &inherited);
@@ -222,13 +222,13 @@ impl Options {
         self.0.flag(65, true);
     }
 
-    pub(super) fn message(&self) -> &Message {
+    pub(super) fn message(&self) -> &CriuMessage {
         &self.0
     }
 }
 
-fn pair(one: u64, first: impl AsRef<[u8]>, two: u64, second: impl AsRef<[u8]>) -> Message {
-    let mut message = Message::default();
+fn pair(one: u64, first: impl AsRef<[u8]>, two: u64, second: impl AsRef<[u8]>) -> CriuMessage {
+    let mut message = CriuMessage::default();
     message.bytes(one, first);
     message.bytes(two, second);
     message

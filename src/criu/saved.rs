@@ -171,10 +171,10 @@ fn damaged() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Message;
+    use super::super::message::CriuMessage;
     use super::*;
 
-    fn image(messages: &[Message]) -> Vec<u8> {
+    fn image(messages: &[CriuMessage]) -> Vec<u8> {
         let mut bytes = vec![7; 8];
         for message in messages {
             bytes.extend((message.0.len() as u32).to_le_bytes());
@@ -183,8 +183,8 @@ mod tests {
         bytes
     }
 
-    fn numbers(list: &[(u64, u64)]) -> Message {
-        let mut message = Message::default();
+    fn numbers(list: &[(u64, u64)]) -> CriuMessage {
+        let mut message = CriuMessage::default();
         list.iter().for_each(|(field, value)| message.number(*field, *value));
         message
     }
@@ -193,7 +193,8 @@ mod tests {
     fn a_file_of_memory_that_is_cut_short_is_found_and_one_of_another_dump_is_none() {
         let directory = std::env::temp_dir().join(format!("orlop-pages-{}", std::process::id()));
         std::fs::create_dir_all(directory.join("parent")).unwrap();
-        let write = |name: &str, messages: &[Message]| std::fs::write(directory.join(name), image(messages)).unwrap();
+        let write =
+            |name: &str, messages: &[CriuMessage]| std::fs::write(directory.join(name), image(messages)).unwrap();
         let pages = |name: &str, many: usize| {
             std::fs::write(directory.join(name), vec![1; many * memory::page_size()]).unwrap();
         };
@@ -225,7 +226,8 @@ mod tests {
     fn the_uppermost_mount_of_each_place_is_found() {
         let directory = std::env::temp_dir().join(format!("orlop-saved-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
-        let write = |name: &str, messages: &[Message]| std::fs::write(directory.join(name), image(messages)).unwrap();
+        let write =
+            |name: &str, messages: &[CriuMessage]| std::fs::write(directory.join(name), image(messages)).unwrap();
         let mount = |id: u64, parent: u64, flags: u64, point: &str| {
             let mut message = numbers(&[(2, id), (4, parent), (5, flags)]);
             message.bytes(7, point);

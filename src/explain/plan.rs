@@ -9,7 +9,7 @@ use crate::hooks::{Hook, Hooks, Moment};
 use crate::idmap::IdMap;
 use crate::log;
 use crate::namespaces::recipe::{self, Fork, User};
-use crate::namespaces::{Kind, Namespaces, Place, Recipe};
+use crate::namespaces::{NamespaceKind, Namespaces, Place, Recipe};
 use crate::process::plan::LaunchPlan;
 use crate::process::sequence;
 
@@ -60,11 +60,12 @@ fn recipe_of(plan: &LaunchPlan) -> Recipe {
 }
 
 fn kinds(flags: i32) -> String {
-    let names: Vec<_> = Kind::ALL.into_iter().filter(|kind| flags & kind.flag() != 0).map(Kind::word).collect();
+    let names: Vec<_> =
+        NamespaceKind::ALL.into_iter().filter(|kind| flags & kind.flag() != 0).map(NamespaceKind::word).collect();
     if names.is_empty() { "no namespace".into() } else { names.join(", ") }
 }
 
-fn list(kinds: &[Kind]) -> String {
+fn list(kinds: &[NamespaceKind]) -> String {
     kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>().join(", ")
 }
 
@@ -110,7 +111,7 @@ fn processes(plan: &LaunchPlan) -> Section {
 fn namespaces(parts: &Parts) -> Section {
     let all = &parts.plan.namespaces;
     let mut section = Section::new("namespaces", "Namespaces");
-    for kind in Kind::ALL {
+    for kind in NamespaceKind::ALL {
         let place = match all.place(kind) {
             Place::Runtime => "the host's (the runtime's own)".to_owned(),
             Place::New => "new".to_owned(),

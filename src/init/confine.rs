@@ -1,6 +1,6 @@
 //! From the runtime's privileges to the container's.
 
-use crate::plan::{Step, flag};
+use crate::plan::{StubStep, flag};
 use crate::{Init, limits, look, sys};
 
 const PR_SET_PDEATHSIG: usize = 1;
@@ -26,10 +26,10 @@ pub(crate) fn enter_cgroup(init: &Init) {
     if plan.cgroup_file < 0 {
         return;
     }
-    init.step(Step::Cgroup, || sys::write(plan.cgroup_file, b"0"));
+    init.step(StubStep::Cgroup, || sys::write(plan.cgroup_file, b"0"));
     sys::close(plan.cgroup_file);
     if init.has(flag::CGROUP_NAMESPACE) {
-        init.step(Step::CgroupNamespace, sys::unshare_cgroup);
+        init.step(StubStep::CgroupNamespace, sys::unshare_cgroup);
     }
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn enter_cgroup(init: &Init) {
 pub(crate) fn label(init: &Init) {
     let plan = init.plan;
     if plan.label_file != 0 {
-        init.step(Step::Label, || sys::write_file(plan.procfs, plan.label_file, sys::list(plan.label)));
+        init.step(StubStep::Label, || sys::write_file(plan.procfs, plan.label_file, sys::list(plan.label)));
     }
     if plan.procfs >= 0 {
         sys::close(plan.procfs);
@@ -52,20 +52,20 @@ pub(crate) fn confine(init: &Init) -> u64 {
     let plan = init.plan;
     let entered = enter_directory(init, false);
     if init.has(flag::CAPABILITIES) {
-        init.step(Step::Bounding, || drop_bounding(init));
+        init.step(StubStep::Bounding, || drop_bounding(init));
     }
     if init.has(flag::GROUPS) {
         let groups = sys::list(plan.groups);
-        init.step(Step::Groups, || match sys::setgroups(groups) {
+        init.step(StubStep::Groups, || match sys::setgroups(groups) {
             // In a user namespace of an unprivileged user the groups of its creator stay
             // (user_namespaces(7)).
             Err(sys::EPERM) if groups.is_empty() => Ok(()),
             other => other,
         });
     }
-    init.step(Step::Gid, || sys::setgid(plan.gid));
+    init.step(StubStep::Gid, || sys::setgid(plan.gid));
     let _ = sys::prctl(PR_SET_KEEPCAPS, 1, 0);
-    limits::change_user(init, || init.step(Step::Uid, || sys::setuid(plan.uid)));
+    limits::change_user(init, || init.step(StubStep::Uid, || sys::setuid(plan.uid)));
     let _ = sys::prctl(PR_SET_KEEPCAPS, 0, 0);
     if init.has(flag::CAPABILITIES) {
         set_capabilities(init);
@@ -73,7 +73,7 @@ pub(crate) fn confine(init: &Init) -> u64 {
     if !entered {
         enter_directory(init, true);
     }
-    init.begin(Step::CwdOutside);
+    init.begin(StubStep::CwdOutside);
     if sys::cwd_is_inside() != Ok(true) {
         init.fail(sys::ENOENT);
     }
@@ -81,18 +81,18 @@ pub(crate) fn confine(init: &Init) -> u64 {
         sys::umask(plan.umask);
     }
     if init.has(flag::NO_NEW_PRIVS) {
-        init.step(Step::NoNewPrivs, || sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
+        init.step(StubStep::NoNewPrivs, || sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
     }
     if init.has(flag::NO_PROGRAM) {
         return 0;
     }
-    init.step(Step::Find, || find(init))
+    init.step(StubStep::Find, || find(init))
 }
 
 /// Enters the working directory with the runtime's privileges or, if those are refused (a
 /// filesystem that only the user may access), again with the user's. Returns whether it succeeded.
 fn enter_directory(init: &Init, last: bool) -> bool {
-    init.begin(Step::Cwd);
+    init.begin(StubStep::Cwd);
     match sys::chdir(init.plan.cwd) {
         Ok(()) => true,
         Err(sys::EACCES | sys::EPERM) if !last => false,
@@ -115,8 +115,8 @@ fn set_capabilities(init: &Init) {
     let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
     let kept = if loads_privileged { 1 << CAP_SYS_ADMIN } else { 0 };
     let sets = (plan.effective | kept, plan.permitted | kept, plan.inheritable);
-    init.step(Step::Capabilities, || sys::capset(sets.0, sets.1, sets.2));
-    init.begin(Step::Ambient);
+    init.step(StubStep::Capabilities, || sys::capset(sets.0, sets.1, sets.2));
+    init.begin(StubStep::Ambient);
     for capability in 0..=plan.last_capability {
         if plan.ambient & 1 << capability != 0
             && let Err(errno) = sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability as usize)
@@ -130,7 +130,7 @@ fn set_capabilities(init: &Init) {
 pub(crate) fn give_up_admin(init: &Init) {
     let plan = init.plan;
     if init.has(flag::CAPABILITIES) && !init.has(flag::NO_NEW_PRIVS) {
-        init.step(Step::Capabilities, || sys::capset(plan.effective, plan.permitted, plan.inheritable));
+        init.step(StubStep::Capabilities, || sys::capset(plan.effective, plan.permitted, plan.inheritable));
     }
 }
 
@@ -138,10 +138,10 @@ pub(crate) fn give_up_admin(init: &Init) {
 pub(crate) fn session(init: &Init) {
     const TIOCSCTTY: usize = 0x540e;
     if init.has(flag::SESSION) {
-        init.step(Step::Session, sys::setsid);
+        init.step(StubStep::Session, sys::setsid);
     }
     if init.has(flag::TERMINAL) {
-        init.step(Step::Terminal, || sys::ioctl(0, TIOCSCTTY, 0));
+        init.step(StubStep::Terminal, || sys::ioctl(0, TIOCSCTTY, 0));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The startContainer hooks: in the container, confined as the program will be, after `start` and before the program.
 
-use crate::plan::{Hook, Step, flag, word};
+use crate::plan::{Hook, StubStep, flag, word};
 use crate::sys::Watched;
 use crate::{Init, limits, sys};
 
@@ -8,7 +8,7 @@ use crate::{Init, limits, sys};
 pub(crate) fn run(init: &Init) {
     for (n, hook) in sys::list::<Hook>(init.plan.hooks).iter().enumerate() {
         init.report(word::DETAIL, n as u32);
-        init.begin(Step::Hook);
+        init.begin(StubStep::Hook);
         if let Err(errno) = run_one(init, hook) {
             init.fail(errno);
         }
@@ -32,25 +32,25 @@ pub(crate) fn run_one(init: &Init, hook: &Hook) -> sys::Result<()> {
     let ended = serve(init, hook, child.pidfd, stdin[1], output[0], &mut tail);
     // A hook of another user cannot be killed from here. It dies with the container.
     if !ended && sys::kill(child.pid, SIGKILL).is_err() {
-        return fail(init, Step::HookTimeout, &tail, sys::ETIMEDOUT);
+        return fail(init, StubStep::HookTimeout, &tail, sys::ETIMEDOUT);
     }
     let (_, status) = sys::wait(child.pid, 0)?;
     for fd in [stdin[0], output[0], child.pidfd] {
         sys::close(fd);
     }
     if !ended {
-        return fail(init, Step::HookTimeout, &tail, sys::ETIMEDOUT);
+        return fail(init, StubStep::HookTimeout, &tail, sys::ETIMEDOUT);
     }
     if status != 0 {
         init.report(word::STATUS, status);
-        return fail(init, Step::HookStatus, &tail, sys::EINVAL);
+        return fail(init, StubStep::HookStatus, &tail, sys::EINVAL);
     }
     expect_listener(init, false);
     Ok(())
 }
 
 /// Notes the reason of a hook's failure, with the end of its output.
-fn fail(init: &Init, step: Step, tail: &Tail, errno: sys::Errno) -> sys::Result<()> {
+fn fail(init: &Init, step: StubStep, tail: &Tail, errno: sys::Errno) -> sys::Result<()> {
     init.begin(step);
     init.report_bytes(&tail.bytes[..tail.length]);
     Err(errno)
@@ -161,15 +161,15 @@ fn execute(init: &Init, hook: &Hook, stdin: i32, output: i32) -> ! {
     const NOT_EXECUTED: i32 = 127;
     let confined = redirect(stdin, output)
         .and_then(|()| {
-            init.report(word::HOOK_STEP, Step::Limits as u32);
+            init.report(word::HOOK_STEP, StubStep::Limits as u32);
             limits::before_execute(init)
         })
         .and_then(|()| {
-            init.report(word::HOOK_STEP, Step::Filter as u32);
+            init.report(word::HOOK_STEP, StubStep::Filter as u32);
             crate::load_filter(init)
         });
     let errno = confined.err().unwrap_or_else(|| {
-        init.report(word::HOOK_STEP, Step::Execute as u32);
+        init.report(word::HOOK_STEP, StubStep::Execute as u32);
         sys::execve(hook.path, hook.argv, hook.envp)
     });
     init.report(word::HOOK_ERRNO, errno as u32);

@@ -1,7 +1,7 @@
 //! Resource limits. They are the program's, so they are lowered last: no earlier step may fail
 //! because of them. The runtime has raised its own limits where the program's are higher.
 
-use crate::plan::{Limit, Step, flag};
+use crate::plan::{Limit, StubStep, flag};
 use crate::{Init, sys};
 
 const NPROC: u64 = 6;
@@ -17,14 +17,14 @@ fn come_early(init: &Init) -> bool {
 /// Before the late fork: all limits except those that would refuse the fork.
 pub(crate) fn before_fork(init: &Init) {
     if come_early(init) {
-        init.step(Step::Limits, || set(init, |limit| !matches!(limit.resource, NPROC | NOFILE)));
+        init.step(StubStep::Limits, || set(init, |limit| !matches!(limit.resource, NPROC | NOFILE)));
     }
 }
 
 /// After the late fork.
 pub(crate) fn after_fork(init: &Init) {
     if come_early(init) {
-        init.step(Step::Limits, || set(init, |limit| matches!(limit.resource, NPROC | NOFILE)));
+        init.step(StubStep::Limits, || set(init, |limit| matches!(limit.resource, NPROC | NOFILE)));
     }
 }
 

@@ -31,7 +31,7 @@ mod sys;
 mod tests;
 
 use core::sync::atomic::Ordering::Release;
-use plan::{Step, StubPlan, flag, word};
+use plan::{StubPlan, StubStep, flag, word};
 use sys::Page;
 
 /// The state of the process during its steps.
@@ -64,7 +64,7 @@ impl Init {
     }
 
     /// Notes that `step` begins.
-    fn begin(&self, step: Step) {
+    fn begin(&self, step: StubStep) {
         self.report(word::STEP, step as u32);
     }
 
@@ -75,7 +75,7 @@ impl Init {
     }
 
     /// Does `step`, failing the process if it fails.
-    fn step<T>(&self, step: Step, f: impl FnOnce() -> sys::Result<T>) -> T {
+    fn step<T>(&self, step: StubStep, f: impl FnOnce() -> sys::Result<T>) -> T {
         self.begin(step);
         match f() {
             Ok(value) => value,
@@ -119,7 +119,7 @@ pub(crate) fn begin(plan: &'static StubPlan) -> ! {
         sys::end_on_signals(true);
     }
     if init.has(flag::READY) {
-        init.step(Step::Sync, || sys::send(plan.sync, b"R", None));
+        init.step(StubStep::Sync, || sys::send(plan.sync, b"R", None));
     }
     if init.has(flag::GATE) {
         gate(&mut init);
@@ -138,7 +138,7 @@ pub(crate) fn begin(plan: &'static StubPlan) -> ! {
 /// Loads the filter before others can see this process, and gives up the capability that was kept for it.
 fn load_early(init: &Init) {
     if init.has(flag::EARLY_FILTER) {
-        init.step(Step::Filter, || load_filter(init));
+        init.step(StubStep::Filter, || load_filter(init));
         confine::give_up_admin(init);
     }
 }
@@ -153,15 +153,15 @@ fn fork_into_namespace(init: &Init) {
     let mut forked = fork();
     if matches!(forked, Err(sys::EAGAIN)) {
         // The cgroup has as many processes as it may have: the runtime takes this one out of it for the fork.
-        init.step(Step::Sync, || sys::send(init.plan.sync, b"C", None));
-        if init.step(Step::Sync, || sys::receive(init.plan.sync)).0 == 0 {
+        init.step(StubStep::Sync, || sys::send(init.plan.sync, b"C", None));
+        if init.step(StubStep::Sync, || sys::receive(init.plan.sync)).0 == 0 {
             sys::exit(1);
         }
         forked = fork();
     }
-    let child = init.step(Step::Fork, || forked);
+    let child = init.step(StubStep::Fork, || forked);
     if child.pid != 0 {
-        init.step(Step::Sync, || sys::send(init.plan.sync, b"F", Some(child.pidfd)));
+        init.step(StubStep::Sync, || sys::send(init.plan.sync, b"F", Some(child.pidfd)));
         sys::exit(0);
     }
 }
@@ -171,9 +171,9 @@ fn wait_for_parent(init: &Init) {
     if !init.has(flag::WAIT) {
         return;
     }
-    match init.step(Step::Sync, || sys::receive(init.plan.sync)) {
+    match init.step(StubStep::Sync, || sys::receive(init.plan.sync)) {
         (0, _) => sys::exit(1),
-        _ => init.begin(Step::None),
+        _ => init.begin(StubStep::None),
     }
 }
 
@@ -202,11 +202,11 @@ fn gate(init: &mut Init) {
 
 /// Loads the filter and executes the program.
 pub(crate) fn execute(init: &Init, program: u64) -> ! {
-    init.step(Step::Limits, || limits::before_execute(init));
+    init.step(StubStep::Limits, || limits::before_execute(init));
     if !init.has(flag::EARLY_FILTER) {
-        init.step(Step::Filter, || load_filter(init));
+        init.step(StubStep::Filter, || load_filter(init));
     }
-    init.begin(Step::Execute);
+    init.begin(StubStep::Execute);
     let errno = sys::execve(program, init.plan.argv, init.plan.envp);
     init.report(word::ERRNO, errno as u32);
     if !init.has(flag::LISTENER) {

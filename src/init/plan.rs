@@ -149,7 +149,7 @@ pub(crate) mod flag {
 
 /// The words of the report page, the stub's only output once the filter is loaded.
 pub(crate) mod word {
-    /// The [`super::Step`] that began last.
+    /// The [`super::StubStep`] that began last.
     pub(crate) const STEP: usize = 0;
     /// The error number of its failure; 0 while it goes on.
     pub(crate) const ERRNO: usize = 1;
@@ -166,7 +166,7 @@ pub(crate) mod word {
     pub(crate) const CHILD: usize = 6;
     /// The error number of a failure in a hook's child before it executed the hook, else 0.
     pub(crate) const HOOK_ERRNO: usize = 7;
-    /// The [`super::Step`] in which it failed.
+    /// The [`super::StubStep`] in which it failed.
     pub(crate) const HOOK_STEP: usize = 8;
     /// The length of a failed hook's output from word [`OUTPUT`] on, in bytes.
     pub(crate) const OUTPUT_LENGTH: usize = 9;
@@ -192,7 +192,7 @@ pub(crate) mod word {
 /// The stub's steps, by their numbers in the report page.
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Step {
+pub(crate) enum StubStep {
     None = 0,
     Page = 1,
     Label = 2,

@@ -3,7 +3,7 @@
 //! Processes of that pid namespace may trace the child. It runs as a user without files, with an
 //! empty root, namespaces of its own, one descriptor, and a filter that allows only its own calls.
 
-use crate::plan::{Step, flag};
+use crate::plan::{StubStep, flag};
 use crate::{Init, confine, sys};
 
 const PR_SET_PDEATHSIG: usize = 1;
@@ -23,16 +23,16 @@ const MOST_PROCESSES: u64 = 2;
 pub(crate) fn run(mut init: Init) -> ! {
     let plan = init.plan;
     debug_assert!(plan.flags == flag::PROCFS);
-    init.step(Step::Cwd, || sys::chdir(plan.cwd));
+    init.step(StubStep::Cwd, || sys::chdir(plan.cwd));
     leave_user(&init);
-    init.step(Step::UserNamespace, sys::unshare_all);
-    init.step(Step::Capabilities, || sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
+    init.step(StubStep::UserNamespace, sys::unshare_all);
+    init.step(StubStep::Capabilities, || sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
     confine::hide();
     let _ = sys::prctl(PR_SET_PDEATHSIG, SIGKILL, 0);
-    init.step(Step::NoNewPrivs, || sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
-    init.step(Step::Page, || init.page.keep_from_children());
-    init.step(Step::Filter, sys::load_helper_filter);
-    let child = init.step(Step::Fork, || sys::fork_by_clone(sys::SIGCHLD));
+    init.step(StubStep::NoNewPrivs, || sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
+    init.step(StubStep::Page, || init.page.keep_from_children());
+    init.step(StubStep::Filter, sys::load_helper_filter);
+    let child = init.step(StubStep::Fork, || sys::fork_by_clone(sys::SIGCHLD));
     if child.pid == 0 {
         init.page = sys::Page::NONE;
         sys::exit(open_contexts(&init));
@@ -49,11 +49,11 @@ fn leave_user(init: &Init) {
     let user = FIRST_USER + sys::pid();
     let _ = sys::setgroups(&[]);
     let _ = sys::setgid(user);
-    init.step(Step::Capabilities, || sys::prctl(PR_SET_KEEPCAPS, 1, 0));
+    init.step(StubStep::Capabilities, || sys::prctl(PR_SET_KEEPCAPS, 1, 0));
     if sys::setuid(user).is_ok() {
-        init.step(Step::Limits, || sys::set_limit(NPROC, MOST_PROCESSES, MOST_PROCESSES));
+        init.step(StubStep::Limits, || sys::set_limit(NPROC, MOST_PROCESSES, MOST_PROCESSES));
     }
-    init.step(Step::Capabilities, || sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
+    init.step(StubStep::Capabilities, || sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
 }
 
 /// The child's task; returns its exit status.

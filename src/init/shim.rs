@@ -2,7 +2,7 @@
 //!
 //! Pid 1 must not exit early: it ignores every error and exits only after the program.
 
-use crate::plan::{Step, flag, word};
+use crate::plan::{StubStep, flag, word};
 use crate::{Init, execute, limits, sys};
 
 const SIGTERM: i32 = 15;
@@ -18,13 +18,13 @@ const CAP_SYS_ADMIN: u64 = 1 << 21;
 /// Runs the program as a child; does not return.
 pub(crate) fn run(init: &Init, program: u64) -> ! {
     if init.has(flag::SUBREAPER) {
-        init.step(Step::Shim, || sys::prctl(PR_SET_CHILD_SUBREAPER, 1, 0));
+        init.step(StubStep::Shim, || sys::prctl(PR_SET_CHILD_SUBREAPER, 1, 0));
     }
     sys::block_signals(true);
     if init.has(flag::LISTENER) {
         init.report(word::CHILD, 1);
     }
-    let child = init.step(Step::Shim, || sys::fork(0));
+    let child = init.step(StubStep::Shim, || sys::fork(0));
     if child.pid == 0 {
         foreground(init);
         sys::block_signals(false);

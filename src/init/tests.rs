@@ -4,7 +4,7 @@
 //! for another thread, and says how it went by its exit status.
 #![allow(clippy::unwrap_used, unsafe_code)] // The whole file is tests.
 
-use crate::plan::{Hook, Limit, PLAN_AT, Span, Step, StubPlan, flag, word};
+use crate::plan::{Hook, Limit, PLAN_AT, Span, StubPlan, StubStep, flag, word};
 use crate::sys::{self, Page};
 use crate::{Init, confine, execute, gate, hooks, limits, shim};
 use std::ffi::CString;
@@ -264,19 +264,19 @@ mod of_steps {
     #[test]
     fn a_step_that_fails_ends_the_process_and_is_in_the_page() {
         let init = init(nothing());
-        let status = in_child(|| init.step(Step::Cwd, || Err::<i32, _>(sys::ENOENT)));
+        let status = in_child(|| init.step(StubStep::Cwd, || Err::<i32, _>(sys::ENOENT)));
         assert_eq!(
             (status, said(&init, word::STEP), said(&init, word::ERRNO)),
-            (1 << EXITED, Step::Cwd as u32, ENOENT)
+            (1 << EXITED, StubStep::Cwd as u32, ENOENT)
         );
-        assert_eq!(init.step(Step::Find, || Ok(7)), 7);
-        assert_eq!(said(&init, word::STEP), Step::Find as u32);
+        assert_eq!(init.step(StubStep::Find, || Ok(7)), 7);
+        assert_eq!(said(&init, word::STEP), StubStep::Find as u32);
     }
 
     #[test]
     fn without_a_page_nothing_is_said() {
         let init = Init { plan: Box::leak(Box::new(nothing())), page: Page::NONE };
-        init.begin(Step::Fork);
+        init.begin(StubStep::Fork);
         assert!(init.page.word(word::STEP).is_none());
     }
 
@@ -288,7 +288,7 @@ mod of_steps {
         let init = init(plan);
         assert_eq!(in_child(|| execute(&init, string(EXISTS))), 13 << EXITED);
         assert_eq!(in_child(|| execute(&init, string("/nowhere"))), 1 << EXITED);
-        assert_eq!((said(&init, word::STEP), said(&init, word::ERRNO)), (Step::Execute as u32, ENOENT));
+        assert_eq!((said(&init, word::STEP), said(&init, word::ERRNO)), (StubStep::Execute as u32, ENOENT));
     }
 
     #[test]
@@ -307,11 +307,14 @@ mod of_steps {
         let mut init = Init { plan, page: Page::NONE };
         let status = in_child(|| {
             gate(&mut init);
-            init.begin(Step::Execute);
+            init.begin(StubStep::Execute);
             i32::from(sys::never_wait(plan.gate) != Err(libc::EBADF))
         });
         assert_eq!(status, 0);
-        assert_eq!(Page::map(page.as_raw_fd()).unwrap().word(word::STEP).unwrap().load(SeqCst), Step::Execute as u32);
+        assert_eq!(
+            Page::map(page.as_raw_fd()).unwrap().word(word::STEP).unwrap().load(SeqCst),
+            StubStep::Execute as u32
+        );
         fs::remove_dir_all(directory).unwrap();
     }
 }
@@ -364,7 +367,7 @@ mod of_confinement {
             confine::label(&failed);
             0
         });
-        assert_eq!((status, said(&failed, word::STEP)), (1 << EXITED, Step::Label as u32));
+        assert_eq!((status, said(&failed, word::STEP)), (1 << EXITED, StubStep::Label as u32));
         fs::remove_dir_all(directory).unwrap();
     }
 }
@@ -444,7 +447,7 @@ mod of_hooks {
     fn a_hook_reads_the_state_with_the_pid_in_its_place() {
         let (done, init) = run("cat; exit 3", 0, "{\"pid\":@,\"id\":\"x\"}");
         assert_eq!(done, Err(sys::EINVAL));
-        assert_eq!((said(&init, word::STEP), said(&init, word::STATUS)), (Step::HookStatus as u32, 3 << EXITED));
+        assert_eq!((said(&init, word::STEP), said(&init, word::STATUS)), (StubStep::HookStatus as u32, 3 << EXITED));
         assert_eq!(output(&init), format!("{{\"pid\":{},\"id\":\"x\"}}", std::process::id()));
     }
 
@@ -472,7 +475,7 @@ mod of_hooks {
     #[test]
     fn a_hook_that_takes_too_long_is_killed() {
         let (done, init) = run("echo begun; exec cat /dev/zero >/dev/null", 100, "");
-        assert_eq!((done, said(&init, word::STEP)), (Err(sys::ETIMEDOUT), Step::HookTimeout as u32));
+        assert_eq!((done, said(&init, word::STEP)), (Err(sys::ETIMEDOUT), StubStep::HookTimeout as u32));
         assert_eq!(said(&init, word::STATUS), 0);
     }
 
@@ -488,7 +491,7 @@ mod of_hooks {
         let (done, init) = run_program(hook, "");
         assert_eq!((done, said(&init, word::STATUS)), (Err(sys::EINVAL), 127 << EXITED));
         let step = (said(&init, word::HOOK_STEP), said(&init, word::HOOK_ERRNO));
-        assert_eq!(step, (Step::Execute as u32, ENOENT));
+        assert_eq!(step, (StubStep::Execute as u32, ENOENT));
     }
 
     #[test]

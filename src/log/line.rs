@@ -1,11 +1,11 @@
 //! Formatting a record as a line.
 
-use super::{Form, Level, Record};
+use super::{Form, Level, LogRecord};
 use crate::{calendar, text};
 use std::fmt::Write;
 
 /// The line for `record` with the current time and a line break.
-pub(super) fn formed(form: Form, record: &Record) -> String {
+pub(super) fn formed(form: Form, record: &LogRecord) -> String {
     let time = calendar::utc(calendar::now()) + "Z";
     let level = record.level.word();
     match form {
@@ -19,7 +19,7 @@ pub(super) fn formed(form: Form, record: &Record) -> String {
 
 /// The line for `record` on a terminal, which begins with the program's name; the text of an error
 /// may begin with it already.
-pub(super) fn for_people(name: &str, record: &Record) -> String {
+pub(super) fn for_people(name: &str, record: &LogRecord) -> String {
     let text = text::shown(&record.text);
     let line = match record.level {
         Level::Error if text.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')) => text.into_owned(),
@@ -57,8 +57,8 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn error(text: &str) -> Record {
-        Record { level: Level::Error, text: text.into() }
+    fn error(text: &str) -> LogRecord {
+        LogRecord { level: Level::Error, text: text.into() }
     }
 
     #[test]
@@ -84,7 +84,7 @@ mod tests {
     fn no_form_of_a_line_lets_a_text_mislead_its_reader() {
         let text = "a\nx: b\x1b]0;title\x07\u{9b}2J\u{202e}\u{2028}é";
         for level in [Level::Error, Level::Warning, Level::Debug] {
-            let record = Record { level, text: text.into() };
+            let record = LogRecord { level, text: text.into() };
             let lines = [formed(Form::Text, &record), formed(Form::Json, &record), for_people("orlop", &record)];
             for line in lines {
                 let clean = line.strip_suffix('\n').unwrap();
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(for_people("orlop", &error("orlop run failed: no")), "orlop run failed: no\n");
         assert_eq!(for_people("orlop", &error("orlops: no")), "orlop: orlops: no\n");
         assert_eq!(for_people("orlop", &error("no")), "orlop: no\n");
-        let warning = Record { level: Level::Warning, text: "hm".into() };
+        let warning = LogRecord { level: Level::Warning, text: "hm".into() };
         assert_eq!(for_people("runc", &warning), "runc: warning: hm\n");
     }
 }

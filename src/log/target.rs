@@ -1,6 +1,6 @@
 //! The targets of `--log`.
 
-use super::{Form, Level, Record, line};
+use super::{Form, Level, LogRecord, line};
 use crate::error::{Error, Ignore as _, IoContext, Kind, Result};
 use crate::sys::{Failure, file};
 use crate::text;
@@ -54,7 +54,7 @@ impl Target {
     }
 
     /// Writes one line or datagram, if that is possible.
-    pub(super) fn write(&mut self, form: Form, record: &Record) {
+    pub(super) fn write(&mut self, form: Form, record: &LogRecord) {
         let written = match self {
             Target::Stderr => std::io::stderr().write_all(line::formed(form, record).as_bytes()),
             Target::File(file) => file.write_all(line::formed(form, record).as_bytes()),
@@ -99,12 +99,12 @@ fn one_line(text: &str) -> String {
 
 /// An entry in the journal's native protocol: one field per line, since no value contains a line
 /// break.
-fn journal_entry(name: &str, record: &Record) -> Vec<u8> {
+fn journal_entry(name: &str, record: &LogRecord) -> Vec<u8> {
     let text = one_line(&record.text);
     format!("PRIORITY={}\nSYSLOG_IDENTIFIER={name}\nMESSAGE={text}\n", priority(record.level)).into_bytes()
 }
 
-fn syslog_entry(name: &str, record: &Record) -> String {
+fn syslog_entry(name: &str, record: &LogRecord) -> String {
     let text = one_line(&record.text);
     format!("<{}>{name}[{}]: {text}", DAEMON | priority(record.level), std::process::id())
 }
@@ -113,8 +113,8 @@ fn syslog_entry(name: &str, record: &Record) -> String {
 mod tests {
     use super::*;
 
-    fn record() -> Record {
-        Record { level: Level::Error, text: "no\nway".into() }
+    fn record() -> LogRecord {
+        LogRecord { level: Level::Error, text: "no\nway".into() }
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
     fn an_entry_is_one_field_or_one_line() {
         assert_eq!(journal_entry("x", &record()), b"PRIORITY=3\nSYSLOG_IDENTIFIER=x\nMESSAGE=no way\n");
         assert!(syslog_entry("x", &record()).starts_with("<27>x["));
-        let record = Record { level: Level::Error, text: "a\rb\x1b\u{202e}".into() };
+        let record = LogRecord { level: Level::Error, text: "a\rb\x1b\u{202e}".into() };
         assert!(journal_entry("x", &record).ends_with(b"MESSAGE=a\\rb\\u{1b}\\u{202e}\n"));
         assert!(syslog_entry("x", &record).ends_with(": a\\rb\\u{1b}\\u{202e}"));
     }

@@ -5,7 +5,7 @@
 //! process, a bar for each step. Each event is appended to the file by one write as it happens, so
 //! that a child can write beside the runtime, and the events of a killed process are not lost.
 
-use super::Record;
+use super::LogRecord;
 use crate::calendar::now;
 use crate::error::{Ignore as _, IoContext, Result};
 use crate::text;
@@ -64,7 +64,7 @@ impl Trace {
     }
 
     /// Adds a log record.
-    pub(super) fn record(&mut self, record: &Record) {
+    pub(super) fn record(&mut self, record: &LogRecord) {
         let now = now();
         if !self.json {
             return self.write(&line(now, record.level.word(), &record.text));
@@ -172,7 +172,7 @@ mod tests {
         for command in ["a", "b"] {
             let mut trace = Trace::open(&path).unwrap();
             trace.step(command);
-            trace.record(&Record { level: Level::Warning, text: "say \"x\"\n".into() });
+            trace.record(&LogRecord { level: Level::Warning, text: "say \"x\"\n".into() });
             trace.step("last");
             trace.close();
         }
@@ -188,7 +188,7 @@ mod tests {
         let path = at("text");
         let mut trace = Trace::open(&path).unwrap();
         trace.step("a step");
-        trace.record(&Record { level: Level::Error, text: "no\nway".into() });
+        trace.record(&LogRecord { level: Level::Error, text: "no\nway".into() });
         trace.close();
         let text = taken(&path);
         let rest: Vec<&str> = text.lines().filter_map(|line| line.splitn(3, ' ').nth(2)).collect();

@@ -1,13 +1,13 @@
 //! The child's steps of a [recipe](super::recipe): joining and unsharing namespaces and setting
 //! values in them. The caller enters the user namespace and forks between these steps.
 
-use super::{Joined, Kind, Namespaces};
+use super::{Joined, NamespaceKind, Namespaces};
 use crate::error::{Context, Result};
 use crate::sys;
 use std::os::fd::OwnedFd;
 
 /// Joins the namespaces of `kinds`.
-pub(crate) fn join(joined: &Joined, kinds: &[Kind]) -> Result<()> {
+pub(crate) fn join(joined: &Joined, kinds: &[NamespaceKind]) -> Result<()> {
     for kind in kinds {
         if let Some(fd) = joined.fd(*kind) {
             sys::namespace::setns(fd, kind.flag()).with_context(|| format!("join the {} namespace", kind.word()))?;
@@ -49,6 +49,7 @@ pub(crate) fn set_names(all: &Namespaces) -> Result<()> {
 
 /// The names of the namespaces in CLONE_NEW* flags: `pid, network`.
 pub(crate) fn words(flags: i32) -> String {
-    let words: Vec<_> = Kind::ALL.into_iter().filter(|k| flags & k.flag() != 0).map(Kind::word).collect();
+    let words: Vec<_> =
+        NamespaceKind::ALL.into_iter().filter(|k| flags & k.flag() != 0).map(NamespaceKind::word).collect();
     words.join(", ")
 }

@@ -5,7 +5,7 @@
 //! every check that protects the host treats the namespace as the host's. Namespaces are compared
 //! by device and inode of the opened file, never by path.
 
-use super::{Kind, Owner, Place, places};
+use super::{NamespaceKind, Owner, Place, places};
 use crate::config::Spec;
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
 use crate::sys::{self, Failure};
@@ -18,11 +18,11 @@ type Identity = (u64, u64);
 /// Descriptors of the namespaces to join.
 #[derive(Debug, Default)]
 pub(crate) struct Joined {
-    fds: Vec<(Kind, OwnedFd)>,
+    fds: Vec<(NamespaceKind, OwnedFd)>,
     /// The namespaces that the joined user namespace owns.
-    of_joined_user: Vec<Kind>,
+    of_joined_user: Vec<NamespaceKind>,
     /// Paths that lead to one of the runtime's own namespaces.
-    own: Vec<(Kind, String)>,
+    own: Vec<(NamespaceKind, String)>,
 }
 
 impl Joined {
@@ -38,7 +38,7 @@ impl Joined {
         let mut joined = Joined::default();
         let Some(linux) = &mut spec.linux else { return Ok(joined) };
         let places = places(linux)?;
-        for kind in Kind::ALL {
+        for kind in NamespaceKind::ALL {
             let Place::Join(path) = &places[kind as usize] else { continue };
             let n = linux.namespaces.iter().flatten().position(|entry| entry.type_.as_deref() == Some(kind.word()));
             let n = n.unwrap_or_default();
@@ -52,7 +52,7 @@ impl Joined {
             }
             let identity = sys::namespace::identity(&fd).with_context(what)?;
             let own = identity == runtimes_own(kind).with_context(what)?;
-            if kind == Kind::Mount && (own || is_of_first_process(identity)) {
+            if kind == NamespaceKind::Mount && (own || is_of_first_process(identity)) {
                 let field = format!("linux.namespaces[{n}].path");
                 let owner = if own { "the runtime" } else { "process 1" };
                 let problem = format_args!("{path:?} is the mount namespace of {owner}, where pivot_root is not safe");
@@ -70,7 +70,7 @@ impl Joined {
     }
 
     fn find_owners(&mut self) -> Result<()> {
-        let Some(user) = self.fd(Kind::User) else { return Ok(()) };
+        let Some(user) = self.fd(NamespaceKind::User) else { return Ok(()) };
         let user = sys::namespace::identity(user)?;
         let owned = |fd: &OwnedFd| {
             let owner = sys::namespace::owner_of(fd).and_then(sys::namespace::identity);
@@ -81,19 +81,20 @@ impl Joined {
     }
 
     /// The descriptor of the namespace of this kind, if one is to be joined.
-    pub(crate) fn fd(&self, kind: Kind) -> Option<&OwnedFd> {
+    pub(crate) fn fd(&self, kind: NamespaceKind) -> Option<&OwnedFd> {
         self.fds.iter().find(|(k, _)| *k == kind).map(|(_, fd)| fd)
     }
 
     /// The user namespace that owns the joined namespace of this kind.
-    pub(crate) fn owner(&self, kind: Kind) -> Owner {
+    pub(crate) fn owner(&self, kind: NamespaceKind) -> Owner {
         if self.of_joined_user.contains(&kind) { Owner::JoinedUser } else { Owner::Runtime }
     }
 
     /// Adds a hint to `error` that lists the paths of the runtime's own namespaces, if there are
     /// any: such an entry may be the reason why a required namespace is missing.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        let hint = |(kind, path): &(Kind, String)| format!("{path:?} is the runtime's own {} namespace", kind.word());
+        let hint =
+            |(kind, path): &(NamespaceKind, String)| format!("{path:?} is the runtime's own {} namespace", kind.word());
         match self.own.iter().map(hint).collect::<Vec<_>>() {
             list if list.is_empty() => error,
             list => error.hint(list.join(", ")),
@@ -102,10 +103,10 @@ impl Joined {
 }
 
 /// The namespace that a new child of the runtime starts in.
-fn runtimes_own(kind: Kind) -> Result<Identity> {
+fn runtimes_own(kind: NamespaceKind) -> Result<Identity> {
     let file = match kind {
-        Kind::Pid => "pid_for_children",
-        Kind::Time => "time_for_children",
+        NamespaceKind::Pid => "pid_for_children",
+        NamespaceKind::Time => "time_for_children",
         _ => kind.file(),
     };
     identity_at(&format!("/proc/self/ns/{file}"))
@@ -127,7 +128,7 @@ fn identity_at(path: &str) -> Result<Identity> {
 ///
 /// # Errors
 /// The process `init` is gone.
-pub(crate) fn is_elsewhere(init: i32, kind: Kind) -> Result<bool> {
+pub(crate) fn is_elsewhere(init: i32, kind: NamespaceKind) -> Result<bool> {
     match runtimes_own(kind) {
         Ok(own) => Ok(identity_at(&format!("/proc/{init}/ns/{}", kind.file()))? != own),
         Err(_) => Ok(false),
@@ -139,7 +140,7 @@ pub(crate) fn is_elsewhere(init: i32, kind: Kind) -> Result<bool> {
 ///
 /// # Errors
 /// The container's init process is gone.
-pub(crate) fn disregard_shared(spec: &mut Spec<'_>, init: i32, kinds: &[Kind]) -> Result<()> {
+pub(crate) fn disregard_shared(spec: &mut Spec<'_>, init: i32, kinds: &[NamespaceKind]) -> Result<()> {
     let Some(list) = spec.linux.as_mut().and_then(|linux| linux.namespaces.as_mut()) else { return Ok(()) };
     for kind in kinds {
         let is_given = list.iter().any(|entry| entry.type_.as_deref() == Some(kind.word()) && !entry.is_new());

@@ -28,7 +28,7 @@ use crate::idmap::IdMaps;
 /// A type of namespace (`namespaces(7)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // The kernel's own words.
-pub(crate) enum Kind {
+pub(crate) enum NamespaceKind {
     User,
     Mount,
     Pid,
@@ -39,23 +39,31 @@ pub(crate) enum Kind {
     Time,
 }
 
-impl Kind {
+impl NamespaceKind {
     /// All kinds, in the order of their numbers.
-    pub(crate) const ALL: [Kind; 8] =
-        [Kind::User, Kind::Mount, Kind::Pid, Kind::Network, Kind::Ipc, Kind::Uts, Kind::Cgroup, Kind::Time];
+    pub(crate) const ALL: [NamespaceKind; 8] = [
+        NamespaceKind::User,
+        NamespaceKind::Mount,
+        NamespaceKind::Pid,
+        NamespaceKind::Network,
+        NamespaceKind::Ipc,
+        NamespaceKind::Uts,
+        NamespaceKind::Cgroup,
+        NamespaceKind::Time,
+    ];
 
     /// The `type` in config.json, the file name in /proc/PID/ns and the CLONE_NEW* flag.
     fn names(self) -> (&'static str, &'static str, i32) {
         const CLONE_NEWTIME: i32 = 0x80;
         match self {
-            Kind::User => ("user", "user", libc::CLONE_NEWUSER),
-            Kind::Mount => ("mount", "mnt", libc::CLONE_NEWNS),
-            Kind::Pid => ("pid", "pid", libc::CLONE_NEWPID),
-            Kind::Network => ("network", "net", libc::CLONE_NEWNET),
-            Kind::Ipc => ("ipc", "ipc", libc::CLONE_NEWIPC),
-            Kind::Uts => ("uts", "uts", libc::CLONE_NEWUTS),
-            Kind::Cgroup => ("cgroup", "cgroup", libc::CLONE_NEWCGROUP),
-            Kind::Time => ("time", "time", CLONE_NEWTIME),
+            NamespaceKind::User => ("user", "user", libc::CLONE_NEWUSER),
+            NamespaceKind::Mount => ("mount", "mnt", libc::CLONE_NEWNS),
+            NamespaceKind::Pid => ("pid", "pid", libc::CLONE_NEWPID),
+            NamespaceKind::Network => ("network", "net", libc::CLONE_NEWNET),
+            NamespaceKind::Ipc => ("ipc", "ipc", libc::CLONE_NEWIPC),
+            NamespaceKind::Uts => ("uts", "uts", libc::CLONE_NEWUTS),
+            NamespaceKind::Cgroup => ("cgroup", "cgroup", libc::CLONE_NEWCGROUP),
+            NamespaceKind::Time => ("time", "time", CLONE_NEWTIME),
         }
     }
 
@@ -74,8 +82,8 @@ impl Kind {
         self.names().2
     }
 
-    fn from_word(word: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.word() == word)
+    fn from_word(word: &str) -> Option<NamespaceKind> {
+        NamespaceKind::ALL.into_iter().find(|kind| kind.word() == word)
     }
 }
 
@@ -116,8 +124,8 @@ impl Namespaces {
         let mut all = Namespaces::default();
         let Some(linux) = &spec.linux else { return all.named(spec) };
         all.places = places(linux)?;
-        all.ids = ids(linux, all.place(Kind::User))?;
-        all.offsets = offsets::parse(linux, all.place(Kind::Time))?;
+        all.ids = ids(linux, all.place(NamespaceKind::User))?;
+        all.offsets = offsets::parse(linux, all.place(NamespaceKind::Time))?;
         all.sysctls = sysctl::parse(linux, &all)?;
         all.named(spec)
     }
@@ -125,7 +133,7 @@ impl Namespaces {
     fn named(mut self, spec: &Spec<'_>) -> Result<Namespaces> {
         for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
             let Some(name) = name.as_deref().filter(|name| !name.is_empty()) else { continue };
-            if *self.place(Kind::Uts) == Place::Runtime {
+            if *self.place(NamespaceKind::Uts) == Place::Runtime {
                 let problem = format_args!("unable to set {field} without a private UTS namespace");
                 return Err(Error::config(field, problem));
             }
@@ -141,12 +149,12 @@ impl Namespaces {
     }
 
     /// The source of the namespace of this kind.
-    pub(crate) fn place(&self, kind: Kind) -> &Place {
+    pub(crate) fn place(&self, kind: NamespaceKind) -> &Place {
         &self.places[kind as usize]
     }
 
     /// Whether the container has a namespace of this kind that is not the runtime's own.
-    pub(crate) fn has(&self, kind: Kind) -> bool {
+    pub(crate) fn has(&self, kind: NamespaceKind) -> bool {
         *self.place(kind) != Place::Runtime
     }
 }
@@ -157,7 +165,7 @@ fn places(linux: &Linux<'_>) -> Result<[Place; 8]> {
     for (n, entry) in linux.namespaces.iter().flatten().enumerate() {
         let field = |name: &str| format!("linux.namespaces[{n}].{name}");
         let word = entry.type_.as_deref().unwrap_or_default();
-        let Some(kind) = Kind::from_word(word) else {
+        let Some(kind) = NamespaceKind::from_word(word) else {
             return Err(Error::config(field("type"), format_args!("unknown namespace {word:?}")));
         };
         if places[kind as usize] != Place::Runtime {

@@ -4,8 +4,8 @@
 //! namespace. The kernel drops addresses and the state "up" of a moved device; the runtime restores
 //! them. If the creation of the container fails, the devices return to the host.
 
-use super::netlink::{Message, Netlink};
-use super::{Kind, Namespaces, Place};
+use super::netlink::{Netlink, NetlinkMessage};
+use super::{NamespaceKind, Namespaces, Place};
 use crate::config::Spec;
 use crate::error::{Context, Error, Ignore as _, Result};
 use crate::sys::{file, namespace};
@@ -44,7 +44,7 @@ impl NetDevices {
         let mut requests: Vec<MoveRequest> = Vec::with_capacity(list.len());
         for (host, device) in list {
             let field = format!("linux.netDevices[{host:?}]");
-            if *namespaces.place(Kind::Network) == Place::Runtime {
+            if *namespaces.place(NamespaceKind::Network) == Place::Runtime {
                 return Err(Error::config(field, "unable to move network devices without a private NET namespace"));
             }
             let inside = device.name.as_deref().filter(|name| !name.is_empty()).unwrap_or(host);
@@ -148,7 +148,7 @@ struct Device {
     /// The interface index in the container.
     index: u32,
     was_up: bool,
-    addresses: Vec<Message>,
+    addresses: Vec<NetlinkMessage>,
 }
 
 /// The network namespaces of the host (`ours`) and the container (`theirs`) with a netlink socket
@@ -208,29 +208,32 @@ impl Sides {
 }
 
 /// The RTM_GETLINK answer for the device of this name.
-fn link(side: &mut Netlink, name: &str) -> Result<Message> {
-    let message =
-        Message { kind: libc::RTM_GETLINK, fixed: vec![0; 16], attributes: vec![(libc::IFLA_IFNAME, c_string(name))] };
+fn link(side: &mut Netlink, name: &str) -> Result<NetlinkMessage> {
+    let message = NetlinkMessage {
+        kind: libc::RTM_GETLINK,
+        fixed: vec![0; 16],
+        attributes: vec![(libc::IFLA_IFNAME, c_string(name))],
+    };
     let found = side.get(&message, &format!("rtnetlink(RTM_GETLINK, {name:?})"))?;
     found.into_iter().next().ok_or_else(|| Error::system(format!("network device {name:?} does not exist")))
 }
 
 /// The interface indices of all devices.
 fn indices(side: &mut Netlink) -> Result<Vec<u32>> {
-    let message = Message { kind: libc::RTM_GETLINK, fixed: vec![0; 16], attributes: Vec::new() };
+    let message = NetlinkMessage { kind: libc::RTM_GETLINK, fixed: vec![0; 16], attributes: Vec::new() };
     Ok(side.dump(&message, "rtnetlink(RTM_GETLINK)")?.iter().map(|link| link.word(4)).collect())
 }
 
 /// The permanent addresses of a device that have global scope.
-fn addresses(side: &mut Netlink, index: u32) -> Result<Vec<Message>> {
-    let message = Message { kind: libc::RTM_GETADDR, fixed: vec![0; 8], attributes: Vec::new() };
+fn addresses(side: &mut Netlink, index: u32) -> Result<Vec<NetlinkMessage>> {
+    let message = NetlinkMessage { kind: libc::RTM_GETADDR, fixed: vec![0; 8], attributes: Vec::new() };
     let all = side.dump(&message, "rtnetlink(RTM_GETADDR)")?;
     Ok(all.into_iter().filter(|address| address.word(4) == index && lasts(address)).collect())
 }
 
 /// Whether an address has IFA_F_PERMANENT and RT_SCOPE_UNIVERSE. The fields of `struct ifaddrmsg`
 /// are family, prefix length, flags, scope and index.
-fn lasts(address: &Message) -> bool {
+fn lasts(address: &NetlinkMessage) -> bool {
     let short = address.fixed.get(2).map_or(0, |flags| u32::from(*flags));
     let long = address.attribute(libc::IFA_FLAGS).and_then(|b| b.try_into().ok()).map_or(short, u32::from_ne_bytes);
     long & libc::IFA_F_PERMANENT != 0 && address.fixed.get(3) == Some(&libc::RT_SCOPE_UNIVERSE)
@@ -240,14 +243,14 @@ fn lasts(address: &Message) -> bool {
 fn send(side: &mut Netlink, index: u32, to: impl AsFd, name: &str) -> Result<()> {
     let fd = (to.as_fd().as_raw_fd() as u32).to_ne_bytes().to_vec();
     let attributes = vec![(libc::IFLA_NET_NS_FD, fd), (libc::IFLA_IFNAME, c_string(name))];
-    let message = Message { kind: libc::RTM_NEWLINK, fixed: link_part(index, 0), attributes };
+    let message = NetlinkMessage { kind: libc::RTM_NEWLINK, fixed: link_part(index, 0), attributes };
     side.change(&message, 0, &format!("rtnetlink(RTM_NEWLINK, IFLA_NET_NS_FD, {name:?})"))
 }
 
 /// Restores the addresses of a device and, if `up` is set, its state "up".
-fn restore(side: &mut Netlink, index: u32, up: bool, addresses: &[Message]) -> Result<()> {
+fn restore(side: &mut Netlink, index: u32, up: bool, addresses: &[NetlinkMessage]) -> Result<()> {
     if up {
-        let message = Message { kind: libc::RTM_NEWLINK, fixed: link_part(index, UP), attributes: Vec::new() };
+        let message = NetlinkMessage { kind: libc::RTM_NEWLINK, fixed: link_part(index, UP), attributes: Vec::new() };
         side.change(&message, 0, "rtnetlink(RTM_NEWLINK, IFF_UP)")?;
     }
     const KEPT: [u16; 6] = [
@@ -322,7 +325,7 @@ mod tests {
 
     #[test]
     fn only_addresses_that_last_and_mean_something_everywhere_are_kept() {
-        let address = |flags: u8, scope: u8, long: Option<u32>| Message {
+        let address = |flags: u8, scope: u8, long: Option<u32>| NetlinkMessage {
             kind: libc::RTM_NEWADDR,
             fixed: vec![2, 24, flags, scope, 0, 0, 0, 0],
             attributes: long.map(|l| (libc::IFA_FLAGS, l.to_ne_bytes().to_vec())).into_iter().collect(),

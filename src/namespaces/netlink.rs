@@ -19,13 +19,13 @@ const ALIGN: usize = 4;
 
 /// A netlink message: its type, fixed part and attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
+pub(super) struct NetlinkMessage {
     pub(super) kind: u16,
     pub(super) fixed: Vec<u8>,
     pub(super) attributes: Vec<(u16, Vec<u8>)>,
 }
 
-impl Message {
+impl NetlinkMessage {
     /// The value of the first attribute of this type.
     pub(super) fn attribute(&self, kind: u16) -> Option<&[u8]> {
         self.attributes.iter().find(|(k, _)| *k == kind).map(|(_, value)| &value[..])
@@ -55,7 +55,7 @@ impl Message {
     }
 
     /// Decodes the bytes after a message's header; `fixed` is the length of the fixed part.
-    fn decode(kind: u16, body: &[u8], fixed: usize) -> Message {
+    fn decode(kind: u16, body: &[u8], fixed: usize) -> NetlinkMessage {
         let (fixed, mut rest) = body.split_at(fixed.min(body.len()));
         let mut attributes = Vec::new();
         while let [a, b, c, d, ..] = *rest {
@@ -67,7 +67,7 @@ impl Message {
             attributes.push((u16::from_ne_bytes([c, d]) & 0x3fff, rest[4..length].to_vec()));
             rest = &rest[length.next_multiple_of(ALIGN).min(rest.len())..];
         }
-        Message { kind, fixed: fixed.to_vec(), attributes }
+        NetlinkMessage { kind, fixed: fixed.to_vec(), attributes }
     }
 }
 
@@ -96,7 +96,7 @@ impl Netlink {
     ///
     /// # Errors
     /// The kernel refuses the request or does not answer in time.
-    pub(super) fn change(&mut self, message: &Message, flags: u16, what: &str) -> Result<()> {
+    pub(super) fn change(&mut self, message: &NetlinkMessage, flags: u16, what: &str) -> Result<()> {
         self.ask(message, flags | ACK, what).map(drop)
     }
 
@@ -104,7 +104,7 @@ impl Netlink {
     ///
     /// # Errors
     /// As [`Netlink::change`].
-    pub(super) fn get(&mut self, message: &Message, what: &str) -> Result<Vec<Message>> {
+    pub(super) fn get(&mut self, message: &NetlinkMessage, what: &str) -> Result<Vec<NetlinkMessage>> {
         self.ask(message, ACK, what)
     }
 
@@ -112,12 +112,12 @@ impl Netlink {
     ///
     /// # Errors
     /// As [`Netlink::change`].
-    pub(super) fn dump(&mut self, message: &Message, what: &str) -> Result<Vec<Message>> {
+    pub(super) fn dump(&mut self, message: &NetlinkMessage, what: &str) -> Result<Vec<NetlinkMessage>> {
         self.ask(message, DUMP, what)
     }
 
     /// Sends a request and reads packets until the answer is complete.
-    fn ask(&mut self, message: &Message, flags: u16, what: &str) -> Result<Vec<Message>> {
+    fn ask(&mut self, message: &NetlinkMessage, flags: u16, what: &str) -> Result<Vec<NetlinkMessage>> {
         self.sequence += 1;
         file::write(&self.socket, &message.encode(REQUEST | flags, self.sequence))?;
         let mut answers = Vec::new();
@@ -140,7 +140,7 @@ impl Netlink {
                         return if code == 0 { Ok(answers) } else { Err(Failure::new(what, Errno(-code)).into()) };
                     }
                     DONE => return Ok(answers),
-                    kind => answers.push(Message::decode(kind, body, message.fixed.len())),
+                    kind => answers.push(NetlinkMessage::decode(kind, body, message.fixed.len())),
                 }
             }
         }
@@ -164,20 +164,23 @@ mod tests {
 
     #[test]
     fn a_message_reads_back_as_it_was_written() {
-        let message =
-            Message { kind: 16, fixed: vec![1; 16], attributes: vec![(3, b"eth0\0".to_vec()), (28, vec![7; 4])] };
+        let message = NetlinkMessage {
+            kind: 16,
+            fixed: vec![1; 16],
+            attributes: vec![(3, b"eth0\0".to_vec()), (28, vec![7; 4])],
+        };
         let bytes = message.encode(5, 9);
         assert_eq!(bytes.len(), 16 + 16 + 12 + 8);
         let mut rest = &bytes[..];
         let (kind, sequence, body) = split(&mut rest).unwrap();
         assert!(rest.is_empty() && sequence == 9);
-        assert_eq!(Message::decode(kind, body, 16), message);
+        assert_eq!(NetlinkMessage::decode(kind, body, 16), message);
     }
 
     #[test]
     fn damaged_bytes_end_the_list_of_attributes() {
         for bytes in [&[3u8, 0, 1, 0][..], &[9, 0, 1, 0, 5], &[0], &[]] {
-            assert_eq!(Message::decode(1, bytes, 0).attributes, []);
+            assert_eq!(NetlinkMessage::decode(1, bytes, 0).attributes, []);
         }
         assert!(split(&mut &[200u8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..]).is_none());
     }
@@ -185,10 +188,11 @@ mod tests {
     #[test]
     fn every_network_namespace_has_a_loopback_device() {
         let mut netlink = Netlink::open().unwrap();
-        let get = Message { kind: libc::RTM_GETLINK, fixed: vec![0; 16], attributes: vec![(3, b"lo\0".to_vec())] };
+        let get =
+            NetlinkMessage { kind: libc::RTM_GETLINK, fixed: vec![0; 16], attributes: vec![(3, b"lo\0".to_vec())] };
         let found = netlink.get(&get, "get lo").unwrap();
         assert_eq!(found[0].attribute(3), Some(&b"lo\0"[..]));
-        let missing = Message { attributes: vec![(3, b"nosuch0\0".to_vec())], ..get };
+        let missing = NetlinkMessage { attributes: vec![(3, b"nosuch0\0".to_vec())], ..get };
         assert_eq!(netlink.get(&missing, "get nosuch0").unwrap_err().errno(), libc::ENODEV);
     }
 }

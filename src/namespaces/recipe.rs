@@ -23,7 +23,7 @@
 //!   puts the child into its cgroup; otherwise it is unshared after the child has joined the
 //!   cgroup.
 
-use super::{Kind, Namespaces, Place};
+use super::{NamespaceKind, Namespaces, Place};
 
 /// The user namespace that owns a joined namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +67,11 @@ pub(crate) struct Recipe {
     /// CLONE_NEW* flags of the `clone3`.
     pub clone: i32,
     /// Namespaces to join before the user namespace is entered.
-    pub join_first: Vec<Kind>,
+    pub join_first: Vec<NamespaceKind>,
     /// The way into the user namespace.
     pub user: User,
     /// Namespaces to join after the user namespace is entered.
-    pub join_then: Vec<Kind>,
+    pub join_then: Vec<NamespaceKind>,
     /// CLONE_NEW* flags of the `unshare` after the joins, without CLONE_NEWUSER.
     pub unshare: i32,
     /// Whether clock offsets are written after the `unshare`.
@@ -87,12 +87,13 @@ pub(crate) const LATE: i32 = 0x80 | libc::CLONE_NEWIPC;
 
 /// The recipe for the namespaces `all`. `owner` returns the owner of a joined namespace;
 /// `born_in_cgroup` is set if CLONE_INTO_CGROUP puts the child into all of its cgroups.
-pub(crate) fn recipe(all: &Namespaces, owner: impl Fn(Kind) -> Owner, born_in_cgroup: bool) -> Recipe {
-    let is_new = |kind: Kind| *all.place(kind) == Place::New;
-    let is_joined = |kind: Kind| matches!(all.place(kind), Place::Join(_));
-    let joined: Vec<Kind> = Kind::ALL.into_iter().filter(|k| *k != Kind::User && is_joined(*k)).collect();
-    let mut recipe = Recipe { late_cgroup: is_new(Kind::Cgroup), ..Recipe::default() };
-    recipe.user = match all.place(Kind::User) {
+pub(crate) fn recipe(all: &Namespaces, owner: impl Fn(NamespaceKind) -> Owner, born_in_cgroup: bool) -> Recipe {
+    let is_new = |kind: NamespaceKind| *all.place(kind) == Place::New;
+    let is_joined = |kind: NamespaceKind| matches!(all.place(kind), Place::Join(_));
+    let joined: Vec<NamespaceKind> =
+        NamespaceKind::ALL.into_iter().filter(|k| *k != NamespaceKind::User && is_joined(*k)).collect();
+    let mut recipe = Recipe { late_cgroup: is_new(NamespaceKind::Cgroup), ..Recipe::default() };
+    recipe.user = match all.place(NamespaceKind::User) {
         Place::Runtime => User::Stays,
         Place::Join(_) => User::Joined,
         Place::New if joined.is_empty() => User::Cloned,
@@ -102,33 +103,34 @@ pub(crate) fn recipe(all: &Namespaces, owner: impl Fn(Kind) -> Owner, born_in_cg
         joined.into_iter().partition(|kind| recipe.user != User::Joined || owner(*kind) == Owner::Runtime);
 
     let in_one_clone = matches!(recipe.user, User::Stays | User::Cloned);
-    let forks = is_joined(Kind::Pid) || is_new(Kind::Time) || (is_new(Kind::Pid) && !in_one_clone);
+    let forks =
+        is_joined(NamespaceKind::Pid) || is_new(NamespaceKind::Time) || (is_new(NamespaceKind::Pid) && !in_one_clone);
     let mut flags = 0;
-    for kind in Kind::ALL {
+    for kind in NamespaceKind::ALL {
         let elsewhere = match kind {
-            Kind::User => recipe.user != User::Cloned,
-            Kind::Pid => forks,
-            Kind::Time => true,
-            Kind::Cgroup => !(born_in_cgroup && in_one_clone),
+            NamespaceKind::User => recipe.user != User::Cloned,
+            NamespaceKind::Pid => forks,
+            NamespaceKind::Time => true,
+            NamespaceKind::Cgroup => !(born_in_cgroup && in_one_clone),
             _ => false,
         };
         if is_new(kind) && !elsewhere {
             flags |= kind.flag();
         }
     }
-    recipe.late_cgroup &= flags & Kind::Cgroup.flag() == 0;
+    recipe.late_cgroup &= flags & NamespaceKind::Cgroup.flag() == 0;
     *(if in_one_clone { &mut recipe.clone } else { &mut recipe.unshare }) = flags;
     if recipe.user == User::Cloned && flags & libc::CLONE_NEWIPC != 0 {
         recipe.clone &= !libc::CLONE_NEWIPC;
         recipe.unshare |= libc::CLONE_NEWIPC;
     }
-    if is_new(Kind::Time) {
-        recipe.unshare |= Kind::Time.flag();
+    if is_new(NamespaceKind::Time) {
+        recipe.unshare |= NamespaceKind::Time.flag();
         recipe.offsets = !all.offsets.text().is_empty();
     }
-    recipe.fork = match (forks, is_new(Kind::Pid)) {
+    recipe.fork = match (forks, is_new(NamespaceKind::Pid)) {
         (false, _) => Fork::None,
-        (true, true) => Fork::Early(Kind::Pid.flag()),
+        (true, true) => Fork::Early(NamespaceKind::Pid.flag()),
         (true, false) => Fork::Late,
     };
     recipe

@@ -1,6 +1,6 @@
 //! Sysctls of the container's namespaces (config-linux.md, "Sysctl"; `proc_sys(5)`).
 
-use super::{Kind, Namespaces};
+use super::{NamespaceKind, Namespaces};
 use crate::config::Linux;
 use crate::error::{Error, Result};
 use crate::text;
@@ -78,10 +78,10 @@ fn path_of(name: &str) -> String {
 }
 
 /// The kind of namespace that the sysctl belongs to; `None` if it is global.
-fn confined_by(path: &str) -> Option<Kind> {
+fn confined_by(path: &str) -> Option<NamespaceKind> {
     match path {
-        _ if path.starts_with("net/") => Some(Kind::Network),
-        _ if path.starts_with("fs/mqueue/") => Some(Kind::Ipc),
+        _ if path.starts_with("net/") => Some(NamespaceKind::Network),
+        _ if path.starts_with("fs/mqueue/") => Some(NamespaceKind::Ipc),
         "kernel/msgmax"
         | "kernel/msgmnb"
         | "kernel/msgmni"
@@ -90,9 +90,9 @@ fn confined_by(path: &str) -> Option<Kind> {
         | "kernel/shmmax"
         | "kernel/shmmni"
         | "kernel/shm_rmid_forced"
-        | "kernel/shm_next_id" => Some(Kind::Ipc),
-        "kernel/domainname" | "kernel/hostname" => Some(Kind::Uts),
-        _ if path.starts_with("user/") => Some(Kind::User),
+        | "kernel/shm_next_id" => Some(NamespaceKind::Ipc),
+        "kernel/domainname" | "kernel/hostname" => Some(NamespaceKind::Uts),
+        _ if path.starts_with("user/") => Some(NamespaceKind::User),
         _ => None,
     }
 }

@@ -9,11 +9,11 @@ const C: i32 = libc::CLONE_NEWCGROUP;
 const T: i32 = 0x80;
 
 /// `+pid` is new, `pid` is joined and the runtime's, `pid*` is joined and owned by the joined user namespace.
-fn namespaces(words: &str) -> (Namespaces, Vec<Kind>) {
+fn namespaces(words: &str) -> (Namespaces, Vec<NamespaceKind>) {
     let mut all = Namespaces::default();
     let mut owned = Vec::new();
     for word in words.split_whitespace() {
-        let kind = Kind::from_word(word.trim_matches(['+', '*'])).unwrap();
+        let kind = NamespaceKind::from_word(word.trim_matches(['+', '*'])).unwrap();
         let place = if word.starts_with('+') { Place::New } else { Place::Join("/x".into()) };
         all.places[kind as usize] = place;
         if word.ends_with('*') {
@@ -48,21 +48,21 @@ fn a_new_ipc_namespace_waits_for_root_of_a_new_user_namespace() {
 fn the_runtimes_namespaces_are_joined_before_a_new_user_namespace_owns_the_rest() {
     let r = of("+user network +pid +mount", false);
     assert_eq!(r.clone, 0);
-    assert_eq!(r.join_first, [Kind::Network]);
+    assert_eq!(r.join_first, [NamespaceKind::Network]);
     assert_eq!((r.user, r.unshare, r.fork), (User::Unshared, M, Fork::Early(P)));
 }
 
 #[test]
 fn what_a_joined_user_namespace_owns_is_joined_after_it() {
     let r = of("user network* uts +mount +pid", false);
-    assert_eq!((r.join_first, r.join_then), (vec![Kind::Uts], vec![Kind::Network]));
+    assert_eq!((r.join_first, r.join_then), (vec![NamespaceKind::Uts], vec![NamespaceKind::Network]));
     assert_eq!((r.clone, r.user, r.unshare, r.fork), (0, User::Joined, M, Fork::Early(P)));
 }
 
 #[test]
 fn a_joined_pid_namespace_is_entered_by_the_image() {
     let r = of("pid +mount", false);
-    assert_eq!((r.clone, r.join_first, r.fork), (M, vec![Kind::Pid], Fork::Late));
+    assert_eq!((r.clone, r.join_first, r.fork), (M, vec![NamespaceKind::Pid], Fork::Late));
     assert_eq!(of("user* pid* +mount", false).fork, Fork::Late);
 }
 

@@ -10,7 +10,7 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::hooks::{Hooks, Moment};
 use crate::namespaces::recipe::{Fork, User};
-use crate::namespaces::{Joined, Kind, Namespaces, Place, Recipe};
+use crate::namespaces::{Joined, NamespaceKind, Namespaces, Place, Recipe};
 use crate::rootfs::{CgroupView, Enter, Rootfs};
 use crate::sys::limits::{self, Limit, Raised};
 use crate::sys::terminal::Size;
@@ -126,7 +126,7 @@ impl LaunchPlan {
 
     /// The number of procfs mounts that show a joined pid namespace.
     pub(super) fn procfs_of_joined(&self) -> usize {
-        let joins = self.joined.fd(Kind::Pid).is_some();
+        let joins = self.joined.fd(NamespaceKind::Pid).is_some();
         self.rootfs.iter().filter(|_| joins).flat_map(|rootfs| rootfs.procfs_mounts()).count()
     }
 
@@ -202,7 +202,7 @@ impl LaunchPlan {
 
     fn flags(&self) -> u32 {
         let program = self.program.as_ref();
-        let own_pids = *self.namespaces.place(Kind::Pid) == Place::New;
+        let own_pids = *self.namespaces.place(NamespaceKind::Pid) == Place::New;
         [
             (flag::WAIT | flag::SESSION | flag::CAPABILITIES, true),
             (flag::NO_PROGRAM, program.is_none()),

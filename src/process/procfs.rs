@@ -21,11 +21,11 @@
 use super::plan::LaunchPlan;
 use super::protocol::{self, ChildEnd, FromChild};
 use super::report::Report;
-use super::stub::plan::{self as init, Step, flag};
+use super::stub::plan::{self as init, StubStep, flag};
 use super::stub::{self, Layout};
 use crate::error::{Context, Error, Ignore as _, Result};
-use crate::namespaces::{Kind, Owner, enter};
-use crate::sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, Mount};
+use crate::namespaces::{NamespaceKind, Owner, enter};
+use crate::sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MountArgs};
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
 use crate::sys::socket::{self, SockType};
 use crate::sys::{Errno, Failure, file, fs};
@@ -121,10 +121,10 @@ fn missing(report: &Report) -> Error {
     };
     let failed = |call: &str| Error::from(Failure::new(call, errno));
     match step {
-        s if s == Step::UserNamespace as u32 => failed("unshare(CLONE_NEWUSER | ...)")
+        s if s == StubStep::UserNamespace as u32 => failed("unshare(CLONE_NEWUSER | ...)")
             .hint("before Linux 6.17 a procfs of a joined pid namespace needs user namespaces: see user_namespaces(7)"),
-        s if s == Step::Filter as u32 => failed("seccomp(SECCOMP_SET_MODE_FILTER)"),
-        s if s == Step::Fork as u32 => no_birth(errno),
+        s if s == StubStep::Filter as u32 => failed("seccomp(SECCOMP_SET_MODE_FILTER)"),
+        s if s == StubStep::Fork as u32 => no_birth(errno),
         _ => failed(&format!("step {step} of the init image")),
     }
 }
@@ -150,11 +150,11 @@ fn become_helper(
     process::end_with_parent()?;
     process::set_dumpable(false)?;
     process::reset_signals();
-    if plan.joined.owner(Kind::Pid) == Owner::JoinedUser {
-        enter::join(&plan.joined, &[Kind::User])?;
+    if plan.joined.owner(NamespaceKind::Pid) == Owner::JoinedUser {
+        enter::join(&plan.joined, &[NamespaceKind::User])?;
         super::stage::become_root()?;
     }
-    enter::join(&plan.joined, &[Kind::Pid])?;
+    enter::join(&plan.joined, &[NamespaceKind::Pid])?;
     make_empty_root().context("make an empty root")?;
     let mut layout = Layout::new();
     let content = {
@@ -187,8 +187,8 @@ fn become_helper(
 /// namespace of a child user namespace the cover cannot be unmounted (mount_namespaces(7),
 /// "locked").
 fn make_empty_root() -> Result<()> {
-    enter::unshare(Kind::Mount.flag())?;
-    mount::mount("/", &Mount { flags: libc::MS_REC | libc::MS_PRIVATE, ..Mount::default() })?;
+    enter::unshare(NamespaceKind::Mount.flag())?;
+    mount::mount("/", &MountArgs { flags: libc::MS_REC | libc::MS_PRIVATE, ..MountArgs::default() })?;
     let context = mount::fsopen("tmpfs")?;
     mount::fsconfig_create(&context)?;
     let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;

@@ -39,7 +39,7 @@
 //! ([`Due`]), ends the launch: processes in a joined pid namespace may trace the stub.
 
 use crate::error::{Error, Result};
-use crate::log::{Level, Record};
+use crate::log::{Level, LogRecord};
 use crate::namespaces::recipe::Fork;
 use crate::sys;
 use crate::sys::process::Pid;
@@ -74,7 +74,7 @@ pub(crate) enum FromChild {
     /// It is ready: only startContainer hooks, the filter and the program remain.
     Ready,
     /// A record for the log.
-    Said(Record),
+    Said(LogRecord),
     /// It has failed and exits.
     Failed(Error),
     /// End of file: no process has the other end open.
@@ -278,8 +278,8 @@ impl ChildEnd {
     }
 }
 
-fn record(level: Level, text: &[u8]) -> Record {
-    Record { level, text: String::from_utf8_lossy(text).into_owned() }
+fn record(level: Level, text: &[u8]) -> LogRecord {
+    LogRecord { level, text: String::from_utf8_lossy(text).into_owned() }
 }
 
 impl AsFd for ChildEnd {
@@ -296,7 +296,7 @@ mod tests {
     fn what_a_child_says_keeps_its_level() {
         let (parent, child) = pair().unwrap();
         for level in [Level::Warning, Level::Debug] {
-            let said = Record { level, text: "a step".into() };
+            let said = LogRecord { level, text: "a step".into() };
             child.send(&FromChild::Said(said.clone())).unwrap();
             assert!(matches!(parent.receive().unwrap(), FromChild::Said(heard) if heard == said), "{level:?}");
         }

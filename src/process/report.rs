@@ -3,7 +3,7 @@
 
 use super::program::Program;
 use super::refusal::{self, Around, Seen};
-use super::stub::plan::{Step, word};
+use super::stub::plan::{StubStep, word};
 use crate::error::{Error, Ignore as _, Kind, Result};
 use crate::hooks::{self, Hooks, Moment};
 use crate::sys::file;
@@ -79,7 +79,7 @@ impl Report {
 
     /// Whether the stub reached the execution of the program and noted no failure.
     pub(crate) fn reached_execute(&self) -> bool {
-        self.word(word::STEP) == Step::Execute as u32 && self.word(word::ERRNO) == 0
+        self.word(word::STEP) == StubStep::Execute as u32 && self.word(word::ERRNO) == 0
     }
 
     /// The step that failed and its error number, if the stub noted a failure.
@@ -109,26 +109,26 @@ impl Report {
     /// Whether a startContainer hook failed.
     pub(crate) fn hook_failed(&self) -> bool {
         let step = self.word(word::STEP);
-        let of_hooks = [Step::Hook, Step::HookTimeout, Step::HookStatus];
+        let of_hooks = [StubStep::Hook, StubStep::HookTimeout, StubStep::HookStatus];
         self.word(word::ERRNO) != 0 && of_hooks.into_iter().any(|known| step == known as u32)
     }
 
     fn describe(&self, step: u32, errno: Errno, around: &Around<'_>) -> Error {
         let program = around.program;
-        let is = |known: Step| step == known as u32;
+        let is = |known: StubStep| step == known as u32;
         let call = |call: String| Error::from(Failure::new(call, errno));
         let (uid, gid) = (program.uid, program.gid);
-        if is(Step::Find) || is(Step::Execute) {
-            return refusal::error(around, errno, is(Step::Execute), self.seen(program).as_ref());
+        if is(StubStep::Find) || is(StubStep::Execute) {
+            return refusal::error(around, errno, is(StubStep::Execute), self.seen(program).as_ref());
         }
-        if is(Step::Fork) {
+        if is(StubStep::Fork) {
             return super::procfs::no_birth(errno).context("fork into the container's pid or time namespace");
         }
-        if is(Step::Cwd) {
+        if is(StubStep::Cwd) {
             let error = call(format!("chdir({:?})", program.cwd));
             return error.context(format!("chdir to cwd ({:?}) set in config.json failed", program.cwd));
         }
-        if is(Step::CwdOutside) {
+        if is(StubStep::CwdOutside) {
             return Error::new(
                 Kind::Config,
                 format!(
@@ -137,45 +137,47 @@ impl Report {
                 ),
             );
         }
-        if is(Step::Label) {
+        if is(StubStep::Label) {
             let what = if program.apparmor.is_some() { "apply apparmor profile" } else { "apply selinux label" };
             let name = program.apparmor.as_ref().or(program.selinux.as_ref()).cloned().unwrap_or_default();
             return call("write(\"/proc/thread-self/attr/exec\")".into()).context(format!("{what} {name:?}"));
         }
         let text = match () {
-            () if is(Step::Groups) => format!("setgroups({:?})", program.groups),
-            () if is(Step::Gid) => format!("setresgid({gid}, {gid}, {gid})"),
-            () if is(Step::Uid) => format!("setresuid({uid}, {uid}, {uid})"),
-            () if is(Step::Bounding) => "prctl(PR_CAPBSET_DROP)".into(),
-            () if is(Step::Capabilities) => format!("capset({:x?})", program.capabilities),
-            () if is(Step::Ambient) => format!("prctl(PR_CAP_AMBIENT_RAISE, {:#x})", program.capabilities.ambient),
-            () if is(Step::Filter) => "seccomp(SECCOMP_SET_MODE_FILTER)".into(),
-            () if is(Step::Session) => "setsid()".into(),
-            () if is(Step::Terminal) => "ioctl(0, TIOCSCTTY)".into(),
-            () if is(Step::NoNewPrivs) => "prctl(PR_SET_NO_NEW_PRIVS, 1)".into(),
-            () if is(Step::Cgroup) => "write(\"tasks\", \"0\")".into(),
-            () if is(Step::CgroupNamespace) => "unshare(CLONE_NEWCGROUP)".into(),
-            () if is(Step::Limits) => "prlimit()".into(),
+            () if is(StubStep::Groups) => format!("setgroups({:?})", program.groups),
+            () if is(StubStep::Gid) => format!("setresgid({gid}, {gid}, {gid})"),
+            () if is(StubStep::Uid) => format!("setresuid({uid}, {uid}, {uid})"),
+            () if is(StubStep::Bounding) => "prctl(PR_CAPBSET_DROP)".into(),
+            () if is(StubStep::Capabilities) => format!("capset({:x?})", program.capabilities),
+            () if is(StubStep::Ambient) => format!("prctl(PR_CAP_AMBIENT_RAISE, {:#x})", program.capabilities.ambient),
+            () if is(StubStep::Filter) => "seccomp(SECCOMP_SET_MODE_FILTER)".into(),
+            () if is(StubStep::Session) => "setsid()".into(),
+            () if is(StubStep::Terminal) => "ioctl(0, TIOCSCTTY)".into(),
+            () if is(StubStep::NoNewPrivs) => "prctl(PR_SET_NO_NEW_PRIVS, 1)".into(),
+            () if is(StubStep::Cgroup) => "write(\"tasks\", \"0\")".into(),
+            () if is(StubStep::CgroupNamespace) => "unshare(CLONE_NEWCGROUP)".into(),
+            () if is(StubStep::Limits) => "prlimit()".into(),
             () => format!("step {step} of the init image"),
         };
         let field = match () {
-            () if is(Step::Groups) => "process.user.additionalGids",
-            () if is(Step::Gid) => "process.user.gid",
-            () if is(Step::Uid) => "process.user.uid",
-            () if is(Step::Bounding) || is(Step::Capabilities) || is(Step::Ambient) => "process.capabilities",
-            () if is(Step::Filter) => "linux.seccomp",
-            () if is(Step::Terminal) => "process.terminal",
-            () if is(Step::NoNewPrivs) => "process.noNewPrivileges",
-            () if is(Step::Limits) => "process.rlimits",
-            () if is(Step::Cgroup) || is(Step::CgroupNamespace) => "enter the memory cgroup",
+            () if is(StubStep::Groups) => "process.user.additionalGids",
+            () if is(StubStep::Gid) => "process.user.gid",
+            () if is(StubStep::Uid) => "process.user.uid",
+            () if is(StubStep::Bounding) || is(StubStep::Capabilities) || is(StubStep::Ambient) => {
+                "process.capabilities"
+            }
+            () if is(StubStep::Filter) => "linux.seccomp",
+            () if is(StubStep::Terminal) => "process.terminal",
+            () if is(StubStep::NoNewPrivs) => "process.noNewPrivileges",
+            () if is(StubStep::Limits) => "process.rlimits",
+            () if is(StubStep::Cgroup) || is(StubStep::CgroupNamespace) => "enter the memory cgroup",
             () => "confine the process",
         };
         let error = call(text).context(field);
-        if errno.0 == libc::EAGAIN && is(Step::Fork) {
+        if errno.0 == libc::EAGAIN && is(StubStep::Fork) {
             let limits = "pids.max of a cgroup, the runtime's or above it, or RLIMIT_NPROC of the user";
             return error.hint(format!("a limit of processes is reached: {limits}"));
         }
-        if errno.0 == libc::EINVAL && (is(Step::Gid) || is(Step::Uid) || is(Step::Groups)) {
+        if errno.0 == libc::EINVAL && (is(StubStep::Gid) || is(StubStep::Uid) || is(StubStep::Groups)) {
             return error.hint("the id is not mapped in the user namespace");
         }
         error
@@ -189,9 +191,9 @@ impl Report {
         let status = self.word(word::STATUS);
         let own = Errno(self.word(word::HOOK_ERRNO) as i32);
         let error = match step {
-            s if s == Step::HookTimeout as u32 => hook.late(&self.hook_output()),
-            s if s == Step::HookStatus as u32 && own.0 != 0 => self.hook_not_executed(hook, own),
-            s if s == Step::HookStatus as u32 => hook.failed(ended(status), &self.hook_output()),
+            s if s == StubStep::HookTimeout as u32 => hook.late(&self.hook_output()),
+            s if s == StubStep::HookStatus as u32 && own.0 != 0 => self.hook_not_executed(hook, own),
+            s if s == StubStep::HookStatus as u32 => hook.failed(ended(status), &self.hook_output()),
             _ if errno.0 == libc::EAGAIN => Error::from(Failure::new("clone3()", errno))
                 .hint("linux.resources.pids.limit has to count the hook beside the container's process"),
             _ => Error::from(Failure::new("start the hook", errno)),
@@ -201,10 +203,10 @@ impl Report {
 
     /// The error of a hook that could not be executed.
     fn hook_not_executed(&self, hook: &hooks::Hook, errno: Errno) -> Error {
-        if self.word(word::HOOK_STEP) == Step::Filter as u32 {
+        if self.word(word::HOOK_STEP) == StubStep::Filter as u32 {
             return Error::from(Failure::new("seccomp(SECCOMP_SET_MODE_FILTER)", errno)).context("linux.seccomp");
         }
-        if self.word(word::HOOK_STEP) == Step::Limits as u32 {
+        if self.word(word::HOOK_STEP) == StubStep::Limits as u32 {
             return Error::from(Failure::new("prlimit()", errno)).context("process.rlimits");
         }
         Error::from(Failure::new(format!("execve({:?})", hook.path), errno))

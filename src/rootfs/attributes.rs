@@ -191,11 +191,11 @@ fn apply_old(tree: BorrowedFd<'_>, change: &Change) -> Result<()> {
             return Err(Error::system("recursive mount attributes need mount_setattr(2) of Linux 5.12"));
         }
         let flags = flags_after(fs::mount_flags(tree)?, change.attributes);
-        mount_by_number(tree, &mount::Mount { flags: MS_REMOUNT | MS_BIND | flags, ..Default::default() })?;
+        mount_by_number(tree, &mount::MountArgs { flags: MS_REMOUNT | MS_BIND | flags, ..Default::default() })?;
     }
     if change.propagation != 0 {
         let depth = if change.recursive { MS_REC } else { 0 };
-        mount_by_number(tree, &mount::Mount { flags: change.propagation | depth, ..Default::default() })?;
+        mount_by_number(tree, &mount::MountArgs { flags: change.propagation | depth, ..Default::default() })?;
     }
     Ok(())
 }
@@ -214,7 +214,7 @@ pub(crate) fn hold_procfs() -> Result<()> {
 }
 
 /// Calls `mount(2)` on the file of a descriptor, through a private procfs.
-pub(crate) fn mount_by_number(target: impl AsFd, how: &mount::Mount<'_>) -> Result<()> {
+pub(crate) fn mount_by_number(target: impl AsFd, how: &mount::MountArgs<'_>) -> Result<()> {
     let target = target.as_fd();
     let here = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
     match HELD.get() {

@@ -129,7 +129,7 @@ impl New<'_> {
         let read_only = if self.read_only() { libc::MS_RDONLY } else { 0 };
         let superblock = self.options.superblock.iter().fold(0, |all, flag| all | old_flag(flag));
         let data = data.join(",");
-        let how = mount::Mount {
+        let how = mount::MountArgs {
             source: Some(self.source),
             kind: Some(self.kind),
             flags: read_only | superblock | self.options.legacy_flags,
@@ -213,7 +213,7 @@ pub(crate) fn reconfigure(mounted: &Handle, remount: &MountEntry) -> Result<()> 
     }
     if options.legacy_flags != 0 {
         let flags = libc::MS_REMOUNT | options.legacy_flags | fs::mount_flags(mounted)? & 0xf;
-        super::attributes::mount_by_number(mounted, &mount::Mount { flags, ..Default::default() })?;
+        super::attributes::mount_by_number(mounted, &mount::MountArgs { flags, ..Default::default() })?;
     }
     let context = mount::fspick(mounted)?;
     if (read_only || writable) && !of_host {

@@ -4,7 +4,7 @@ use super::Built;
 use super::attributes::{self, Change};
 use crate::error::{Context, Result};
 use crate::mountinfo;
-use crate::sys::mount::{self, Mount};
+use crate::sys::mount::{self, MountArgs};
 use crate::sys::{file, fs};
 use libc::{MS_REC, MS_SLAVE};
 use std::os::fd::OwnedFd;
@@ -46,7 +46,7 @@ impl Built<'_> {
             // The old root's mounts are still peers of the host's; without this the unmount would
             // propagate to them.
             fs::change_dir_to(old)?;
-            mount::mount(".", &Mount { flags: MS_SLAVE | MS_REC, ..Mount::default() })?;
+            mount::mount(".", &MountArgs { flags: MS_SLAVE | MS_REC, ..MountArgs::default() })?;
         }
         mount::detach(".", 0).context("detach the old root")?;
         Ok(fs::change_dir("/")?)

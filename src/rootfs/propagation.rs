@@ -4,7 +4,7 @@ use super::Rootfs;
 use super::attributes::{self, Change};
 use super::options::Propagation;
 use crate::error::{Context, Error, Result};
-use crate::sys::mount::{self, Mount};
+use crate::sys::mount::{self, MountArgs};
 use crate::sys::{file, fs};
 use libc::{MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
 use std::os::fd::OwnedFd;
@@ -40,7 +40,7 @@ impl Rootfs {
             Some(p) if p.kind != MS_SLAVE => MS_PRIVATE,
             _ => MS_SLAVE,
         };
-        Ok(mount::mount("/", &Mount { flags: kind | MS_REC, ..Mount::default() })?)
+        Ok(mount::mount("/", &MountArgs { flags: kind | MS_REC, ..MountArgs::default() })?)
     }
 
     /// The propagation to set on the root mount once it is `/`.

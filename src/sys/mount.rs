@@ -256,7 +256,7 @@ pub(crate) fn fsmount(context: impl AsFd, attributes: u64) -> Result<OwnedFd> {
 
 /// The flags and strings of `mount(2)`. `None` is a null pointer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mount<'a> {
+pub(crate) struct MountArgs<'a> {
     pub source: Option<&'a str>,
     pub kind: Option<&'a str>,
     pub flags: libc::c_ulong,
@@ -265,7 +265,7 @@ pub(crate) struct Mount<'a> {
 
 /// `mount(2)`: for operations without a descriptor based call, and for kernels without
 /// `mount_setattr`.
-pub(crate) fn mount(target: impl AsRef<[u8]>, how: &Mount<'_>) -> Result<()> {
+pub(crate) fn mount(target: impl AsRef<[u8]>, how: &MountArgs<'_>) -> Result<()> {
     let target = target.as_ref();
     let flags = MsFlags::from_bits_retain(how.flags);
     wrap(nix::mount::mount(how.source, target, how.kind, flags, how.data), || {

@@ -1,6 +1,6 @@
 //! A connection to D-Bus, or to systemd's private socket. Every call has a timeout.
 
-use super::message::{Call, HEAD, Message, MessageKind, decode, rest_of};
+use super::message::{BusMessage, Call, HEAD, MessageKind, decode, rest_of};
 use super::value::Value;
 use crate::error::{Context, Error, IoContext, Result};
 use crate::sys::credentials::effective_uid;
@@ -34,7 +34,7 @@ pub(super) struct Bus {
     /// Whether a bus daemon is between the runtime and systemd.
     daemon: bool,
     /// Signals that arrived during a call.
-    signals: VecDeque<Message>,
+    signals: VecDeque<BusMessage>,
 }
 
 impl Bus {
@@ -112,7 +112,7 @@ impl Bus {
     ///
     /// # Errors
     /// The reply is an error (its D-Bus name is in the text), or does not arrive in time.
-    pub(super) fn call(&mut self, call: &Call<'_>) -> Result<Message> {
+    pub(super) fn call(&mut self, call: &Call<'_>) -> Result<BusMessage> {
         let context = || format!("D-Bus call {}", call.member);
         let serial = self.send(call, true).with_context(context)?;
         loop {
@@ -148,7 +148,7 @@ impl Bus {
     ///
     /// # Errors
     /// No signal arrives in time.
-    pub(super) fn signal(&mut self) -> Result<Message> {
+    pub(super) fn signal(&mut self) -> Result<BusMessage> {
         if let Some(signal) = self.signals.pop_front() {
             return Ok(signal);
         }
@@ -160,7 +160,7 @@ impl Bus {
         }
     }
 
-    fn receive(&mut self) -> Result<Message> {
+    fn receive(&mut self) -> Result<BusMessage> {
         let mut head = [0; HEAD];
         self.read(&mut head)?;
         let mut rest = vec![0; rest_of(&head)?];

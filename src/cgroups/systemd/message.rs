@@ -75,7 +75,7 @@ pub(super) enum MessageKind {
 
 /// A received message.
 #[derive(Clone, Debug)]
-pub(super) struct Message {
+pub(super) struct BusMessage {
     /// Its type.
     pub(super) kind: MessageKind,
     /// The serial number of the answered call.
@@ -101,7 +101,7 @@ pub(super) fn rest_of(head: &[u8; HEAD]) -> Result<usize> {
 }
 
 /// Decodes a message from its first bytes and the rest.
-pub(super) fn decode(head: &[u8; HEAD], rest: &[u8]) -> Result<Message> {
+pub(super) fn decode(head: &[u8; HEAD], rest: &[u8]) -> Result<BusMessage> {
     let fields_length = u32::from_le_bytes([head[12], head[13], head[14], head[15]]) as usize;
     let body = rest.get(fields_length.next_multiple_of(8)..).unwrap_or_default().to_vec();
     let kind = match head[1] {
@@ -110,7 +110,7 @@ pub(super) fn decode(head: &[u8; HEAD], rest: &[u8]) -> Result<Message> {
         4 => MessageKind::Signal,
         _ => MessageKind::Other,
     };
-    let mut message = Message { kind, answers: 0, name: String::new(), body };
+    let mut message = BusMessage { kind, answers: 0, name: String::new(), body };
     let mut reader = Reader { bytes: rest.get(..fields_length).unwrap_or_default(), at: 0 };
     while reader.at < reader.bytes.len() {
         reader.align(8);
@@ -139,7 +139,7 @@ fn broken() -> Error {
     Error::system("D-Bus: truncated message")
 }
 
-impl Message {
+impl BusMessage {
     /// Reads the body from its start.
     pub(super) fn body(&self) -> Reader<'_> {
         Reader { bytes: &self.body, at: 0 }

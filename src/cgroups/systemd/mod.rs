@@ -15,7 +15,7 @@ use super::cgroups_path::Scope;
 use crate::error::{Context, Error, Ignore as _, Result};
 use crate::json::readable;
 use bus::Bus;
-use message::{Call, Message};
+use message::{BusMessage, Call};
 use serde::Serialize;
 
 const DESTINATION: &str = "org.freedesktop.systemd1";
@@ -174,7 +174,7 @@ impl Unit {
     }
 
     /// Waits for the end of the job in a reply.
-    fn wait(&self, bus: &mut Bus, reply: &Message) -> Result<()> {
+    fn wait(&self, bus: &mut Bus, reply: &BusMessage) -> Result<()> {
         let job = reply.body().string()?;
         loop {
             let signal = bus.signal().with_context(|| format!("job {job}"))?;

@@ -2,22 +2,22 @@
 
 use crate::container::criu_images;
 use crate::container::parts::Parts;
-use crate::criu::{self, Options};
+use crate::criu::{self, CriuOpts};
 use crate::error::{Error, Kind, Result};
-use crate::namespaces::{Kind as Ns, Place};
+use crate::namespaces::{NamespaceKind as Ns, Place};
 use crate::sys::fs::Stat;
 use crate::sys::{file, fs, terminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Passes to CRIU the standard descriptors that were external, and the joined namespaces.
 pub(super) fn inherit<'a>(
-    options: &mut Options,
+    options: &mut CriuOpts,
     parts: &'a Parts,
     given_again: &'a [(String, OwnedFd)],
     empty_network: bool,
 ) -> Result<Vec<BorrowedFd<'a>>> {
     let mut given: Vec<BorrowedFd<'a>> = Vec::new();
-    let mut add = |options: &mut Options, key: &str, fd: BorrowedFd<'a>| {
+    let mut add = |options: &mut CriuOpts, key: &str, fd: BorrowedFd<'a>| {
         options.inherit(key, criu::inherited(criu_images::OPEN + given.len()));
         given.push(fd);
     };

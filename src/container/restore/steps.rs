@@ -4,10 +4,10 @@ use super::terminal::{self, Terminal};
 use crate::cgroups::Cgroup;
 use crate::container::parts::Parts;
 use crate::container::watcher;
-use crate::criu::{SavedMount, Step};
+use crate::criu::{CriuNotification, SavedMount};
 use crate::error::{Context as _, Error, Ignore as _, Result};
 use crate::mountinfo;
-use crate::namespaces::{Kind as Ns, Place};
+use crate::namespaces::{NamespaceKind as Ns, Place};
 use crate::process::keyring::CreatedKeyring;
 use crate::process::launch::Launched;
 use crate::rootfs::Rootfs;
@@ -33,7 +33,7 @@ pub(super) struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    pub(super) fn serve(&mut self, step: Step) -> Result<()> {
+    pub(super) fn serve(&mut self, step: CriuNotification) -> Result<()> {
         match step.name.as_str() {
             "setup-namespaces" => {
                 let pid = step.pid.ok_or_else(|| Error::system("criu did not say which process it makes"))?;

@@ -40,7 +40,7 @@ impl Comparison<'_> {
     fn ids(&mut self, program: &Program, status: &StatusFile) {
         let namespaces = &self.parts.plan.namespaces;
         let maps = namespaces.ids.as_ref();
-        if maps.is_none() && matches!(namespaces.place(crate::namespaces::Kind::User), Place::Join(_)) {
+        if maps.is_none() && matches!(namespaces.place(crate::namespaces::NamespaceKind::User), Place::Join(_)) {
             return;
         }
         let user = |id: u32| maps.map_or(Some(id), |maps| maps.uids.to_host(id));

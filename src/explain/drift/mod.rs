@@ -8,7 +8,7 @@ use super::Drift;
 use crate::container::parts::Parts;
 use crate::error::Result;
 use crate::idmap::IdMap;
-use crate::namespaces::{Kind, Place, is_elsewhere};
+use crate::namespaces::{NamespaceKind, Place, is_elsewhere};
 use crate::state::{Record, Status};
 use std::os::unix::fs::MetadataExt;
 
@@ -57,13 +57,15 @@ impl Comparison<'_> {
     }
 
     fn has_user_namespace(&self) -> bool {
-        self.parts.plan.namespaces.has(Kind::User)
+        self.parts.plan.namespaces.has(NamespaceKind::User)
     }
 
     fn namespaces(&mut self) {
         let all = &self.parts.plan.namespaces;
         // A restored process has a time namespace of its own, with the clocks of the checkpoint.
-        for kind in Kind::ALL.into_iter().filter(|kind| !(self.record.restored && *kind == Kind::Time)) {
+        for kind in
+            NamespaceKind::ALL.into_iter().filter(|kind| !(self.record.restored && *kind == NamespaceKind::Time))
+        {
             let Ok(is_own) = is_elsewhere(self.pid, kind) else { continue };
             match all.place(kind).clone() {
                 Place::New if !is_own => self.add("namespaces", kind.word(), "new", "the host's"),
@@ -77,7 +79,7 @@ impl Comparison<'_> {
     }
 
     /// Whether the process is in another namespace than that at `path`; not where the path is gone.
-    fn is_other(&self, kind: Kind, path: &str) -> bool {
+    fn is_other(&self, kind: NamespaceKind, path: &str) -> bool {
         let identity = |path: &str| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
         let (at_path, own) = (identity(path), identity(&format!("/proc/{}/ns/{}", self.pid, kind.file())));
         at_path.zip(own).is_some_and(|(one, other)| one != other)

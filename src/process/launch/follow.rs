@@ -135,7 +135,7 @@ impl Launch<'_> {
     }
 
     /// Logs a record of the child. A child that sends an unreasonable amount is cut off.
-    fn keep(&mut self, record: log::Record) {
+    fn keep(&mut self, record: log::LogRecord) {
         const MOST: usize = 256 << 10;
         let before = self.warned;
         self.warned += record.text.len() + 64;
@@ -301,7 +301,7 @@ impl Launch<'_> {
             }
         };
         let error = Error::new(Kind::Execute, text);
-        let filtered = self.plan.filter.is_some() && step >= crate::process::stub::plan::Step::Filter as u32;
+        let filtered = self.plan.filter.is_some() && step >= crate::process::stub::plan::StubStep::Filter as u32;
         match ended {
             Ended::Signaled(libc::SIGKILL) => {
                 error.hint("if nobody killed it, linux.resources.memory.limit may be too small to start the program")

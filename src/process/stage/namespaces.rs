@@ -3,7 +3,7 @@
 use super::{Stage, die_with_runtime};
 use crate::error::{Context, Error, Result};
 use crate::namespaces::recipe::{Fork, User};
-use crate::namespaces::{Kind, enter, recipe};
+use crate::namespaces::{NamespaceKind, enter, recipe};
 use crate::process::keyring::{self, Keyring};
 use crate::process::protocol::FromChild;
 use crate::procfs::ProcFd;
@@ -37,10 +37,10 @@ pub(in crate::process) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> 
         User::Stays => {}
         User::Cloned => map_ids(stage)?,
         User::Unshared => {
-            enter::unshare(Kind::User.flag() | recipe.unshare & !recipe::LATE)?;
+            enter::unshare(NamespaceKind::User.flag() | recipe.unshare & !recipe::LATE)?;
             map_ids(stage)?;
         }
-        User::Joined => enter::join(joined, &[Kind::User])?,
+        User::Joined => enter::join(joined, &[NamespaceKind::User])?,
     }
     if recipe.user != User::Stays {
         become_root()?;
@@ -77,7 +77,7 @@ pub(in crate::process) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
     hide()?;
     sys::namespace::setns(&container.init, container.flags)
         .with_context(|| format!("join the container's namespaces ({})", enter::words(container.flags)))?;
-    if container.flags & Kind::User.flag() != 0 {
+    if container.flags & NamespaceKind::User.flag() != 0 {
         become_root()?;
         hide()?;
     }
@@ -145,7 +145,7 @@ pub(in crate::process) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
         entry.join_self()?;
     }
     if stage.plan.recipe.late_cgroup && !stage.leaves_a_cgroup() {
-        enter::unshare(Kind::Cgroup.flag())?;
+        enter::unshare(NamespaceKind::Cgroup.flag())?;
     }
     Ok(())
 }
@@ -168,7 +168,7 @@ pub(in crate::process) fn join_keyring(stage: &mut Stage<'_>) -> Result<()> {
 pub(in crate::process) fn set_up_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     let all = &stage.plan.namespaces;
     enter::set_names(all)?;
-    if *all.place(Kind::Network) == crate::namespaces::Place::New {
+    if *all.place(NamespaceKind::Network) == crate::namespaces::Place::New {
         sys::namespace::loopback_up().context("bring the loopback interface up")?;
     }
     if stage.plan.moves_devices {

@@ -3,7 +3,7 @@
 use super::Stage;
 use crate::error::{Context, Error, Result};
 use crate::hooks::{self, Moment};
-use crate::namespaces::Kind;
+use crate::namespaces::NamespaceKind;
 use crate::namespaces::recipe::User;
 use crate::process::protocol::FromChild;
 use crate::sys::{mount, process};
@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 pub(in crate::process) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
     let (Some(rootfs), Some(prepared)) = (&stage.plan.rootfs, stage.prepared) else { return Ok(()) };
     rootfs.propagate()?;
-    if stage.plan.joined.fd(Kind::Pid).is_some() {
+    if stage.plan.joined.fd(NamespaceKind::Pid).is_some() {
         let mounts: Vec<usize> = rootfs.procfs_mounts().collect();
         let contexts = procfs_of_joined(stage, mounts.len()).context("open a procfs of the joined pid namespace")?;
         for (index, context) in mounts.into_iter().zip(contexts) {

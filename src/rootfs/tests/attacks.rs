@@ -133,7 +133,7 @@ fn a_write_to_procfs_is_never_led_astray() {
         let root = built.tree.root().open(&InRoot::new("/proc"), libc::O_PATH).unwrap();
         let proc = crate::procfs::ProcFd::checked(root).unwrap();
         assert!(proc.read("sys/kernel/ostype").is_ok());
-        let bind = calls::Mount { source: Some("/mnt/outside/file"), flags: libc::MS_BIND, ..Default::default() };
+        let bind = calls::MountArgs { source: Some("/mnt/outside/file"), flags: libc::MS_BIND, ..Default::default() };
         calls::mount("/mnt/bundle/rootfs/proc/sys/kernel/domainname", &bind).unwrap();
         let error = proc.write_sysctl("kernel.domainname", "evil").unwrap_err();
         assert_eq!(error.errno(), libc::EXDEV);

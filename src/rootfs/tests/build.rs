@@ -39,7 +39,7 @@ fn a_bind_mount_keeps_what_no_option_speaks_of() {
     }
     in_namespace(|| {
         let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
-        let how = calls::Mount { source: Some("x"), kind: Some("tmpfs"), flags, data: None };
+        let how = calls::MountArgs { source: Some("x"), kind: Some("tmpfs"), flags, data: None };
         calls::mount("/mnt/outside/dir", &how).unwrap();
         let mounts = r#"{"destination":"/a","source":"/mnt/outside","options":["rbind","ro"]},
             {"destination":"/b","source":"/mnt/outside/dir","options":["bind","ro","exec"]},
@@ -353,7 +353,7 @@ fn symbolic_links_are_copied_bound_or_covered_as_asked() {
 #[test]
 fn shared_propagation_makes_a_peer_group_of_the_containers_own() {
     in_namespace(|| {
-        let shared = calls::Mount { flags: libc::MS_REC | libc::MS_SHARED, ..Default::default() };
+        let shared = calls::MountArgs { flags: libc::MS_REC | libc::MS_SHARED, ..Default::default() };
         calls::mount("/", &shared).unwrap();
         for (name, expected) in
             [("shared", "shared:"), ("slave", "master:"), ("private", ""), ("unbindable", "unbindable")]
@@ -509,7 +509,7 @@ fn a_bind_mount_is_seen_through_its_id_mapping() {
         fs::create_dir("/mnt/bundle/source/sub").unwrap();
         calls::mount(
             "/mnt/bundle/source/sub",
-            &calls::Mount { source: Some("x"), kind: Some("tmpfs"), ..Default::default() },
+            &calls::MountArgs { source: Some("x"), kind: Some("tmpfs"), ..Default::default() },
         )
         .unwrap();
         let ids = r#""uidMappings":[{"containerID":0,"hostID":1000,"size":10}],"gidMappings":[{"containerID":0,"hostID":2000,"size":10}]"#;
@@ -619,9 +619,9 @@ fn mounts_pass_between_a_volume_and_the_host_as_its_propagation_says() {
             for dir in ["host", "container"] {
                 fs::create_dir_all(format!("/mnt/bundle/vol/{dir}")).unwrap();
             }
-            let shared = calls::Mount { flags: libc::MS_REC | libc::MS_SHARED, ..Default::default() };
+            let shared = calls::MountArgs { flags: libc::MS_REC | libc::MS_SHARED, ..Default::default() };
             calls::mount("/", &shared).unwrap();
-            let tmpfs = calls::Mount { source: Some("x"), kind: Some("tmpfs"), ..Default::default() };
+            let tmpfs = calls::MountArgs { source: Some("x"), kind: Some("tmpfs"), ..Default::default() };
             let (built_tell, built_wait) = std::sync::mpsc::channel();
             let (mounted_tell, mounted_wait) = std::sync::mpsc::channel();
             let container = std::thread::spawn(move || {

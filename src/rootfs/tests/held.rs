@@ -64,7 +64,7 @@ fn what_belongs_into_a_mount_is_put_into_it_though_its_directory_has_another_nam
         rootfs.propagate().unwrap();
         let root = rootfs.attach_root(&prepared).unwrap();
         let mut tree = tree::Tree::new(root);
-        let tmpfs = calls::Mount { source: Some("made"), kind: Some("tmpfs"), ..Default::default() };
+        let tmpfs = calls::MountArgs { source: Some("made"), kind: Some("tmpfs"), ..Default::default() };
         calls::mount(format!("{ROOT}/dev"), &tmpfs).unwrap();
         let mount = crate::sys::file::open(format!("{ROOT}/dev"), libc::O_PATH).unwrap();
         tree.mounted(InRoot::new("/dev"), Some(mount));
@@ -101,7 +101,7 @@ fn what_a_hook_mounts_over_a_procfs_is_masked_and_so_is_the_procfs() {
     in_namespace(|| {
         let rootfs = parsed(PROC, PROTECTED).unwrap();
         let mut built = built(&rootfs).unwrap();
-        let proc = calls::Mount { source: Some("proc"), kind: Some("proc"), ..Default::default() };
+        let proc = calls::MountArgs { source: Some("proc"), kind: Some("proc"), ..Default::default() };
         calls::mount(format!("{ROOT}/proc"), &proc).unwrap();
         built.after_hooks().unwrap();
         built.pivot(Enter::Pivot).unwrap();
@@ -156,7 +156,7 @@ fn a_mount_by_the_old_call_has_its_attributes_though_its_directory_has_another_n
         fs::create_dir_all(format!("{ROOT}/a")).unwrap();
         let handle = crate::sys::file::open(format!("{ROOT}/a"), libc::O_PATH).unwrap();
         assert!(tree::topmost(&handle).unwrap().is_none());
-        let tmpfs = calls::Mount { source: Some("first"), kind: Some("tmpfs"), ..Default::default() };
+        let tmpfs = calls::MountArgs { source: Some("first"), kind: Some("tmpfs"), ..Default::default() };
         calls::mount(format!("{ROOT}/a"), &tmpfs).unwrap();
         let over = tree::topmost(&handle).unwrap().unwrap();
         fs::create_dir(format!("{ROOT}/b")).unwrap();
@@ -271,7 +271,7 @@ fn a_restored_mount_that_lost_an_attribute_is_restricted_or_refused() {
         let rootfs = parsed(mounts, "").unwrap();
         built(&rootfs).unwrap().pivot(Enter::Pivot).unwrap();
         fs::create_dir("/table").unwrap();
-        calls::mount("/table", &calls::Mount { source: Some("proc"), kind: Some("proc"), ..Default::default() })
+        calls::mount("/table", &calls::MountArgs { source: Some("proc"), kind: Some("proc"), ..Default::default() })
             .unwrap();
         let table = || fs::read("/table/thread-self/mountinfo").unwrap();
         let restrict = |point: &str, flags| Rootfs::restrict(point, flags, &table());

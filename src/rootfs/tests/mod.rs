@@ -19,9 +19,9 @@ pub(super) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     }
     let body = move || {
         namespace::unshare(libc::CLONE_NEWNS | libc::CLONE_FS).unwrap();
-        let private = calls::Mount { flags: libc::MS_REC | libc::MS_PRIVATE, ..Default::default() };
+        let private = calls::MountArgs { flags: libc::MS_REC | libc::MS_PRIVATE, ..Default::default() };
         calls::mount("/", &private).unwrap();
-        let tmpfs = calls::Mount { source: Some("scene"), kind: Some("tmpfs"), ..Default::default() };
+        let tmpfs = calls::MountArgs { source: Some("scene"), kind: Some("tmpfs"), ..Default::default() };
         calls::mount("/mnt", &tmpfs).unwrap();
         for dir in ["bundle/rootfs/proc", "bundle/rootfs/sys", "bundle/rootfs/dev", "outside/dir"] {
             std::fs::create_dir_all(format!("/mnt/{dir}")).unwrap();

@@ -47,11 +47,11 @@ pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
 struct Root {
     directory: Directory,
     /// Destination, and the directory of the host for a bind mount.
-    mounts: Vec<Mount>,
+    mounts: Vec<BundleMount>,
 }
 
 /// A mount that covers a part of the root filesystem.
-struct Mount {
+struct BundleMount {
     /// The destination, with a leading slash and none at the end.
     at: String,
     kind: String,
@@ -61,7 +61,7 @@ struct Mount {
     no_exec: bool,
 }
 
-impl Mount {
+impl BundleMount {
     /// The rest of a path that is on this mount.
     fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
         path.strip_prefix(&self.at).filter(|rest| !self.at.is_empty() && (rest.is_empty() || rest.starts_with('/')))
@@ -78,15 +78,15 @@ enum Found {
 
 impl Root {
     /// The last mount that covers a path.
-    fn covering(&self, path: &str) -> Option<&Mount> {
+    fn covering(&self, path: &str) -> Option<&BundleMount> {
         self.mounts.iter().rev().find(|mount| mount.rest(path).is_some())
     }
 
     fn open(&self, path: &str) -> Found {
         let opened = match self.covering(path) {
             None => self.directory.open_file(path),
-            Some(Mount { source: None, .. }) => return Found::Unknown,
-            Some(mount @ Mount { source: Some(source), .. }) => {
+            Some(BundleMount { source: None, .. }) => return Found::Unknown,
+            Some(mount @ BundleMount { source: Some(source), .. }) => {
                 let rest = mount.rest(path).unwrap_or_default();
                 // Reading a file of the kernel's may block, or do something.
                 if of_kernel(source) {
@@ -137,7 +137,7 @@ fn file_of_host(path: &Path) -> std::io::Result<std::fs::File> {
     }
 }
 
-fn mounts(bundle: &Bundle) -> Vec<Mount> {
+fn mounts(bundle: &Bundle) -> Vec<BundleMount> {
     let of = |mount: &Node| {
         let at = mount.get("destination").and_then(Node::text).unwrap_or_default();
         let options = mount.get("options").map_or(&[][..], Node::items);
@@ -146,7 +146,7 @@ fn mounts(bundle: &Bundle) -> Vec<Mount> {
         let bind = kind == "bind" || has(&["bind", "rbind"]);
         let source = mount.get("source").and_then(Node::text).filter(|source| bind && !source.is_empty());
         let parts: Vec<&str> = at.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-        Mount {
+        BundleMount {
             at: parts.iter().map(|part| format!("/{part}")).collect(),
             kind: if bind { "bind".to_owned() } else { kind.to_owned() },
             source: source.map(|source| bundle.directory.join(source)),
@@ -198,7 +198,7 @@ fn sources(bundle: &Bundle, findings: &mut Vec<Finding>) {
 }
 
 /// Why a mount's destination can neither be found nor made on what earlier mounts have put there.
-fn destination(before: &[Mount], mount: &Mount) -> Option<String> {
+fn destination(before: &[BundleMount], mount: &BundleMount) -> Option<String> {
     let (below, rest) = before.iter().rev().find_map(|below| Some((below, below.rest(&mount.at)?)))?;
     if below.kind == "proc" && below.at != "/proc" && mount.kind != "proc" {
         return Some(format!("it is inside the procfs at {}", below.at));
