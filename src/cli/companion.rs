@@ -17,6 +17,7 @@ pub(crate) const WORDS: &[(&str, &str)] = &[
     ("check", "say everything that is wrong with a bundle"),
     ("doctor", "say what this host offers and lacks for this user"),
     ("explain", "say what happens with a bundle, or has changed in a container"),
+    ("image", "look at and unpack container images"),
     ("inspect", "say what a container is, has and uses"),
     ("top", "watch what containers use"),
 ];

@@ -25,6 +25,7 @@ pub(crate) struct Global {
 pub(crate) enum Word {
     Check(Check),
     Doctor(Doctor),
+    Image(crate::image::Image),
     Inspect(Inspect),
     Top(Top),
     /// Probes namespaces in a process of its own, for doctor.

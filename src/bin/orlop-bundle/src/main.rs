@@ -8,6 +8,7 @@ mod doctor;
 mod elf;
 mod explain;
 mod finding;
+mod image;
 mod inspect;
 mod observe;
 mod place;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let done = match &arguments.word {
         Word::Check(word) => check::run(&arguments.global, word),
         Word::Doctor(word) => doctor::run(word),
+        Word::Image(word) => image::run(word),
         Word::Top(word) => top::run(&arguments.global, word),
         Word::Inspect(word) => inspect::run(&arguments.global, word),
         Word::ProbeNamespaces { user } => doctor::namespaces::probe(*user),

@@ -1,0 +1,55 @@
+//! Where images come from: an image layout, an archive, a registry.
+
+mod layout;
+mod platform;
+mod resolve;
+mod verified;
+
+pub(crate) use platform::Platform;
+pub(crate) use resolve::{Manifest, resolve};
+pub(crate) use verified::{Verified, check};
+
+use anyhow::{Result, bail};
+use oci_spec::image::Descriptor;
+use std::io::Read;
+
+/// The largest manifest, index or configuration that is read, in bytes.
+pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
+
+/// A place that holds one image.
+pub(crate) trait Source: Sync {
+    /// The manifest for the platform, chosen from an index if there is one.
+    ///
+    /// Its bytes are already checked against the digest, and are at most [`MAX_MANIFEST`].
+    fn manifest(&self, platform: &Platform) -> Result<Manifest>;
+
+    /// A blob's bytes from `offset` on. The reader's caller verifies digest and size ([`Verified`]).
+    fn blob(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send + '_>>;
+}
+
+/// How a source is opened.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Options {}
+
+/// Opens the source that `reference` names: a scheme, a colon, and what the scheme needs.
+///
+/// # Errors
+/// The scheme is not known, or the source cannot be opened.
+pub(crate) fn open(reference: &str, _options: &Options) -> Result<Box<dyn Source>> {
+    if let Some(rest) = reference.strip_prefix("oci:") {
+        return Ok(Box::new(layout::Layout::open(rest)?));
+    }
+    bail!("image {reference}: the source is not supported yet; a layout is named by oci:DIRECTORY[:TAG]")
+}
+
+/// A small blob whole, verified.
+///
+/// # Errors
+/// It is larger than [`MAX_MANIFEST`], or its bytes do not have its digest and size.
+pub(crate) fn small(source: &dyn Source, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    resolve::refuse_large(descriptor)?;
+    let mut bytes = Vec::new();
+    source.blob(descriptor, 0)?.take(MAX_MANIFEST + 1).read_to_end(&mut bytes)?;
+    check(descriptor, &bytes)?;
+    Ok(bytes)
+}
