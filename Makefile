@@ -13,7 +13,7 @@ MACHINE  ?= $(if $(wildcard /sys/fs/cgroup/cgroup.controllers),v2,$(if $(wildcar
 ARCH     := $(shell uname -m)
 MUSL     := $(ARCH)-unknown-linux-musl
 GNU      := $(ARCH)-unknown-linux-gnu
-PART     := integration/part
+PART     := integration/tools/part
 PARTS    := unit hand checkpoint kills budgets shim captures engines conformance pairs
 
 # The environment names a target in capitals with underscores.
@@ -29,13 +29,13 @@ help: ## list the targets
 PROGRAMS := orlop orlop-bundle
 
 build: ## build the static release binaries, out/orlop and out/orlop-bundle
-	@integration/prerequisites --optional build
-	@$(MAKE) --no-print-directory build-$$(integration/toolchain)
+	@integration/tools/prerequisites --optional build
+	@$(MAKE) --no-print-directory build-$$(integration/tools/toolchain)
 
 # rustup's musl target, where somebody has already installed it.
 build-rustup:
 	for program in $(PROGRAMS); do $(CARGO) build --locked --release -p $$program --bin $$program --target $(MUSL); done
-	@integration/place target/$(MUSL)/release "static musl, rustup's target ($$(rustc --version))" $(PROGRAMS)
+	@integration/tools/place target/$(MUSL)/release "static musl, rustup's target ($$(rustc --version))" $(PROGRAMS)
 
 # Debian's compiler, with std built from its source package: there is no musl target to install.
 # RUSTC_BOOTSTRAP is for -Zbuild-std alone; the gnu build shows that no unstable feature is used.
@@ -53,26 +53,26 @@ build-debian:
 	    /usr/bin/cargo build --locked --release -p $$program --bin $$program --target $(MUSL) --target-dir target/debian \
 	        -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size; \
 	done'
-	@integration/place target/debian/$(MUSL)/release "static musl, Debian's packages ($$(/usr/bin/rustc --version | cut -d' ' -f1,2))" $(PROGRAMS)
+	@integration/tools/place target/debian/$(MUSL)/release "static musl, Debian's packages ($$(/usr/bin/rustc --version | cut -d' ' -f1,2))" $(PROGRAMS)
 
 # The last resort: glibc, statically.
 build-gnu:
 	export CARGO_TARGET_$(call upper,$(GNU))_RUSTFLAGS="-Ctarget-feature=+crt-static"; for program in $(PROGRAMS); do \
 	    $(CARGO) build --locked --release -p $$program --bin $$program --target $(GNU) --target-dir target/static; \
 	done
-	@integration/place target/static/$(GNU)/release "static gnu ($$(rustc --version)); a musl build is smaller and starts faster, see README.md" $(PROGRAMS)
+	@integration/tools/place target/static/$(GNU)/release "static gnu ($$(rustc --version)); a musl build is smaller and starts faster, see README.md" $(PROGRAMS)
 
 demo: ## run a busybox container from a fresh machine
-	@integration/prerequisites demo
+	@integration/tools/prerequisites demo
 	@$(MAKE) --no-print-directory build
-	@integration/demo out/orlop
+	@integration/tools/demo out/orlop
 
 test: ## everything that runs on this machine, in at most 25 minutes
-	@integration/prerequisites build engines
+	@integration/tools/prerequisites build engines
 	@$(MAKE) --no-print-directory build
 	@status=0; for part in $(PARTS); do \
 	    $(MAKE) --no-print-directory $$part || status=1; \
-	done; integration/summary $(PARTS) || status=1; exit $$status
+	done; integration/tools/summary $(PARTS) || status=1; exit $$status
 
 unit: ## unit tests and the floors test
 	@$(PART) unit $(CARGO) test --locked --workspace --no-fail-fast
@@ -81,12 +81,12 @@ hand: ## tests that drive orlop by hand: lifecycle, terminal, kills, leaks
 	@$(PART) hand $(CARGO) run --locked -q -p integration -- hand
 
 checkpoint: ## checkpoint and restore by hand, with a CRIU of Debian trixie
-	@$(PART) checkpoint integration/checkpoint out/orlop
+	@$(PART) checkpoint integration/engines/checkpoint out/orlop
 
 kills: ## SIGKILL at the system calls of every command
 	@$(PART) kills $(CARGO) run --locked -q -p integration -- kills
 
-budgets: ## system calls and instructions of the commands against integration/budgets (UPDATE=1 writes it)
+budgets: ## system calls and instructions of the commands against integration/bench/budgets (UPDATE=1 writes it)
 	@$(PART) budgets $(CARGO) run --locked -q -p integration -- budgets $(if $(UPDATE),--update)
 
 shim: ## the reaping init beside tini and catatonit
@@ -109,12 +109,12 @@ pairs: ## fields that protect, beside one another: what each does, seen from ins
 	@$(PART) pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --runtime $(RUNTIME) $(if $(EACH),--each)
 
 conformance-table: ## write docs/conformance-table.md anew, with runc and crun of newer Debian releases (V2="RESULT.json...")
-	@integration/prerequisites build engines
+	@integration/tools/prerequisites build engines
 	@$(MAKE) --no-print-directory build
-	integration/conformance-table $(V2)
+	integration/tools/conformance-table $(V2)
 
 soak: ## the long form of the tests that repeat
-	@integration/prerequisites build engines
+	@integration/tools/prerequisites build engines
 	@$(MAKE) --no-print-directory build
 	@status=0; \
 	SOAK_ROUNDS=1000 SOAK_PARALLEL=200 SOAK_EXECS=125 $(PART) soak-hand $(CARGO) run --locked -q -p integration -- hand || status=1; \
@@ -124,18 +124,18 @@ soak: ## the long form of the tests that repeat
 	SOAK=1 $(PART) soak-check $(CARGO) test --locked -q -p integration --test check || status=1; \
 	KILLS=all $(PART) soak-kills $(CARGO) run --locked -q -p integration -- kills || status=1; \
 	$(PART) soak-pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --each --runtime out/orlop || status=1; \
-	SOAK=1 $(PART) soak-checkpoint integration/checkpoint out/orlop || status=1; \
+	SOAK=1 $(PART) soak-checkpoint integration/engines/checkpoint out/orlop || status=1; \
 	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
-	integration/summary soak-hand soak-limits soak-races soak-records soak-check soak-kills soak-pairs soak-checkpoint soak-engines || status=1; exit $$status
+	integration/tools/summary soak-hand soak-limits soak-races soak-records soak-check soak-kills soak-pairs soak-checkpoint soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
-	@integration/prerequisites build vm
+	@integration/tools/prerequisites build vm
 	@$(MAKE) --no-print-directory build
 	@status=0; FULL=$(FULL) QUICK=$(QUICK) $(PART) vm integration/vm/test || status=1; \
-	integration/summary vm || status=1; exit $$status
+	integration/tools/summary vm || status=1; exit $$status
 
 bench: ## compare orlop's speed with runc's, crun's and the kernel's floor (BENCH="--help" for what to choose)
-	@integration/prerequisites build engines
+	@integration/tools/prerequisites build engines
 	@$(MAKE) --no-print-directory build
 	@mkdir -p out/results
 	$(CARGO) run --locked -q -p bench -- --markdown out/results/bench.md --csv out/results/bench.csv --svg out/results/bench.svg $(BENCH)
@@ -143,17 +143,17 @@ bench: ## compare orlop's speed with runc's, crun's and the kernel's floor (BENC
 
 performance: ## measure everything and write docs/performance.md anew (VIEW=v2: docs/performance-v2.md), on a machine that does nothing else
 	@$(MAKE) --no-print-directory bench BENCH="$(if $(VIEW),--view $(VIEW)) $(BENCH)"
-	@integration/performance $(VIEW)
+	@integration/bench/performance $(VIEW)
 
 lint: ## formatting, clippy, cargo deny, cargo doc, the tests of floors and style, a check for aarch64
-	@integration/prerequisites --optional build
+	@integration/tools/prerequisites --optional build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked -q -p integration --test floors --test style
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -q --no-deps -p orlop
 	@if command -v cargo-deny >/dev/null; then cargo-deny --locked check bans licenses sources; \
 	else echo 'SKIP cargo deny: cargo-deny is not installed (cargo install cargo-deny)'; fi
-	integration/aarch64
+	integration/tools/aarch64
 
 pages: ## man pages and shell completions, below out/share
 	$(CARGO) run --locked -q -p pages -- out/share

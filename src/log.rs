@@ -124,7 +124,7 @@ pub(crate) fn trace(trace: Trace) {
 /// Records in the trace, and with `--debug` in the log, that a step of this process begins and the
 /// previous one ends.
 pub(crate) fn step(name: &str) {
-    // For `integration/panics.rs`.
+    // For `integration/tests/binary/panics.rs`.
     #[cfg(debug_assertions)]
     assert!(std::env::var_os("ORLOP_PANIC_AT").is_none_or(|at| at != name), "asked for");
     let mut log = log();

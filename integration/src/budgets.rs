@@ -1,4 +1,4 @@
-//! Counts what orlop's commands cost in system calls and instructions, and compares with `integration/budgets`.
+//! Counts what orlop's commands cost in system calls and instructions, and compares with `integration/bench/budgets`.
 //!
 //! System calls are those of the command and of every process that it makes, until each waits, ends or executes the
 //! container's program. Instructions are counted by callgrind, in commands that make no container: it cannot follow a
@@ -34,7 +34,7 @@ pub(crate) fn run(request: &Request) -> Result<bool> {
     let runtime = runtime::find("orlop", &work.0)?;
     let seen = measure(&work.0, &runtime.path)?;
     let kind = kind()?;
-    let file = here().join("budgets");
+    let file = here().join("bench/budgets");
     let committed = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     if request.update {
         fs::write(&file, updated(&committed, &kind, &seen))?;
@@ -65,7 +65,7 @@ fn judge(what: &str, cost: u64, budget: Option<u64>, kind: &str) -> Outcome {
 
 /// Which budgets are this machine's: the cgroups' version with the number of hierarchies, and the toolchain.
 fn kind() -> Result<String> {
-    let toolchain = Command::new(here().join("toolchain")).output()?;
+    let toolchain = Command::new(here().join("tools/toolchain")).output()?;
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let hierarchies = mounts.lines().filter(|line| line.split(' ').nth(2) == Some("cgroup")).count();
     let cgroups = if hierarchies > 0 { format!("v1x{hierarchies}") } else { "v2".into() };

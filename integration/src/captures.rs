@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Runs all; true when nothing differs between orlop and runc.
 pub(crate) fn run(request: &Request) -> Result<bool> {
     let work = Work::make()?;
-    let made = Command::new(here().join("image")).arg(&work.0).status()?;
+    let made = Command::new(here().join("tools/image")).arg(&work.0).status()?;
     if !made.success() {
         bail!("the root filesystem could not be made");
     }
@@ -126,7 +126,7 @@ fn prepare(capture: &Capture, bundle: &Path, work: &Path, cgroup: &str) -> Resul
     fs::write(bundle.join("file"), "a file of the engine\n")?;
     let rootfs = bundle.join("rootfs");
     copy_tree(&work.join("rootfs"), &rootfs)?;
-    fs::copy(here().join("probe"), rootfs.join("probe"))?;
+    fs::copy(here().join("tools/probe"), rootfs.join("probe"))?;
     fs::write(rootfs.join("probe.host"), host_namespaces()?)?;
     let seccomp = &config["linux"]["seccomp"];
     if let Some(name) = seccomp.as_str() {

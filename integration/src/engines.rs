@@ -21,7 +21,7 @@ pub(crate) fn run(request: &Request, engines: &[&str], runtimes: &[&str]) -> Res
     report.reference = vec![REFERENCE.into(), "crun".into()];
     let all = names(&request.runtimes, runtimes);
     for engine in names(&request.engines, engines) {
-        let operations: Vec<Operation> = operation::read(&here().join(format!("operations/{engine}.sh")))?
+        let operations: Vec<Operation> = operation::read(&here().join(format!("engines/operations/{engine}.sh")))?
             .into_iter()
             .filter(|o| request.only.as_ref().is_none_or(|text| o.name.contains(text)))
             .collect();

@@ -1,4 +1,4 @@
-//! The tests as they stand in `operations/*.sh`.
+//! The tests as they stand in `engines/operations/*.sh`.
 
 use anyhow::{Context, Result, bail};
 use std::path::Path;

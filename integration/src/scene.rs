@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// An engine's fixture (`engine/NAME`) in a directory of its own.
+/// An engine's fixture (`engines/fixtures/NAME`) in a directory of its own.
 #[derive(Debug)]
 pub struct Scene {
     engine: String,
@@ -24,7 +24,7 @@ impl Scene {
         let dir = work.join(format!("{engine}-{}", runtime.name));
         fs::create_dir_all(&dir)?;
         let scene = Self { engine: engine.into(), dir, runtime: runtime.clone() };
-        let made = Command::new(here().join("image")).arg(&scene.dir).output().context("make an image")?;
+        let made = Command::new(here().join("tools/image")).arg(&scene.dir).output().context("make an image")?;
         if !made.status.success() {
             bail!("image: {}", String::from_utf8_lossy(&made.stderr));
         }
@@ -72,7 +72,7 @@ impl Scene {
         let mut command = Command::new("timeout");
         command
             .args(["-k", "5", &seconds.to_string()])
-            .arg(here().join("engine/scene"))
+            .arg(here().join("engines/fixtures/scene"))
             .arg(&self.engine)
             .env("DIR", &self.dir)
             .env("RUNTIME_PATH", &self.runtime.path)

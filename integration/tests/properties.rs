@@ -95,7 +95,7 @@ fn every_property_of_the_schema_has_a_line_and_no_other_has() {
 #[test]
 fn every_line_names_tests_that_there_are_and_that_run_where_it_says() {
     let (cases, skipped) = (cases(), text("oci-runtime-tests/skips/hybrid.txt"));
-    let hand = text("integration/operations/hand.sh");
+    let hand = text("integration/engines/operations/hand.sh");
     let is_skipped = |case: &str| skipped.lines().any(|line| line.split("  #").next() == Some(case));
     for Line { property, tests, place } in lines() {
         let mut here = false;

@@ -253,7 +253,7 @@ says run --privileged $IMAGE sh -c 'grep CapEff /proc/self/status; ls /dev | wc 
 ### hooks from a directory
 #= from-the-hook
 cat > $DIR/hooks/mount.json <<JSON
-{"version":"1.0.0","hook":{"path":"$HERE/engine/mount-hook","args":["mount-hook"],"env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},"when":{"always":true},"stages":["createRuntime"]}
+{"version":"1.0.0","hook":{"path":"$HERE/engines/fixtures/mount-hook","args":["mount-hook"],"env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},"when":{"always":true},"stages":["createRuntime"]}
 JSON
 podman --hooks-dir $DIR/hooks run --rm $IMAGE sh -c 'cat /hooked/file'; rm $DIR/hooks/mount.json
 

@@ -37,7 +37,7 @@ echo $got; nothing_left
 #= foreground
 #= got INT
 box box 'read _ _ _ _ group session _ front _ < /proc/self/stat; [ "$group" = "$front" ] && [ "$group" != "$session" ] && echo foreground; trap "echo got INT; exit 4" INT; echo ready; while :; do sleep 0.1; done' '.process.terminal = true'
-$HERE/terminal run 'wait ready|type \x03|wait INT' $RUNTIME_PATH --root $DIR/state run --init -b $DIR/bundles/box box; nothing_left
+$HERE/tools/terminal run 'wait ready|type \x03|wait INT' $RUNTIME_PATH --root $DIR/state run --init -b $DIR/bundles/box box; nothing_left
 
 ### the rest has the grace time to end
 #= ended in peace

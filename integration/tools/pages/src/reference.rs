@@ -51,7 +51,7 @@ fn flags(flags: &[Flag]) -> String {
 mod tests {
     #[test]
     fn the_reference_in_docs_is_the_tables() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/commands.md");
         let written = std::fs::read_to_string(path).unwrap();
         assert!(written == super::text(), "docs/commands.md is not what `make reference` writes");
     }

@@ -4,7 +4,7 @@
 #= pid 1
 #= status 0
 mkdir -p $DIR/bundles/own; cd $DIR/bundles/own; $RUNTIME_PATH spec; ln -s $ROOTFS rootfs 2>/dev/null; rm rootfs; cp -a $ROOTFS rootfs
-$HERE/terminal run 'wait # |type echo pid $$; exit\n' $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/own own | grep -E '^(pid|status)' | tr -d '<CR>'
+$HERE/tools/terminal run 'wait # |type echo pid $$; exit\n' $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/own own | grep -E '^(pid|status)' | tr -d '<CR>'
 cd $DIR; nothing_left
 
 ### the lifecycle: create, start, kill, delete
@@ -68,13 +68,13 @@ nothing_left
 #= 40 120
 #= status 3
 box box 'stty size; echo ready; read x; stty size; printf "one\ntwo\n"; exit 3' '.process.terminal = true'
-$HERE/terminal run 'wait ready|resize 40 120|type \n' $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/box box
+$HERE/tools/terminal run 'wait ready|resize 40 120|type \n' $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/box box
 
 ### Ctrl-C and Ctrl-Z reach the program
 #= got INT
 #= got TSTP
 box box 'trap "echo got INT" INT; trap "echo got TSTP" TSTP; echo ready; n=0; while [ $n -lt 2 ]; do n=$((n + 1)); read x; done; exit 4' '.process.terminal = true'
-$HERE/terminal run 'wait ready|type \x03|wait INT|type \x1a|wait TSTP|type \n\n' $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/box box | grep -oE 'got INT|got TSTP|status .*'
+$HERE/tools/terminal run 'wait ready|type \x03|wait INT|type \x1a|wait TSTP|type \n\n' $RUNTIME_PATH --root $DIR/state run -b $DIR/bundles/box box | grep -oE 'got INT|got TSTP|status .*'
 
 ### signals to run reach the program
 #= got TERM
@@ -87,7 +87,7 @@ until_true 10 grep -q ready $DIR/bundles/box/log; kill -TERM $(pgrep -f "^$RUNTI
 #= received 1 descriptor, a terminal
 #= 30 100
 box box 'read x; stty size; tty' '.process.terminal = true'
-$HERE/terminal receive $DIR/bundles/box/console 'type \n' > $DIR/bundles/box/log & job=$!
+$HERE/tools/terminal receive $DIR/bundles/box/console 'type \n' > $DIR/bundles/box/log & job=$!
 until_true 10 test -S $DIR/bundles/box/console
 rt create --console-socket $DIR/bundles/box/console -b $DIR/bundles/box box; rt start box; wait $job; cat $DIR/bundles/box/log
 
@@ -95,7 +95,7 @@ rt create --console-socket $DIR/bundles/box/console -b $DIR/bundles/box box; rt 
 #= received 1 descriptor, a terminal
 long=$DIR/bundles/$(printf 'x%.0s' $(seq 60))/$(printf 'y%.0s' $(seq 60))/$(printf 'z%.0s' $(seq 60)); mkdir -p $long
 box box 'read x; echo long' '.process.terminal = true'
-$HERE/terminal receive $long/console 'type \n' > $DIR/bundles/box/log & job=$!
+$HERE/tools/terminal receive $long/console 'type \n' > $DIR/bundles/box/log & job=$!
 until_true 10 test -S $long/console
 $RUNTIME_PATH --root $long/state create --console-socket $long/console -b $DIR/bundles/box box; echo "create $?"
 $RUNTIME_PATH --root $long/state start box; echo "start $?"; wait $job; cat $DIR/bundles/box/log
@@ -315,7 +315,7 @@ echo piped | rt exec box cat
 #= 30 100
 #= status 5
 bundle box '.process.args = ["sleep", "100"]'; rt_create box; rt start box
-$HERE/terminal run 'wait ready|type \n' $RUNTIME_PATH --root $DIR/state exec -t box sh -c 'stty size; tty; echo ready; read x; exit 5'
+$HERE/tools/terminal run 'wait ready|type \n' $RUNTIME_PATH --root $DIR/state exec -t box sh -c 'stty size; tty; echo ready; read x; exit 5'
 
 ### exec runs on the processors of execCPUAffinity
 #= final: 0
@@ -555,7 +555,7 @@ echo "without a reason: $(grep -c reason $DIR/bundles/said)"; nothing_left
 #~ not runc: it refuses both
 for profile in '"defaultAction": "SCMP_ACT_NOTIFY"' '"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["write", "sendmsg", "execve"], "action": "SCMP_ACT_NOTIFY"}]'; do
     box box 'echo hello' ".linux.seccomp = {$profile, listenerPath: \"$DIR/bundles/agent\", listenerMetadata: \"MKNOD=/dev/null\"}"
-    $HERE/agent $DIR/bundles/agent & job=$!
+    $HERE/engines/agent $DIR/bundles/agent & job=$!
     until_true 10 test -S $DIR/bundles/agent
     says rt_run box; wait $job; rm $DIR/bundles/agent
 done
@@ -565,7 +565,7 @@ done
 #= made
 #~ not runc: it has no --init
 box box 'mkdir /dev/shm/x && echo made' ".linux.seccomp = {defaultAction: \"SCMP_ACT_ALLOW\", syscalls: [{names: [\"mkdir\", \"execve\"], action: \"SCMP_ACT_NOTIFY\"}], listenerPath: \"$DIR/bundles/agent\"}"
-$HERE/agent $DIR/bundles/agent & job=$!
+$HERE/engines/agent $DIR/bundles/agent & job=$!
 until_true 10 test -S $DIR/bundles/agent
 says rt_run box --init; wait $job
 

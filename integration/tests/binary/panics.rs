@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const SEQUENCE: &str = include_str!("../src/process/sequence.rs");
+const SEQUENCE: &str = include_str!("../../../src/process/sequence.rs");
 
 /// The names of a table's steps.
 fn steps(table: &str) -> Vec<&'static str> {
@@ -95,11 +95,11 @@ fn a_panic_in_any_step_of_create_is_one_error_and_nothing_is_left() {
 fn a_panic_of_the_runtime_is_one_error_and_what_it_leaves_can_be_deleted() {
     let Some(scene) = Scene::make("runtime") else { return };
     let source = [
-        include_str!("../src/container/create.rs"),
-        include_str!("../src/container/made.rs"),
-        include_str!("../src/container/cgroup_setup.rs"),
-        include_str!("../src/process/launch.rs"),
-        include_str!("../src/process/launch/follow.rs"),
+        include_str!("../../../src/container/create.rs"),
+        include_str!("../../../src/container/made.rs"),
+        include_str!("../../../src/container/cgroup_setup.rs"),
+        include_str!("../../../src/process/launch.rs"),
+        include_str!("../../../src/process/launch/follow.rs"),
     ]
     .concat();
     let steps: Vec<&str> = source.split("log::step(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
