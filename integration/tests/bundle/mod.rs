@@ -54,6 +54,17 @@ impl Scene {
         Some(Scene { config, dir, runtime, id })
     }
 
+    /// The global options that `FLAGS` names.
+    pub(crate) fn flags() -> Vec<String> {
+        std::env::var("FLAGS").unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// `linux.cgroupsPath` for a cgroup of this name, in the form that the cgroup manager of `FLAGS` has.
+    pub(crate) fn cgroups_path(name: &str) -> String {
+        let by_systemd = Scene::flags().iter().any(|flag| flag.contains("systemd"));
+        if by_systemd { format!("system.slice:orlop:{name}") } else { format!("/orlop-{name}") }
+    }
+
     /// A path in the container's /tmp.
     pub(crate) fn tmp(&self, name: &str) -> PathBuf {
         self.dir.join("rootfs/tmp").join(name)
@@ -63,7 +74,7 @@ impl Scene {
     pub(crate) fn command(&self, words: &[&str], more: &[&str]) -> Command {
         fs::write(self.dir.join("config.json"), self.config.to_string()).unwrap();
         let mut command = Command::new(&self.runtime);
-        command.arg("--root").arg(self.dir.join("state")).args(words).arg(&self.id).args(more);
+        command.arg("--root").arg(self.dir.join("state")).args(Scene::flags()).args(words).arg(&self.id).args(more);
         command.current_dir(&self.dir).stdin(Stdio::null()).stderr(Stdio::null());
         command
     }

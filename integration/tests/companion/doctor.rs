@@ -1,12 +1,6 @@
 //! `orlop doctor`: its lines are the kernel's answers, and its probes leave nothing.
-//!
-//! `RUNTIME` names another program than `out/orlop`; its `orlop-bundle` must stand beside it. Else a test says so and does nothing.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
-
-mod bundle;
-
-use bundle::Scene;
+use crate::bundle::Scene;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,6 @@
 //! `orlop explain`: the plan of a bundle, and the drift of a container from it.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
-
+use crate::bundle;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -14,9 +13,9 @@ fn here() -> &'static Path {
 }
 
 fn orlop() -> Option<PathBuf> {
-    let orlop = here().join("../out/orlop");
-    if !orlop.exists() || !here().join("../out/orlop-bundle").exists() {
-        eprintln!("skipped: no out/orlop and out/orlop-bundle; run `make`");
+    let orlop = std::env::var_os("RUNTIME").map_or_else(|| here().join("../out/orlop"), PathBuf::from);
+    if !orlop.exists() || !orlop.with_file_name("orlop-bundle").exists() {
+        eprintln!("skipped: no orlop and orlop-bundle; run `make` or set RUNTIME");
         return None;
     }
     Some(orlop)
@@ -166,7 +165,12 @@ impl Scene {
 
     fn run(&self, words: &[&str]) -> (i32, String) {
         let mut command = Command::new(&self.orlop);
-        command.arg("--root").arg(self.directory.join("state")).args(words).current_dir(&self.directory);
+        command
+            .arg("--root")
+            .arg(self.directory.join("state"))
+            .args(bundle::Scene::flags())
+            .args(words)
+            .current_dir(&self.directory);
         // The container's process keeps the descriptors of `create`, so that a pipe would stay open.
         let file = self.directory.join("output");
         let sink = || Stdio::from(fs::OpenOptions::new().create(true).append(true).open(&file).unwrap());
@@ -244,7 +248,7 @@ fn config(scene: &Scene, seed: u64) -> Value {
     namespaces.extend(dice.some(&["ipc", "uts", "network", "cgroup"]).into_iter().map(|kind| json!({"type": kind})));
     let with_users = dice.roll(3) == 0;
     let mut linux = json!({
-        "cgroupsPath": format!("/{}", scene.name),
+        "cgroupsPath": bundle::Scene::cgroups_path(&scene.name),
         "maskedPaths": dice.some(&["/proc/kcore", "/masked", "/secret", "/proc/scsi", "/nowhere"]),
         "readonlyPaths": dice.some(&["/proc/sys", "/read-only", "/proc/bus", "/nowhere/else"]),
         "resources": {
@@ -339,8 +343,10 @@ fn equals_mountinfo(plan: &Value, pid: &str) {
 
 /// The file of a controller, on cgroup v1 or v2.
 fn cgroup_file(scene: &Scene, v1: (&str, &str), v2: &str) -> PathBuf {
-    let legacy = Path::new("/sys/fs/cgroup").join(v1.0).join(&scene.name).join(v1.1);
-    if legacy.exists() { legacy } else { Path::new("/sys/fs/cgroup").join(&scene.name).join(v2) }
+    let (root, name) = (Path::new("/sys/fs/cgroup"), format!("orlop-{}", scene.name));
+    let legacy = root.join(v1.0).join(&name).join(v1.1);
+    let scope = root.join(format!("system.slice/{name}.scope")).join(v2);
+    [legacy, scope].into_iter().find(|file| file.exists()).unwrap_or_else(|| root.join(&name).join(v2))
 }
 
 #[test]

@@ -1,12 +1,6 @@
 //! `orlop top`: one table, JSON, and the screen of a terminal, which is as before when it ends.
-//!
-//! `RUNTIME` names another program than `out/orlop`; its `orlop-bundle` must stand beside it. Else a test says so and does nothing.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
-
-mod bundle;
-
-use bundle::Scene;
+use crate::bundle::Scene;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -25,7 +19,7 @@ fn busy() -> Option<Scene> {
         return None;
     }
     scene.config["process"]["args"] = json!(["/bin/sh", "-c", "touch /tmp/up; while :; do :; done"]);
-    scene.config["linux"]["cgroupsPath"] = format!("/orlop-{}", scene.id).into();
+    scene.config["linux"]["cgroupsPath"] = Scene::cgroups_path(&scene.id).into();
     scene.config["linux"]["resources"] = json!({
         "memory": {"limit": 64 << 20}, "cpu": {"quota": 10000, "period": 20000}
     });

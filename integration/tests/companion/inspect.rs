@@ -1,12 +1,6 @@
 //! `orlop inspect`: what it says of real containers is what the kernel's files say.
-//!
-//! `RUNTIME` names another program than `out/orlop`; its `orlop-bundle` must stand beside it. Else a test says so and does nothing.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
-
-mod bundle;
-
-use bundle::Scene;
+use crate::bundle::Scene;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +15,7 @@ fn sleeping() -> Option<Scene> {
     }
     scene.config["process"]["args"] = json!(["/bin/sh", "-c", "touch /tmp/up; exec sleep 1000"]);
     scene.config["annotations"] = json!({"who": "a\u{1b}[2J"});
-    scene.config["linux"]["cgroupsPath"] = format!("/orlop-{}", scene.id).into();
+    scene.config["linux"]["cgroupsPath"] = Scene::cgroups_path(&scene.id).into();
     scene.config["linux"]["resources"] = json!({
         "memory": {"limit": 64 << 20}, "pids": {"limit": 11}, "cpu": {"quota": 50000, "period": 100000}
     });
