@@ -14,7 +14,7 @@ use crate::process::refusal::{self, Around};
 use crate::process::report::Report;
 use crate::process::seccomp::Filter;
 use crate::state::{Record, Status, Store};
-use crate::sys::process::{self, Pid, SingleThreaded};
+use crate::sys::process::{self, EndHeld, Pid, SingleThreaded};
 use crate::sys::{file, socket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -46,6 +46,9 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
 
     let notify = NotifyProxy::open(&dir);
     log::step("open the gate");
+    let waits_for_hooks = !hooks.at(Moment::StartContainer).is_empty();
+    let _held = waits_for_hooks.then(EndHeld::hold).transpose()?;
+    let signals = waits_for_hooks.then(process::end_signals_as_fd).transpose()?;
     let report = Report::new()?;
     let connection = dir.connect().map_err(|e| match e.errno().0 {
         libc::ECONNREFUSED | libc::ENOENT => match record.status() {
@@ -58,8 +61,11 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     dir.unlock()?;
     let gate = Gate { connection, report: &report, pidfd: &pidfd, record: &record, pid: init.pid };
     let failed = |error| super::delete::after_failure(&dir, &record, &hooks, proof, error);
-    gate.wait(&spec, &program, &hooks, filter.as_ref())
-        .map_err(|e| if report.hook_failed() { failed(e) } else { e })?;
+    if let Some(signal) = gate.wait(signals.as_ref(), &hooks, filter.as_ref())? {
+        let text = format!("was killed because signal {signal} ends this command");
+        return Err(failed(Error::system(text).context("a startContainer hook")));
+    }
+    gate.result(&spec, &program, &hooks).map_err(|e| if report.hook_failed() { failed(e) } else { e })?;
     let poststart = hooks.at(Moment::Poststart);
     if !poststart.is_empty() {
         let state = super::query::hook_state(&record, Status::Running, init.pid);
@@ -94,14 +100,24 @@ struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    /// Waits until the program runs or has failed.
-    fn wait(&self, spec: &Spec<'_>, program: &Program, hooks: &Hooks, filter: Option<&Filter>) -> Result<()> {
+    /// Waits until the program runs or has failed, or until a signal of `signals` asks this command to
+    /// end: then returns the signal.
+    fn wait(&self, signals: Option<&OwnedFd>, hooks: &Hooks, filter: Option<&Filter>) -> Result<Option<i32>> {
         let mut listeners = launch::listeners(filter, hooks);
         loop {
             let time = if listeners == 0 { -1 } else { 1 };
-            let [ready] = process::poll([(Some(self.connection.as_fd()), libc::POLLIN)], time)?;
+            let fds = [Some(self.connection.as_fd()), signals.map(AsFd::as_fd)];
+            let [ready, signalled] = process::poll(fds.map(|fd| (fd, libc::POLLIN)), time)?;
             if ready != 0 {
-                break;
+                return Ok(None);
+            }
+            if let Some(signals) = signals.filter(|_| signalled != 0)
+                && let Some(signal) = process::next_signal(signals)?.filter(|signal| !process::ignores(*signal))
+            {
+                return Ok(Some(signal));
+            }
+            if listeners == 0 {
+                continue;
             }
             let mut watch = Listener { record: self.record, filter };
             let done = launch::fetch_listener(self.report, self.pidfd, self.pid, &mut watch);
@@ -110,6 +126,10 @@ impl Gate<'_> {
                 process::pidfd_send_signal(self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
             })?);
         }
+    }
+
+    /// The result of the start, once the process has closed its connection.
+    fn result(&self, spec: &Spec<'_>, program: &Program, hooks: &Hooks) -> Result<()> {
         let mut byte = [0u8; 8];
         file::read(&self.connection, &mut byte).ignore("the report page tells how it ended");
         if self.report.failure().is_some() {

@@ -73,6 +73,7 @@ fn a_signal_ends_a_command_that_waits_for_a_hook_and_the_hooks_process_group() {
         ("prestart", "create"),
         ("createRuntime", "create"),
         ("createContainer", "create"),
+        ("startContainer", "start"),
         ("poststart", "start"),
         ("poststop", "delete"),
     ];
@@ -91,7 +92,11 @@ fn a_signal_ends_a_command_that_waits_for_a_hook_and_the_hooks_process_group() {
 }
 
 fn interrupt(kind: &str, command: &str, signal: Signal) {
-    let Some(mut scene) = Scene::new() else { return };
+    let Some(scene) = Scene::new() else { return };
+    interrupt_in(scene, kind, command, signal);
+}
+
+fn interrupt_in(mut scene: Scene, kind: &str, command: &str, signal: Signal) {
     let what = format!("{kind}, {command}, {signal}");
     scene.config["process"]["args"] = match (kind, command) {
         ("poststop", "run") => json!(["/bin/true"]),
@@ -126,6 +131,25 @@ fn interrupt(kind: &str, command: &str, signal: Signal) {
     until(&format!("{what}: the hook's processes are gone"), || pids.iter().all(|pid| !runs(pid)));
     assert!(!scene.exists(), "{what}: the container is still there");
     assert!(kind == "poststop" || scene.seen("poststop").exists(), "{what}: poststop hooks were not called");
+    if kind == "poststop" {
+        return;
+    }
+    // The id and the cgroup are free for the next container.
+    scene.config["hooks"] = json!({});
+    scene.config["process"]["args"] = json!(["/bin/true"]);
+    fs::write(scene.dir.join("config.json"), scene.config.to_string()).unwrap();
+    assert!(scene.call(&["run"]).status.success(), "{what}: the next container of the id");
+}
+
+/// Nothing dies only because the first process does.
+#[test]
+fn a_signal_to_start_ends_a_hook_in_the_container_that_shares_the_hosts_pid_namespace() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let Some(mut scene) = Scene::new() else { return };
+        let namespaces = scene.config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "pid");
+        interrupt_in(scene, "startContainer", "start", signal);
+    }
 }
 
 /// runtime.md, step 13: the others run.
