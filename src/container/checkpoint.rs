@@ -54,6 +54,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
         super::notify::offer(&mut spec, dir.path());
     }
     let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::facts())?;
+    rootfs.refuse_new_root()?;
     if std::fs::read_link(format!("/proc/{}/exe", init.pid))
         .is_ok_and(|exe| exe.as_os_str().as_bytes().starts_with(b"/memfd:"))
     {

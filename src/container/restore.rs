@@ -128,7 +128,7 @@ fn refuse(parts: &Parts) -> Result<()> {
             return Err(Error::config("linux.namespaces", what));
         }
     }
-    Ok(())
+    parts.plan.rootfs.as_ref().map_or(Ok(()), Rootfs::refuse_new_root)
 }
 
 /// The input of a restore.

@@ -8,7 +8,13 @@ use crate::rootfs::{Bind, Device, IdmapOf, MountEntry, MountKind, Rootfs};
 
 pub(super) fn root(rootfs: &Rootfs) -> Section {
     let mut section = Section::new("root", "Root filesystem");
-    section.add("source", rootfs.path().display().to_string());
+    section.add(
+        "source",
+        match rootfs.new_root() {
+            None => rootfs.path().display().to_string(),
+            Some(mount) => format!("mounts[0], {}, mounted at {}", source(mount), rootfs.path().display()),
+        },
+    );
     section.add("access", if rootfs.is_readonly() { "read-only" } else { "writable" });
     section.add("propagation", rootfs.propagation_words());
     section
@@ -142,12 +148,15 @@ pub(super) fn writable(rootfs: &Rootfs, namespaces: &Namespaces) -> Section {
     let mut section = Section::new("writable", "Writable places");
     let root = on_host(namespaces.ids.as_ref().map(|ids| &ids.uids), 0);
     section.add("by", format!("the container's users, as far as file modes let them; its root is user 0{root}"));
-    if !rootfs.is_readonly() {
+    if !rootfs.is_readonly() && rootfs.new_root().is_none() {
         section.add("/", format!("the host's {}", rootfs.path().display()));
     }
     for mount in rootfs.mounts().iter().filter(|mount| is_writable(rootfs, mount)) {
         let place = match &mount.kind {
             MountKind::Bind { source, .. } => format!("the host's {}", source.display()),
+            MountKind::Filesystem { kind, .. } if kind == "overlay" => {
+                format!("overlay, the host's {}", upper(mount).unwrap_or_default())
+            }
             MountKind::Filesystem { kind, .. } => format!("{kind}, {}", fate(kind)),
             _ => "the container's own cgroups".into(),
         };
@@ -164,9 +173,20 @@ fn fate(kind: &str) -> &'static str {
     }
 }
 
+/// The directory that has the changes of an overlay; one without is read-only.
+fn upper(mount: &MountEntry) -> Option<&str> {
+    mount.options.data.iter().rev().find(|parameter| parameter.key == "upperdir")?.value.as_deref()
+}
+
 fn is_writable(rootfs: &Rootfs, mount: &MountEntry) -> bool {
     let protected = |list: &[InRoot]| list.iter().any(|path| mount.destination.is_within(path));
-    mount.kind != MountKind::Remount
+    let may_be = match &mount.kind {
+        MountKind::Remount => false,
+        _ if mount.is_new_root() && rootfs.is_readonly() => false,
+        MountKind::Filesystem { kind, .. } => kind != "overlay" || upper(mount).is_some(),
+        _ => true,
+    };
+    may_be
         && !mount.options.own().words().0.contains(&"ro")
         && !protected(rootfs.masked())
         && !protected(rootfs.readonly_paths())

@@ -34,6 +34,8 @@ pub(crate) struct Built<'a> {
     sources: Trees,
     /// Mounts to make read-only after the last change of their contents.
     late: Vec<OwnedFd>,
+    /// Whether the root is such a mount.
+    is_root_late: bool,
 }
 
 /// The magic number of nsfs, the filesystem of namespace files.
@@ -60,9 +62,13 @@ impl Rootfs {
         let sources = self.open_sources(&trees)?;
         let null = if self.masked.is_empty() { None } else { Some(DevNull::open()?) };
         let root = self.attach_copy(root).with_context(context)?;
-        let mut built = Built { rootfs: self, tree: Tree::new(root), null, sources, late: Vec::new() };
+        let mut built =
+            Built { rootfs: self, tree: Tree::new(root), null, sources, late: Vec::new(), is_root_late: false };
         for mount in &self.mounts {
             built.attach(mount, trees.take(mount.index), cgroups).with_context(|| mount.name())?;
+            if mount.is_new_root() {
+                built = built.change_root().with_context(|| mount.name())?;
+            }
         }
         if self.owns_dev() {
             let mut made = |device| trees.take(self.number_of_node(device));
@@ -218,23 +224,25 @@ impl Built<'_> {
         let new = New { kind, source, options: &mount.options, label: self.rootfs.label.as_deref(), extra, context };
         let late = self.is_filled_later(mount);
         if new.needs_old_call() {
-            new.refuse_foreign_context()?;
-            new.make_by_old_call(&place.handle)?;
-            let mounted = tree::topmost(&place.handle)?.ok_or_else(|| Error::system("the destination was removed"))?;
-            copy_up(mount, &place.handle, &mounted)?;
-            attributes::apply_attached(&mounted, attributes::of_new(&mount.options))?;
-            self.mounted(mount, place.path, mounted);
-            return Ok(());
+            let tree = mount_by_old_call(&new, mount, &place.handle, late)?;
+            return self.filled_later(mount, place.path, tree, late);
         }
         let tree = new.make(late).map_err(|e| with_hint(e, kind))?;
         copy_up(mount, &place.handle, &tree)?;
         let propagation = mount.options.propagation.iter().copied().map(Change::propagating).collect();
         put(&tree, &place.handle, propagation)?;
-        if late {
+        self.filled_later(mount, place.path, tree, late)
+    }
+
+    /// Records a new mount that becomes read-only at the end if `late` is set.
+    fn filled_later(&mut self, mount: &MountEntry, place: InRoot, tree: OwnedFd, late: bool) -> Result<()> {
+        if late && mount.is_new_root() {
+            self.is_root_late = true;
+        } else if late {
             let tree = tree.try_clone().map_err(|e| Error::system(format!("duplicate a mount: {e}")))?;
             self.late.push(tree);
         }
-        self.mounted(mount, place.path, tree);
+        self.mounted(mount, place, tree);
         Ok(())
     }
 
@@ -256,8 +264,11 @@ impl Built<'_> {
         let devices = self.rootfs.devices.iter().map(|device| &device.path);
         let places = later.map(|mount| &mount.destination).chain(devices);
         let filled = || places.into_iter().any(|place| place.is_within(&mount.destination));
-        let takes_names =
-            matches!(&mount.kind, MountKind::Filesystem { kind, .. } if kind == "tmpfs" || kind == "ramfs");
+        let takes_names = match &mount.kind {
+            MountKind::Filesystem { kind, .. } if kind == "overlay" => mount.is_new_root(),
+            MountKind::Filesystem { kind, .. } => kind == "tmpfs" || kind == "ramfs",
+            _ => false,
+        };
         read_only && takes_names && (options.copy_up || filled())
     }
 
@@ -319,7 +330,7 @@ impl Built<'_> {
         cwd.map_or(Ok(()), |cwd| cwd::make(&self.tree, cwd))?;
         let lists = mask::Lists { read_only: &rootfs.readonly_paths, masked: &rootfs.masked };
         let root = mask::apply(&self.tree, &lists, self.null, rootfs.label.as_deref())?;
-        if rootfs.readonly || root == Access::ReadOnly {
+        if rootfs.readonly || self.is_root_late || root == Access::ReadOnly {
             attributes::apply_attached(self.tree.root(), vec![Change::setting(MOUNT_ATTR_RDONLY)])
                 .context("make the root filesystem read-only")?;
         }
@@ -400,6 +411,20 @@ fn of_two_kinds(failure: Failure, tree: &OwnedFd, place: &Handle) -> Error {
         }
         _ => failure.into(),
     }
+}
+
+/// Mounts a filesystem with `mount(2)`, and returns it. If `writable` is set, the caller makes it read-only later.
+fn mount_by_old_call(new: &New<'_>, mount: &MountEntry, place: &Handle, writable: bool) -> Result<OwnedFd> {
+    new.refuse_foreign_context()?;
+    new.make_by_old_call(place, writable)?;
+    let mounted = tree::topmost(place)?.ok_or_else(|| Error::system("the destination was removed"))?;
+    copy_up(mount, place, &mounted)?;
+    let mut changes = attributes::of_new(&mount.options);
+    if writable && let Some(first) = changes.first_mut() {
+        first.attributes.set &= !MOUNT_ATTR_RDONLY;
+    }
+    attributes::apply_attached(&mounted, changes)?;
+    Ok(mounted)
 }
 
 /// Adds the reason for an EPERM of a filesystem that belongs to a namespace.

@@ -11,7 +11,7 @@ use crate::sys::Failure;
 use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC};
 use crate::sys::fs;
 use crate::sys::mount::{self, MOUNT_ATTR_RDONLY};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// A filesystem to mount.
 #[derive(Debug)]
@@ -36,17 +36,36 @@ fn is_pseudo(kind: &str) -> bool {
 /// The longest value of a parameter that `fsconfig(2)` accepts, in bytes.
 const LONGEST_VALUE: usize = 255;
 
+/// The longest text of options that `mount(2)` reads, in bytes: of a longer one it takes the
+/// beginning, without an error.
+const LONGEST_DATA: usize = 4095;
+
 impl New<'_> {
     /// Whether the mount needs `mount(2)`: for flags that the new mount API lacks, or for a long
-    /// value, such as overlay's lowerdir.
+    /// value. A list of overlay's layers that is too long for `mount(2)` goes by the new API,
+    /// layer by layer.
     pub(crate) fn needs_old_call(&self) -> bool {
         let long = |p: &Parameter| p.value.as_ref().is_some_and(|v| v.len() > LONGEST_VALUE);
-        self.options.legacy_flags != 0 || self.source.len() > LONGEST_VALUE || self.options.data.iter().any(long)
+        let is_long = self.source.len() > LONGEST_VALUE || self.options.data.iter().any(long);
+        self.options.legacy_flags != 0 || is_long && !(self.kind == "overlay" && self.data().len() > LONGEST_DATA)
     }
 
     /// Whether the superblock, and not only the mount, becomes read-only.
     fn read_only(&self) -> bool {
         self.options.own().set & MOUNT_ATTR_RDONLY != 0 && !is_pseudo(self.kind)
+    }
+
+    /// The options as `mount(2)` takes them.
+    fn data(&self) -> String {
+        let flags = self.options.superblock.iter().filter(|flag| old_flag(flag) == 0).map(|flag| flag.to_string());
+        let parameters = self.options.data.iter().map(|p| match &p.value {
+            Some(value) => format!("{}={value}", p.key),
+            None => p.key.clone(),
+        });
+        let mut data: Vec<String> = flags.chain(parameters).collect();
+        data.extend(self.extra.as_ref().map(|(key, value)| format!("{key}={value}")));
+        data.extend(self.label().map(|label| format!("context=\"{label}\"")));
+        data.join(",")
     }
 
     /// The value of the parameter `context`, unless an option sets one or the filesystem labels its
@@ -66,19 +85,22 @@ impl New<'_> {
                 &opened
             }
         };
-        let set = |key: &str, value: &Option<String>| match value {
-            Some(value) => mount::fsconfig_string(context, key, value),
-            None => mount::fsconfig_flag(context, key),
+        let set = |p: &Parameter| match &p.value {
+            Some(value) if self.kind == "overlay" && p.key == "lowerdir" && value.len() > LONGEST_VALUE => {
+                set_layers(context, value)
+            }
+            Some(value) => Ok(mount::fsconfig_string(context, &p.key, value)?),
+            None => Ok(mount::fsconfig_flag(context, &p.key)?),
         };
         mount::fsconfig_string(context, "source", self.source)?;
-        if self.read_only() {
+        if self.read_only() && !writable {
             mount::fsconfig_flag(context, "ro")?;
         }
         for flag in &self.options.superblock {
             mount::fsconfig_flag(context, flag)?;
         }
         for parameter in &self.options.data {
-            set(&parameter.key, &parameter.value)
+            set(parameter)
                 .map_err(|e| unmapped(e, parameter))
                 .with_context(|| format!("options[{}]", parameter.option))?;
         }
@@ -112,23 +134,14 @@ impl New<'_> {
     }
 
     /// Mounts the filesystem with `mount(2)`, without mount attributes.
-    pub(crate) fn make_by_old_call(&self, target: &Handle) -> Result<()> {
-        let mut data: Vec<String> = self
-            .options
-            .superblock
-            .iter()
-            .filter(|flag| old_flag(flag) == 0)
-            .map(|flag| flag.to_string())
-            .chain(self.options.data.iter().map(|p| match &p.value {
-                Some(value) => format!("{}={value}", p.key),
-                None => p.key.clone(),
-            }))
-            .collect();
-        data.extend(self.extra.as_ref().map(|(key, value)| format!("{key}={value}")));
-        data.extend(self.label().map(|label| format!("context=\"{label}\"")));
-        let read_only = if self.read_only() { libc::MS_RDONLY } else { 0 };
+    pub(crate) fn make_by_old_call(&self, target: &Handle, writable: bool) -> Result<()> {
+        let data = self.data();
+        if data.len() > LONGEST_DATA {
+            let text = format!("{} bytes are too long: mount(2) reads {LONGEST_DATA}", data.len());
+            return Err(Error::config("options", text));
+        }
+        let read_only = if self.read_only() && !writable { libc::MS_RDONLY } else { 0 };
         let superblock = self.options.superblock.iter().fold(0, |all, flag| all | old_flag(flag));
-        let data = data.join(",");
         let how = mount::MountArgs {
             source: Some(self.source),
             kind: Some(self.kind),
@@ -137,6 +150,40 @@ impl New<'_> {
         };
         super::attributes::mount_by_number(target, &how)
     }
+}
+
+/// Sets the layers of an overlay one by one (Linux 6.8), since a value is limited to 255 bytes.
+fn set_layers(context: impl AsFd, lowerdir: &str) -> Result<()> {
+    for (n, (key, layer)) in layers(lowerdir).iter().enumerate() {
+        if layer.len() > LONGEST_VALUE {
+            let text = format!("layer {n} has a path of {} bytes: fsconfig(2) reads {LONGEST_VALUE}", layer.len());
+            return Err(Error::system(text).hint("use shorter paths, or links to the layers"));
+        }
+        mount::fsconfig_string(&context, key, layer).map_err(|e| {
+            let is_unknown = n == 0 && e.is(libc::EINVAL);
+            let error = Error::from(e);
+            let hint = "more than 4095 bytes of options need Linux 6.8: use shorter paths, or fewer layers";
+            if is_unknown { error.hint(hint) } else { error }
+        })?;
+    }
+    Ok(())
+}
+
+/// The layers of a `lowerdir`, each with its parameter: `:` separates them, `::` is before a layer
+/// with data only, and `\` takes the special meaning from the next character.
+fn layers(lowerdir: &str) -> Vec<(&'static str, String)> {
+    let mut layers = vec![("lowerdir+", String::new())];
+    let mut text = lowerdir.chars();
+    while let Some(c) = text.next() {
+        let is_first = layers.len() == 1;
+        match (c, layers.last_mut()) {
+            (':', Some((key, layer))) if layer.is_empty() && !is_first => *key = "datadir+",
+            (':', _) => layers.push(("lowerdir+", String::new())),
+            (c, Some((_, layer))) => layer.extend(if c == '\\' { text.next() } else { Some(c) }),
+            (_, None) => {}
+        }
+    }
+    layers
 }
 
 /// Adds the name of a filesystem that the kernel has to the error for one that it lacks.
@@ -155,15 +202,13 @@ fn unknown(failure: Failure, kind: &str) -> Error {
 }
 
 /// Adds the mapping that an id in the options lacks.
-fn unmapped(failure: Failure, parameter: &Parameter) -> Error {
+fn unmapped(error: Error, parameter: &Parameter) -> Error {
     let list = match parameter.key.as_str() {
         "uid" => "linux.uidMappings",
         "gid" => "linux.gidMappings",
-        _ => return failure.into(),
+        _ => return error,
     };
-    let is_refused = failure.is(libc::EINVAL);
-    let error = Error::from(failure);
-    if is_refused {
+    if error.errno() == libc::EINVAL {
         error.hint(format!("{list} must map {}, or the option must go", parameter.value.as_deref().unwrap_or_default()))
     } else {
         error

@@ -40,6 +40,7 @@ pub(crate) mod options;
 mod pivot;
 mod prepare;
 mod propagation;
+mod root;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -69,8 +69,8 @@ impl MountEntry {
         let options = Options::parse(mount.options.as_deref().unwrap_or_default(), format_args!("{at}.options"))?;
         let destination = destination(mount, at)?;
         let kind = kind(mount, &options, at, context)?;
-        if destination.is_root() && kind != MountKind::Remount {
-            return Err(Error::config(format!("{at}.destination"), "nothing can be mounted over the root itself"));
+        if destination.is_root() {
+            refuse_as_root(&kind, &options, at)?;
         }
         refuse_over_proc(&destination, &kind, at)?;
         refuse_misplaced(&options, &kind, at)?;
@@ -93,6 +93,11 @@ impl MountEntry {
         })
     }
 
+    /// Whether the mount becomes the container's root: the first mount, with the destination `/`.
+    pub(crate) fn is_new_root(&self) -> bool {
+        self.destination.is_root() && self.kind != MountKind::Remount
+    }
+
     /// Whether it is a bind mount at `path`.
     pub(crate) fn binds_over(&self, path: &InRoot) -> bool {
         matches!(self.kind, MountKind::Bind { .. }) && self.destination == *path
@@ -104,6 +109,27 @@ fn destination(mount: &config::Mount<'_>, at: At) -> Result<InRoot> {
     checked(text, format_args!("{at}.destination"))?;
     Ok(InRoot::new(text))
 }
+
+/// Filesystems of the kernel, in which no mount point can be created.
+const OF_KERNEL: [&str; 5] = ["proc", "sysfs", "cgroup2", "devpts", "mqueue"];
+
+/// Refuses a mount with the destination `/`, unless it can become the container's root.
+fn refuse_as_root(kind: &MountKind, options: &Options, at: At) -> Result<()> {
+    let wrong = |why: &str| Err(Error::config(format!("{at}.destination"), why));
+    match kind {
+        MountKind::Remount => Ok(()),
+        _ if at.0 != 0 => wrong("only the first mount can be at /, as the root: it would cover the mounts before it"),
+        MountKind::Cgroup => wrong(KERNEL_AS_ROOT),
+        MountKind::Filesystem { kind, .. } if OF_KERNEL.contains(&kind.as_str()) => wrong(KERNEL_AS_ROOT),
+        // pivot_root(2) refuses a shared root, and masks need copies of it.
+        _ if options.propagation.iter().any(|p| [libc::MS_SHARED, libc::MS_UNBINDABLE].contains(&p.kind)) => {
+            Err(Error::config(format!("{at}.options"), "the propagation of the root is set by linux.rootfsPropagation"))
+        }
+        _ => Ok(()),
+    }
+}
+
+const KERNEL_AS_ROOT: &str = "a filesystem of the kernel cannot become the root";
 
 /// Refuses text that cannot be a path or name: empty, with a NUL byte, or too long.
 fn checked(text: &str, at: fmt::Arguments<'_>) -> Result<()> {

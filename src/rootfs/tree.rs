@@ -52,6 +52,12 @@ impl Tree {
         Tree { root, made: Vec::new() }
     }
 
+    /// The tree with its only held mount as root.
+    pub(crate) fn at_mount(mut self) -> Result<Tree> {
+        let made = self.made.pop().ok_or_else(|| Error::internal("no mount is held"))?;
+        Ok(Tree::new(Root::from(made.mount)))
+    }
+
     pub(crate) fn root(&self) -> &Root {
         &self.root
     }

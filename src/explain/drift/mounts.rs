@@ -98,7 +98,8 @@ impl Comparison<'_> {
         }
         let is_changed_later = rootfs.mounts()[n + 1..].iter().any(|later| later.destination == mount.destination);
         if !is_changed_later {
-            let is_protected = rootfs.readonly_paths().iter().any(|path| mount.destination.is_within(path));
+            let is_protected = rootfs.readonly_paths().iter().any(|path| mount.destination.is_within(path))
+                || mount.is_new_root() && rootfs.is_readonly();
             self.attributes(mount, &shown, is_protected);
         }
     }

@@ -5,6 +5,7 @@ mod build;
 mod cwd;
 mod held;
 mod parse;
+mod root;
 
 use super::*;
 use crate::sys::{credentials, mount as calls, namespace};

@@ -47,7 +47,22 @@ fn each_wrong_thing_in_a_mount_is_named() {
         (r#"{"destination":"/x\u0000","type":"tmpfs"}"#, "mounts[0].destination: holds a NUL byte"),
         (&long, "mounts[0].destination: longer than 4095 bytes"),
         (r#"{"destination":"/x","options":["bind"]}"#, "mounts[0].source: missing"),
-        (r#"{"destination":"/","type":"tmpfs"}"#, "mounts[0].destination: nothing can be mounted over the root itself"),
+        (
+            r#"{"destination":"/x","type":"tmpfs"},{"destination":"/.//x/..","type":"tmpfs"}"#,
+            "mounts[1].destination: only the first mount can be at /, as the root: it would cover the mounts before it",
+        ),
+        (
+            r#"{"destination":"//","type":"proc"}"#,
+            "mounts[0].destination: a filesystem of the kernel cannot become the root",
+        ),
+        (
+            r#"{"destination":"/","type":"cgroup"}"#,
+            "mounts[0].destination: a filesystem of the kernel cannot become the root",
+        ),
+        (
+            r#"{"destination":"/.","type":"tmpfs","options":["rshared"]}"#,
+            "mounts[0].options: the propagation of the root is set by linux.rootfsPropagation",
+        ),
         (
             r#"{"destination":"/x","source":"/y","options":["rbind","ro","size=1k"]}"#,
             "mounts[0].options[2]: bind mounts cannot have any filesystem-specific options applied (\"size\" is one)",

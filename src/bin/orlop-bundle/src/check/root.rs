@@ -25,7 +25,9 @@ pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
     let Some(path) = node.text().filter(|path| !path.is_empty()) else { return findings };
     match Directory::open(&bundle.directory.join(path)) {
         Ok(directory) => {
-            let root = Root { directory, mounts: mounts(bundle) };
+            let mounts = mounts(bundle);
+            let Some(directory) = in_effect(bundle, directory, &mounts, &mut findings) else { return findings };
+            let root = Root { directory, mounts };
             findings.extend(program(bundle, &root));
             findings.extend(working_directory(bundle, &root));
             inner_hooks(bundle, &root, &mut findings);
@@ -41,6 +43,31 @@ pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The directory with the container's files: `root.path`, or the source of a first mount at `/`. A new filesystem there can
+/// be seen only once it is mounted, and nothing is mounted here.
+fn in_effect(
+    bundle: &Bundle,
+    directory: Directory,
+    mounts: &[BundleMount],
+    findings: &mut Vec<Finding>,
+) -> Option<Directory> {
+    let Some(mount) = mounts.first().filter(|mount| mount.at.is_empty() && !mount.is_remount) else {
+        return Some(directory);
+    };
+    // A source that is missing has its own finding.
+    if let Some(source) = &mount.source {
+        return Directory::open(source).ok().filter(|_| !of_kernel(source));
+    }
+    let problem = format!(
+        "the root will be a new {}, which is not mounted here: the program, its libraries and its directory were not looked at",
+        mount.kind
+    );
+    let node = bundle.config.get("mounts").and_then(|mounts| mounts.items().first());
+    let finding = Finding::new("root.mount", Severity::Note, "mounts[0]", problem);
+    findings.push(finding.at(node.and_then(|node| bundle.place(node))).source("config.md, \"Mounts\""));
+    None
 }
 
 /// A root filesystem with the mounts that cover parts of it.
@@ -59,6 +86,7 @@ struct BundleMount {
     source: Option<PathBuf>,
     read_only: bool,
     no_exec: bool,
+    is_remount: bool,
 }
 
 impl BundleMount {
@@ -152,6 +180,7 @@ fn mounts(bundle: &Bundle) -> Vec<BundleMount> {
             source: source.map(|source| bundle.directory.join(source)),
             read_only: has(&["ro", "rro"]),
             no_exec: has(&["noexec", "rnoexec"]),
+            is_remount: has(&["remount"]),
         }
     };
     bundle.config.get("mounts").map_or(&[][..], Node::items).iter().map(of).collect()
