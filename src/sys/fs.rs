@@ -57,9 +57,21 @@ impl Stat {
 /// `fstat(2)`. Works with O_PATH descriptors.
 pub(crate) fn stat(fd: impl AsFd) -> Result<Stat> {
     let fd = fd.as_fd();
-    let s = wrap(nix::sys::stat::fstatat(fd, c"", AtFlags::AT_EMPTY_PATH), || format!("fstat({})", show(fd)))?;
-    #[allow(clippy::unnecessary_cast, reason = "the types differ between targets")]
-    Ok(Stat {
+    wrap(nix::sys::stat::fstatat(fd, c"", AtFlags::AT_EMPTY_PATH), || format!("fstat({})", show(fd))).map(converted)
+}
+
+/// `fstatat(2)` of a name in `dir`, `None` if it does not exist. A symbolic link is not followed.
+pub(crate) fn stat_at(dir: impl AsFd, name: impl AsRef<[u8]>) -> Result<Option<Stat>> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    match nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Err(nix::errno::Errno::ENOENT) => Ok(None),
+        other => wrap(other, || format!("fstatat({}, {})", show(dir), quote(name))).map(|s| Some(converted(s))),
+    }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the types differ between targets")]
+fn converted(s: libc::stat) -> Stat {
+    Stat {
         dev: s.st_dev as u64,
         ino: s.st_ino as u64,
         links: s.st_nlink as u64,
@@ -72,7 +84,7 @@ pub(crate) fn stat(fd: impl AsFd) -> Result<Stat> {
         blocks: s.st_blocks as i64,
         atime: (s.st_atime as i64, s.st_atime_nsec as i64),
         mtime: (s.st_mtime as i64, s.st_mtime_nsec as i64),
-    })
+    }
 }
 
 /// The device number of `major` and `minor` in the format of `mknod`.
@@ -242,6 +254,15 @@ pub(crate) fn chown(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
     let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     wrap(nix::unistd::fchownat(fd, c"", owner, group, AtFlags::AT_EMPTY_PATH), || {
         format!("fchownat({}, {uid}, {gid})", show(fd))
+    })
+}
+
+/// Changes the owner of `name` in `dir` (`fchownat(2)`). A symbolic link is not followed.
+pub(crate) fn chown_at(dir: impl AsFd, name: impl AsRef<[u8]>, uid: u32, gid: u32) -> Result<()> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    wrap(nix::unistd::fchownat(dir, name, owner, group, AtFlags::AT_SYMLINK_NOFOLLOW), || {
+        format!("fchownat({}, {}, {uid}, {gid})", show(dir), quote(name))
     })
 }
 

@@ -38,6 +38,8 @@ enum Of<'a> {
     /// A path. A symbolic link at its end is followed when an attribute is set, but not when it is
     /// read.
     Path(&'a CStr),
+    /// A path at whose end a symbolic link is never followed.
+    Entry(&'a CStr),
 }
 
 /// The value of an attribute of `fd` (`fgetxattr(2)`), `None` if it is not set. Not for O_PATH
@@ -53,12 +55,12 @@ fn read(of: &Of<'_>, name: &CStr) -> Result<Option<Vec<u8>>> {
     let length = unsafe {
         match of {
             Of::Fd(fd) => libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), at, size),
-            Of::Path(path) => libc::lgetxattr(path.as_ptr(), name.as_ptr(), at, size),
+            Of::Path(path) | Of::Entry(path) => libc::lgetxattr(path.as_ptr(), name.as_ptr(), at, size),
         }
     };
     let call = || match of {
         Of::Fd(fd) => format!("fgetxattr({}, {name:?})", show(fd)),
-        Of::Path(path) => format!("lgetxattr({path:?}, {name:?})"),
+        Of::Path(path) | Of::Entry(path) => format!("lgetxattr({path:?}, {name:?})"),
     };
     match check(length as i64, call) {
         Ok(length) => {
@@ -86,6 +88,13 @@ pub(crate) fn set_by_number(fd: impl AsFd, name: impl AsRef<[u8]>, value: &[u8])
     with_c_str(&path, |path| with_c_str(name, |name| write(&Of::Path(path), name, value)))
 }
 
+/// Sets an attribute of `entry` in `dir` (`lsetxattr(2)` through procfs, which must be the host's). A symbolic link is not
+/// followed.
+pub(crate) fn set_of_entry(dir: impl AsFd, entry: &[u8], name: impl AsRef<[u8]>, value: &[u8]) -> Result<()> {
+    let path = [format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).as_bytes(), entry].concat();
+    with_c_str(&path, |path| with_c_str(name, |name| write(&Of::Entry(path), name, value)))
+}
+
 fn write(of: &Of<'_>, name: &CStr, value: &[u8]) -> Result<()> {
     let (at, size) = (value.as_ptr().cast::<c_void>(), value.len());
     // SAFETY: names and paths are C strings; the pointer and the length are those of a live buffer.
@@ -93,11 +102,13 @@ fn write(of: &Of<'_>, name: &CStr, value: &[u8]) -> Result<()> {
         match of {
             Of::Fd(fd) => libc::fsetxattr(fd.as_raw_fd(), name.as_ptr(), at, size, 0),
             Of::Path(path) => libc::setxattr(path.as_ptr(), name.as_ptr(), at, size, 0),
+            Of::Entry(path) => libc::lsetxattr(path.as_ptr(), name.as_ptr(), at, size, 0),
         }
     };
     check(done, || match of {
         Of::Fd(fd) => format!("fsetxattr({}, {name:?})", show(fd)),
         Of::Path(path) => format!("setxattr({path:?}, {name:?})"),
+        Of::Entry(path) => format!("lsetxattr({path:?}, {name:?})"),
     })?;
     Ok(())
 }

@@ -1,12 +1,20 @@
 //! Images: from a source to a bundle.
 
+mod convert;
+mod flat;
+mod layer;
+mod rights;
 pub(crate) mod source;
+mod user;
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
+use rights::Rights;
+use rustix::process::{Resource, Rlimit};
 use source::{Platform, Verified};
 use std::io;
-use std::process::ExitCode;
+use std::path::PathBuf;
+use std::process::{ExitCode, ExitStatus};
 
 /// Look at and unpack container images
 ///
@@ -21,6 +29,7 @@ pub(crate) struct Image {
 enum Word {
     /// Print an image's manifest for a platform
     Inspect(Chosen),
+    Unpack(Unpack),
     /// Read all of an image and check the digests and sizes; signatures are not checked
     Verify(Chosen),
 }
@@ -44,12 +53,47 @@ impl Chosen {
     }
 }
 
+/// Write an image's files and a config.json into a bundle
+///
+/// The bundle has one flat directory, rootfs, and runs with any runtime. Digests, sizes and diff_ids are verified.
+#[derive(clap::Args)]
+struct Unpack {
+    #[command(flatten)]
+    image: Chosen,
+    /// The directory that is made, or has no rootfs and no config.json yet
+    bundle: PathBuf,
+}
+
 /// Carries out a word.
 pub(crate) fn run(image: &Image) -> Result<ExitCode> {
     match &image.word {
         Word::Inspect(word) => inspect(word),
+        Word::Unpack(word) => with_rights(|rights| unpack(word, rights)),
         Word::Verify(word) => verify(word),
     }
+}
+
+/// Does something with the rights to write files of many owners: for an ordinary user in a process of its own.
+fn with_rights(work: impl FnOnce(&Rights) -> Result<()>) -> Result<ExitCode> {
+    match rights::acquire()? {
+        Ok(rights) => {
+            // Modes are those of the archive, and each level of a tree that is removed holds a descriptor.
+            rustix::process::umask(rustix::fs::Mode::empty());
+            let most = rustix::process::getrlimit(Resource::Nofile).maximum;
+            rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
+            work(&rights).map(|()| ExitCode::SUCCESS)
+        }
+        Err(status) => Ok(code(status)),
+    }
+}
+
+fn code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(crate::USAGE))
+}
+
+fn unpack(word: &Unpack, rights: &Rights) -> Result<()> {
+    let source = source::open(&word.image.reference, &word.image.source)?;
+    flat::unpack(&*source, &word.image.platform(), &word.bundle, rights)
 }
 
 fn inspect(word: &Chosen) -> Result<ExitCode> {

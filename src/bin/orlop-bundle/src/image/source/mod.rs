@@ -7,7 +7,7 @@ mod verified;
 
 pub(crate) use platform::Platform;
 pub(crate) use resolve::{Manifest, resolve};
-pub(crate) use verified::{Verified, check};
+pub(crate) use verified::{Hasher, Verified, check};
 
 use anyhow::{Result, bail};
 use oci_spec::image::Descriptor;

@@ -6,6 +6,10 @@
 //!
 //! A path is taken as relative to the directory, with or without a leading `/`.
 
+mod entry;
+
+pub use entry::{Status, Time, device_number, file_attributes, set_file_attribute, set_owner_and_mode};
+
 use crate::error::{Context, Error, Result};
 use crate::path::{Create, InRoot, Root};
 use crate::sys::mount::{RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2};

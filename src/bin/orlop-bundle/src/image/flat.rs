@@ -1,0 +1,93 @@
+//! An image in one directory, and a config.json beside it that any runtime runs.
+
+use super::convert::{self, Overrides};
+use super::layer::{self, Form, Owners, Tree};
+use super::rights::Rights;
+use super::source::{Platform, Source, small};
+use anyhow::{Context as _, Result, ensure};
+use oci_spec::image::ImageConfiguration;
+use orlop::beneath::Directory;
+use serde_json::Value;
+use std::fs::DirBuilder;
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+/// The directory of the files, while they are not whole.
+const UNFINISHED: &[u8] = b".rootfs-unfinished";
+const ROOT: &[u8] = b"rootfs";
+
+/// Unpacks an image into `bundle`, which is made: the directory rootfs and the file config.json.
+///
+/// # Errors
+/// The bundle has a config.json or a rootfs already, or the image cannot be read, verified or unpacked. What was
+/// unpacked is then removed.
+pub(crate) fn unpack(source: &dyn Source, platform: &Platform, bundle: &Path, rights: &Rights) -> Result<()> {
+    let manifest = source.manifest(platform)?;
+    let image = configuration(source, &manifest.parsed)?;
+    ensure!(
+        image.os().to_string() == platform.os && image.architecture().to_string() == platform.architecture,
+        "the image is for {}/{}, not for {platform}",
+        image.os(),
+        image.architecture()
+    );
+    let named = || format!("bundle {}", bundle.display());
+    DirBuilder::new().recursive(true).mode(0o755).create(bundle).with_context(named)?;
+    let directory = Directory::open(bundle).with_context(named)?;
+    for name in ["config.json", "rootfs"] {
+        let there = directory.entry_status(name.as_bytes())?;
+        ensure!(there.is_none(), "{} has a {name} already", named());
+    }
+    directory.make_entry_dir(UNFINISHED, 0o755).with_context(named)?;
+    let written = fill(source, &manifest.parsed, &image, &directory, rights);
+    if written.is_err() {
+        // The error that is reported is the first one.
+        let _ = layer::remove_tree(&directory, UNFINISHED, &mut |_, _| {});
+    }
+    written
+}
+
+/// The configuration of an image, which must have a `diff_id` for each layer.
+///
+/// # Errors
+/// It cannot be read, or does not fit the manifest.
+pub(crate) fn configuration(
+    source: &dyn Source,
+    manifest: &oci_spec::image::ImageManifest,
+) -> Result<ImageConfiguration> {
+    let bytes = small(source, manifest.config())?;
+    let image: ImageConfiguration = serde_json::from_slice(&bytes).context("the image configuration cannot be read")?;
+    let (layers, ids) = (manifest.layers().len(), image.rootfs().diff_ids().len());
+    ensure!(layers == ids, "the image has {layers} layers, but its configuration has {ids} diff_ids");
+    Ok(image)
+}
+
+fn fill(
+    source: &dyn Source,
+    manifest: &oci_spec::image::ImageManifest,
+    image: &ImageConfiguration,
+    bundle: &Directory,
+    rights: &Rights,
+) -> Result<()> {
+    let mut tree = Tree::new(bundle.entry_dir(UNFINISHED)?, Form::Flat, rights.owners);
+    for (descriptor, diff_id) in manifest.layers().iter().zip(image.rootfs().diff_ids()) {
+        let diff_id = diff_id.parse().with_context(|| format!("diff_id {diff_id}"))?;
+        layer::unpack(source, descriptor, &diff_id, &mut tree)?;
+    }
+    tree.dropped.warn(rights.owners == Owners::Caller);
+    let config =
+        convert::convert(image, &bundle.entry_dir(UNFINISHED)?, rights.mappings.as_ref(), &Overrides::default())?;
+    write_config(bundle, &config)?;
+    Ok(bundle.rename_entry(UNFINISHED, ROOT)?)
+}
+
+/// Writes a config.json.
+///
+/// # Errors
+/// It exists.
+pub(crate) fn write_config(bundle: &Directory, config: &Value) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(config)?;
+    text.push('\n');
+    let mut file = bundle.make_entry_file(b"config.json", 0o644).context("config.json")?;
+    Ok(file.write_all(text.as_bytes())?)
+}

@@ -1,0 +1,109 @@
+//! The layers below a layer in overlayfs form: lookups in their union, and files that come up from it.
+
+use super::tree::Owners;
+use anyhow::{Result, bail, ensure};
+use orlop::beneath::{Directory, Status, file_attributes, set_file_attribute, set_owner_and_mode};
+use std::io;
+
+const S_IFMT: u32 = 0o170_000;
+const S_IFCHR: u32 = 0o020_000;
+
+/// Layers, the topmost first.
+pub(crate) struct Lower(pub(crate) Vec<Directory>);
+
+/// What one layer says of a path.
+enum Found {
+    There(Directory, Status),
+    /// It says nothing, so the next layer is asked.
+    Open,
+    /// It hides the path.
+    Hidden,
+}
+
+impl Lower {
+    /// The directory that holds the file of a path, and the file's status. Symbolic links are not followed.
+    pub(super) fn find(&self, parts: &[&[u8]]) -> Result<Option<(Directory, Status)>> {
+        for layer in &self.0 {
+            match find_in(layer, parts)? {
+                Found::There(dir, status) => return Ok(Some((dir, status))),
+                Found::Hidden => return Ok(None),
+                Found::Open => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The directory of a path, held for reading.
+    pub(super) fn directory(&self, parts: &[&[u8]]) -> Result<Option<Directory>> {
+        let (Some((dir, status)), Some(name)) = (self.find(parts)?, parts.last()) else { return Ok(None) };
+        ensure!(!status.is_symlink(), "a parent is a symbolic link in a layer below, which overlayfs cannot follow");
+        if status.is_dir() { Ok(Some(dir.entry_dir(name)?)) } else { Ok(None) }
+    }
+
+    /// Gives a directory the owner, mode and attributes of another one.
+    pub(super) fn copy_directory(&self, from: &Directory, to: &Directory, owners: Owners) -> Result<()> {
+        let status = from.status()?;
+        if owners == Owners::Archive {
+            to.set_owner(status.uid, status.gid)?;
+        }
+        to.set_mode(status.mode & 0o7777)?;
+        for (key, value) in from.attributes()? {
+            if !key.ends_with(b".overlay.opaque") && !key.starts_with(b"security.selinux") {
+                to.set_attribute(&key, &value)?;
+            }
+        }
+        Ok(to.set_times(status.atime, status.mtime)?)
+    }
+
+    /// Copies a file into the layer above.
+    pub(super) fn copy_up(&self, from: &Directory, name: &[u8], to: &Directory, owners: Owners) -> Result<()> {
+        let Some(status) = from.entry_status(name)? else { return Ok(()) };
+        let owner = (owners == Owners::Archive).then_some((status.uid, status.gid));
+        if status.is_symlink() {
+            to.make_entry_symlink(&from.entry_symlink(name)?, name)?;
+        } else if status.is_file() {
+            let mut source = from.entry_file(name)?;
+            let mut copy = to.make_entry_file(name, 0o600)?;
+            io::copy(&mut source, &mut copy)?;
+            set_owner_and_mode(&copy, owner, status.mode & 0o7777)?;
+            for (key, value) in file_attributes(&source)? {
+                if !key.starts_with(b"security.selinux") {
+                    set_file_attribute(&copy, &key, &value)?;
+                }
+            }
+        } else if status.is_dir() {
+            bail!("is a directory");
+        } else {
+            to.make_entry_node(name, status.mode, status.rdev)?;
+        }
+        if let Some((uid, gid)) = owner.filter(|_| !status.is_file()) {
+            to.set_entry_owner(name, uid, gid)?;
+        }
+        Ok(to.set_entry_times(name, status.atime, status.mtime)?)
+    }
+}
+
+fn find_in(layer: &Directory, parts: &[&[u8]]) -> Result<Found> {
+    let Some(mut dir) = layer.enter(b".")? else { return Ok(Found::Open) };
+    for (depth, name) in parts.iter().enumerate() {
+        let Some(status) = dir.entry_status(name)? else {
+            return Ok(if depth > 0 && is_opaque(&dir)? { Found::Hidden } else { Found::Open });
+        };
+        if status.mode & S_IFMT == S_IFCHR && status.rdev == 0 {
+            return Ok(Found::Hidden);
+        }
+        if depth + 1 == parts.len() {
+            return Ok(Found::There(dir, status));
+        }
+        ensure!(!status.is_symlink(), "a parent is a symbolic link in a layer below, which overlayfs cannot follow");
+        if !status.is_dir() {
+            return Ok(Found::Hidden);
+        }
+        dir = dir.entry_dir(name)?;
+    }
+    Ok(Found::Open)
+}
+
+fn is_opaque(dir: &Directory) -> Result<bool> {
+    Ok(dir.attributes()?.iter().any(|(key, _)| key.ends_with(b".overlay.opaque")))
+}

@@ -1,0 +1,102 @@
+//! Whiteouts, and what is removed for an entry of another type.
+
+use super::tree::{Form, Tree};
+use anyhow::{Context as _, Result, ensure};
+use orlop::beneath::{Directory, Status};
+
+const S_IFCHR: u32 = 0o020_000;
+/// How deep directories are removed: each level holds a file descriptor.
+const MAX_DEPTH: u32 = 4096;
+
+impl Tree {
+    /// `.wh.NAME`: hides `NAME` of the layers below.
+    pub(super) fn white_out(&mut self, parents: &[&[u8]], name: &[u8]) -> Result<()> {
+        ensure!(!matches!(name, b"" | b"." | b".."), "a whiteout has the name {:?}", String::from_utf8_lossy(name));
+        if matches!(self.form, Form::Flat) {
+            let Some(dir) = self.enter(&parents.join(b"/".as_slice()))? else { return Ok(()) };
+            drop(dir);
+        }
+        let parent = self.parent(parents)?;
+        let there = parent.dir.entry_status(name)?;
+        let is_written = self.written.contains(&(parent.ino, name.to_vec()));
+        match (&self.form, there) {
+            (Form::Flat, None) => {}
+            (Form::Flat, Some(there)) if is_written && there.is_dir() => {
+                self.prune(&parent.dir.entry_dir(name)?, 0)?;
+            }
+            (Form::Flat, Some(_)) if is_written => {}
+            (Form::Flat, Some(there)) => self.remove(&parent.dir, parent.ino, name, &there)?,
+            (Form::Overlay { .. }, None) => parent.dir.make_entry_node(name, S_IFCHR, 0)?,
+            (Form::Overlay { opaque, .. }, Some(there)) if there.is_dir() => {
+                parent.dir.entry_dir(name)?.set_attribute(opaque, b"y")?;
+            }
+            (Form::Overlay { .. }, Some(_)) => {}
+        }
+        Ok(())
+    }
+
+    /// `.wh..wh..opq`: hides all that the layers below have in a directory.
+    pub(super) fn make_opaque(&mut self, parents: &[&[u8]]) -> Result<()> {
+        let parent = self.parent(parents)?;
+        match &self.form {
+            Form::Flat => self.prune(&parent.dir, 0).map(drop)?,
+            Form::Overlay { opaque, .. } => parent.dir.set_attribute(opaque, b"y")?,
+        }
+        Ok(())
+    }
+
+    /// Removes all beneath `dir` that is not of the current layer. Whether something is left.
+    fn prune(&mut self, dir: &Directory, depth: u32) -> Result<bool> {
+        ensure!(depth < MAX_DEPTH, "directories are too deep");
+        let ino = dir.status()?.ino;
+        let mut is_left = false;
+        for name in dir.entries()? {
+            let Some(status) = dir.entry_status(&name)? else { continue };
+            let is_written = self.written.contains(&(ino, name.clone()));
+            let stays = is_written | (status.is_dir() && self.prune(&dir.entry_dir(&name)?, depth + 1)?);
+            if !stays {
+                self.remove(dir, ino, &name, &status)?;
+            }
+            is_left |= stays;
+        }
+        Ok(is_left)
+    }
+
+    /// Removes a name with all beneath it.
+    pub(super) fn remove(&mut self, dir: &Directory, ino: u64, name: &[u8], status: &Status) -> Result<()> {
+        if !status.is_dir() {
+            self.written.remove(&(ino, name.to_vec()));
+            return Ok(dir.remove_entry(name)?);
+        }
+        remove_tree(dir, name, &mut |ino, name| {
+            self.written.remove(&(ino, name.to_vec()));
+        })?;
+        self.written.remove(&(ino, name.to_vec()));
+        Ok(())
+    }
+}
+
+/// Removes a directory with all beneath it. `removed` hears of each name and the inode of its directory.
+///
+/// # Errors
+/// Something cannot be removed, or is too deep.
+pub(crate) fn remove_tree(parent: &Directory, name: &[u8], removed: &mut dyn FnMut(u64, &[u8])) -> Result<()> {
+    fn beneath(dir: &Directory, depth: u32, removed: &mut dyn FnMut(u64, &[u8])) -> Result<()> {
+        ensure!(depth < MAX_DEPTH, "directories are too deep");
+        let ino = dir.status()?.ino;
+        for name in dir.entries()? {
+            let Some(status) = dir.entry_status(&name)? else { continue };
+            if status.is_dir() {
+                beneath(&dir.entry_dir(&name)?, depth + 1, removed)?;
+                dir.remove_entry_dir(&name)?;
+            } else {
+                dir.remove_entry(&name)?;
+            }
+            removed(ino, &name);
+        }
+        Ok(())
+    }
+    beneath(&parent.entry_dir(name)?, 0, removed)
+        .with_context(|| format!("remove {}", String::from_utf8_lossy(name)))?;
+    Ok(parent.remove_entry_dir(name)?)
+}
