@@ -7,6 +7,8 @@ SHELL := /bin/bash
 CARGO    ?= cargo
 PREFIX   ?= /usr/local
 DESTDIR  ?=
+# The program that writes man pages and completions: another build of the companion where this machine cannot execute it.
+PAGES    ?= out/orlop-bundle
 RUNTIME  ?= $(CURDIR)/out/orlop
 # The kind of machine, for the list of skips that the conformance suite expects of orlop.
 MACHINE  ?= $(if $(wildcard /sys/fs/cgroup/cgroup.controllers),v2,$(if $(wildcard /sys/fs/cgroup/unified/cgroup.procs),hybrid,v1))
@@ -68,7 +70,7 @@ demo: ## run a busybox container from a fresh machine
 	@integration/tools/demo out/orlop
 
 test: ## everything that runs on this machine, in at most 25 minutes
-	@integration/tools/prerequisites build engines
+	@integration/tools/prerequisites build engines terminal
 	@$(MAKE) --no-print-directory build
 	@status=0; for part in $(PARTS); do \
 	    $(MAKE) --no-print-directory $$part || status=1; \
@@ -156,16 +158,17 @@ lint: ## formatting, clippy, cargo deny, cargo doc, the tests of floors and styl
 	integration/tools/aarch64
 
 pages: ## man pages and shell completions, below out/share
-	$(CARGO) run --locked -q -p pages -- out/share
+	$(CARGO) run --locked -q -p orlop-bundle -- pages out/share
 
 reference: ## write docs/commands.md from the table of commands
 	@mkdir -p out
-	$(CARGO) run --locked -q -p pages -- --reference > out/commands.md
+	$(CARGO) run --locked -q -p orlop-bundle -- pages --reference > out/commands.md
 	mv out/commands.md docs/commands.md
 
-install: ## install out/orlop and its companion below PREFIX (and DESTDIR)
+install: ## install both programs, their man pages and completions below PREFIX (and DESTDIR)
 	@test -x out/orlop -a -x out/orlop-bundle || $(MAKE) --no-print-directory build
 	for program in $(PROGRAMS); do install -D -m 0755 out/$$program $(DESTDIR)$(PREFIX)/sbin/$$program; done
+	$(PAGES) pages $(DESTDIR)$(PREFIX)/share
 
 clean: ## remove what was built
 	rm -rf out target

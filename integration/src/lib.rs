@@ -9,3 +9,4 @@ pub mod operation;
 pub mod report;
 pub mod runtime;
 pub mod scene;
+pub mod tmux;

@@ -13,8 +13,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 /// The companion's commands, each with a line for the help.
-pub(crate) const WORDS: &[(&str, &str)] = &[
+pub const WORDS: &[(&str, &str)] = &[
     ("check", "say everything that is wrong with a bundle"),
+    ("completion", "print the completions of a shell"),
     ("doctor", "say what this host offers and lacks for this user"),
     ("explain", "say what happens with a bundle, or has changed in a container"),
     ("image", "look at and unpack container images"),

@@ -12,6 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use companion::WORDS as COMPANION;
 pub use table::{Command, Count, Flag, GLOBAL, Value};
 
 use std::process::ExitCode;

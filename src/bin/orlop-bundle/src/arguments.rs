@@ -1,8 +1,10 @@
 //! The command line: the runtime's global options, and the companion's words.
 
+use crate::pages::tree;
 use anyhow::{Context as _, Result};
-use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand, ValueEnum};
-use orlop::cli::{Flag, GLOBAL, Value};
+use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand, ValueEnum, ValueHint};
+use orlop::cli::GLOBAL;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ pub(crate) struct Global {
 #[derive(Subcommand)]
 pub(crate) enum Word {
     Check(Check),
+    Completion(Completion),
     Doctor(Doctor),
     Image(crate::image::Image),
     Inspect(Inspect),
@@ -40,6 +43,9 @@ pub(crate) enum Word {
         directory: PathBuf,
     },
     Explain(Explain),
+    /// Writes man pages and completions below a directory such as /usr/share.
+    #[command(hide = true)]
+    Pages(Pages),
 }
 
 /// Say what happens with a bundle, or has changed in a container
@@ -79,10 +85,10 @@ pub(crate) struct Explain {
 #[derive(clap::Args)]
 pub(crate) struct Check {
     /// The directory that holds config.json
-    #[arg(default_value = ".")]
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) bundle: PathBuf,
     /// Another file than the bundle's config.json
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
     /// Count warnings and faults of this host as errors
     #[arg(long)]
@@ -142,6 +148,41 @@ pub(crate) struct Top {
     pub(crate) format: Format,
 }
 
+/// Print the completions of a shell
+///
+/// They complete commands, options with their choices, files, and the ids of containers. `make install` puts them where shells
+/// look for them. For one shell: `source <(orlop completion bash)`, the same in zsh, or `orlop completion fish | source`.
+#[derive(clap::Args)]
+pub(crate) struct Completion {
+    /// The shell
+    pub(crate) shell: Shell,
+    /// A command line up to the cursor: print the words that it may go on with.
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    pub(crate) line: Option<String>,
+    /// The same as words.
+    #[arg(hide = true, last = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// The shells that have completions.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// Pages made of the tables of both programs.
+#[derive(clap::Args)]
+pub(crate) struct Pages {
+    /// Where man pages and completions go
+    #[arg(required_unless_present = "reference")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Print docs/commands.md instead
+    #[arg(long)]
+    pub(crate) reference: bool,
+}
+
 fn interval(text: &str) -> std::result::Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     if (0.1..=3600.0).contains(&seconds) {
@@ -186,7 +227,7 @@ pub(crate) fn command() -> Command {
         .disable_version_flag(true)
         .subcommand_required(true)
         .arg(version)
-        .args(GLOBAL.iter().filter(|flag| flag.long != "help").map(argument));
+        .args(GLOBAL.iter().filter(|flag| flag.long != "help").map(tree::argument));
     Word::augment_subcommands(command)
 }
 
@@ -197,17 +238,6 @@ fn same_version(matches: &ArgMatches) -> Result<()> {
     (of_runtime == own).then_some(()).with_context(|| {
         format!("orlop-bundle is of version {own}, orlop of {of_runtime}: install both from the same release")
     })
-}
-
-fn argument(flag: &'static Flag) -> Arg {
-    let argument = Arg::new(flag.long).long(flag.long).help(flag.help).hide(flag.hidden);
-    let argument = flag.short.map_or(argument.clone(), |letter| argument.short(letter));
-    match &flag.value {
-        Value::Switch => argument.action(ArgAction::SetTrue),
-        Value::Path(name) | Value::Text(name) | Value::Number(name) => argument.value_name(name),
-        Value::List(name) => argument.value_name(name).action(ArgAction::Append),
-        Value::Choice(words) => argument.value_parser(words.split('|').collect::<Vec<_>>()),
-    }
 }
 
 #[cfg(test)]

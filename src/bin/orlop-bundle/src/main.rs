@@ -11,6 +11,7 @@ mod finding;
 mod image;
 mod inspect;
 mod observe;
+mod pages;
 mod place;
 mod style;
 mod top;
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
     };
     let done = match &arguments.word {
         Word::Check(word) => check::run(&arguments.global, word),
+        Word::Completion(word) => pages::complete::run(word),
+        Word::Pages(word) => pages::run(word),
         Word::Doctor(word) => doctor::run(word),
         Word::Image(word) => image::run(word),
         Word::Top(word) => top::run(&arguments.global, word),

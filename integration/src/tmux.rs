@@ -1,0 +1,163 @@
+//! A real terminal: a server of tmux of its own, with one program on it, and the screen as a person sees it.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a screen may take to show something.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is left on the screen when the program has ended is its last output alone.
+const SETTINGS: [&str; 14] = [
+    "set",
+    "-g",
+    "remain-on-exit",
+    "on",
+    ";",
+    "set",
+    "-g",
+    "remain-on-exit-format",
+    "",
+    ";",
+    "set",
+    "-g",
+    "status",
+    "off",
+];
+
+/// A terminal with a program on it; the server ends with this value.
+#[derive(Debug)]
+pub struct Screen {
+    socket: String,
+}
+
+impl Screen {
+    /// Whether the programs are there that a test needs; where one is missing, the test says so.
+    pub fn can_run(programs: &[&str]) -> bool {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let is_there = |name: &str| std::env::split_paths(&paths).any(|directory| directory.join(name).exists());
+        let missing = programs.iter().find(|name| !is_there(name));
+        if let Some(missing) = missing {
+            eprintln!("skipped: {missing} is not installed (integration/tools/prerequisites terminal)");
+        }
+        missing.is_none()
+    }
+
+    /// Starts a program in a directory, with this environment and a `TERM` of tmux.
+    ///
+    /// # Errors
+    /// tmux does not start.
+    pub fn start(size: (u16, u16), directory: &Path, environment: &[(&str, &str)], words: &[&str]) -> Result<Screen> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let socket = format!("orlop-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let screen = Screen { socket };
+        let (columns, rows) = (size.0.to_string(), size.1.to_string());
+        // A first session holds the server while the settings are made.
+        screen.tmux(&["new-session", "-d", "-s", "first", "-x", &columns, "-y", &rows, "--", "cat", "-"])?;
+        screen.tmux(&SETTINGS)?;
+        let mut command = vec!["new-session", "-d", "-s", "main", "-x", &columns, "-y", &rows, "-c"];
+        let directory = directory.to_str().context("the directory is not UTF-8")?;
+        command.extend([directory, "--", "env", "-i", "TERM=tmux-256color", "LC_ALL=C.UTF-8"]);
+        let variables: Vec<String> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        command.extend(variables.iter().map(String::as_str));
+        command.extend(words);
+        screen.tmux(&command)?;
+        Ok(screen)
+    }
+
+    fn tmux(&self, words: &[&str]) -> Result<String> {
+        let output = Command::new("tmux").args(["-u", "-f", "/dev/null", "-L", &self.socket]).args(words).output()?;
+        ensure!(output.status.success(), "tmux {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Types text, or keys by tmux's names (`Tab`, `C-c`).
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn keys(&self, keys: &[&str]) -> Result<()> {
+        self.tmux(&[&["send-keys", "-t", "main"], keys].concat()).map(drop)
+    }
+
+    /// Types text as it is.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn text(&self, text: &str) -> Result<()> {
+        self.keys(&["-l", text])
+    }
+
+    /// Gives the window another size.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn resize(&self, columns: u16, rows: u16) -> Result<()> {
+        self.tmux(&["resize-window", "-t", "main", "-x", &columns.to_string(), "-y", &rows.to_string()]).map(drop)
+    }
+
+    /// What the window shows, to its last line with text.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn window(&self) -> Result<String> {
+        Ok(self.tmux(&["capture-pane", "-p", "-t", "main"])?.trim_end().to_owned())
+    }
+
+    /// What has been shown, from the first line that has scrolled away to the last one with text.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn shown(&self) -> Result<String> {
+        Ok(self.tmux(&["capture-pane", "-p", "-t", "main", "-S", "-"])?.trim_end().to_owned())
+    }
+
+    /// The same with the escape sequences of its colours.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn coloured(&self) -> Result<String> {
+        Ok(self.tmux(&["capture-pane", "-p", "-e", "-t", "main", "-S", "-"])?.trim_end().to_owned())
+    }
+
+    /// Waits until the window shows what is expected, and gives that.
+    ///
+    /// # Errors
+    /// It is not in time.
+    pub fn wait(&self, what: &str, is_expected: impl Fn(&str) -> bool) -> Result<String> {
+        let begun = Instant::now();
+        loop {
+            let shown = self.window()?;
+            if is_expected(&shown) {
+                return Ok(shown);
+            }
+            if begun.elapsed() > TIMEOUT {
+                bail!("the terminal does not show {what}:\n{shown}");
+            }
+        }
+    }
+
+    /// Waits until the program has ended, and gives its exit code.
+    ///
+    /// # Errors
+    /// It has not in time.
+    pub fn end(&self) -> Result<i32> {
+        let begun = Instant::now();
+        loop {
+            let state = self.tmux(&["display-message", "-p", "-t", "main", "#{pane_dead} #{pane_dead_status}"])?;
+            if let Some(code) = state.trim().strip_prefix("1 ") {
+                return code.parse().context("exit code");
+            }
+            if begun.elapsed() > TIMEOUT {
+                bail!("the program does not end:\n{}", self.shown()?);
+            }
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.tmux(&["kill-server"]);
+    }
+}
