@@ -153,7 +153,7 @@ lint: ## formatting, clippy, cargo deny, cargo doc, the tests of floors and styl
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked -q -p integration --test floors --test style
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -q --no-deps -p orlop
-	@if command -v cargo-deny >/dev/null; then cargo-deny --locked check bans licenses sources; \
+	@if command -v cargo-deny >/dev/null; then cargo-deny --locked --workspace check bans licenses sources; \
 	else echo 'SKIP cargo deny: cargo-deny is not installed (cargo install cargo-deny)'; fi
 	integration/tools/aarch64
 
