@@ -1,8 +1,10 @@
 //! Images: from a source to a bundle.
 
+mod auth;
 mod convert;
 mod flat;
 mod layer;
+mod reference;
 mod rights;
 pub(crate) mod source;
 mod user;

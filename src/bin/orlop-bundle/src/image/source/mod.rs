@@ -1,7 +1,9 @@
 //! Where images come from: an image layout, an archive, a registry.
 
 mod layout;
+mod made_for;
 mod platform;
+mod registry;
 mod resolve;
 mod verified;
 
@@ -9,6 +11,7 @@ pub(crate) use platform::Platform;
 pub(crate) use resolve::{Manifest, resolve};
 pub(crate) use verified::{Hasher, Verified, check};
 
+use super::reference::Reference;
 use anyhow::{Result, bail};
 use oci_spec::image::Descriptor;
 use std::io::Read;
@@ -29,17 +32,25 @@ pub(crate) trait Source: Sync {
 
 /// How a source is opened.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    #[command(flatten)]
+    registry: registry::RegistryOptions,
+}
 
-/// Opens the source that `reference` names: a scheme, a colon, and what the scheme needs.
+/// Opens the source that `text` names.
 ///
 /// # Errors
-/// The scheme is not known, or the source cannot be opened.
-pub(crate) fn open(reference: &str, _options: &Options) -> Result<Box<dyn Source>> {
-    if let Some(rest) = reference.strip_prefix("oci:") {
-        return Ok(Box::new(layout::Layout::open(rest)?));
+/// The name is wrong, or the source cannot be opened.
+pub(crate) fn open(text: &str, options: &Options) -> Result<Box<dyn Source>> {
+    let reference: Reference = text.parse()?;
+    if let Some(expansion) = reference.expansion(text) {
+        eprintln!("orlop: {expansion}");
     }
-    bail!("image {reference}: the source is not supported yet; a layout is named by oci:DIRECTORY[:TAG]")
+    match reference {
+        Reference::Layout(rest) => Ok(Box::new(layout::Layout::open(&rest)?)),
+        Reference::Registry(name) => Ok(Box::new(registry::Registry::new(name, &options.registry)?)),
+        _ => bail!("image {text}: archives are not supported yet"),
+    }
 }
 
 /// A small blob whole, verified.

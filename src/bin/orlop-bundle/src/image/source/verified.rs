@@ -4,6 +4,7 @@ use anyhow::{Result, bail, ensure};
 use oci_spec::image::{Descriptor, Digest, DigestAlgorithm};
 use sha2::{Digest as _, Sha256, Sha512};
 use std::io::{self, Read};
+use std::str::FromStr as _;
 
 /// A digest that is being computed.
 #[derive(Clone)]
@@ -21,6 +22,14 @@ impl Hasher {
             DigestAlgorithm::Sha512 => Ok(Hasher::Sha512(Sha512::new())),
             other => bail!("digest {digest}: the algorithm {other} is not supported"),
         }
+    }
+
+    /// The digest of bytes that are in memory, by the algorithm of `like`, else by sha256.
+    pub(crate) fn digest(like: Option<&Digest>, bytes: &[u8]) -> Result<Digest> {
+        let mut hasher = like.map_or(Ok(Hasher::Sha256(Sha256::new())), Hasher::new)?;
+        let algorithm = like.map_or(&DigestAlgorithm::Sha256, Digest::algorithm);
+        hasher.update(bytes);
+        Ok(Digest::from_str(&format!("{algorithm}:{}", hasher.hex()))?)
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
@@ -104,7 +113,6 @@ impl<R: Read> Read for Verified<R> {
 mod tests {
     use super::*;
     use oci_spec::image::MediaType;
-    use std::str::FromStr;
 
     fn descriptor(size: u64) -> Descriptor {
         let of_abc = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
