@@ -119,7 +119,8 @@ soak: ## the long form of the tests that repeat
 	@integration/tools/prerequisites build engines
 	@$(MAKE) --no-print-directory build
 	@status=0; \
-	SOAK_ROUNDS=1000 SOAK_PARALLEL=200 SOAK_EXECS=125 $(PART) soak-hand $(CARGO) run --locked -q -p integration -- hand || status=1; \
+	SOAK_ROUNDS=1000 SOAK_PARALLEL=200 $(PART) soak-hand $(CARGO) run --locked -q -p integration -- hand || status=1; \
+	SOAK_EXECS=125 $(PART) soak-exec $(CARGO) test --locked -q -p integration --test hand exec_runs_or_is_refused || status=1; \
 	SOAK=1 $(PART) soak-limits $(CARGO) test --locked -q -p integration --test process limits || status=1; \
 	SOAK_RACES=2000 $(PART) soak-races $(CARGO) test --locked -q -p integration --test attacks races || status=1; \
 	SOAK=1 $(PART) soak-records $(CARGO) test --locked -q -p integration --test attacks delete_never_forgets || status=1; \
@@ -128,7 +129,7 @@ soak: ## the long form of the tests that repeat
 	$(PART) soak-pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --each --runtime out/orlop || status=1; \
 	SOAK=1 $(PART) soak-checkpoint integration/engines/checkpoint out/orlop || status=1; \
 	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
-	integration/tools/summary soak-hand soak-limits soak-races soak-records soak-check soak-kills soak-pairs soak-checkpoint soak-engines || status=1; exit $$status
+	integration/tools/summary soak-hand soak-exec soak-limits soak-races soak-records soak-check soak-kills soak-pairs soak-checkpoint soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/tools/prerequisites build vm

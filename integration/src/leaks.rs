@@ -24,6 +24,10 @@ pub fn lists(scope: &Scope<'_>) -> BTreeSet<String> {
             all.insert(format!("mount {target}"));
         }
     }
+    // The hierarchies of v1, or the root's own children.
+    for name in scope.cgroups {
+        directories(&Path::new("/sys/fs/cgroup").join(name), &mut all);
+    }
     for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
         for name in scope.cgroups {
             directories(&hierarchy.path().join(name), &mut all);

@@ -6,9 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
-mod bundle;
-
-use bundle::Scene;
+use integration::bundle::Scene;
 use nix::libc;
 use nix::pty::PtyMaster;
 use nix::sys::ptrace::{self, Options};

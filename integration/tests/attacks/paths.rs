@@ -112,7 +112,7 @@ fn a_user_database_that_is_no_file_does_not_hang_and_a_link_stays_inside() {
     let fifo = scene.root("etc/passwd");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     scene.script("true");
-    let _ = scene.run();
+    assert_eq!(scene.run().code, Some(0));
     fs::write(scene.out("passwd"), "root:x:0:0::/leaked:/bin/sh\n").unwrap();
     scene.plant("etc/passwd", &scene.out("passwd"));
     scene.script("echo $HOME");

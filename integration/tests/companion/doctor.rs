@@ -1,6 +1,6 @@
 //! `orlop doctor`: its lines are the kernel's answers, and its probes leave nothing.
 
-use crate::bundle::Scene;
+use integration::bundle::Scene;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! `orlop explain`: the plan of a bundle, and the drift of a container from it.
 
-use crate::bundle;
+use integration::bundle;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -1,6 +1,6 @@
 //! `orlop inspect`: what it says of real containers is what the kernel's files say.
 
-use crate::bundle::Scene;
+use integration::bundle::Scene;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

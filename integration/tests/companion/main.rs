@@ -5,8 +5,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
-#[path = "../bundle/mod.rs"]
-mod bundle;
 mod doctor;
 mod explain;
 mod inspect;

@@ -1,6 +1,6 @@
 //! `orlop top`: one table, JSON, and the screen of a terminal, which is as before when it ends.
 
-use crate::bundle::Scene;
+use integration::bundle::Scene;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

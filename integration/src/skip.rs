@@ -1,0 +1,20 @@
+//! Tests that cannot run on a machine say so.
+
+use std::io::Write;
+
+/// Reports the test of this thread as skipped, on a line of its own that libtest does not capture: libtest counts such a
+/// test as passed, `integration/tools/part` as skipped, and `integration/tools/skips` has those that are expected.
+pub fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "SKIP {}: {reason}", thread.name().unwrap_or("a test"));
+}
+
+/// Whether the test runs as root; else it is reported as skipped.
+#[must_use]
+pub fn is_root() -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        skip("needs root");
+    }
+    is_root
+}
