@@ -37,7 +37,7 @@ impl Scene {
             fs::create_dir_all(dir.join(name)).unwrap();
         }
         fs::copy("/bin/busybox", dir.join("low/bin/busybox")).unwrap();
-        for applet in ["sh", "cat", "ls", "grep", "mkdir", "touch", "sleep", "pwd", "test", "echo"] {
+        for applet in ["sh", "cat", "ls", "grep", "mkdir", "touch", "sleep", "pwd", "test", "echo", "stat"] {
             symlink("busybox", dir.join("low/bin").join(applet)).unwrap();
         }
         fs::write(dir.join("low/secret/key"), "key").unwrap();
@@ -246,5 +246,91 @@ fn a_killed_runtime_leaves_no_mount_and_no_process() {
         let mut again = Scene { dir: scene.dir.clone(), runtime: scene.runtime.clone(), config: scene.config.clone() };
         again.config.as_object_mut().unwrap().remove("hooks");
         assert_eq!(again.says("echo again"), "again");
+    }
+}
+
+/// The ids that the container's user namespace has on the host.
+const FIRST: u32 = 100_000;
+
+impl Scene {
+    /// A user namespace with these ids of the host; `upper` belongs to the first.
+    fn in_user_namespace(&mut self, first: u32, size: u32) {
+        let ids = json!([{"containerID": 0, "hostID": first, "size": size}]);
+        self.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+        self.config["linux"]["uidMappings"] = ids.clone();
+        self.config["linux"]["gidMappings"] = ids;
+        std::os::unix::fs::chown(self.dir.join("upper"), Some(first), Some(first)).unwrap();
+    }
+
+    fn owner(&self, path: &str) -> u32 {
+        fs::symlink_metadata(self.dir.join(path)).unwrap().uid()
+    }
+}
+
+#[test]
+fn root_mounts_an_overlay_for_a_user_namespace_and_may_map_the_ids_of_its_layers() {
+    let own = json!([{"containerID": 0, "hostID": FIRST, "size": 65536}]);
+    for (option, mappings) in [(None, None), (Some("idmap"), None), (None, Some(own))] {
+        let mut root = overlay();
+        root["options"].as_array_mut().unwrap().extend(option.map(|option| json!(option)));
+        if let Some(mappings) = &mappings {
+            root["uidMappings"] = mappings.clone();
+            root["gidMappings"] = mappings.clone();
+        }
+        let Some(mut scene) = Scene::new(&root) else { return };
+        scene.in_user_namespace(FIRST, 65536);
+        // The container's root has no way to the layers.
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(scene.dir.join("low"), closed).unwrap();
+        fs::set_permissions(scene.dir.join("upper"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let seen = scene.says("echo new > /new; cat /new /secret/key; stat -c %u /secret/key /new");
+        let layer = if option.is_some() || mappings.is_some() { 0 } else { 65534 };
+        assert_eq!(seen, format!("new\nkey{layer}\n0"), "{option:?} {mappings:?}");
+        assert_eq!((scene.owner("upper/new"), scene.owner("low/secret/key")), (FIRST, 0));
+        scene.assert_clean();
+    }
+}
+
+#[test]
+fn an_unprivileged_user_has_an_overlay_as_root() {
+    let mut root = overlay();
+    root["options"].as_array_mut().unwrap().push(json!("userxattr"));
+    let Some(mut scene) = Scene::new(&root) else { return };
+    const USER: u32 = 1000;
+    scene.in_user_namespace(USER, 1);
+    scene.write("echo new > /new; cat /secret/key");
+    fs::copy(&scene.runtime, scene.dir.join("orlop")).unwrap();
+    let owner = format!("{USER}:{USER}");
+    assert!(Command::new("chown").args(["-R", &owner]).arg(&scene.dir).status().unwrap().success());
+    let ended = Command::new("setpriv")
+        .args(["--reuid", "1000", "--regid", "1000", "--clear-groups", "../orlop", "--root", "../state", "run"])
+        .arg(scene.id())
+        .current_dir(scene.dir.join("bundle"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!((text(&ended.stdout), ended.status.success()), ("key".to_owned(), true), "{}", text(&ended.stderr));
+    assert_eq!(scene.owner("upper/new"), USER);
+    scene.assert_clean();
+}
+
+/// Layers of which no name is short: with and without id mappings each one is there.
+#[test]
+fn a_hundred_and_twenty_layers_are_all_there() {
+    for option in ["defaults", "idmap"] {
+        let mut root = overlay();
+        let dir = |n: usize| format!("DIR/layers/{n}-{}", "x".repeat(40));
+        let list: Vec<String> = (0..120).map(dir).chain(["DIR/low".to_owned()]).collect();
+        root["options"] =
+            json!([option, format!("lowerdir={}", list.join(":")), "upperdir=DIR/upper", "workdir=DIR/work"]);
+        let Some(mut scene) = Scene::new(&root) else { return };
+        for n in 0..120 {
+            fs::create_dir_all(dir(n).replace("DIR", scene.dir.to_str().unwrap()) + &format!("/layer-{n}")).unwrap();
+        }
+        if option == "idmap" {
+            scene.in_user_namespace(FIRST, 65536);
+        }
+        assert_eq!(scene.says("ls / | grep -c layer-"), "120", "{option}");
+        scene.assert_clean();
     }
 }

@@ -44,7 +44,10 @@ fn source(mount: &MountEntry) -> String {
             };
             format!("bind of {} {place}{depth}{mapped}", source.display())
         }
-        MountKind::Filesystem { kind, source } => format!("new {kind} (source {source}){}", parameters(mount)),
+        MountKind::Filesystem { kind, source, idmap } => {
+            let mapped = if idmap.is_some() { ", on id-mapped layers" } else { "" };
+            format!("new {kind} (source {source}){}{mapped}", parameters(mount))
+        }
         MountKind::Cgroup => "the container's cgroups, in this host's version".into(),
         MountKind::Remount => "changes the options of the mount that is there".into(),
     }

@@ -154,7 +154,10 @@ impl Built<'_> {
                 self.mounted(mount, place.path, tree);
                 Ok(())
             }
-            MountKind::Filesystem { kind, source } => self.filesystem(mount, kind, source, prepared),
+            MountKind::Filesystem { .. } if mount.is_new_root() && prepared.is_some() => {
+                self.made_by_parent(mount, prepared)
+            }
+            MountKind::Filesystem { kind, source, .. } => self.filesystem(mount, kind, source, prepared),
             MountKind::Cgroup => {
                 let place = self.place(mount, Create::Directory)?;
                 let tree = cgroup::mount(mount, &place.handle, cgroups, self.rootfs.label.as_deref())?;
@@ -211,6 +214,14 @@ impl Built<'_> {
         Ok(())
     }
 
+    /// Attaches a filesystem that the parent has made.
+    fn made_by_parent(&mut self, mount: &MountEntry, tree: Option<OwnedFd>) -> Result<()> {
+        let tree = tree.ok_or_else(|| Error::internal("the parent has made nothing"))?;
+        let place = self.place(mount, Create::Directory)?;
+        put(&tree, &place.handle, propagation(mount))?;
+        self.filled_later(mount, place.path, tree, self.rootfs.is_filled_later(mount))
+    }
+
     fn filesystem(&mut self, mount: &MountEntry, kind: &str, source: &str, context: Option<OwnedFd>) -> Result<()> {
         if kind == "cgroup2" {
             cgroup::refuse_flags(mount)?;
@@ -222,15 +233,14 @@ impl Built<'_> {
         };
         let extra = if place.existed && kind == "tmpfs" { mode_of_covered(mount, &place.handle)? } else { None };
         let new = New { kind, source, options: &mount.options, label: self.rootfs.label.as_deref(), extra, context };
-        let late = self.is_filled_later(mount);
+        let late = self.rootfs.is_filled_later(mount);
         if new.needs_old_call() {
             let tree = mount_by_old_call(&new, mount, &place.handle, late)?;
             return self.filled_later(mount, place.path, tree, late);
         }
         let tree = new.make(late).map_err(|e| with_hint(e, kind))?;
         copy_up(mount, &place.handle, &tree)?;
-        let propagation = mount.options.propagation.iter().copied().map(Change::propagating).collect();
-        put(&tree, &place.handle, propagation)?;
+        put(&tree, &place.handle, propagation(mount))?;
         self.filled_later(mount, place.path, tree, late)
     }
 
@@ -253,23 +263,6 @@ impl Built<'_> {
         let of_kernel = matches!(&mount.kind, MountKind::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
         let held = self.tree.number_held() < FEW || of_kernel || self.rootfs.leads_into(&place, mount.index);
         self.tree.mounted(place, held.then_some(tree));
-    }
-
-    /// Whether a read-only mount must be writable until other mounts, devices or files are created
-    /// in it.
-    fn is_filled_later(&self, mount: &MountEntry) -> bool {
-        let options = &mount.options;
-        let read_only = options.own().set & MOUNT_ATTR_RDONLY != 0;
-        let later = self.rootfs.mounts.iter().skip(mount.index + 1);
-        let devices = self.rootfs.devices.iter().map(|device| &device.path);
-        let places = later.map(|mount| &mount.destination).chain(devices);
-        let filled = || places.into_iter().any(|place| place.is_within(&mount.destination));
-        let takes_names = match &mount.kind {
-            MountKind::Filesystem { kind, .. } if kind == "overlay" => mount.is_new_root(),
-            MountKind::Filesystem { kind, .. } => kind == "tmpfs" || kind == "ramfs",
-            _ => false,
-        };
-        read_only && takes_names && (options.copy_up || filled())
     }
 
     /// The mount point of a procfs or sysfs. No component of its path may be a symbolic link
@@ -343,6 +336,23 @@ impl Built<'_> {
 }
 
 impl Rootfs {
+    /// Whether a read-only mount must be writable until other mounts, devices or files are created
+    /// in it.
+    pub(super) fn is_filled_later(&self, mount: &MountEntry) -> bool {
+        let options = &mount.options;
+        let read_only = options.own().set & MOUNT_ATTR_RDONLY != 0;
+        let later = self.mounts.iter().skip(mount.index + 1);
+        let devices = self.devices.iter().map(|device| &device.path);
+        let places = later.map(|mount| &mount.destination).chain(devices);
+        let filled = || places.into_iter().any(|place| place.is_within(&mount.destination));
+        let takes_names = match &mount.kind {
+            MountKind::Filesystem { kind, .. } if kind == "overlay" => mount.is_new_root(),
+            MountKind::Filesystem { kind, .. } => kind == "tmpfs" || kind == "ramfs",
+            _ => false,
+        };
+        read_only && takes_names && (options.copy_up || filled())
+    }
+
     /// Whether a later step looks up a path at or beneath `place`, where mount number `index` is.
     fn leads_into(&self, place: &InRoot, index: usize) -> bool {
         let later = self.mounts.iter().skip(index + 1).map(|mount| &mount.destination);
@@ -413,6 +423,10 @@ fn of_two_kinds(failure: Failure, tree: &OwnedFd, place: &Handle) -> Error {
     }
 }
 
+fn propagation(mount: &MountEntry) -> Vec<Change> {
+    mount.options.propagation.iter().copied().map(Change::propagating).collect()
+}
+
 /// Mounts a filesystem with `mount(2)`, and returns it. If `writable` is set, the caller makes it read-only later.
 fn mount_by_old_call(new: &New<'_>, mount: &MountEntry, place: &Handle, writable: bool) -> Result<OwnedFd> {
     new.refuse_foreign_context()?;
@@ -436,6 +450,7 @@ fn with_hint(error: Error, kind: &str) -> Error {
         }
         "sysfs" => error.hint("in a user namespace a sysfs needs a network namespace of its own; bind /sys instead"),
         "mqueue" => error.hint("in a user namespace an mqueue needs an ipc namespace of its own"),
+        "overlay" => error.hint("in a user namespace an overlay needs Linux 5.11, and the option userxattr"),
         _ => error,
     }
 }

@@ -171,7 +171,7 @@ fn set_layers(context: impl AsFd, lowerdir: &str) -> Result<()> {
 
 /// The layers of a `lowerdir`, each with its parameter: `:` separates them, `::` is before a layer
 /// with data only, and `\` takes the special meaning from the next character.
-fn layers(lowerdir: &str) -> Vec<(&'static str, String)> {
+pub(super) fn layers(lowerdir: &str) -> Vec<(&'static str, String)> {
     let mut layers = vec![("lowerdir+", String::new())];
     let mut text = lowerdir.chars();
     while let Some(c) = text.next() {

@@ -1,7 +1,7 @@
 //! Checking an entry of `mounts`.
 
 use super::options::{Bind, Idmap, Options};
-use super::{idmap, inside};
+use super::{idmap, inside, root};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::idmap::{IdMap, IdMaps};
@@ -25,8 +25,8 @@ pub(crate) enum MountKind {
     /// A bind mount of a file or directory. If the source is below the root directory, `inside` is
     /// its path there.
     Bind { source: PathBuf, inside: Option<InRoot>, idmap: Option<IdmapOf> },
-    /// A new filesystem.
-    Filesystem { kind: String, source: String },
+    /// A new filesystem. `idmap` is the mapping of the lower layers of an overlay that becomes the root.
+    Filesystem { kind: String, source: String, idmap: Option<IdmapOf> },
     /// The container's cgroups, of the host's cgroup version (type `cgroup`).
     Cgroup,
     /// A change of the options of an existing mount.
@@ -66,11 +66,12 @@ impl fmt::Display for At {
 impl MountEntry {
     pub(crate) fn parse(mount: &config::Mount<'_>, index: usize, context: &MountContext<'_>) -> Result<MountEntry> {
         let at = At(index);
-        let options = Options::parse(mount.options.as_deref().unwrap_or_default(), format_args!("{at}.options"))?;
+        let mut options = Options::parse(mount.options.as_deref().unwrap_or_default(), format_args!("{at}.options"))?;
         let destination = destination(mount, at)?;
-        let kind = kind(mount, &options, at, context)?;
+        let kind = kind(mount, &options, at, context, destination.is_root())?;
         if destination.is_root() {
             refuse_as_root(&kind, &options, at)?;
+            root::begin_at(context.bundle, &mut options);
         }
         refuse_over_proc(&destination, &kind, at)?;
         refuse_misplaced(&options, &kind, at)?;
@@ -141,7 +142,13 @@ fn checked(text: &str, at: fmt::Arguments<'_>) -> Result<()> {
     }
 }
 
-fn kind(mount: &config::Mount<'_>, options: &Options, at: At, context: &MountContext<'_>) -> Result<MountKind> {
+fn kind(
+    mount: &config::Mount<'_>,
+    options: &Options,
+    at: At,
+    context: &MountContext<'_>,
+    is_root: bool,
+) -> Result<MountKind> {
     let kind = mount.type_.as_deref().unwrap_or_default();
     let source = mount.source.as_deref().unwrap_or_default();
     if options.remount {
@@ -154,15 +161,20 @@ fn kind(mount: &config::Mount<'_>, options: &Options, at: At, context: &MountCon
         return Ok(MountKind::Bind { inside: inside::below(context.root, &source), source, idmap });
     }
     checked(kind, format_args!("{at}.type"))?;
-    if mount.uid_mappings.is_some() || mount.gid_mappings.is_some() || options.idmap != Idmap::No {
-        return Err(Error::config(at, "id mappings are supported for bind mounts only"));
-    }
+    let is_mapped = mount.uid_mappings.is_some() || mount.gid_mappings.is_some() || options.idmap != Idmap::No;
+    let idmap = match is_mapped {
+        true if is_root && kind == "overlay" => id_mapping(mount, options, at, context)?,
+        true => {
+            return Err(Error::config(at, "id mappings are for bind mounts, and for an overlay at / as first mount"));
+        }
+        false => None,
+    };
     match kind {
         "cgroup" => Ok(MountKind::Cgroup),
         _ => {
             let source = if source.is_empty() { kind } else { source };
             checked(source, format_args!("{at}.source"))?;
-            Ok(MountKind::Filesystem { kind: kind.to_string(), source: source.to_string() })
+            Ok(MountKind::Filesystem { kind: kind.to_string(), source: source.to_string(), idmap })
         }
     }
 }

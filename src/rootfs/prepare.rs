@@ -74,6 +74,9 @@ impl Rootfs {
                     Err(e) if e.errno() == libc::EPERM => None,
                     other => other.with_context(|| mount.name())?,
                 },
+                MountKind::Filesystem { idmap: None, .. } if sources == Sources::ByParent && mount.is_new_root() => {
+                    self.make_root(mount).with_context(|| mount.name())?
+                }
                 _ => None,
             });
         }
@@ -88,7 +91,9 @@ impl Rootfs {
     /// The indices and id mappings of id-mapped mounts, in the order of the config.
     pub(crate) fn id_mapped(&self) -> impl Iterator<Item = (usize, &IdmapOf)> {
         self.mounts.iter().filter_map(|mount| match &mount.kind {
-            MountKind::Bind { idmap: Some(of), .. } => Some((mount.index, of)),
+            MountKind::Bind { idmap: Some(of), .. } | MountKind::Filesystem { idmap: Some(of), .. } => {
+                Some((mount.index, of))
+            }
             _ => None,
         })
     }
@@ -115,7 +120,7 @@ impl Rootfs {
     pub(crate) fn map_ids(&self, index: usize, userns: impl AsFd) -> Result<OwnedFd> {
         let mount = self.mounts.get(index).ok_or_else(|| Error::internal("no mount of that number"))?;
         let MountKind::Bind { source, inside, .. } = &mount.kind else {
-            return Err(Error::internal("an id mapping of a mount that is not a bind mount"));
+            return self.make_mapped_root(mount, userns.as_fd()).with_context(|| mount.name());
         };
         let mapped = || {
             let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;

@@ -102,7 +102,7 @@ fn each_wrong_thing_in_a_mount_is_named() {
         ),
         (
             r#"{"destination":"/x","type":"tmpfs","options":["idmap"]}"#,
-            "mounts[0]: id mappings are supported for bind mounts only",
+            "mounts[0]: id mappings are for bind mounts, and for an overlay at / as first mount",
         ),
     ] {
         assert_eq!(refused_mount(mount), text);

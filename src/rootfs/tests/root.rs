@@ -191,3 +191,38 @@ fn the_root_is_attached_where_the_root_directory_was_opened() {
         assert_eq!(names("/mnt/bundle/rootfs"), [""; 0]);
     });
 }
+
+#[test]
+fn paths_of_an_overlay_begin_at_the_bundle() {
+    let options = |root: &str| {
+        let root = format!(r#"{{"destination":"/","type":"overlay","options":["{root}"]}}"#);
+        let data = parsed(&root, "").unwrap().mounts[0].options.data.clone();
+        data.into_iter().map(|p| p.value.unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        options(r"lowerdir=a:/b:c\\:d::e,upperdir=u,workdir=/w"),
+        [r"/mnt/bundle/a:/b:/mnt/bundle/c\:d::/mnt/bundle/e", "/mnt/bundle/u", "/w"]
+    );
+    assert_eq!(options("lowerdir+=a,datadir+=/b"), ["/mnt/bundle/a", "/b"]);
+}
+
+#[test]
+fn a_list_of_layers_is_taken_apart_as_the_kernel_does() {
+    let layers = super::super::filesystem::layers(r"/a:/b\:c\\:/d::/e");
+    let text: Vec<String> = layers.iter().map(|(key, layer)| format!("{key}={layer}")).collect();
+    assert_eq!(text, ["lowerdir+=/a", r"lowerdir+=/b:c\", "lowerdir+=/d", "datadir+=/e"]);
+}
+
+#[test]
+fn only_an_overlay_at_the_root_has_id_mapped_layers() {
+    for mount in [
+        r#"{"destination":"/x","type":"overlay","options":["idmap"]}"#,
+        r#"{"destination":"/","type":"tmpfs","options":["idmap"]}"#,
+    ] {
+        let error = parsed(mount, r#""namespaces":[{"type":"user"}]"#).unwrap_err().to_string();
+        let why = "id mappings are for bind mounts, and for an overlay at / as first mount";
+        assert_eq!(error, format!("mounts[0]: {why}"));
+    }
+    let error = parsed(r#"{"destination":"/","type":"overlay","options":["idmap"]}"#, "").unwrap_err().to_string();
+    assert!(error.contains("needs uidMappings and gidMappings, or a user namespace"), "{error}");
+}
