@@ -12,8 +12,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use companion::WORDS as COMPANION;
-pub use table::{Command, Count, Flag, GLOBAL, Value};
+pub use {
+    companion::WORDS as COMPANION,
+    table::{Command, Count, Flag, GLOBAL, Value},
+};
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Findings: what is wrong or suspicious, where, why, and what to do.
+//! Findings: faults and suspicions with their place, reason and remedy.
 
 use crate::place::{Place, Text};
 use crate::style::Style;
@@ -6,7 +6,7 @@ use orlop::explain::shown as safe;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// What stands before an excerpt.
+/// The left border of an excerpt.
 const BAR: &str = "   | ";
 
 /// How much a finding matters.
@@ -55,11 +55,11 @@ pub(crate) struct Finding {
     /// The path of a field, such as `mounts[3].source`; empty where the finding has none.
     pub(crate) field: String,
     pub(crate) place: Option<Place>,
-    /// What is wrong.
+    /// The fault in a sentence.
     pub(crate) problem: String,
     /// Where the rule is written: a section of the specification or a man page.
     pub(crate) source: &'static str,
-    /// What to do.
+    /// The remedy.
     pub(crate) remedy: Option<String>,
 }
 
@@ -117,7 +117,7 @@ impl Finding {
         })
     }
 
-    /// For people: like a compiler's messages. `file` is the name of the document whose text is `text`.
+    /// For people: like a compiler's messages. `file` is the name of the document `text`.
     pub(crate) fn show(&self, file: &str, text: &Text, style: Style) -> String {
         let mut shown = String::new();
         let (word, field) = (self.severity.word(), safe(&self.field));

@@ -68,7 +68,7 @@ impl Text {
         self.bytes.get(begin..end)
     }
 
-    /// Up to `width` characters of the line of a place, and a line with a caret below the column, both without what a terminal
+    /// Up to `width` characters of the line of a place, and a line with a caret below the column, both without the bytes that a terminal
     /// would act on.
     pub(crate) fn excerpt(&self, place: Place, width: usize) -> Option<(String, String)> {
         let line = self.line(place)?;

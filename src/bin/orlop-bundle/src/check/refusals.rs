@@ -1,7 +1,7 @@
 //! Everything that `create` would refuse.
 //!
 //! The runtime stops at the first fault. So the faulty field is removed from a copy of the document, and the runtime is asked
-//! again, until it accepts: what is found is the runtime's own opinion, fault by fault.
+//! again, until it accepts: each fault is the runtime's own opinion, fault by fault.
 
 use super::Bundle;
 use super::structure::{join, nearest};
@@ -16,7 +16,7 @@ const FEWEST: usize = 30;
 /// About how many bytes the runtime is asked to read in all.
 const READ: usize = 32 << 20;
 
-/// The end of what the runtime says of a label for a security module that this kernel does not have.
+/// The end of the runtime's message about a label for a security module that this kernel does not have.
 const NO_MODULE: &str = "is disabled or not supported";
 
 pub(super) fn findings(global: &Global, bundle: &Bundle) -> Vec<Finding> {
@@ -311,7 +311,7 @@ fn has_number(device: &Node) -> bool {
     device.get("major").or(device.get("minor")).is_some()
 }
 
-/// The default's config, whose values have no place in the document.
+/// The default's config: its values have no place in the document.
 fn default() -> Node {
     let read = explain::read(explain::default_config().as_bytes());
     let mut default = read.unwrap_or_else(|error| unreachable!("the default config is JSON: {error}"));

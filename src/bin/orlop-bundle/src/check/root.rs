@@ -138,7 +138,7 @@ impl Root {
     }
 }
 
-/// Whether a path of the host is on procfs, sysfs or another file system whose files are no stored data.
+/// Whether a path of the host is on procfs, sysfs or another file system without stored data.
 fn of_kernel(path: &Path) -> bool {
     const OF_KERNEL: &[i64] = &[
         0x9fa0,      // proc
@@ -226,7 +226,7 @@ fn sources(bundle: &Bundle, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Why a mount's destination can neither be found nor made on what earlier mounts have put there.
+/// Why a mount's destination can neither be found nor made on the earlier mounts.
 fn destination(before: &[BundleMount], mount: &BundleMount) -> Option<String> {
     let (below, rest) = before.iter().rev().find_map(|below| Some((below, below.rest(&mount.at)?)))?;
     if below.kind == "proc" && below.at != "/proc" && mount.kind != "proc" {
@@ -305,7 +305,7 @@ fn inner_hooks(bundle: &Bundle, root: &Root, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Device nodes in whose place something else is.
+/// Device nodes with another file in their place.
 fn devices(bundle: &Bundle, root: &Root, findings: &mut Vec<Finding>) {
     let list = bundle.config.get("linux").and_then(|linux| linux.get("devices"));
     for (n, device) in list.map_or(&[][..], Node::items).iter().enumerate() {

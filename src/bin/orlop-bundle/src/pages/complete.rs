@@ -15,7 +15,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What bash takes as the end of a word beside blanks (`COMP_WORDBREAKS`): it completes what stands behind.
+/// Letters that end a word in bash, beside blanks (`COMP_WORDBREAKS`): it completes the part behind.
 const BREAKS: [char; 2] = ['=', ':'];
 
 /// The whole command.
@@ -49,7 +49,7 @@ fn split(line: &str) -> Vec<OsString> {
 }
 
 /// The words that may stand in place of the last one, each in a line with an explanation behind a tab; for bash without an
-/// explanation and without what it takes for another word.
+/// explanation and without the part that it takes for another word.
 fn candidates(words: &[OsString], of_bash: bool) -> Result<String> {
     let words = &joined(words)[..];
     let (Some(program), Some(last)) = (words.first(), words.last()) else { return Ok(String::new()) };

@@ -122,7 +122,7 @@ fn list(roff: &mut Roff, heading: &str, rows: Vec<(String, Vec<Inline>)>) {
     }
 }
 
-/// A text whose words between backticks are bold.
+/// A text with the words between backticks in bold.
 fn emphasized(text: &str) -> Vec<Inline> {
     let piece = |(n, piece): (usize, &str)| if n % 2 == 1 { bold(piece) } else { roman(piece) };
     text.split('`').enumerate().map(piece).collect()

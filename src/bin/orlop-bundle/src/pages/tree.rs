@@ -149,7 +149,7 @@ pub(crate) fn argument(flag: &'static Flag) -> Arg {
     }
 }
 
-/// The words that a flag takes whose value the table has as text; its help names them.
+/// The choices of a flag that the table describes as text; its help names them.
 fn choices(flag: &Flag) -> &'static [&'static str] {
     match (flag.long, flag.value) {
         ("format", Value::Text(_)) => &["table", "json"],

@@ -1,4 +1,4 @@
-//! `orlop top`: what containers use, as it changes.
+//! `orlop top`: the use of resources by containers, as it changes.
 
 mod screen;
 mod table;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// The seconds that a graph shows.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What is shown of one container.
+/// The line of one container.
 #[derive(Clone, Debug, Default)]
 struct Row {
     id: String,
