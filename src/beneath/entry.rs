@@ -8,12 +8,8 @@ use crate::sys::mount::{RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
 use crate::sys::mount::{openat2, openat2_if_there};
 use crate::sys::{file, fs, xattr};
 use std::fs::File;
-use std::os::fd::AsFd;
 
-/// Seconds and nanoseconds since 1970.
-pub type Time = (i64, i64);
-
-/// What `fstatat(2)` says of an entry.
+/// The answer of `fstatat(2)` for an entry. Times are in seconds and nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The type (S_IF*) and the permission bits.
@@ -33,25 +29,15 @@ pub struct Status {
     /// The number of hard links.
     pub links: u64,
     /// The last access.
-    pub atime: Time,
+    pub atime: (i64, i64),
     /// The last modification.
-    pub mtime: Time,
+    pub mtime: (i64, i64),
 }
 
 impl Status {
     /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFDIR
-    }
-
-    /// Whether it is a symbolic link.
-    pub fn is_symlink(&self) -> bool {
-        self.mode & libc::S_IFMT == libc::S_IFLNK
-    }
-
-    /// Whether it is a regular file.
-    pub fn is_file(&self) -> bool {
-        self.mode & libc::S_IFMT == libc::S_IFREG
     }
 }
 
@@ -60,11 +46,6 @@ impl From<fs::Stat> for Status {
         let fs::Stat { mode, dev, ino, uid, gid, rdev, size, links, atime, mtime, .. } = stat;
         Status { mode, dev, ino, uid, gid, rdev, size, links, atime, mtime }
     }
-}
-
-/// The device number of `major` and `minor`.
-pub fn device_number(major: u32, minor: u32) -> u64 {
-    fs::device_number(major, minor)
 }
 
 /// Refuses a name that would be more or less than one component.
@@ -79,7 +60,7 @@ fn component(name: &[u8]) -> Result<&[u8]> {
 const HELD: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
 
 impl Directory {
-    /// Opens a directory beneath this one whose path need not be UTF-8; `None` where it does not exist. Symbolic links
+    /// Opens a directory beneath this one by a path that need not be UTF-8; `None` where it does not exist. Symbolic links
     /// are followed within this directory.
     ///
     /// # Errors
@@ -149,7 +130,7 @@ impl Directory {
     pub fn entry_file(&self, name: &[u8]) -> Result<File> {
         let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW;
         let name = component(name)?;
-        if !self.entry_status(name)?.is_some_and(|status| status.is_file()) {
+        if self.entry_status(name)?.is_none_or(|status| status.mode & libc::S_IFMT != libc::S_IFREG) {
             return Err(Error::system(format!("{:?} is not a regular file", String::from_utf8_lossy(name))));
         }
         Ok(File::from(openat2(&self.0, name, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)?))
@@ -239,7 +220,7 @@ impl Directory {
     ///
     /// # Errors
     /// The caller is not its owner (EPERM).
-    pub fn set_times(&self, atime: Time, mtime: Time) -> Result<()> {
+    pub fn set_times(&self, atime: (i64, i64), mtime: (i64, i64)) -> Result<()> {
         Ok(fs::set_times_at(&self.0, ".", atime, mtime)?)
     }
 
@@ -247,7 +228,7 @@ impl Directory {
     ///
     /// # Errors
     /// The caller is not its owner (EPERM).
-    pub fn set_entry_times(&self, name: &[u8], atime: Time, mtime: Time) -> Result<()> {
+    pub fn set_entry_times(&self, name: &[u8], atime: (i64, i64), mtime: (i64, i64)) -> Result<()> {
         Ok(fs::set_times_at(&self.0, component(name)?, atime, mtime)?)
     }
 
@@ -277,34 +258,6 @@ impl Directory {
     }
 }
 
-/// Changes owner and permission bits of an open file, in the order that keeps set-user-id bits.
-///
-/// # Errors
-/// The caller may not (EPERM), or an id is not mapped in its user namespace (EINVAL).
-pub fn set_owner_and_mode(file: &File, owner: Option<(u32, u32)>, mode: u32) -> Result<()> {
-    if let Some((uid, gid)) = owner {
-        fs::chown(file.as_fd(), uid, gid)?;
-    }
-    Ok(fs::chmod(file.as_fd(), mode)?)
-}
-
-/// Extended attributes of an open file: names and values.
-///
-/// # Errors
-/// `flistxattr(2)` or `fgetxattr(2)`.
-pub fn file_attributes(file: &File) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let value = |name: Vec<u8>| Ok(xattr::get(file, &name)?.map(|value| (name, value)));
-    xattr::list(file)?.into_iter().filter_map(|name| value(name).transpose()).collect()
-}
-
-/// Sets an extended attribute of an open file.
-///
-/// # Errors
-/// As of [`Directory::set_entry_attribute`].
-pub fn set_file_attribute(file: &File, key: &[u8], value: &[u8]) -> Result<()> {
-    Ok(xattr::set(file, key, value)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,7 +281,7 @@ mod tests {
         root.entry_file(b"link").unwrap_err();
         root.entry_dir(b"up").unwrap_err();
         root.link_entry(&root, b"link", b"second").unwrap();
-        assert!(root.entry_status(b"second").unwrap().unwrap().is_symlink());
+        assert_eq!(root.entry_status(b"second").unwrap().unwrap().mode & libc::S_IFMT, libc::S_IFLNK);
         assert_eq!(root.entry_symlink(b"second").unwrap(), b"../outside");
         assert!(root.enter(b"up/up").unwrap().unwrap().entry_status(b"outside").unwrap().is_none());
         root.set_entry_times(b"link", (1, 2), (3, 4)).unwrap();

@@ -8,7 +8,7 @@
 
 mod entry;
 
-pub use entry::{Status, Time, device_number, file_attributes, set_file_attribute, set_owner_and_mode};
+pub use entry::Status;
 
 use crate::error::{Context, Error, Result};
 use crate::path::{Create, InRoot, Root};

@@ -56,7 +56,7 @@ pub(crate) struct Mappings {
     pub(crate) gids: Vec<Mapping>,
 }
 
-/// What the command line has over the image's configuration.
+/// Settings of the command line that hold over the image's configuration.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     /// The program's arguments in place of the image's Cmd.
@@ -66,7 +66,7 @@ pub(crate) struct Overrides {
     pub(crate) env: Vec<String>,
 }
 
-/// The config.json of an image whose files are in `root`.
+/// The config.json of an image, which has its files in `root`.
 ///
 /// # Errors
 /// The image has no program, or its user has no account.

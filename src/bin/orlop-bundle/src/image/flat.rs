@@ -20,8 +20,8 @@ const ROOT: &[u8] = b"rootfs";
 /// Unpacks an image into `bundle`, which is made: the directory rootfs and the file config.json.
 ///
 /// # Errors
-/// The bundle has a config.json or a rootfs already, or the image cannot be read, verified or unpacked. What was
-/// unpacked is then removed.
+/// The bundle has a config.json or a rootfs already, or the image cannot be read, verified or unpacked. The
+/// unpacked files are then removed.
 pub(crate) fn unpack(source: &dyn Source, platform: &Platform, bundle: &Path, rights: &Rights) -> Result<()> {
     let manifest = source.manifest(platform)?;
     let image = configuration(source, &manifest.parsed)?;

@@ -12,11 +12,11 @@ use std::process::{Command, ExitStatus, Stdio};
 /// The variable that says to the program, executed anew in its user namespace, which ids the namespace has.
 const INSIDE: &str = "ORLOP_IMAGE_NAMESPACE";
 
-/// What this process may do with owners.
+/// The rights of this process over owners.
 #[derive(Clone, Debug)]
 pub(crate) struct Rights {
     pub(crate) owners: Owners,
-    /// The mappings of a container whose files this process writes; `None` for root.
+    /// The user namespace of a container that has the written files as its root; `None` for root.
     pub(crate) mappings: Option<Mappings>,
 }
 

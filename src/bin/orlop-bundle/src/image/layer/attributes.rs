@@ -3,13 +3,16 @@
 use super::tar::{Entry, Kind};
 use super::tree::Owners;
 use anyhow::{Context as _, Result};
-use orlop::beneath::{Directory, set_file_attribute};
+use orlop::beneath::Directory;
+use rustix::fs::{XattrFlags, fsetxattr};
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
 
 const EPERM: i32 = 1;
 const EOPNOTSUPP: i32 = 95;
 
-/// What could not be unpacked as the archive has it.
+/// Counts of things that could not be unpacked as the archive has them.
 #[derive(Debug, Default)]
 pub(crate) struct Dropped {
     /// Device nodes that the caller may not make.
@@ -19,7 +22,7 @@ pub(crate) struct Dropped {
 }
 
 impl Dropped {
-    /// Says on standard error what is missing.
+    /// Prints the counts on standard error.
     pub(crate) fn warn(&self, is_single: bool) {
         if is_single {
             eprintln!(
@@ -45,13 +48,28 @@ pub(super) enum Target<'a> {
 }
 
 impl Target<'_> {
-    fn set(&self, key: &[u8], value: &[u8]) -> orlop::error::Result<()> {
-        match self {
-            Target::File(file) => set_file_attribute(file, key, value),
-            Target::Directory(dir) => dir.set_attribute(key, value),
-            Target::Entry(dir, name) => dir.set_entry_attribute(name, key, value),
+    /// Sets an attribute; `false` where the file system has none or the caller may not.
+    fn set(&self, key: &[u8], value: &[u8]) -> Result<bool> {
+        let (done, errno) = match self {
+            Target::File(file) => {
+                let done = fsetxattr(file, OsStr::from_bytes(key), value, XattrFlags::empty());
+                let errno = done.err().map_or(0, |errno| errno.raw_os_error());
+                (done.context("fsetxattr"), errno)
+            }
+            Target::Directory(dir) => split(dir.set_attribute(key, value)),
+            Target::Entry(dir, name) => split(dir.set_entry_attribute(name, key, value)),
+        };
+        match errno {
+            EPERM | EOPNOTSUPP => Ok(false),
+            _ => done.map(|()| true).with_context(|| format!("attribute {}", String::from_utf8_lossy(key))),
         }
     }
+}
+
+/// A result, and its error number.
+fn split(done: orlop::error::Result<()>) -> (Result<()>, i32) {
+    let errno = done.as_ref().err().map_or(0, orlop::error::Error::errno);
+    (done.map_err(Into::into), errno)
 }
 
 /// Whether an attribute of an archive is set at all. Those of overlayfs would change how layers are merged, and labels are
@@ -80,17 +98,11 @@ pub(super) fn set(target: &Target<'_>, entry: &Entry, owners: Owners, dropped: &
             dropped.attributes += 1;
             continue;
         }
-        match target.set(key, value) {
-            Err(error) if matches!(error.errno(), EPERM | EOPNOTSUPP) => dropped.attributes += 1,
-            done => done.with_context(|| format!("attribute {}", String::from_utf8_lossy(key)))?,
-        }
+        dropped.attributes += u64::from(!target.set(key, value)?);
     }
     if owners == Owners::Caller && matches!(entry.kind, Kind::File | Kind::Directory) {
         let value = format!("{}:{}:0{:o}", entry.uid, entry.gid, entry.mode);
-        match target.set(b"user.containers.override_stat", value.as_bytes()) {
-            Err(error) if matches!(error.errno(), EPERM | EOPNOTSUPP) => dropped.attributes += 1,
-            done => done?,
-        }
+        dropped.attributes += u64::from(!target.set(b"user.containers.override_stat", value.as_bytes())?);
     }
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! The layers below a layer in overlayfs form: lookups in their union, and files that come up from it.
 
 use super::tree::Owners;
+use super::write::set_owner_and_mode;
 use anyhow::{Result, bail, ensure};
-use orlop::beneath::{Directory, Status, file_attributes, set_file_attribute, set_owner_and_mode};
+use orlop::beneath::{Directory, Status};
+use rustix::fs::{FileType, XattrFlags, fgetxattr, flistxattr, fsetxattr};
+use std::fs::File;
 use std::io;
 
 const S_IFMT: u32 = 0o170_000;
@@ -11,7 +14,7 @@ const S_IFCHR: u32 = 0o020_000;
 /// Layers, the topmost first.
 pub(crate) struct Lower(pub(crate) Vec<Directory>);
 
-/// What one layer says of a path.
+/// The answer of one layer for a path.
 enum Found {
     There(Directory, Status),
     /// It says nothing, so the next layer is asked.
@@ -36,7 +39,10 @@ impl Lower {
     /// The directory of a path, held for reading.
     pub(super) fn directory(&self, parts: &[&[u8]]) -> Result<Option<Directory>> {
         let (Some((dir, status)), Some(name)) = (self.find(parts)?, parts.last()) else { return Ok(None) };
-        ensure!(!status.is_symlink(), "a parent is a symbolic link in a layer below, which overlayfs cannot follow");
+        ensure!(
+            !is(&status, FileType::Symlink),
+            "a parent is a symbolic link in a layer below, which overlayfs cannot follow"
+        );
         if status.is_dir() { Ok(Some(dir.entry_dir(name)?)) } else { Ok(None) }
     }
 
@@ -59,28 +65,42 @@ impl Lower {
     pub(super) fn copy_up(&self, from: &Directory, name: &[u8], to: &Directory, owners: Owners) -> Result<()> {
         let Some(status) = from.entry_status(name)? else { return Ok(()) };
         let owner = (owners == Owners::Archive).then_some((status.uid, status.gid));
-        if status.is_symlink() {
+        if is(&status, FileType::Symlink) {
             to.make_entry_symlink(&from.entry_symlink(name)?, name)?;
-        } else if status.is_file() {
+        } else if is(&status, FileType::RegularFile) {
             let mut source = from.entry_file(name)?;
             let mut copy = to.make_entry_file(name, 0o600)?;
             io::copy(&mut source, &mut copy)?;
             set_owner_and_mode(&copy, owner, status.mode & 0o7777)?;
-            for (key, value) in file_attributes(&source)? {
-                if !key.starts_with(b"security.selinux") {
-                    set_file_attribute(&copy, &key, &value)?;
-                }
-            }
+            copy_attributes(&source, &copy)?;
         } else if status.is_dir() {
             bail!("is a directory");
         } else {
             to.make_entry_node(name, status.mode, status.rdev)?;
         }
-        if let Some((uid, gid)) = owner.filter(|_| !status.is_file()) {
+        if let Some((uid, gid)) = owner.filter(|_| !is(&status, FileType::RegularFile)) {
             to.set_entry_owner(name, uid, gid)?;
         }
         Ok(to.set_entry_times(name, status.atime, status.mtime)?)
     }
+}
+
+fn is(status: &Status, kind: FileType) -> bool {
+    FileType::from_raw_mode(status.mode) == kind
+}
+
+/// Copies the attributes of an open file but for labels, which are the host's.
+fn copy_attributes(from: &File, to: &File) -> Result<()> {
+    let mut names = vec![0; 64 << 10];
+    let length = flistxattr(from, &mut names[..])?;
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        if name != b"security.selinux" {
+            let mut value = vec![0; 64 << 10];
+            let length = fgetxattr(from, name, &mut value[..])?;
+            fsetxattr(to, name, &value[..length], XattrFlags::empty())?;
+        }
+    }
+    Ok(())
 }
 
 fn find_in(layer: &Directory, parts: &[&[u8]]) -> Result<Found> {
@@ -95,7 +115,10 @@ fn find_in(layer: &Directory, parts: &[&[u8]]) -> Result<Found> {
         if depth + 1 == parts.len() {
             return Ok(Found::There(dir, status));
         }
-        ensure!(!status.is_symlink(), "a parent is a symbolic link in a layer below, which overlayfs cannot follow");
+        ensure!(
+            !is(&status, FileType::Symlink),
+            "a parent is a symbolic link in a layer below, which overlayfs cannot follow"
+        );
         if !status.is_dir() {
             return Ok(Found::Hidden);
         }

@@ -19,6 +19,9 @@ use super::source::Source;
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::{Descriptor, Digest};
 
+/// Seconds and nanoseconds since 1970.
+type Time = (i64, i64);
+
 /// How many entries an image may have.
 const MAX_ENTRIES: u64 = 4_000_000;
 

@@ -1,7 +1,7 @@
 //! Records of PAX headers (pax(1), "pax Extended Header").
 
+use super::Time;
 use anyhow::{Context as _, Result, bail, ensure};
-use orlop::beneath::Time;
 
 /// Records in their order: a later one holds over an earlier one.
 #[derive(Clone, Default)]

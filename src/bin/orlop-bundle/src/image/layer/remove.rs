@@ -1,4 +1,4 @@
-//! Whiteouts, and what is removed for an entry of another type.
+//! Whiteouts, and files that an entry of another type replaces.
 
 use super::tree::{Form, Tree};
 use anyhow::{Context as _, Result, ensure};

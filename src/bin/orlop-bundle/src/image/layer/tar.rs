@@ -1,9 +1,9 @@
 //! Entries of a tar archive: ustar, GNU and PAX. The archive may be hostile.
 
+use super::Time;
 use super::pax::Records;
 use super::sparse;
 use anyhow::{Context as _, Result, bail, ensure};
-use orlop::beneath::Time;
 use std::io::{self, Read};
 use tar::{EntryType, Header};
 
@@ -48,13 +48,13 @@ pub(crate) struct Entry {
 /// An archive that is read once, from its beginning to its end. As a [`Read`] it gives the data of the last entry.
 pub(crate) struct Archive<R> {
     inner: R,
-    /// What is left of the data of the last entry, and the padding behind them.
+    /// The rest of the data of the last entry, and the padding behind them.
     data: u64,
     padding: u64,
     global: Records,
 }
 
-/// What stands before an entry's own header.
+/// Extensions that stand before an entry's own header.
 #[derive(Default)]
 struct Prefix {
     name: Option<Vec<u8>>,
@@ -67,7 +67,7 @@ impl<R: Read> Archive<R> {
         Archive { inner, data: 0, padding: 0, global: Records::default() }
     }
 
-    /// The next entry; `None` at the end. What was not read of the data of the last one is skipped.
+    /// The next entry; `None` at the end. The rest of the data of the last one is skipped.
     ///
     /// # Errors
     /// The archive is damaged, ends early, or has an entry of an unknown type.

@@ -1,11 +1,12 @@
 //! The tree that layers are unpacked into. No path leaves it: parents are found by lookups within the root, and every
 //! operation is on one name in a directory that is held.
 
+use super::Time;
 use super::attributes::Dropped;
 use super::lower::Lower;
 use super::tar::Entry;
 use anyhow::{Context as _, Result, ensure};
-use orlop::beneath::{Directory, Status, Time};
+use orlop::beneath::{Directory, Status};
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
@@ -23,7 +24,7 @@ pub(crate) enum Form {
     },
 }
 
-/// Whose files are.
+/// The owners of written files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owners {
     /// As the archive says.

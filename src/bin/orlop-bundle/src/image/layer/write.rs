@@ -4,9 +4,11 @@ use super::attributes::{self, Target};
 use super::tar::{Entry, Kind};
 use super::tree::{Form, Owners, Parent, Tree, components};
 use anyhow::{Context as _, Result, ensure};
-use orlop::beneath::{Directory, Status, device_number, set_owner_and_mode};
-use std::fs::File;
+use orlop::beneath::{Directory, Status};
+use rustix::fs::makedev;
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, fchown};
 
 const S_IFCHR: u32 = 0o020_000;
 const S_IFBLK: u32 = 0o060_000;
@@ -156,8 +158,8 @@ impl Tree {
     fn write_node(&mut self, dir: &Directory, name: &[u8], entry: &Entry) -> Result<bool> {
         let (major, minor) = entry.device;
         let (kind, device) = match entry.kind {
-            Kind::CharDevice => (S_IFCHR, device_number(major, minor)),
-            Kind::BlockDevice => (S_IFBLK, device_number(major, minor)),
+            Kind::CharDevice => (S_IFCHR, makedev(major, minor)),
+            Kind::BlockDevice => (S_IFBLK, makedev(major, minor)),
             _ => (S_IFIFO, 0),
         };
         ensure!(kind != S_IFCHR || device != 0, "the character device 0:0 is a whiteout of overlayfs, not a file");
@@ -171,6 +173,14 @@ impl Tree {
         self.set_other(dir, name, entry)?;
         Ok(true)
     }
+}
+
+/// Changes owner and permission bits of an open file, in the order that keeps set-user-id bits.
+pub(super) fn set_owner_and_mode(file: &File, owner: Option<(u32, u32)>, mode: u32) -> Result<()> {
+    if let Some((uid, gid)) = owner {
+        fchown(file, Some(uid), Some(gid)).with_context(|| format!("fchown to {uid}:{gid}"))?;
+    }
+    Ok(file.set_permissions(Permissions::from_mode(mode))?)
 }
 
 /// Copies exactly `size` bytes.

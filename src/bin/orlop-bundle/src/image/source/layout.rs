@@ -17,7 +17,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Opens `DIRECTORY[:TAG]`. A directory whose name has a colon is found without a tag.
+    /// Opens `DIRECTORY[:TAG]`. A directory with a colon in its name is found without a tag.
     ///
     /// # Errors
     /// There is no such directory, or it is no image layout.

@@ -1,4 +1,4 @@
-//! Digest and size of what is read.
+//! Digest and size of a blob while it is read.
 
 use anyhow::{Result, bail, ensure};
 use oci_spec::image::{Descriptor, Digest, DigestAlgorithm};
