@@ -148,7 +148,7 @@ performance: ## measure everything and write docs/performance.md anew (VIEW=v2: 
 	@$(MAKE) --no-print-directory bench BENCH="$(if $(VIEW),--view $(VIEW)) $(BENCH)"
 	@integration/bench/performance $(VIEW)
 
-lint: ## formatting, clippy, cargo deny, cargo doc, the tests of floors and style, a check for aarch64
+lint: ## formatting, clippy, cargo deny, cargo doc, the tests of floors and style, checks for aarch64 and with the oldest Rust
 	@integration/tools/prerequisites --optional build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -157,6 +157,7 @@ lint: ## formatting, clippy, cargo deny, cargo doc, the tests of floors and styl
 	@if command -v cargo-deny >/dev/null; then cargo-deny --locked --workspace check bans licenses sources; \
 	else echo 'SKIP cargo deny: cargo-deny is not installed (cargo install cargo-deny)'; fi
 	integration/tools/aarch64
+	integration/tools/minimal-rust
 
 pages: ## man pages and shell completions, below out/share
 	$(CARGO) run --locked -q -p orlop-bundle -- pages out/share

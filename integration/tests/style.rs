@@ -1,4 +1,4 @@
-//! What the style of the sources is held to, as far as a program can count it.
+//! What the style of the sources and scripts is held to, as far as a program can count it.
 
 #![allow(clippy::unwrap_used)] // The whole file is a test.
 
@@ -12,6 +12,8 @@ const VAGUE_LINES: usize = 5;
 /// The most items (functions, types, modules, re-exports) that the library offers to other crates; `unreachable_pub` makes
 /// sure that a plain `pub` is such an offer.
 const PUBLIC_ITEMS: usize = 220;
+/// The longest line of a script, in columns.
+const LONGEST_SCRIPT_LINE: usize = 120;
 /// Words that stand where the field has a noun: "the path", "the caller", "an unprivileged user".
 const VAGUE: &[&str] = &["what", "whoever", "whom", "whose", "somebody", "nobody", "anybody"];
 
@@ -122,4 +124,51 @@ fn a_function_is_measured_from_its_first_line_to_its_brace() {
                 pub(in crate::x) const fn e() {\n}\n";
     let found: Vec<_> = functions(text).into_iter().map(|(line, length, _)| (line, length)).collect();
     assert_eq!(found, [(2, 3), (8, 3), (11, 2)]);
+}
+
+/// The scripts of the repository: files that begin as a shell's do, and those that such files read.
+fn scripts() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut left: Vec<PathBuf> = [".ci", "integration", "oci-runtime-tests/mutants"].map(|dir| root.join(dir)).into();
+    let mut found = Vec::new();
+    while let Some(dir) = left.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            match fs::read_to_string(&path) {
+                _ if path.is_dir() => left.push(path),
+                Ok(text) if is_script(&path, &text) => found.push((path, text)),
+                _ => {}
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {} scripts were found", found.len());
+    found
+}
+
+fn is_script(path: &Path, text: &str) -> bool {
+    if let Some(program) = text.strip_prefix("#!") {
+        return program.lines().next().is_some_and(|line| line.ends_with("sh"));
+    }
+    let is_read = |dir: &str| path.parent().is_some_and(|parent| parent.ends_with(dir));
+    match path.extension() {
+        Some(extension) => extension == "sh",
+        None => ["vm/sets", "engines/fixtures", "engines/captures", "integration/tools"].iter().any(|dir| is_read(dir)),
+    }
+}
+
+#[test]
+fn no_line_of_a_script_is_too_long() {
+    let mut long = Vec::new();
+    for (path, text) in scripts() {
+        // The recipe of machines that are kept until its bytes change.
+        if path.ends_with("vm/build") {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            if line.chars().count() > LONGEST_SCRIPT_LINE {
+                long.push(format!("{}:{}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "lines above {LONGEST_SCRIPT_LINE} columns:\n{}", long.join("\n"));
 }

@@ -1,5 +1,6 @@
 # What users of containerd's ctr do.  The format is that of docker.sh.
-# ctr stops copying as soon as it hears of a process's end, whatever has not been read yet: what prints in exec sleeps a little.
+# ctr stops copying as soon as it hears of a process's end, whatever has not been read yet: what prints in exec sleeps a
+# little.
 
 ### run prints from inside its own namespaces
 #= pid 1
@@ -23,7 +24,8 @@ says run $IMAGE c /bin/garbage
 
 ### a terminal
 #= 30 100
-pty ctr run --runc-binary $RUNTIME_PATH --rm -t $IMAGE c sh -c 'sleep 0.5; tty; stty size; exit 3' </dev/null; echo "status $?"
+pty ctr run --runc-binary $RUNTIME_PATH --rm -t $IMAGE c sh -c 'sleep 0.5; tty; stty size; exit 3' </dev/null
+echo "status $?"
 
 ### standard input
 #= from outside
@@ -94,7 +96,8 @@ cat /sys/fs/cgroup/memory/default/c/memory.limit_in_bytes
 ### mounts
 #= seen
 mkdir -p $DIR/volume; echo seen > $DIR/volume/file
-run --mount type=bind,src=$DIR/volume,dst=/v,options=rbind:ro $IMAGE c sh -c 'exec 2>&1; cat /v/file; echo x > /v/new' 2>&1
+run --mount type=bind,src=$DIR/volume,dst=/v,options=rbind:ro $IMAGE c sh -c 'exec 2>&1; cat /v/file; echo x > /v/new' \
+    2>&1
 rm -r $DIR/volume
 
 ### a read-only root
@@ -103,7 +106,8 @@ run --read-only $IMAGE c sh -c 'echo x > /x' 2>&1
 
 ### capabilities, no new privileges, seccomp
 #= Seccomp:	2
-run --cap-add CAP_NET_ADMIN --cap-drop CAP_CHOWN --seccomp $IMAGE c grep -E '^(Cap|NoNewPrivs|Seccomp)' /proc/self/status
+run --cap-add CAP_NET_ADMIN --cap-drop CAP_CHOWN --seccomp $IMAGE c grep -E '^(Cap|NoNewPrivs|Seccomp)' \
+    /proc/self/status
 run --privileged-without-host-devices $IMAGE c true 2>/dev/null; true
 
 ### privileged

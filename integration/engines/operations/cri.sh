@@ -17,7 +17,8 @@ until_true 20 eval "cri state $c | grep EXITED"; cri state $c; cri rm $c; cri rm
 #= inside
 #= status 5
 pod=$(cri pod pod orlop); c=$(cri container $pod c 0 sleep 1000); cri state $c
-cri exec $c echo inside; cri exec $c sh -c 'exit 5'; cri exec $c nosuch 2>&1 | grep -o 'executable file not found in $PATH'
+cri exec $c echo inside; cri exec $c sh -c 'exit 5'
+cri exec $c nosuch 2>&1 | grep -o 'executable file not found in $PATH'
 
 ### limits, and their change in place
 #= 67108864
@@ -45,12 +46,14 @@ cri stop $c 1; cri state $c
 
 ### a command that is not there
 #= executable file not found in $PATH
-pod=$(cri pod pod orlop); cri container $pod c 0 nosuch 2>&1 | grep -o 'exec: "nosuch": executable file not found in $PATH'
+pod=$(cri pod pod orlop); cri container $pod c 0 nosuch 2>&1 |
+    grep -o 'exec: "nosuch": executable file not found in $PATH'
 
 ### an annotation of the pod asks for the reaping init
 #= sh
 #~ loose
-pod=$(cri pod pod orlop orlop.init=true); c=$(cri container $pod c 0 sh -c 'sleep 1000; true'); cri exec $c ps -o pid,comm
+pod=$(cri pod pod orlop orlop.init=true); c=$(cri container $pod c 0 sh -c 'sleep 1000; true')
+cri exec $c ps -o pid,comm
 
 ### the daemon killed with SIGKILL finds its pods again
 #= RUNNING
@@ -65,7 +68,8 @@ cri state $c; cri exec $c echo still here; cri stop $c 0; cri rm $c; cri rmp $po
 /usr/bin/python3 - <<PYTHON
 import tomllib
 runtimes = tomllib.load(open("$HERE/../packaging/crio/50-orlop.conf", "rb"))["crio"]["runtime"]["runtimes"]
-handler = next(line.split()[1] for line in open("$HERE/../packaging/kubernetes/runtimeclass.yaml") if line.startswith("handler:"))
+lines = open("$HERE/../packaging/kubernetes/runtimeclass.yaml")
+handler = next(line.split()[1] for line in lines if line.startswith("handler:"))
 print("handler", handler)
 print(runtimes[handler]["runtime_path"], runtimes[handler]["runtime_type"])
 PYTHON

@@ -55,7 +55,8 @@ run --cpuset-cpus 0 --blkio-weight 300 $IMAGE grep Cpus_allowed_list /proc/self/
 ### -it is a terminal with its size, and Ctrl-D ends it
 #= tty
 #= 30 100
-printf 'tty; stty size; exit 3\n' | pty docker run --rm -it $IMAGE sh -c 'sleep 0.5; tty; stty size; test -t 0 && test -t 1 && echo tty'
+printf 'tty; stty size; exit 3\n' | pty docker run --rm -it $IMAGE \
+    sh -c 'sleep 0.5; tty; stty size; test -t 0 && test -t 1 && echo tty'
 
 ### -i passes standard input
 #= from outside
@@ -84,7 +85,8 @@ umount $DIR/volume; rmdir $DIR/volume
 ### a read-only root with a tmpfs
 #= Read-only file system
 #= size=1024k
-run --read-only --tmpfs /t:size=1m,mode=700 $IMAGE sh -c 'exec 2>&1; echo x > /x; echo y > /t/y && cat /t/y; grep " /t " /proc/mounts; ls -ld /t | cut -c1-10' 2>&1
+run --read-only --tmpfs /t:size=1m,mode=700 $IMAGE sh -c 'exec 2>&1; echo x > /x; echo y > /t/y && cat /t/y;
+    grep " /t " /proc/mounts; ls -ld /t | cut -c1-10' 2>&1
 
 ### --shm-size
 #= size=8192k
@@ -123,7 +125,8 @@ run -h myname --domainname d.example -e A=1 $IMAGE sh -c 'hostname; env | sort; 
 #= Operation not permitted
 run $IMAGE grep Seccomp: /proc/self/status
 run --security-opt seccomp=unconfined $IMAGE grep Seccomp: /proc/self/status
-echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO"}]}' > $DIR/profile
+echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],
+    "action":"SCMP_ACT_ERRNO"}]}' > $DIR/profile
 run --security-opt seccomp=$DIR/profile $IMAGE mkdir /new 2>&1
 rm $DIR/profile
 
@@ -134,7 +137,8 @@ run --security-opt no-new-privileges $IMAGE grep NoNewPrivs /proc/self/status
 ### sysctls
 #= 1
 #= 777
-run --sysctl net.ipv4.ip_forward=1 --sysctl kernel.shmmax=777 $IMAGE sh -c 'cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmax'
+run --sysctl net.ipv4.ip_forward=1 --sysctl kernel.shmmax=777 $IMAGE \
+    sh -c 'cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmax'
 
 ### a sysctl that is not of a namespace is refused
 #= status 125
@@ -142,7 +146,8 @@ says run --network host --sysctl vm.swappiness=1 $IMAGE true
 
 ### devices
 #= crw
-run --device /dev/zero:/dev/mine:r $IMAGE sh -c 'exec 2>&1; ls -l /dev/mine | cut -c1-10; head -c 3 /dev/mine | wc -c; ls /dev; echo x > /dev/mine' 2>&1
+run --device /dev/zero:/dev/mine:r $IMAGE sh -c 'exec 2>&1; ls -l /dev/mine | cut -c1-10; head -c 3 /dev/mine | wc -c;
+    ls /dev; echo x > /dev/mine' 2>&1
 run --device /dev/null:/dev/second:rwm $IMAGE sh -c 'echo x > /dev/second && echo written'
 
 ### a device that was not given cannot be made or opened
@@ -180,7 +185,8 @@ docker rm -f server >/dev/null; docker network rm net
 
 ### a published port answers
 #= hello
-docker run -d --name web -p 127.0.0.1:8099:80 $IMAGE sh -c 'mkdir w; echo hello > w/index.html; httpd -f -p 80 -h w' >/dev/null
+docker run -d --name web -p 127.0.0.1:8099:80 $IMAGE sh -c 'mkdir w; echo hello > w/index.html;
+    httpd -f -p 80 -h w' >/dev/null
 inside() { nsenter -t $(cat $DIR/docker.pid) -n "$@"; }
 until_true 20 inside busybox wget -qO- http://127.0.0.1:8099/
 inside busybox wget -qO- http://127.0.0.1:8099/
@@ -246,10 +252,12 @@ docker exec box cat /sys/fs/cgroup/memory/memory.limit_in_bytes
 
 ### stop asks, then kills
 #= got TERM
-docker run -d --name box $IMAGE sh -c 'trap "echo got TERM; exit 9" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
+docker run -d --name box $IMAGE sh -c 'trap "echo got TERM; exit 9" TERM; echo ready; while :; do sleep 0.1;
+    done' >/dev/null
 until_true 10 sh -c 'docker logs box | grep -q ready'
 docker stop box; docker inspect -f '{{.State.ExitCode}} {{.State.Status}}' box; docker logs box
-docker run -d --name other $IMAGE sleep 100 >/dev/null; docker stop -t 1 other; docker inspect -f '{{.State.ExitCode}}' other
+docker run -d --name other $IMAGE sleep 100 >/dev/null; docker stop -t 1 other
+docker inspect -f '{{.State.ExitCode}}' other
 
 ### kill with a signal
 #= 143
@@ -294,12 +302,15 @@ services:
     depends_on: [one]
 YML
 cd $DIR/compose; docker-compose up -d >/dev/null 2>&1; until_true 20 sh -c 'docker-compose logs | grep -q hello'
-docker-compose logs two | grep -o 'hello from two'; docker-compose exec -T one cat /sys/fs/cgroup/memory/memory.limit_in_bytes
+docker-compose logs two | grep -o 'hello from two'
+docker-compose exec -T one cat /sys/fs/cgroup/memory/memory.limit_in_bytes
 docker-compose down -t 0 >/dev/null 2>&1; echo "down $?"; rm -r $DIR/compose
 
 ### build
 #= built here
-mkdir -p $DIR/build; printf 'FROM localhost/busybox:latest\nRUN echo built here > /built && id -u\nUSER alice\nRUN id -un\nCMD cat /built\n' > $DIR/build/Dockerfile
+mkdir -p $DIR/build
+printf '%s\n' 'FROM localhost/busybox:latest' 'RUN echo built here > /built && id -u' 'USER alice' 'RUN id -un' \
+    'CMD cat /built' > $DIR/build/Dockerfile
 DOCKER_BUILDKIT=0 docker build -q -t localhost/built $DIR/build >/dev/null; run localhost/built
 docker rmi -f localhost/built >/dev/null; rm -r $DIR/build
 
@@ -311,7 +322,8 @@ docker cp box:/etc/passwd $DIR/file; head -1 $DIR/file; rm $DIR/file
 
 ### create, diff, commit, rename, port, wait
 #= A /new
-docker create --name box $IMAGE sh -c 'echo x > /new' >/dev/null; docker start box; docker wait box; docker diff box; docker rename box other; docker rm other
+docker create --name box $IMAGE sh -c 'echo x > /new' >/dev/null; docker start box; docker wait box; docker diff box
+docker rename box other; docker rm other
 
 ### attach
 #= typed
@@ -324,7 +336,8 @@ run --runtime hooked $IMAGE sh -c 'cat /hooked/file; grep -c hooked /proc/mounts
 
 ### masked and read-only paths
 #= Read-only file system
-run $IMAGE sh -c 'exec 2>&1; cat /proc/kcore | wc -c; cat /proc/keys /proc/timer_list | wc -c; ls /sys/firmware | wc -l; echo x > /proc/sysrq-trigger; echo 1 > /proc/sys/kernel/panic' 2>&1
+run $IMAGE sh -c 'exec 2>&1; cat /proc/kcore | wc -c; cat /proc/keys /proc/timer_list | wc -c; ls /sys/firmware |
+    wc -l; echo x > /proc/sysrq-trigger; echo 1 > /proc/sys/kernel/panic' 2>&1
 
 ### systempaths unconfined
 #= status 0
@@ -344,7 +357,8 @@ rmdir /sys/fs/cgroup/*/orlop-parent 2>/dev/null; true
 docker run -d --name box $IMAGE sleep 1000 >/dev/null
 kill -9 $(cat $DIR/docker.pid); until_gone $(cat $DIR/docker.pid)
 sed -i 's/^{/{"live-restore":true,/' $DIR/daemon.json
-inner=$(cat $DIR/exec/containerd/containerd.pid); kill $inner; until_gone $inner; rm -f $DIR/exec/containerd/containerd.pid
+inner=$(cat $DIR/exec/containerd/containerd.pid); kill $inner; until_gone $inner
+rm -f $DIR/exec/containerd/containerd.pid
 engine_daemon
 docker start box >/dev/null; docker exec box echo still here; docker stop -t 0 box; docker rm box
 
@@ -362,7 +376,8 @@ echo "failed $(grep -c ^run $DIR/failures)"; head -5 $DIR/failures
 #= written
 #= owner 200000
 #~ seconds 180
-remap() { pid=$(cat $DIR/docker.pid); kill $pid; until_gone $pid; jq "$1" $DIR/daemon.json > $DIR/daemon.new; mv $DIR/daemon.new $DIR/daemon.json; engine_daemon; }
+remap() { pid=$(cat $DIR/docker.pid); kill $pid; until_gone $pid; jq "$1" $DIR/daemon.json > $DIR/daemon.new
+    mv $DIR/daemon.new $DIR/daemon.json; engine_daemon; }
 echo games:200000:65536 > $DIR/subid
 nsenter -t $(cat $DIR/holder.pid) -m sh -c "mount --bind $DIR/subid /etc/subuid; mount --bind $DIR/subid /etc/subgid"
 remap '."userns-remap" = "games"'; docker load -q -i $DIR/image.tar >/dev/null

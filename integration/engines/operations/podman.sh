@@ -67,7 +67,8 @@ rm -r $DIR/volume
 
 ### a read-only root with its tmpfs
 #= Read-only file system
-run --read-only --tmpfs /t:size=1m $IMAGE sh -c 'exec 2>&1; echo x > /x; echo y > /t/y && cat /t/y; echo z > /run/z && echo run' 2>&1
+run --read-only --tmpfs /t:size=1m $IMAGE sh -c 'exec 2>&1; echo x > /x; echo y > /t/y && cat /t/y;
+    echo z > /run/z && echo run' 2>&1
 
 ### a tmpfs with what was there
 #= text
@@ -81,7 +82,8 @@ run --cap-drop all -u 1000 $IMAGE grep ^Cap /proc/self/status
 
 ### users and groups
 #= uid=1000(alice)
-run -u alice $IMAGE id; run -u 1234:5678 $IMAGE id; run -u 1000 --group-add audio $IMAGE id; run --umask 0077 $IMAGE sh -c umask
+run -u alice $IMAGE id; run -u 1234:5678 $IMAGE id; run -u 1000 --group-add audio $IMAGE id
+run --umask 0077 $IMAGE sh -c umask
 
 ### --group-add keep-groups
 #= status
@@ -100,7 +102,8 @@ run -h myname -e A=1 --annotation x=y $IMAGE sh -c 'hostname; env | sort'
 #= Operation not permitted
 run $IMAGE grep Seccomp: /proc/self/status
 run --security-opt seccomp=unconfined $IMAGE grep Seccomp: /proc/self/status
-echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO"}]}' > $DIR/profile
+echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],
+    "action":"SCMP_ACT_ERRNO"}]}' > $DIR/profile
 run --security-opt seccomp=$DIR/profile $IMAGE mkdir /new 2>&1; rm $DIR/profile
 
 ### no-new-privileges, masks
@@ -111,11 +114,13 @@ run --security-opt unmask=ALL $IMAGE sh -c 'grep -c "tmpfs /proc" /proc/mounts'
 
 ### sysctls
 #= 1
-run --sysctl net.ipv4.ip_forward=1 --sysctl kernel.shmmax=777 $IMAGE sh -c 'cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmax'
+run --sysctl net.ipv4.ip_forward=1 --sysctl kernel.shmmax=777 $IMAGE \
+    sh -c 'cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmax'
 
 ### devices
 #= crw
-run --device /dev/zero:/dev/mine:r $IMAGE sh -c 'exec 2>&1; ls -l /dev/mine | cut -c1-10; head -c 3 /dev/mine | wc -c; ls /dev; echo x > /dev/mine' 2>&1
+run --device /dev/zero:/dev/mine:r $IMAGE sh -c 'exec 2>&1; ls -l /dev/mine | cut -c1-10; head -c 3 /dev/mine | wc -c;
+    ls /dev; echo x > /dev/mine' 2>&1
 
 ### --init
 #= podman-init
@@ -131,7 +136,8 @@ run --rootfs $ROOTFS:O sh -c 'echo x > /over; cat /etc/passwd'; ls $ROOTFS | gre
 
 ### user namespaces
 #= 100000
-run --uidmap 0:100000:65536 $IMAGE sh -c 'cat /proc/self/uid_map; id -u; stat -c %u /etc/passwd; ls /dev; cat /proc/sys/kernel/hostname | wc -l'
+run --uidmap 0:100000:65536 $IMAGE sh -c 'cat /proc/self/uid_map; id -u; stat -c %u /etc/passwd; ls /dev;
+    cat /proc/sys/kernel/hostname | wc -l'
 run --uidmap 0:100000:65536 -u alice $IMAGE id
 
 ### --userns=auto
@@ -201,10 +207,12 @@ podman unpause c >/dev/null; podman exec c echo awake
 
 ### stop asks, then kills
 #= got TERM
-podman run -d --name c $IMAGE sh -c 'trap "echo got TERM; exit 9" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
+podman run -d --name c $IMAGE sh -c 'trap "echo got TERM; exit 9" TERM; echo ready; while :; do sleep 0.1;
+    done' >/dev/null
 until_true 10 sh -c 'podman logs c | grep -q ready'
 podman stop c >/dev/null; podman inspect -f '{{.State.ExitCode}}' c; podman logs c
-podman run -d --name d $IMAGE sleep 100 >/dev/null; podman stop -t 1 d >/dev/null 2>&1; podman inspect -f '{{.State.ExitCode}}' d
+podman run -d --name d $IMAGE sleep 100 >/dev/null; podman stop -t 1 d >/dev/null 2>&1
+podman inspect -f '{{.State.ExitCode}}' d
 
 ### kill, wait, start again
 #= 143
@@ -226,14 +234,19 @@ podman healthcheck run c; echo "status $?"; podman inspect -f '{{.State.Health.S
 
 ### generate and play kube
 #= Running
-podman pod create --name pp --infra-image $IMAGE --infra-command 'sleep 1000' >/dev/null; podman run -d --name c --pod pp $IMAGE sleep 100 >/dev/null
+podman pod create --name pp --infra-image $IMAGE --infra-command 'sleep 1000' >/dev/null
+podman run -d --name c --pod pp $IMAGE sleep 100 >/dev/null
 podman generate kube pp > $DIR/kube.yml; podman pod rm -f -t 0 pp >/dev/null
-podman play kube --network none $DIR/kube.yml >/dev/null; podman pod ps --format '{{.Status}}'; podman play kube --down $DIR/kube.yml >/dev/null; rm $DIR/kube.yml
+podman play kube --network none $DIR/kube.yml >/dev/null; podman pod ps --format '{{.Status}}'
+podman play kube --down $DIR/kube.yml >/dev/null; rm $DIR/kube.yml
 
 ### build with buildah
 #= built here
-mkdir -p $DIR/build; printf 'FROM localhost/busybox:latest\nRUN echo built here > /built && id -u\nUSER alice\nRUN id -un\nCMD cat /built\n' > $DIR/build/Dockerfile
-podman --runtime $RUNTIME_PATH build --isolation oci --network none --signature-policy $DIR/policy.json -t localhost/built $DIR/build 2>&1 | grep -E '^(0|alice)$'
+mkdir -p $DIR/build
+printf '%s\n' 'FROM localhost/busybox:latest' 'RUN echo built here > /built && id -u' 'USER alice' 'RUN id -un' \
+    'CMD cat /built' > $DIR/build/Dockerfile
+podman --runtime $RUNTIME_PATH build --isolation oci --network none --signature-policy $DIR/policy.json \
+    -t localhost/built $DIR/build 2>&1 | grep -E '^(0|alice)$'
 run localhost/built; podman rmi -f localhost/built >/dev/null; rm -r $DIR/build
 
 ### cp in and out
@@ -243,7 +256,8 @@ echo copied > $DIR/file; podman cp $DIR/file c:/tmp/file; podman exec c cat /tmp
 
 ### --systemd=always
 #= container=podman
-run --systemd always $IMAGE sh -c 'env | grep ^container=; grep -c -E " (/run|/tmp|/var/log/journal) " /proc/mounts; grep " /sys/fs/cgroup/systemd " /proc/mounts | cut -d" " -f4 | cut -c1-2'
+run --systemd always $IMAGE sh -c 'env | grep ^container=; grep -c -E " (/run|/tmp|/var/log/journal) " /proc/mounts;
+    grep " /sys/fs/cgroup/systemd " /proc/mounts | cut -d" " -f4 | cut -c1-2'
 
 ### privileged
 #~ loose
@@ -253,7 +267,8 @@ says run --privileged $IMAGE sh -c 'grep CapEff /proc/self/status; ls /dev | wc 
 ### hooks from a directory
 #= from-the-hook
 cat > $DIR/hooks/mount.json <<JSON
-{"version":"1.0.0","hook":{"path":"$HERE/engines/fixtures/mount-hook","args":["mount-hook"],"env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},"when":{"always":true},"stages":["createRuntime"]}
+{"version":"1.0.0","hook":{"path":"$HERE/engines/fixtures/mount-hook","args":["mount-hook"],
+    "env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},"when":{"always":true},"stages":["createRuntime"]}
 JSON
 podman --hooks-dir $DIR/hooks run --rm $IMAGE sh -c 'cat /hooked/file'; rm $DIR/hooks/mount.json
 
@@ -275,7 +290,8 @@ umount $DIR/volume/below; rm -r $DIR/volume
 ### conmon killed with SIGKILL: the container is found, stopped and removed
 #= removed
 podman run -d --name c $IMAGE sleep 1000 >/dev/null
-kill -9 $(podman inspect -f '{{.State.ConmonPid}}' c); podman rm -f -t 0 c >/dev/null 2>&1; podman ps -aq | wc -l; echo removed
+kill -9 $(podman inspect -f '{{.State.ConmonPid}}' c); podman rm -f -t 0 c >/dev/null 2>&1; podman ps -aq | wc -l
+echo removed
 
 ### soak: many runs, four at a time, leave nothing behind
 #= failed 0
