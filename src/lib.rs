@@ -68,6 +68,8 @@ mod path;
 mod process;
 mod procfs;
 mod rootfs;
+#[cfg(test)]
+mod skip;
 mod state;
 mod sys;
 mod text;

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 /// test as passed, `integration/tools/part` as skipped, and `integration/tools/skips` has those that are expected.
 pub fn skip(reason: &str) {
     let thread = std::thread::current();
-    let _ = writeln!(std::io::stderr(), "SKIP {}: {reason}", thread.name().unwrap_or("a test"));
+    let _ = writeln!(std::io::stderr(), "SKIP {}: {}", thread.name().unwrap_or("a test"), reason.trim());
 }
 
 /// Whether the test runs as root; else it is reported as skipped.

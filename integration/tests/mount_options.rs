@@ -103,12 +103,12 @@ fn expected(subject: Subject, options: &[String]) -> Vec<String> {
 fn seen() -> Option<Seen> {
     let work = std::env::temp_dir().join(format!("mount-options-{}", std::process::id()));
     if fs::metadata("/proc/self").map(|meta| std::os::unix::fs::MetadataExt::uid(&meta)).unwrap() != 0 {
-        eprintln!("skipped: needs root");
+        integration::skip::skip("needs root");
         return None;
     }
     fs::create_dir_all(&work).unwrap();
     let Ok(runtime) = find("orlop", &work) else {
-        eprintln!("skipped: no runtime; run `make` or set ORLOP");
+        integration::skip::skip("no runtime; run `make` or set ORLOP");
         return None;
     };
     let seen = pairs(&runtime, &listed(&runtime.path).unwrap(), &work).unwrap();

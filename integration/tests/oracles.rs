@@ -59,7 +59,7 @@ fn limits_are_what_cgroups_rs_reads() {
     let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/orlop");
     let root = fs::read_to_string("/proc/self/status").unwrap().contains("\nUid:\t0\t0\t");
     if !root || !runtime.exists() {
-        eprintln!("skipped: needs root, and out/orlop, which `make` builds");
+        integration::skip::skip("needs root, and out/orlop, which `make` builds");
         return;
     }
     let resources = json!({

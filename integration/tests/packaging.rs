@@ -42,7 +42,7 @@ fn engine(program: &str, arguments: &[&str], set: &[(&str, &Path)]) -> Option<Ou
     match Command::new(program).args(arguments).envs(set.iter().copied()).output() {
         Ok(output) => Some(output),
         Err(_) => {
-            eprintln!("skipped: no {program} on this machine");
+            integration::skip::skip(&format!("no {program} on this machine"));
             None
         }
     }
@@ -163,7 +163,9 @@ fn dockers_daemon_knows_each_directive() {
     };
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains("unknown flag: --validate") {
-        eprintln!("skipped: dockerd before 23 cannot validate a file; the engine's own tests start it with this one");
+        integration::skip::skip(
+            "dockerd before 23 cannot validate a file; the engine's own tests start it with this one",
+        );
         return;
     }
     assert!(output.status.success(), "{said}");
@@ -220,7 +222,7 @@ fn apparmors_parser_takes_the_profile() {
     };
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains("abi/4.0") {
-        eprintln!("skipped: the profile is for AppArmor 4, and this parser is older");
+        integration::skip::skip("the profile is for AppArmor 4, and this parser is older");
         return;
     }
     assert!(output.status.success(), "{said}");

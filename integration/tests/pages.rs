@@ -17,7 +17,7 @@ fn programs() -> Option<PathBuf> {
     let directory = runtime.and_then(|path| path.parent().map(Path::to_owned));
     let directory = directory.filter(|directory| directory.join("orlop-bundle").exists());
     if directory.is_none() {
-        eprintln!("skipped: no orlop with orlop-bundle beside it; `make` builds both");
+        integration::skip::skip("no orlop with orlop-bundle beside it; `make` builds both");
     }
     directory
 }

@@ -24,11 +24,11 @@ impl Scene {
     fn new(root: &Value) -> Option<Scene> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            eprintln!("skipped: needs root");
+            integration::skip::skip("needs root");
             return None;
         }
         let Ok(runtime) = find("orlop", &std::env::temp_dir()) else {
-            eprintln!("skipped: no runtime; run `make` or set ORLOP");
+            integration::skip::skip("no runtime; run `make` or set ORLOP");
             return None;
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -163,7 +163,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 fn a_restore_that_cannot_set_the_terminals_modes_ends_its_program_and_removes_the_container() {
     let criu = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/criu/trixie");
     let Ok(criu) = criu.canonicalize() else {
-        eprintln!("skipped: no CRIU; `make checkpoint` gets one");
+        integration::skip::skip("no CRIU; `make checkpoint` gets one");
         return;
     };
     let Some(scene) = with_terminal() else { return };

@@ -36,7 +36,7 @@ fn may_make_cgroups() -> bool {
     let able = Layout::read().is_ok_and(|l| l.hierarchies.iter().all(|h| Path::new(&h.mount).exists()))
         && std::fs::metadata("/sys/fs/cgroup").is_ok_and(|_| crate::sys::credentials::effective_uid() == 0);
     if !able {
-        eprintln!("skipped: needs root and a mounted cgroup file system");
+        crate::skip::skip("needs root and a mounted cgroup file system");
     }
     able
 }
@@ -509,7 +509,7 @@ fn a_device_filter_holds_and_is_replaced_at_once() {
     };
     match filter::enforce(&directory, &null_only(true)) {
         Err(e) if matches!(e.errno(), libc::EPERM | libc::ENOSYS | libc::EINVAL) => {
-            eprintln!("skipped: {e}");
+            crate::skip::skip(&format!("the kernel takes no filter of devices: {e}"));
             return;
         }
         done => done.unwrap(),
@@ -533,7 +533,7 @@ fn waiting() -> Child {
 #[test]
 fn systemd_makes_a_scope_with_the_limits_and_takes_it_away() {
     if !Path::new("/run/systemd/system").exists() {
-        eprintln!("skipped: systemd does not run here");
+        crate::skip::skip("systemd does not run here");
         return;
     }
     let json = r#"{"annotations":{"org.systemd.property.TimeoutStopSec":"7"},
@@ -543,7 +543,7 @@ fn systemd_makes_a_scope_with_the_limits_and_takes_it_away() {
     let id = name("scope");
     let rootless = crate::sys::credentials::effective_uid() != 0;
     if rootless && Layout::read().unwrap().mode() != Mode::Unified {
-        eprintln!("skipped: a user's systemd has no controllers of v1");
+        crate::skip::skip("a user's systemd has no controllers of v1");
         return;
     }
     let plan = CgroupPlan::parse(&spec, &id, CgroupManager::Systemd, rootless).unwrap();

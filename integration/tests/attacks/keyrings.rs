@@ -65,7 +65,7 @@ fn exec_detached(scene: &Scene) {
 fn has_keyrings() -> bool {
     let has = cfg!(target_arch = "x86_64") && fs::metadata("/proc/keys").is_ok();
     if !has {
-        eprintln!("skipped: no keyrings here");
+        integration::skip::skip("no keyrings here");
     }
     has
 }

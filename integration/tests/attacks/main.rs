@@ -58,11 +58,11 @@ impl Scene {
     pub fn new() -> Option<Scene> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let Some(runtime) = runtime() else {
-            eprintln!("skipped: no runtime; run `make` or set RUNTIME");
+            integration::skip::skip("no runtime; run `make` or set RUNTIME");
             return None;
         };
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            eprintln!("skipped: needs root");
+            integration::skip::skip("needs root");
             return None;
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -168,7 +168,7 @@ impl Scene {
     pub fn has_exec(&self) -> bool {
         let has = self.exec(&[], &["/bin/true"]);
         if has.error.contains("not in this build") {
-            eprintln!("skipped: exec is not in this build");
+            integration::skip::skip("exec is not in this build");
             return false;
         }
         assert_eq!(has.code, Some(0), "{has:?}");

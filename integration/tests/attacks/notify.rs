@@ -89,7 +89,7 @@ impl Drop for Service {
 fn has(program: &str) -> bool {
     let is_there = Path::new(program).exists();
     if !is_there {
-        eprintln!("skipped: no {program}");
+        integration::skip::skip(&format!("no {program}"));
     }
     is_there
 }

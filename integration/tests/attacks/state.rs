@@ -625,7 +625,7 @@ fn delete_waits_for_a_container_that_was_killed() {
 fn v1_freezer(directory: &Path) -> Option<PathBuf> {
     let file = directory.join("freezer.state");
     if !file.exists() {
-        eprintln!("skipped: no freezer of cgroup v1");
+        integration::skip::skip("no freezer of cgroup v1");
     }
     file.exists().then_some(file)
 }

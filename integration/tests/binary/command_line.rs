@@ -4,12 +4,19 @@
 // Tests may unwrap; clippy knows that only of functions marked as tests.
 #![allow(clippy::unwrap_used)]
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A directory that is gone when the test is.
+/// Reports the test as skipped, on a line that libtest does not capture.
+fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "SKIP {}: {reason}", thread.name().unwrap_or("a test"));
+}
+
 struct Scene(PathBuf);
 
 impl Scene {
@@ -215,7 +222,7 @@ fn a_user_keeps_containers_below_the_runtime_directory() {
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(scene.ours()).arg("--help");
     let output = command.env("XDG_RUNTIME_DIR", "/run/user/65534").output().unwrap();
     if !output.status.success() {
-        println!("skipped: setpriv cannot become another user: {}", text(&output.stderr));
+        skip("setpriv cannot become another user");
         return;
     }
     assert!(text(&output.stdout).contains("/run/user/65534/runc"), "{}", text(&output.stdout));
@@ -249,7 +256,7 @@ fn spec_writes_a_document_once_and_into_the_bundle() {
 /// What both documents have must be the same, but for what is named here.
 #[test]
 fn the_document_of_spec_differs_from_runcs_only_where_it_says_so() {
-    let Some(runc) = runc() else { return println!("skipped: there is no runc to compare with") };
+    let Some(runc) = runc() else { return skip("there is no runc to compare with") };
     for form in [&[][..], &["--rootless"]] {
         let scene = Scene::new("document");
         fs::create_dir(scene.0.join("b")).unwrap();

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // The whole program is a test.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -21,6 +22,12 @@ fn steps(table: &str) -> Vec<&'static str> {
     names.into_iter().map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
+/// Reports the test as skipped, on a line that libtest does not capture.
+fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "SKIP {}: {reason}", thread.name().unwrap_or("a test"));
+}
+
 struct Scene {
     dir: PathBuf,
     id: String,
@@ -29,7 +36,7 @@ struct Scene {
 impl Scene {
     fn make(name: &str) -> Option<Scene> {
         if fs::metadata("/proc/self").unwrap().uid() != 0 || !Path::new("/bin/busybox").exists() {
-            eprintln!("skipped: needs root and /bin/busybox");
+            skip("needs root and /bin/busybox");
             return None;
         }
         let id = format!("orlop-panics-{name}-{}", std::process::id());

@@ -31,7 +31,7 @@ impl Bundle {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let orlop = here().join("../out/orlop");
         if !orlop.exists() || !here().join("../out/orlop-bundle").exists() {
-            eprintln!("skipped: no out/orlop and out/orlop-bundle; run `make`");
+            integration::skip::skip("no out/orlop and out/orlop-bundle; run `make`");
             return None;
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -90,7 +90,7 @@ impl Bundle {
     fn is_root(&self) -> bool {
         let root = fs::metadata("/proc/self").unwrap().uid() == 0;
         if !root {
-            eprintln!("skipped: needs root");
+            integration::skip::skip("needs root");
         }
         root
     }

@@ -12,7 +12,7 @@ fn scene() -> Option<Scene> {
     if scene.runtime.with_file_name("orlop-bundle").exists() {
         return Some(scene);
     }
-    eprintln!("skipped: no orlop-bundle beside the runtime");
+    integration::skip::skip("no orlop-bundle beside the runtime");
     None
 }
 

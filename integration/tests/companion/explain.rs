@@ -15,7 +15,7 @@ fn here() -> &'static Path {
 fn orlop() -> Option<PathBuf> {
     let orlop = std::env::var_os("RUNTIME").map_or_else(|| here().join("../out/orlop"), PathBuf::from);
     if !orlop.exists() || !orlop.with_file_name("orlop-bundle").exists() {
-        eprintln!("skipped: no orlop and orlop-bundle; run `make` or set RUNTIME");
+        integration::skip::skip("no orlop and orlop-bundle; run `make` or set RUNTIME");
         return None;
     }
     Some(orlop)
@@ -141,7 +141,7 @@ impl Scene {
     fn new() -> Option<Scene> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            eprintln!("skipped: needs root");
+            integration::skip::skip("needs root");
             return None;
         }
         let orlop = orlop()?;

@@ -10,7 +10,7 @@ use std::process::Stdio;
 fn sleeping() -> Option<Scene> {
     let mut scene = Scene::new()?;
     if !scene.runtime.with_file_name("orlop-bundle").exists() {
-        eprintln!("skipped: no orlop-bundle beside the runtime");
+        integration::skip::skip("no orlop-bundle beside the runtime");
         return None;
     }
     scene.config["process"]["args"] = json!(["/bin/sh", "-c", "touch /tmp/up; exec sleep 1000"]);

@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 fn busy() -> Option<Scene> {
     let mut scene = Scene::new()?;
     if !scene.runtime.with_file_name("orlop-bundle").exists() {
-        eprintln!("skipped: no orlop-bundle beside the runtime");
+        integration::skip::skip("no orlop-bundle beside the runtime");
         return None;
     }
     scene.config["process"]["args"] = json!(["/bin/sh", "-c", "touch /tmp/up; while :; do :; done"]);

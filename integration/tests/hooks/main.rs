@@ -34,11 +34,11 @@ impl Scene {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/orlop");
         let Ok(runtime) = std::env::var_os("RUNTIME").map_or(built, PathBuf::from).canonicalize() else {
-            eprintln!("skipped: no runtime; run `make` or set RUNTIME");
+            integration::skip::skip("no runtime; run `make` or set RUNTIME");
             return None;
         };
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            eprintln!("skipped: needs root");
+            integration::skip::skip("needs root");
             return None;
         }
         let id = format!("hooks-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));

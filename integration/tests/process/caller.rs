@@ -260,7 +260,7 @@ fn a_caller_on_one_cpu_gets_a_container_on_all_of_its_cpuset() {
     };
     let all = allowed(std::process::id());
     if !all.contains(['-', ',']) {
-        eprintln!("skipped: one CPU");
+        integration::skip::skip("one CPU");
         return;
     }
     scene.caller = "taskset -pc 0 $$ >/dev/null".into();
@@ -315,7 +315,7 @@ const GET: &str = "my $b = pack q(l), 9; syscall(157, 37, $b, 0, 0, 0) and die $
 #[test]
 fn a_container_has_the_callers_huge_pages_and_securebits_and_is_no_subreaper() {
     if cfg!(not(target_arch = "x86_64")) || !Path::new("/usr/bin/perl").exists() {
-        eprintln!("skipped: no perl, or the system calls have other numbers here");
+        integration::skip::skip("no perl, or the system calls have other numbers here");
         return;
     }
     let Some(mut scene) = Scene::new() else { return };

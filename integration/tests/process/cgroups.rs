@@ -13,7 +13,7 @@ impl Tree {
     fn new(name: &str) -> Option<Tree> {
         let unified = Path::new("/sys/fs/cgroup/unified");
         if !unified.join("cgroup.procs").exists() {
-            eprintln!("skipped: no unified hierarchy beside v1");
+            integration::skip::skip("no unified hierarchy beside v1");
             return None;
         }
         let tree = unified.join(format!("orlop-{name}-{}", std::process::id()));

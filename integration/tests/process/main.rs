@@ -52,11 +52,11 @@ impl Scene {
         let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/orlop");
         let path = std::env::var_os("RUNTIME").map_or(built, PathBuf::from);
         let Ok(runtime) = path.canonicalize() else {
-            eprintln!("skipped: no runtime; run `make` or set RUNTIME");
+            integration::skip::skip("no runtime; run `make` or set RUNTIME");
             return None;
         };
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            eprintln!("skipped: needs root");
+            integration::skip::skip("needs root");
             return None;
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt;
 /// `/mnt/outside`, in which nothing may ever change. Without privileges the test prints so and does nothing.
 pub(super) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     if credentials::effective_uid() != 0 || namespace::unshare(0).is_err() {
-        eprintln!("skipped: needs root");
+        crate::skip::skip("needs root");
         return;
     }
     let body = move || {
@@ -43,7 +43,7 @@ fn older_than(version: (u32, u32)) -> bool {
     let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0));
     let this = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if this < version {
-        eprintln!("skipped: needs Linux {}.{}, this is {release}", version.0, version.1);
+        crate::skip::skip(&format!("needs Linux {}.{}, this is {release}", version.0, version.1));
     }
     this < version
 }

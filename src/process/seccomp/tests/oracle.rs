@@ -27,7 +27,7 @@ impl Libseccomp {
         ));
         let compiled = Command::new("cc").arg("-O1").arg("-o").arg(&program).arg(source).arg("-lseccomp").output();
         if !compiled.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: needs cc and libseccomp-dev");
+            crate::skip::skip("needs cc and libseccomp-dev");
             return None;
         }
         let child = Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
