@@ -20,7 +20,9 @@ use std::process::{ExitCode, ExitStatus};
 
 /// Look at and unpack container images
 ///
-/// IMAGE is oci:DIRECTORY[:TAG], an image layout.
+/// IMAGE is the name of an image of a registry (busybox means docker.io/library/busybox:latest), or where it is:
+/// docker://HOST/NAME[:TAG|@DIGEST], oci:DIRECTORY[:TAG], an image layout; oci-archive:FILE[:TAG], one in an archive;
+/// docker-archive:FILE[:NAME|:@INDEX], which docker save writes; tar:FILE, the root file system as one layer.
 #[derive(clap::Args)]
 pub(crate) struct Image {
     #[command(subcommand)]

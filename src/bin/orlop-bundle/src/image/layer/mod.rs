@@ -13,6 +13,7 @@ mod tree;
 mod write;
 
 pub(crate) use remove::remove_tree;
+pub(crate) use tar::{Archive, Kind};
 pub(crate) use tree::{Form, Owners, Tree};
 
 use super::source::Source;

@@ -99,6 +99,11 @@ impl<R: Read> Archive<R> {
         Ok(())
     }
 
+    /// The reader, at the first byte of the data of the last entry.
+    pub(crate) fn into_inner(self) -> R {
+        self.inner
+    }
+
     fn skip(&mut self) -> Result<()> {
         let rest = self.data + self.padding;
         (self.data, self.padding) = (0, 0);

@@ -31,30 +31,33 @@ impl Layout {
         ensure!(marker.is_some(), "{path} is no image layout: the file oci-layout is missing");
         Ok(Layout { directory, tag })
     }
+}
 
-    /// The descriptor that index.json has for the tag, or its only one.
-    fn top(&self) -> Result<Descriptor> {
-        let bytes = self.directory.read("index.json")?.context("the image layout has no index.json")?;
-        let index: ImageIndex = serde_json::from_slice(&bytes).context("index.json cannot be read")?;
-        fn tag(descriptor: &Descriptor) -> Option<&str> {
-            descriptor.annotations().as_ref()?.get(TAG).map(String::as_str)
-        }
-        let tags = || index.manifests().iter().filter_map(tag).collect::<Vec<_>>().join(", ");
-        match (&self.tag, &index.manifests()[..]) {
-            (None, [only]) => Ok(only.clone()),
-            (None, []) => bail!("the image layout holds no image"),
-            (None, _) => bail!("the image layout holds several images; name one of the tags {}", tags()),
-            (Some(wanted), manifests) => {
-                let found = manifests.iter().find(|found| tag(found) == Some(wanted));
-                found.cloned().with_context(|| format!("the image layout has no tag {wanted}; it has {}", tags()))
-            }
+/// The descriptor that an index.json has for the tag, or its only one.
+///
+/// # Errors
+/// It cannot be read, or the image is not in it.
+pub(super) fn top(index: &[u8], wanted: Option<&str>) -> Result<Descriptor> {
+    fn tag(descriptor: &Descriptor) -> Option<&str> {
+        descriptor.annotations().as_ref()?.get(TAG).map(String::as_str)
+    }
+    let index: ImageIndex = serde_json::from_slice(index).context("index.json cannot be read")?;
+    let tags = || index.manifests().iter().filter_map(tag).collect::<Vec<_>>().join(", ");
+    match (wanted, &index.manifests()[..]) {
+        (None, [only]) => Ok(only.clone()),
+        (None, []) => bail!("the image layout holds no image"),
+        (None, _) => bail!("the image layout holds several images; name one of the tags {}", tags()),
+        (Some(wanted), manifests) => {
+            let found = manifests.iter().find(|found| tag(found) == Some(wanted));
+            found.cloned().with_context(|| format!("the image layout has no tag {wanted}; it has {}", tags()))
         }
     }
 }
 
 impl Source for Layout {
     fn manifest(&self, platform: &Platform) -> Result<Manifest> {
-        resolve(self.top()?, platform, |descriptor| small(self, descriptor))
+        let index = self.directory.read("index.json")?.context("the image layout has no index.json")?;
+        resolve(top(&index, self.tag.as_deref())?, platform, |descriptor| small(self, descriptor))
     }
 
     fn blob(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send + '_>> {

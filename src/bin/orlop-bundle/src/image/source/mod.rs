@@ -1,5 +1,6 @@
 //! Where images come from: an image layout, an archive, a registry.
 
+mod archive;
 mod layout;
 mod made_for;
 mod platform;
@@ -8,11 +9,11 @@ mod resolve;
 mod verified;
 
 pub(crate) use platform::Platform;
-pub(crate) use resolve::{Manifest, resolve};
+pub(crate) use resolve::{MAX_LAYERS, Manifest, resolve};
 pub(crate) use verified::{Hasher, Verified, check};
 
 use super::reference::Reference;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use oci_spec::image::Descriptor;
 use std::io::Read;
 
@@ -49,7 +50,9 @@ pub(crate) fn open(text: &str, options: &Options) -> Result<Box<dyn Source>> {
     match reference {
         Reference::Layout(rest) => Ok(Box::new(layout::Layout::open(&rest)?)),
         Reference::Registry(name) => Ok(Box::new(registry::Registry::new(name, &options.registry)?)),
-        _ => bail!("image {text}: archives are not supported yet"),
+        Reference::OciArchive { file, tag } => Ok(Box::new(archive::OciArchive::open(&file, tag)?)),
+        Reference::DockerArchive { file, choice } => Ok(Box::new(archive::DockerArchive::open(&file, &choice)?)),
+        Reference::Tar(file) => Ok(Box::new(archive::PlainTar::open(&file)?)),
     }
 }
 

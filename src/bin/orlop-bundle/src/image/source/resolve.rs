@@ -4,10 +4,10 @@ use super::{MAX_MANIFEST, Platform, check};
 use anyhow::{Context as _, Result, bail, ensure};
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 
-/// How many indexes may be within one another.
-const MAX_DEPTH: usize = 4;
+/// How many documents lead to layers: an index, one within it, and the manifest.
+const MAX_DEPTH: usize = 3;
 /// How many layers an image may have.
-const MAX_LAYERS: usize = 512;
+pub(crate) const MAX_LAYERS: usize = 512;
 
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -42,7 +42,7 @@ pub(crate) fn resolve(
             other => bail!("{}: the media type {other} is neither of a manifest nor of an index", descriptor.digest()),
         }
     }
-    bail!("more than {MAX_DEPTH} indexes are within one another")
+    bail!("more than {} indexes are within one another", MAX_DEPTH - 1)
 }
 
 /// Refuses a descriptor of a manifest or configuration that is too large to be read.

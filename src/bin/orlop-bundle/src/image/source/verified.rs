@@ -32,6 +32,20 @@ impl Hasher {
         Ok(Digest::from_str(&format!("{algorithm}:{}", hasher.hex()))?)
     }
 
+    /// The sha256 digest of all that a reader has.
+    pub(crate) fn digest_of(mut reader: impl Read) -> Result<Digest> {
+        let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 256 << 10]);
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Digest::from_str(&format!("sha256:{}", Hasher::Sha256(hasher).hex()))?)
+    }
+
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Hasher::Sha256(hasher) => hasher.update(bytes),
