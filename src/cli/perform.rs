@@ -31,6 +31,7 @@ pub(crate) fn perform(identity: &Identity, flags: &Flags, invocation: &Invocatio
             each(&context, invocation, |id| container::kill(&context, &invocation.kill(id, signal)))?;
         }
         Name::List => print(&container::list(&context, &invocation.list(flags)?)?)?,
+        Name::Mounts => apart(|| container::mounts(&context, &invocation.mounts()?))?,
         Name::Pause => container::pause(&context, &invocation.id()?)?,
         Name::Ps => print(&container::ps(&context, &invocation.ps()?)?)?,
         Name::Restore => return apart(|| container::restore(&context, &invocation.restore(criu)?)),

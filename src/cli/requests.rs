@@ -1,13 +1,13 @@
 //! Turns a command's flags into the library's request.
 
 use super::parse::{Flags, Invocation};
-use super::table::{BYTES, NUMBERS};
+use super::table::{BYTES, NUMBERS, Name};
 use crate::config;
 use crate::container::request::CheckpointRequest;
 use crate::container::request::{
     ContainerId, CreateRequest, CriuOptions, DeleteRequest, EventsRequest, ExecProcess, ExecRequest, Format,
-    KillRequest, ListRequest, ManageCgroups, NetworkLock, ProcessChanges, PsRequest, ResourceSource, RestoreRequest,
-    RunRequest, Signal, SpecRequest, SubCgroup, UpdateRequest, User, size,
+    KillRequest, ListRequest, ManageCgroups, MountsAction, MountsRequest, NetworkLock, ProcessChanges, PsRequest,
+    ResourceSource, RestoreRequest, RunRequest, Signal, SpecRequest, SubCgroup, UpdateRequest, User, size,
 };
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::nearest;
@@ -58,9 +58,10 @@ impl Flags {
 }
 
 impl Invocation {
-    /// The first operand as an id.
+    /// The operand that is an id: the first one, but for `mounts`.
     pub(crate) fn id(&self) -> Result<ContainerId> {
-        ContainerId::parse(&self.operands.first().map_or_else(Default::default, |id| id.to_string_lossy()))
+        let index = usize::from(self.command.name == Name::Mounts);
+        ContainerId::parse(&self.operands.get(index).map_or_else(Default::default, |id| id.to_string_lossy()))
     }
 
     /// The operands after the id as text.
@@ -191,6 +192,15 @@ impl Invocation {
             no_new_privs: flags.switch("no-new-privs"),
             capabilities: flags.texts("cap")?,
         })
+    }
+
+    pub(crate) fn mounts(&self) -> Result<MountsRequest> {
+        let action = match self.operands.first().and_then(|word| word.to_str()) {
+            Some("add") => MountsAction::Add,
+            Some("remove") => MountsAction::Remove,
+            other => return Err(refuse(format!("mounts: {:?} is neither add nor remove", other.unwrap_or_default()))),
+        };
+        Ok(MountsRequest::new(self.id()?, action, self.operands.get(2).cloned().unwrap_or_default()))
     }
 
     pub(crate) fn update(&self) -> Result<UpdateRequest> {

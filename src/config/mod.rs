@@ -46,6 +46,14 @@ pub(crate) fn parse_resources(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Reso
     document(json.as_ref())
 }
 
+/// Reads a document that is an array of mounts, for `mounts`.
+///
+/// # Errors
+/// As [`parse`]; JSON paths begin at the array.
+pub(crate) fn parse_mounts(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Vec<Mount<'_>>> {
+    document(json.as_ref())
+}
+
 fn document<'a, T: Value<'a> + Default>(json: &'a [u8]) -> Result<T> {
     json::document(json).map_err(|error| Error::config(error.place(json), error.problem()))
 }

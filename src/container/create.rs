@@ -136,7 +136,7 @@ fn build(
     // them for it.
     let by_parent = plan.recipe.user != User::Stays && credentials::effective_uid() == 0;
     let mut prepared = rootfs.prepare(if by_parent { Sources::ByParent } else { Sources::ByChild })?;
-    super::idmap::prepare(rootfs, &plan.joined, &mut prepared, proof)?;
+    super::idmap::prepare(rootfs, plan.joined.fd(Ns::User), &mut prepared.trees, proof)?;
     if by_parent {
         rootfs.make_nodes(&mut prepared, dir.path(), plan.joined.fd(Ns::User).map(AsFd::as_fd))?;
     }

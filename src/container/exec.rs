@@ -164,11 +164,7 @@ fn plan(
     program.keep_groups = super::annotations::keep_groups(spec)?;
     super::security::check(&program)?;
     let all = Namespaces::parse(spec)?;
-    let listed = |kind: &Ns| all.has(*kind);
-    let mut flags = Ns::ALL.into_iter().filter(listed).fold(0, |flags, kind| flags | kind.flag());
-    if record.restored && namespaces::is_elsewhere(init_id.pid, Ns::Time)? {
-        flags |= Ns::Time.flag();
-    }
+    let flags = own_namespaces(&all, record, init_id.pid)?;
     let affinity = affinity(&program);
     let keyring = match &record.session_keyring {
         Some(made) => Keyring::Of(made.clone()),
@@ -205,6 +201,16 @@ fn plan(
         waits_at_gate: false,
         moves_devices: false,
         shown_on: None,
+    })
+}
+
+/// CLONE_NEW* flags of the namespaces that the container has of its own.
+pub(super) fn own_namespaces(all: &Namespaces, record: &Record, init: Pid) -> Result<i32> {
+    let listed = |kind: &Ns| all.has(*kind);
+    let flags = Ns::ALL.into_iter().filter(listed).fold(0, |flags, kind| flags | kind.flag());
+    Ok(match record.restored && namespaces::is_elsewhere(init, Ns::Time)? {
+        true => flags | Ns::Time.flag(),
+        false => flags,
     })
 }
 

@@ -1,14 +1,19 @@
 //! Id-mapped mounts with id mappings of their own, or those of an existing user namespace.
 
 use crate::error::{Context, Result};
-use crate::namespaces::{Joined, NamespaceKind};
-use crate::rootfs::{self, IdmapOf, Prepared, Rootfs};
+use crate::rootfs::{self, IdmapOf, Rootfs, Trees};
 use crate::sys::process::SingleThreaded;
+use std::os::fd::OwnedFd;
 
-/// Creates the mounts that do not need the container's new user namespace.
-pub(super) fn prepare(rootfs: &Rootfs, joined: &Joined, prepared: &mut Prepared, proof: &SingleThreaded) -> Result<()> {
+/// Creates the mounts that do not need a new user namespace of the container; `joined` is an existing one.
+pub(super) fn prepare(
+    rootfs: &Rootfs,
+    joined: Option<&OwnedFd>,
+    trees: &mut Trees,
+    proof: &SingleThreaded,
+) -> Result<()> {
     for (index, of) in rootfs.id_mapped() {
-        let tree = match (of, joined.fd(NamespaceKind::User)) {
+        let tree = match (of, joined) {
             (IdmapOf::Container, None) => continue,
             (IdmapOf::Container, Some(userns)) => rootfs.map_ids(index, userns)?,
             (IdmapOf::Own(mappings), _) => {
@@ -17,7 +22,7 @@ pub(super) fn prepare(rootfs: &Rootfs, joined: &Joined, prepared: &mut Prepared,
                 rootfs.map_ids(index, &userns)?
             }
         };
-        prepared.set_tree(index, tree);
+        trees.set(index, tree);
     }
     Ok(())
 }

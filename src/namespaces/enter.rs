@@ -2,9 +2,44 @@
 //! values in them. The caller enters the user namespace and forks between these steps.
 
 use super::{Joined, NamespaceKind, Namespaces};
-use crate::error::{Context, Result};
-use crate::sys;
-use std::os::fd::OwnedFd;
+use crate::error::{Context, Error, Result};
+use crate::sys::{self, credentials, process};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Makes the process non-dumpable (`prctl(2)`, PR_SET_DUMPABLE): only a process with CAP_SYS_PTRACE
+/// in the host's user namespace can trace it or read its /proc files.
+///
+/// Must be called before a namespace with other processes is entered, and after each change of the
+/// user, which resets it to the sysctl fs.suid_dumpable.
+pub(crate) fn hide() -> Result<()> {
+    Ok(process::set_dumpable(false)?)
+}
+
+/// Becomes root of the user namespace, if the container has one.
+pub(crate) fn become_root() -> Result<()> {
+    for (what, result) in [("gid", credentials::set_gid(0)), ("uid", credentials::set_uid(0))] {
+        match result {
+            Err(e) if e.is(libc::EINVAL) => {
+                return Err(Error::from(e).hint(format!("linux.{what}Mappings must map the container's id 0")));
+            }
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// Joins the namespaces of a running container that `flags` names, all at once, and becomes root of
+/// its user namespace. The process is not dumpable afterwards.
+pub(crate) fn container(init: impl AsFd, flags: i32) -> Result<()> {
+    hide()?;
+    sys::namespace::setns(init, flags)
+        .with_context(|| format!("join the container's namespaces ({})", words(flags)))?;
+    if flags & NamespaceKind::User.flag() != 0 {
+        become_root()?;
+        hide()?;
+    }
+    Ok(())
+}
 
 /// Joins the namespaces of `kinds`.
 pub(crate) fn join(joined: &Joined, kinds: &[NamespaceKind]) -> Result<()> {

@@ -152,7 +152,7 @@ fn become_helper(
     process::reset_signals();
     if plan.joined.owner(NamespaceKind::Pid) == Owner::JoinedUser {
         enter::join(&plan.joined, &[NamespaceKind::User])?;
-        super::stage::become_root()?;
+        enter::become_root()?;
     }
     enter::join(&plan.joined, &[NamespaceKind::Pid])?;
     make_empty_root().context("make an empty root")?;

@@ -7,9 +7,7 @@ mod stub;
 mod terminal;
 
 pub(super) use attributes::{set_attributes, set_final_affinity, set_initial_affinity, set_oom_score};
-pub(super) use namespaces::{
-    become_root, enter_cgroups, enter_container, enter_namespaces, join_keyring, set_up_namespaces,
-};
+pub(super) use namespaces::{enter_cgroups, enter_container, enter_namespaces, join_keyring, set_up_namespaces};
 pub(super) use root::{build_rootfs, pivot, protect, run_hooks};
 pub(super) use stub::execute_stub;
 pub(super) use terminal::{make_console, open_console, set_up_stdio};

@@ -29,13 +29,15 @@ use std::path::Path;
 pub(crate) struct Built<'a> {
     pub(crate) rootfs: &'a Rootfs,
     pub(super) tree: Tree,
-    null: Option<DevNull>,
+    pub(super) null: Option<DevNull>,
     /// Copies of the sources of bind mounts from before the root was attached.
-    sources: Trees,
+    pub(super) sources: Trees,
     /// Mounts to make read-only after the last change of their contents.
-    late: Vec<OwnedFd>,
+    pub(super) late: Vec<OwnedFd>,
     /// Whether the root is such a mount.
-    is_root_late: bool,
+    pub(super) is_root_late: bool,
+    /// Whether the descriptor of every mount is held.
+    pub(super) holds_all: bool,
 }
 
 /// The magic number of nsfs, the filesystem of namespace files.
@@ -62,8 +64,15 @@ impl Rootfs {
         let sources = self.open_sources(&trees)?;
         let null = if self.masked.is_empty() { None } else { Some(DevNull::open()?) };
         let root = self.attach_copy(root).with_context(context)?;
-        let mut built =
-            Built { rootfs: self, tree: Tree::new(root), null, sources, late: Vec::new(), is_root_late: false };
+        let mut built = Built {
+            rootfs: self,
+            tree: Tree::new(root),
+            null,
+            sources,
+            late: Vec::new(),
+            is_root_late: false,
+            holds_all: false,
+        };
         for mount in &self.mounts {
             built.attach(mount, trees.take(mount.index), cgroups).with_context(|| mount.name())?;
             if mount.is_new_root() {
@@ -154,7 +163,7 @@ impl Built<'_> {
                 self.mounted(mount, place.path, tree);
                 Ok(())
             }
-            MountKind::Filesystem { .. } if mount.is_new_root() && prepared.is_some() => {
+            MountKind::Filesystem { kind, .. } if kind != "proc" && prepared.is_some() => {
                 self.made_by_parent(mount, prepared)
             }
             MountKind::Filesystem { kind, source, .. } => self.filesystem(mount, kind, source, prepared),
@@ -261,7 +270,8 @@ impl Built<'_> {
         // The first mounts are all held, since a symbolic link may lead to any of them.
         const FEW: usize = 64;
         let of_kernel = matches!(&mount.kind, MountKind::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
-        let held = self.tree.number_held() < FEW || of_kernel || self.rootfs.leads_into(&place, mount.index);
+        let held =
+            self.holds_all || self.tree.number_held() < FEW || of_kernel || self.rootfs.leads_into(&place, mount.index);
         self.tree.mounted(place, held.then_some(tree));
     }
 

@@ -13,7 +13,7 @@ use crate::sys::mount::{
     self, MOUNT_ATTR_ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME, MountAttr,
 };
-use crate::sys::{file, fs, refused};
+use crate::sys::{self, file, fs, refused};
 use libc::{
     MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_REC, MS_REMOUNT,
     MS_STRICTATIME, c_ulong,
@@ -105,12 +105,17 @@ pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
 /// Makes changes to a mount that may be detached. If the kernel has no `mount_setattr`, or a
 /// seccomp filter refuses it, returns the changes, which must wait until the mount is attached.
 pub(crate) fn apply(tree: impl AsFd, changes: Vec<Change>) -> Result<Vec<Change>> {
+    apply_to(tree.as_fd(), changes)
+}
+
+/// Compiled once, whatever the type of the descriptor.
+fn apply_to(tree: BorrowedFd<'_>, changes: Vec<Change>) -> Result<Vec<Change>> {
     for change in changes.iter().filter(|change| !change.is_none()) {
-        match set(tree.as_fd(), change) {
+        match set(tree, change) {
             // The first change fails already, so none has been made.
             Err(e) if e.errno() == libc::ENOSYS => return Ok(changes),
             Err(e) if e.errno() == libc::EPERM && refused::is_refused(libc::SYS_mount_setattr) => return Ok(changes),
-            Err(e) if e.errno() == libc::EPERM => keep_locked(change, e, |part| set(tree.as_fd(), part))?,
+            Err(e) if e.errno() == libc::EPERM => keep_locked(change, e, |part| set(tree, part))?,
             other => other?,
         }
     }
@@ -177,7 +182,10 @@ pub(crate) fn apply_attached(tree: impl AsFd, changes: Vec<Change>) -> Result<()
 
 /// Makes the changes that [`apply`] returned, after the mount is attached.
 pub(crate) fn apply_waiting(tree: impl AsFd, changes: &[Change]) -> Result<()> {
-    let tree = tree.as_fd();
+    apply_waiting_to(tree.as_fd(), changes)
+}
+
+fn apply_waiting_to(tree: BorrowedFd<'_>, changes: &[Change]) -> Result<()> {
     changes.iter().try_for_each(|change| match apply_old(tree, change) {
         Err(e) if e.errno() == libc::EPERM => keep_locked(change, e, |part| apply_old(tree, part)),
         other => other,
@@ -215,15 +223,23 @@ pub(crate) fn hold_procfs() -> Result<()> {
 
 /// Calls `mount(2)` on the file of a descriptor, through a private procfs.
 pub(crate) fn mount_by_number(target: impl AsFd, how: &mount::MountArgs<'_>) -> Result<()> {
-    let target = target.as_fd();
+    by_number(target.as_fd(), &|path| mount::mount(path, how))
+}
+
+/// Detaches the mount of a descriptor from its mount point, with the mounts in it.
+pub(crate) fn detach_by_number(mounted: impl AsFd) -> Result<()> {
+    by_number(mounted.as_fd(), &|path| mount::detach(path, 0))
+}
+
+fn by_number(target: BorrowedFd<'_>, act: &dyn Fn(&str) -> sys::Result<()>) -> Result<()> {
     let here = file::open(".", libc::O_PATH | libc::O_DIRECTORY)?;
     match HELD.get() {
         Some(held) => fs::change_dir_to(held)?,
         None => fs::change_dir_to(ProcFd::open()?)?,
     }
-    let mounted = mount::mount(format!("self/fd/{}", target.as_raw_fd()), how);
+    let done = act(&format!("self/fd/{}", target.as_raw_fd()));
     fs::change_dir_to(&here)?;
-    mounted.with_context(|| format!("fd {}", target.as_raw_fd()))
+    done.with_context(|| format!("fd {}", target.as_raw_fd()))
 }
 
 const FLAGS: [(u64, c_ulong); 8] = [

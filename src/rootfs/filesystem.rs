@@ -29,7 +29,7 @@ pub(crate) struct New<'a> {
 
 /// Whether it is a filesystem without a device. A read-only mount of it leaves the superblock
 /// writable, since sysfs and others share it with the host.
-fn is_pseudo(kind: &str) -> bool {
+pub(super) fn is_pseudo(kind: &str) -> bool {
     matches!(kind, "tmpfs" | "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" | "ramfs")
 }
 

@@ -22,6 +22,7 @@
 //! since its path may lead to another file by then.
 
 mod acl;
+mod added;
 mod attach;
 mod attributes;
 mod cgroup;
@@ -45,6 +46,7 @@ mod root;
 mod tests;
 mod tree;
 
+pub(crate) use added::remove;
 pub(crate) use attach::Built;
 pub(crate) use attributes::hold_procfs;
 pub(crate) use cgroup::{CgroupView, Hierarchy};

@@ -185,12 +185,6 @@ impl Prepared {
     pub(crate) fn take_trees(&mut self) -> Trees {
         std::mem::take(&mut self.trees)
     }
-
-    /// Stores the tree that [`Rootfs::map_ids`] returned for mount number `index`, or the context
-    /// of a procfs.
-    pub(crate) fn set_tree(&mut self, index: usize, tree: OwnedFd) {
-        self.trees.set(index, tree);
-    }
 }
 
 impl Trees {

@@ -54,7 +54,8 @@ impl ContainerDir {
         self.replace("state.json", &record.to_json()?)
     }
 
-    fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    /// Writes a file; it replaces the former one atomically.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let new = format!(".{name}");
         self.write(&new, bytes)?;
         Ok(file::rename_at(&self.directory, &new, name)?)

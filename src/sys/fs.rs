@@ -106,10 +106,21 @@ pub(crate) fn is_mount_root(fd: impl AsFd) -> Result<bool> {
 /// The id of the mount of `fd`, unique during the life of the mount (`statx(2)`, STATX_MNT_ID,
 /// since Linux 5.8).
 pub(crate) fn mount_id(fd: impl AsFd) -> Result<u64> {
-    const MNT_ID: u32 = 0x1000;
-    let fd = fd.as_fd();
-    let raw = statx(fd, MNT_ID)?;
-    if raw.stx_mask & MNT_ID == 0 {
+    one_mount_id(fd.as_fd(), MNT_ID)
+}
+
+/// The id of the mount of `fd`, which no later mount will have (STATX_MNT_ID_UNIQUE, since Linux
+/// 6.8); the [`mount_id`] on an older kernel.
+pub(crate) fn unique_mount_id(fd: impl AsFd) -> Result<u64> {
+    one_mount_id(fd.as_fd(), MNT_ID | MNT_ID_UNIQUE)
+}
+
+const MNT_ID: u32 = 0x1000;
+const MNT_ID_UNIQUE: u32 = 0x4000;
+
+fn one_mount_id(fd: BorrowedFd<'_>, mask: u32) -> Result<u64> {
+    let raw = statx(fd, mask)?;
+    if raw.stx_mask & mask == 0 {
         return Err(Failure::new(format!("statx({}): no STATX_MNT_ID", show(fd)), Errno(libc::ENOSYS)));
     }
     Ok(raw.stx_mnt_id)

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
+mod added;
 mod annotations;
 mod descriptors;
 mod files;

@@ -10,10 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A process that exchanges two names until it is dropped.
-struct Swapper(Child);
+pub(super) struct Swapper(Child);
 
 impl Swapper {
-    fn start(scene: &Scene, one: &str, other: &str, microseconds: u64) -> Swapper {
+    pub(super) fn start(scene: &Scene, one: &str, other: &str, microseconds: u64) -> Swapper {
         // A process of its own, as the attacker is: a container that shares a volume with the one that is made.
         let program = std::env::current_exe().unwrap();
         let child = Command::new(program)
@@ -41,11 +41,11 @@ impl Swapper {
         }
     }
 
-    fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.signal(nix::sys::signal::SIGSTOP, true);
     }
 
-    fn go_on(&self) {
+    pub(super) fn go_on(&self) {
         self.signal(nix::sys::signal::SIGCONT, false);
     }
 }
@@ -78,7 +78,7 @@ fn exchange(one: &Path, other: &Path) -> bool {
 }
 
 /// How often each race is run with each period, by turns with `create` and `run`; `SOAK_RACES` says another number.
-fn rounds() -> u32 {
+pub(super) fn rounds() -> u32 {
     std::env::var("SOAK_RACES").map_or(50, |number| number.parse().expect("SOAK_RACES is a number"))
 }
 

@@ -283,7 +283,7 @@ fn an_exec_that_a_tracer_stops_for_good_comes_to_an_end() {
 }
 
 /// A container with a user namespace of its own.
-fn map_ids(scene: &mut Scene) {
+pub(super) fn map_ids(scene: &mut Scene) {
     let map = json!([{"containerID": 0, "hostID": 1_000_000, "size": 65536}]);
     scene.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
     scene.config["linux"]["uidMappings"] = map.clone();
@@ -291,7 +291,7 @@ fn map_ids(scene: &mut Scene) {
 }
 
 /// The calls that the runtime and its children make of those that matter for who may look into them, with the pids before them.
-fn calls(scene: &Scene, command: &Command) -> Vec<String> {
+pub(super) fn calls(scene: &Scene, command: &Command) -> Vec<String> {
     let trace = scene.dir.join("trace");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-e", "trace=prctl,setns,setresuid,execve,execveat", "-o"]).arg(&trace);
@@ -303,7 +303,7 @@ fn calls(scene: &Scene, command: &Command) -> Vec<String> {
 }
 
 /// Where a process joins a user namespace it is hidden before, and after each change of its user before it does anything else.
-fn assert_hidden(calls: &[String]) {
+pub(super) fn assert_hidden(calls: &[String]) {
     let joins = |line: &&String| line.contains("setns(") && line.contains("CLONE_NEWUSER");
     let pid = calls.iter().find(joins).expect("no user namespace was joined").split(' ').next().unwrap();
     let own: Vec<&String> = calls.iter().filter(|line| line.split(' ').next() == Some(pid)).collect();

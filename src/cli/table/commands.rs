@@ -13,6 +13,7 @@ pub(crate) enum Name {
     Features,
     Kill,
     List,
+    Mounts,
     Pause,
     Ps,
     Restore,
@@ -25,7 +26,7 @@ pub(crate) enum Name {
 }
 
 /// The names of all commands, sorted.
-pub(crate) const WORDS: [(&str, Name); 17] = [
+pub(crate) const WORDS: [(&str, Name); 18] = [
     ("checkpoint", Name::Checkpoint),
     ("create", Name::Create),
     ("delete", Name::Delete),
@@ -34,6 +35,7 @@ pub(crate) const WORDS: [(&str, Name); 17] = [
     ("features", Name::Features),
     ("kill", Name::Kill),
     ("list", Name::List),
+    ("mounts", Name::Mounts),
     ("pause", Name::Pause),
     ("ps", Name::Ps),
     ("restore", Name::Restore),
@@ -134,6 +136,16 @@ impl Name {
                            list --quiet # ids alone",
                 flags: &flags::LIST,
                 ..command(self, "list", "list containers")
+            },
+            Name::Mounts => Command {
+                operands: "add|remove ID FILE",
+                count: Count::Exactly(3),
+                about: "Mounts in a container without a restart, or unmounts again what was mounted so. FILE is a JSON \
+                        array in the form of config.json's mounts, or - for stdin.\n\
+                        For remove, destinations count alone. The mounts of the config and its masks stay.",
+                examples: "mounts add web volumes.json # all of them, or none\n\
+                           mounts remove web volumes.json # the last one first",
+                ..command(self, "mounts", "add mounts to a container, or remove them")
             },
             Name::Pause => Command {
                 about: "Freezes every process of a container until resume.",

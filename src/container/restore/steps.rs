@@ -3,7 +3,7 @@
 use super::terminal::{self, Terminal};
 use crate::cgroups::Cgroup;
 use crate::container::parts::Parts;
-use crate::container::watcher;
+use crate::container::{forked, watcher};
 use crate::criu::{CriuNotification, SavedMount};
 use crate::error::{Context as _, Error, Ignore as _, Result};
 use crate::mountinfo;
@@ -12,8 +12,7 @@ use crate::process::keyring::CreatedKeyring;
 use crate::process::launch::Launched;
 use crate::rootfs::Rootfs;
 use crate::state::{ContainerDir, Record};
-use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
-use crate::sys::socket::{self, SockType};
+use crate::sys::process::{self, Pid, SingleThreaded};
 use crate::sys::{file, namespace};
 use std::os::fd::OwnedFd;
 
@@ -125,26 +124,8 @@ impl Steps<'_> {
 /// Runs `act` in the mount namespace of the process `pid`.
 fn in_mount_namespace(pid: Pid, proof: &SingleThreaded, act: &dyn Fn() -> Result<()>) -> Result<()> {
     let theirs = file::open(format!("/proc/{pid}/ns/mnt"), libc::O_RDONLY)?;
-    let (ours, other) = socket::pair(SockType::SeqPacket)?;
-    match process::clone3(proof, &Clone::default())? {
-        Cloned::Child => {
-            let done = namespace::setns(&theirs, libc::CLONE_NEWNS).map_err(Error::from).and_then(|()| act());
-            let words = done.err().map_or_else(|| b"done".to_vec(), |error| error.encode());
-            socket::send(&other, &words, &[]).ignore("the runtime takes silence for a failure");
-            process::exit_now(0)
-        }
-        Cloned::Parent(child, _) => {
-            drop(other);
-            let mut words = vec![0; socket::next_length(&ours)?.max(1)];
-            let length = socket::receive(&ours, &mut words)?.length;
-            process::wait(child)?;
-            match &words[..length] {
-                b"done" => Ok(()),
-                b"" => Err(Error::system("the process ended")),
-                error => Err(Error::decode(error)),
-            }
-        }
-    }
+    let entered = || namespace::setns(&theirs, libc::CLONE_NEWNS).map_err(Error::from);
+    forked::run(proof, &|| entered().and_then(|()| act()).map(|()| Vec::new())).map(drop)
 }
 
 fn bring_loopback_up(pid: Pid) -> Result<()> {

@@ -1,23 +1,15 @@
 //! Namespaces, cgroups and the keyring.
 
 use super::{Stage, die_with_runtime};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
+use crate::namespaces::enter::{self, become_root, hide};
 use crate::namespaces::recipe::{Fork, User};
-use crate::namespaces::{NamespaceKind, enter, recipe};
+use crate::namespaces::{NamespaceKind, recipe};
 use crate::process::keyring::{self, Keyring};
 use crate::process::protocol::FromChild;
 use crate::procfs::ProcFd;
+use crate::sys;
 use crate::sys::process::{self, Clone, Cloned};
-use crate::sys::{self, credentials};
-
-/// Makes the process non-dumpable (`prctl(2)`, PR_SET_DUMPABLE): only a process with CAP_SYS_PTRACE
-/// in the host's user namespace can trace it or read its /proc files.
-///
-/// Must be called before a namespace with other processes is entered, and after each change of the
-/// user, which resets it to the sysctl fs.suid_dumpable.
-fn hide() -> Result<()> {
-    Ok(process::set_dumpable(false)?)
-}
 
 /// Makes the process dumpable: the root of its user namespace owns its files in /proc. Only in a
 /// new user namespace, without other processes.
@@ -74,14 +66,7 @@ pub(in crate::process) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
         // is not in the container's pid namespace yet.
         stage.procfs = Some(ProcFd::open()?.into());
     }
-    hide()?;
-    sys::namespace::setns(&container.init, container.flags)
-        .with_context(|| format!("join the container's namespaces ({})", enter::words(container.flags)))?;
-    if container.flags & NamespaceKind::User.flag() != 0 {
-        become_root()?;
-        hide()?;
-    }
-    Ok(())
+    enter::container(&container.init, container.flags)
 }
 
 /// Has the runtime write the id mappings of the new user namespace; receives the id-mapped mounts
@@ -96,19 +81,6 @@ fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
     if let Some(rootfs) = &stage.plan.rootfs {
         for (index, tree) in rootfs.mapped_by_container().zip(trees) {
             stage.trees.set(index, tree);
-        }
-    }
-    Ok(())
-}
-
-/// Becomes root of the user namespace, if the container has one.
-pub(in crate::process) fn become_root() -> Result<()> {
-    for (what, result) in [("gid", credentials::set_gid(0)), ("uid", credentials::set_uid(0))] {
-        match result {
-            Err(e) if e.is(libc::EINVAL) => {
-                return Err(Error::from(e).hint(format!("linux.{what}Mappings must map the container's id 0")));
-            }
-            result => result?,
         }
     }
     Ok(())

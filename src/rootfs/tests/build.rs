@@ -523,7 +523,7 @@ fn a_bind_mount_is_seen_through_its_id_mapping() {
         for (n, of) in rootfs.id_mapped() {
             let IdmapOf::Own(ids) = of else { panic!("{of:?}") };
             let userns = user_namespace(&single, ids).unwrap();
-            prepared.set_tree(n, rootfs.map_ids(n, &userns).unwrap());
+            prepared.trees.set(n, rootfs.map_ids(n, &userns).unwrap());
         }
         crate::sys::fs::change_dir_to(prepared.directory()).unwrap();
         rootfs.propagate().unwrap();
