@@ -45,6 +45,21 @@ cases! {
         equal("order", ours, [&"/m3".to_owned(), &"/m1".to_owned(), &"/m2".to_owned()].to_vec())?;
     }
 
+    /// The first mount at the root is below all others: every later path begins in it.
+    ["mounts.destination", "mounts.order"]
+    fn a_first_mount_at_the_root_is_the_root(t) {
+        let b = t.bundle()?.file("/marker", "here")?;
+        let elsewhere = t.path("elsewhere");
+        std::fs::rename(b.rootfs(), &elsewhere)?;
+        std::fs::create_dir(b.rootfs())?;
+        let first = json!([{"destination": "/", "type": "bind", "source": elsewhere, "options": ["rbind"]}]);
+        let mounts: Vec<Value> = first.as_array().into_iter().chain(b.config["mounts"].as_array()).flatten().cloned().collect();
+        let b = b.set("/mounts", mounts).bind(&source(t, "inner")?, "/data", &[]);
+        let seen = b.does(&["read /marker", "read /data/file"]).observe()?;
+        equal("file of the mount", seen.text_of("read /marker")?, "here")?;
+        equal("file of a later mount", seen.text_of("read /data/file")?, "inner")?;
+    }
+
     /// An absolute destination.
     ["mounts.destination", "mounts.destination.absolute"]
     fn an_absolute_destination_is_taken(t) {
