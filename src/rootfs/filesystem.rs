@@ -110,7 +110,9 @@ impl New<'_> {
         if let Some(label) = self.label() {
             mount::fsconfig_string(context, "context", label)?;
         }
-        mount::fsconfig_create(context)?;
+        let is_list = |p: &Parameter| p.key == "lowerdir" && p.value.as_ref().is_some_and(|v| v.len() > LONGEST_VALUE);
+        let by_layer = self.kind == "overlay" && self.options.data.iter().any(is_list);
+        mount::fsconfig_create(context).map_err(|e| if by_layer { of_long_list(e) } else { e.into() })?;
         let hidden = if writable { MOUNT_ATTR_RDONLY } else { 0 };
         let tree = mount::fsmount(context, self.options.own().set & !hidden)?;
         if self.context.is_some() && self.kind == "proc" {
@@ -159,14 +161,17 @@ fn set_layers(context: impl AsFd, lowerdir: &str) -> Result<()> {
             let text = format!("layer {n} has a path of {} bytes: fsconfig(2) reads {LONGEST_VALUE}", layer.len());
             return Err(Error::system(text).hint("use shorter paths, or links to the layers"));
         }
-        mount::fsconfig_string(&context, key, layer).map_err(|e| {
-            let is_unknown = n == 0 && e.is(libc::EINVAL);
-            let error = Error::from(e);
-            let hint = "more than 4095 bytes of options need Linux 6.8: use shorter paths, or fewer layers";
-            if is_unknown { error.hint(hint) } else { error }
-        })?;
+        mount::fsconfig_string(&context, key, layer).map_err(of_long_list)?;
     }
     Ok(())
+}
+
+/// Adds the kernel that takes layers one by one. An older one refuses the first, the whole list or the mount.
+fn of_long_list(failure: Failure) -> Error {
+    let is_refused = failure.is(libc::EINVAL);
+    let error = Error::from(failure);
+    let hint = "more than 4095 bytes of options need Linux 6.8: use shorter paths, or fewer layers";
+    if is_refused { error.hint(hint) } else { error }
 }
 
 /// The layers of a `lowerdir`, each with its parameter: `:` separates them, `::` is before a layer
