@@ -9,23 +9,10 @@ use std::time::{Duration, Instant};
 /// How long a screen may take to show something.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is left on the screen when the program has ended is its last output alone.
-const SETTINGS: [&str; 14] = [
-    "set",
-    "-g",
-    "remain-on-exit",
-    "on",
-    ";",
-    "set",
-    "-g",
-    "remain-on-exit-format",
-    "",
-    ";",
-    "set",
-    "-g",
-    "status",
-    "off",
-];
+/// Runs the program, says behind its output how it ended, and keeps the terminal.
+const FRAME: &str = "\"$@\"; echo \"(ended: $?)\"; exec cat";
+/// The beginning of that line.
+const END: &str = "(ended: ";
 
 /// A terminal with a program on it; the server ends with this value.
 #[derive(Debug)]
@@ -54,14 +41,12 @@ impl Screen {
         let socket = format!("orlop-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let screen = Screen { socket };
         let (columns, rows) = (size.0.to_string(), size.1.to_string());
-        // A first session holds the server while the settings are made.
-        screen.tmux(&["new-session", "-d", "-s", "first", "-x", &columns, "-y", &rows, "--", "cat", "-"])?;
-        screen.tmux(&SETTINGS)?;
         let mut command = vec!["new-session", "-d", "-s", "main", "-x", &columns, "-y", &rows, "-c"];
         let directory = directory.to_str().context("the directory is not UTF-8")?;
         command.extend([directory, "--", "env", "-i", "TERM=tmux-256color", "LC_ALL=C.UTF-8"]);
         let variables: Vec<String> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         command.extend(variables.iter().map(String::as_str));
+        command.extend(["sh", "-c", FRAME, "sh"]);
         command.extend(words);
         screen.tmux(&command)?;
         Ok(screen)
@@ -110,7 +95,7 @@ impl Screen {
     /// # Errors
     /// The terminal is gone.
     pub fn shown(&self) -> Result<String> {
-        Ok(self.tmux(&["capture-pane", "-p", "-t", "main", "-S", "-"])?.trim_end().to_owned())
+        Ok(without_end(&self.tmux(&["capture-pane", "-p", "-t", "main", "-S", "-"])?))
     }
 
     /// The same with the escape sequences of its colours.
@@ -118,7 +103,7 @@ impl Screen {
     /// # Errors
     /// The terminal is gone.
     pub fn coloured(&self) -> Result<String> {
-        Ok(self.tmux(&["capture-pane", "-p", "-e", "-t", "main", "-S", "-"])?.trim_end().to_owned())
+        Ok(without_end(&self.tmux(&["capture-pane", "-p", "-e", "-t", "main", "-S", "-"])?))
     }
 
     /// Waits until the window shows what is expected, and gives that.
@@ -143,17 +128,15 @@ impl Screen {
     /// # Errors
     /// It has not in time.
     pub fn end(&self) -> Result<i32> {
-        let begun = Instant::now();
-        loop {
-            let state = self.tmux(&["display-message", "-p", "-t", "main", "#{pane_dead} #{pane_dead_status}"])?;
-            if let Some(code) = state.trim().strip_prefix("1 ") {
-                return code.parse().context("exit code");
-            }
-            if begun.elapsed() > TIMEOUT {
-                bail!("the program does not end:\n{}", self.shown()?);
-            }
-        }
+        let window = self.wait("the end of the program", |text| text.contains(END))?;
+        let code = window.rsplit(END).next().unwrap_or_default().trim_end_matches(')');
+        code.parse().with_context(|| format!("exit code {code:?}"))
     }
+}
+
+/// The text without the line behind the program's output.
+fn without_end(text: &str) -> String {
+    text.split(END).next().unwrap_or_default().trim_end().to_owned()
 }
 
 impl Drop for Screen {

@@ -33,7 +33,7 @@ impl Severity {
         match self {
             Severity::Error => style.red(text),
             Severity::Warning => style.magenta(text),
-            Severity::Note => style.cyan(text),
+            Severity::Note => style.bold(text),
         }
     }
 }

@@ -120,7 +120,8 @@ fn text(document: &Value, usage: Option<&Usage>, style: Style) -> String {
     let mut text = String::new();
     let mut row = |name: &str, value: &Value| {
         if !value.is_null() && value != "" {
-            let _ = writeln!(text, "{}  {}", style.bold(&format!("{name:<10}")), plain(value));
+            let value = style.wrap_at(&plain(value), 12);
+            let _ = writeln!(text, "{}  {value}", style.bold(&format!("{name:<10}")));
         }
     };
     for (name, key) in [("container", "id"), ("status", "status"), ("pid", "pid"), ("created", "created")] {
@@ -182,14 +183,17 @@ fn usage_rows(usage: &Usage, row: &mut impl FnMut(&str, &Value)) {
     }
 }
 
-/// A heading and lines with columns; the last column is as long as it is.
+/// A heading and lines with columns; the last column goes on below itself.
 fn table(title: &str, head: &[&str], rows: &[Vec<String>], style: Style) -> String {
     let widths: Vec<usize> = (0..head.len())
         .map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0).max(head[at].len()))
         .collect();
+    let before: usize = widths.iter().rev().skip(1).map(|width| width + 2).sum();
     let line = |cells: Vec<&str>| -> String {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        format!("  {}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+        let (last, cells) = cells.split_last().unwrap_or((&"", &[]));
+        let padded: String = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+        let line = format!("  {padded}{}", style.wrap_at(last, 2 + before));
+        line.trim_end().to_owned() + "\n"
     };
     let mut text = format!("\n{} ({})\n", style.bold(title), rows.len());
     text += &line(head.to_vec());

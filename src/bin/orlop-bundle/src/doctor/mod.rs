@@ -101,16 +101,17 @@ impl Line {
     fn show(&self, style: Style, width: usize) -> String {
         let word = format!("{:<7}", self.state.word());
         let word = match self.state {
-            State::Yes => style.green(&word),
+            State::Yes => word,
             State::Limited => style.magenta(&word),
             State::No if self.hinders => style.red(&word),
             State::No => style.magenta(&word),
         };
         let id = format!("{:<width$}", self.id);
-        let mut text = format!("{word}  {}  {}\n", style.bold(&id), shown_text(&self.about));
+        let about = style.wrap_at(&shown_text(&self.about), 7 + 2 + id.chars().count() + 2);
+        let mut text = format!("{word}  {}  {about}\n", style.bold(&id));
         for (mark, part) in [("so", &self.consequence), ("do", &self.remedy)] {
             if !part.is_empty() {
-                let _ = writeln!(text, "           {mark}: {}", shown_text(part));
+                let _ = writeln!(text, "           {mark}: {}", style.wrap_at(&shown_text(part), 15));
             }
         }
         text

@@ -56,7 +56,7 @@ pub(crate) fn shown(differences: &[Difference], format: Format, style: Style) ->
         let _ = writeln!(text, "{section}: {}", style.bold(&printable(subject)));
         for (sign, values) in [("-", one), ("+", other)] {
             for value in values {
-                let _ = writeln!(text, "  {sign} {}", printable(value));
+                let _ = writeln!(text, "  {sign} {}", style.wrap_at(&printable(value), 4));
             }
         }
     }

@@ -107,20 +107,22 @@ fn text(explanation: &Explanation, style: Style) -> String {
         let _ = writeln!(text, "{}", style.red("Drift: the container is no longer as it was planned"));
         for Drift { section, subject, planned, found, .. } in &explanation.drift {
             let (subject, planned, found) = (printable(subject), printable(planned), printable(found));
-            let _ = writeln!(text, "  {section}: {}: planned {planned}, found {found}", style.bold(&subject));
+            let used = 2 + section.chars().count() + 2 + subject.chars().count();
+            let values = style.wrap(&format!(": planned {planned}, found {found}"), used, "    ");
+            let _ = writeln!(text, "  {section}: {}{values}", style.bold(&subject));
         }
     }
     text
 }
 
 fn show(section: &Section, style: Style, text: &mut String) {
-    let _ = writeln!(text, "{}", style.bold(section.title));
+    let _ = writeln!(text, "{}", style.bold(&style.wrap(section.title, 0, "  ")));
     let width = |subject: &str| subject.chars().count();
     let shown = section.lines.iter().filter(|line| !line.is_detail);
     let widths = shown.map(|line| width(&line.subject)).filter(|width| *width <= WIDEST);
     let column = widths.max().unwrap_or(0);
     for line in section.lines.iter().filter(|line| !line.is_detail) {
-        let (subject, value) = (printable(&line.subject), printable(&line.value));
+        let (subject, value) = (printable(&line.subject), style.wrap_at(&printable(&line.value), column + 4));
         let _ = match width(&subject) > column {
             true => writeln!(text, "  {subject}\n  {:column$}  {value}", ""),
             false => writeln!(text, "  {subject:column$}  {value}"),
