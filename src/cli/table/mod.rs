@@ -26,7 +26,7 @@ pub struct Command {
     /// The treatment of flags after the first operand.
     pub(crate) order: Order,
     /// Paragraphs for the help, one line each.
-    about: &'static str,
+    pub about: &'static str,
     /// Example command lines, one a line, with an explanation after a `#`.
     examples: &'static str,
     /// Its flags.
@@ -142,7 +142,7 @@ impl Command {
     }
 
     /// The paragraphs of its help.
-    pub fn paragraphs(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn paragraphs(&self) -> impl Iterator<Item = &'static str> {
         self.about.lines()
     }
 

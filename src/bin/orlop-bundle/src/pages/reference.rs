@@ -26,7 +26,7 @@ fn command(text: &mut String, command: &Command) {
     let operands = if command.operands.is_empty() { String::new() } else { format!(" {}", command.operands) };
     // Writing to a String cannot fail.
     let _ = write!(text, "\n### {}\n\n    orlop {}{options}{operands}\n", command.word, command.word);
-    for paragraph in command.paragraphs() {
+    for paragraph in command.about.lines() {
         let _ = write!(text, "\n{paragraph}\n");
     }
     if !command.flags.is_empty() {

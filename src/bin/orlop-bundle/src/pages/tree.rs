@@ -97,7 +97,7 @@ fn with_help(tree: clap::Command) -> clap::Command {
 }
 
 fn command(row: Command, ids: &ArgValueCandidates) -> clap::Command {
-    let about: Vec<&str> = row.paragraphs().collect();
+    let about: Vec<&str> = row.about.lines().collect();
     let options = if row.flags.is_empty() { "" } else { "[options] " };
     let usage = format!("orlop {} {options}{}", row.word, row.operands);
     let tree = clap::Command::new(row.word)
