@@ -92,11 +92,28 @@ const CASES: &[Case] = &[
         scene.config["linux"]["resources"] = json!({"cpu": {"cpus": "999"}});
         args(scene, &["/bin/true"])
     }),
+    Case("The bundle is missing", |_| vec!["run", "--bundle", "/nonexistent/bundle", "ID"]),
+    Case("The root filesystem is a file", |scene| {
+        scene.config["root"]["path"] = json!("config.json");
+        args(scene, &["/bin/true"])
+    }),
+    Case("The source of a mount is below a file", |scene| {
+        mount(scene, json!({"destination": "/data", "source": "/etc/passwd/data", "options": ["bind"]}));
+        args(scene, &["/bin/true"])
+    }),
+    Case("A comma too many in config.json", |scene| written(scene, "{\"ociVersion\": \"1.0.2\",}")),
+    Case("A comment in config.json", |scene| written(scene, "{ // a web server\n\"ociVersion\": \"1.0.2\"}")),
+    Case("Single quotes in config.json", |scene| written(scene, "{'ociVersion': '1.0.2'}")),
+    Case("A byte order mark in config.json", |scene| written(scene, "\u{feff}{\"ociVersion\": \"1.0.2\"}")),
     Case("A terminal without a socket", |scene| {
         scene.config["process"]["terminal"] = json!(true);
         vec!["create", "ID"]
     }),
     Case("A socket without a terminal", |_| vec!["create", "--console-socket", "/nonexistent/socket", "ID"]),
+    Case("Nobody listens on the socket of the terminal", |scene| {
+        scene.config["process"]["terminal"] = json!(true);
+        vec!["create", "--console-socket", "/nonexistent/socket", "ID"]
+    }),
     Case("The state directory is another user's", |_| vec!["AS-USER", "state", "ID"]),
     Case("The state directory is another user's, at create", |_| vec!["AS-USER", "run", "ID"]),
     Case("The state directory is another user's, at list", |_| vec!["AS-USER", "list"]),
@@ -104,11 +121,16 @@ const CASES: &[Case] = &[
     Case("The container's id has other characters", |_| vec!["state", "a b"]),
     Case("The format is unknown", |_| vec!["list", "--format", "yaml"]),
     Case("The signal is unknown", |_| vec!["kill", "ID", "SIGTREM"]),
+    Case("The id is empty", |_| vec!["state", ""]),
+    Case("A size is no number", |_| vec!["update", "--memory", "lots", "ID"]),
+    Case("An option is misspelt", |_| vec!["run", "--bundel", "/bundle", "ID"]),
     Case("The format of the log is unknown", |_| vec!["--log-format", "yaml", "list"]),
     Case("A command of Docker: rm", |_| vec!["rm", "ID"]),
     Case("A command of Docker: stop", |_| vec!["stop", "ID"]),
     Case("A command of Docker: logs", |_| vec!["logs", "ID"]),
     Case("A command of Docker: stats", |_| vec!["stats", "ID"]),
+    Case("A command of Docker: pull", |_| vec!["pull", "busybox"]),
+    Case("A command of Docker: images", |_| vec!["images"]),
 ];
 
 fn args(scene: &mut Scene, args: &[&str]) -> Vec<&'static str> {
@@ -122,6 +144,12 @@ fn program(scene: &mut Scene, bytes: &[u8], mode: u32) -> Vec<&'static str> {
     fs::write(&path, bytes).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     args(scene, &["/bin/program"])
+}
+
+/// Runs with this text as the config.
+fn written(scene: &mut Scene, text: &str) -> Vec<&'static str> {
+    fs::write(scene.dir.join("written.json"), text).unwrap();
+    vec!["run", "--config", "written.json", "ID"]
 }
 
 fn mount(scene: &mut Scene, mount: Value) {

@@ -206,8 +206,8 @@ const ENGINES_WORDS: &[(&str, &str)] = &[
     ("version", "`--version`"),
     ("restart", "`delete ID`, then `run`"),
     ("build", "a runtime has no images: Docker, Podman or Buildah build and unpack them into a bundle"),
-    ("pull", "a runtime has no images: Docker, Podman or Buildah pull and unpack them into a bundle"),
-    ("images", "a runtime has no images: it runs bundles, which `spec` begins"),
+    ("pull", "`orlop image unpack` makes a bundle of an image"),
+    ("images", "a runtime keeps no images: `orlop image` looks at them and makes bundles of them"),
 ];
 
 /// The error for an unknown command, with a suggestion.

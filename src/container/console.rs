@@ -48,7 +48,11 @@ impl Give {
                 "cannot use console socket if runc will not detach or allocate tty",
                 "process.terminal is false: set it to true, or leave --console-socket out",
             ),
-            (Give::To(path), true) => Ok((Some(connect(&path).context("--console-socket")?), None)),
+            (Give::To(path), true) => {
+                let hint = "a program that receives the terminal must listen on this socket";
+                let connected = connect(&path).map_err(|error| error.context("--console-socket").hint(hint))?;
+                Ok((Some(connected), None))
+            }
             (Give::Ours, true) => {
                 let (ours, theirs) = socket::pair(SockType::Stream)?;
                 Ok((Some(theirs), Some(ours)))

@@ -398,7 +398,15 @@ impl<'a> Reader<'a> {
             Some(&byte) if byte.is_ascii_graphic() => format!("'{}'", char::from(byte)),
             Some(byte) => format!("byte {byte:#04x}"),
         };
-        Error::syntax(self.at, format!("expected {expected}, found {found}"))
+        // Habits of other languages, and of editors.
+        let advice = match self.text.get(self.at) {
+            Some(b'}' | b']') if self.text[..self.at].trim_ascii_end().ends_with(b",") => " (one comma too many)",
+            Some(b'/' | b'#') => " (JSON has no comments)",
+            Some(b'\'') => " (texts stand in double quotes)",
+            Some(0xef) if self.at == 0 => " (save the file without a byte order mark)",
+            _ => "",
+        };
+        Error::syntax(self.at, format!("expected {expected}, found {found}{advice}"))
     }
 }
 

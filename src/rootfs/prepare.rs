@@ -166,7 +166,7 @@ pub(crate) fn open_source(mount: &MountEntry, source: &Path) -> Result<OwnedFd> 
     let depth = if mount.options.bind == Bind::Mount { 0 } else { AT_RECURSIVE };
     let follow = if mount.options.source_no_follow { AT_SYMLINK_NOFOLLOW } else { 0 };
     mount::open_tree(file::CWD, source.as_os_str().as_bytes(), OPEN_TREE_CLONE | depth | follow).map_err(|e| {
-        let is_missing = e.is(libc::ENOENT);
+        let is_missing = e.is(libc::ENOENT) || e.is(libc::ENOTDIR);
         let error = Error::from(Failure::new(format!("open_tree({source:?})"), e.errno()));
         let hint = "create the path on the host; a relative one begins at the bundle";
         if is_missing { error.hint(format!("mounts[{}].source: {hint}", mount.index)) } else { error }

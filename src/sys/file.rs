@@ -18,7 +18,10 @@ pub(crate) fn open_at(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: 
     let (how, mode) = (OFlag::from_bits_retain(flags | libc::O_CLOEXEC), Mode::from_bits_retain(mode));
     wrap_again(
         || nix::fcntl::openat(dir, path, how, mode),
-        || format!("openat({}, {}, {flags:#x})", show(dir), quote(path)),
+        || match dir.as_raw_fd() {
+            libc::AT_FDCWD => format!("open({})", quote(path)),
+            _ => format!("openat({}, {})", show(dir), quote(path)),
+        },
     )
 }
 

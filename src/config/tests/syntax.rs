@@ -50,6 +50,12 @@ fn an_integer_must_be_whole_and_fit_its_type() {
 fn bad_syntax_is_refused_with_its_line_and_column() {
     assert_eq!(refused("{\n  \"root\": }"), "line 2, column 11: expected a value, found '}'");
     assert_eq!(refused("{]"), "line 1, column 2: expected a key in double quotes, found ']'");
+    let advised = |text, advice| assert!(refused(text).ends_with(&format!(" ({advice})")), "{}", refused(text));
+    advised("{\"root\": {}, }", "one comma too many");
+    advised("{\"mounts\": [{},]}", "one comma too many");
+    advised("{ // a comment", "JSON has no comments");
+    advised("{'root': 1}", "texts stand in double quotes");
+    advised("\u{feff}{}", "save the file without a byte order mark");
     assert_eq!(refused(""), "line 1, column 1: expected a value, found the end of the document");
     assert_eq!(refused("{} x"), "line 1, column 4: expected the end of the document, found 'x'");
     for bad in [

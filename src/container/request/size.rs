@@ -10,7 +10,8 @@ pub fn bytes(text: &str) -> Result<i64> {
     if text == "-1" {
         return Ok(-1);
     }
-    parse_bytes(text).ok_or_else(|| Error::new(Kind::Config, format!("invalid size: '{text}'")))
+    let hint = "a number of bytes or a size such as 512M; -1 is no limit";
+    parse_bytes(text).ok_or_else(|| Error::new(Kind::Config, format!("invalid size: '{text}'")).hint(hint))
 }
 
 fn parse_bytes(text: &str) -> Option<i64> {
@@ -123,7 +124,8 @@ mod tests {
             "b",
             "1ib",
         ] {
-            assert_eq!(bytes(text).unwrap_err().to_string(), format!("invalid size: '{text}'"));
+            let error = bytes(text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("invalid size: '{text}' (hint: ")), "{error}");
         }
     }
 
