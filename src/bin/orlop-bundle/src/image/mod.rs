@@ -4,6 +4,7 @@ mod auth;
 mod convert;
 mod flat;
 mod layer;
+mod progress;
 mod reference;
 mod rights;
 pub(crate) mod source;

@@ -12,6 +12,7 @@ pub(crate) use platform::Platform;
 pub(crate) use resolve::{MAX_LAYERS, Manifest, resolve};
 pub(crate) use verified::{Hasher, Verified, check};
 
+use super::progress::{self, ProgressOptions};
 use super::reference::Reference;
 use anyhow::Result;
 use oci_spec::image::Descriptor;
@@ -36,6 +37,8 @@ pub(crate) trait Source: Sync {
 pub(crate) struct Options {
     #[command(flatten)]
     registry: registry::RegistryOptions,
+    #[command(flatten)]
+    progress: ProgressOptions,
 }
 
 /// Opens the source that `text` names.
@@ -47,13 +50,14 @@ pub(crate) fn open(text: &str, options: &Options) -> Result<Box<dyn Source>> {
     if let Some(expansion) = reference.expansion(text) {
         eprintln!("orlop: {expansion}");
     }
-    match reference {
-        Reference::Layout(rest) => Ok(Box::new(layout::Layout::open(&rest)?)),
-        Reference::Registry(name) => Ok(Box::new(registry::Registry::new(name, &options.registry)?)),
-        Reference::OciArchive { file, tag } => Ok(Box::new(archive::OciArchive::open(&file, tag)?)),
-        Reference::DockerArchive { file, choice } => Ok(Box::new(archive::DockerArchive::open(&file, &choice)?)),
-        Reference::Tar(file) => Ok(Box::new(archive::PlainTar::open(&file)?)),
-    }
+    let source: Box<dyn Source> = match reference {
+        Reference::Layout(rest) => Box::new(layout::Layout::open(&rest)?),
+        Reference::Registry(name) => Box::new(registry::Registry::new(name, &options.registry)?),
+        Reference::OciArchive { file, tag } => Box::new(archive::OciArchive::open(&file, tag)?),
+        Reference::DockerArchive { file, choice } => Box::new(archive::DockerArchive::open(&file, &choice)?),
+        Reference::Tar(file) => Box::new(archive::PlainTar::open(&file)?),
+    };
+    Ok(progress::watched(source, &options.progress))
 }
 
 /// A small blob whole, verified.

@@ -51,7 +51,9 @@ impl Source for PlainTar {
         let config = self.config.get_or_init(|| {
             let rootfs = json!({ "type": "layers", "diff_ids": [self.diff_id] });
             let (os, architecture) = (&platform.os, &platform.architecture);
-            let mut config = json!({ "architecture": architecture, "os": os, "config": {}, "rootfs": rootfs });
+            let mut config = json!({ "architecture": architecture, "os": os, "rootfs": rootfs });
+            // An archive says nothing of a program.
+            config["config"] = json!({ "Cmd": ["/bin/sh"] });
             if let Some(variant) = &platform.variant {
                 config["variant"] = json!(variant);
             }
