@@ -27,7 +27,7 @@ impl Screen {
         let is_there = |name: &str| std::env::split_paths(&paths).any(|directory| directory.join(name).exists());
         let missing = programs.iter().find(|name| !is_there(name));
         if let Some(missing) = missing {
-            eprintln!("skipped: {missing} is not installed (integration/tools/prerequisites terminal)");
+            crate::skip::skip(&format!("{missing} is not installed (integration/tools/prerequisites terminal)"));
         }
         missing.is_none()
     }

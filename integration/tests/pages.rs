@@ -29,6 +29,12 @@ struct Place {
 }
 
 impl Place {
+    /// With three containers, which need root.
+    fn of_containers(shell: &str) -> Option<Place> {
+        let can_run = Screen::can_run(&["tmux", shell]) && integration::skip::is_root();
+        Place::new().filter(|_| can_run).map(Place::with_containers)
+    }
+
     fn new() -> Option<Place> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let programs = programs()?;
@@ -119,16 +125,14 @@ fn complete(screen: &Screen) {
 
 #[test]
 fn bash_completes_ids_choices_words_and_paths() {
-    let Some(place) = Place::new().filter(|_| Screen::can_run(&["tmux", "bash"])) else { return };
-    let place = place.with_containers();
+    let Some(place) = Place::of_containers("bash") else { return };
     let bash = ["bash", "--norc", "--noprofile", "-i"];
     complete(&place.shell(&bash, "bind 'set show-all-if-ambiguous on'; source <(orlop completion bash)"));
 }
 
 #[test]
 fn zsh_completes_ids_choices_words_and_paths() {
-    let Some(place) = Place::new().filter(|_| Screen::can_run(&["tmux", "zsh"])) else { return };
-    let place = place.with_containers();
+    let Some(place) = Place::of_containers("zsh") else { return };
     let setup =
         "autoload -U compinit && compinit -u -D; setopt no_beep no_always_last_prompt; source <(orlop completion zsh)";
     complete(&place.shell(&["zsh", "-f", "-i"], setup));
@@ -136,8 +140,7 @@ fn zsh_completes_ids_choices_words_and_paths() {
 
 #[test]
 fn fish_completes_ids_choices_words_and_paths() {
-    let Some(place) = Place::new().filter(|_| Screen::can_run(&["tmux", "fish"])) else { return };
-    let place = place.with_containers();
+    let Some(place) = Place::of_containers("fish") else { return };
     complete(&place.shell(&["fish", "--no-config", "-i"], "orlop completion fish | source"));
 }
 
