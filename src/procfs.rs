@@ -41,7 +41,7 @@ impl ProcFd {
 
     /// Mounts a complete procfs, with sysctls. Drop it before the container's processes could reach
     /// this process's file descriptors.
-    pub fn open_full() -> Result<ProcFd> {
+    pub(crate) fn open_full() -> Result<ProcFd> {
         ProcFd::own(false).or_else(|_| ProcFd::of_host()).context("open a procfs")
     }
 
@@ -103,12 +103,12 @@ impl ProcFd {
 
     /// Writes a file of the process `pid`, such as `uid_map`, `gid_map`, `setgroups` or
     /// `oom_score_adj`.
-    pub fn write_of(&self, pid: impl Display, name: &str, value: impl AsRef<[u8]>) -> sys::Result<()> {
+    pub(crate) fn write_of(&self, pid: impl Display, name: &str, value: impl AsRef<[u8]>) -> sys::Result<()> {
         self.write(&format!("{pid}/{name}"), value)
     }
 
     /// Sets a sysctl; `key` has dots or slashes (sysctl(8)).
-    pub fn write_sysctl(&self, key: &str, value: &str) -> Result<()> {
+    pub(crate) fn write_sysctl(&self, key: &str, value: &str) -> Result<()> {
         Ok(self.write(&sysctl_path(key), value)?)
     }
 }
