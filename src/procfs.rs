@@ -35,7 +35,7 @@ impl ProcFd {
     /// The kernel refuses the mount in a nested user namespace with a masked /proc. The fallback is
     /// a detached copy of /proc, or /proc itself, after a check that it is the root of a procfs.
     /// Lookups that meet a mount over it fail.
-    pub fn open() -> Result<ProcFd> {
+    pub(crate) fn open() -> Result<ProcFd> {
         ProcFd::own(true).or_else(|_| ProcFd::of_host()).context("open a procfs")
     }
 
@@ -63,7 +63,7 @@ impl ProcFd {
 
     /// Checks that a descriptor, such as the mount for a container's /proc, is the root of a
     /// procfs.
-    pub fn checked(fd: OwnedFd) -> Result<ProcFd> {
+    pub(crate) fn checked(fd: OwnedFd) -> Result<ProcFd> {
         if fs::filesystem_magic(&fd)? != PROC_SUPER_MAGIC || fs::stat(&fd)?.ino != PROC_ROOT_INO {
             return Err(Error::system("/proc is not the root of a procfs"));
         }
@@ -72,7 +72,7 @@ impl ProcFd {
 
     /// Opens a file beneath the root, such as `1/uid_map`, without crossing a mount or following a
     /// symbolic link.
-    pub fn file(&self, path: &str, flags: i32) -> sys::Result<OwnedFd> {
+    pub(crate) fn file(&self, path: &str, flags: i32) -> sys::Result<OwnedFd> {
         const RESOLVE: u64 = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
         openat2(&self.0, path, flags | libc::O_NOFOLLOW, 0, RESOLVE)
     }
@@ -83,7 +83,7 @@ impl ProcFd {
     }
 
     /// Writes a file in one `write(2)`.
-    pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> sys::Result<()> {
+    pub(crate) fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> sys::Result<()> {
         let file = self.file(path, libc::O_WRONLY)?;
         file::write_value(file, bytes.as_ref()).map(drop)
     }

@@ -52,7 +52,7 @@ pub use exec::exec;
 pub(crate) use filter::{asked_profile, of as filter_of};
 pub use freeze::{pause, resume};
 pub use kill::kill;
-pub use mounts::mounts;
+pub(crate) use mounts::mounts;
 pub use ps::ps;
 pub use query::{list, state};
 pub use restore::restore;

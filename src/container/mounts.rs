@@ -22,7 +22,7 @@ use std::path::Path;
 /// # Errors
 /// `container not running`; the first mount that is invalid, that only `create` can make, or that
 /// the kernel refuses; a destination without a mount of `mounts add`.
-pub fn mounts(context: &Context, request: &MountsRequest) -> Result<()> {
+pub(crate) fn mounts(context: &Context, request: &MountsRequest) -> Result<()> {
     let proof = &SingleThreaded::of_caller()?;
     let store = Store::at(&context.root);
     let id = request.id.as_str();

@@ -243,27 +243,25 @@ pub struct ProcessChanges {
 
 /// `mounts add` or `mounts remove`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MountsRequest {
+pub(crate) struct MountsRequest {
     /// The container's id.
-    pub id: ContainerId,
+    pub(crate) id: ContainerId,
     /// The action.
-    pub action: MountsAction,
+    pub(crate) action: MountsAction,
     /// A JSON file with an array in the form of config.json's `mounts`; `-` is standard input.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
 }
 
 impl MountsRequest {
     /// An action with the mounts in `file`.
-    pub fn new(id: ContainerId, action: MountsAction, file: impl Into<PathBuf>) -> MountsRequest {
+    pub(crate) fn new(id: ContainerId, action: MountsAction, file: impl Into<PathBuf>) -> MountsRequest {
         MountsRequest { id, action, file: file.into() }
     }
 }
 
 /// The action of `mounts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MountsAction {
+pub(crate) enum MountsAction {
     /// Make the mounts.
     Add,
     /// Unmount what `mounts add` has mounted at the destinations; other fields do not matter.
