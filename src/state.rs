@@ -7,6 +7,7 @@
 //! the container's code runs.
 
 mod container_dir;
+mod foreign;
 mod process;
 mod record;
 mod status;
@@ -16,6 +17,7 @@ mod tests;
 mod witness;
 
 pub(crate) use container_dir::ContainerDir;
+pub(crate) use foreign::{FIFO, Foreign};
 pub(crate) use process::{ProcessId, Stat, has_left, look_at};
 pub(crate) use record::Record;
 pub(crate) use status::{Status, WAITING};

@@ -38,6 +38,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     let dir = store.open(request.id.as_str())?;
     let yard = CgroupYard::at(dir.path(), &Layout::read()?)?;
     let record = store.read(request.id.as_str())?;
+    record.refuse_foreign("checkpoint")?;
     let (status, pidfd) = record.status_and_init()?;
     let running = matches!(status, Status::Running | Status::Paused);
     let (Some(init), Some(pidfd)) = (record.init.filter(|_| running), pidfd) else {

@@ -89,6 +89,16 @@ impl Clues {
         clues
     }
 
+    /// Whether a record is there, but no fact of it, and no copy of config.json.
+    pub(super) fn name_nothing(&self) -> bool {
+        let has_process = self.processes.iter().any(|told| told.pid.is_some());
+        self.written.is_some()
+            && self.config.is_none()
+            && !has_process
+            && self.rootfs.is_none()
+            && self.cgroups.is_empty()
+    }
+
     /// Facts from a record, which may be incomplete.
     fn of_record(text: &[u8]) -> Clues {
         let mut clues = Clues::default();
@@ -222,7 +232,9 @@ fn pairs(text: &[u8]) -> Vec<(String, Loose)> {
             continue;
         }
         let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if let Some(number) = str::from_utf8(&value[..digits]).ok().and_then(|digits| digits.parse().ok()) {
+        // A number that the text ends with may lack digits.
+        let number = if digits < value.len() { str::from_utf8(&value[..digits]).ok() } else { None };
+        if let Some(number) = number.and_then(|digits| digits.parse().ok()) {
             found.push((key, Loose::Number(number)));
         }
         rest = &value[digits..];

@@ -80,7 +80,7 @@ impl Known {
             Err(error) => Err(error.context("state.json")),
         };
         let changed = bytes.as_ref().ok().and_then(|bytes| Record::parse_changed(bytes).ok()).map(Box::new);
-        match bytes.and_then(|bytes| Record::parse(&bytes)) {
+        match bytes.and_then(|bytes| Record::parse_in(&bytes, dir.path())) {
             Ok(record) => Ok(Known::Sure(Box::new(record))),
             Err(error) if !request.force => Err(error.hint("`delete --force` looks for its processes by what is left")),
             Err(error) => Ok(Known::Doubtful { changed, why: error.to_string() }),
@@ -104,6 +104,11 @@ impl Forgotten<'_> {
         remains.end()?;
         let foreign = remains.foreign().map(|runtime| format!("its state was written by {runtime}"));
         remains.refuse_living(foreign.as_deref().unwrap_or(why))?;
+        if remains.name_nothing() {
+            let directory = self.dir.path().display();
+            let text = format!("cannot tell which processes are container {}'s: {why}", self.id);
+            return Err(Error::state(text).hint(format!("once none is left, remove {directory}")));
+        }
         let hooks = hooks_of(self.store, self.id);
         log::step("remove the container");
         if let Some(group) = self.resctrl() {

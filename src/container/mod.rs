@@ -39,6 +39,7 @@ mod security;
 mod shim;
 pub(crate) mod spec;
 mod start;
+mod start_foreign;
 mod terminal;
 mod update;
 mod watcher;

@@ -241,6 +241,7 @@ pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bu
         resctrl: None,
         keyring: matches!(parts.plan.keyring, Keyring::New(_)),
         session_keyring: None,
+        foreign: None,
         restored: false,
         shares_pids: !matches!(parts.plan.namespaces.place(Ns::Pid), Place::New),
         unknown: Default::default(),

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::request::{ContainerId, Format, ListRequest};
-use crate::error::{Context as _, Error, IoContext, Kind, Result};
+use crate::error::{Error, IoContext, Kind, Result};
 use crate::log;
 use crate::state::{Record, Status, Store};
 use crate::sys::file;
@@ -69,7 +69,7 @@ fn shown<'a>(record: &'a Record, status: Status, owner: &'a str) -> Document<'a>
 pub fn state(context: &Context, id: &ContainerId) -> Result<String> {
     let store = Store::at(&context.root);
     let bytes = store.bytes(id.as_str())?;
-    let record = Record::parse(&bytes).with_context(|| format!("{:?}", store.file(id.as_str())))?;
+    let record = store.parse(id.as_str(), &bytes)?;
     let status = record.status()?;
     Ok(text::shown_json(serde_json::to_string_pretty(&shown(&record, status, "")).unwrap_or_default()))
 }
@@ -109,7 +109,7 @@ pub fn list(context: &Context, request: &ListRequest) -> Result<String> {
     let mut rows = Vec::with_capacity(files.len());
     for (id, bytes) in &files {
         let mut read = || -> Result<Row> {
-            let record = Record::parse(bytes).with_context(|| format!("{:?}", store.file(id)))?;
+            let record = store.parse(id, bytes)?;
             let status = record.status()?;
             let owner = names.of(record.owner);
             Ok((record, status, owner))

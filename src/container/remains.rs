@@ -225,6 +225,12 @@ impl Remains {
         }))
     }
 
+    /// Whether a record is there, and neither it nor another file tells of a process or a place: a
+    /// container without a copy of config.json is not one of ours.
+    pub(super) fn name_nothing(&self) -> bool {
+        self.clues.name_nothing() && self.init == Init::Unknown
+    }
+
     /// The runtime that wrote the record, if it is another one.
     pub(super) fn foreign(&self) -> Option<&'static str> {
         self.clues.writer.foreign()

@@ -44,6 +44,13 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     let init = record.init.ok_or_else(|| Error::state("the container has no process"))?;
     let pidfd = pidfd.ok_or_else(stopped)?;
 
+    if let Some(foreign) = &record.foreign {
+        log::step("open the fifo of the other runtime");
+        dir.unlock()?;
+        super::start_foreign::open_fifo(&dir, foreign, &pidfd)?;
+        return run_poststart(&record, &hooks, init.pid, proof)
+            .map_err(|error| super::delete::after_failure(&dir, &record, &hooks, proof, error));
+    }
     let notify = NotifyProxy::open(&dir);
     log::step("open the gate");
     let waits_for_hooks = !hooks.at(Moment::StartContainer).is_empty();
@@ -66,18 +73,23 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
         return Err(failed(Error::system(text).context("a startContainer hook")));
     }
     gate.result(&spec, &program, &hooks).map_err(|e| if report.hook_failed() { failed(e) } else { e })?;
-    let poststart = hooks.at(Moment::Poststart);
-    if !poststart.is_empty() {
-        let state = super::query::hook_state(&record, Status::Running, init.pid);
-        hooks::run(proof, Moment::Poststart, poststart, &state).map_err(failed)?;
-    }
+    run_poststart(&record, &hooks, init.pid, proof).map_err(failed)?;
     if let Some(notify) = notify {
         notify.pass_on(init.pid, &pidfd);
     }
     Ok(())
 }
 
-fn stopped() -> Error {
+fn run_poststart(record: &Record, hooks: &Hooks, pid: Pid, proof: &SingleThreaded) -> Result<()> {
+    let poststart = hooks.at(Moment::Poststart);
+    if poststart.is_empty() {
+        return Ok(());
+    }
+    let state = super::query::hook_state(record, Status::Running, pid);
+    hooks::run(proof, Moment::Poststart, poststart, &state)
+}
+
+pub(super) fn stopped() -> Error {
     Error::state("cannot start a container that has stopped")
 }
 

@@ -1,5 +1,6 @@
 //! The directory of a container, and the files in it.
 
+use super::foreign::STATUS;
 use super::record::Record;
 use super::store::{LARGEST, absent};
 use super::witness;
@@ -78,15 +79,27 @@ impl ContainerDir {
     /// The bytes of the record; `None` if there is none.
     pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>> {
         match self.read("state.json", LARGEST) {
-            Err(e) if e.errno() == libc::ENOENT => Ok(None),
+            Err(e) if e.errno() == libc::ENOENT => match self.read(STATUS, LARGEST) {
+                Err(e) if e.errno() == libc::ENOENT => Ok(None),
+                read => read.map(Some),
+            },
             read => read.map(Some),
         }
     }
 
+    /// Opens a file of the directory, never through a link, and waits for nothing.
+    pub(crate) fn open_file(&self, name: &str, access: i32) -> Result<OwnedFd> {
+        Ok(file::open_at(&self.directory, name, access | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)?)
+    }
+
+    /// Removes a file of the directory.
+    pub(crate) fn remove_file(&self, name: &str) -> Result<()> {
+        Ok(file::unlink_at(&self.directory, name, 0)?)
+    }
+
     /// Reads a file of at most `limit` bytes.
     pub(crate) fn read(&self, name: &str, limit: usize) -> Result<Vec<u8>> {
-        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        Ok(file::read_to_end(file::open_at(&self.directory, name, flags, 0)?, limit)?)
+        Ok(file::read_to_end(self.open_file(name, libc::O_RDONLY)?, limit)?)
     }
 
     /// A path of a file in the directory that fits a socket address, regardless of the directory's

@@ -1,5 +1,6 @@
 //! The record of a container: state.json.
 
+use super::foreign::{self, Foreign};
 use super::process::ProcessId;
 use super::status::{Status, status};
 use crate::cgroups;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// The facts about a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -56,6 +58,9 @@ pub(crate) struct Record {
     /// Whether CRIU restored its processes, in a time namespace with the clocks of the checkpoint.
     #[serde(skip_serializing_if = "is_false")]
     pub restored: bool,
+    /// The other runtime that wrote the record.
+    #[serde(skip)]
+    pub foreign: Option<Foreign>,
     /// Unknown fields of a newer version, as JSON.
     #[serde(skip)]
     pub unknown: BTreeMap<String, Vec<u8>>,
@@ -94,6 +99,14 @@ impl Record {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Record> {
         let record = Record::parse_changed(bytes)?;
         intact(bytes).map(|()| record)
+    }
+
+    /// Parses the bytes of a record in `directory`: our own, or another runtime's.
+    ///
+    /// # Errors
+    /// They are no record, or were changed after they were written.
+    pub(crate) fn parse_in(bytes: &[u8], directory: &Path) -> Result<Record> {
+        Record::parse(bytes).or_else(|error| foreign::read(bytes, directory)?.ok_or(error))
     }
 
     /// Parses a record that may have been changed: no field can be trusted.
@@ -135,12 +148,25 @@ impl Record {
         Ok(bytes)
     }
 
+    /// Refuses a command that needs a container of our own.
+    ///
+    /// # Errors
+    /// Another runtime created it.
+    pub(crate) fn refuse_foreign(&self, command: &str) -> Result<()> {
+        let Some(foreign) = &self.foreign else { return Ok(()) };
+        let runtime = foreign.runtime;
+        Err(Error::state(format!("container {} was created by {runtime}", self.id))
+            .hint(format!("`{runtime} {command}` has to do this; the other commands work on it")))
+    }
+
     /// The current status of the container.
     ///
     /// # Errors
     /// The freezer cannot be read.
     pub(crate) fn status(&self) -> Result<Status> {
-        status(self.init, self.creator, &self.waiting_name, || self.cgroup.frozen())
+        let status = status(self.init, self.creator, &self.waiting_name, || self.cgroup.frozen())?;
+        let waits = self.foreign.as_ref().is_some_and(|foreign| status == Status::Running && foreign.waits());
+        Ok(if waits { Status::Created } else { status })
     }
 
     /// The current status, and a pidfd of the first process unless that has exited.

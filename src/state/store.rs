@@ -1,6 +1,7 @@
 //! The state root, with a directory for each container.
 
 use super::container_dir::ContainerDir;
+use super::foreign::STATUS;
 use super::record::Record;
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::sys::credentials::effective_uid;
@@ -79,14 +80,31 @@ impl Store {
     /// # Errors
     /// `container does not exist`; a state.json that cannot be read.
     pub(crate) fn read(&self, id: &str) -> Result<Record> {
-        let path = self.file(id);
-        Record::parse(&read_state(&path)?).with_context(|| format!("{path:?}"))
+        self.parse(id, &self.bytes(id)?)
+    }
+
+    /// Parses the bytes of a container's record.
+    ///
+    /// # Errors
+    /// They are no record.
+    pub(crate) fn parse(&self, id: &str, bytes: &[u8]) -> Result<Record> {
+        Record::parse_in(bytes, &self.directory(id)).with_context(|| format!("{:?}", self.file(id)))
     }
 
     /// Reads the copy of config.json that `create` saved.
     pub(crate) fn config(&self, id: &str) -> Result<Vec<u8>> {
-        let path = self.directory(id).join("config.json");
-        let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)?;
+        let open = |directory: &Path| {
+            let path = directory.join("config.json");
+            file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)
+        };
+        let fd = match open(&self.directory(id)) {
+            // runc keeps no copy: its containers have the bundle's.
+            Err(e) if e.is(libc::ENOENT) => match self.read(id) {
+                Ok(record) if record.foreign.is_some() => open(Path::new(&record.bundle))?,
+                _ => return Err(e.into()),
+            },
+            other => other?,
+        };
         Ok(file::read_to_end(fd, crate::container::LARGEST_CONFIG)?)
     }
 
@@ -109,7 +127,11 @@ impl Store {
 fn read_state(path: &Path) -> Result<Vec<u8>> {
     match file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK) {
         Ok(fd) => Ok(file::read_regular(fd, LARGEST)?),
-        Err(e) if e.is(libc::ENOENT) && path.parent().is_some_and(Path::is_dir) => Err(without_record()),
+        Err(e) if e.is(libc::ENOENT) && path.parent().is_some_and(Path::is_dir) => {
+            let status = path.with_file_name(STATUS);
+            let fd = file::open(status.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK);
+            Ok(file::read_regular(fd.map_err(|_| without_record())?, LARGEST)?)
+        }
         Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Err(absent()),
         Err(e) => Err(denied(Failure::new(format!("open({path:?})"), e.errno()).into())),
     }

@@ -36,6 +36,13 @@ pub(crate) struct Unit {
 
 readable! { Unit { name = "name", user = "user" } }
 
+impl Unit {
+    /// A unit of the caller's systemd.
+    pub(crate) fn of_caller(name: String) -> Unit {
+        Unit { name, user: crate::sys::credentials::effective_uid() != 0 }
+    }
+}
+
 fn manager_call<'a>(member: &'a str, body: Vec<Value>) -> Call<'a> {
     let interface = "org.freedesktop.systemd1.Manager";
     Call { destination: DESTINATION, path: MANAGER, interface, member, body }
