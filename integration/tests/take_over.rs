@@ -5,9 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
-mod bundle;
-
-use bundle::Scene;
+use integration::bundle::Scene;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -217,7 +215,7 @@ fn no_damage_to_the_record_of_another_runtime_loses_a_live_process() {
         let at = runtime.display();
         let Some((mut other, mut pid, mut file, mut kept)) = running(&runtime) else { return };
         let (mut refused, mut place) = (0, 0);
-        let step = if std::env::var("EVERY_BYTE").is_ok() { 1 } else { kept.len() / 60 + 1 };
+        let step = if std::env::var("EVERY_BYTE").is_ok() { 1 } else { kept.len() / 20 + 1 };
         while place < kept.len() {
             for change in [None, Some(1), Some(0x80)] {
                 let damage = match change {
