@@ -12,6 +12,8 @@ PAGES    ?= out/orlop-bundle
 RUNTIME  ?= $(CURDIR)/out/orlop
 # The kind of machine, for the list of skips that the conformance suite expects of orlop.
 MACHINE  ?= $(if $(wildcard /sys/fs/cgroup/cgroup.controllers),v2,$(if $(wildcard /sys/fs/cgroup/unified/cgroup.procs),hybrid,v1))
+# Debian's names of the architectures that `make dist` builds for.
+ARCHS    ?= amd64 arm64
 ARCH     := $(shell uname -m)
 MUSL     := $(ARCH)-unknown-linux-musl
 GNU      := $(ARCH)-unknown-linux-gnu
@@ -22,7 +24,7 @@ PARTS    := unit hand checkpoint kills budgets shim captures engines conformance
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
 .PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint kills budgets shim captures engines \
-	conformance pairs conformance-table soak vm-test bench performance lint pages reference install clean
+	conformance pairs conformance-table soak vm-test bench performance lint pages reference dist install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -166,6 +168,10 @@ reference: ## write docs/commands.md from the table of commands
 	@mkdir -p out
 	$(CARGO) run --locked -q -p orlop-bundle -- pages --reference > out/commands.md
 	mv out/commands.md docs/commands.md
+
+dist: ## static programs for amd64 and arm64, the same bytes in any folder, into out/dist (ARCHS="amd64 arm64")
+	@integration/tools/prerequisites dist
+	integration/tools/dist $(ARCHS)
 
 install: ## install both programs, their man pages and completions below PREFIX (and DESTDIR)
 	@test -x out/orlop -a -x out/orlop-bundle || $(MAKE) --no-print-directory build

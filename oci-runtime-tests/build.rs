@@ -14,6 +14,10 @@ fn main() {
         .args(["--target", &variable("TARGET"), "-o"])
         .arg(&out)
         .arg("probe/src/main.rs");
+    // Cargo's linker for the target, where another architecture needs its own.
+    if let Ok(linker) = std::env::var("RUSTC_LINKER") {
+        rustc.arg("-C").arg(format!("linker={linker}"));
+    }
     let status = rustc.status().expect("rustc runs");
     assert!(status.success(), "the probe does not compile");
 }

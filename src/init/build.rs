@@ -2,8 +2,8 @@
 //!
 //! The init stub is a separate program without a libc (`src/init/main.rs`), compiled by the same
 //! compiler for the same architecture, with the `core` of the GNU target, or of the build's target
-//! if only that is installed. Only its single segment is kept; orlop writes the ELF header at run
-//! time.
+//! if only that is installed; for another architecture than the host's, by cargo's linker for the
+//! target. Only its single segment is kept; orlop writes the ELF header at run time.
 //!
 //! `ORLOP_INIT_IMAGE=FILE` takes a stub that was linked elsewhere, for cross builds without that `core`.
 
@@ -20,6 +20,7 @@ fn main() {
         None => compile(&out),
     };
     let elf = fs::read(&linked).unwrap_or_else(|e| panic!("{}: {e}", linked.display()));
+    check_machine(&elf);
     let (code, entry) = segment(&elf);
     fs::write(out.join("init.bin"), code).expect("OUT_DIR can be written");
     fs::write(out.join("init.entry"), entry.to_string()).expect("OUT_DIR can be written");
@@ -39,7 +40,8 @@ fn compile(out: &Path) -> PathBuf {
             .args(["-Cforce-unwind-tables=no", "-Cstrip=symbols", "-Coverflow-checks=off", "-Cdebug-assertions=off"])
             // Newer compilers refuse the option on targets without self-contained linking.
             .args(target.contains("musl").then_some("-Clink-self-contained=no"))
-            .args(["-Clinker=cc", "-Clink-args=-nostdlib -nostartfiles -static -no-pie"])
+            .arg(format!("-Clinker={}", linker(&arch)))
+            .args(["-Clink-args=-nostdlib -nostartfiles -static -no-pie"])
             .args(["-Clink-args=-fuse-ld=bfd -Wl,--build-id=none -Wl,-Tsrc/init/image.ld"])
             .arg("-o")
             .arg(&file)
@@ -56,6 +58,25 @@ fn compile(out: &Path) -> PathBuf {
         said += &format!("for {target}:\n{}\n", String::from_utf8_lossy(&output.stderr));
     }
     panic!("the init image could not be built (ORLOP_INIT_IMAGE=FILE takes one built elsewhere)\n{said}");
+}
+
+/// The host's `cc` for the host's architecture, else the linker that cargo has for the target.
+fn linker(arch: &str) -> String {
+    println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
+    let host = env::var("HOST").expect("cargo sets HOST");
+    let own = || if host.starts_with(arch) { None } else { env::var("RUSTC_LINKER").ok() };
+    own().unwrap_or_else(|| "cc".into())
+}
+
+/// Ends the build for a stub of another architecture: the header that orlop writes at run time is the target's.
+fn check_machine(elf: &[u8]) {
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets CARGO_CFG_TARGET_ARCH");
+    // elf(5): EM_X86_64, EM_AARCH64, EM_RISCV.
+    let Some((_, machine)) = [("x86_64", 62), ("aarch64", 183), ("riscv64", 243)].into_iter().find(|(a, _)| *a == arch)
+    else {
+        return;
+    };
+    assert!(elf.get(18..20) == Some(&[machine, 0]), "the init image is not of the architecture {arch}");
 }
 
 /// The bytes of the section `.text` and the entry's address.
