@@ -24,7 +24,7 @@ PARTS    := unit hand checkpoint kills budgets shim captures engines conformance
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
 .PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint kills budgets shim captures engines \
-	conformance pairs conformance-table soak vm-test bench performance lint pages reference dist install clean
+	conformance pairs conformance-table soak vm-test bench performance lint pages reference dist install uninstall clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -175,8 +175,10 @@ dist: ## static programs for amd64 and arm64, the same bytes in any folder, into
 
 install: ## install both programs, their man pages and completions below PREFIX (and DESTDIR)
 	@test -x out/orlop -a -x out/orlop-bundle || $(MAKE) --no-print-directory build
-	for program in $(PROGRAMS); do install -D -m 0755 out/$$program $(DESTDIR)$(PREFIX)/sbin/$$program; done
-	$(PAGES) pages $(DESTDIR)$(PREFIX)/share
+	PAGES=$(PAGES) integration/tools/install-tree $(DESTDIR)$(PREFIX)
+
+uninstall: ## remove exactly what `make install` put below PREFIX (and DESTDIR)
+	integration/tools/install-tree --remove $(DESTDIR)$(PREFIX)
 
 clean: ## remove what was built
 	rm -rf out target
