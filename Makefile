@@ -24,7 +24,7 @@ PARTS    := unit hand checkpoint kills budgets shim captures engines conformance
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
 .PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint kills budgets shim captures engines \
-	conformance pairs conformance-table soak vm-test bench performance lint pages reference dist install uninstall clean
+	conformance pairs conformance-table soak vm-test bench performance lint pages reference dist deb release-check install uninstall clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -172,6 +172,13 @@ reference: ## write docs/commands.md from the table of commands
 dist: ## static programs for amd64 and arm64, the same bytes in any folder, into out/dist (ARCHS="amd64 arm64")
 	@integration/tools/prerequisites dist
 	integration/tools/dist $(ARCHS)
+
+deb: ## Debian packages of out/dist, installed and removed in a root of their own, into out/deb (ARCHS="amd64 arm64")
+	integration/tools/deb $(ARCHS)
+	@for arch in $(ARCHS); do integration/tools/deb-test $$arch; done
+
+release-check: ## versions, CHANGELOG, a clean tree, dependencies and sums, before a release
+	@integration/tools/release-check
 
 install: ## install both programs, their man pages and completions below PREFIX (and DESTDIR)
 	@test -x out/orlop -a -x out/orlop-bundle || $(MAKE) --no-print-directory build
