@@ -25,8 +25,15 @@ pub(crate) use store::{Store, without_record};
 
 use crate::calendar;
 
+/// The name of the file in which the reaping init records the end of the program.
+const END_NAME: &str = "ended";
+
 /// The current time, RFC 3339 in UTC with nanoseconds, as Go prints it.
 pub(crate) fn now() -> String {
-    let time = calendar::now();
+    rfc3339(calendar::now())
+}
+
+/// A time since 1970, RFC 3339 in UTC with nanoseconds.
+pub(crate) fn rfc3339(time: std::time::Duration) -> String {
     format!("{}.{:09}Z", calendar::utc(time), time.subsec_nanos())
 }

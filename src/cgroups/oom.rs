@@ -81,25 +81,31 @@ pub(crate) struct OomKills {
 /// Those of a cgroup; `None` where they cannot be read.
 pub(super) fn kills(cgroups: &[HierarchyCgroup]) -> Option<OomKills> {
     const UNLIMITED: u64 = 1 << 62;
-    let cgroup = super::apply::cgroup_of(cgroups, "memory")?;
-    let [events, limit, peak] = match cgroup.is_unified() {
-        true => ["memory.events", "memory.max", "memory.peak"],
-        false => ["memory.oom_control", "memory.limit_in_bytes", "memory.max_usage_in_bytes"],
-    };
-    let number = |text: &str| text.trim().parse().ok();
-    // One read of each file: they are shorter.
-    let read = |name| {
-        let mut text = [0; 512];
-        let length = file::read(file::open(cgroup.file(name), libc::O_RDONLY).ok()?, &mut text).ok()?;
-        Some(String::from_utf8_lossy(text.get(..length)?).into_owned())
-    };
-    let events = read(events)?;
-    let count = events.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(number)?;
-    let value = |file| read(file).and_then(|text| number(&text));
+    let count = count(cgroups)?;
     if count == 0 {
         return Some(OomKills { count, limit: None, peak: None });
     }
+    let cgroup = super::apply::cgroup_of(cgroups, "memory")?;
+    let [limit, peak] = match cgroup.is_unified() {
+        true => ["memory.max", "memory.peak"],
+        false => ["memory.limit_in_bytes", "memory.max_usage_in_bytes"],
+    };
+    let value = |file| read_once(cgroup, file).and_then(|text| text.trim().parse().ok());
     Some(OomKills { count, limit: value(limit).filter(|limit| *limit < UNLIMITED), peak: value(peak) })
+}
+
+/// The number of kills; `None` where it cannot be read.
+pub(super) fn count(cgroups: &[HierarchyCgroup]) -> Option<u64> {
+    let cgroup = super::apply::cgroup_of(cgroups, "memory")?;
+    let events = read_once(cgroup, if cgroup.is_unified() { "memory.events" } else { "memory.oom_control" })?;
+    events.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|count| count.trim().parse().ok())
+}
+
+/// Reads a file that is shorter than one read.
+fn read_once(cgroup: &HierarchyCgroup, name: &str) -> Option<String> {
+    let mut text = [0; 512];
+    let length = file::read(file::open(cgroup.file(name), libc::O_RDONLY).ok()?, &mut text).ok()?;
+    Some(String::from_utf8_lossy(text.get(..length)?).into_owned())
 }
 
 fn killed(cgroup: &HierarchyCgroup) -> Result<u64> {

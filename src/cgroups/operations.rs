@@ -130,6 +130,11 @@ impl Cgroup {
         oom::kills(&self.cgroups)
     }
 
+    /// The number of kills of the OOM killer since it was made; `None` where it cannot be read.
+    pub(crate) fn oom_kill_count(&self) -> Option<u64> {
+        oom::count(&self.cgroups)
+    }
+
     /// Whether [`Cgroup::create`] made all of it.
     pub(crate) fn is_new(&self) -> bool {
         !self.existed

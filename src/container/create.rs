@@ -110,6 +110,7 @@ fn build(
     console: Option<OwnedFd>,
     until: Until,
 ) -> Result<Launched> {
+    record.records_end = super::ended::is_recorded(&parts.plan);
     let mut cgroup = cgroup_setup::prepare(dir, record, parts, bundle, &Layout::read()?, false)?;
     if parts.notifies && until == Until::Program {
         parts.notify = NotifyProxy::open(dir);
@@ -117,8 +118,10 @@ fn build(
     let mut fds = cgroup.create()?;
     cgroup.renew(&mut record.cgroup);
     parts.new_cgroup = cgroup.is_new();
+    record.new_cgroup = record.records_end && cgroup.is_new();
     cgroup.apply_early()?;
     let gate = if until == Until::Gate { Some(dir.make_gate()?) } else { None };
+    let end_file = record.records_end.then(|| dir.make_end_file()).transpose()?;
     let born_in_cgroup = fds.clone_into().is_some() && fds.tasks().is_empty() && fds.deferred_memory().is_none();
     log::step("open what is to be mounted");
     let plan = &mut parts.plan;
@@ -158,6 +161,7 @@ fn build(
         prepared: Some(prepared),
         console,
         gate,
+        end_file,
         state: &state,
     };
     let new_user = matches!(plan.recipe.user, User::Cloned | User::Unshared);

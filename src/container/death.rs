@@ -24,7 +24,7 @@ pub(super) fn tell(made: &CreatedContainer, ended: Ended) {
 }
 
 fn by_signal(made: &CreatedContainer, signal: i32) -> String {
-    let name = Signal::parse(&signal.to_string()).map_or_else(|_| signal.to_string(), |signal| signal.to_string());
+    let name = Signal::of(signal);
     let reason = match signal {
         libc::SIGKILL => match oom_kills(made) {
             Some(kills) if kills.count > 0 => out_of_memory(&kills),

@@ -71,6 +71,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
         prepared: None,
         console,
         gate: None,
+        end_file: None,
         state: &|_, _| Vec::new(),
     };
     let launched = launch::launch(&plan, input, &mut watcher).map_err(|e| match e.kind() {

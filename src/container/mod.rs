@@ -12,6 +12,7 @@ mod criu_images;
 mod death;
 mod delete;
 mod document;
+mod ended;
 mod events;
 mod exec;
 mod files;

@@ -243,6 +243,8 @@ pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bu
         session_keyring: None,
         foreign: None,
         restored: false,
+        records_end: false,
+        new_cgroup: false,
         shares_pids: !matches!(parts.plan.namespaces.place(Ns::Pid), Place::New),
         unknown: Default::default(),
     }

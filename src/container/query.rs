@@ -1,6 +1,7 @@
 //! `state` and `list`: read containers without a lock.
 
 use super::Context;
+use super::ended::{self, EndOfProgram};
 use super::request::{ContainerId, Format, ListRequest};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::log;
@@ -27,6 +28,9 @@ pub(super) struct Document<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: &'a BTreeMap<String, String>,
     owner: &'a str,
+    /// Of a stopped container whose reaping init records it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<EndOfProgram>,
 }
 
 impl Document<'_> {
@@ -53,6 +57,7 @@ pub(super) fn document(record: &Record, status: Status, pid: Pid) -> Document<'_
         created: &record.created,
         annotations: &record.annotations,
         owner: "",
+        ended: None,
     }
 }
 
@@ -71,7 +76,11 @@ pub fn state(context: &Context, id: &ContainerId) -> Result<String> {
     let bytes = store.bytes(id.as_str())?;
     let record = store.parse(id.as_str(), &bytes)?;
     let status = record.status()?;
-    Ok(text::shown_json(serde_json::to_string_pretty(&shown(&record, status, "")).unwrap_or_default()))
+    let mut document = shown(&record, status, "");
+    if record.records_end && status == Status::Stopped {
+        document.ended = ended::read(&store, &record);
+    }
+    Ok(text::shown_json(serde_json::to_string_pretty(&document).unwrap_or_default()))
 }
 
 /// `list`: a table, JSON, or ids. A container that cannot be read is left out, with a warning.

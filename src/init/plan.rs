@@ -63,6 +63,8 @@ pub(crate) struct StubPlan {
     pub procfs: i32,
     /// The file that joins the last cgroup when written, -1 for none.
     pub cgroup_file: i32,
+    /// The file to which the reaping init writes [`end_record`], -1 for none.
+    pub end_file: i32,
     pub uid: u32,
     pub gid: u32,
     pub umask: u32,
@@ -73,8 +75,6 @@ pub(crate) struct StubPlan {
     pub grace: u32,
     /// The number of procfs contexts that [`flag::PROCFS`] opens.
     pub contexts: u32,
-    /// Padding: the next field is aligned.
-    pub reserved: u32,
     /// A list of [`Limit`].
     pub limits: Span,
     pub bounding: u64,
@@ -105,6 +105,12 @@ pub(crate) struct StubPlan {
     pub filter: u64,
     /// SECCOMP_FILTER_FLAG_* for the filter.
     pub filter_flags: u64,
+}
+
+/// The record of the program's end: a mark and the wait status.
+pub(crate) fn end_record(status: u32) -> [u8; 8] {
+    let [a, b, c, d] = status.to_le_bytes();
+    [b'e', b'n', b'd', b'1', a, b, c, d]
 }
 
 /// Bits of [`StubPlan::flags`].

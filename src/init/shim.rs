@@ -2,7 +2,7 @@
 //!
 //! Pid 1 must not exit early: it ignores every error and exits only after the program.
 
-use crate::plan::{StubStep, flag, word};
+use crate::plan::{StubStep, end_record, flag, word};
 use crate::{Init, execute, limits, sys};
 
 const SIGTERM: i32 = 15;
@@ -37,8 +37,11 @@ pub(crate) fn run(init: &Init, program: u64) -> ! {
     let _ = limits::before_execute(init);
     confine(init);
     let status = serve(child.pid);
+    if init.plan.end_file >= 0 {
+        let _ = sys::write(END_FILE, &end_record(status));
+    }
     end_the_rest(init);
-    sys::exit(status)
+    sys::exit(shell_status(status))
 }
 
 /// The runtime finds the child that has the listener through a pidfd of this process, which stays
@@ -60,12 +63,17 @@ fn foreground(init: &Init) {
     }
 }
 
+/// The number that the file for the record of the end has while the program runs.
+const END_FILE: i32 = 0;
+
 /// Drops everything that forwarding signals and reaping do not need.
 fn confine(init: &Init) {
     let plan = init.plan;
     // The name first: `start` checks it as soon as its connection is closed.
     sys::set_name(b"orlop-init\0\0\0\0\0\0");
-    sys::close_from(0, false);
+    let end_file = init.plan.end_file;
+    let is_kept = end_file >= 0 && sys::duplicate_to(end_file, END_FILE).is_ok();
+    sys::close_from(if is_kept { END_FILE + 1 } else { 0 }, false);
     let kept = plan.permitted & CAP_KILL;
     let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
     let now = if loads_privileged { kept | CAP_SYS_ADMIN } else { kept };
@@ -83,8 +91,8 @@ fn confine(init: &Init) {
 /// SECCOMP_FILTER_FLAG_NEW_LISTENER and WAIT_KILLABLE_RECV, which goes only with it.
 const NEW_LISTENER: u32 = 8 | 32;
 
-/// Forwards signals and reaps until the program has exited; returns its status.
-pub(crate) fn serve(program: i32) -> i32 {
+/// Forwards signals and reaps until the program has exited; returns its wait status.
+pub(crate) fn serve(program: i32) -> u32 {
     loop {
         match sys::next_signal(None) {
             Ok(SIGCHLD) => {
@@ -102,11 +110,11 @@ pub(crate) fn serve(program: i32) -> i32 {
 }
 
 /// Reaps every exited child; returns the program's status if it is among them.
-fn reap(program: i32) -> Option<i32> {
+fn reap(program: i32) -> Option<u32> {
     let mut ended = None;
     while let Ok((pid @ 1.., status)) = sys::wait(-1, WNOHANG) {
         if pid == program {
-            ended = Some(shell_status(status));
+            ended = Some(status);
         }
     }
     ended

@@ -86,7 +86,7 @@ mod of_the_plan {
     #[test]
     fn a_plan_has_no_bytes_between_its_fields() {
         assert_eq!(size_of::<StubPlan>() % 8, 0);
-        assert_eq!(offset_of!(StubPlan, limits), offset_of!(StubPlan, reserved) + 4);
+        assert_eq!(offset_of!(StubPlan, limits), offset_of!(StubPlan, contexts) + 4);
         assert_eq!(offset_of!(StubPlan, filter_flags) + 8, size_of::<StubPlan>());
         assert_eq!(PLAN_AT as usize % align_of::<StubPlan>(), 0);
     }
@@ -546,7 +546,7 @@ mod of_the_reaping_init {
                 let _ = sys::poll(&mut [sys::Watched::to_read(other.pidfd)], None);
                 sys::exit(7);
             }
-            let status = shim::serve(program.pid);
+            let status = shim::shell_status(shim::serve(program.pid));
             // ECHILD: nobody is left.
             if sys::wait(-1, 1) == Err(libc::ECHILD) { status } else { 97 }
         });
@@ -568,7 +568,7 @@ mod of_the_reaping_init {
                 }
                 Ok(program) => {
                     let _ = sys::write(write, b"x");
-                    sys::exit(shim::serve(program.pid))
+                    sys::exit(shim::shell_status(shim::serve(program.pid)))
                 }
                 Err(_) => sys::exit(99),
             }

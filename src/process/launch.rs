@@ -79,6 +79,8 @@ pub(crate) struct LaunchInput<'a> {
     pub console: Option<OwnedFd>,
     /// The listening gate.
     pub gate: Option<OwnedFd>,
+    /// The file to which the reaping init writes the end of the program.
+    pub end_file: Option<OwnedFd>,
     /// The container state that hooks of a moment read on standard input, for a pid.
     pub state: &'a dyn Fn(Moment, Pid) -> Vec<u8>,
 }

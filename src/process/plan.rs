@@ -174,6 +174,7 @@ impl LaunchPlan {
             first_closed: self.first_fd(),
             procfs: -1,
             cgroup_file: -1,
+            end_file: -1,
             last_capability: capability::last_known(),
             ..init::StubPlan::default()
         };

@@ -38,6 +38,8 @@ pub(super) struct Stage<'a> {
     /// The socket that receives the terminal's master.
     pub(super) console: Option<&'a OwnedFd>,
     pub(super) gate: Option<&'a OwnedFd>,
+    /// The file to which the reaping init writes the end of the program.
+    pub(super) end_file: Option<&'a OwnedFd>,
     /// The terminal's slave, once it is open.
     pub(super) terminal: Option<OwnedFd>,
     pub(super) procfs: Option<OwnedFd>,

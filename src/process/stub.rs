@@ -131,11 +131,11 @@ impl Layout {
 fn write_plan(plan: &StubPlan, out: &mut Vec<u8>) {
     out.extend(plan.waiting_name);
     out.extend(plan.flags.to_ne_bytes());
-    let files = [plan.procfs, plan.cgroup_file];
+    let files = [plan.procfs, plan.cgroup_file, plan.end_file];
     for number in [plan.sync, plan.gate, plan.page, plan.first_closed].into_iter().chain(files) {
         out.extend(number.to_ne_bytes());
     }
-    let numbers = [plan.uid, plan.gid, plan.umask, plan.last_capability, plan.grace, plan.contexts, plan.reserved];
+    let numbers = [plan.uid, plan.gid, plan.umask, plan.last_capability, plan.grace, plan.contexts];
     for number in numbers {
         out.extend(number.to_ne_bytes());
     }

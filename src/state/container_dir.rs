@@ -108,6 +108,12 @@ impl ContainerDir {
         format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd())
     }
 
+    /// Creates the file for the end of the program, for writing alone.
+    pub(crate) fn make_end_file(&self) -> Result<OwnedFd> {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        Ok(file::open_at(&self.directory, super::END_NAME, flags, 0o600)?)
+    }
+
     /// Creates the gate: a listening socket that only its owner may connect to.
     pub(crate) fn make_gate(&self) -> Result<OwnedFd> {
         let gate = socket::unix(SockType::SeqPacket, SockFlag::empty())?;
@@ -143,9 +149,11 @@ impl ContainerDir {
                 unlink(name);
             }
             let mut removed = std::fs::remove_dir(&self.path);
-            let more = removed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::DirectoryNotEmpty);
-            if more && ["gate", ".state.json"].map(unlink).contains(&true) {
-                removed = std::fs::remove_dir(&self.path);
+            for names in [&["gate", ".state.json"][..], &[super::END_NAME]] {
+                let more = removed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::DirectoryNotEmpty);
+                if more && names.iter().filter(|name| unlink(name)).count() > 0 {
+                    removed = std::fs::remove_dir(&self.path);
+                }
             }
             match removed {
                 Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {

@@ -61,6 +61,12 @@ pub(crate) struct Record {
     /// The other runtime that wrote the record.
     #[serde(skip)]
     pub foreign: Option<Foreign>,
+    /// Whether its reaping init records the end of the program in the file `ended`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub records_end: bool,
+    /// With [`Record::records_end`]: whether its cgroup was made for it, so that the counters are its own.
+    #[serde(skip_serializing_if = "is_false")]
+    pub new_cgroup: bool,
     /// Unknown fields of a newer version, as JSON.
     #[serde(skip)]
     pub unknown: BTreeMap<String, Vec<u8>>,
@@ -84,6 +90,8 @@ readable! {
         session_keyring = "sessionKeyring",
         shares_pids = "sharesPids",
         restored = "restored",
+        records_end = "recordsEnd",
+        new_cgroup = "newCgroup",
     } others in unknown
 }
 

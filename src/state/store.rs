@@ -6,12 +6,17 @@ use super::record::Record;
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::sys::credentials::effective_uid;
 use crate::sys::{self, Failure, file};
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The largest state.json that is read, in bytes: annotations may be long.
 pub(super) const LARGEST: usize = 16 << 20;
+
+/// The most bytes of a record of the end that are read: one more than it has.
+const LARGEST_END: usize = 9;
 
 /// The state root of one kind of caller.
 #[derive(Clone, Debug)]
@@ -106,6 +111,19 @@ impl Store {
             other => other?,
         };
         Ok(file::read_to_end(fd, crate::container::LARGEST_CONFIG)?)
+    }
+
+    /// The bytes of the file in which the reaping init records the end of the program, at most
+    /// [`LARGEST_END`], and the time of its last change.
+    pub(crate) fn end(&self, id: &str) -> Option<(Vec<u8>, Duration)> {
+        let path = self.directory(id).join(super::END_NAME);
+        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = File::from(file::open(path.as_os_str().as_bytes(), flags).ok()?);
+        let known = file.metadata().ok().filter(|known| known.is_file())?;
+        let mut bytes = vec![0; LARGEST_END];
+        let length = file::read(&file, &mut bytes).ok()?;
+        bytes.truncate(length);
+        Some((bytes, known.modified().ok()?.duration_since(UNIX_EPOCH).ok()?))
     }
 
     /// The ids of all containers, sorted.

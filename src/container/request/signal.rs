@@ -71,6 +71,11 @@ impl Signal {
         named.or_else(|| offset(name)).map(Signal).ok_or_else(unknown)
     }
 
+    /// The signal of a number from the kernel.
+    pub(crate) fn of(number: i32) -> Signal {
+        Signal(number)
+    }
+
     /// The known names, without `SIG`.
     pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|(name, _)| *name)

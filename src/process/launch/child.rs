@@ -89,6 +89,7 @@ impl ChildSpec<'_, '_> {
                 built: None,
                 console: input.console.as_ref(),
                 gate: input.gate.as_ref(),
+                end_file: input.end_file.as_ref(),
                 terminal: None,
                 procfs: None,
                 state: input.state,

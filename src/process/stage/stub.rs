@@ -4,7 +4,7 @@ use super::{Stage, pass_records_on};
 use crate::error::Result;
 use crate::hooks::{self, Moment};
 use crate::path::InRoot;
-use crate::process::stub::plan::flag;
+use crate::process::stub::plan::{StubPlan, flag};
 use crate::process::stub::{self, Layout};
 use crate::procfs::ProcFd;
 use crate::sys::{file, process};
@@ -20,9 +20,9 @@ pub(in crate::process) fn execute_stub(stage: &mut Stage<'_>) -> Result<()> {
     let content = stub::elf(&plan, layout);
     let image = stub::make(&content)?;
     // Only these descriptors stay open in the stub.
-    let kept = [plan.sync, plan.gate, plan.page, plan.procfs, plan.cgroup_file];
-    let [sync, gate, page, procfs, cgroup] = kept;
-    file::close_by_execute(stage.plan.first_fd(), &[sync, gate, page, procfs, cgroup, image.as_raw_fd()])?;
+    let kept = [plan.sync, plan.gate, plan.page, plan.procfs, plan.cgroup_file, plan.end_file];
+    let [sync, gate, page, procfs, cgroup, end] = kept;
+    file::close_by_execute(stage.plan.first_fd(), &[sync, gate, page, procfs, cgroup, end, image.as_raw_fd()])?;
     for fd in kept.into_iter().filter(|fd| *fd >= 0) {
         file::keep_over_exec(fd)?;
     }
@@ -31,9 +31,10 @@ pub(in crate::process) fn execute_stub(stage: &mut Stage<'_>) -> Result<()> {
 
 /// Moves the stub's descriptors above the numbers that the program keeps. A number that the caller
 /// left closed there stays closed in the program.
-fn leave_gaps(plan: &mut stub::plan::StubPlan) -> Result<()> {
+fn leave_gaps(plan: &mut StubPlan) -> Result<()> {
     let first = plan.first_closed;
-    for fd in [&mut plan.sync, &mut plan.gate, &mut plan.page, &mut plan.procfs, &mut plan.cgroup_file] {
+    let StubPlan { sync, gate, page, procfs, cgroup_file, end_file, .. } = plan;
+    for fd in [sync, gate, page, procfs, cgroup_file, end_file] {
         if (0..first).contains(fd) {
             *fd = file::duplicate_number_above(*fd, first)?.into_raw_fd();
         }
@@ -41,7 +42,7 @@ fn leave_gaps(plan: &mut stub::plan::StubPlan) -> Result<()> {
     Ok(())
 }
 
-fn stub_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<stub::plan::StubPlan> {
+fn stub_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<StubPlan> {
     let plan = stage.plan;
     let mut out = plan.stub_plan(layout)?;
     if let Some(program) = &plan.program {
@@ -80,6 +81,7 @@ fn stub_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<stub::plan::S
     out.sync = stage.channel.as_fd().as_raw_fd();
     out.gate = stage.gate.map_or(-1, |gate| gate.as_raw_fd());
     out.page = stage.report.as_raw_fd();
+    out.end_file = stage.end_file.map_or(-1, |file| file.as_raw_fd());
     out.flags |= crate::process::early::flags(plan, &out);
     Ok(out)
 }

@@ -127,6 +127,9 @@ fn text(document: &Value, usage: Option<&Usage>, style: Style) -> String {
     for (name, key) in [("container", "id"), ("status", "status"), ("pid", "pid"), ("created", "created")] {
         row(name, &document[key]);
     }
+    if document["ended"].is_object() {
+        row("ended", &ended(&document["ended"]).into());
+    }
     for (name, key) in [("bundle", "bundle"), ("root", "rootfs"), ("owner", "owner")] {
         row(name, &document[key]);
     }
@@ -143,6 +146,17 @@ fn text(document: &Value, usage: Option<&Usage>, style: Style) -> String {
     text += &mounts_text(&document["mounts"], style);
     text += &cgroups_text(&document["cgroups"], style);
     text
+}
+
+/// The end of the program, as its reaping init recorded it.
+fn ended(end: &Value) -> String {
+    let words = [
+        end["reason"].as_str().map(str::to_owned),
+        end["signal"].as_str().map(str::to_owned),
+        end["exitCode"].as_u64().map(|code| format!("exit code {code}")),
+        end["time"].as_str().map(str::to_owned),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// A value on one line.
