@@ -54,7 +54,9 @@ pub(crate) fn weight_of_shares(shares: u64) -> u64 {
     }
     let l = (shares as f64).log2();
     let exponent = (l * l + 125.0 * l) / 612.0 - 7.0 / 34.0;
-    10f64.powf(exponent).ceil() as u64
+    // Not powf, whose tables are 6 KB. Where the power is a whole number, exp2 may be above it by less than this.
+    const ROUNDING: f64 = 1e-9;
+    ((exponent * std::f64::consts::LOG2_10).exp2() - ROUNDING).ceil() as u64
 }
 
 /// Converts v1's blkio weight (10 to 1000) to `io.weight` (1 to 10000).

@@ -7,6 +7,7 @@
 //! UTF-8 becomes U+FFFD.
 
 mod error;
+mod float;
 mod node;
 mod object;
 mod reader;
@@ -15,6 +16,7 @@ mod shape;
 pub(crate) mod tree;
 
 pub(crate) use error::{Error, Result};
+pub(crate) use float::float;
 pub use node::{Content, Node};
 pub(crate) use object::{Name, Object, Value, objects, read, readable};
 pub(crate) use reader::Reader;

@@ -143,6 +143,15 @@ fn shares_become_the_weight_that_keeps_the_default_at_the_default() {
 }
 
 #[test]
+fn every_number_of_shares_has_the_weight_of_the_formula() {
+    for shares in 3..262_144u64 {
+        let l = (shares as f64).log2();
+        let weight = 10f64.powf((l * l + 125.0 * l) / 612.0 - 7.0 / 34.0).ceil() as u64;
+        assert_eq!(v2::weight_of_shares(shares), weight, "{shares}");
+    }
+}
+
+#[test]
 fn swap_of_v2_is_without_memory() {
     assert_eq!(v2::swap_max(Some(300), Some(100)).unwrap(), Some(200));
     assert_eq!(v2::swap_max(Some(100), Some(100)).unwrap(), Some(0));

@@ -6,6 +6,7 @@ mod v2;
 
 use super::hierarchy_cgroup::HierarchyCgroup;
 use crate::cpulist;
+use crate::json;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -236,9 +237,9 @@ fn pressure(cgroup: &HierarchyCgroup, file: &str) -> Option<Pressure> {
         let mut stall = Stall::default();
         for (key, value) in line.split(' ').filter_map(|field| field.split_once('=')) {
             match key {
-                "avg10" => stall.avg10 = value.parse().unwrap_or(0.0),
-                "avg60" => stall.avg60 = value.parse().unwrap_or(0.0),
-                "avg300" => stall.avg300 = value.parse().unwrap_or(0.0),
+                "avg10" => stall.avg10 = json::float(value).unwrap_or(0.0),
+                "avg60" => stall.avg60 = json::float(value).unwrap_or(0.0),
+                "avg300" => stall.avg300 = json::float(value).unwrap_or(0.0),
                 "total" => stall.total = value.parse().unwrap_or(0),
                 _ => {}
             }

@@ -3,6 +3,7 @@
 use super::value::LONGEST_SIGNATURE;
 use super::{Property, Value};
 use crate::error::{Error, Result};
+use crate::json;
 use crate::text;
 use std::borrow::Cow;
 
@@ -236,11 +237,11 @@ fn scalar(word: &str, kind: Option<&str>) -> Parsed<Value> {
         (Some("u"), _) => number(&decimal, Value::U32),
         (Some("x"), _) => number(&decimal, Value::I64),
         (Some("t"), _) => number(&decimal, Value::U64),
-        (Some("d"), _) => number(word, Value::F64),
+        (Some("d"), _) => json::float(word).map(Value::F64).ok_or("not a number of its type"),
         (Some("i"), _) => number(&decimal, Value::I32),
         (None, _) => match number(&decimal, Value::I32) {
             Ok(value) => Ok(value),
-            Err(_) if word.contains(['.', 'e']) => number(word, Value::F64),
+            Err(_) if word.contains(['.', 'e']) => json::float(word).map(Value::F64).ok_or("not a number of its type"),
             Err(_) => Err("not a value in GVariant's text format"),
         },
         _ => Err("the value does not have the type before it"),
