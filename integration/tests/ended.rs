@@ -5,9 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
-mod bundle;
-
-use bundle::Scene;
+use integration::bundle::Scene;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
