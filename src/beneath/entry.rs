@@ -208,14 +208,6 @@ impl Directory {
         Ok(fs::chmod(openat2(&self.0, ".", HELD, 0, RESOLVE_BENEATH)?, mode)?)
     }
 
-    /// Changes the owner and the group of this directory.
-    ///
-    /// # Errors
-    /// As of [`Directory::set_entry_owner`].
-    pub fn set_owner(&self, uid: u32, gid: u32) -> Result<()> {
-        Ok(fs::chown(&self.0, uid, gid)?)
-    }
-
     /// Sets the times of this directory.
     ///
     /// # Errors

@@ -7,8 +7,8 @@
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::sys::mount::{RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2_if_there};
 use crate::sys::{self, credentials, file, fs, process};
-use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub const WORDS: &[(&str, &str)] = &[
     ("completion", "print the completions of a shell"),
     ("doctor", "say what this host offers and lacks for this user"),
     ("explain", "say what happens with a bundle, or has changed in a container"),
-    ("image", "look at and unpack container images"),
+    ("image", "pull, look at and unpack container images"),
     ("inspect", "say what a container is, has and uses"),
     ("top", "watch what containers use"),
 ];
@@ -37,13 +37,42 @@ pub(crate) fn has(word: &str) -> bool {
     WORDS.iter().any(|(known, _)| *known == word)
 }
 
+/// Whether the arguments behind the word `run` are of the companion's `run --image`.
+pub(crate) fn runs_image(arguments: &[OsString]) -> bool {
+    arguments.iter().any(|argument| argument.as_bytes().strip_prefix(b"--image").is_some_and(is_end))
+}
+
+fn is_end(rest: &[u8]) -> bool {
+    rest.is_empty() || rest[0] == b'='
+}
+
+/// Executes the companion with this process's arguments, and a descriptor of this program.
+///
+/// # Errors
+/// As of [`execute`].
+pub(crate) fn execute_to_run() -> Error {
+    /// Above the descriptors that a caller may pass on.
+    const LEAST: i32 = 900;
+    let passed = file::open("/proc/self/exe", libc::O_PATH).and_then(|own| file::duplicate_above(own, LEAST));
+    match passed.and_then(|own| file::keep_over_exec(own.as_raw_fd()).map(|()| own.into_raw_fd())) {
+        Ok(number) => execute_with(Some(number)),
+        Err(failure) => failure.into(),
+    }
+}
+
 /// Executes the companion with this process's arguments.
 ///
 /// # Errors
 /// It is not there, is not trusted, or cannot be executed.
 pub(crate) fn execute() -> Error {
+    execute_with(None)
+}
+
+fn execute_with(runtime: Option<i32>) -> Error {
     match find() {
-        Ok(Some(program)) => process::execute_fd(&program, &pointers(&arguments()), &pointers(&environment())).into(),
+        Ok(Some(program)) => {
+            process::execute_fd(&program, &pointers(&arguments(runtime)), &pointers(&environment())).into()
+        }
         Ok(None) => {
             let hint = format!("the package {NAME} has it; it stands beside this program or in {LIBEXEC}");
             Error::system(format!("{NAME} is not installed")).hint(hint)
@@ -92,11 +121,13 @@ fn untrusted(path: &Path, problem: &str) -> Error {
 
 /// The arguments of this process, preceded by a flag with the version: both programs must be of one
 /// release.
-fn arguments() -> Vec<CString> {
+fn arguments(runtime: Option<i32>) -> Vec<CString> {
     let version = format!("--runtime-version={VERSION}");
     let own = std::env::args_os().skip(1).map(|argument| argument.into_vec());
+    let runtime = runtime.map(|number| format!("--runtime-fd={number}").into_bytes());
     [NAME.to_owned().into_bytes(), version.into_bytes()]
         .into_iter()
+        .chain(runtime)
         .chain(own)
         .filter_map(|a| CString::new(a).ok())
         .collect()

@@ -82,6 +82,9 @@ fn answer(identity: &Identity, flags: &Flags, word: Option<OsString>, parser: &m
     if identity.is_person() && word.to_str().is_some_and(companion::has) {
         return Err((companion::execute(), FAILED));
     }
+    if word == "run" && parser.try_raw_args().is_some_and(|raw| companion::runs_image(raw.as_slice())) {
+        return Err((companion::execute_to_run(), FAILED));
+    }
     let command = find(&word)?;
     let invocation = parse::command(parser, command).map_err(|error| (error, FAILED))?;
     if invocation.flags.switch("help") == Some(true) {

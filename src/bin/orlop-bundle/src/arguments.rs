@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(crate) struct Arguments {
     pub(crate) global: Global,
     pub(crate) word: Word,
+    /// The descriptor of the runtime's program.
+    pub(crate) runtime: Option<i32>,
 }
 
 /// The global options that matter here; the others are taken and have no effect.
@@ -30,6 +32,8 @@ pub(crate) enum Word {
     Doctor(Doctor),
     Image(crate::image::Image),
     Inspect(Inspect),
+    #[command(hide = true)]
+    Run(Box<crate::image::run::Run>),
     Top(Top),
     /// Probes namespaces in a process of its own, for doctor.
     #[command(name = crate::doctor::namespaces::WORD, hide = true)]
@@ -205,7 +209,7 @@ impl Arguments {
     /// Those of this process.
     pub(crate) fn parse() -> std::result::Result<Arguments, clap::Error> {
         let mut command = command();
-        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let matches = command.try_get_matches_from_mut(crate::image::run::separated(std::env::args_os().collect()))?;
         if let Err(error) = same_version(&matches) {
             return Err(command.error(clap::error::ErrorKind::Format, format!("{error:#}")));
         }
@@ -214,19 +218,22 @@ impl Arguments {
             systemd: matches.get_flag("systemd-cgroup") || manager == Some("systemd"),
             root: matches.get_one::<String>("root").map_or_else(orlop::cli::default_root, PathBuf::from),
         };
-        Ok(Arguments { global, word: Word::from_arg_matches(&matches)? })
+        let runtime = matches.get_one::<i32>("runtime-fd").copied();
+        Ok(Arguments { global, runtime, word: Word::from_arg_matches(&matches)? })
     }
 }
 
 /// The whole command line, for parsing, help and pages.
 pub(crate) fn command() -> Command {
     let version = Arg::new("runtime-version").long("runtime-version").hide(true);
+    let runtime = Arg::new("runtime-fd").long("runtime-fd").hide(true).value_parser(clap::value_parser!(i32));
     let command = Command::new("orlop")
         .about("Help for people with a bundle")
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)
         .subcommand_required(true)
         .arg(version)
+        .arg(runtime)
         .args(GLOBAL.iter().filter(|flag| flag.long != "help").map(tree::argument));
     Word::augment_subcommands(command)
 }

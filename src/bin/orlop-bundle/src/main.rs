@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Word::Pages(word) => pages::run(word),
         Word::Doctor(word) => doctor::run(word),
         Word::Image(word) => image::run(word),
+        Word::Run(word) => image::run::run(&arguments.global, arguments.runtime, word),
         Word::Top(word) => top::run(&arguments.global, word),
         Word::Inspect(word) => inspect::run(&arguments.global, word),
         Word::ProbeNamespaces { user } => doctor::namespaces::probe(*user),

@@ -6,7 +6,6 @@
 use super::user;
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::ImageConfiguration;
-use orlop::beneath::Directory;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -56,6 +55,13 @@ pub(crate) struct Mappings {
     pub(crate) gids: Vec<Mapping>,
 }
 
+impl Mappings {
+    /// Whether root is the only user.
+    pub(crate) fn is_single(&self) -> bool {
+        self.uids.iter().chain(&self.gids).all(|(_, _, count)| *count == 1) && self.uids.len() == 1
+    }
+}
+
 /// Settings of the command line that hold over the image's configuration.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
@@ -66,13 +72,13 @@ pub(crate) struct Overrides {
     pub(crate) env: Vec<String>,
 }
 
-/// The config.json of an image, which has its files in `root`.
+/// The config.json of an image, of which `read` gives small files.
 ///
 /// # Errors
 /// The image has no program, or its user has no account.
 pub(crate) fn convert(
     image: &ImageConfiguration,
-    root: &Directory,
+    read: &dyn Fn(&str) -> Result<Option<Vec<u8>>>,
     mappings: Option<&Mappings>,
     overrides: &Overrides,
 ) -> Result<Value> {
@@ -84,7 +90,13 @@ pub(crate) fn convert(
     }
     ensure!(!args.is_empty(), "the image has neither Entrypoint nor Cmd, so the command to run must be given");
     let user = overrides.user.as_ref().or(config.user().as_ref()).map_or("", String::as_str);
-    let ids = user::resolve(user, root).context("the image's user")?;
+    let mut ids = user::resolve(user, read).context("the image's user")?;
+    if mappings.is_some_and(Mappings::is_single) {
+        if ids.uid != 0 {
+            eprintln!("orlop: warning: with one id only, user {user} of the image is root of the user namespace");
+        }
+        (ids.uid, ids.gid, ids.groups) = (0, 0, Vec::new());
+    }
     let env = environment(config.env().as_deref().unwrap_or_default(), overrides, ids.home.as_deref());
     let cwd = config.working_dir().as_ref().filter(|cwd| !cwd.is_empty()).map_or("/", String::as_str);
     let cwd = if cwd.starts_with('/') { cwd.to_owned() } else { format!("/{cwd}") };

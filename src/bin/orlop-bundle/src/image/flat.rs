@@ -24,13 +24,7 @@ const ROOT: &[u8] = b"rootfs";
 /// unpacked files are then removed.
 pub(crate) fn unpack(source: &dyn Source, platform: &Platform, bundle: &Path, rights: &Rights) -> Result<()> {
     let manifest = source.manifest(platform)?;
-    let image = configuration(source, &manifest.parsed)?;
-    ensure!(
-        image.os().to_string() == platform.os && image.architecture().to_string() == platform.architecture,
-        "the image is for {}/{}, not for {platform}",
-        image.os(),
-        image.architecture()
-    );
+    let image = configuration(source, &manifest.parsed, platform)?;
     let named = || format!("bundle {}", bundle.display());
     DirBuilder::new().recursive(true).mode(0o755).create(bundle).with_context(named)?;
     let directory = Directory::open(bundle).with_context(named)?;
@@ -47,16 +41,20 @@ pub(crate) fn unpack(source: &dyn Source, platform: &Platform, bundle: &Path, ri
     written
 }
 
-/// The configuration of an image, which must have a `diff_id` for each layer.
+/// The configuration of an image, which must be for the platform and have a `diff_id` for each layer.
 ///
 /// # Errors
 /// It cannot be read, or does not fit the manifest.
 pub(crate) fn configuration(
     source: &dyn Source,
     manifest: &oci_spec::image::ImageManifest,
+    platform: &Platform,
 ) -> Result<ImageConfiguration> {
     let bytes = small(source, manifest.config())?;
     let image: ImageConfiguration = serde_json::from_slice(&bytes).context("the image configuration cannot be read")?;
+    let (os, architecture) = (image.os().to_string(), image.architecture().to_string());
+    let is_right = os == platform.os && architecture == platform.architecture;
+    ensure!(is_right, "the image is for {os}/{architecture}, not for {platform}");
     let (layers, ids) = (manifest.layers().len(), image.rootfs().diff_ids().len());
     ensure!(layers == ids, "the image has {layers} layers, but its configuration has {ids} diff_ids");
     Ok(image)
@@ -75,8 +73,9 @@ fn fill(
         layer::unpack(source, descriptor, &diff_id, &mut tree)?;
     }
     tree.dropped.warn(rights.owners == Owners::Caller);
+    let root = bundle.entry_dir(UNFINISHED)?;
     let config =
-        convert::convert(image, &bundle.entry_dir(UNFINISHED)?, rights.mappings.as_ref(), &Overrides::default())?;
+        convert::convert(image, &|path| Ok(root.read(path)?), rights.mappings.as_ref(), &Overrides::default())?;
     write_config(bundle, &config)?;
     Ok(bundle.rename_entry(UNFINISHED, ROOT)?)
 }

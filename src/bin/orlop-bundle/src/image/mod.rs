@@ -7,23 +7,28 @@ mod layer;
 mod progress;
 mod reference;
 mod rights;
+pub(crate) mod run;
 pub(crate) mod source;
+mod store;
 mod user;
+mod words;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Subcommand;
 use rights::Rights;
 use rustix::process::{Resource, Rlimit};
-use source::{Platform, Verified};
-use std::io;
+use source::Platform;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
-/// Look at and unpack container images
+/// Pull, look at and unpack container images
 ///
 /// IMAGE is the name of an image of a registry (busybox means docker.io/library/busybox:latest), or where it is:
 /// docker://HOST/NAME[:TAG|@DIGEST], oci:DIRECTORY[:TAG], an image layout; oci-archive:FILE[:TAG], one in an archive;
 /// docker-archive:FILE[:NAME|:@INDEX], which docker save writes; tar:FILE, the root file system as one layer.
+///
+/// The store holds images that were pulled; `run --image` pulls on its own. Layers are shared by all images and containers
+/// of a user.
 #[derive(clap::Args)]
 pub(crate) struct Image {
     #[command(subcommand)]
@@ -34,9 +39,17 @@ pub(crate) struct Image {
 enum Word {
     /// Print an image's manifest for a platform
     Inspect(Chosen),
+    /// Show the images of the store, and the containers that are kept
+    List(words::Place),
+    /// Remove layers that no image needs, and writable layers of containers that are gone
+    Gc(words::Place),
+    /// Read an image into the store
+    Pull(words::Pull),
+    /// Remove images or kept containers from the store
+    Rm(words::Remove),
     Unpack(Unpack),
-    /// Read all of an image and check the digests and sizes; signatures are not checked
-    Verify(Chosen),
+    /// Check digests and sizes of an image, or that the store is whole; signatures are not checked
+    Verify(words::Verify),
 }
 
 /// An image for a platform
@@ -73,8 +86,12 @@ struct Unpack {
 pub(crate) fn run(image: &Image) -> Result<ExitCode> {
     match &image.word {
         Word::Inspect(word) => inspect(word),
+        Word::Gc(place) => words::collect(place),
+        Word::List(place) => words::list(place),
+        Word::Pull(word) => words::pull(word),
+        Word::Rm(word) => words::remove(word),
         Word::Unpack(word) => with_rights(|rights| unpack(word, rights)),
-        Word::Verify(word) => verify(word),
+        Word::Verify(word) => words::verify(word),
     }
 }
 
@@ -104,17 +121,5 @@ fn unpack(word: &Unpack, rights: &Rights) -> Result<()> {
 fn inspect(word: &Chosen) -> Result<ExitCode> {
     let manifest = source::open(&word.reference, &word.source)?.manifest(&word.platform())?;
     println!("{}", orlop::explain::shown(&String::from_utf8_lossy(&manifest.bytes)));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn verify(word: &Chosen) -> Result<ExitCode> {
-    let source = source::open(&word.reference, &word.source)?;
-    let manifest = source.manifest(&word.platform())?;
-    for descriptor in [manifest.parsed.config()].into_iter().chain(manifest.parsed.layers()) {
-        let digest = descriptor.digest();
-        let mut blob = Verified::new(source.blob(descriptor, 0)?, descriptor)?;
-        io::copy(&mut blob, &mut io::sink()).with_context(|| format!("read {digest}"))?;
-    }
-    println!("{}: all digests and sizes are right", manifest.descriptor.digest());
     Ok(ExitCode::SUCCESS)
 }

@@ -35,18 +35,23 @@ impl Rights {
 pub(crate) fn acquire() -> Result<std::result::Result<Rights, ExitStatus>> {
     if let Some(text) = std::env::var_os(INSIDE) {
         let mappings = decode(&text.to_string_lossy()).context("the ids of the user namespace")?;
-        let owners = if mappings.uids.len() > 1 { Owners::Archive } else { Owners::Caller };
+        let owners = if mappings.is_single() { Owners::Caller } else { Owners::Archive };
         return Ok(Ok(Rights { owners, mappings: Some(mappings) }));
     }
     if nix::unistd::geteuid().is_root() {
         return Ok(Ok(Rights::of_root()));
     }
-    let mappings = subordinate()?;
+    let mappings = subordinate();
     in_namespace(&mappings).map(Err)
 }
 
+/// Whether the caller is root, also for this process in its user namespace.
+pub(crate) fn is_outer_root() -> bool {
+    std::env::var_os(INSIDE).is_none() && nix::unistd::geteuid().is_root()
+}
+
 /// The caller's id as 0, and its subordinate ids from 1 on.
-fn subordinate() -> Result<Mappings> {
+pub(crate) fn subordinate() -> Mappings {
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
     let name = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name).unwrap_or_default();
     let ranges = |file: &str, own: u32| -> Vec<Mapping> {
@@ -67,7 +72,7 @@ fn subordinate() -> Result<Mappings> {
     let (uids, gids) = (ranges("/etc/subuid", uid.as_raw()), ranges("/etc/subgid", gid.as_raw()));
     let both = uids.len() > 1 && gids.len() > 1 && program("newuidmap").is_some() && program("newgidmap").is_some();
     let single = |ranges: Vec<Mapping>| if both { ranges } else { ranges.into_iter().take(1).collect() };
-    Ok(Mappings { uids: single(uids), gids: single(gids) })
+    Mappings { uids: single(uids), gids: single(gids) }
 }
 
 /// A helper program in the directories of the system.

@@ -1,7 +1,6 @@
 //! The user of an image, by the accounts that are in its root.
 
 use anyhow::{Context as _, Result};
-use orlop::beneath::Directory;
 
 /// Ids of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,11 +24,11 @@ struct Account<'a> {
 ///
 /// # Errors
 /// A name is not among the accounts of the root.
-pub(crate) fn resolve(text: &str, root: &Directory) -> Result<Ids> {
+pub(crate) fn resolve(text: &str, read: &dyn Fn(&str) -> Result<Option<Vec<u8>>>) -> Result<Ids> {
     let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     let user = if user.is_empty() { "0" } else { user };
-    let passwd = accounts(root, "etc/passwd")?;
-    let groups = accounts(root, "etc/group")?;
+    let passwd = accounts(read, "etc/passwd")?;
+    let groups = accounts(read, "etc/group")?;
     let account = passwd.lines().filter_map(account).find(|found| found.name == user || found.uid.to_string() == user);
     let uid = match (&account, user.parse()) {
         (Some(found), _) => found.uid,
@@ -54,8 +53,8 @@ fn missing(kind: &str, name: &str, file: &str) -> anyhow::Error {
     anyhow::anyhow!("{kind} {name:?}: the image's /etc/{file} has no such {kind}")
 }
 
-fn accounts(root: &Directory, path: &str) -> Result<String> {
-    let bytes = root.read(path).with_context(|| format!("the image's /{path}"))?.unwrap_or_default();
+fn accounts(read: &dyn Fn(&str) -> Result<Option<Vec<u8>>>, path: &str) -> Result<String> {
+    let bytes = read(path).with_context(|| format!("the image's /{path}"))?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -82,8 +81,8 @@ mod tests {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/srv:/bin/sh\nbroken\n";
         std::fs::write(at.join("etc/passwd"), passwd).unwrap();
         std::fs::write(at.join("etc/group"), "web:x:34:\nlog:x:4:web,mail\nmail:x:8:\n").unwrap();
-        let root = Directory::open(&at).unwrap();
-        let ids = |text| resolve(text, &root).map(|ids| (ids.uid, ids.gid, ids.groups));
+        let read = |path: &str| Ok(std::fs::read(at.join(path)).ok());
+        let ids = |text| resolve(text, &read).map(|ids| (ids.uid, ids.gid, ids.groups));
         assert_eq!(ids("").unwrap(), (0, 0, vec![]));
         assert_eq!(ids("web").unwrap(), (33, 34, vec![4]));
         assert_eq!(ids("33").unwrap(), (33, 34, vec![4]));

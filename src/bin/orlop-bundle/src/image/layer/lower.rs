@@ -1,7 +1,7 @@
 //! The layers below a layer in overlayfs form: lookups in their union, and files that come up from it.
 
 use super::tree::Owners;
-use super::write::set_owner_and_mode;
+use super::write::{set_directory_owner, set_owner_and_mode};
 use anyhow::{Result, bail, ensure};
 use orlop::beneath::{Directory, Status};
 use rustix::fs::{FileType, XattrFlags, fgetxattr, flistxattr, fsetxattr};
@@ -36,6 +36,18 @@ impl Lower {
         Ok(None)
     }
 
+    /// A small file of the union; `None` where it does not exist, or is no regular file.
+    ///
+    /// # Errors
+    /// It is larger than 1 MiB.
+    pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        let parts: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
+        match (self.find(&parts)?, path.rsplit('/').next()) {
+            (Some((dir, status)), Some(name)) if is(&status, FileType::RegularFile) => Ok(dir.read(name)?),
+            _ => Ok(None),
+        }
+    }
+
     /// The directory of a path, held for reading.
     pub(super) fn directory(&self, parts: &[&[u8]]) -> Result<Option<Directory>> {
         let (Some((dir, status)), Some(name)) = (self.find(parts)?, parts.last()) else { return Ok(None) };
@@ -47,10 +59,10 @@ impl Lower {
     }
 
     /// Gives a directory the owner, mode and attributes of another one.
-    pub(super) fn copy_directory(&self, from: &Directory, to: &Directory, owners: Owners) -> Result<()> {
+    pub(crate) fn copy_directory(&self, from: &Directory, to: &Directory, owners: Owners) -> Result<()> {
         let status = from.status()?;
         if owners == Owners::Archive {
-            to.set_owner(status.uid, status.gid)?;
+            set_directory_owner(to, status.uid, status.gid)?;
         }
         to.set_mode(status.mode & 0o7777)?;
         for (key, value) in from.attributes()? {

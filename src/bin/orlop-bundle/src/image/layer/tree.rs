@@ -14,7 +14,6 @@ use std::io::Read;
 pub(crate) enum Form {
     /// All layers in one directory; whiteouts remove.
     Flat,
-    #[allow(dead_code, reason = "layers in this form are written by tests so far")]
     /// One layer for overlayfs; whiteouts are device nodes, and opaque directories have an attribute.
     Overlay {
         /// The attribute's name: `trusted.overlay.opaque` or `user.overlay.opaque`.

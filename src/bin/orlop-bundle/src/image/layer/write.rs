@@ -4,6 +4,8 @@ use super::attributes::{self, Target};
 use super::tar::{Entry, Kind};
 use super::tree::{Form, Owners, Parent, Tree, components};
 use anyhow::{Context as _, Result, ensure};
+use nix::fcntl::AtFlags;
+use nix::unistd::{Gid, Uid, fchownat};
 use orlop::beneath::{Directory, Status};
 use rustix::fs::makedev;
 use std::fs::{File, Permissions};
@@ -135,7 +137,7 @@ impl Tree {
 
     fn set_directory(&mut self, dir: &Directory, path: Vec<u8>, entry: &Entry) -> Result<()> {
         if let Some((uid, gid)) = self.owner(entry) {
-            dir.set_owner(uid, gid)?;
+            set_directory_owner(dir, uid, gid)?;
         }
         // Without rights over files the caller must be able to write into the directory.
         let least = if self.owners == Owners::Caller { 0o700 } else { 0 };
@@ -173,6 +175,12 @@ impl Tree {
         self.set_other(dir, name, entry)?;
         Ok(true)
     }
+}
+
+/// Changes the owner of a directory that is held, also by a descriptor for its path alone.
+pub(super) fn set_directory_owner(dir: &Directory, uid: u32, gid: u32) -> Result<()> {
+    let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    fchownat(dir, "", owner, group, AtFlags::AT_EMPTY_PATH).with_context(|| format!("fchownat to {uid}:{gid}"))
 }
 
 /// Changes owner and permission bits of an open file, in the order that keeps set-user-id bits.

@@ -1,0 +1,116 @@
+//! The store: layers in overlayfs form, shared by all containers of a user, and the images that need them.
+//!
+//! A layer has its name only when it is whole, verified and on the disk. Every change is made under an exclusive lock.
+
+pub(crate) mod containers;
+mod gc;
+pub(crate) mod pull;
+pub(crate) mod record;
+
+use anyhow::{Context as _, Result, ensure};
+use orlop::beneath::Directory;
+use record::Record;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, DirBuilder, File};
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+/// Overlayfs, and file systems that are no upper layer of an overlayfs mount (statfs(2)).
+const OVERLAYFS: i64 = 0x794c_7630;
+const NFS: i64 = 0x6969;
+
+/// An open store, locked.
+pub(crate) struct Store {
+    pub(crate) path: PathBuf,
+    pub(crate) layers: Directory,
+    pub(crate) images: Directory,
+    pub(crate) containers: Directory,
+    _lock: File,
+}
+
+/// The store of this user: `/var/lib/orlop/images`, or `orlop/images` below XDG_DATA_HOME.
+///
+/// # Errors
+/// The user has neither XDG_DATA_HOME nor HOME.
+pub(crate) fn default_path(is_root: bool) -> Result<PathBuf> {
+    if is_root {
+        return Ok("/var/lib/orlop/images".into());
+    }
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    Ok(data.context("neither XDG_DATA_HOME nor HOME is set, so --store must name the store")?.join("orlop/images"))
+}
+
+impl Store {
+    /// Opens the store, makes it where it is missing, and waits for the lock.
+    ///
+    /// # Errors
+    /// It cannot be made, or is on a file system that cannot hold layers.
+    pub(crate) fn open(path: &Path) -> Result<Store> {
+        let named = || format!("store {}", path.display());
+        let text = path.to_str().with_context(named)?;
+        let plain = path.is_absolute() && !text.contains([':', ',', '\\', '"']);
+        ensure!(plain, "{}: the path must be absolute, without : , \\ and \"", named());
+        for name in ["layers", "images", "containers"] {
+            DirBuilder::new().recursive(true).mode(0o755).create(path.join(name)).with_context(named)?;
+        }
+        let open = |name: &str| Directory::open(&path.join(name)).with_context(named);
+        let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock"));
+        let lock = lock.with_context(named)?;
+        let kind = rustix::fs::fstatfs(&lock).with_context(named)?.f_type as i64;
+        ensure!(kind != OVERLAYFS && kind != NFS, "{}: overlayfs and NFS cannot hold writable layers", named());
+        flock(&lock, FlockOperation::LockExclusive).with_context(named)?;
+        let (layers, images, containers) = (open("layers")?, open("images")?, open("containers")?);
+        Ok(Store { path: path.to_owned(), layers, images, containers, _lock: lock })
+    }
+
+    /// All images. A record that cannot be read is an error.
+    pub(crate) fn records(&self) -> Result<Vec<Record>> {
+        let mut found = Vec::new();
+        for name in self.images.entries()?.into_iter().filter(|name| name.ends_with(b".json")) {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            let bytes = fs::read(self.path.join("images").join(&name)).with_context(|| format!("image {name}"))?;
+            found.push(serde_json::from_slice(&bytes).with_context(|| format!("image {name}"))?);
+        }
+        found.sort_by(|a: &Record, b: &Record| (&a.reference, &a.platform).cmp(&(&b.reference, &b.platform)));
+        Ok(found)
+    }
+
+    /// The image of a name and platform.
+    pub(crate) fn find(&self, reference: &str, platform: &str) -> Result<Option<Record>> {
+        Ok(self.records()?.into_iter().find(|found| found.reference == reference && found.platform == platform))
+    }
+
+    /// Writes a file whole or not at all.
+    pub(crate) fn replace(directory: &Directory, name: &str, bytes: &[u8]) -> Result<()> {
+        let temporary = format!(".new-{name}");
+        if directory.entry_status(temporary.as_bytes())?.is_some() {
+            directory.remove_entry(temporary.as_bytes())?;
+        }
+        let mut file = directory.make_entry_file(temporary.as_bytes(), 0o644)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(directory.rename_entry(temporary.as_bytes(), name.as_bytes())?)
+    }
+
+    /// Whether a layer is in the store.
+    pub(crate) fn has_layer(&self, name: &str) -> Result<bool> {
+        Ok(self.layers.entry_status(name.as_bytes())?.is_some_and(|status| status.is_dir()))
+    }
+
+    /// The directories of layers in the order of an overlayfs mount, the topmost first. Those below a layer with an opaque
+    /// root are left out.
+    pub(crate) fn stack(&self, layers: &[String]) -> Result<Vec<(String, Directory)>> {
+        let mut stack = Vec::new();
+        for name in layers.iter().rev() {
+            let layer = self.layers.entry_dir(name.as_bytes()).with_context(|| format!("layer {name} of the store"))?;
+            let is_opaque = layer.attributes()?.iter().any(|(key, _)| key.ends_with(b".overlay.opaque"));
+            stack.push((name.clone(), layer));
+            if is_opaque {
+                break;
+            }
+        }
+        Ok(stack)
+    }
+}

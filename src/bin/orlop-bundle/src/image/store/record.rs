@@ -1,0 +1,42 @@
+//! An image in the store.
+
+use super::super::source::check;
+use anyhow::{Context as _, Result};
+use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
+use serde::{Deserialize, Serialize};
+
+/// The record of an image, a file in the directory `images`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Record {
+    /// The name that it was pulled by.
+    pub(crate) reference: String,
+    pub(crate) platform: String,
+    /// The manifest's digest.
+    pub(crate) digest: String,
+    pub(crate) manifest: String,
+    pub(crate) config: String,
+    /// The names of its layers in the store, the lowest first.
+    pub(crate) layers: Vec<String>,
+}
+
+impl Record {
+    /// The image's configuration.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn configuration(&self) -> Result<ImageConfiguration> {
+        serde_json::from_str(&self.config).context("the image configuration cannot be read")
+    }
+
+    /// Checks the digests of the manifest and the configuration.
+    ///
+    /// # Errors
+    /// One of them is not the digest of the text.
+    pub(crate) fn verify(&self) -> Result<()> {
+        let digest: Digest = self.digest.parse().context("the digest of the manifest")?;
+        let bytes = self.manifest.as_bytes();
+        check(&Descriptor::new(MediaType::ImageManifest, bytes.len() as u64, digest), bytes)?;
+        let manifest: oci_spec::image::ImageManifest = serde_json::from_slice(bytes)?;
+        check(manifest.config(), self.config.as_bytes())
+    }
+}

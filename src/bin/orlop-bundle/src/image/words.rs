@@ -1,0 +1,129 @@
+//! `image pull|list|rm|gc|verify`: the words of the store.
+
+use super::rights::{self, Rights};
+use super::run::store_path;
+use super::source::{Platform, Verified};
+use super::store::{Store, pull};
+use super::{Chosen, source, with_rights};
+use anyhow::{Context as _, Result};
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The store of a word.
+#[derive(clap::Args)]
+pub(super) struct Place {
+    /// The directory of the store (default: /var/lib/orlop/images, or orlop/images below XDG_DATA_HOME)
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+}
+
+impl Place {
+    fn open(&self) -> Result<Store> {
+        Store::open(&store_path(self.store.as_deref(), rights::is_outer_root())?)
+    }
+}
+
+/// An image that is pulled into the store
+#[derive(clap::Args)]
+pub(super) struct Pull {
+    #[command(flatten)]
+    image: Chosen,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Images or kept containers that are removed
+#[derive(clap::Args)]
+pub(super) struct Remove {
+    /// The names that `image list` shows, or ids of kept containers
+    #[arg(value_name = "IMAGE|ID", required = true)]
+    names: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(super) fn pull(word: &Pull) -> Result<ExitCode> {
+    with_rights(|rights: &Rights| {
+        let (store, image) = (word.place.open()?, &word.image);
+        let source = source::open(&image.reference, &image.source)?;
+        let record = pull::pull(&store, &*source, &image.reference, &image.platform(), rights)?;
+        println!("{}", record.digest);
+        Ok(())
+    })
+}
+
+pub(super) fn list(place: &Place) -> Result<ExitCode> {
+    let store = place.open()?;
+    println!("{:<40} {:<16} {:<20} LAYERS", "IMAGE", "PLATFORM", "DIGEST");
+    for record in store.records()? {
+        let digest: String = record.digest.chars().take(19).collect();
+        let name = orlop::explain::shown(&record.reference).to_string();
+        println!("{name:<40} {:<16} {digest:<20} {}", record.platform, record.layers.len());
+    }
+    for owner in store.owners()?.into_iter().filter_map(|(_, owner)| owner).filter(|owner| owner.keep) {
+        println!("kept container {}", orlop::explain::shown(&owner.id));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn remove(word: &Remove) -> Result<ExitCode> {
+    with_rights(|_| {
+        let store = word.place.open()?;
+        word.names.iter().try_for_each(|name| store.remove(name))?;
+        store.collect().map(drop)
+    })
+}
+
+pub(super) fn collect(place: &Place) -> Result<ExitCode> {
+    with_rights(|_| {
+        let (layers, containers) = place.open()?.collect()?;
+        println!("removed {layers} layers and the writable layers of {containers} containers");
+        Ok(())
+    })
+}
+
+/// Without an image, the store is checked
+#[derive(clap::Args)]
+pub(super) struct Verify {
+    /// The image, of which all blobs are read; the images of the store where none is named
+    #[arg(value_name = "IMAGE")]
+    reference: Option<String>,
+    /// The platform that is chosen from an index, as OS/ARCHITECTURE[/VARIANT]
+    #[arg(long)]
+    platform: Option<Platform>,
+    #[command(flatten)]
+    source: source::Options,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(super) fn verify(word: &Verify) -> Result<ExitCode> {
+    match &word.reference {
+        Some(reference) => verify_source(word, reference)?,
+        None => verify_store(&word.place)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify_source(word: &Verify, reference: &str) -> Result<()> {
+    let source = source::open(reference, &word.source)?;
+    let manifest = source.manifest(&word.platform.clone().unwrap_or_else(Platform::host))?;
+    for descriptor in [manifest.parsed.config()].into_iter().chain(manifest.parsed.layers()) {
+        let mut blob = Verified::new(source.blob(descriptor, 0)?, descriptor)?;
+        io::copy(&mut blob, &mut io::sink()).with_context(|| format!("read {}", descriptor.digest()))?;
+    }
+    println!("{}: all digests and sizes are right", manifest.descriptor.digest());
+    Ok(())
+}
+
+/// Checks that each image of the store has its layers, and that its documents have their digests.
+fn verify_store(place: &Place) -> Result<()> {
+    let store = place.open()?;
+    for record in store.records()? {
+        record.verify().with_context(|| format!("image {}", record.reference))?;
+        store.stack(&record.layers).with_context(|| format!("image {}", record.reference))?;
+        println!("{}: the documents have their digests, and all layers are there", record.reference);
+    }
+    Ok(())
+}
