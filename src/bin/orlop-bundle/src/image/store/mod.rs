@@ -6,6 +6,8 @@ pub(crate) mod containers;
 mod gc;
 pub(crate) mod pull;
 pub(crate) mod record;
+#[cfg(test)]
+mod tests;
 
 use anyhow::{Context as _, Result, ensure};
 use orlop::beneath::Directory;

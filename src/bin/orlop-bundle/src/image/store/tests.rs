@@ -1,0 +1,155 @@
+//! The store, filled from image layouts that the tests write.
+
+use super::super::layer::Owners;
+use super::super::rights::Rights;
+use super::super::source::{self, Platform};
+use super::Store;
+use super::containers::{Owner, start_time, write_owner};
+use super::pull::pull;
+use sha2::{Digest as _, Sha256};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+/// A directory with an image layout and a store.
+struct Scene(PathBuf);
+
+impl Scene {
+    fn new(name: &str) -> Scene {
+        let at = std::env::temp_dir().join(format!("orlop-store-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&at);
+        fs::create_dir_all(at.join("layout/blobs/sha256")).unwrap();
+        fs::write(at.join("layout/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        Scene(at)
+    }
+
+    fn blob(&self, bytes: &[u8]) -> String {
+        let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        fs::write(self.0.join("layout/blobs/sha256").join(&hex), bytes).unwrap();
+        format!("sha256:{hex}")
+    }
+
+    /// Writes an image with these layers: names and contents of files.
+    fn image(&self, layers: &[&[(&str, &str)]]) {
+        let architecture = Platform::host().architecture;
+        let (mut rows, mut ids) = (Vec::new(), Vec::new());
+        for files in layers {
+            let mut archive = tar::Builder::new(Vec::new());
+            for (name, content) in *files {
+                let mut header = tar::Header::new_ustar();
+                header.set_size(content.len() as u64);
+                header.set_mode(0o644);
+                archive.append_data(&mut header, name, content.as_bytes()).unwrap();
+            }
+            let bytes = archive.into_inner().unwrap();
+            let digest = self.blob(&bytes);
+            let media_type = "application/vnd.oci.image.layer.v1.tar";
+            rows.push(serde_json::json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() }));
+            ids.push(digest);
+        }
+        let config = serde_json::json!({ "architecture": architecture, "os": "linux", "config": { "Cmd": ["sh"] },
+            "rootfs": { "type": "layers", "diff_ids": ids } });
+        let config = config.to_string();
+        let manifest = serde_json::json!({ "schemaVersion": 2, "layers": rows, "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": self.blob(config.as_bytes()), "size": config.len() } });
+        let manifest = manifest.to_string();
+        let index = serde_json::json!({ "schemaVersion": 2, "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": self.blob(manifest.as_bytes()), "size": manifest.len() }] });
+        fs::write(self.0.join("layout/index.json"), index.to_string()).unwrap();
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.0.join("store")).unwrap()
+    }
+
+    /// Pulls the image; the error's text.
+    fn pull(&self) -> Result<super::Record, String> {
+        let name = format!("oci:{}", self.0.join("layout").display());
+        let source = source::open(&name, &source::Options::default()).unwrap();
+        let owners = if nix::unistd::geteuid().is_root() { Owners::Archive } else { Owners::Caller };
+        let rights = Rights { owners, mappings: None };
+        pull(&self.store(), &*source, "image", &Platform::host(), &rights).map_err(|error| format!("{error:#}"))
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const BASE: &[(&str, &str)] = &[("a", "one"), ("dir/b", "two")];
+
+#[test]
+fn layers_are_shared_and_go_with_the_last_image() {
+    let scene = Scene::new("shared");
+    scene.image(&[BASE, &[("c", "three")]]);
+    let record = scene.pull().unwrap();
+    let inode = |name: &str| fs::metadata(scene.0.join("store/layers").join(name)).unwrap().ino();
+    let before: Vec<u64> = record.layers.iter().map(|name| inode(name)).collect();
+    assert_eq!(scene.pull().unwrap().layers.iter().map(|name| inode(name)).collect::<Vec<_>>(), before);
+    let store = scene.store();
+    let found = store.records().unwrap();
+    assert_eq!(found.len(), 1);
+    found[0].verify().unwrap();
+    assert_eq!(store.collect().unwrap(), (0, 0));
+    store.remove("image").unwrap();
+    store.remove("image").unwrap_err();
+    assert_eq!(store.collect().unwrap(), (2, 0));
+    assert!(store.layers.entries().unwrap().is_empty());
+}
+
+#[test]
+fn a_pull_that_was_killed_goes_on_and_a_wrong_layer_gets_no_name() {
+    let scene = Scene::new("killed");
+    scene.image(&[BASE, &[("c", "three")]]);
+    let record = scene.pull().unwrap();
+    let layers = scene.0.join("store/layers");
+    // As if the process had been killed within the second layer.
+    fs::rename(layers.join(&record.layers[1]), layers.join(format!(".unfinished-{}", record.layers[1]))).unwrap();
+    let first = fs::metadata(layers.join(&record.layers[0])).unwrap().ino();
+    scene.pull().unwrap();
+    assert_eq!(fs::metadata(layers.join(&record.layers[0])).unwrap().ino(), first);
+    assert_eq!(scene.store().layers.entries().unwrap().len(), 2);
+
+    scene.image(&[BASE, &[("d", "four")]]);
+    let blobs = scene.0.join("layout/blobs/sha256");
+    let wrong = |entry: fs::DirEntry| {
+        let bytes = fs::read(entry.path()).unwrap();
+        if bytes.starts_with(b"d\0") {
+            fs::write(entry.path(), [&bytes[..600], &[1], &bytes[601..]].concat()).unwrap();
+        }
+    };
+    fs::read_dir(blobs).unwrap().for_each(|entry| wrong(entry.unwrap()));
+    let error = scene.pull().unwrap_err();
+    assert!(error.contains("the content has the digest"), "{error}");
+    assert_eq!(scene.store().layers.entries().unwrap().len(), 2);
+}
+
+#[test]
+fn a_writable_layer_goes_when_its_container_is_gone_and_protects_its_layers_until_then() {
+    let scene = Scene::new("containers");
+    scene.image(&[BASE]);
+    let layers = scene.pull().unwrap().layers;
+    let pid = i32::try_from(std::process::id()).unwrap();
+    let alive = start_time(pid).unwrap();
+    for (id, start_time, keep) in [("alive", alive, false), ("gone", alive + 1, false), ("kept", alive + 1, true)] {
+        let at = scene.0.join("store/containers").join(id);
+        fs::create_dir_all(at.join("upper/dir")).unwrap();
+        let root = scene.0.join("state");
+        write_owner(&at, &Owner { id: id.into(), root, pid, start_time, keep, layers: layers.clone() }).unwrap();
+    }
+    // One that was killed before its owner was written.
+    fs::create_dir_all(scene.0.join("store/containers/half/upper")).unwrap();
+    let store = scene.store();
+    store.remove("image").unwrap();
+    assert_eq!(store.collect().unwrap(), (0, 2));
+    let mut left: Vec<_> = store.containers.entries().unwrap();
+    left.sort();
+    assert_eq!(left, [b"alive".to_vec(), b"kept".to_vec()]);
+    store.remove("kept").unwrap();
+    store.remove("alive").unwrap_err();
+    assert_eq!(store.layers.entries().unwrap().len(), 1);
+}
