@@ -32,7 +32,7 @@ impl Place {
         let runtime = std::env::var_os("RUNTIME").map_or(built, PathBuf::from);
         let runtime = runtime.canonicalize().ok().filter(|path| path.with_file_name("orlop-bundle").exists());
         let Some(runtime) = runtime else {
-            eprintln!("skipped: no orlop with orlop-bundle beside it; `make` builds both");
+            integration::skip::skip("no orlop with orlop-bundle beside it; `make` builds both");
             return None;
         };
         if !Screen::can_run(&["tmux", "busybox"]) {
