@@ -170,6 +170,7 @@ impl Invocation {
             preserve_fds: descriptors(flags.number("preserve-fds")?.unwrap_or(0))?,
             cgroups: cgroups.iter().filter(|c| !c.is_empty()).map(|c| SubCgroup::parse(c)).collect::<Result<_>>()?,
             ignore_paused: flags.on("ignore-paused"),
+            tools: flags.on("tools"),
         })
     }
 
@@ -178,6 +179,9 @@ impl Invocation {
         let mut args = self.rest()?;
         if args.first().is_some_and(|first| first == "--") {
             args.remove(0);
+        }
+        if args.is_empty() && flags.on("tools") {
+            args.push("/.orlop-tools/sh".to_owned());
         }
         let gid = |gid: String| gid.parse().map_err(|_| refuse(format!("invalid value for additional-gids: {gid:?}")));
         Ok(ProcessChanges {

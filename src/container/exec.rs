@@ -14,7 +14,7 @@ use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{self, Joined, NamespaceKind as Ns, Namespaces, Recipe};
 use crate::process::keyring::{self, Keyring};
 use crate::process::launch::{self, LaunchInput, Launched, Steps, Watch};
-use crate::process::plan::{Affinity, Entered, Label, LaunchPlan};
+use crate::process::plan::{Affinity, Entered, Label, LaunchPlan, Tools};
 use crate::process::program::Program;
 
 use crate::state::{ProcessId, Record, Status, Store};
@@ -54,6 +54,12 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     let init_pid = init.0.pid;
     let _raised = super::files::raise(&Spec::default(), inherited.count())?;
     let mut plan = plan(&spec, &written, &record, init, inherited)?;
+    if request.tools {
+        let label =
+            spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref()).filter(|label| !label.is_empty());
+        plan.tools = Some(Tools { program: super::tools::find()?, label: label.map(str::to_owned) });
+        plan.program.iter_mut().for_each(|program| super::tools::add_to_path(&mut program.env));
+    }
     if !request.detach {
         let has_terminal = plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
         plan.shown_on = has_terminal.then(super::terminal::own_size);
@@ -202,6 +208,7 @@ fn plan(
         waits_at_gate: false,
         moves_devices: false,
         shown_on: None,
+        tools: None,
     })
 }
 

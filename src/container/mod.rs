@@ -42,6 +42,7 @@ pub(crate) mod spec;
 mod start;
 mod start_foreign;
 mod terminal;
+mod tools;
 mod update;
 mod watcher;
 

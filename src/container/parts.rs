@@ -160,6 +160,7 @@ impl Parts {
             waits_at_gate: false,
             moves_devices: !devices.is_empty(),
             shown_on: None,
+            tools: None,
         };
         let moved = Moved::default();
         Ok(Parts {

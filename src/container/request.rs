@@ -185,6 +185,8 @@ pub struct ExecRequest {
     pub cgroups: Vec<SubCgroup>,
     /// Allow a paused container: the process waits until the container is resumed.
     pub ignore_paused: bool,
+    /// Give it a busybox of the host at `/.orlop-tools`, which no other process sees.
+    pub tools: bool,
 }
 
 impl ExecRequest {
@@ -201,6 +203,7 @@ impl ExecRequest {
             preserve_fds: 0,
             cgroups: Vec::new(),
             ignore_paused: false,
+            tools: false,
         }
     }
 }

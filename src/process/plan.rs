@@ -58,6 +58,8 @@ pub(crate) struct LaunchPlan {
     pub waits_at_gate: bool,
     /// The size of the caller's terminal, if it shows the program's (a foreground `run` or `exec`).
     pub shown_on: Option<Size>,
+    /// The busybox of `exec --tools`.
+    pub tools: Option<Tools>,
     /// Whether the runtime moves network devices into the container, once the process is in its namespaces.
     pub moves_devices: bool,
 }
@@ -85,6 +87,17 @@ pub(crate) struct Entered {
     pub init: OwnedFd,
     /// CLONE_NEW* flags of the namespaces that it has of its own.
     pub flags: i32,
+}
+
+/// The directory of the tools in the container's root.
+pub(crate) const TOOLS: &str = ".orlop-tools";
+
+/// A busybox that the process gets in a mount namespace of its own.
+pub(crate) struct Tools {
+    /// The program's bytes.
+    pub program: Vec<u8>,
+    /// The SELinux context of its file (`linux.mountLabel`).
+    pub label: Option<String>,
 }
 
 /// The label for the security module; it is chosen while /proc is the host's.

@@ -53,6 +53,7 @@ pub(super) static EXEC: &[LaunchStep] = &[
     LaunchStep { name: "enter cgroups", run: stage::enter_cgroups },
     LaunchStep { name: "set the final CPU affinity", run: stage::set_final_affinity },
     LaunchStep { name: "enter namespaces", run: stage::enter_container },
+    LaunchStep { name: "bring the tools", run: stage::bring_tools },
     LaunchStep { name: "join the session keyring", run: stage::join_keyring },
     LaunchStep { name: "open a terminal", run: stage::open_console },
     LaunchStep { name: "set up standard input and output", run: stage::set_up_stdio },

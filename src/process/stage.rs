@@ -5,12 +5,14 @@ mod namespaces;
 mod root;
 mod stub;
 mod terminal;
+mod tools;
 
 pub(super) use attributes::{set_attributes, set_final_affinity, set_initial_affinity, set_oom_score};
 pub(super) use namespaces::{enter_cgroups, enter_container, enter_namespaces, join_keyring, set_up_namespaces};
 pub(super) use root::{build_rootfs, pivot, protect, run_hooks};
 pub(super) use stub::execute_stub;
 pub(super) use terminal::{make_console, open_console, set_up_stdio};
+pub(super) use tools::bring_tools;
 
 use super::plan::LaunchPlan;
 use super::protocol::{ChildEnd, FromChild};

@@ -104,9 +104,11 @@ impl Name {
                 about: "Runs one more process in a running container. Flags stand before ID: what follows it is the \
                         command.\n\
                         The process is like the container's own but for what flags change; with --process it is \
-                        what the file says.",
+                        what the file says.\n\
+                        With --tools it sees, alone, a busybox in /.orlop-tools, and COMMAND may be left out.",
                 examples: "exec -t web sh # a shell in the container web\n\
-                           exec -u 1000:1000 -e LANG=C web ls -l # as another user",
+                           exec -u 1000:1000 -e LANG=C web ls -l # as another user\n\
+                           exec -t --tools web # a shell where the image has none",
                 flags: &flags::EXEC,
                 ..command(self, "exec", "run one more process in a container")
             },

@@ -78,7 +78,7 @@ pub(super) static KILL: [Flag; 2] =
 pub(super) static DELETE: [Flag; 2] =
     [Flag::new("force", SWITCH, "kill it first if it runs; succeed if it does not exist").short('f'), REGEX];
 
-pub(super) static EXEC: [Flag; 17] = [
+pub(super) static EXEC: [Flag; 18] = [
     Flag::new("process", FILE, "read the process from a file in the form of config.json's process").short('p'),
     Flag::new("tty", SWITCH, "give it a terminal").short('t'),
     Flag::new("user", Value::text("UID[:GID]"), "run as this user").short('u'),
@@ -91,6 +91,7 @@ pub(super) static EXEC: [Flag; 17] = [
     Flag::new("process-label", Value::text("LABEL"), "SELinux label"),
     Flag::new("cgroup", Value::list("[CTRL[,CTRL]:]PATH"), "put it in a sub-cgroup; may be given again"),
     Flag::new("ignore-paused", SWITCH, "also into a paused container"),
+    Flag::new("tools", SWITCH, "with the host's busybox at /.orlop-tools, for images without a shell"),
     DETACH,
     PID_FILE,
     CONSOLE_SOCKET,
