@@ -54,6 +54,7 @@ const ROWS: &[Row] = &[
     ),
     ("process.rlimits[0].type", "\"RLIMIT_FILES\"", REFUSED, ""),
     ("process.rlimits[0].soft", "2048", REFUSED, "process.rlimits[0]"),
+    ("process.rlimits[0].hard", "4294967295", "limit.range", ""),
     ("process.rlimits[+]", "{\"type\": \"RLIMIT_CORE\", \"soft\": 0, \"hard\": 0}", REFUSED, ""),
     ("process.oomScoreAdj", "1001", REFUSED, ""),
     ("process.oomScoreAdj", "-1001", REFUSED, ""),

@@ -40,12 +40,32 @@ pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
             findings.push(finding(bundle, "limit.range", field, problem, "write a value in that range", node));
         }
     }
+    findings.extend(open_files(bundle));
     findings
 }
 
+/// Limits of open files above the kernel's greatest (prlimit(2): EPERM, for root too).
+fn open_files(bundle: &Bundle) -> Vec<Finding> {
+    let most = std::fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let limits = bundle.config.get("process").and_then(|process| process.get("rlimits")).map_or(&[][..], Node::items);
+    let above = |(n, limit): (usize, &Node)| {
+        limit.get("type").and_then(Node::text).filter(|kind| *kind == "RLIMIT_NOFILE")?;
+        let (most, node) = (most?, limit.get("hard")?);
+        let Content::Literal(literal) = &node.content else { return None };
+        literal.parse::<u64>().ok().filter(|hard| *hard > most)?;
+        let problem = format!("this machine allows at most {most} open files (/proc/sys/fs/nr_open)");
+        let field = format!("process.rlimits[{n}].hard");
+        Some(finding(bundle, "limit.range", field, problem, "write a smaller number, or raise fs.nr_open", node))
+    };
+    limits.iter().enumerate().filter_map(above).collect()
+}
+
 fn finding(bundle: &Bundle, id: &'static str, field: String, problem: String, remedy: &str, node: &Node) -> Finding {
-    let source =
-        if id.starts_with("sysctl") { "config-linux.md, \"Sysctl\"" } else { "config-linux.md, \"Control groups\"" };
+    let source = match field.starts_with("process") {
+        true => "config.md, \"POSIX process\"; prlimit(2)",
+        false if id.starts_with("sysctl") => "config-linux.md, \"Sysctl\"",
+        false => "config-linux.md, \"Control groups\"",
+    };
     let finding = Finding::new(id, Severity::Error, field, problem).at(bundle.place(node));
     finding.source(source).remedy(remedy).on_host()
 }

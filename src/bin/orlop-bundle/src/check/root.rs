@@ -53,9 +53,11 @@ fn in_effect(
     mounts: &[BundleMount],
     findings: &mut Vec<Finding>,
 ) -> Option<Directory> {
-    let Some(mount) = mounts.first().filter(|mount| mount.at.is_empty() && !mount.is_remount) else {
-        return Some(directory);
-    };
+    let first = bundle.config.get("mounts").and_then(|mounts| mounts.items().first());
+    // A destination that is missing is none; the config is refused.
+    let is_at_root = first.and_then(|node| node.get("destination")?.text()).is_some_and(|text| !text.is_empty());
+    let mount = mounts.first().filter(|mount| is_at_root && mount.at.is_empty() && !mount.is_remount);
+    let Some(mount) = mount else { return Some(directory) };
     // A source that is missing has its own finding.
     if let Some(source) = &mount.source {
         return Directory::open(source).ok().filter(|_| !of_kernel(source));
@@ -64,9 +66,8 @@ fn in_effect(
         "the root will be a new {}, which is not mounted here: the program, its libraries and its directory were not looked at",
         mount.kind
     );
-    let node = bundle.config.get("mounts").and_then(|mounts| mounts.items().first());
     let finding = Finding::new("root.mount", Severity::Note, "mounts[0]", problem);
-    findings.push(finding.at(node.and_then(|node| bundle.place(node))).source("config.md, \"Mounts\""));
+    findings.push(finding.at(first.and_then(|node| bundle.place(node))).source("config.md, \"Mounts\""));
     None
 }
 
