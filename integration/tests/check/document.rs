@@ -157,10 +157,12 @@ impl Random {
     }
 }
 
-/// A seed for a test: `SEED`, or one that differs each time. It is printed, so that a failure can be had again.
+/// A seed for a test: `SEED`; else one that differs each time in a soak, and the same one in every other run. It is printed, so
+/// that a failure can be had again.
 pub(crate) fn seed() -> u64 {
-    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    let seed = std::env::var("SEED").map_or(now, |seed| seed.parse().unwrap());
+    let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let usual = if std::env::var_os("SOAK").is_some() { now() } else { 1 };
+    let seed = std::env::var("SEED").map_or(usual, |seed| seed.parse().unwrap());
     println!("SEED={seed}");
     seed
 }
