@@ -25,10 +25,11 @@ fn runs(pid: &str) -> bool {
 const HANGS: &str = "sleep 1000 & echo $$ $! > $SEEN/pids.new; mv $SEEN/pids.new $SEEN/pids; wait";
 
 impl Scene {
-    /// A command of the runtime in a process group of its own, without a watchdog, which would pass signals on.
+    /// A command of the runtime in a process group of its own, without a watchdog, which would pass signals on. Shells start
+    /// what runs in the background with SIGINT ignored, and the runtime would keep that.
     fn spawn(&self, words: &[&str]) -> Child {
-        let mut command = Command::new(&self.runtime);
-        command.arg("--root").arg(self.dir.join("state")).args(words).arg(&self.id).current_dir(&self.dir);
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT,TERM,HUP").arg(&self.runtime).arg("--root").arg(self.dir.join("state")).args(words).arg(&self.id).current_dir(&self.dir);
         let file = |name: &str| fs::File::create(self.dir.join(name)).unwrap();
         command.stdin(Stdio::null()).stdout(file("out")).stderr(file("error")).process_group(0).spawn().unwrap()
     }
