@@ -57,7 +57,8 @@ pub(super) fn read(store: &Store, record: &Record) -> Option<EndOfProgram> {
         Some(_) => "signal",
         None => "exited",
     };
-    let time = Some(state::rfc3339(time));
+    // The clock of file times lags by up to a tick: no container ends before it was created.
+    let time = Some(state::rfc3339(time).max(record.created.clone()));
     Some(EndOfProgram {
         exit_code: Some(exit_code),
         signal: signal.map(|signal| Signal::of(signal as i32).to_string()),

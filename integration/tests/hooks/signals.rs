@@ -29,7 +29,14 @@ impl Scene {
     /// what runs in the background with SIGINT ignored, and the runtime would keep that.
     fn spawn(&self, words: &[&str]) -> Child {
         let mut command = Command::new("env");
-        command.arg("--default-signal=INT,TERM,HUP").arg(&self.runtime).arg("--root").arg(self.dir.join("state")).args(words).arg(&self.id).current_dir(&self.dir);
+        command
+            .arg("--default-signal=INT,TERM,HUP")
+            .arg(&self.runtime)
+            .arg("--root")
+            .arg(self.dir.join("state"))
+            .args(words)
+            .arg(&self.id)
+            .current_dir(&self.dir);
         let file = |name: &str| fs::File::create(self.dir.join(name)).unwrap();
         command.stdin(Stdio::null()).stdout(file("out")).stderr(file("error")).process_group(0).spawn().unwrap()
     }
