@@ -239,3 +239,52 @@ fn no_damage_to_the_record_of_another_runtime_loses_a_live_process() {
         assert!(refused > 0, "{at}");
     }
 }
+
+/// A dead container cannot be held against its process: a record whose cgroup is another container's must not cost that one its
+/// processes. Each path of the record in turn, with a pid namespace of the container's own and without.
+#[test]
+fn a_record_of_a_dead_container_costs_no_neighbour_its_processes() {
+    for (runtime, own_pids) in others().iter().flat_map(|runtime| [(runtime, true), (runtime, false)]) {
+        let (Some(mut other), Some((neighbour, alive, ..))) = (Other::new(runtime), running(runtime)) else { return };
+        let at = format!("{}, own pids: {own_pids}", runtime.display());
+        if !own_pids {
+            other.scene.without_namespace("pid");
+            other.scene.write_config();
+        }
+        let (code, text) = other.theirs(&["run", "--detach"]);
+        assert_eq!(code, 0, "{at}: {text}");
+        other.scene.wait_for("up");
+        let files = [other.directory().join("state.json"), other.directory().join("status")];
+        let file = files.into_iter().find(|file| file.exists()).unwrap();
+        let kept = fs::read_to_string(&file).unwrap();
+        other.ours_ok(&["kill"], &["KILL"]);
+        while other.state()["status"] != "stopped" {
+            std::thread::yield_now();
+        }
+        let record: Value = serde_json::from_str(&kept).unwrap();
+        let (own, theirs) = (format!("orlop-{}", other.scene.id), format!("orlop-{}", neighbour.scene.id));
+        let mut damaged: Vec<Value> = Vec::new();
+        for key in record["cgroup_paths"].as_object().into_iter().flat_map(|paths| paths.keys()) {
+            let mut changed = record.clone();
+            changed["cgroup_paths"][key] = record["cgroup_paths"][key].as_str().unwrap().replace(&own, &theirs).into();
+            damaged.push(changed);
+        }
+        if let Some(path) = record["cgroup-path"].as_str() {
+            let mut changed = record.clone();
+            changed["cgroup-path"] = path.replace(&own, &theirs).into();
+            damaged.push(changed);
+        }
+        assert!(!damaged.is_empty(), "{at}");
+        for changed in damaged {
+            fs::write(&file, changed.to_string()).unwrap();
+            for words in [&["delete"][..], &["delete", "--force"]] {
+                let (code, text) = other.ours(words, &[]);
+                assert!(lives(alive), "{at}: {words:?}: {changed:#}");
+                assert!(code != 0 && other.directory().exists(), "{at}: {words:?}: {text} {changed:#}");
+            }
+        }
+        fs::write(&file, kept).unwrap();
+        other.ours_ok(&["delete"], &[]);
+        assert!(lives(alive), "{at}");
+    }
+}

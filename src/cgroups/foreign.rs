@@ -1,6 +1,7 @@
 //! The cgroups that another runtime's record names.
 
-use super::hierarchy_cgroup::HierarchyCgroup;
+use super::hierarchy_cgroup::{HierarchyCgroup, is_gone};
+use super::kill;
 use super::layout::{Hierarchy, Layout};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -51,18 +52,38 @@ fn at(hierarchy: &Hierarchy, path: &str) -> HierarchyCgroup {
     HierarchyCgroup { controllers, mount, path: path.trim_end_matches('/').to_owned(), parents: 0 }
 }
 
-/// The first cgroup in which the process is, and which is neither one of `cgroups` nor below it.
+/// The first cgroup in which the process is, and which is neither one of `cgroups` nor below one that
+/// `is_own` knows by its path: every container of a pod is below the pod's cgroup.
 ///
 /// # Errors
 /// The process is gone.
-pub(crate) fn outside(pid: i32, cgroups: &[HierarchyCgroup]) -> Result<Option<String>> {
+pub(crate) fn outside(pid: i32, cgroups: &[HierarchyCgroup], is_own: &dyn Fn(&str) -> bool) -> Result<Option<String>> {
     for hierarchy in Layout::read_of(pid)?.hierarchies {
         let Some(cgroup) = cgroups.iter().find(|cgroup| cgroup.mount == hierarchy.mount) else { continue };
         let place = hierarchy.own_directory()?;
-        let rest = place.strip_prefix(&cgroup.path);
-        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        let is_in = match place.strip_prefix(&cgroup.path) {
+            Some("") => true,
+            Some(rest) => rest.starts_with('/') && is_own(&cgroup.path),
+            None => false,
+        };
+        if !is_in {
             return Ok(Some(format!("{}{place}", hierarchy.mount)));
         }
     }
     Ok(None)
+}
+
+/// The processes of these cgroups and of those nested in them, of every hierarchy.
+///
+/// # Errors
+/// A list cannot be read.
+pub(crate) fn processes_of_each(cgroups: &[HierarchyCgroup]) -> Result<Vec<i32>> {
+    let mut all = Vec::new();
+    for cgroup in cgroups {
+        match kill::processes(&cgroup.directory()) {
+            Err(e) if is_gone(&e) => {}
+            found => all.extend(found?),
+        }
+    }
+    Ok(all)
 }

@@ -56,7 +56,7 @@ pub(crate) use cgroups_path::CgroupsPath;
 pub(crate) use detour::Detour;
 pub(crate) use expected::{around, expected, remove_empty};
 pub(crate) use fds::CgroupFds;
-pub(crate) use foreign::{at_path, of_directories, outside};
+pub(crate) use foreign::{at_path, of_directories, outside, processes_of_each};
 pub(crate) use hierarchy_cgroup::HierarchyCgroup;
 pub(crate) use layout::{Hierarchy, Layout, Mode, is_first_cgroup_namespace};
 pub(crate) use limits::Limits;

@@ -84,7 +84,8 @@ impl Clues {
         if dir.witness().is_some() {
             clues.writer = Writer::Orlop;
         }
-        clues.written = std::fs::metadata(dir.path().join("state.json")).ok().map(|found| found.mtime());
+        let written = |name: &str| std::fs::metadata(dir.path().join(name)).ok().map(|found| found.mtime());
+        clues.written = written("state.json").or_else(|| written("status"));
         clues.add_config(&read("config.json"), id);
         clues
     }

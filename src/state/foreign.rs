@@ -7,7 +7,7 @@
 
 use super::process::{ProcessId, look_at};
 use super::record::Record;
-use crate::cgroups::{self, Cgroup, CgroupRecord};
+use crate::cgroups::{self, CgroupRecord};
 use crate::error::{Context, Error, Result};
 use crate::json::{self, readable};
 use crate::sys::file;
@@ -39,7 +39,6 @@ impl Foreign {
 #[derive(Default)]
 struct Written {
     // Both.
-    id: Option<String>,
     created: Option<String>,
     // runc's state.json.
     init_process_pid: i32,
@@ -60,7 +59,6 @@ struct Written {
 
 readable! {
     Written {
-        id = "id",
         created = "created",
         init_process_pid = "init_process_pid",
         init_process_start = "init_process_start",
@@ -108,11 +106,12 @@ readable! { Namespace { kind = "type", path = "path" } }
 #[derive(Default)]
 struct Cgroups {
     name: Option<String>,
+    path: Option<String>,
     scope_prefix: Option<String>,
     systemd: bool,
 }
 
-readable! { Cgroups { name = "name", scope_prefix = "scope_prefix", systemd = "Systemd" } }
+readable! { Cgroups { name = "name", path = "path", scope_prefix = "scope_prefix", systemd = "Systemd" } }
 
 /// The fields of crun's copy of config.json that matter here.
 #[derive(Default)]
@@ -127,9 +126,10 @@ readable! { Spec { version = "ociVersion", annotations = "annotations", linux = 
 #[derive(Default)]
 struct Linux {
     namespaces: Option<Vec<Namespace>>,
+    cgroups_path: Option<String>,
 }
 
-readable! { Linux { namespaces = "namespaces" } }
+readable! { Linux { namespaces = "namespaces", cgroups_path = "cgroupsPath" } }
 
 /// Whether a new namespace of this kind was made for the container.
 fn has_own(namespaces: &[Namespace], kind: &str) -> bool {
@@ -156,11 +156,12 @@ pub(super) fn read(bytes: &[u8], directory: &Path) -> Result<Option<Record>> {
         (Some(_), Some(_)) if written.pid > 0 => "crun",
         _ => return Ok(None),
     };
-    let id = written.id.clone().or_else(|| Some(directory.file_name()?.to_str()?.to_owned()));
+    // The directory has the id as its name; a changed field would give it another one.
+    let id = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let lacks = |field: &str| Error::system(format!("the field {field:?} is missing"));
     let record = || -> Result<Record> {
-        let mut record = if runtime == "runc" { written.of_runc()? } else { written.of_crun(directory)? };
-        record.id = id.ok_or_else(|| lacks("id"))?;
+        let mut record = if runtime == "runc" { written.of_runc(id)? } else { written.of_crun(id, directory)? };
+        record.id = id.to_owned();
         record.created = written.created.clone().ok_or_else(|| lacks("created"))?;
         // runc records no owner; the directory belongs to the creator.
         record.owner = std::fs::metadata(directory).map_or(0, |found| found.uid());
@@ -171,7 +172,7 @@ pub(super) fn read(bytes: &[u8], directory: &Path) -> Result<Option<Record>> {
 }
 
 impl Written {
-    fn of_runc(&self) -> Result<Record> {
+    fn of_runc(&self, id: &str) -> Result<Record> {
         let lacks = |field: &str| Error::system(format!("the field {field:?} is missing"));
         let config = &self.config;
         let labels = config.labels.iter().flatten().filter_map(|label| label.split_once('='));
@@ -182,6 +183,8 @@ impl Written {
         let init = ProcessId { pid: self.init_process_pid, start: self.init_process_start };
         let cgroups = cgroups::of_directories(&self.cgroup_paths)?;
         let unit = config.cgroups.as_ref().filter(|cgroups| cgroups.systemd).and_then(Cgroups::unit);
+        let own = config.cgroups.as_ref().map(|cgroups| [&cgroups.name, &cgroups.path]);
+        let names = Names::of(id, own.into_iter().flatten().flatten(), unit.as_ref());
         let record = Record {
             oci_version: config.version.clone().unwrap_or_else(|| "1.0.0".into()),
             init: Some(init),
@@ -193,11 +196,11 @@ impl Written {
             shares_pids: !has_own(namespaces, "NEWPID"),
             ..Record::default()
         };
-        agree(init, &record.cgroup, !record.shares_pids)?;
+        agree(&record, init, &names)?;
         Ok(record)
     }
 
-    fn of_crun(&self, directory: &Path) -> Result<Record> {
+    fn of_crun(&self, id: &str, directory: &Path) -> Result<Record> {
         let lacks = |field: &str| Error::system(format!("the field {field:?} is missing"));
         let mut init = ProcessId { pid: self.pid, start: self.start };
         let path = self.cgroup_path.as_deref().unwrap_or_default();
@@ -216,6 +219,7 @@ impl Written {
             .and_then(|fd| file::read_to_end(fd, super::store::LARGEST));
         let bytes = bytes.context("crun's copy of config.json")?;
         let spec: Spec = json::document(&bytes).map_err(|_| lacks("linux of config.json"))?;
+        let names = Names::of(id, spec.linux.cgroups_path.iter(), unit.as_ref());
         let namespaces = spec.linux.namespaces.unwrap_or_default();
         let record = Record {
             oci_version: spec.version.unwrap_or_else(|| "1.0.0".into()),
@@ -228,8 +232,32 @@ impl Written {
             keyring: true,
             ..Record::default()
         };
-        agree(init, &record.cgroup, !record.shares_pids)?;
+        agree(&record, init, &names)?;
         Ok(record)
+    }
+}
+
+/// The names that the container's own cgroup may have, one of which is a component of its path.
+struct Names {
+    all: Vec<String>,
+    unit: Option<String>,
+}
+
+impl Names {
+    fn of<'a>(id: &str, paths: impl Iterator<Item = &'a String>, unit: Option<&String>) -> Names {
+        let last = |path: &String| path.rsplit('/').next().map(str::to_owned);
+        let mut all: Vec<String> = paths.filter_map(last).filter(|name| !name.is_empty()).collect();
+        all.extend([id.to_owned(), format!("crun-{id}"), format!("runc-{id}")]);
+        all.extend(unit.cloned());
+        Names { all, unit: unit.cloned() }
+    }
+
+    /// Whether the path has a component of these; with a unit, the unit's name.
+    fn are_in(&self, path: &str) -> bool {
+        path.split('/').any(|part| match &self.unit {
+            Some(unit) => part == unit,
+            None => self.all.iter().any(|name| part == name),
+        })
     }
 }
 
@@ -245,13 +273,20 @@ impl Cgroups {
     }
 }
 
-/// Refuses a record whose first process lives outside of its cgroups, or without any in the mount
-/// namespace of this runtime; and one whose first process is dead, though another one, which its pid
-/// namespace would have killed with it, lives in its cgroup.
-fn agree(init: ProcessId, cgroup: &CgroupRecord, own_pids: bool) -> Result<()> {
+/// Refuses a record that the kernel contradicts: its first process lives outside of its cgroups, or,
+/// without any, in the mount namespace of this runtime; or a process that would have died with the
+/// first one lives in a cgroup of the record. A path or unit that is another container's would cost
+/// that one its processes, so its name must be the container's wherever no process proves it.
+fn agree(record: &Record, init: ProcessId, names: &Names) -> Result<()> {
+    let cgroups = &record.cgroup.cgroups;
+    let strange = cgroups.iter().find(|cgroup| !names.are_in(&cgroup.path));
+    if let (Some(cgroup), true) = (strange, !init.lives() || names.unit.is_some()) {
+        let text = format!("the cgroup {} does not have the container's name", cgroup.path);
+        return Err(Error::system(text).hint(DISAGREE));
+    }
     if !init.lives() {
         let lives = |pid: &i32| look_at(*pid).is_some_and(|seen| !seen.dead);
-        let left = if own_pids { Cgroup::open(cgroup.clone()).processes()? } else { Vec::new() };
+        let left = if record.shares_pids { Vec::new() } else { cgroups::processes_of_each(cgroups)? };
         return match left.into_iter().find(lives) {
             None => Ok(()),
             Some(pid) => {
@@ -260,9 +295,10 @@ fn agree(init: ProcessId, cgroup: &CgroupRecord, own_pids: bool) -> Result<()> {
             }
         };
     }
-    let elsewhere = match cgroup.cgroups.is_empty() {
+    let elsewhere = match cgroups.is_empty() {
         true => namespace_of("self").filter(|own| Some(own) == namespace_of(&init.pid.to_string()).as_ref()),
-        false => cgroups::outside(init.pid, &cgroup.cgroups).unwrap_or_else(|error| Some(error.to_string())),
+        false => cgroups::outside(init.pid, cgroups, &|path| names.are_in(path))
+            .unwrap_or_else(|error| Some(error.to_string())),
     };
     // A process that exits leaves its cgroups first.
     match elsewhere.filter(|_| !init.is_ending()) {
