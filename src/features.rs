@@ -16,7 +16,6 @@ use crate::process::seccomp;
 use crate::rootfs;
 use crate::sys::filter;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// The oldest and the newest version of the specification that a config.json may name.
 const OLDEST: &str = "1.0.0";
@@ -33,8 +32,20 @@ pub struct Features {
     pub hooks: Vec<&'static str>,
     pub mount_options: Vec<&'static str>,
     pub linux: Linux,
-    pub annotations: BTreeMap<&'static str, &'static str>,
+    pub annotations: Annotations,
     pub potentially_unsafe_config_annotations: Vec<&'static str>,
+}
+
+/// Names beyond the specification.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+#[non_exhaustive]
+pub struct Annotations {
+    /// Engines check this name before they offer checkpoints.
+    #[serde(rename = "org.opencontainers.runc.checkpoint.enabled")]
+    pub checkpoint: &'static str,
+    #[serde(rename = "orlop.version")]
+    pub version: &'static str,
 }
 
 /// The part for Linux.
@@ -144,11 +155,7 @@ impl Features {
                 mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
                 net_devices: Enabled { enabled: true },
             },
-            annotations: BTreeMap::from([
-                ("orlop.version", env!("CARGO_PKG_VERSION")),
-                // Engines check this name before they offer checkpoints.
-                ("org.opencontainers.runc.checkpoint.enabled", "true"),
-            ]),
+            annotations: Annotations { checkpoint: "true", version: env!("CARGO_PKG_VERSION") },
             potentially_unsafe_config_annotations: unsafe_annotations(),
         }
     }

@@ -4,21 +4,21 @@ use super::hierarchy_cgroup::{HierarchyCgroup, is_gone};
 use super::kill;
 use super::layout::{Hierarchy, Layout};
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
+use crate::json;
 
 /// The cgroups at these directories of the host, by the controller; the empty name is the unified
 /// hierarchy. Hierarchies without an entry are left out, as is the root of a hierarchy.
 ///
 /// # Errors
 /// A directory is not below the mount point of its hierarchy.
-pub(crate) fn of_directories(paths: &BTreeMap<String, String>) -> Result<Vec<HierarchyCgroup>> {
+pub(crate) fn of_directories(paths: &json::Map<String>) -> Result<Vec<HierarchyCgroup>> {
     let mut found = Vec::new();
     for hierarchy in Layout::read()?.hierarchies {
         let names: Vec<&str> = match hierarchy.is_unified() {
             true => vec![""],
             false => hierarchy.controllers.iter().map(String::as_str).collect(),
         };
-        let Some((name, directory)) = names.iter().find_map(|name| Some((*name, paths.get(*name)?))) else { continue };
+        let Some((name, directory)) = names.iter().find_map(|name| Some((*name, paths.get(name)?))) else { continue };
         // Distributions have a link for each controller of a joint hierarchy.
         let short = format!("/sys/fs/cgroup/{name}");
         let below = |mount: &str| directory.strip_prefix(mount).filter(|path| path.is_empty() || path.starts_with('/'));

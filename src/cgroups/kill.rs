@@ -6,7 +6,6 @@ use super::hierarchy_cgroup::{HierarchyCgroup, is_gone, write};
 use crate::error::{Error, Ignore as _, Result};
 use crate::sys::file::unlink_at;
 use crate::sys::process::{self, pidfd_open, pidfd_send_signal};
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,7 @@ const HELD: usize = 256;
 /// # Errors
 /// The directory cannot be read, perhaps since it [is gone](is_gone).
 pub(super) fn processes(directory: &str) -> Result<Vec<i32>> {
-    let mut pids = BTreeSet::new();
+    let mut pids = Vec::new();
     let top = beneath::open(directory)?;
     let mut members = Members::of(&top);
     beneath::walk(top, &mut |visit| {
@@ -28,8 +27,15 @@ pub(super) fn processes(directory: &str) -> Result<Vec<i32>> {
         }
         Ok(())
     })?;
-    pids.remove(&0);
-    Ok(pids.into_iter().collect())
+    pids.retain(|pid| *pid != 0);
+    Ok(sorted(pids))
+}
+
+/// The pids in ascending order, each once.
+fn sorted(mut pids: Vec<i32>) -> Vec<i32> {
+    pids.sort_unstable();
+    pids.dedup();
+    pids
 }
 
 /// Lists the processes of a tree of cgroups.
@@ -47,17 +53,17 @@ impl Members {
         Members { threaded, listed: false }
     }
 
-    /// The processes of one cgroup.
-    fn list(&mut self, directory: &OwnedFd) -> Result<BTreeSet<i32>> {
+    /// The processes of one cgroup, sorted.
+    fn list(&mut self, directory: &OwnedFd) -> Result<Vec<i32>> {
         let name = if self.threaded { "cgroup.threads" } else { "cgroup.procs" };
         let numbers = match beneath::read(directory, name) {
             // A threaded cgroup lists its processes in its domain, and a nested one may be gone.
-            Err(e) if self.listed && (is_gone(&e) || e.errno() == libc::EOPNOTSUPP) => return Ok(BTreeSet::new()),
+            Err(e) if self.listed && (is_gone(&e) || e.errno() == libc::EOPNOTSUPP) => return Ok(Vec::new()),
             read => read?,
         };
         self.listed = true;
         let numbers = numbers.lines().filter_map(|line| line.parse::<i32>().ok());
-        Ok(if self.threaded { numbers.filter_map(process_of).collect() } else { numbers.collect() })
+        Ok(sorted(if self.threaded { numbers.filter_map(process_of).collect() } else { numbers.collect() }))
     }
 }
 
@@ -117,11 +123,12 @@ pub(super) fn refuse_own(pids: &[i32], directory: &str) -> Result<()> {
 }
 
 fn signal_each(directory: &str, signal: i32) -> Result<()> {
-    let mut told = BTreeSet::new();
+    let mut told = Vec::new();
     // Without a freezer a process may fork before the signal arrives: repeat until no new process
     // is listed.
     for _ in 0..100 {
-        let new: Vec<i32> = processes(directory)?.into_iter().filter(|pid| told.insert(*pid)).collect();
+        let mut new = processes(directory)?;
+        new.retain(|pid| told.binary_search(pid).is_err());
         if new.is_empty() {
             break;
         }
@@ -129,11 +136,12 @@ fn signal_each(directory: &str, signal: i32) -> Result<()> {
             let held = hold(some.iter().copied())?;
             // Its pidfd is open: if the pid is still listed, the pidfd refers to the member of the
             // cgroup.
-            let members: BTreeSet<i32> = processes(directory)?.into_iter().collect();
-            for (_, pidfd) in held.iter().filter(|(pid, _)| members.contains(pid)) {
+            let members = processes(directory)?;
+            for (_, pidfd) in held.iter().filter(|(pid, _)| members.binary_search(pid).is_ok()) {
                 send(pidfd, signal)?;
             }
         }
+        told = sorted([told, new].concat());
     }
     Ok(())
 }
@@ -197,13 +205,13 @@ pub(super) fn end_all(directory: &str, deadline: Instant) -> Result<Ended> {
 
 /// Kills the processes of one cgroup. Returns the pidfd of one of them.
 fn kill_members(members: &mut Members, directory: &OwnedFd) -> Result<Option<OwnedFd>> {
-    let pids: Vec<i32> = members.list(directory)?.into_iter().collect();
+    let pids = members.list(directory)?;
     refuse_own(&pids, &crate::sys::show(directory))?;
     let mut last = None;
     for some in pids.chunks(HELD) {
         let held = hold(some.iter().copied())?;
         let now = members.list(directory)?;
-        for (_, pidfd) in held.into_iter().filter(|(pid, _)| now.contains(pid)) {
+        for (_, pidfd) in held.into_iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
             send(&pidfd, libc::SIGKILL)?;
             last = Some(pidfd);
         }

@@ -4,6 +4,7 @@ use super::Context;
 use super::ended::{self, EndOfProgram};
 use super::request::{ContainerId, Format, ListRequest};
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::json;
 use crate::log;
 use crate::state::{Record, Status, Store};
 use crate::sys::file;
@@ -11,7 +12,6 @@ use crate::sys::process::Pid;
 use crate::text;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// The state of a container for callers: the spec's properties (runtime.md, "State") and runc's.
@@ -25,8 +25,8 @@ pub(super) struct Document<'a> {
     bundle: &'a str,
     rootfs: &'a str,
     created: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "json::Map::is_empty")]
+    annotations: &'a json::Map<String>,
     owner: &'a str,
     /// Of a stopped container whose reaping init records it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,13 +184,17 @@ const LARGEST_PASSWD: usize = 64 << 20;
 #[derive(Default)]
 struct Names {
     passwd: Option<String>,
-    known: BTreeMap<u32, Rc<str>>,
+    known: Vec<(u32, Rc<str>)>,
 }
 
 impl Names {
     fn of(&mut self, uid: u32) -> Rc<str> {
-        let passwd = &mut self.passwd;
-        self.known.entry(uid).or_insert_with(|| look_up(passwd, uid).into()).clone()
+        if let Some((_, name)) = self.known.iter().find(|(known, _)| *known == uid) {
+            return name.clone();
+        }
+        let name: Rc<str> = look_up(&mut self.passwd, uid).into();
+        self.known.push((uid, name.clone()));
+        name
     }
 }
 

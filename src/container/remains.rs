@@ -30,7 +30,7 @@ use crate::error::{Error, Ignore as _, Result};
 use crate::log;
 use crate::state::{self, ContainerDir, ProcessId, Stat, Store};
 use crate::sys::process::{self, Pid};
-use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ pub(super) struct Remains {
     /// The root filesystem's device and inode.
     root: Option<(u64, u64)>,
     own_root: Option<(u64, u64)>,
-    own_mounts: Option<PathBuf>,
+    own_mounts: Option<OsString>,
     others: Others,
     /// Whether there was a cgroup at a path of the container.
     had_cgroup: bool,
@@ -67,8 +67,8 @@ enum Init {
 /// The other containers of the same state root.
 #[derive(Default)]
 struct Others {
-    mount_namespaces: BTreeSet<PathBuf>,
-    cgroups: BTreeSet<String>,
+    mount_namespaces: Vec<OsString>,
+    cgroups: Vec<String>,
 }
 
 impl Remains {
@@ -184,7 +184,7 @@ impl Remains {
 
     /// The mount namespace of processes that do not die with the first one and have no cgroup: only
     /// it identifies them.
-    fn companions(&self, init: Pid, cgroup: &Cgroup) -> Option<PathBuf> {
+    fn companions(&self, init: Pid, cgroup: &Cgroup) -> Option<OsString> {
         let config = self.clues.config.as_ref()?;
         let lost = config.own_mounts && !config.own_pids && cgroup.cgroups().is_empty() && self.is_apart(init);
         mount_namespace(init).filter(|_| lost)
@@ -304,7 +304,7 @@ fn pids() -> impl Iterator<Item = Pid> {
 }
 
 /// Kills every process of a mount namespace, including new ones, and waits for them.
-fn end_all_in(namespace: &PathBuf) -> Result<()> {
+fn end_all_in(namespace: &OsString) -> Result<()> {
     let deadline = Instant::now() + EXIT_TIMEOUT;
     let is_in = |pid: &Pid| mount_namespace(*pid).as_ref() == Some(namespace);
     loop {
@@ -360,8 +360,8 @@ impl Others {
     }
 }
 
-fn mount_namespace(pid: Pid) -> Option<PathBuf> {
-    std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
+fn mount_namespace(pid: Pid) -> Option<OsString> {
+    std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok().map(PathBuf::into_os_string)
 }
 
 fn root_of(pid: Pid) -> Option<(u64, u64)> {

@@ -8,6 +8,7 @@
 
 mod error;
 mod float;
+mod map;
 mod node;
 mod object;
 mod reader;
@@ -17,6 +18,7 @@ pub(crate) mod tree;
 
 pub(crate) use error::{Error, Result};
 pub(crate) use float::float;
+pub(crate) use map::Map;
 pub use node::{Content, Node};
 pub(crate) use object::{Name, Object, Value, objects, read, readable};
 pub(crate) use reader::Reader;

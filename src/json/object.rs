@@ -4,7 +4,6 @@
 //! object's keys exists once for all structs, so that each adds only a few dozen bytes of code.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::error::{PathStep, Result};
@@ -237,16 +236,6 @@ impl<'a> Value<'a> for PathBuf {
         if let Some(string) = reader.string()? {
             *self = string.into_owned().into();
         }
-        Ok(())
-    }
-}
-
-/// A JSON object with arbitrary keys, sorted by key.
-impl<'a, T: Value<'a> + Default> Value<'a> for BTreeMap<String, T> {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
-        let mut pairs: Vec<(Cow<'a, str>, T)> = Vec::new();
-        pairs.read(reader)?;
-        self.extend(pairs.into_iter().map(|(key, value)| (key.into_owned(), value)));
         Ok(())
     }
 }

@@ -11,7 +11,6 @@ use crate::cgroups::{self, CgroupRecord};
 use crate::error::{Context, Error, Result};
 use crate::json::{self, readable};
 use crate::sys::file;
-use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -43,7 +42,7 @@ struct Written {
     // runc's state.json.
     init_process_pid: i32,
     init_process_start: u64,
-    cgroup_paths: BTreeMap<String, String>,
+    cgroup_paths: json::Map<String>,
     config: Config,
     // crun's status.
     pid: i32,
@@ -117,7 +116,7 @@ readable! { Cgroups { name = "name", path = "path", scope_prefix = "scope_prefix
 #[derive(Default)]
 struct Spec {
     version: Option<String>,
-    annotations: BTreeMap<String, String>,
+    annotations: json::Map<String>,
     linux: Linux,
 }
 
@@ -176,7 +175,7 @@ impl Written {
         let lacks = |field: &str| Error::system(format!("the field {field:?} is missing"));
         let config = &self.config;
         let labels = config.labels.iter().flatten().filter_map(|label| label.split_once('='));
-        let mut annotations: BTreeMap<String, String> =
+        let mut annotations: json::Map<String> =
             labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let bundle = annotations.remove("bundle").ok_or_else(|| lacks("config.labels"))?;
         let namespaces = config.namespaces.as_ref().ok_or_else(|| lacks("config.namespaces"))?;

@@ -8,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::json::{self, Value, readable};
 use crate::process::keyring;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
@@ -39,8 +38,8 @@ pub(crate) struct Record {
     /// The user id of the creator.
     pub owner: u32,
     /// The config's annotations.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "json::Map::is_empty")]
+    pub annotations: json::Map<String>,
     /// The paths of its cgroups.
     pub cgroup: cgroups::CgroupRecord,
     /// Its group in the resctrl filesystem.
@@ -69,7 +68,7 @@ pub(crate) struct Record {
     pub new_cgroup: bool,
     /// Unknown fields of a newer version, as JSON.
     #[serde(skip)]
-    pub unknown: BTreeMap<String, Vec<u8>>,
+    pub unknown: json::Map<Vec<u8>>,
 }
 
 readable! {
@@ -141,7 +140,7 @@ impl Record {
     pub(super) fn to_json(&self) -> Result<Vec<u8>> {
         let internal = |e: serde_json::Error| Error::internal(e.to_string());
         let mut bytes = serde_json::to_vec(self).map_err(internal)?;
-        for (key, value) in &self.unknown {
+        for (key, value) in self.unknown.iter() {
             // Inserted before the closing brace, after the known fields.
             bytes.pop();
             bytes.push(b',');

@@ -1,8 +1,8 @@
 //! Records and the processes that they name.
 
 use super::*;
+use crate::json::Map;
 use crate::sys::process;
-use std::collections::BTreeMap;
 
 #[test]
 fn a_record_keeps_what_it_does_not_know() {
@@ -10,7 +10,7 @@ fn a_record_keeps_what_it_does_not_know() {
     let record = Record::parse(json.as_bytes()).unwrap();
     assert_eq!(
         record.unknown,
-        BTreeMap::from([("newer".into(), b"[1]".into()), ("a \"b\"".into(), b"{\"c\": null }".into())])
+        Map::from_iter([("newer".into(), b"[1]".into()), ("a \"b\"".into(), b"{\"c\": null }".into())])
     );
     let written = record.to_json().unwrap();
     assert_eq!(
@@ -55,7 +55,7 @@ fn a_record_that_was_cut_off_or_changed_is_no_record() {
         bundle: "/srv/web".into(),
         rootfs: "/srv/web/rootfs".into(),
         created: now(),
-        annotations: BTreeMap::from([("a".into(), "b".into())]),
+        annotations: Map::from_iter([("a".into(), "b".into())]),
         ..Record::default()
     };
     let bytes = record.to_json().unwrap();
@@ -66,7 +66,7 @@ fn a_record_that_was_cut_off_or_changed_is_no_record() {
             let mut changed = bytes.clone();
             changed[at] = change;
             // The name of the sum itself: then there is none.
-            let same = |found: Record| Record { unknown: BTreeMap::new(), ..found } == record;
+            let same = |found: Record| Record { unknown: Map::default(), ..found } == record;
             assert!(Record::parse(&changed).map_or(true, same), "byte {at} is {change}");
         }
     }

@@ -8,7 +8,6 @@ use super::hierarchy_cgroup::HierarchyCgroup;
 use crate::cpulist;
 use crate::json;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// All counters. A section without a controller is empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -24,7 +23,7 @@ pub(crate) struct Stats {
     /// Block devices.
     pub blkio: Blkio,
     /// Huge pages, by page size.
-    pub hugetlb: BTreeMap<String, Hugetlb>,
+    pub hugetlb: json::Map<Hugetlb>,
 }
 
 /// CPU time.
@@ -117,8 +116,8 @@ pub(crate) struct Memory {
     pub kernel: MemoryEntry,
     #[serde(rename = "kernelTCP")]
     pub kernel_tcp: MemoryEntry,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub raw: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "json::Map::is_empty")]
+    pub raw: json::Map<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psi: Option<Pressure>,
 }
@@ -217,7 +216,7 @@ fn parse(text: &str) -> u64 {
 }
 
 /// A file with lines of `NAME NUMBER`.
-fn table(cgroup: &HierarchyCgroup, file: &str) -> BTreeMap<String, u64> {
+fn table(cgroup: &HierarchyCgroup, file: &str) -> json::Map<u64> {
     let text = cgroup.read(file).unwrap_or_default();
     let rows = text.lines().filter_map(|line| line.split_once(' '));
     rows.filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?))).collect()

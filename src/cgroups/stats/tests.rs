@@ -90,6 +90,6 @@ fn v2_is_told_under_the_names_of_v1() {
         stats.blkio.io_service_bytes_recursive[1],
         BlkioEntry { major: 8, minor: 16, op: "Write".into(), value: 2 }
     );
-    assert_eq!(stats.hugetlb["2MB"], Hugetlb { usage: 9, max: 0, failcnt: 3 });
+    assert_eq!(*stats.hugetlb.get("2MB").unwrap(), Hugetlb { usage: 9, max: 0, failcnt: 3 });
     std::fs::remove_dir_all(&cgroup.mount).unwrap();
 }
