@@ -60,6 +60,11 @@ pub(crate) fn shown_json(json: String) -> String {
     text
 }
 
+/// The text as a JSON string, with misleading characters escaped.
+pub(crate) fn json(text: &str) -> String {
+    shown_json(serde_json::to_string(text).unwrap_or_default())
+}
+
 /// The text, or its beginning and end if it has more than `most` bytes; `most` must be at least
 /// 100.
 pub(crate) fn excerpt(text: &str, most: usize) -> Cow<'_, str> {

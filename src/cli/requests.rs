@@ -11,7 +11,7 @@ use crate::container::request::{
 };
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::nearest;
-use serde_json::{Value, json};
+use crate::text::json;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -213,28 +213,29 @@ impl Invocation {
             Some(file) => (ResourceSource::File(file), Vec::new()),
             None => {
                 let schemata = [self.flags.text("l3-cache-schema")?, self.flags.text("mem-bw-schema")?];
-                (ResourceSource::Json(self.resources()?.to_string()), schemata.into_iter().flatten().collect())
+                (ResourceSource::Json(self.resources()?), schemata.into_iter().flatten().collect())
             }
         };
         Ok(UpdateRequest { id: self.id()?, resources, schemata })
     }
 
-    /// The flags for limits, in the form of `linux.resources`.
-    fn resources(&self) -> Result<Value> {
-        let mut resources = json!({});
+    /// The flags for limits, in the form of `linux.resources`: an object for each flag, which the
+    /// reader merges.
+    fn resources(&self) -> Result<String> {
+        let mut resources = Vec::new();
         for flag in self.command.flags {
             let Some((object, field)) = flag.resource.split_once('.') else { continue };
             let Some(text) = self.flags.text(flag.long)? else { continue };
             let value = match flag.value {
-                BYTES => size::bytes(&text).with_context(|| format!("invalid value for {}", flag.long))?.into(),
-                NUMBERS => text.into(),
+                BYTES => size::bytes(&text).with_context(|| format!("invalid value for {}", flag.long))?.to_string(),
+                NUMBERS => json(&text),
                 _ => number(&text, object, field).ok_or_else(|| {
                     refuse(format!("invalid value for {}: {text:?} is no number in range", flag.long))
                 })?,
             };
-            resources[object][field] = value;
+            resources.push(resource(object, field, &value));
         }
-        Ok(resources)
+        Ok(format!("{{{}}}", resources.join(",")))
     }
 
     pub(crate) fn spec(&self) -> SpecRequest {
@@ -296,9 +297,14 @@ impl Invocation {
 }
 
 /// A number that the field of `linux.resources` can hold.
-fn number(text: &str, object: &str, field: &str) -> Option<Value> {
-    let number = text.parse().map(|n: u64| n.into()).or_else(|_| text.parse().map(|n: i64| n.into())).ok()?;
-    config::parse_resources(&json!({ object: { field: &number } }).to_string()).ok().map(|_| number)
+fn number(text: &str, object: &str, field: &str) -> Option<String> {
+    let number = text.parse().map(|n: u64| n.to_string()).or_else(|_| text.parse().map(|n: i64| n.to_string())).ok()?;
+    config::parse_resources(&format!("{{{}}}", resource(object, field, &number))).ok().map(|_| number)
+}
+
+/// One field of an object, as JSON.
+fn resource(object: &str, field: &str, value: &str) -> String {
+    format!("\"{object}\":{{\"{field}\":{value}}}")
 }
 
 fn descriptors(count: i64) -> Result<u32> {

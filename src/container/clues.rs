@@ -4,6 +4,7 @@
 use super::LARGEST_CONFIG;
 use crate::cgroups::CgroupsPath;
 use crate::config;
+use crate::json;
 use crate::state::ContainerDir;
 use std::os::unix::fs::MetadataExt;
 
@@ -252,7 +253,7 @@ fn next_string(text: &[u8]) -> Option<(String, &[u8])> {
     }
     let quoted = &text[begin..=end];
     let text_of = |quoted: &[u8]| String::from_utf8_lossy(&quoted[1..quoted.len() - 1]).into_owned();
-    Some((serde_json::from_slice(quoted).unwrap_or_else(|_| text_of(quoted)), &text[end + 1..]))
+    Some((json::document(quoted).unwrap_or_else(|_| text_of(quoted)), &text[end + 1..]))
 }
 
 #[cfg(test)]

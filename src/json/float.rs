@@ -1,25 +1,24 @@
 //! Numbers with a fraction, as files of the kernel and D-Bus values in text form have them.
 
-/// Parses a number in the forms that Rust takes, such as `1.5`, `.5` and `-1e3`.
+/// Parses a number in the forms that Rust takes, such as `1.5`, `.5` and `-1e3`. It is exact up to 15
+/// digits and powers of 10^22; beyond, the last bits may differ from Rust's.
 ///
-/// serde_json is in the program anyway; the parser of `core` has a table of 10 KB.
+/// The parser of `core` has a table of 10 KB.
 pub(crate) fn float(text: &str) -> Option<f64> {
-    let (digits, sign) = match text.strip_prefix(['-', '+']) {
-        Some(digits) => (digits, if text.starts_with('-') { -1.0 } else { 1.0 }),
-        None => (text, 1.0),
+    let number = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (digits, exponent) = match number.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i16>().ok()?),
+        None => (number, 0),
     };
-    let is_of_number = |byte: u8| byte.is_ascii_digit() || b".eE+-".contains(&byte);
-    if !digits.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-        || digits == "."
-        || !digits.bytes().all(is_of_number)
-    {
-        return None;
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut value = 0.0;
+    for digit in [whole, fraction].concat().chars() {
+        value = value * 10.0 + f64::from(digit.to_digit(10)?);
     }
-    // JSON has a digit before the point, and no other zero there.
-    let whole = format!("0{}", digits.strip_suffix('.').unwrap_or(digits));
-    let at = whole.find(|it: char| it != '0').unwrap_or(whole.len());
-    let from = if whole[at..].starts_with(|first: char| first.is_ascii_digit()) { at } else { at - 1 };
-    serde_json::from_str::<f64>(&whole[from..]).ok().map(|number| sign * number)
+    let power = i32::from(exponent) - i32::try_from(fraction.len()).ok()?;
+    let value = if power < 0 { value / 10f64.powi(-power) } else { value * 10f64.powi(power) };
+    let is_number = value.is_finite() && whole.len() + fraction.len() > 0;
+    is_number.then_some(if text.starts_with('-') { -value } else { value })
 }
 
 #[cfg(test)]

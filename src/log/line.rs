@@ -11,8 +11,7 @@ pub(super) fn formed(form: Form, record: &LogRecord) -> String {
     match form {
         Form::Text => format!("time=\"{time}\" level={level} msg={}\n", quoted(&record.text)),
         Form::Json => {
-            let line = serde_json::json!({ "level": level, "msg": record.text, "time": time });
-            text::shown_json(line.to_string()) + "\n"
+            format!("{{\"level\":\"{level}\",\"msg\":{},\"time\":\"{time}\"}}\n", text::json(&record.text))
         }
     }
 }

@@ -85,7 +85,7 @@ impl Trace {
             text += &self.event(now, 'E', None);
         }
         let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        let words = text::shown_json(serde_json::Value::from(format!("orlop {}", words.join(" "))).to_string());
+        let words = text::json(&format!("orlop {}", words.join(" ")));
         let id = self.command;
         text += &format!("{{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":{id},\"args\":{{\"name\":{words}}}}}{END}");
         self.write(&text);
@@ -109,8 +109,7 @@ impl Trace {
     }
 
     fn event(&self, now: Duration, phase: char, name: Option<&str>) -> String {
-        let json = |name| text::shown_json(serde_json::Value::from(name).to_string());
-        let name = name.map(|name| format!("\"name\":{},", json(name))).unwrap_or_default();
+        let name = name.map(|name| format!("\"name\":{},", text::json(name))).unwrap_or_default();
         // The scope "thread" draws the mark on this process's row only.
         let scope = if phase == 'i' { ",\"s\":\"t\"" } else { "" };
         let (command, id) = (self.command, std::process::id());
