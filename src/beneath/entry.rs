@@ -9,44 +9,7 @@ use crate::sys::mount::{openat2, openat2_if_there};
 use crate::sys::{file, fs, xattr};
 use std::fs::File;
 
-/// The answer of `fstatat(2)` for an entry. Times are in seconds and nanoseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The type (S_IF*) and the permission bits.
-    pub mode: u32,
-    /// The device of the file system.
-    pub dev: u64,
-    /// The number of the inode.
-    pub ino: u64,
-    /// The owner.
-    pub uid: u32,
-    /// The group.
-    pub gid: u32,
-    /// The device number of a device node.
-    pub rdev: u64,
-    /// The size in bytes.
-    pub size: i64,
-    /// The number of hard links.
-    pub links: u64,
-    /// The last access.
-    pub atime: (i64, i64),
-    /// The last modification.
-    pub mtime: (i64, i64),
-}
-
-impl Status {
-    /// Whether it is a directory.
-    pub fn is_dir(&self) -> bool {
-        self.mode & libc::S_IFMT == libc::S_IFDIR
-    }
-}
-
-impl From<fs::Stat> for Status {
-    fn from(stat: fs::Stat) -> Status {
-        let fs::Stat { mode, dev, ino, uid, gid, rdev, size, links, atime, mtime, .. } = stat;
-        Status { mode, dev, ino, uid, gid, rdev, size, links, atime, mtime }
-    }
-}
+pub use crate::sys::fs::Stat as Status;
 
 /// Refuses a name that would be more or less than one component.
 fn component(name: &[u8]) -> Result<&[u8]> {
@@ -86,7 +49,7 @@ impl Directory {
     /// # Errors
     /// `fstat(2)`.
     pub fn status(&self) -> Result<Status> {
-        Ok(fs::stat(&self.0)?.into())
+        Ok(fs::stat(&self.0)?)
     }
 
     /// The status of an entry; `None` where it does not exist.
@@ -94,7 +57,7 @@ impl Directory {
     /// # Errors
     /// `fstatat(2)`: the name is too long (ENAMETOOLONG).
     pub fn entry_status(&self, name: &[u8]) -> Result<Option<Status>> {
-        Ok(fs::stat_at(&self.0, component(name)?)?.map(Status::from))
+        Ok(fs::stat_at(&self.0, component(name)?)?)
     }
 
     /// The names of all entries, as the kernel orders them.

@@ -64,7 +64,7 @@ pub(super) fn walk(top: OwnedFd, visit: &mut dyn FnMut(Visit<'_>) -> Result<()>)
 /// The names of the nested cgroups. Skips the directory listing if the link count shows that there
 /// are none.
 fn children(directory: &OwnedFd) -> Result<Vec<Vec<u8>>> {
-    if fs::stat(directory)?.nlink == 2 {
+    if fs::stat(directory)?.links == 2 {
         return Ok(Vec::new());
     }
     Ok(fs::directories(directory)?)

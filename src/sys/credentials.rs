@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::call::{Call, call};
-use super::{Result, check};
+use super::{Result, check, done};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,14 +27,12 @@ pub(crate) fn effective_gid() -> u32 {
 
 /// Sets the real, effective and saved user id (`setresuid(2)`).
 pub(crate) fn set_uid(uid: u32) -> Result<()> {
-    check(call(Call::SetResUid, [uid.into(); 3]), || format!("setresuid({uid}, {uid}, {uid})"))?;
-    Ok(())
+    done(call(Call::SetResUid, [uid.into(); 3]), || format!("setresuid({uid}, {uid}, {uid})"))
 }
 
 /// Sets the real, effective and saved group id (`setresgid(2)`).
 pub(crate) fn set_gid(gid: u32) -> Result<()> {
-    check(call(Call::SetResGid, [gid.into(); 3]), || format!("setresgid({gid}, {gid}, {gid})"))?;
-    Ok(())
+    done(call(Call::SetResGid, [gid.into(); 3]), || format!("setresgid({gid}, {gid}, {gid})"))
 }
 
 /// Sets the group of new files of this thread (`setfsgid(2)`) and returns the previous one. Without

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::call::{self, Call, Fcntl, call, opened};
-use super::{Errno, Failure, Result, check, check_again, quote, show, wrap, wrap_again};
+use super::{Errno, Failure, Result, check_again, done, quote, show, wrap, wrap_again};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag};
 use nix::sys::stat::Mode;
 use nix::unistd::UnlinkatFlags;
@@ -28,12 +28,6 @@ pub(crate) fn open_at(dir: impl AsFd, path: impl AsRef<[u8]>, flags: i32, mode: 
 /// `open(2)` relative to the current directory. O_CLOEXEC is always set.
 pub(crate) fn open(path: impl AsRef<[u8]>, flags: i32) -> Result<OwnedFd> {
     open_at(CWD, path, flags, 0)
-}
-
-/// Whether the number is an open file descriptor.
-#[cfg(test)]
-pub(crate) fn is_open(fd: RawFd) -> bool {
-    call::fcntl(fd, Fcntl::GetFlags, 0) >= 0
 }
 
 /// Whether the number is an inherited file descriptor: this program opens its own with
@@ -146,21 +140,13 @@ fn write_shown(fd: BorrowedFd<'_>, bytes: &[u8], call: impl FnOnce(BorrowedFd<'_
     wrap_again(|| nix::unistd::write(fd, bytes), || call(fd))
 }
 
-/// Clears O_NONBLOCK of the open file `fd`, so that reads and writes wait again.
-pub(crate) fn may_wait(fd: impl AsFd) -> Result<()> {
+/// Sets or clears O_NONBLOCK of the open file `fd`: with it, reads and writes fail with EAGAIN
+/// instead of waiting.
+pub(crate) fn set_nonblocking(fd: impl AsFd, on: bool) -> Result<()> {
     let fd = fd.as_fd();
-    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFL(OFlag::empty())), || format!("fcntl({}, F_SETFL, 0)", show(fd)))?;
-    Ok(())
-}
-
-/// Sets O_NONBLOCK of the open file `fd`, so that reads and writes fail with EAGAIN instead of
-/// waiting.
-pub(crate) fn never_wait(fd: impl AsFd) -> Result<()> {
-    let fd = fd.as_fd();
-    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)), || {
-        format!("fcntl({}, F_SETFL, O_NONBLOCK)", show(fd))
-    })?;
-    Ok(())
+    let flags = if on { OFlag::O_NONBLOCK } else { OFlag::empty() };
+    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFL(flags)), || format!("fcntl({}, F_SETFL, {flags:?})", show(fd)))
+        .map(drop)
 }
 
 /// `flock(2)` with `operation` (LOCK_EX, LOCK_SH, LOCK_UN, with LOCK_NB or without).
@@ -168,8 +154,7 @@ pub(crate) fn flock(fd: impl AsFd, operation: i32) -> Result<()> {
     let fd = fd.as_fd();
     // nix's function takes ownership of the descriptor.
     let once = || call(Call::Flock, [fd.as_raw_fd().into(), operation.into()]);
-    check_again(once, || format!("flock({}, {operation})", show(fd)))?;
-    Ok(())
+    check_again(once, || format!("flock({}, {operation})", show(fd))).map(drop)
 }
 
 /// `renameat(2)` within one directory.
@@ -191,14 +176,12 @@ pub(crate) fn unlink_at(dir: impl AsFd, name: impl AsRef<[u8]>, flags: i32) -> R
 pub(crate) fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
     let fd = fd.as_fd();
     let flags = if on { FdFlag::FD_CLOEXEC } else { FdFlag::empty() };
-    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFD(flags)), || format!("fcntl({}, F_SETFD)", show(fd)))?;
-    Ok(())
+    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFD(flags)), || format!("fcntl({}, F_SETFD)", show(fd))).map(drop)
 }
 
 /// Clears FD_CLOEXEC of the descriptor `number`, which another object owns.
 pub(crate) fn keep_over_exec(number: RawFd) -> Result<()> {
-    check(call::fcntl(number, Fcntl::SetFlags, 0), || format!("fcntl({number}, F_SETFD, 0)"))?;
-    Ok(())
+    done(call::fcntl(number, Fcntl::SetFlags, 0), || format!("fcntl({number}, F_SETFD, 0)"))
 }
 
 /// A duplicate of the descriptor with this number, which need not be open. It is close-on-exec and
@@ -231,10 +214,9 @@ pub(crate) fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Resul
         return set_cloexec(fd, cloexec);
     }
     let flags = if cloexec { libc::O_CLOEXEC } else { 0 };
-    check(call(Call::Dup3, [fd.as_raw_fd().into(), number.into(), flags.into()]), || {
+    done(call(Call::Dup3, [fd.as_raw_fd().into(), number.into(), flags.into()]), || {
         format!("dup3({}, {number})", show(fd))
-    })?;
-    Ok(())
+    })
 }
 
 /// Makes the next `execve` close every descriptor from `first` on, including inherited ones. Until
@@ -273,10 +255,9 @@ fn close_but(first: RawFd, needed: &[RawFd]) -> Result<()> {
 }
 
 fn close_range(first: RawFd, last: RawFd, flags: u32) -> Result<()> {
-    check(call(Call::CloseRange, [first.into(), last.into(), flags.into()]), || {
+    done(call(Call::CloseRange, [first.into(), last.into(), flags.into()]), || {
         format!("close_range({first}, {last}, {flags})")
-    })?;
-    Ok(())
+    })
 }
 
 /// Sets FD_CLOEXEC of each possible descriptor. /proc may be missing or forged in a container's
@@ -307,6 +288,11 @@ fn mark_one_by_one(first: RawFd, last: RawFd) -> RawFd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whether the number is an open file descriptor.
+    fn is_open(fd: RawFd) -> bool {
+        call::fcntl(fd, Fcntl::GetFlags, 0) >= 0
+    }
     use crate::sys::process;
 
     fn is_marked(fd: &OwnedFd) -> bool {

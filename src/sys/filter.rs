@@ -19,23 +19,6 @@ pub(crate) fn knows_flag(flag: u32) -> bool {
     result == -1 && Errno::last().0 == libc::EFAULT
 }
 
-/// Loads the instructions `bytes` as a filter of this thread. Returns whether the kernel accepts
-/// them.
-#[cfg(test)]
-pub(crate) fn load(bytes: &[u8]) -> bool {
-    let program = libc::sock_fprog { len: (bytes.len() / 8) as u16, filter: bytes.as_ptr().cast_mut().cast() };
-    // SAFETY: a sock_fprog of live instructions that the kernel copies.
-    nix::sys::prctl::set_no_new_privs().is_ok()
-        && unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) == 0 }
-}
-
-/// Whether the kernel accepts the instructions `bytes` as a filter. A separate thread loads them,
-/// so they must allow the calls of its exit.
-#[cfg(test)]
-pub(crate) fn is_taken(bytes: Vec<u8>) -> bool {
-    std::thread::spawn(move || load(&bytes)).join().unwrap_or(false)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

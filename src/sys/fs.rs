@@ -13,17 +13,19 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// The result of `fstat(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stat {
-    /// Device of the filesystem.
+#[non_exhaustive]
+pub struct Stat {
+    /// The device of the file system.
     pub dev: u64,
+    /// The number of the inode.
     pub ino: u64,
-    /// The number of hard links.
-    pub links: u64,
-    /// Type and permissions.
+    /// The type (S_IF*) and the permission bits.
     pub mode: u32,
     /// Hard links. A directory in cgroupfs has two, and one more for each child directory.
-    pub nlink: u64,
+    pub links: u64,
+    /// The owner.
     pub uid: u32,
+    /// The group.
     pub gid: u32,
     /// The device number of a device node.
     pub rdev: u64,
@@ -44,7 +46,7 @@ impl Stat {
     }
 
     /// Whether it is a directory.
-    pub(crate) fn is_dir(&self) -> bool {
+    pub fn is_dir(&self) -> bool {
         self.kind() == libc::S_IFDIR
     }
 
@@ -74,9 +76,8 @@ fn converted(s: libc::stat) -> Stat {
     Stat {
         dev: s.st_dev as u64,
         ino: s.st_ino as u64,
-        links: s.st_nlink as u64,
         mode: s.st_mode,
-        nlink: s.st_nlink as u64,
+        links: s.st_nlink as u64,
         uid: s.st_uid,
         gid: s.st_gid,
         rdev: s.st_rdev as u64,
@@ -336,25 +337,6 @@ pub(crate) fn pty_index(master: impl AsFd) -> Result<u32> {
         format!("ioctl({}, TIOCGPTN)", show(master))
     })?;
     Ok(index)
-}
-
-/// Atomically exchanges two names in one directory (`renameat2(2)`, RENAME_EXCHANGE).
-#[cfg(test)]
-pub(crate) fn exchange_at(dir: impl AsFd, one: &str, other: &str) -> Result<()> {
-    let dir = dir.as_fd();
-    let number = dir.as_raw_fd();
-    with_c_str(one, |a| {
-        with_c_str(other, |b| {
-            // SAFETY: both are C strings that outlive the call. nix has it for glibc alone.
-            check(
-                unsafe {
-                    libc::syscall(libc::SYS_renameat2, number, a.as_ptr(), number, b.as_ptr(), libc::RENAME_EXCHANGE)
-                },
-                || format!("renameat2({}, {}, {}, RENAME_EXCHANGE)", show(dir), quote(one), quote(other)),
-            )
-        })
-    })?;
-    Ok(())
 }
 
 #[cfg(test)]

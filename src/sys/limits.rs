@@ -57,7 +57,7 @@ fn set(limit: Limit) {
 /// # Errors
 /// EPERM without CAP_SYS_RESOURCE, or beyond a system limit (`fs.nr_open`).
 pub(crate) fn raise_hard(resource: u32, hard: u64) -> Result<()> {
-    let (soft, now) = rlimit(resource)?;
+    let (soft, now) = rlimit(0, resource)?;
     if now >= hard { Ok(()) } else { raise(resource, (soft, now), (soft, hard)) }
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn raise_hard(resource: u32, hard: u64) -> Result<()> {
 /// # Errors
 /// The limit cannot be read.
 pub(crate) fn raise_soft(resource: u32, soft: u64) -> Result<()> {
-    let (now, hard) = rlimit(resource)?;
+    let (now, hard) = rlimit(0, resource)?;
     if now < soft && raise(resource, (now, hard), (soft, hard.max(soft))).is_err() {
         #[expect(clippy::let_underscore_must_use, reason = "the limit stays as it is where it may not be raised")]
         let _ = raise(resource, (now, hard), (hard, hard));
@@ -105,16 +105,16 @@ mod tests {
         // musl's constant has another integer type than glibc's.
         #[allow(clippy::unnecessary_cast)]
         const CORE: u32 = libc::RLIMIT_CORE as u32;
-        let (soft, hard) = rlimit(CORE).unwrap();
+        let (soft, hard) = rlimit(0, CORE).unwrap();
         set_rlimit(0, CORE, 0, hard).unwrap();
         let raised = Raised::begin();
         raise_soft(CORE, 1.min(hard)).unwrap();
         raise_soft(CORE, 2.min(hard)).unwrap();
-        assert_eq!(rlimit(CORE).unwrap(), (2.min(hard), hard));
+        assert_eq!(rlimit(0, CORE).unwrap(), (2.min(hard), hard));
         let known: Vec<_> = before().collect();
         assert_eq!(known, if hard == 0 { vec![] } else { vec![Limit { resource: CORE, soft: 0, hard }] });
         drop(raised);
-        assert_eq!(rlimit(CORE).unwrap(), (0, hard));
+        assert_eq!(rlimit(0, CORE).unwrap(), (0, hard));
         assert_eq!(before().count(), 0);
         set_rlimit(0, CORE, soft, hard).unwrap();
     }

@@ -23,6 +23,8 @@ pub(crate) mod refused;
 pub(crate) mod regex;
 pub(crate) mod socket;
 pub(crate) mod terminal;
+#[cfg(test)]
+pub(crate) mod tests;
 pub(crate) mod xattr;
 
 pub(crate) use errno::Errno;
@@ -73,6 +75,11 @@ impl std::error::Error for Failure {}
 fn check(value: impl Into<i64>, call: impl FnOnce() -> String) -> Result<i64> {
     let value = value.into();
     if value >= 0 { Ok(value) } else { Err(failed(call)) }
+}
+
+/// [`check`] for a call that returns nothing else.
+fn done(value: impl Into<i64>, call: impl FnOnce() -> String) -> Result<()> {
+    check(value, call).map(drop)
 }
 
 /// Like [`check`]. Repeats the call if a signal interrupts it.

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::call::{self, Opening, opened};
-use super::{Errno, Failure, Result, check, file, quote, show, with_c_str, wrap};
+use super::{Errno, Failure, Result, check, done, file, quote, show, with_c_str, wrap};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sys::stat::Mode;
@@ -151,7 +151,7 @@ fn move_mount_to(mount: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &str, flags: u
 pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr) -> Result<()> {
     let mount = mount.as_fd();
     let flags = AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
-    check(
+    done(
         // SAFETY: `attr` has the kernel's layout and the size given, and outlives the call.
         unsafe {
             libc::syscall(
@@ -169,8 +169,7 @@ pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr)
             let kind = if *propagation != 0 { format!(", propagation {propagation:#x}") } else { String::new() };
             format!("mount_setattr({}, {depth}set {set:#x}, clear {clear:#x}{kind})", show(mount))
         },
-    )?;
-    Ok(())
+    )
 }
 
 /// `fsopen(2)`, since Linux 5.2: the context of a filesystem to configure.
@@ -219,7 +218,7 @@ pub(crate) fn fsconfig_reconfigure(context: impl AsFd) -> Result<()> {
 fn fsconfig(context: impl AsFd, command: u32, key: Option<&CStr>, value: Option<&CStr>) -> Result<()> {
     let context = context.as_fd();
     let pointer = |s: Option<&CStr>| s.map_or(std::ptr::null(), CStr::as_ptr);
-    check(
+    done(
         // SAFETY: each pointer is null or a C string that outlives the call, as the command wants.
         unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, pointer(key), pointer(value), 0) },
         || {
@@ -232,8 +231,7 @@ fn fsconfig(context: impl AsFd, command: u32, key: Option<&CStr>, value: Option<
             };
             format!("fsconfig({what}){}", reason(context))
         },
-    )?;
-    Ok(())
+    )
 }
 
 /// The kernel's messages in a filesystem context, in brackets. Empty if there are none.

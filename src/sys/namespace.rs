@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::call::opened;
-use super::{Result, check, quote, show, wrap};
+use super::{Result, check, done, quote, show, wrap};
 use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -50,10 +50,7 @@ pub(crate) fn set_hostname(name: &str) -> Result<()> {
 /// `setdomainname(2)`.
 pub(crate) fn set_domainname(name: &str) -> Result<()> {
     // SAFETY: the pointer and the length are those of a live slice.
-    check(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }, || {
-        format!("setdomainname({})", quote(name))
-    })?;
-    Ok(())
+    done(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }, || format!("setdomainname({})", quote(name)))
 }
 
 /// Brings the loopback interface of this network namespace up (`netdevice(7)`, SIOCSIFFLAGS).

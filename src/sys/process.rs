@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::call::{self, Call, Opening, call, opened};
-use super::{Errno, Failure, Result, check, check_again, failed_with, file, show, wrap};
+use super::{Errno, Failure, Result, check, check_again, done, failed_with, file, show, wrap};
 use nix::fcntl::AtFlags;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::CloneFlags;
@@ -148,10 +148,9 @@ fn leave_profile() -> bool {
 fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     let null = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo makes the kernel fill in the values of kill(2).
-    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, null, 0) }, || {
+    done(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, null, 0) }, || {
         format!("pidfd_send_signal({}, {signal})", show(pidfd))
-    })?;
-    Ok(())
+    })
 }
 
 /// `pidfd_getfd(2)` (Linux 5.6): a duplicate of the other process's descriptor `number`.
@@ -164,8 +163,7 @@ pub(crate) fn pidfd_getfd(pidfd: impl AsFd, number: RawFd) -> Result<OwnedFd> {
 
 /// `kill(2)`. nix does not support real-time signals.
 pub(crate) fn kill(pid: Pid, signal: i32) -> Result<()> {
-    check(call(Call::Kill, [pid.into(), signal.into()]), || format!("kill({pid}, {signal})"))?;
-    Ok(())
+    done(call(Call::Kill, [pid.into(), signal.into()]), || format!("kill({pid}, {signal})"))
 }
 
 /// The end of the kernel's log (`syslog(2)`, SYSLOG_ACTION_READ_ALL), as much of it as the buffer holds: its length.
@@ -337,18 +335,11 @@ pub(crate) fn pid() -> Pid {
 /// `prlimit(2)`: sets a limit of `pid` (0: this process), in the unit of the resource.
 pub(crate) fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
     let new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    prlimit(pid, resource, Some(&new), || format!("prlimit({pid}, {resource}, {{{soft}, {hard}}})"))?;
-    Ok(())
+    prlimit(pid, resource, Some(&new), || format!("prlimit({pid}, {resource}, {{{soft}, {hard}}})")).map(drop)
 }
 
-/// `prlimit(2)`: this process's soft and hard limit.
-pub(crate) fn rlimit(resource: u32) -> Result<(u64, u64)> {
-    let old = prlimit(0, resource, None, || format!("prlimit(0, {resource})"))?;
-    Ok((old.rlim_cur, old.rlim_max))
-}
-
-/// `prlimit(2)`: another process's soft and hard limit.
-pub(crate) fn rlimit_of(pid: Pid, resource: u32) -> Result<(u64, u64)> {
+/// `prlimit(2)`: the soft and hard limit of `pid` (0: this process).
+pub(crate) fn rlimit(pid: Pid, resource: u32) -> Result<(u64, u64)> {
     let old = prlimit(pid, resource, None, || format!("prlimit({pid}, {resource})"))?;
     Ok((old.rlim_cur, old.rlim_max))
 }
@@ -393,46 +384,41 @@ pub(crate) struct SchedAttr {
 pub(crate) fn sched_setattr(pid: Pid, attr: &SchedAttr) -> Result<()> {
     let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
     // SAFETY: `attr` is live and contains its size.
-    check(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const attr, 0) }, || {
+    done(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const attr, 0) }, || {
         format!("sched_setattr({pid}, {attr:?})")
-    })?;
-    Ok(())
+    })
 }
 
 /// `ioprio_set(2)` of the process `pid` (0: this one). `value` is class << 13 | level.
 pub(crate) fn ioprio_set(pid: Pid, value: i32) -> Result<()> {
     const IOPRIO_WHO_PROCESS: i32 = 1;
-    check(call(Call::IoprioSet, [IOPRIO_WHO_PROCESS.into(), pid.into(), value.into()]), || {
+    done(call(Call::IoprioSet, [IOPRIO_WHO_PROCESS.into(), pid.into(), value.into()]), || {
         format!("ioprio_set(IOPRIO_WHO_PROCESS, {pid}, {value:#x})")
-    })?;
-    Ok(())
+    })
 }
 
 /// `sched_setaffinity(2)` of `pid` (0: this thread). `mask` has 64 CPUs in a word, since nix's set
 /// ends at the 1024th CPU.
 pub(crate) fn sched_setaffinity(pid: Pid, mask: &[u64]) -> Result<()> {
     // SAFETY: the pointer and the size are those of a live slice.
-    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(mask), mask.as_ptr()) }, || {
+    done(unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(mask), mask.as_ptr()) }, || {
         format!("sched_setaffinity({pid}, {mask:x?})")
-    })?;
-    Ok(())
+    })
 }
 
 /// `personality(2)`.
 pub(crate) fn personality(persona: u64) -> Result<()> {
     let bits = nix::sys::personality::Persona::from_bits_retain(persona as libc::c_int);
-    wrap(nix::sys::personality::set(bits), || format!("personality({persona:#x})"))?;
-    Ok(())
+    wrap(nix::sys::personality::set(bits), || format!("personality({persona:#x})")).map(drop)
 }
 
 /// `set_mempolicy(2)`. `nodes` has 64 nodes in a word. It is empty for a mode without nodes.
 pub(crate) fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
     let (mask, bits) = if nodes.is_empty() { (std::ptr::null(), 0) } else { (nodes.as_ptr(), nodes.len() * 64 + 1) };
     // SAFETY: the mask has at least `bits` - 1 bits, which is how the kernel reads maxnode.
-    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }, || {
+    done(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }, || {
         format!("set_mempolicy({mode:#x}, {nodes:x?})")
-    })?;
-    Ok(())
+    })
 }
 
 /// `keyctl(2)` KEYCTL_JOIN_SESSION_KEYRING: joins or creates the session keyring `name`. Returns
@@ -489,10 +475,9 @@ pub(crate) fn describe_key(serial: i32) -> Result<Key> {
 pub(crate) fn set_key_permissions(serial: i32, permissions: u32) -> Result<()> {
     const KEYCTL_SETPERM: i32 = 5;
     // SAFETY: takes no pointer.
-    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, serial, permissions) }, || {
+    done(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, serial, permissions) }, || {
         format!("keyctl(KEYCTL_SETPERM, {serial}, {permissions:#x})")
-    })?;
-    Ok(())
+    })
 }
 
 /// `poll(2)`: waits until one of `fds` is ready, for at most `timeout` milliseconds (-1: no limit).

@@ -1,7 +1,7 @@
 //! Terminals: modes and sizes (`ioctl_tty(2)`, `termios(3)`).
 #![allow(unsafe_code)]
 
-use super::{Result, check, show};
+use super::{Result, check, done, show};
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -35,10 +35,9 @@ pub(crate) fn set_size(fd: impl AsFd, size: Size) -> Result<()> {
     let fd = fd.as_fd();
     let size = libc::winsize { ws_row: size.height, ws_col: size.width, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the kernel reads a live winsize.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, &size) }, || {
+    done(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, &size) }, || {
         format!("ioctl({}, TIOCSWINSZ, {}x{})", show(fd), size.ws_col, size.ws_row)
-    })?;
-    Ok(())
+    })
 }
 
 /// The modes of a terminal.
@@ -60,8 +59,7 @@ pub(crate) fn modes(fd: impl AsFd) -> Result<Modes> {
 pub(crate) fn set_modes(fd: impl AsFd, modes: &Modes) -> Result<()> {
     let fd = fd.as_fd();
     // SAFETY: libc reads a live termios.
-    check(unsafe { libc::tcsetattr(fd.as_raw_fd(), libc::TCSANOW, &modes.0) }, || format!("tcsetattr({})", show(fd)))?;
-    Ok(())
+    done(unsafe { libc::tcsetattr(fd.as_raw_fd(), libc::TCSANOW, &modes.0) }, || format!("tcsetattr({})", show(fd)))
 }
 
 impl Modes {

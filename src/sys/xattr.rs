@@ -1,7 +1,7 @@
 //! Extended attributes of files (xattr(7)).
 #![allow(unsafe_code)]
 
-use super::{Errno, Result, check, show, with_c_str};
+use super::{Errno, Result, check, done, show, with_c_str};
 use std::ffi::{CStr, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -98,17 +98,16 @@ pub(crate) fn set_of_entry(dir: impl AsFd, entry: &[u8], name: impl AsRef<[u8]>,
 fn write(of: &Of<'_>, name: &CStr, value: &[u8]) -> Result<()> {
     let (at, size) = (value.as_ptr().cast::<c_void>(), value.len());
     // SAFETY: names and paths are C strings; the pointer and the length are those of a live buffer.
-    let done = unsafe {
+    let value = unsafe {
         match of {
             Of::Fd(fd) => libc::fsetxattr(fd.as_raw_fd(), name.as_ptr(), at, size, 0),
             Of::Path(path) => libc::setxattr(path.as_ptr(), name.as_ptr(), at, size, 0),
             Of::Entry(path) => libc::lsetxattr(path.as_ptr(), name.as_ptr(), at, size, 0),
         }
     };
-    check(done, || match of {
+    done(value, || match of {
         Of::Fd(fd) => format!("fsetxattr({}, {name:?})", show(fd)),
         Of::Path(path) => format!("setxattr({path:?}, {name:?})"),
         Of::Entry(path) => format!("lsetxattr({path:?}, {name:?})"),
-    })?;
-    Ok(())
+    })
 }

@@ -156,7 +156,7 @@ fn a_racing_exchange_never_moves_a_mount_outside() {
             let swapper = scope.spawn(|| {
                 let mut swaps = 0u64;
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    crate::sys::fs::exchange_at(&dir, "dir", "link").unwrap();
+                    crate::sys::tests::exchange_at(&dir, "dir", "link").unwrap();
                     swaps += 1;
                 }
                 swaps
@@ -234,7 +234,7 @@ fn a_racing_exchange_of_dev_makes_no_node_outside() {
         std::thread::scope(|scope| {
             let swapper = scope.spawn(|| {
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    crate::sys::fs::exchange_at(&dir, "dev", "link").unwrap();
+                    crate::sys::tests::exchange_at(&dir, "dev", "link").unwrap();
                 }
             });
             let rootfs = parsed("", "").unwrap();

@@ -597,7 +597,7 @@ fn without_call(number: libc::c_long) {
         statement(0x06, 0, 0, 0x0005_0000 | libc::ENOSYS as u32),
         statement(0x06, 0, 0, 0x7fff_0000),
     ];
-    assert!(crate::sys::filter::load(&program.concat()));
+    assert!(crate::sys::tests::load_filter(&program.concat()));
 }
 
 #[test]

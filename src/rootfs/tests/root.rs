@@ -183,7 +183,7 @@ fn the_root_is_attached_where_the_root_directory_was_opened() {
         let mut prepared = rootfs.prepare(Sources::ByChild).unwrap();
         crate::sys::fs::change_dir_to(prepared.directory()).unwrap();
         rootfs.propagate().unwrap();
-        crate::sys::fs::exchange_at(crate::sys::file::CWD, "/mnt/bundle/rootfs", "/mnt/trap").unwrap();
+        crate::sys::tests::exchange_at(crate::sys::file::CWD, "/mnt/bundle/rootfs", "/mnt/trap").unwrap();
         let trees = prepared.take_trees();
         rootfs.build(&prepared, trees, &CgroupView::default()).unwrap();
         assert_eq!(mount_at("/mnt/trap").unwrap()[2], "overlay", "where the directory is now");
