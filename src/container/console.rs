@@ -1,33 +1,42 @@
 //! The receiver of the terminal's master.
 
-use super::request::CreateRequest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::socket::{self, SockFlag, SockType};
 use crate::sys::terminal::Size;
 use crate::sys::{file, process};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The receiver of the master; whether there is a terminal is not known yet.
 pub(super) enum Give {
     /// The listener of this socket.
-    To(std::path::PathBuf),
+    To(PathBuf),
     /// This process, which shows the terminal.
     Ours,
     /// None: a detached container without a console socket must have no terminal.
     Nowhere,
 }
 
-/// For `create` and a detached `run`.
-pub(super) fn detached(request: &CreateRequest) -> Result<Give> {
-    Ok(match &request.console_socket {
-        Some(path) => Give::To(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-        None => Give::Nowhere,
-    })
-}
+const NOT_ALLOWED: &str = "cannot use console socket if runc will not detach or allocate tty";
 
 impl Give {
+    /// For `create`, and for a command that does not wait for the program.
+    pub(super) fn detached(socket: &Option<PathBuf>) -> Give {
+        match socket {
+            Some(path) => Give::To(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            None => Give::Nowhere,
+        }
+    }
+
+    /// For a command that waits for the program.
+    ///
+    /// # Errors
+    /// There is a console socket.
+    pub(super) fn foreground(socket: &Option<PathBuf>) -> Result<Give> {
+        if socket.is_some() { Err(Error::new(Kind::Config, NOT_ALLOWED)) } else { Ok(Give::Ours) }
+    }
+
     /// The size of the caller's terminal, if it shows the container's.
     pub(super) fn size(&self) -> Option<Size> {
         matches!(self, Give::Ours).then(super::terminal::own_size)
@@ -44,10 +53,9 @@ impl Give {
                 "cannot allocate tty if runc will detach without setting console socket",
                 "process.terminal is true: set it to false, pass --console-socket, or stay in the foreground (`run`)",
             ),
-            (Give::To(_), false) => problem(
-                "cannot use console socket if runc will not detach or allocate tty",
-                "process.terminal is false: set it to true, or leave --console-socket out",
-            ),
+            (Give::To(_), false) => {
+                problem(NOT_ALLOWED, "process.terminal is false: set it to true, or leave --console-socket out")
+            }
             (Give::To(path), true) => {
                 let hint = "a program that receives the terminal must listen on this socket";
                 let connected = connect(&path).map_err(|error| error.context("--console-socket").hint(hint))?;

@@ -1,6 +1,7 @@
 //! `create`: from a bundle to a process that waits at the gate. `run` shares this code.
 
 use super::bundle::Bundle;
+use super::console::Give;
 use super::hand_over::hand_over;
 use super::inherited::Inherited;
 use super::made::{CreatedContainer, Source};
@@ -43,8 +44,7 @@ pub(super) enum Until {
 pub fn create(context: &Context, request: &CreateRequest) -> Result<()> {
     let proof = &SingleThreaded::of_caller()?;
     let _caller = context.keep_caller()?;
-    let console = super::console::detached(request)?;
-    make(context, request, proof, Until::Gate, console).map(drop)
+    make(context, request, proof, Until::Gate, Give::detached(&request.console_socket)).map(drop)
 }
 
 /// Makes a container and launches its process.
@@ -53,7 +53,7 @@ pub(super) fn make(
     request: &CreateRequest,
     proof: &SingleThreaded,
     until: Until,
-    console: super::console::Give,
+    console: Give,
 ) -> Result<CreatedContainer> {
     log::step("read the configuration");
     let bundle = Bundle::open(request)?;
@@ -71,9 +71,9 @@ pub(super) fn make(
     }
     let _raised = super::files::raise(&spec, inherited.count())?;
     let mut parts = Parts::parse(context, request, &mut spec, &bundle, &inherited)?;
-    let has_terminal = parts.has_terminal();
+    let has_terminal = parts.plan.has_terminal();
     parts.plan.shown_on = if has_terminal { console.size() } else { None };
-    let foreground = matches!(console, super::console::Give::Ours);
+    let foreground = matches!(console, Give::Ours);
     let (console, terminal) = console.check(has_terminal)?;
     parts.plan.reports_ready = until == Until::Gate;
     parts.plan.waits_at_gate = until == Until::Gate;
@@ -96,7 +96,7 @@ pub(super) fn make(
             let launched = build(dir, record, parts, &bundle, proof, console, until)?;
             Ok((launched, terminal))
         },
-        |made| hand_over(request, receiver.as_deref(), &made.launched),
+        |made| hand_over(&request.pidfd_socket, &request.pid_file, receiver.as_deref(), &made.launched),
     )
 }
 

@@ -1,6 +1,7 @@
 //! `delete`: undoes `create`.
 
 use super::Context;
+use super::query::hook_state;
 use super::remains::Remains;
 use super::request::{ContainerId, DeleteRequest};
 use crate::cgroups::{Cgroup, resctrl};
@@ -178,12 +179,13 @@ pub(super) fn end_process(init: ProcessId, cgroup: &Cgroup) -> Result<()> {
         .hint("it waits for a device or a file system (state D)"))
 }
 
-/// Removes a container after its program has exited, and runs its poststop hooks. The directory
-/// must not be locked.
+/// Removes a container whose processes have ended, and runs its poststop hooks. The directory must
+/// not be locked.
 pub(super) fn ended(dir: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
     log::step("remove the container");
     dir.lock()?;
-    // `delete --force` may have removed it, and the cgroup of its name be another container's.
+    // `delete --force` may have removed it while it was unlocked, and its id and the cgroup of its
+    // name may be another container's by now.
     if !dir.is_in_place()? {
         return dir.unlock();
     }
@@ -203,24 +205,10 @@ pub(super) fn after_failure(
     proof: &SingleThreaded,
     error: Error,
 ) -> Error {
-    match destroy_unless_deleted(dir, record, hooks, proof) {
+    match end(record).and_then(|()| ended(dir, record, hooks, proof)) {
         Ok(()) => error,
         Err(left) => error.hint(format!("the container could not be removed: {left}")),
     }
-}
-
-fn destroy_unless_deleted(dir: &ContainerDir, record: &Record, hooks: &Hooks, proof: &SingleThreaded) -> Result<()> {
-    end(record)?;
-    dir.lock()?;
-    // It was unlocked while the hook ran: `delete --force` may have removed it, and its id may be
-    // another container's by now.
-    if !dir.is_in_place()? {
-        return dir.unlock();
-    }
-    destroy(dir, record)?;
-    dir.unlock()?;
-    run_poststop(record, hooks, proof);
-    Ok(())
 }
 
 /// Removes cgroups and state.
@@ -242,7 +230,7 @@ pub(super) fn run_poststop(record: &Record, hooks: &Hooks, proof: &SingleThreade
     if hooks.is_empty() {
         return;
     }
-    let state = super::query::document(record, Status::Stopped, 0).lines();
+    let state = hook_state(record, Status::Stopped, 0);
     for hook in hooks {
         if let Err(error) = hooks::run(proof, Moment::Poststop, std::slice::from_ref(hook), &state) {
             log::warning(error.to_string());

@@ -23,7 +23,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
         let text = format!("{path:?} is {}, not a regular file", word(kind));
         return Err(Error::new(Kind::Config, text).hint("name a file, or /dev/stdin"));
     }
-    file::may_wait(&fd)?;
+    file::set_nonblocking(&fd, false)?;
     Ok(file::read_to_end(fd, LARGEST_CONFIG)?)
 }
 

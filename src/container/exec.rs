@@ -2,21 +2,20 @@
 
 use super::Context;
 use super::console::{self, Give};
+use super::hand_over::hand_over;
 use super::inherited::Inherited;
 use super::request::{ExecProcess, ExecRequest, ProcessChanges};
 use super::terminal::Relay;
 use crate::cgroups::{Cgroup, CgroupFds, Detour};
 use crate::config::{self, Process, Spec};
-use crate::error::{Context as _, Error, Ignore as _, Kind, Result};
-use crate::hooks::Hooks;
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::log;
 use crate::namespaces::recipe::{Fork, User};
-use crate::namespaces::{self, Joined, NamespaceKind as Ns, Namespaces, Recipe};
+use crate::namespaces::{self, NamespaceKind as Ns, Namespaces, Recipe};
 use crate::process::keyring::{self, Keyring};
-use crate::process::launch::{self, LaunchInput, Launched, Steps, Watch};
+use crate::process::launch::{self, LaunchInput, Steps, Watch};
 use crate::process::plan::{Affinity, Entered, Label, LaunchPlan, Tools};
 use crate::process::program::Program;
-
 use crate::state::{ProcessId, Record, Status, Store};
 use crate::sys::process::{self, Pid, SingleThreaded};
 use std::borrow::Cow;
@@ -61,8 +60,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
         plan.program.iter_mut().for_each(|program| super::tools::add_to_path(&mut program.env));
     }
     if !request.detach {
-        let has_terminal = plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
-        plan.shown_on = has_terminal.then(super::terminal::own_size);
+        plan.shown_on = plan.has_terminal().then(super::terminal::own_size);
     }
     let (console, ours, signals) = console_of(request, &plan)?;
     let cgroup = record.cgroup();
@@ -84,17 +82,14 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
         Kind::Config | Kind::State => e,
         _ => e.context("unable to start container process"),
     })?;
-    let kill = || {
-        process::pidfd_send_signal(&launched.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
-        process::wait(launched.pid).ignore("a process that is gone has been reaped");
-    };
-    hand_over(request, &launched).inspect_err(|_| kill())?;
+    let kill = |_: &Error| launched.kill();
+    hand_over(&request.pidfd_socket, &request.pid_file, None, &launched).inspect_err(kill)?;
     let Some(signals) = signals else { return Ok(0) };
     log::begun();
     log::step("wait for the program");
-    let master = ours.map(|ours| console::master(&ours)).transpose().inspect_err(|_| kill())?.flatten();
-    let relay = master.map(Relay::new).transpose().inspect_err(|_| kill())?;
-    let ended = super::terminal::serve(&launched, &signals, relay, None).inspect_err(|_| kill())?;
+    let master = ours.map(|ours| console::master(&ours)).transpose().inspect_err(kill)?.flatten();
+    let relay = master.map(Relay::new).transpose().inspect_err(kill)?;
+    let ended = super::terminal::serve(&launched, &signals, relay, None).inspect_err(kill)?;
     Ok(ended.status() as u8)
 }
 
@@ -184,8 +179,6 @@ fn plan(
         program.limit_capabilities()?;
     }
     Ok(LaunchPlan {
-        namespaces: Namespaces::default(),
-        joined: Joined::default(),
         recipe: Recipe {
             user: if all.has(Ns::User) { User::Joined } else { User::Stays },
             fork: if all.has(Ns::Pid) { Fork::Late } else { Fork::None },
@@ -193,22 +186,13 @@ fn plan(
         },
         entered: Some(Entered { init, flags }),
         affinity,
-        rootfs: None,
-        cgroup_view: None,
-        hooks: Hooks::default(),
         label: Label::of(&program),
         filter,
         program: Some(program),
-        shim: None,
         keyring,
-        no_pivot: false,
         kept_fds: inherited.count(),
         waiting_name: launch::new_waiting_name()?,
-        reports_ready: false,
-        waits_at_gate: false,
-        moves_devices: false,
-        shown_on: None,
-        tools: None,
+        ..LaunchPlan::default()
     })
 }
 
@@ -237,21 +221,13 @@ fn affinity(program: &Program) -> [Affinity; 2] {
 type Console = (Option<OwnedFd>, Option<OwnedFd>, Option<OwnedFd>);
 
 fn console_of(request: &ExecRequest, plan: &LaunchPlan) -> Result<Console> {
-    let has_terminal = plan.program.as_ref().is_some_and(|program| program.terminal.is_some());
     if request.detach {
-        let give = match &request.console_socket {
-            Some(path) => Give::To(path.clone()),
-            None => Give::Nowhere,
-        };
-        let (console, _) = give.check(has_terminal)?;
+        let (console, _) = Give::detached(&request.console_socket).check(plan.has_terminal())?;
         return Ok((console, None, None));
     }
-    if request.console_socket.is_some() {
-        let text = "cannot use console socket if runc will not detach or allocate tty";
-        return Err(Error::new(Kind::Config, text));
-    }
+    let give = Give::foreground(&request.console_socket)?;
     let signals = process::all_signals_as_fd()?;
-    let (console, ours) = Give::Ours.check(has_terminal)?;
+    let (console, ours) = give.check(plan.has_terminal())?;
     Ok((console, ours, Some(signals)))
 }
 
@@ -262,16 +238,6 @@ fn open_fds(cgroup: &Cgroup, request: &ExecRequest) -> Result<CgroupFds> {
     }
     let asked: Vec<_> = request.cgroups.iter().map(|sub| (sub.controllers.as_slice(), sub.path.as_str())).collect();
     cgroup.below(&asked)?.open_fds()
-}
-
-fn hand_over(request: &ExecRequest, launched: &Launched) -> Result<()> {
-    if let Some(path) = &request.pidfd_socket {
-        console::send_fd(path, &launched.pidfd, b"pidfd").context("--pidfd-socket")?;
-    }
-    match &request.pid_file {
-        Some(path) => super::hand_over::write_pid_file(path, launched.pid),
-        None => Ok(()),
-    }
 }
 
 struct Watcher<'a> {

@@ -1,31 +1,32 @@
 //! Reports the container's process to the caller.
 
-use super::request::CreateRequest;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::process::launch::Launched;
 use crate::sys::process::{self, Pid};
 use crate::sys::{credentials, file};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Writes the pid file and sends the pidfd, as far as the caller asked for them.
-pub(super) fn hand_over(request: &CreateRequest, receiver: Option<&Path>, launched: &Launched) -> Result<()> {
-    if let Some(path) = &request.pidfd_socket {
+/// Writes the pid file and sends the pidfd, as far as the caller or the config asks for them.
+pub(super) fn hand_over(
+    pidfd_socket: &Option<PathBuf>,
+    pid_file: &Option<PathBuf>,
+    receiver: Option<&Path>,
+    launched: &Launched,
+) -> Result<()> {
+    if let Some(path) = pidfd_socket {
         super::console::send_fd(path, &launched.pidfd, b"pidfd").context("--pidfd-socket")?;
     }
     if let Some(path) = receiver {
         super::console::send_fd(path, &launched.pidfd, b"pidfd").context("run.oci.pidfd_receiver")?;
     }
-    if let Some(path) = &request.pid_file {
-        write_pid_file(path, launched.pid)?;
-    }
-    Ok(())
+    pid_file.as_ref().map_or(Ok(()), |path| write_pid_file(path, launched.pid))
 }
 
 /// Writes the pid in decimal without a line break. The file appears complete, by a rename.
 ///
 /// Other users may create files in the directory: the temporary name is random, and must not exist.
-pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
+fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
     const CONTEXT: &str = "--pid-file";
     let no_file = || Error::new(Kind::Config, format!("--pid-file {path:?} names no file"));
     let (name, parent) = (path.file_name().ok_or_else(no_file)?, path.parent().ok_or_else(no_file)?);

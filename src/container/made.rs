@@ -4,16 +4,16 @@ use super::bundle::Bundle;
 use super::delete;
 use super::notify::NotifyProxy;
 use super::parts::{self, Parts};
-use super::query::hook_state;
 use super::request::CreateRequest;
+use super::start::run_poststart;
 use crate::config::Spec;
-use crate::error::{Ignore as _, Result};
-use crate::hooks::{self, Hooks, Moment};
+use crate::error::Result;
+use crate::hooks::Hooks;
 use crate::log;
 use crate::process::launch::Launched;
-use crate::state::{ContainerDir, Record, Status, Store};
+use crate::state::{ContainerDir, Record, Store};
 use crate::sys::credentials;
-use crate::sys::process::{self, SingleThreaded};
+use crate::sys::process::SingleThreaded;
 use std::os::fd::OwnedFd;
 
 /// A created container.
@@ -76,7 +76,7 @@ impl Source<'_> {
             Ok(()) => Ok(made),
             Err(error) => {
                 moved.give_back();
-                made.kill();
+                made.launched.kill();
                 clean_up(&made.dir, &made.record, &made.hooks, self.proof);
                 Err(error)
             }
@@ -85,16 +85,10 @@ impl Source<'_> {
 }
 
 impl CreatedContainer {
-    /// Kills the container's first process, and reaps it.
-    pub(super) fn kill(&self) {
-        process::pidfd_send_signal(&self.launched.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
-        process::wait(self.launched.pid).ignore("a process that is gone has been reaped");
-    }
-
     /// Passes `result` on; with an error the container is killed and removed.
     pub(super) fn or_remove<T>(&self, result: Result<T>, proof: &SingleThreaded) -> Result<T> {
         result.map_err(|error| {
-            self.kill();
+            self.launched.kill();
             delete::after_failure(&self.dir, &self.record, &self.hooks, proof, error)
         })
     }
@@ -104,12 +98,7 @@ impl CreatedContainer {
     /// # Errors
     /// A hook's error.
     pub(super) fn run_poststart(&self, proof: &SingleThreaded) -> Result<()> {
-        let hooks = self.hooks.at(Moment::Poststart);
-        if hooks.is_empty() {
-            return Ok(());
-        }
-        let state = hook_state(&self.record, Status::Running, self.launched.pid);
-        hooks::run(proof, Moment::Poststart, hooks, &state)
+        run_poststart(&self.record, &self.hooks, self.launched.pid, proof)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::cgroups::{self, resctrl};
 use crate::config::{self, Spec};
 use crate::error::{Error, Result};
 use crate::hooks::Hooks;
-use crate::namespaces::{self, Joined, Moved, NamespaceKind as Ns, Namespaces, NetDevices, Place};
+use crate::namespaces::{Joined, Moved, NamespaceKind as Ns, Namespaces, NetDevices, Place};
 use crate::process::keyring::{self, Keyring};
 use crate::process::launch;
 use crate::process::plan::{self, Affinity, Label, LaunchPlan};
@@ -99,11 +99,6 @@ impl Parts {
         Ok((parts, Some(refusal)))
     }
 
-    /// Whether the program has a terminal.
-    pub(super) fn has_terminal(&self) -> bool {
-        self.plan.program.as_ref().is_some_and(|program| program.terminal.is_some())
-    }
-
     fn check(
         context: &Context,
         request: &CreateRequest,
@@ -140,13 +135,9 @@ impl Parts {
         }
         let keyring = if request.no_new_keyring { Keyring::Callers } else { Keyring::New(keyring::new_name()?) };
         let plan = LaunchPlan {
-            recipe: namespaces::Recipe::default(),
             namespaces,
-            joined: Joined::default(),
-            entered: None,
             affinity: [Affinity::Unchanged, Affinity::Cpuset],
             rootfs: Some(rootfs),
-            cgroup_view: None,
             hooks,
             label: program.as_ref().and_then(Label::of),
             program,
@@ -156,11 +147,8 @@ impl Parts {
             no_pivot: request.no_pivot,
             kept_fds: inherited.count(),
             waiting_name: launch::new_waiting_name()?,
-            reports_ready: false,
-            waits_at_gate: false,
             moves_devices: !devices.is_empty(),
-            shown_on: None,
-            tools: None,
+            ..LaunchPlan::default()
         };
         let moved = Moved::default();
         Ok(Parts {

@@ -33,16 +33,9 @@ pub(super) struct Document<'a> {
     ended: Option<EndOfProgram>,
 }
 
-impl Document<'_> {
-    /// The document as indented JSON.
-    pub(super) fn lines(&self) -> Vec<u8> {
-        serde_json::to_vec_pretty(self).unwrap_or_default()
-    }
-}
-
-/// The state for hooks (runtime.md, "State").
+/// The state for hooks (runtime.md, "State"): indented JSON.
 pub(super) fn hook_state(record: &Record, status: Status, pid: Pid) -> Vec<u8> {
-    document(record, status, pid).lines()
+    serde_json::to_vec_pretty(&document(record, status, pid)).unwrap_or_default()
 }
 
 /// The state for hooks and the seccomp agent; the pid depends on the reader's pid namespace.

@@ -11,7 +11,7 @@ mod terminal;
 
 use super::bundle::Bundle;
 use super::cgroup_setup::{self, frozen};
-use super::console::{self, Give};
+use super::console::Give;
 use super::criu_images::{self, CgroupYard, Images};
 use super::hand_over::hand_over;
 use super::inherited::Inherited;
@@ -51,20 +51,17 @@ pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
     let proof = &SingleThreaded::of_caller()?;
     let _caller = context.keep_caller()?;
     if request.detach {
-        make(context, request, proof, console::detached(&request.create)?)?;
+        make(context, request, proof, Give::detached(&request.create.console_socket))?;
         return Ok(0);
     }
-    run::foreground(&request.create, request.no_subreaper)?;
-    let mut made = make(context, request, proof, Give::Ours)?;
+    let give = run::foreground(&request.create, request.no_subreaper)?;
+    let mut made = make(context, request, proof, give)?;
     let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
     log::begun();
     let master = made.terminal.take();
     let relay = made.or_remove(master.map(Relay::new).transpose(), proof)?;
     log::step("wait for the program");
-    let ended = super::terminal::serve(&made.launched, &signals, relay, None);
-    if ended.is_err() {
-        made.kill();
-    }
+    let ended = super::terminal::serve(&made.launched, &signals, relay, None).inspect_err(|_| made.launched.kill());
     delete::ended(&made.dir, &made.record, &made.hooks, proof)?;
     ended.map(|ended| ended.status() as u8)
 }
@@ -100,7 +97,7 @@ fn make(
     parts.notifies = notifies;
     let ours = matches!(console, Give::Ours);
     // The master comes from CRIU, so no socket to this process is needed.
-    let (console, _) = console.check(parts.has_terminal())?;
+    let (console, _) = console.check(parts.plan.has_terminal())?;
     let terminal = if ours { Terminal::Ours } else { console.map_or(Terminal::None, Terminal::To) };
     // Until now a signal could end this command without a trace on the machine. From now on signals
     // are blocked, so that none is lost.
@@ -114,7 +111,7 @@ fn make(
         signals,
         |dir, record, parts| maker.build(dir, record, parts, &descriptors, &terminal),
         |made| {
-            hand_over(&request.create, receiver.as_deref(), &made.launched)?;
+            hand_over(&request.create.pidfd_socket, &request.create.pid_file, receiver.as_deref(), &made.launched)?;
             made.run_poststart(proof)
         },
     )

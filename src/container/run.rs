@@ -5,7 +5,7 @@ use super::create::{self, Until};
 use super::request::{CreateRequest, RunRequest};
 use super::terminal::Relay;
 use super::{Context, death, delete};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::log;
 use crate::sys::process::{self, SingleThreaded};
 
@@ -25,15 +25,16 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     let proof = &SingleThreaded::of_caller()?;
     let _caller = context.keep_caller()?;
     if request.detach {
-        let made = create::make(context, &request.create, proof, Until::Program, console::detached(&request.create)?)?;
+        let give = Give::detached(&request.create.console_socket);
+        let made = create::make(context, &request.create, proof, Until::Program, give)?;
         made.or_remove(made.run_poststart(proof), proof)?;
         if let Some(notify) = &made.notify {
             notify.pass_on(made.launched.pid, &made.launched.pidfd);
         }
         return Ok(0);
     }
-    foreground(&request.create, request.no_subreaper)?;
-    let mut made = create::make(context, &request.create, proof, Until::Program, Give::Ours)?;
+    let give = foreground(&request.create, request.no_subreaper)?;
+    let mut made = create::make(context, &request.create, proof, Until::Program, give)?;
     let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
     let ours = made.terminal.take();
     let master = made.or_remove(ours.map(|ours| console::master(&ours)).transpose(), proof)?.flatten();
@@ -42,10 +43,7 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     log::begun();
     let relay = made.or_remove(master.map(Relay::new).transpose(), proof)?;
     log::step("wait for the program");
-    let ended = super::terminal::serve(&made.launched, &signals, relay, notify);
-    if ended.is_err() {
-        made.kill();
-    }
+    let ended = super::terminal::serve(&made.launched, &signals, relay, notify).inspect_err(|_| made.launched.kill());
     if let Ok(ended) = &ended {
         death::tell(&made, *ended);
     }
@@ -56,13 +54,10 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
 }
 
 /// Prepares this process to wait for the new container.
-pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<()> {
-    if request.console_socket.is_some() {
-        let text = "cannot use console socket if runc will not detach or allocate tty";
-        return Err(Error::new(Kind::Config, text));
-    }
+pub(super) fn foreground(request: &CreateRequest, no_subreaper: bool) -> Result<Give> {
+    let give = Give::foreground(&request.console_socket)?;
     if !no_subreaper {
         process::set_subreaper(true)?;
     }
-    Ok(())
+    Ok(give)
 }

@@ -80,7 +80,11 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     Ok(())
 }
 
-fn run_poststart(record: &Record, hooks: &Hooks, pid: Pid, proof: &SingleThreaded) -> Result<()> {
+/// Runs the poststart hooks.
+///
+/// # Errors
+/// A hook's error.
+pub(super) fn run_poststart(record: &Record, hooks: &Hooks, pid: Pid, proof: &SingleThreaded) -> Result<()> {
     let poststart = hooks.at(Moment::Poststart);
     if poststart.is_empty() {
         return Ok(());

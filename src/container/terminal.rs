@@ -43,7 +43,7 @@ struct Pipe {
 impl Relay {
     /// Takes the master; the caller's terminal is in raw mode until the relay is dropped.
     pub(super) fn new(master: OwnedFd) -> Result<Relay> {
-        file::never_wait(&master)?;
+        file::set_nonblocking(&master, true)?;
         let output = Output::new();
         let stdin = std::io::stdin();
         let mut restore = None;

@@ -13,12 +13,12 @@ use super::protocol::{self, ChildEnd};
 use super::report::Report;
 use super::stage::LaunchStep;
 use crate::cgroups;
-use crate::error::{Error, Result};
+use crate::error::{Error, Ignore as _, Result};
 use crate::hooks::Moment;
 use crate::log;
 use crate::rootfs::Prepared;
 use crate::sys;
-use crate::sys::process::{Pid, SingleThreaded};
+use crate::sys::process::{self, Pid, SingleThreaded};
 use child::{ChildSpec, enter_root, explain_clone};
 use follow::Launch;
 use std::cell::Cell;
@@ -109,6 +109,14 @@ pub(crate) struct Launched {
     pub pid: Pid,
     /// Its pidfd.
     pub pidfd: OwnedFd,
+}
+
+impl Launched {
+    /// Kills the process and reaps it.
+    pub(crate) fn kill(&self) {
+        process::pidfd_send_signal(&self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
+        process::wait(self.pid).ignore("a process that is gone has been reaped");
+    }
 }
 
 /// Launches the process of `plan`. Returns when the process waits at the gate or, without a gate,

@@ -121,6 +121,11 @@ impl Label {
 }
 
 impl LaunchPlan {
+    /// Whether the program has a terminal.
+    pub(crate) fn has_terminal(&self) -> bool {
+        self.program.as_ref().is_some_and(|program| program.terminal.is_some())
+    }
+
     /// The first descriptor that the program does not keep.
     pub(super) fn first_fd(&self) -> i32 {
         3 + self.kept_fds

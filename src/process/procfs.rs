@@ -18,6 +18,7 @@
 //! The received descriptors are limited in number and not trusted: at the mount, each is checked to
 //! be the context of a procfs (`rootfs/filesystem.rs`).
 
+use super::launch::Launched;
 use super::plan::LaunchPlan;
 use super::protocol::{self, ChildEnd, FromChild};
 use super::report::Report;
@@ -26,7 +27,7 @@ use super::stub::{self, Layout};
 use crate::error::{Context, Error, Ignore as _, Result};
 use crate::namespaces::{NamespaceKind, Owner, enter};
 use crate::sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MountArgs};
-use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
+use crate::sys::process::{self, Clone, Cloned, SingleThreaded};
 use crate::sys::socket::{self, SockType};
 use crate::sys::{Errno, Failure, file, fs};
 use std::convert::Infallible;
@@ -41,8 +42,8 @@ pub(super) fn contexts(proof: &SingleThreaded, plan: &LaunchPlan, count: usize) 
     let (parent, child) = protocol::pair()?;
     let (ours, theirs) = socket::pair(SockType::SeqPacket)?;
     let report = Report::new()?;
-    let (pid, pidfd) = match process::clone3(proof, &Clone::default())? {
-        Cloned::Parent(pid, pidfd) => (pid, pidfd),
+    let helper = match process::clone3(proof, &Clone::default())? {
+        Cloned::Parent(pid, pidfd) => Launched { pid, pidfd },
         Cloned::Child => {
             drop((parent, ours));
             let Err(error) = become_helper(plan, &theirs, &child, &report, count);
@@ -57,7 +58,7 @@ pub(super) fn contexts(proof: &SingleThreaded, plan: &LaunchPlan, count: usize) 
         other => other.map(drop),
     };
     let contexts = begun.and_then(|()| collect(&ours, count));
-    end(pid, &pidfd);
+    helper.kill();
     let contexts = contexts?;
     if contexts.len() == count { Ok(contexts) } else { Err(missing(&report)) }
 }
@@ -106,12 +107,6 @@ fn stop(child: Option<&OwnedFd>) {
     if let Some(child) = child {
         process::pidfd_send_signal(child, libc::SIGKILL).ignore("it may have ended by itself");
     }
-}
-
-/// Kills the helper and reaps it.
-fn end(pid: Pid, pidfd: &OwnedFd) {
-    process::pidfd_send_signal(pidfd, libc::SIGKILL).ignore("it may have ended by itself");
-    process::wait(pid).ignore("a process that is gone has been reaped");
 }
 
 /// The reason why contexts are missing, from the report page.
