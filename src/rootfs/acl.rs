@@ -57,7 +57,7 @@ pub(crate) fn of_name(dir: impl AsFd, name: &[u8]) -> Result<Option<Vec<u8>>> {
 }
 
 #[cfg(test)]
-mod unit {
+mod tests {
     use super::*;
 
     fn list(entries: &[(u16, u16)]) -> Option<Vec<u8>> {

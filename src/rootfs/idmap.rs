@@ -84,7 +84,7 @@ fn mapped(pid: Pid, ids: &IdMaps) -> Result<OwnedFd> {
 }
 
 #[cfg(test)]
-mod unit {
+mod tests {
     use super::*;
 
     fn map(ranges: &[[u32; 3]]) -> IdMap {

@@ -109,7 +109,7 @@ impl Built<'_> {
 }
 
 #[cfg(test)]
-mod unit {
+mod tests {
     use super::*;
 
     #[test]
