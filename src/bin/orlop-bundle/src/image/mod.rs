@@ -4,6 +4,7 @@ mod auth;
 mod convert;
 mod flat;
 mod layer;
+mod overlay;
 mod progress;
 mod reference;
 mod rights;
@@ -78,6 +79,11 @@ impl Chosen {
 struct Unpack {
     #[command(flatten)]
     image: Chosen,
+    /// Make the root an overlay of the store's layers, for orlop; the bundle has the writable layer
+    #[arg(long)]
+    overlay: bool,
+    #[command(flatten)]
+    place: words::Place,
     /// The directory that is made, or has no rootfs and no config.json yet
     bundle: PathBuf,
 }
@@ -114,6 +120,9 @@ fn code(status: ExitStatus) -> ExitCode {
 }
 
 fn unpack(word: &Unpack, rights: &Rights) -> Result<()> {
+    if word.overlay {
+        return overlay::unpack(word, rights);
+    }
     let source = source::open(&word.image.reference, &word.image.source)?;
     flat::unpack(&*source, &word.image.platform(), &word.bundle, rights)
 }

@@ -19,7 +19,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn open(&self) -> Result<Store> {
+    pub(super) fn open(&self) -> Result<Store> {
         Store::open(&store_path(self.store.as_deref(), rights::is_outer_root())?)
     }
 }
@@ -61,8 +61,12 @@ pub(super) fn list(place: &Place) -> Result<ExitCode> {
         let name = orlop::explain::shown(&record.reference).to_string();
         println!("{name:<40} {:<16} {digest:<20} {}", record.platform, record.layers.len());
     }
-    for owner in store.owners()?.into_iter().filter_map(|(_, owner)| owner).filter(|owner| owner.keep) {
-        println!("kept container {}", orlop::explain::shown(&owner.id));
+    for (name, owner) in store.owners(&store.lock()?)? {
+        match owner {
+            Some(owner) if owner.keep => println!("kept container {}", orlop::explain::shown(&owner.id)),
+            Some(owner) if name.starts_with(b".bundle-") => println!("bundle {}", orlop::explain::shown(&owner.id)),
+            _ => {}
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,8 @@
 
 use super::super::convert::{self, Mappings, Overrides};
 use super::super::flat::write_config;
-use super::super::layer::{Lower, Owners};
+use super::super::layer::Owners;
+use super::super::overlay::{self, OverlayRoot};
 use super::super::store::Store;
 use super::super::store::record::Record;
 use super::Run;
@@ -14,25 +15,17 @@ use std::path::Path;
 
 const PERIOD: f64 = 100_000.0;
 
-/// Writes the config.json into a container's directory, which has the directories of the overlay.
+/// Writes the config.json of a container into its bundle, with the directories of the overlay.
 pub(super) fn write(
     store: &Store,
-    directory: &Path,
+    bundle: &Path,
     word: &Run,
     id: &str,
     record: &Record,
     mappings: Option<&Mappings>,
 ) -> Result<()> {
-    let stack = store.stack(&record.layers)?;
-    let names: Vec<String> =
-        stack.iter().map(|(name, _)| store.path.join("layers").join(name).display().to_string()).collect();
-    ensure!(!names.is_empty(), "the image has no layers");
-    let lower = Lower(stack.into_iter().map(|(_, layer)| layer).collect());
-    // The root of the union has the attributes of the upper layer.
-    let upper = Directory::open(&directory.join("upper"))?;
     let owners = if mappings.is_some() { Owners::Caller } else { Owners::Archive };
-    lower.0.first().map(|top| lower.copy_directory(top, &upper, owners)).transpose()?;
-
+    let OverlayRoot { lower, mount } = overlay::make(store, &record.layers, bundle, owners, mappings)?;
     let is_terminal = word.console_socket.is_some()
         || !word.detach && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let mut env: Vec<String> = if is_terminal { vec!["TERM=xterm".into()] } else { Vec::new() };
@@ -50,17 +43,9 @@ pub(super) fn write(
     config["root"]["readonly"] = word.read_only.into();
     config["hostname"] = word.hostname.clone().unwrap_or_else(|| id.chars().take(63).collect()).into();
     mounts(&mut config, word, mappings.is_some())?;
-    let at = |name: &str| directory.join(name).display().to_string();
-    let mut options = vec![
-        format!("lowerdir={}", names.join(":")),
-        format!("upperdir={}", at("upper")),
-        format!("workdir={}", at("work")),
-    ];
-    options.extend(mappings.map(|_| "userxattr".to_owned()));
-    let root = json!({ "destination": "/", "type": "overlay", "source": "overlay", "options": options });
-    config["mounts"].as_array_mut().context("mounts")?.insert(0, root);
+    config["mounts"].as_array_mut().context("mounts")?.insert(0, mount);
     limits(&mut config, word)?;
-    write_config(&Directory::open(directory)?, &config)
+    write_config(&Directory::open(bundle)?, &config)
 }
 
 fn mounts(config: &mut Value, word: &Run, is_rootless: bool) -> Result<()> {

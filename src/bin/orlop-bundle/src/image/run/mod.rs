@@ -6,16 +6,15 @@
 mod config;
 
 use super::convert::Mappings;
+use super::overlay;
 use super::rights;
 use super::source::{self, Platform};
-use super::store::containers::{Owner, start_time, write_owner};
+use super::store::containers::Owner;
 use super::store::record::Record;
 use super::store::{self, Store, pull};
 use crate::arguments::Global;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::ffi::OsString;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -61,7 +60,8 @@ pub(crate) struct Run {
     pub(crate) net: String,
     #[arg(long, hide = true)]
     publish: Vec<String>,
-    #[arg(long, hide = true)]
+    /// Write the bundle into this directory, and keep it
+    #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     /// Keep the container and its files after it has ended
     #[arg(long)]
@@ -142,7 +142,6 @@ pub(crate) fn run(global: &Global, runtime: Option<i32>, word: &Run) -> Result<E
 
 fn refuse(word: &Run) -> Result<()> {
     ensure!(word.publish.is_empty(), "--publish: orlop makes no networks; Podman does (podman run --runtime orlop)");
-    ensure!(word.bundle.is_none(), "--bundle with --image is not supported; `orlop image unpack` writes a bundle");
     ensure!(matches!(word.net.as_str(), "none" | "host"), "--net {:?}: is neither none nor host", word.net);
     Ok(())
 }
@@ -161,7 +160,7 @@ fn prepare(path: &Path, platform: &Platform, word: &Run, rights: &rights::Rights
 fn of_user(path: &Path, platform: &Platform, word: &Run) -> Result<Record> {
     let look = || -> Result<Option<Record>> {
         let store = Store::open(path)?;
-        if store.stale()?.is_empty() { store.find(&word.image, &platform.to_string()) } else { Ok(None) }
+        if store.stale(&store.lock()?)?.is_empty() { store.find(&word.image, &platform.to_string()) } else { Ok(None) }
     };
     if let Some(record) = look()? {
         return Ok(record);
@@ -184,7 +183,7 @@ fn id(image: &str) -> Result<String> {
     Ok(format!("{}-{}", if plain.is_empty() { "image" } else { &plain }, &random[..4]))
 }
 
-/// Makes the container's directory in the store, with the config.json.
+/// Makes the container's bundle in the store, or where `--bundle` says.
 fn container(
     path: &Path,
     global: &Global,
@@ -196,27 +195,21 @@ fn container(
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_+.-".contains(letter);
     ensure!(!id.is_empty() && !id.starts_with('.') && id.chars().all(is_plain), "--id {id:?}: is no container id");
     let store = Store::open(path)?;
-    let pid = i32::try_from(std::process::id())?;
-    let owner = Owner {
-        id: id.to_owned(),
-        root: global.root.clone(),
-        pid,
-        start_time: start_time(pid).context("the start time of this process")?,
-        keep: word.keep,
-        layers: record.layers.clone(),
-    };
-    let directory = store.container(id);
-    let make = |path: PathBuf| {
-        DirBuilder::new().mode(0o755).create(&path).with_context(|| format!("mkdir {}", path.display()))
-    };
-    if directory.exists() {
+    if let Some(bundle) = &word.bundle {
+        let bundle = overlay::bundle(&store, bundle, &record.layers)?;
+        let written = config::write(&store, &bundle, word, id, record, mappings);
+        if written.is_err() {
+            overlay::unmake(&bundle);
+        }
+        return written.map(|()| bundle);
+    }
+    let owner = Owner::new(id, Some(global.root.join(id)), word.keep, &record.layers)?;
+    let guard = store.lock()?;
+    if store.container(id).exists() {
         bail!("a container {id} has a writable layer in the store; `orlop image rm {id}` removes a kept one");
     }
-    make(directory.clone())?;
-    write_owner(&directory, &owner)?;
-    for name in ["upper", "work", "rootfs"] {
-        make(directory.join(name))?;
-    }
+    let directory = store.refer(&guard, id, &owner)?;
+    drop(guard);
     config::write(&store, &directory, word, id, record, mappings)?;
     Ok(directory)
 }

@@ -1,32 +1,48 @@
-//! The writable layers of containers, and whether their containers are alive.
+//! References: the writable layers of containers, bundles outside of the store, and pulls that are under way.
 
 use super::Store;
+use super::lock::{Guard, UNFINISHED};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The file in a container's directory that says which layers it needs, and for how long.
+/// The file in a reference's directory that says which layers it needs, and for how long.
 pub(crate) const OWNER: &str = "owner.json";
 
-/// The container of a writable layer.
+/// The owner of a reference.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Owner {
+    /// The container's id, or the bundle's path.
     pub(crate) id: String,
-    /// The directory of the containers' state.
-    pub(crate) root: PathBuf,
-    /// The process that runs it, or makes it, and when that was started.
+    /// The process that makes or runs it, and when that was started.
     pub(crate) pid: i32,
     pub(crate) start_time: u64,
+    /// A path that exists as long as the owner: the container's state, or the bundle's config.json.
+    pub(crate) lasts: Option<PathBuf>,
     /// Whether it stays after its container.
     pub(crate) keep: bool,
-    /// The layers below it.
+    /// The layers that it needs.
     pub(crate) layers: Vec<String>,
 }
 
 impl Owner {
-    /// Whether its container is there, or is being made.
+    /// An owner that this process makes.
+    ///
+    /// # Errors
+    /// procfs cannot be read.
+    pub(crate) fn new(id: &str, lasts: Option<PathBuf>, keep: bool, layers: &[String]) -> Result<Owner> {
+        let pid = i32::try_from(std::process::id())?;
+        let start_time = start_time(pid).context("the start time of this process")?;
+        Ok(Owner { id: id.to_owned(), pid, start_time, lasts, keep, layers: layers.to_vec() })
+    }
+
+    /// Whether its container or bundle is there, or is being made. A path that cannot be looked at counts as there.
     fn is_alive(&self) -> bool {
-        start_time(self.pid) == Some(self.start_time) || self.root.join(&self.id).exists()
+        let exists = |path: &PathBuf| path.try_exists().unwrap_or(true);
+        start_time(self.pid) == Some(self.start_time) || self.lasts.as_ref().is_some_and(exists)
     }
 }
 
@@ -35,31 +51,78 @@ pub(crate) fn start_time(pid: i32) -> Option<u64> {
     procfs::process::Process::new(pid).ok()?.stat().ok().map(|stat| stat.starttime)
 }
 
+/// The reference of a pull, which goes with it.
+pub(super) struct Pulling<'a> {
+    store: &'a Store,
+    name: String,
+}
+
+impl Drop for Pulling<'_> {
+    fn drop(&mut self) {
+        // A reference that stays counts no longer than this process.
+        let _guard = self.store.lock();
+        let _ = super::super::layer::remove_tree(&self.store.containers, self.name.as_bytes(), &mut |_, _| {});
+    }
+}
+
 impl Store {
-    /// The directory of a container.
+    /// The directory of a container or another reference.
     pub(crate) fn container(&self, name: &str) -> PathBuf {
         self.path.join("containers").join(name)
     }
 
-    /// All writable layers by the names of their directories; `None` for one that was not yet made whole.
-    pub(crate) fn owners(&self) -> Result<Vec<(Vec<u8>, Option<Owner>)>> {
+    /// Makes the directory of a reference, or writes the owner of one that exists. It is on the disk before anything is
+    /// mounted.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn refer(&self, _: &Guard, name: &str, owner: &Owner) -> Result<PathBuf> {
+        let directory = self.container(name);
+        if !directory.exists() {
+            let made = DirBuilder::new().mode(0o755).create(&directory);
+            made.with_context(|| format!("mkdir {}", directory.display()))?;
+        }
+        write_owner(&directory, owner)?;
+        Ok(directory)
+    }
+
+    /// Keeps the layers of a pull, which no image needs yet.
+    pub(super) fn refer_pull(&self, layers: &[String]) -> Result<Pulling<'_>> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let owner = Owner::new("", None, false, layers)?;
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!(".pull-{}-{}-{count}", owner.pid, owner.start_time);
+        self.refer(&self.lock()?, &name, &owner)?;
+        Ok(Pulling { store: self, name })
+    }
+
+    /// All references by the names of their directories; `None` for one that was not yet made whole.
+    pub(crate) fn owners(&self, _: &Guard) -> Result<Vec<(Vec<u8>, Option<Owner>)>> {
         let read = |name: &[u8]| -> Result<Option<Owner>> {
             let Some(bytes) = self.containers.entry_dir(name)?.read(OWNER)? else { return Ok(None) };
             serde_json::from_slice(&bytes)
                 .map(Some)
                 .with_context(|| format!("{}: {OWNER}", String::from_utf8_lossy(name)))
         };
-        self.containers.entries()?.into_iter().map(|name| read(&name).map(|owner| (name, owner))).collect()
+        let names = self.containers.entries()?.into_iter().filter(|name| !is_unfinished(name));
+        names.map(|name| read(&name).map(|owner| (name, owner))).collect()
     }
 
-    /// The writable layers that no container needs any more.
-    pub(crate) fn stale(&self) -> Result<Vec<Vec<u8>>> {
+    /// The references that nothing needs any more.
+    pub(crate) fn stale(&self, guard: &Guard) -> Result<Vec<Vec<u8>>> {
         let is_stale = |owner: &Option<Owner>| owner.as_ref().is_none_or(|owner| !owner.keep && !owner.is_alive());
-        Ok(self.owners()?.into_iter().filter(|(_, owner)| is_stale(owner)).map(|(name, _)| name).collect())
+        let owners = self.owners(guard)?.into_iter();
+        let mut stale: Vec<_> = owners.filter(|(_, owner)| is_stale(owner)).map(|(name, _)| name).collect();
+        stale.extend(self.containers.entries()?.into_iter().filter(|name| is_unfinished(name)));
+        Ok(stale)
     }
 }
 
-/// Writes the record of a container's directory, on the disk before anything is mounted.
+fn is_unfinished(name: &[u8]) -> bool {
+    name.starts_with(UNFINISHED.as_bytes())
+}
+
+/// Writes the owner of a reference.
 ///
 /// # Errors
 /// It cannot be written.

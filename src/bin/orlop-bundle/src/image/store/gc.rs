@@ -2,7 +2,7 @@
 
 use super::super::layer::remove_tree;
 use super::Store;
-use super::pull::UNFINISHED;
+use super::lock::{Doomed, Guard};
 use anyhow::{Result, ensure};
 use std::collections::HashSet;
 
@@ -12,37 +12,34 @@ impl Store {
     /// # Errors
     /// A record cannot be read, so that it is not known which layers are needed; or something cannot be removed.
     pub(crate) fn collect(&self) -> Result<(usize, usize)> {
-        let stale = self.remove_stale()?;
+        let guard = self.lock()?;
+        let stale = self.doom_stale(&guard)?;
         let mut needed: HashSet<String> = self.records()?.into_iter().flat_map(|record| record.layers).collect();
-        needed.extend(self.owners()?.into_iter().filter_map(|(_, owner)| owner).flat_map(|owner| owner.layers));
-        let mut removed = 0;
+        needed.extend(self.owners(&guard)?.into_iter().filter_map(|(_, owner)| owner).flat_map(|owner| owner.layers));
+        let mut layers = Vec::new();
         for name in self.layers.entries()? {
-            if needed.contains(&*String::from_utf8_lossy(&name)) {
-                continue;
+            if !needed.contains(&*String::from_utf8_lossy(&name)) {
+                layers.extend(Doomed::new(&guard, &self.layers, &name)?);
             }
-            if !name.starts_with(UNFINISHED.as_bytes()) {
-                // A layer that is partly removed must not have its name.
-                let doomed = [UNFINISHED.as_bytes(), &name].concat();
-                self.layers.rename_entry(&name, &doomed)?;
-                remove_tree(&self.layers, &doomed, &mut |_, _| {})?;
-            } else {
-                remove_tree(&self.layers, &name, &mut |_, _| {})?;
-            }
-            removed += 1;
         }
-        Ok((removed, stale))
+        drop(guard);
+        let counts = (layers.len(), stale.len());
+        layers.into_iter().chain(stale).try_for_each(Doomed::remove)?;
+        Ok(counts)
     }
 
     /// Removes writable layers without a container.
     ///
     /// # Errors
     /// Something cannot be removed.
-    pub(crate) fn remove_stale(&self) -> Result<usize> {
-        let stale = self.stale()?;
-        for name in &stale {
-            remove_tree(&self.containers, name, &mut |_, _| {})?;
-        }
-        Ok(stale.len())
+    pub(crate) fn remove_stale(&self) -> Result<()> {
+        let stale = self.doom_stale(&self.lock()?)?;
+        stale.into_iter().try_for_each(Doomed::remove)
+    }
+
+    fn doom_stale(&self, guard: &Guard) -> Result<Vec<Doomed<'_>>> {
+        let stale = self.stale(guard)?;
+        stale.iter().filter_map(|name| Doomed::new(guard, &self.containers, name).transpose()).collect()
     }
 
     /// Removes an image, or the kept writable layer of a container. Layers go by [`Store::collect`].
@@ -50,6 +47,7 @@ impl Store {
     /// # Errors
     /// There is neither.
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        let guard = self.lock()?;
         let mut is_found = false;
         for file in self.images.entries()? {
             let path = self.path.join("images").join(String::from_utf8_lossy(&file).as_ref());
@@ -59,7 +57,7 @@ impl Store {
                 is_found = true;
             }
         }
-        for (directory, owner) in self.owners()? {
+        for (directory, owner) in self.owners(&guard)? {
             if owner.is_some_and(|owner| owner.keep && owner.id == name) {
                 remove_tree(&self.containers, &directory, &mut |_, _| {})?;
                 is_found = true;

@@ -1,9 +1,11 @@
 //! The store: layers in overlayfs form, shared by all containers of a user, and the images that need them.
 //!
-//! A layer has its name only when it is whole, verified and on the disk. Every change is made under an exclusive lock.
+//! A layer has its name only when it is whole, verified and on the disk. Names and references change under a lock that is
+//! held for moments; layers are written and removed beside it.
 
 pub(crate) mod containers;
 mod gc;
+mod lock;
 pub(crate) mod pull;
 pub(crate) mod record;
 #[cfg(test)]
@@ -12,9 +14,9 @@ mod tests;
 use anyhow::{Context as _, Result, ensure};
 use orlop::beneath::Directory;
 use record::Record;
-use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, DirBuilder, File};
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -22,13 +24,12 @@ use std::path::{Path, PathBuf};
 const OVERLAYFS: i64 = 0x794c_7630;
 const NFS: i64 = 0x6969;
 
-/// An open store, locked.
+/// An open store.
 pub(crate) struct Store {
     pub(crate) path: PathBuf,
     pub(crate) layers: Directory,
     pub(crate) images: Directory,
     pub(crate) containers: Directory,
-    _lock: File,
 }
 
 /// The store of this user: `/var/lib/orlop/images`, or `orlop/images` below XDG_DATA_HOME.
@@ -44,8 +45,18 @@ pub(crate) fn default_path(is_root: bool) -> Result<PathBuf> {
     Ok(data.context("neither XDG_DATA_HOME nor HOME is set, so --store must name the store")?.join("orlop/images"))
 }
 
+/// Refuses a file system that cannot be the upper layer of an overlayfs mount.
+///
+/// # Errors
+/// It is overlayfs or NFS.
+pub(crate) fn can_hold_layers(file: impl AsFd) -> Result<()> {
+    let kind = rustix::fs::fstatfs(file).context("fstatfs")?.f_type as i64;
+    ensure!(kind != OVERLAYFS && kind != NFS, "overlayfs and NFS cannot hold writable layers");
+    Ok(())
+}
+
 impl Store {
-    /// Opens the store, makes it where it is missing, and waits for the lock.
+    /// Opens the store, and makes it where it is missing.
     ///
     /// # Errors
     /// It cannot be made, or is on a file system that cannot hold layers.
@@ -60,11 +71,9 @@ impl Store {
         let open = |name: &str| Directory::open(&path.join(name)).with_context(named);
         let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock"));
         let lock = lock.with_context(named)?;
-        let kind = rustix::fs::fstatfs(&lock).with_context(named)?.f_type as i64;
-        ensure!(kind != OVERLAYFS && kind != NFS, "{}: overlayfs and NFS cannot hold writable layers", named());
-        flock(&lock, FlockOperation::LockExclusive).with_context(named)?;
+        can_hold_layers(&lock).with_context(named)?;
         let (layers, images, containers) = (open("layers")?, open("images")?, open("containers")?);
-        Ok(Store { path: path.to_owned(), layers, images, containers, _lock: lock })
+        Ok(Store { path: path.to_owned(), layers, images, containers })
     }
 
     /// All images. A record that cannot be read is an error.
@@ -72,7 +81,11 @@ impl Store {
         let mut found = Vec::new();
         for name in self.images.entries()?.into_iter().filter(|name| name.ends_with(b".json")) {
             let name = String::from_utf8_lossy(&name).into_owned();
-            let bytes = fs::read(self.path.join("images").join(&name)).with_context(|| format!("image {name}"))?;
+            let bytes = match fs::read(self.path.join("images").join(&name)) {
+                // It was removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.with_context(|| format!("image {name}"))?,
+            };
             found.push(serde_json::from_slice(&bytes).with_context(|| format!("image {name}"))?);
         }
         found.sort_by(|a: &Record, b: &Record| (&a.reference, &a.platform).cmp(&(&b.reference, &b.platform)));
@@ -81,7 +94,12 @@ impl Store {
 
     /// The image of a name and platform.
     pub(crate) fn find(&self, reference: &str, platform: &str) -> Result<Option<Record>> {
-        Ok(self.records()?.into_iter().find(|found| found.reference == reference && found.platform == platform))
+        let name = record::file_name(reference, platform)?;
+        if self.images.entry_status(name.as_bytes())?.is_none() {
+            return Ok(None);
+        }
+        let bytes = fs::read(self.path.join("images").join(&name)).with_context(|| format!("image {name}"))?;
+        serde_json::from_slice(&bytes).map(Some).with_context(|| format!("image {name}"))
     }
 
     /// Writes a file whole or not at all.

@@ -3,16 +3,13 @@
 use super::super::flat::configuration;
 use super::super::layer::{self, Form, Lower, Owners, Tree};
 use super::super::rights::Rights;
-use super::super::source::{Hasher, Platform, Source, small};
+use super::super::source::{Platform, Source, small};
 use super::Store;
-use super::record::Record;
+use super::lock::UNFINISHED;
+use super::record::{self, NAME, Record, hex};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::{Descriptor, Digest};
-
-/// The beginning of the names of layers that are not whole.
-pub(super) const UNFINISHED: &str = ".unfinished-";
-/// The length of a layer's name: the first digits of its chain id. Short, since 128 of them are options of one mount.
-const NAME: usize = 40;
+use orlop::beneath::Directory;
 
 /// Pulls an image. Layers that are there already, of this image or another one, are not read.
 ///
@@ -28,20 +25,18 @@ pub(crate) fn pull(
     let manifest = source.manifest(platform)?;
     let image = configuration(source, &manifest.parsed, platform)?;
     let config = small(source, manifest.parsed.config())?;
-    let (mut layers, mut chain): (Vec<String>, Option<String>) = (Vec::new(), None);
-    let mut tree = None;
-    for (descriptor, diff_id) in manifest.parsed.layers().iter().zip(image.rootfs().diff_ids()) {
-        let diff_id: Digest = diff_id.parse().with_context(|| format!("diff_id {diff_id}"))?;
-        let next = chain_id(chain.as_deref(), &diff_id)?;
-        let name = next[..NAME].to_owned();
-        if !store.has_layer(&name)? {
-            tree = Some(add(store, source, descriptor, &diff_id, &name, &layers, rights)?);
+    let ids: Vec<Digest> = image.rootfs().diff_ids().iter().map(|id| diff_id(id)).collect::<Result<_>>()?;
+    let layers = names(&ids)?;
+    let reference_of_pull = store.refer_pull(&layers)?;
+    let mut dropped = None;
+    for (n, (descriptor, diff_id)) in manifest.parsed.layers().iter().zip(&ids).enumerate() {
+        if let Some(directory) = store.claim(&layers[n])? {
+            let layer = Layer { descriptor, diff_id, name: &layers[n], below: &layers[..n] };
+            dropped = Some(add(store, source, &layer, directory, rights)?.dropped);
         }
-        chain = Some(format!("sha256:{next}"));
-        layers.push(name);
     }
-    if let Some(tree) = tree {
-        tree.dropped.warn(rights.owners == Owners::Caller);
+    if let Some(dropped) = dropped {
+        dropped.warn(rights.owners == Owners::Caller);
     }
     let record = Record {
         reference: reference.to_owned(),
@@ -51,59 +46,62 @@ pub(crate) fn pull(
         config: String::from_utf8(config).context("the image configuration is not UTF-8")?,
         layers,
     };
-    let name = format!("{}.json", &hex(format!("{reference} {platform}").as_bytes())?[..NAME]);
+    let name = record::file_name(reference, &record.platform)?;
+    let guard = store.lock()?;
     Store::replace(&store.images, &name, serde_json::to_string_pretty(&record)?.as_bytes())?;
-    rustix::fs::syncfs(&store.images.entry_file(name.as_bytes())?).context("syncfs")?;
+    let written = store.images.entry_file(name.as_bytes())?;
+    drop(guard);
+    drop(reference_of_pull);
+    rustix::fs::syncfs(&written).context("syncfs")?;
     Ok(record)
 }
 
-/// The sha256 of bytes, in hexadecimal digits.
-fn hex(bytes: &[u8]) -> Result<String> {
-    let zeros: Digest = format!("sha256:{}", "0".repeat(64)).parse()?;
-    let mut hasher = Hasher::new(&zeros)?;
-    hasher.update(bytes);
-    Ok(hasher.hex())
+fn diff_id(text: &str) -> Result<Digest> {
+    text.parse().with_context(|| format!("diff_id {text}"))
 }
 
-/// The chain id of a layer (image specification, config.md), without the algorithm: of a stack of layers, not of one, since
-/// a directory without an entry of its own has the attributes of the directory below.
-fn chain_id(below: Option<&str>, diff_id: &Digest) -> Result<String> {
-    match below {
-        None => hex(diff_id.to_string().as_bytes()),
-        Some(below) => hex(format!("{below} {diff_id}").as_bytes()),
-    }
+/// The names of layers: their chain ids (image specification, config.md), of which each is of a stack of layers, not of one,
+/// since a directory without an entry of its own has the attributes of the directory below.
+fn names(ids: &[Digest]) -> Result<Vec<String>> {
+    let mut chain: Option<String> = None;
+    let next = |diff_id: &Digest| {
+        let digits = match &chain {
+            None => hex(diff_id.to_string().as_bytes())?,
+            Some(below) => hex(format!("{below} {diff_id}").as_bytes())?,
+        };
+        chain = Some(format!("sha256:{digits}"));
+        Ok(digits[..NAME].to_owned())
+    };
+    ids.iter().map(next).collect()
 }
 
-fn add(
-    store: &Store,
-    source: &dyn Source,
-    descriptor: &Descriptor,
-    diff_id: &Digest,
-    name: &str,
-    below: &[String],
-    rights: &Rights,
-) -> Result<Tree> {
-    let unfinished = format!("{UNFINISHED}{name}");
-    // The lock is held, so that nothing but a killed process can have left it.
-    if store.layers.entry_status(unfinished.as_bytes())?.is_some() {
-        layer::remove_tree(&store.layers, unfinished.as_bytes(), &mut |_, _| {})?;
-    }
-    store.layers.make_entry_dir(unfinished.as_bytes(), 0o755)?;
-    let lower = Lower(store.stack(below)?.into_iter().map(|(_, layer)| layer).collect());
+/// A layer that is added.
+struct Layer<'a> {
+    descriptor: &'a Descriptor,
+    diff_id: &'a Digest,
+    name: &'a str,
+    below: &'a [String],
+}
+
+/// Unpacks a layer into its directory, and gives it its name.
+fn add(store: &Store, source: &dyn Source, layer: &Layer<'_>, directory: Directory, rights: &Rights) -> Result<Tree> {
+    let unfinished = [UNFINISHED, layer.name].concat();
+    let lower = Lower(store.stack(layer.below)?.into_iter().map(|(_, layer)| layer).collect());
     if let Some(top) = lower.0.first() {
         // The root is a directory that the archive need not have an entry for.
-        lower.copy_directory(top, &store.layers.entry_dir(unfinished.as_bytes())?, rights.owners)?;
+        lower.copy_directory(top, &directory, rights.owners)?;
     }
     let form = Form::Overlay { opaque: opaque(rights), lower };
-    let mut tree = Tree::new(store.layers.entry_dir(unfinished.as_bytes())?, form, rights.owners);
-    if let Err(error) = layer::unpack(source, descriptor, diff_id, &mut tree) {
+    // The lock of the directory is held by its descriptor.
+    let mut tree = Tree::new(directory, form, rights.owners);
+    if let Err(error) = layer::unpack(source, layer.descriptor, layer.diff_id, &mut tree) {
         // The error that is reported is the first one.
         let _ = layer::remove_tree(&store.layers, unfinished.as_bytes(), &mut |_, _| {});
         return Err(error);
     }
     rustix::fs::syncfs(&store.layers.entry_dir(unfinished.as_bytes())?).context("syncfs")?;
-    store.layers.rename_entry(unfinished.as_bytes(), name.as_bytes())?;
-    ensure!(store.has_layer(name)?, "layer {name} is not in the store after it was added");
+    store.layers.rename_entry(unfinished.as_bytes(), layer.name.as_bytes())?;
+    ensure!(store.has_layer(layer.name)?, "layer {} is not in the store after it was added", layer.name);
     Ok(tree)
 }
 

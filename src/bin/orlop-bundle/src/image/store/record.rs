@@ -1,6 +1,6 @@
 //! An image in the store.
 
-use super::super::source::check;
+use super::super::source::{Hasher, check};
 use anyhow::{Context as _, Result};
 use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,22 @@ pub(crate) struct Record {
     pub(crate) config: String,
     /// The names of its layers in the store, the lowest first.
     pub(crate) layers: Vec<String>,
+}
+
+/// The length of names by digests in the store. Short, since names of 128 layers are options of one mount.
+pub(super) const NAME: usize = 40;
+
+/// The name of the record of an image.
+///
+/// # Errors
+/// None, as sha256 is known.
+pub(super) fn file_name(reference: &str, platform: &str) -> Result<String> {
+    Ok(format!("{}.json", &hex(format!("{reference} {platform}").as_bytes())?[..NAME]))
+}
+
+/// The sha256 of bytes, in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> Result<String> {
+    Ok(Hasher::digest(None, bytes)?.digest().to_owned())
 }
 
 impl Record {

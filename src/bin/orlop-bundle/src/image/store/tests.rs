@@ -2,14 +2,19 @@
 
 use super::super::layer::Owners;
 use super::super::rights::Rights;
-use super::super::source::{self, Platform};
+use super::super::source::{self, Platform, Source};
 use super::Store;
 use super::containers::{Owner, start_time, write_owner};
 use super::pull::pull;
+use oci_spec::image::Descriptor;
 use sha2::{Digest as _, Sha256};
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 
 /// A directory with an image layout and a store.
 struct Scene(PathBuf);
@@ -66,11 +71,13 @@ impl Scene {
 
     /// Pulls the image; the error's text.
     fn pull(&self) -> Result<super::Record, String> {
-        let name = format!("oci:{}", self.0.join("layout").display());
-        let source = source::open(&name, &source::Options::default()).unwrap();
+        self.pull_from(&*self.source(), "image")
+    }
+
+    fn pull_from(&self, source: &dyn Source, name: &str) -> Result<super::Record, String> {
         let owners = if nix::unistd::geteuid().is_root() { Owners::Archive } else { Owners::Caller };
         let rights = Rights { owners, mappings: None };
-        pull(&self.store(), &*source, "image", &Platform::host(), &rights).map_err(|error| format!("{error:#}"))
+        pull(&self.store(), source, name, &Platform::host(), &rights).map_err(|error| format!("{error:#}"))
     }
 }
 
@@ -139,7 +146,8 @@ fn a_writable_layer_goes_when_its_container_is_gone_and_protects_its_layers_unti
         let at = scene.0.join("store/containers").join(id);
         fs::create_dir_all(at.join("upper/dir")).unwrap();
         let root = scene.0.join("state");
-        write_owner(&at, &Owner { id: id.into(), root, pid, start_time, keep, layers: layers.clone() }).unwrap();
+        let lasts = Some(root.join(id));
+        write_owner(&at, &Owner { id: id.into(), pid, start_time, lasts, keep, layers: layers.clone() }).unwrap();
     }
     // One that was killed before its owner was written.
     fs::create_dir_all(scene.0.join("store/containers/half/upper")).unwrap();
@@ -152,4 +160,95 @@ fn a_writable_layer_goes_when_its_container_is_gone_and_protects_its_layers_unti
     store.remove("kept").unwrap();
     store.remove("alive").unwrap_err();
     assert_eq!(store.layers.entries().unwrap().len(), 1);
+}
+
+/// A source of which the layers wait until the test lets them go.
+struct Slow {
+    inner: Box<dyn Source>,
+    begun: Mutex<Sender<()>>,
+    go: Mutex<Receiver<()>>,
+}
+
+impl Source for Slow {
+    fn manifest(&self, platform: &Platform) -> anyhow::Result<source::Manifest> {
+        self.inner.manifest(platform)
+    }
+
+    fn blob(&self, descriptor: &Descriptor, offset: u64) -> anyhow::Result<Box<dyn Read + Send + '_>> {
+        if descriptor.media_type().to_string().contains(".layer.") {
+            self.begun.lock().unwrap().send(()).unwrap();
+            self.go.lock().unwrap().recv().unwrap();
+        }
+        self.inner.blob(descriptor, offset)
+    }
+}
+
+impl Scene {
+    fn source(&self) -> Box<dyn Source> {
+        source::open(&format!("oci:{}", self.0.join("layout").display()), &source::Options::default()).unwrap()
+    }
+
+    /// A source that waits, with the channel that says that it does, and the one that ends it.
+    fn slow(&self) -> (Slow, Receiver<()>, Sender<()>) {
+        let ((begun, has_begun), (go, may_go)) = (channel(), channel());
+        (Slow { inner: self.source(), begun: Mutex::new(begun), go: Mutex::new(may_go) }, has_begun, go)
+    }
+}
+
+#[test]
+fn other_images_are_pulled_run_and_removed_beside_a_pull_that_stalls() {
+    let scene = Scene::new("stalled");
+    scene.image(&[&[("slow", "one")]]);
+    let (slow, has_begun, go) = scene.slow();
+    thread::scope(|scope| {
+        let stalled = scope.spawn(|| scene.pull_from(&slow, "slow"));
+        has_begun.recv().unwrap();
+        scene.image(&[BASE]);
+        let record = scene.pull().unwrap();
+        let store = scene.store();
+        assert!(store.find("image", &Platform::host().to_string()).unwrap().is_some());
+        assert_eq!(store.stack(&record.layers).unwrap().len(), 1);
+        store.remove("image").unwrap();
+        // Not the unfinished layer, which is held, and not the reference of its pull.
+        assert_eq!(store.collect().unwrap(), (1, 0));
+        go.send(()).unwrap();
+        stalled.join().unwrap().unwrap();
+    });
+    assert_eq!(scene.store().layers.entries().unwrap().len(), 1);
+    assert!(scene.store().containers.entries().unwrap().is_empty(), "the reference of a pull went with it");
+}
+
+#[test]
+fn of_two_pulls_of_one_layer_one_reads_it_and_the_other_waits() {
+    let scene = Scene::new("twice");
+    scene.image(&[BASE]);
+    let (slow, has_begun, go) = scene.slow();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| scene.pull_from(&slow, "first"));
+        has_begun.recv().unwrap();
+        let second = scope.spawn(|| scene.pull_from(&slow, "second"));
+        go.send(()).unwrap();
+        drop(go);
+        let (first, second) = (first.join().unwrap().unwrap(), second.join().unwrap().unwrap());
+        assert_eq!(first.layers, second.layers);
+    });
+    has_begun.try_recv().unwrap_err();
+}
+
+#[test]
+fn layers_of_a_pull_that_is_under_way_stay_though_no_image_has_them_yet() {
+    let scene = Scene::new("under-way");
+    scene.image(&[BASE, &[("c", "three")]]);
+    let (slow, has_begun, go) = scene.slow();
+    thread::scope(|scope| {
+        let pull = scope.spawn(|| scene.pull_from(&slow, "image"));
+        has_begun.recv().unwrap();
+        go.send(()).unwrap();
+        has_begun.recv().unwrap();
+        // The first layer is whole, the second one is not.
+        assert_eq!(scene.store().collect().unwrap(), (0, 0));
+        go.send(()).unwrap();
+        let layers = pull.join().unwrap().unwrap().layers;
+        assert_eq!(scene.store().stack(&layers).unwrap().len(), 2);
+    });
 }

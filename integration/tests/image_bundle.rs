@@ -1,0 +1,152 @@
+//! Bundles of images whose root is an overlay: `run --image --bundle` and `image unpack --overlay`.
+//!
+//! `ORLOP` names another program than `out/orlop`, whose `orlop-bundle` must stand beside it.
+
+#![allow(clippy::unwrap_used)] // The whole file is a test.
+
+use integration::{runtime::find, skip};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Makes the layout of an image of a busybox and a file.
+const LAYOUT: &str = r#"
+mkdir -p root/bin root/proc root/sys root/dev layout/blobs/sha256; cp /bin/busybox root/bin/busybox
+ln -s busybox root/bin/sh; echo image > root/file; tar -C root -cf layer.tar .
+blob() {
+    digest=$(sha256sum < "$2" | cut -d' ' -f1); cp "$2" layout/blobs/sha256/$digest
+    echo "{\"mediaType\":\"application/vnd.oci.image.$1\",\"digest\":\"sha256:$digest\",\"size\":$(stat -c %s "$2")}"
+}
+echo "{\"os\":\"linux\",\"architecture\":\"ARCH\",\"config\":{\"Cmd\":[\"/bin/sh\",\"-c\",\"/bin/busybox cat /file\"]}, \
+    \"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:$(sha256sum < layer.tar | cut -d' ' -f1)\"]}}" > config
+echo "{\"schemaVersion\":2,\"config\":$(blob config.v1+json config),\"layers\":[$(blob layer.v1.tar layer.tar)]}" > manifest
+echo "{\"schemaVersion\":2,\"manifests\":[$(blob manifest.v1+json manifest)]}" > layout/index.json
+echo '{"imageLayoutVersion":"1.0.0"}' > layout/oci-layout
+"#;
+
+/// A directory with an image, a store and a state root.
+struct Scene {
+    dir: PathBuf,
+    runtime: PathBuf,
+}
+
+impl Scene {
+    fn new() -> Option<Scene> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        if !skip::is_root() {
+            return None;
+        }
+        let Ok(runtime) = find("orlop", &std::env::temp_dir()) else {
+            skip::skip("no runtime; run `make` or set ORLOP");
+            return None;
+        };
+        if !runtime.path.with_file_name("orlop-bundle").exists() {
+            skip::skip("no orlop-bundle beside the runtime");
+            return None;
+        }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("image-bundle-{}-{number}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+        let script = LAYOUT.replace("ARCH", architecture);
+        let made = Command::new("sh").args(["-ec", &script]).current_dir(&dir).output().unwrap();
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        Some(Scene { dir, runtime: runtime.path })
+    }
+
+    fn orlop(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(&self.runtime);
+        command.arg("--root").arg(self.dir.join("state")).args(arguments).current_dir(&self.dir);
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The output of a command that succeeds.
+    fn says(&self, arguments: &[&str]) -> String {
+        let output = self.orlop(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn layers(&self) -> usize {
+        fs::read_dir(self.dir.join("store/layers")).unwrap().count()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_end().to_owned()
+}
+
+fn change(config: &Path, change: impl FnOnce(&mut Value)) {
+    let mut value: Value = serde_json::from_slice(&fs::read(config).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(config, value.to_string()).unwrap();
+}
+
+#[test]
+fn run_image_writes_the_bundle_where_the_flag_says_and_keeps_it_with_its_layers() {
+    let Some(scene) = Scene::new() else { return };
+    let run = ["run", "--store", "store", "--bundle", "kept", "--image", "oci:layout"];
+    let script = ["sh", "-c", "echo written > /new; read line < /file; echo $line"];
+    assert_eq!(scene.says(&[&run[..], &script].concat()), "image");
+    assert_eq!(fs::read_to_string(scene.dir.join("kept/upper/new")).unwrap(), "written\n");
+    let again = scene.orlop(&run);
+    assert!(!again.status.success() && text(&again.stderr).contains("already"), "{}", text(&again.stderr));
+
+    // The layer stays for the bundle, not for the image, and goes after the bundle.
+    scene.says(&["image", "rm", "--store", "store", "oci:layout"]);
+    assert_eq!(scene.layers(), 1);
+    assert!(scene.says(&["image", "list", "--store", "store"]).contains("bundle /"), "the list shows the bundle");
+    assert_eq!(scene.says(&["run", "--bundle", "kept", "again"]), "image");
+    fs::remove_dir_all(scene.dir.join("kept")).unwrap();
+    scene.says(&["image", "gc", "--store", "store"]);
+    assert_eq!(scene.layers(), 0);
+}
+
+#[test]
+fn a_bundle_with_a_config_is_refused_and_stays_as_it_is() {
+    let Some(scene) = Scene::new() else { return };
+    fs::create_dir(scene.dir.join("mine")).unwrap();
+    fs::write(scene.dir.join("mine/config.json"), "{}").unwrap();
+    let flag = ["run", "--store", "store", "--bundle", "mine", "--image", "oci:layout"];
+    for arguments in [&flag[..], &["image", "unpack", "--store", "store", "--overlay", "oci:layout", "mine"]] {
+        let output = scene.orlop(arguments);
+        assert!(text(&output.stderr).contains("has a config.json already"), "{}", text(&output.stderr));
+        assert_eq!(fs::read_dir(scene.dir.join("mine")).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn an_overlay_that_is_unpacked_runs_also_after_it_was_moved_and_with_a_user_namespace() {
+    let Some(scene) = Scene::new() else { return };
+    scene.says(&["image", "unpack", "--store", "store", "--overlay", "oci:layout", "bundle"]);
+    fs::rename(scene.dir.join("bundle"), scene.dir.join("moved")).unwrap();
+    assert_eq!(scene.says(&["run", "--bundle", "moved", "moved"]), "image");
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let version: Vec<u32> = release.split(['.', '-']).take(2).map(|n| n.parse().unwrap_or(0)).collect();
+    if version < vec![5, 19] {
+        return skip::skip("id-mapped layers need Linux 5.19");
+    }
+    let ids = serde_json::json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    change(&scene.dir.join("moved/config.json"), |config| {
+        config["linux"]["namespaces"].as_array_mut().unwrap().push(serde_json::json!({ "type": "user" }));
+        (config["linux"]["uidMappings"], config["linux"]["gidMappings"]) = (ids.clone(), ids.clone());
+        let script = "/bin/busybox stat -c %u:%g /file; /bin/busybox touch /mine";
+        config["process"]["args"] = serde_json::json!(["/bin/sh", "-c", script]);
+        config["mounts"][0]["options"].as_array_mut().unwrap().push("idmap".into());
+    });
+    // The writable layer belongs to the container's root on the host.
+    for name in ["upper", "work"] {
+        chown(scene.dir.join("moved").join(name), Some(100_000), Some(100_000)).unwrap();
+    }
+    assert_eq!(scene.says(&["run", "--bundle", "moved", "mapped"]), "0:0");
+    assert!(scene.dir.join("moved/upper/mine").exists());
+}
