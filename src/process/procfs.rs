@@ -23,7 +23,7 @@ use super::plan::LaunchPlan;
 use super::protocol::{self, ChildEnd, FromChild};
 use super::report::Report;
 use super::stub::plan::{self as init, StubStep, flag};
-use super::stub::{self, Layout};
+use super::stub::{self, Image, Layout};
 use crate::error::{Context, Error, Ignore as _, Result};
 use crate::namespaces::{NamespaceKind, Owner, enter};
 use crate::sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MountArgs};
@@ -152,7 +152,7 @@ fn become_helper(
     enter::join(&plan.joined, &[NamespaceKind::Pid])?;
     make_empty_root().context("make an empty root")?;
     let mut layout = Layout::new();
-    let content = {
+    let image = {
         let plan = init::StubPlan {
             waiting_name: plan.waiting_name,
             flags: flag::PROCFS,
@@ -165,17 +165,17 @@ fn become_helper(
             cwd: layout.string("/"),
             ..init::StubPlan::default()
         };
-        stub::elf(&plan, layout)
+        Image::new(&plan, layout)
     };
-    let image = stub::make(&content)?;
+    let sealed = stub::make(&image)?;
     let kept = [socket.as_raw_fd(), report.file().as_raw_fd()];
     // Standard input and output are closed too. The other descriptors may be needed until the stub
     // is executed.
-    file::close_by_execute(0, &[kept[0], kept[1], channel.as_fd().as_raw_fd(), image.as_raw_fd()])?;
+    file::close_by_execute(0, &[kept[0], kept[1], channel.as_fd().as_raw_fd(), sealed.as_raw_fd()])?;
     for fd in kept {
         file::keep_over_exec(fd)?;
     }
-    Err(stub::execute(&image, &content))
+    Err(stub::execute(&sealed, &image))
 }
 
 /// Enters a mount namespace in which an empty, read-only filesystem covers the root. In a mount

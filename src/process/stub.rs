@@ -6,6 +6,7 @@ use crate::error::{Context, Error, Result};
 use crate::sys::memory::{self, MemoryFile};
 use crate::sys::{self, Failure, mount, process};
 use std::ffi::CStr;
+use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 
 #[path = "../init/plan.rs"]
@@ -156,9 +157,9 @@ fn write_plan(plan: &StubPlan, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// EACCES if the sysctl `vm.memfd_noexec` is 2; the error names it.
-pub(crate) fn make(content: &[u8]) -> Result<OwnedFd> {
+pub(crate) fn make(image: &Image) -> Result<OwnedFd> {
     let file = memory::memfd("orlop-init", MemoryFile::Program).map_err(refused)?;
-    sys::file::write_all(&file, content).context("write the init image")?;
+    image.write(&file).context("write the init image")?;
     memory::seal(&file).context("seal the init image")?;
     Ok(file)
 }
@@ -168,13 +169,13 @@ pub(crate) fn make(content: &[u8]) -> Result<OwnedFd> {
 /// TOMOYO, a security module of Debian's kernels, looked up a program without a name as `/dev/fd/N`
 /// (seen with 5.10). That gives ENOENT if the container has no /proc, or one that does not show
 /// this process.
-pub(crate) fn execute(image: &OwnedFd, content: &[u8]) -> Error {
+pub(crate) fn execute(file: &OwnedFd, image: &Image) -> Error {
     const ARGV: [&CStr; 2] = [c"orlop", c"init"];
-    let failure = process::execute_fd(image, &ARGV, &[]);
+    let failure = process::execute_fd(file, &ARGV, &[]);
     if !failure.is(libc::ENOENT) {
         return failure.into();
     }
-    match name(content) {
+    match name(image) {
         Ok(()) => process::execute(NAME, &ARGV, &[]).into(),
         Err(e) => e.context("give the init image a name"),
     }
@@ -186,14 +187,14 @@ const NAME: &CStr = c"orlop-init";
 /// Writes the stub to a file on a detached, read-only filesystem and makes its directory the
 /// working directory. The stub changes to the container's working directory before any code of the
 /// container runs.
-fn name(content: &[u8]) -> Result<()> {
+fn name(image: &Image) -> Result<()> {
     let context = mount::fsopen("tmpfs")?;
     mount::fsconfig_string(&context, "mode", "700")?;
     mount::fsconfig_create(&context)?;
     let directory = mount::fsmount(&context, mount::MOUNT_ATTR_NOSUID | mount::MOUNT_ATTR_NODEV)?;
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
     let file = sys::file::open_at(&directory, NAME.to_bytes(), flags, 0o500)?;
-    sys::file::write_all(&file, content)?;
+    image.write(&file)?;
     drop(file);
     mount::fsconfig_flag(&context, "ro")?;
     mount::fsconfig_reconfigure(&context)?;
@@ -211,17 +212,29 @@ fn refused(failure: Failure) -> Error {
 }
 
 /// The stub as an ELF file: a header, the code, and the plan in a segment of its own.
-pub(crate) fn elf(plan: &StubPlan, layout: Layout) -> Vec<u8> {
-    let segment = layout.finish(plan);
-    let page = memory::page_size();
-    let segment_from = (HEADER + CODE.len()).next_multiple_of(page);
-    let mut file = Vec::with_capacity(segment_from + segment.len());
-    write_header(&mut file, page as u64, segment_from as u64, segment.len() as u64);
-    file.resize(HEADER, 0);
-    file.extend_from_slice(CODE);
-    file.resize(segment_from, 0);
-    file.extend_from_slice(&segment);
-    file
+pub(crate) struct Image {
+    header: Vec<u8>,
+    /// The zeros between the code and the page on which the segment begins.
+    gap: Vec<u8>,
+    segment: Vec<u8>,
+}
+
+impl Image {
+    /// The image with this plan.
+    pub(crate) fn new(plan: &StubPlan, layout: Layout) -> Image {
+        let segment = layout.finish(plan);
+        let page = memory::page_size();
+        let code_to = HEADER + CODE.len();
+        let segment_from = code_to.next_multiple_of(page);
+        let mut header = Vec::with_capacity(HEADER);
+        write_header(&mut header, page as u64, segment_from as u64, segment.len() as u64);
+        header.resize(HEADER, 0);
+        Image { header, gap: vec![0; segment_from - code_to], segment }
+    }
+
+    fn write(&self, file: &OwnedFd) -> sys::Result<()> {
+        sys::file::write_all_of(file, &mut [&self.header, CODE, &self.gap, &self.segment].map(IoSlice::new))
+    }
 }
 
 /// `elf(5)`: the file header and three program headers.

@@ -6,6 +6,7 @@ use super::{Errno, Failure, Result, check_again, done, quote, show, wrap, wrap_a
 use nix::fcntl::{FcntlArg, FdFlag, OFlag};
 use nix::sys::stat::Mode;
 use nix::unistd::UnlinkatFlags;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// AT_FDCWD, the current directory in the `*at` calls.
@@ -122,6 +123,19 @@ pub(crate) fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
             return Err(Failure::new(format!("write({})", show(fd)), Errno(libc::EIO)));
         }
         bytes = &bytes[n..];
+    }
+    Ok(())
+}
+
+/// `writev(2)` until all bytes of all slices are written.
+pub(crate) fn write_all_of(fd: impl AsFd, mut slices: &mut [IoSlice<'_>]) -> Result<()> {
+    let fd = fd.as_fd();
+    while !slices.is_empty() {
+        let n = wrap_again(|| nix::sys::uio::writev(fd, slices), || format!("writev({})", show(fd)))?;
+        if n == 0 {
+            return Err(Failure::new(format!("writev({})", show(fd)), Errno(libc::EIO)));
+        }
+        IoSlice::advance_slices(&mut slices, n);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::hooks::{self, Moment};
 use crate::path::InRoot;
 use crate::process::stub::plan::{StubPlan, flag};
-use crate::process::stub::{self, Layout};
+use crate::process::stub::{self, Image, Layout};
 use crate::procfs::ProcFd;
 use crate::sys::{file, process};
 use std::ffi::CString;
@@ -17,16 +17,16 @@ pub(in crate::process) fn execute_stub(stage: &mut Stage<'_>) -> Result<()> {
     pass_records_on(stage)?;
     let mut plan = stub_plan(stage, &mut layout)?;
     leave_gaps(&mut plan)?;
-    let content = stub::elf(&plan, layout);
-    let image = stub::make(&content)?;
+    let image = Image::new(&plan, layout);
+    let sealed = stub::make(&image)?;
     // Only these descriptors stay open in the stub.
     let kept = [plan.sync, plan.gate, plan.page, plan.procfs, plan.cgroup_file, plan.end_file];
     let [sync, gate, page, procfs, cgroup, end] = kept;
-    file::close_by_execute(stage.plan.first_fd(), &[sync, gate, page, procfs, cgroup, end, image.as_raw_fd()])?;
+    file::close_by_execute(stage.plan.first_fd(), &[sync, gate, page, procfs, cgroup, end, sealed.as_raw_fd()])?;
     for fd in kept.into_iter().filter(|fd| *fd >= 0) {
         file::keep_over_exec(fd)?;
     }
-    Err(stub::execute(&image, &content))
+    Err(stub::execute(&sealed, &image))
 }
 
 /// Moves the stub's descriptors above the numbers that the program keeps. A number that the caller
