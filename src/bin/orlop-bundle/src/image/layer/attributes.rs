@@ -4,7 +4,7 @@ use super::tar::{Entry, Kind};
 use super::tree::Owners;
 use anyhow::{Context as _, Result};
 use orlop::beneath::Directory;
-use rustix::fs::{XattrFlags, fsetxattr};
+use rustix::fs::{XattrFlags, fremovexattr, fsetxattr};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
@@ -86,6 +86,18 @@ fn is_kept(key: &[u8]) -> bool {
     key.starts_with(b"user.")
         || key.starts_with(b"trusted.")
         || matches!(key, b"security.capability" | ACCESS | DEFAULT)
+}
+
+/// Removes the attributes of a directory, held for reading, that another layer's entry gave it: the new entry's replace them.
+///
+/// # Errors
+/// An attribute cannot be removed.
+pub(super) fn clear(dir: &Directory) -> Result<()> {
+    for (key, _) in dir.attributes()?.into_iter().filter(|(key, _)| is_kept(key)) {
+        fremovexattr(dir, OsStr::from_bytes(&key))
+            .with_context(|| format!("remove the attribute {}", String::from_utf8_lossy(&key)))?;
+    }
+    Ok(())
 }
 
 /// Sets the attributes of an entry.

@@ -1,5 +1,6 @@
 //! The layers below a layer in overlayfs form: lookups in their union, and files that come up from it.
 
+use super::remove::is_whiteout;
 use super::tree::Owners;
 use super::write::{set_directory_owner, set_owner_and_mode};
 use anyhow::{Result, bail, ensure};
@@ -7,9 +8,6 @@ use orlop::beneath::{Directory, Status};
 use rustix::fs::{FileType, XattrFlags, fgetxattr, flistxattr, fsetxattr};
 use std::fs::File;
 use std::io;
-
-const S_IFMT: u32 = 0o170_000;
-const S_IFCHR: u32 = 0o020_000;
 
 /// Layers, the topmost first.
 pub(crate) struct Lower(pub(crate) Vec<Directory>);
@@ -121,7 +119,7 @@ fn find_in(layer: &Directory, parts: &[&[u8]]) -> Result<Found> {
         let Some(status) = dir.entry_status(name)? else {
             return Ok(if depth > 0 && is_opaque(&dir)? { Found::Hidden } else { Found::Open });
         };
-        if status.mode & S_IFMT == S_IFCHR && status.rdev == 0 {
+        if is_whiteout(&status) {
             return Ok(Found::Hidden);
         }
         if depth + 1 == parts.len() {
@@ -139,6 +137,7 @@ fn find_in(layer: &Directory, parts: &[&[u8]]) -> Result<Found> {
     Ok(Found::Open)
 }
 
-fn is_opaque(dir: &Directory) -> Result<bool> {
+/// Whether a directory of a layer, held for reading, hides the layers below.
+pub(super) fn is_opaque(dir: &Directory) -> Result<bool> {
     Ok(dir.attributes()?.iter().any(|(key, _)| key.ends_with(b".overlay.opaque")))
 }

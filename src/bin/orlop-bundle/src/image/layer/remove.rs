@@ -1,9 +1,11 @@
 //! Whiteouts, and files that an entry of another type replaces.
 
+use super::lower::is_opaque;
 use super::tree::{Form, Tree};
 use anyhow::{Context as _, Result, ensure};
 use orlop::beneath::{Directory, Status};
 
+const S_IFMT: u32 = 0o170_000;
 const S_IFCHR: u32 = 0o020_000;
 /// How deep directories are removed: each level holds a file descriptor.
 const MAX_DEPTH: u32 = 4096;
@@ -12,40 +14,65 @@ impl Tree {
     /// `.wh.NAME`: hides `NAME` of the layers below.
     pub(super) fn white_out(&mut self, parents: &[&[u8]], name: &[u8]) -> Result<()> {
         ensure!(!matches!(name, b"" | b"." | b".."), "a whiteout has the name {:?}", String::from_utf8_lossy(name));
-        if matches!(self.form, Form::Flat) {
-            let Some(dir) = self.enter(&parents.join(b"/".as_slice()))? else { return Ok(()) };
-            drop(dir);
+        // A whiteout of nothing makes no directory; overlayfs would show its name in a directory that it does not merge.
+        let path = [parents, &[name]].concat();
+        let is_below = match &self.form {
+            Form::Flat => self.enter(&parents.join(b"/".as_slice()))?.is_some(),
+            Form::Overlay { lower, .. } => !self.is_hidden(parents)? && lower.find(&path)?.is_some(),
+        };
+        if !is_below {
+            return Ok(());
         }
         let parent = self.parent(parents)?;
         let there = parent.dir.entry_status(name)?;
-        let is_written = self.written.contains(&(parent.ino, name.to_vec()));
-        match (&self.form, there) {
-            (Form::Flat, None) => {}
-            (Form::Flat, Some(there)) if is_written && there.is_dir() => {
-                self.prune(&parent.dir.entry_dir(name)?, 0)?;
+        if let Some(there) = &there {
+            let is_written = self.written.contains(&(parent.ino, name.to_vec()));
+            let is_left = there.is_dir() && self.prune(&parent.dir.entry_dir(name)?, 0)?;
+            match &self.form {
+                Form::Overlay { opaque, .. } if there.is_dir() && (is_written || is_left) => {
+                    return Ok(parent.dir.entry_dir(name)?.set_attribute(opaque, b"y")?);
+                }
+                _ if is_written || is_left => return Ok(()),
+                _ => self.remove(&parent.dir, parent.ino, name, there)?,
             }
-            (Form::Flat, Some(_)) if is_written => {}
-            (Form::Flat, Some(there)) => self.remove(&parent.dir, parent.ino, name, &there)?,
-            (Form::Overlay { .. }, None) => parent.dir.make_entry_node(name, S_IFCHR, 0)?,
-            (Form::Overlay { opaque, .. }, Some(there)) if there.is_dir() => {
-                parent.dir.entry_dir(name)?.set_attribute(opaque, b"y")?;
-            }
-            (Form::Overlay { .. }, Some(_)) => {}
         }
-        Ok(())
+        match &self.form {
+            Form::Flat => Ok(()),
+            Form::Overlay { .. } => Ok(parent.dir.make_entry_node(name, S_IFCHR, 0)?),
+        }
     }
 
     /// `.wh..wh..opq`: hides all that the layers below have in a directory.
     pub(super) fn make_opaque(&mut self, parents: &[&[u8]]) -> Result<()> {
         let parent = self.parent(parents)?;
+        self.prune(&parent.dir, 0)?;
         match &self.form {
-            Form::Flat => self.prune(&parent.dir, 0).map(drop)?,
-            Form::Overlay { opaque, .. } => parent.dir.set_attribute(opaque, b"y")?,
+            Form::Flat => Ok(()),
+            Form::Overlay { opaque, .. } => Ok(parent.dir.set_attribute(opaque, b"y")?),
         }
-        Ok(())
     }
 
-    /// Removes all beneath `dir` that is not of the current layer. Whether something is left.
+    /// Whether a directory of a layer for overlayfs is within one that hides the layers below.
+    pub(super) fn is_hidden(&self, parts: &[&[u8]]) -> Result<bool> {
+        let Some(mut dir) = self.enter(b"")? else { return Ok(false) };
+        if is_opaque(&self.root)? {
+            return Ok(true);
+        }
+        for name in parts {
+            match dir.entry_status(name)? {
+                Some(status) if status.is_dir() => dir = dir.entry_dir(name)?,
+                Some(status) => return Ok(is_whiteout(&status)),
+                None => return Ok(false),
+            }
+            if is_opaque(&dir)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes all beneath `dir` that the current layer has no entry for: files of the layers below or, in the form of
+    /// overlayfs, whiteouts, which it shows in a directory that it does not merge. Whether something is left.
     fn prune(&mut self, dir: &Directory, depth: u32) -> Result<bool> {
         ensure!(depth < MAX_DEPTH, "directories are too deep");
         let ino = dir.status()?.ino;
@@ -74,6 +101,11 @@ impl Tree {
         self.written.remove(&(ino, name.to_vec()));
         Ok(())
     }
+}
+
+/// Whether a file is a whiteout of overlayfs.
+pub(super) fn is_whiteout(status: &Status) -> bool {
+    status.mode & S_IFMT == S_IFCHR && status.rdev == 0
 }
 
 /// Removes a directory with all beneath it. `removed` hears of each name and the inode of its directory.

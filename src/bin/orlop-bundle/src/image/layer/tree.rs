@@ -4,11 +4,14 @@
 use super::Time;
 use super::attributes::Dropped;
 use super::lower::Lower;
+use super::remove::is_whiteout;
 use super::tar::Entry;
 use anyhow::{Context as _, Result, ensure};
 use orlop::beneath::{Directory, Status};
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
+
+const ENOTDIR: i32 = 20;
 
 /// The form of the tree.
 pub(crate) enum Form {
@@ -109,7 +112,7 @@ impl Tree {
             return Ok(last);
         }
         self.last = None;
-        let dir = match self.enter(&path)? {
+        let dir = match self.enter_unless_hidden(&path)? {
             Some(dir) => dir,
             None => self.make_parents(parts)?,
         };
@@ -130,11 +133,20 @@ impl Tree {
         self.root.enter(path).with_context(shown)
     }
 
+    /// The same; `None` also where a component is no directory but, in a layer for overlayfs, perhaps a whiteout.
+    fn enter_unless_hidden(&self, path: &[u8]) -> Result<Option<Directory>> {
+        match self.root.enter(path) {
+            Err(error) if matches!(self.form, Form::Overlay { .. }) && error.errno() == ENOTDIR => Ok(None),
+            Err(_) => self.enter(path),
+            Ok(found) => Ok(found),
+        }
+    }
+
     fn make_parents(&mut self, parts: &[&[u8]]) -> Result<Directory> {
         let mut dir = self.root.enter(b".")?.context("the root of the tree is gone")?;
         for depth in 1..=parts.len() {
             let path = parts[..depth].join(b"/".as_slice());
-            dir = match self.enter(&path)? {
+            dir = match self.enter_unless_hidden(&path)? {
                 Some(next) => next,
                 None => self.make_parent(&dir, parts, depth)?,
             };
@@ -148,10 +160,21 @@ impl Tree {
         let name = parts[depth - 1];
         let status = dir.status()?;
         self.keep_times(&status, &parts[..depth - 1].join(b"/".as_slice()));
+        let there = dir.entry_status(name)?;
+        let is_over_whiteout = there.is_some_and(|there| is_whiteout(&there));
+        if is_over_whiteout {
+            dir.remove_entry(name)?;
+        } else if there.is_some() {
+            self.enter(&parts[..depth].join(b"/".as_slice()))?;
+        }
         dir.make_entry_dir(name, 0o755).context("a parent is a symbolic link that leads nowhere, or no directory")?;
         let made = dir.entry_dir(name)?;
-        self.written.insert((status.ino, name.to_vec()));
-        if let Form::Overlay { lower, .. } = &self.form
+        if let Form::Overlay { opaque, .. } = &self.form
+            && is_over_whiteout
+        {
+            made.set_attribute(opaque, b"y")?;
+        } else if let Form::Overlay { lower, .. } = &self.form
+            && !self.is_hidden(&parts[..depth])?
             && let Some(below) = lower.directory(&parts[..depth])?
         {
             lower.copy_directory(&below, &made, self.owners)?;

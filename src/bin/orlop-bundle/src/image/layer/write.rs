@@ -1,6 +1,7 @@
 //! One entry of an archive becomes one file.
 
 use super::attributes::{self, Target};
+use super::remove::is_whiteout;
 use super::tar::{Entry, Kind};
 use super::tree::{Form, Owners, Parent, Tree, components};
 use anyhow::{Context as _, Result, ensure};
@@ -21,6 +22,7 @@ impl Tree {
     /// An entry for the root itself.
     pub(super) fn write_root(&mut self, entry: &Entry) -> Result<()> {
         ensure!(entry.kind == Kind::Directory, "the root of the image is no directory");
+        attributes::clear(&self.root)?;
         let root = self.root.enter(b".")?.context("the root of the tree is gone")?;
         self.set_directory(&root, Vec::new(), entry)
     }
@@ -42,7 +44,7 @@ impl Tree {
         }
         let mut is_over_whiteout = false;
         if let Some(there) = there.filter(|there| !(there.is_dir() && entry.kind == Kind::Directory)) {
-            is_over_whiteout = there.mode & 0o170_000 == S_IFCHR && there.rdev == 0;
+            is_over_whiteout = is_whiteout(&there);
             self.remove(dir, parent.ino, name, &there)?;
         }
         match entry.kind {
@@ -81,17 +83,18 @@ impl Tree {
         if let Some(dir) = self.root.enter(&parents.join(b"/".as_slice()))?
             && let Some(status) = dir.entry_status(name)?
         {
-            let is_whiteout = status.mode & 0o170_000 == S_IFCHR && status.rdev == 0;
-            return Ok(if is_whiteout { None } else { Some((dir, status)) });
+            return Ok(if is_whiteout(&status) { None } else { Some((dir, status)) });
         }
         let Form::Overlay { lower, .. } = &self.form else { return Ok(None) };
+        if self.is_hidden(parents)? {
+            return Ok(None);
+        }
         // A link to a file of a lower layer: the file comes up, as it does in overlayfs.
         let path = [parents, &[name]].concat();
         let Some((below, _)) = lower.find(&path)? else { return Ok(None) };
         let parent = self.parent(parents)?;
         let Form::Overlay { lower, .. } = &self.form else { return Ok(None) };
         lower.copy_up(&below, name, &parent.dir, self.owners)?;
-        self.written.insert((parent.ino, name.to_vec()));
         Ok(parent.dir.entry_status(name)?.map(|status| (parent.dir, status)))
     }
 
@@ -123,10 +126,14 @@ impl Tree {
         entry: &Entry,
         is_over_whiteout: bool,
     ) -> Result<()> {
-        if parent.entry_status(name)?.is_none() {
+        let is_new = parent.entry_status(name)?.is_none();
+        if is_new {
             parent.make_entry_dir(name, 0o700)?;
         }
         let dir = parent.entry_dir(name)?;
+        if !is_new {
+            attributes::clear(&dir)?;
+        }
         let path = components(&entry.path)?.join(b"/".as_slice());
         self.set_directory(&dir, path, entry)?;
         match &self.form {
