@@ -1,4 +1,5 @@
-//! Bundles of images whose root is an overlay: `run --image --bundle` and `image unpack --overlay`.
+//! Bundles of images whose root is an overlay: `run --image --bundle` and `image unpack --overlay`; and pulls from a registry
+//! that stalls.
 //!
 //! `ORLOP` names another program than `out/orlop`, whose `orlop-bundle` must stand beside it.
 
@@ -7,14 +8,18 @@
 use integration::{runtime::find, skip};
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 /// Makes the layout of an image of a busybox and a file.
 const LAYOUT: &str = r#"
-mkdir -p root/bin root/proc root/sys root/dev layout/blobs/sha256; cp /bin/busybox root/bin/busybox
+rm -rf root; mkdir -p root/bin root/proc root/sys root/dev layout/blobs/sha256; cp /bin/busybox root/bin/busybox
 ln -s busybox root/bin/sh; echo image > root/file; tar -C root -cf layer.tar .
 blob() {
     digest=$(sha256sum < "$2" | cut -d' ' -f1); cp "$2" layout/blobs/sha256/$digest
@@ -50,17 +55,28 @@ impl Scene {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("image-bundle-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
+        let scene = Scene { dir, runtime: runtime.path };
+        scene.image("layout", "image");
+        Some(scene)
+    }
+
+    /// Makes an image layout with this text in the file.
+    fn image(&self, layout: &str, content: &str) {
         let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
-        let script = LAYOUT.replace("ARCH", architecture);
-        let made = Command::new("sh").args(["-ec", &script]).current_dir(&dir).output().unwrap();
+        let script = LAYOUT.replace("ARCH", architecture).replace("layout/", &format!("{layout}/"));
+        let script = script.replace("echo image", &format!("echo {content}"));
+        let made = Command::new("sh").args(["-ec", &script]).current_dir(&self.dir).output().unwrap();
         assert!(made.status.success(), "{}", text(&made.stderr));
-        Some(Scene { dir, runtime: runtime.path })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.runtime);
+        command.arg("--root").arg(self.dir.join("state")).args(arguments).current_dir(&self.dir).stdin(Stdio::null());
+        command
     }
 
     fn orlop(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(&self.runtime);
-        command.arg("--root").arg(self.dir.join("state")).args(arguments).current_dir(&self.dir);
-        command.stdin(Stdio::null()).output().unwrap()
+        self.command(arguments).output().unwrap()
     }
 
     /// The output of a command that succeeds.
@@ -149,4 +165,104 @@ fn an_overlay_that_is_unpacked_runs_also_after_it_was_moved_and_with_a_user_name
     }
     assert_eq!(scene.says(&["run", "--bundle", "moved", "mapped"]), "0:0");
     assert!(scene.dir.join("moved/upper/mine").exists());
+}
+
+/// A registry on loopback with the image of the layout.
+struct Registry {
+    host: String,
+    /// The Range headers of requests for the layer.
+    asked: Arc<Mutex<Vec<Option<String>>>>,
+    stalls: Arc<AtomicBool>,
+}
+
+/// The bytes of the layer that come before the registry stalls.
+const BEGINNING: usize = 100_000;
+
+impl Registry {
+    fn serve(layout: &Path, has_ranges: bool) -> Registry {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let registry = Registry { host, asked: Arc::default(), stalls: Arc::new(AtomicBool::new(true)) };
+        let (asked, stalls, layout) = (registry.asked.clone(), registry.stalls.clone(), layout.to_owned());
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (asked, stalls, layout) = (asked.clone(), stalls.clone(), layout.clone());
+                thread::spawn(move || answer(stream, &layout, has_ranges, &asked, &stalls));
+            }
+        });
+        registry
+    }
+}
+
+/// Answers one request. A client that speaks TLS is left.
+fn answer(
+    mut stream: TcpStream,
+    layout: &Path,
+    has_ranges: bool,
+    asked: &Mutex<Vec<Option<String>>>,
+    stalls: &AtomicBool,
+) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
+    let first = lines.next()?;
+    let path = first.strip_prefix("GET ")?.split(' ').next()?.to_owned();
+    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let range = head.iter().find_map(|line| line.to_lowercase().strip_prefix("range: ").map(str::to_owned));
+    let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).ok()?).ok()?;
+    let manifest = index["manifests"][0]["digest"].as_str()?.to_owned();
+    let digest = if path.contains("/manifests/") { manifest } else { path.rsplit('/').next()?.to_owned() };
+    let Ok(bytes) = fs::read(layout.join("blobs").join(digest.replace(':', "/"))) else {
+        return stream.write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").ok();
+    };
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let mut head = format!("Connection: close\r\nContent-Type: {kind}\r\n");
+    let (mut from, mut status) = (0, "200 OK");
+    if let Some(offset) = range.as_ref().filter(|_| has_ranges) {
+        from = offset.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()?;
+        status = "206 Partial Content";
+        head += &format!("Content-Range: bytes {from}-{}/{}\r\n", bytes.len() - 1, bytes.len());
+    }
+    let is_layer = bytes.len() > BEGINNING;
+    if is_layer {
+        asked.lock().unwrap().push(range);
+    }
+    write!(stream, "HTTP/1.1 {status}\r\n{head}Content-Length: {}\r\n\r\n", bytes.len() - from).ok()?;
+    if !is_layer || !stalls.load(Ordering::Relaxed) {
+        return stream.write_all(&bytes[from..]).ok();
+    }
+    stream.write_all(&bytes[from..BEGINNING]).ok()?;
+    // Until the client is gone.
+    stream.read(&mut [0]).ok().map(drop)
+}
+
+#[test]
+fn beside_a_registry_that_stalls_other_images_run_and_a_killed_pull_goes_on_within_the_layer() {
+    for has_ranges in [true, false] {
+        let Some(scene) = Scene::new() else { return };
+        scene.image("other", "other");
+        let registry = Registry::serve(&scene.dir.join("layout"), has_ranges);
+        let image = format!("{}/app:v1", registry.host);
+        let pull = ["image", "pull", "--store", "store", "--insecure", &image];
+        let mut stalled = scene.command(&pull).stderr(Stdio::null()).spawn().unwrap();
+        let blobs = scene.dir.join("store/blobs");
+        let length = || {
+            let entry = fs::read_dir(&blobs).ok()?.next()?.ok()?;
+            Some(entry.metadata().ok()?.len())
+        };
+        while length() != Some(BEGINNING as u64) {
+            assert!(stalled.try_wait().unwrap().is_none(), "the pull ended");
+            thread::yield_now();
+        }
+        for _ in 0..2 {
+            assert_eq!(scene.says(&["run", "--store", "store", "--image", "oci:other"]), "other");
+        }
+        scene.says(&["image", "gc", "--store", "store"]);
+        assert!(stalled.try_wait().unwrap().is_none(), "the pull ended");
+        stalled.kill().unwrap();
+        stalled.wait().unwrap();
+        registry.stalls.store(false, Ordering::Relaxed);
+        scene.says(&pull);
+        assert_eq!(*registry.asked.lock().unwrap(), [None, Some(format!("bytes={BEGINNING}-"))]);
+        assert_eq!(scene.says(&["run", "--store", "store", "--image", &image]), "image");
+        assert_eq!(fs::read_dir(&blobs).unwrap().count(), 0);
+    }
 }

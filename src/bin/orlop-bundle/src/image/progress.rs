@@ -64,6 +64,10 @@ impl Source for Watched {
         self.inner.manifest(platform)
     }
 
+    fn is_remote(&self) -> bool {
+        self.inner.is_remote()
+    }
+
     fn blob(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send + '_>> {
         let inner = self.inner.blob(descriptor, offset)?;
         let name = descriptor.media_type().to_string();

@@ -81,8 +81,13 @@ pub(super) fn remove(word: &Remove) -> Result<ExitCode> {
 
 pub(super) fn collect(place: &Place) -> Result<ExitCode> {
     with_rights(|_| {
-        let (layers, containers) = place.open()?.collect()?;
+        let store = place.open()?;
+        let (layers, containers) = store.collect()?;
         println!("removed {layers} layers and the writable layers of {containers} containers");
+        let partial = store.remove_partial(&store.lock()?)?;
+        if partial > 0 {
+            println!("removed {partial} blobs of interrupted pulls");
+        }
         Ok(())
     })
 }

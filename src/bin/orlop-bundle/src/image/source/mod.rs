@@ -30,6 +30,11 @@ pub(crate) trait Source: Sync {
 
     /// A blob's bytes from `offset` on. The reader's caller verifies digest and size ([`Verified`]).
     fn blob(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send + '_>>;
+
+    /// Whether blobs come over a network.
+    fn is_remote(&self) -> bool {
+        false
+    }
 }
 
 /// How a source is opened.

@@ -6,6 +6,7 @@
 pub(crate) mod containers;
 mod gc;
 mod lock;
+mod partial;
 pub(crate) mod pull;
 pub(crate) mod record;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub(crate) struct Store {
     pub(crate) layers: Directory,
     pub(crate) images: Directory,
     pub(crate) containers: Directory,
+    blobs: Directory,
 }
 
 /// The store of this user: `/var/lib/orlop/images`, or `orlop/images` below XDG_DATA_HOME.
@@ -65,7 +67,7 @@ impl Store {
         let text = path.to_str().with_context(named)?;
         let plain = path.is_absolute() && !text.contains([':', ',', '\\', '"']);
         ensure!(plain, "{}: the path must be absolute, without : , \\ and \"", named());
-        for name in ["layers", "images", "containers"] {
+        for name in ["layers", "images", "containers", "blobs"] {
             DirBuilder::new().recursive(true).mode(0o755).create(path.join(name)).with_context(named)?;
         }
         let open = |name: &str| Directory::open(&path.join(name)).with_context(named);
@@ -73,7 +75,7 @@ impl Store {
         let lock = lock.with_context(named)?;
         can_hold_layers(&lock).with_context(named)?;
         let (layers, images, containers) = (open("layers")?, open("images")?, open("containers")?);
-        Ok(Store { path: path.to_owned(), layers, images, containers })
+        Ok(Store { path: path.to_owned(), layers, images, containers, blobs: open("blobs")? })
     }
 
     /// All images. A record that cannot be read is an error.

@@ -6,6 +6,7 @@ use super::super::rights::Rights;
 use super::super::source::{Platform, Source, small};
 use super::Store;
 use super::lock::UNFINISHED;
+use super::partial::Resumed;
 use super::record::{self, NAME, Record, hex};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::{Descriptor, Digest};
@@ -30,9 +31,9 @@ pub(crate) fn pull(
     let reference_of_pull = store.refer_pull(&layers)?;
     let mut dropped = None;
     for (n, (descriptor, diff_id)) in manifest.parsed.layers().iter().zip(&ids).enumerate() {
-        if let Some(directory) = store.claim(&layers[n])? {
-            let layer = Layer { descriptor, diff_id, name: &layers[n], below: &layers[..n] };
-            dropped = Some(add(store, source, &layer, directory, rights)?.dropped);
+        let layer = Layer { descriptor, diff_id, name: &layers[n], below: &layers[..n] };
+        if let Some(tree) = add(store, source, &layer, rights)? {
+            dropped = Some(tree.dropped);
         }
     }
     if let Some(dropped) = dropped {
@@ -83,8 +84,30 @@ struct Layer<'a> {
     below: &'a [String],
 }
 
+/// Adds a layer, with what an interrupted pull has left of its blob. Where that turns out to be wrong, from the beginning.
+fn add(store: &Store, source: &dyn Source, layer: &Layer<'_>, rights: &Rights) -> Result<Option<Tree>> {
+    loop {
+        let Some(directory) = store.claim(layer.name)? else { return Ok(None) };
+        let Some(resumed) = Resumed::open(store, source, layer.descriptor)? else {
+            return unpack(store, source, layer, directory, rights).map(Some);
+        };
+        let unpacked = unpack(store, &resumed, layer, directory, rights);
+        let is_new = resumed.earlier == 0;
+        let is_over = resumed.end()?;
+        if unpacked.is_ok() || is_new || !is_over {
+            return unpacked.map(Some);
+        }
+    }
+}
+
 /// Unpacks a layer into its directory, and gives it its name.
-fn add(store: &Store, source: &dyn Source, layer: &Layer<'_>, directory: Directory, rights: &Rights) -> Result<Tree> {
+fn unpack(
+    store: &Store,
+    source: &dyn Source,
+    layer: &Layer<'_>,
+    directory: Directory,
+    rights: &Rights,
+) -> Result<Tree> {
     let unfinished = [UNFINISHED, layer.name].concat();
     let lower = Lower(store.stack(layer.below)?.into_iter().map(|(_, layer)| layer).collect());
     if let Some(top) = lower.0.first() {

@@ -9,7 +9,7 @@ use super::pull::pull;
 use oci_spec::image::Descriptor;
 use sha2::{Digest as _, Sha256};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -251,4 +251,86 @@ fn layers_of_a_pull_that_is_under_way_stay_though_no_image_has_them_yet() {
         let layers = pull.join().unwrap().unwrap().layers;
         assert_eq!(scene.store().stack(&layers).unwrap().len(), 2);
     });
+}
+
+/// A source over a network, of which layers end early the first time.
+struct Cut {
+    inner: Box<dyn Source>,
+    /// The bytes of a layer that come the first time.
+    first: u64,
+    /// The offsets that layers were asked for from.
+    asked: Mutex<Vec<u64>>,
+}
+
+/// An error in place of the end.
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("the network is gone"))
+    }
+}
+
+impl Source for Cut {
+    fn manifest(&self, platform: &Platform) -> anyhow::Result<source::Manifest> {
+        self.inner.manifest(platform)
+    }
+
+    fn blob(&self, descriptor: &Descriptor, offset: u64) -> anyhow::Result<Box<dyn Read + Send + '_>> {
+        let blob = self.inner.blob(descriptor, offset)?;
+        if !descriptor.media_type().to_string().contains(".layer.") {
+            return Ok(blob);
+        }
+        self.asked.lock().unwrap().push(offset);
+        let is_first = self.asked.lock().unwrap().len() == 1;
+        if is_first { Ok(Box::new(blob.take(self.first).chain(Broken))) } else { Ok(blob) }
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+}
+
+impl Scene {
+    /// A pull of which the network was gone after 700 bytes.
+    fn interrupted(name: &str) -> (Scene, Cut) {
+        let scene = Scene::new(name);
+        scene.image(&[BASE]);
+        let source = Cut { inner: scene.source(), first: 700, asked: Mutex::default() };
+        let error = scene.pull_from(&source, "image").unwrap_err();
+        assert!(error.contains("the network is gone"), "{error}");
+        (scene, source)
+    }
+
+    fn blobs(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.0.join("store/blobs")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+#[test]
+fn an_interrupted_pull_goes_on_within_its_layer() {
+    let (scene, source) = Scene::interrupted("resumed");
+    assert_eq!(fs::metadata(&scene.blobs()[0]).unwrap().len(), 700);
+    let layers = scene.pull_from(&source, "image").unwrap().layers;
+    assert_eq!(*source.asked.lock().unwrap(), [0, 700]);
+    assert_eq!(fs::read(scene.0.join("store/layers").join(&layers[0]).join("dir/b")).unwrap(), b"two");
+    assert!(scene.blobs().is_empty());
+}
+
+#[test]
+fn what_an_interrupted_pull_left_is_verified_and_read_anew_where_it_is_wrong() {
+    let (scene, source) = Scene::interrupted("wrong");
+    // As after a power cut: the file has its length, but not its content.
+    fs::write(&scene.blobs()[0], [0; 700]).unwrap();
+    scene.pull_from(&source, "image").unwrap();
+    assert_eq!(*source.asked.lock().unwrap(), [0, 700, 0]);
+    assert!(scene.blobs().is_empty());
+}
+
+#[test]
+fn gc_removes_what_an_interrupted_pull_left() {
+    let (scene, _) = Scene::interrupted("left");
+    let store = scene.store();
+    assert_eq!(store.remove_partial(&store.lock().unwrap()).unwrap(), 1);
+    assert!(scene.blobs().is_empty());
 }

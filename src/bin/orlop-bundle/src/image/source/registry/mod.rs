@@ -172,6 +172,10 @@ impl Source for Registry {
         let opened = self.open(descriptor, offset)?;
         Ok(Box::new(Blob::new(self, descriptor, offset, opened)))
     }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
 }
 
 /// Where the body of a response begins in the blob, if its head fits the blob's descriptor.
