@@ -114,7 +114,7 @@ impl Scene {
         fs::set_permissions(outer.join("shadow"), fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(outer.join("dir/file"), "kept").unwrap();
         let owners = if nix::unistd::geteuid().is_root() { Owners::Archive } else { Owners::Caller };
-        let tree = Tree::new(Directory::open(&outer.join("root")).unwrap(), form, owners);
+        let tree = Tree::new(Directory::open(&outer).unwrap().entry_dir(b"root").unwrap(), form, owners);
         Scene { outer, tree }
     }
 

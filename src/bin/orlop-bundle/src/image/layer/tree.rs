@@ -50,6 +50,7 @@ pub(super) struct Parent {
 }
 
 pub(crate) struct Tree {
+    /// Held for reading.
     pub(super) root: Directory,
     pub(super) form: Form,
     pub(super) owners: Owners,
