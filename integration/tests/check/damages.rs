@@ -347,6 +347,11 @@ fn independent(one: &Damage, other: &Damage) -> bool {
     if same_mount || (within(a, "linux.namespaces") && within(b, "linux.namespaces")) {
         return false;
     }
+    // `swap` is compared with `limit`.
+    let is_pair = |a: &str, b: &str| a == "linux.resources.memory.limit" && b == "linux.resources.memory.swap";
+    if is_pair(a, b) || is_pair(b, a) {
+        return false;
+    }
     let hides = is_root(one) && in_root(other) || is_root(other) && in_root(one);
     !(within(a, b) || within(b, a) || hides)
 }

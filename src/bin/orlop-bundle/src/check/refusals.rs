@@ -23,10 +23,13 @@ pub(super) fn findings(global: &Global, bundle: &Bundle) -> Vec<Finding> {
     let mut repair = Repair::new(bundle);
     let (mut findings, mut warnings) = (Vec::new(), Vec::new());
     let most = (READ / bundle.text.bytes.len().max(1)).clamp(FEWEST, MOST);
-    for round in 0.. {
+    let ask = |copy: &Node| {
         let mut json = String::new();
-        repair.copy.write(&mut json);
-        let judgement = explain::judge(json.as_bytes(), &bundle.directory, global.systemd);
+        copy.write(&mut json);
+        explain::judge(json.as_bytes(), &bundle.directory, global.systemd)
+    };
+    for round in 0.. {
+        let judgement = ask(&repair.copy);
         // Of those that come back the first one counts, since its values are still there.
         for warning in judgement.warnings.iter().map(|text| warning(bundle, &repair, text)) {
             let same = |known: &Finding| known.problem == warning.problem && known.field == warning.field;
@@ -40,12 +43,14 @@ pub(super) fn findings(global: &Global, bundle: &Bundle) -> Vec<Finding> {
             break;
         }
         let fault = repair.fault(&error.to_string());
+        let refusal = |copy: &Node| ask(copy).refusal.map(|error| error.to_string());
         if !repair.is_consequence(&fault) {
             let finding = finding(bundle, &fault);
             let of_host = judgement.of_host || fault.problem.ends_with(NO_MODULE);
             findings.push(if of_host { finding.on_host() } else { finding });
         }
-        if !repair.mend(&fault) {
+        let searches = most == MOST;
+        if !repair.mend(&fault, &|copy| if searches { refusal(copy) } else { Some(error.to_string()) }) {
             break;
         }
     }
@@ -165,6 +170,15 @@ const STAND_INS: &[(&str, &str)] = &[
     ("poststart[].path", "\"/bin/true\""),
     ("poststop[].path", "\"/bin/true\""),
     ("personality.domain", "\"LINUX\""),
+    (".policy", "\"SCHED_OTHER\""),
+    ("ioPriority.class", "\"IOPRIO_CLASS_BE\""),
+    ("memoryPolicy.mode", "\"MPOL_DEFAULT\""),
+    ("rlimits[].type", "\"RLIMIT_CORE\""),
+    ("Device[].major", "1"),
+    ("Device[].minor", "3"),
+    ("hugepageLimits[].pageSize", "\"2MB\""),
+    ("mounts[].gidMappings", "[{\"containerID\": 0, \"hostID\": 0, \"size\": 1}]"),
+    ("mounts[].uidMappings", "[{\"containerID\": 0, \"hostID\": 0, \"size\": 1}]"),
 ];
 
 /// The types of namespaces.
@@ -203,7 +217,13 @@ impl Repair {
         let problem = &rest[tail.len()..];
         // Other sentences may begin with the name of a field.
         let alone = length + tail.len() == top.len();
-        let problem = problem.strip_prefix(": ").or(problem.strip_prefix(' ').filter(|_| !alone))?.to_owned();
+        let problem = problem.strip_prefix(": ").or(problem.strip_prefix(' ').filter(|_| !alone))?;
+        // The line of the copy.
+        let problem = match problem.rsplit_once(" at line ") {
+            Some((mismatch, _)) if problem.starts_with("expected ") => mismatch,
+            _ => problem,
+        };
+        let problem = problem.to_owned();
         let node = steps.iter().try_fold(&self.copy, |node, step| child(node, *step))?;
         let own = self.paths.get(&node.offset).cloned();
         let tail = tail.trim_start_matches('.');
@@ -227,8 +247,37 @@ impl Repair {
             || self.removed.iter().any(parts)
     }
 
-    /// Takes the fault out of the copy; false where nothing is left to be tried.
-    fn mend(&mut self, fault: &Fault) -> bool {
+    /// Takes out the one field of an object without which the runtime does not refuse the object as a whole: its other fields
+    /// may have faults of their own.
+    fn without_culprit(&mut self, fault: &Fault, refusal: &dyn Fn(&Node) -> Option<String>) -> bool {
+        let Some(Content::Object(entries)) = at(&mut self.copy, &fault.steps).map(|node| &node.content) else {
+            return false;
+        };
+        let fields = if fault.steps.is_empty() || entries.len() < 2 { 0 } else { entries.len() };
+        let object = fault.path.strip_suffix(&fault.tail).unwrap_or_default().trim_end_matches('.').to_owned();
+        let whole = self.copy.clone();
+        for index in 0..fields {
+            let steps = [&fault.steps[..], &[index]].concat();
+            let gone = at(&mut self.copy, &steps).and_then(|node| self.paths.get(&node.offset)).cloned();
+            remove(&mut self.copy, &steps);
+            let is_culprit = refusal(&self.copy).is_none_or(|message| {
+                let next = self.fault(&message);
+                let is_same = next.problem == fault.problem && next.path == fault.path;
+                // A field that must be there is not the one.
+                let is_needed = !next.tail.is_empty() && next.path.starts_with(&object);
+                !is_same && !is_needed
+            });
+            if is_culprit {
+                self.removed.extend(gone);
+                return true;
+            }
+            self.copy = whole.clone();
+        }
+        false
+    }
+
+    /// Takes the fault out of the copy; false where nothing is left to be tried. `refusal` is the runtime's opinion of a copy.
+    fn mend(&mut self, fault: &Fault, refusal: &dyn Fn(&Node) -> Option<String>) -> bool {
         if fault.path.is_empty() {
             return false;
         }
@@ -236,7 +285,7 @@ impl Repair {
             return true;
         }
         if fault.tail.is_empty() && !fault.steps.is_empty() {
-            if !self.other_namespace(fault) {
+            if !self.other_namespace(fault) && !self.without_culprit(fault, refusal) {
                 remove(&mut self.copy, &fault.steps);
                 self.removed.insert(fault.path.clone());
             }
@@ -245,6 +294,9 @@ impl Repair {
         // Something is missing. The default has most fields that must be there; else what lacks the field goes.
         self.removed.insert(fault.path.clone());
         if self.grafted.insert(fault.path.clone()) && self.stand_in(fault) {
+            return true;
+        }
+        if self.without_culprit(fault, refusal) {
             return true;
         }
         if fault.steps.len() > 1 {
