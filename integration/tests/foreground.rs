@@ -12,6 +12,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 
+/// Runs a container that sleeps.
+fn sleeps(scene: &mut Scene) {
+    scene.config["process"]["args"] = json!(["/bin/sleep", "100"]);
+    let run = scene.command(&["run", "--detach"], &[]).stdout(Stdio::null()).status();
+    assert!(run.unwrap().success());
+}
+
 trait OnATerminal {
     fn on_a_terminal(&mut self, by: &str, script: &str, stdout: OwnedFd) -> Running;
 }
@@ -24,9 +31,7 @@ impl OnATerminal for Scene {
             self.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
             self.command(&["run"], &[])
         } else {
-            self.config["process"]["args"] = json!(["/bin/sleep", "100"]);
-            let run = self.command(&["run", "--detach"], &[]).stdout(Stdio::null()).status();
-            assert!(run.unwrap().success());
+            sleeps(self);
             self.command(&["exec", "--tty"], &["/bin/sh", "-c", script])
         };
         Running(command.stdout(stdout).spawn().unwrap())
@@ -188,8 +193,9 @@ fn standard_output_is_as_the_caller_has_it_and_a_file_is_written_from_where_it_s
     assert_eq!(fs::read_to_string(path).unwrap(), "before after\n");
 }
 
-/// `run` of a script with standard error on a terminal, or elsewhere: its exit code and what it wrote there.
-fn with_stderr(scene: &mut Scene, script: &str, on_terminal: bool) -> (Option<i32>, String) {
+/// A script by `run`, or by `exec` in a container that sleeps, with standard error on a terminal, or elsewhere: its exit code
+/// and the text that was written there.
+fn with_stderr(scene: &mut Scene, by: &str, script: &str, on_terminal: bool) -> (Option<i32>, String) {
     let (mut reader, stderr): (fs::File, OwnedFd) = if on_terminal {
         let terminal = nix::pty::openpty(None, None).unwrap();
         (terminal.master.into(), terminal.slave)
@@ -197,8 +203,15 @@ fn with_stderr(scene: &mut Scene, script: &str, on_terminal: bool) -> (Option<i3
         let (reader, writer) = std::io::pipe().unwrap();
         (OwnedFd::from(reader).into(), writer.into())
     };
-    scene.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
-    let mut command = scene.command(&["run"], &[]);
+    let mut command = if by == "run" {
+        scene.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
+        scene.command(&["run"], &[])
+    } else {
+        if !scene.dir.join("state").join(&scene.id).exists() {
+            sleeps(scene);
+        }
+        scene.command(&["exec"], &["/bin/sh", "-c", script])
+    };
     std::os::unix::process::CommandExt::arg0(&mut command, "orlop");
     let running = Running(command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap());
     drop(command);
@@ -224,7 +237,7 @@ fn a_death_by_signal_is_told_in_one_line_at_a_terminal_and_nowhere_else() {
         ("exit 139", "", 139, ""),
     ];
     for (script, with, code, expected) in cases {
-        for on_terminal in [true, false] {
+        for (by, on_terminal) in [("run", true), ("run", false), ("exec", true), ("exec", false)] {
             let Some(mut scene) = Scene::new() else { return };
             let busybox = scene.dir.join("rootfs/bin/mkdir");
             std::os::unix::fs::symlink("busybox", busybox).unwrap();
@@ -242,14 +255,47 @@ fn a_death_by_signal_is_told_in_one_line_at_a_terminal_and_nowhere_else() {
                 _ => {}
             }
             let script = if with == "mkdir" { format!("exec {script}") } else { script.to_owned() };
-            let (ended, said) = with_stderr(&mut scene, &script, on_terminal);
-            assert_eq!(ended, Some(code), "{script}");
+            let (ended, said) = with_stderr(&mut scene, by, &script, on_terminal);
+            assert_eq!(ended, Some(code), "{by}: {script}");
             if !on_terminal || expected.is_empty() {
-                assert_eq!(said, "", "{script}");
+                assert_eq!(said, "", "{by}: {script}");
             } else {
-                assert!(said.starts_with(&format!("{KILLED}{expected}")), "{script}: {said}");
-                assert_eq!(said.lines().count(), 1, "{script}: {said}");
+                assert!(said.starts_with(&format!("{KILLED}{expected}")), "{by}: {script}: {said}");
+                assert_eq!(said.lines().count(), 1, "{by}: {script}: {said}");
             }
         }
     }
+}
+
+#[test]
+fn a_kill_for_want_of_memory_before_exec_is_not_its_own() {
+    const MIB: u64 = 1 << 20;
+    let Some(mut scene) = Scene::new() else { return };
+    scene.config["linux"]["resources"] = json!({"memory": {"limit": 16 * MIB, "swap": 16 * MIB}});
+    let (_, said) = with_stderr(&mut scene, "exec", "x=a; while :; do x=$x$x; done", true);
+    assert!(said.contains("out of memory"), "{said}");
+    let (code, said) = with_stderr(&mut scene, "exec", "kill -KILL $$", true);
+    let expected = "orlop: the program was killed by SIGKILL: another process sent it\n";
+    assert_eq!((code, said.as_str()), (Some(137), expected));
+}
+
+#[test]
+fn the_end_of_the_container_is_the_reason_of_a_kill_in_exec() {
+    let Some(mut scene) = Scene::new() else { return };
+    sleeps(&mut scene);
+    let kill = scene.command(&["kill"], &["KILL"]);
+    let killer = std::thread::spawn({
+        let up = scene.tmp("up");
+        let mut kill = kill;
+        move || {
+            while !up.exists() {
+                std::thread::yield_now();
+            }
+            assert!(kill.status().unwrap().success());
+        }
+    });
+    let (code, said) = with_stderr(&mut scene, "exec", "touch /tmp/up; sleep 1000", true);
+    killer.join().unwrap();
+    let expected = "orlop: the program was killed by SIGKILL: the container's first process has ended\n";
+    assert_eq!((code, said.as_str()), (Some(137), expected));
 }

@@ -2,55 +2,90 @@
 
 use super::made::CreatedContainer;
 use super::request::Signal;
-use crate::cgroups::OomKills;
+use crate::cgroups::{Cgroup, OomKills};
 use crate::log;
 use crate::process::seccomp;
+use crate::state::{Record, has_left};
 use crate::sys::process::{self, Ended, Pid};
 
 /// The exit status that a shell gives for a child that SIGKILL ended.
 const SHELL_KILLED: i32 = 128 + libc::SIGKILL;
 
-/// Tells the reason of a death by signal, if standard error is a terminal. The cgroup must still be there.
+/// A program in the foreground.
+struct Foreground<'a> {
+    pid: Pid,
+    /// Whether the process is the reaping init, whose exit status tells the end of the program.
+    reaps: bool,
+    /// The kills of the OOM killer while the program ran; none where that is not known.
+    kills: &'a dyn Fn() -> Option<OomKills>,
+    /// The reason of a SIGKILL that is not the OOM killer's.
+    killer: &'a dyn Fn() -> &'static str,
+}
+
+const OTHER: &str = "another process sent it";
+
+/// Tells how the first process of a container ended. The cgroup must still be there: one that was there before the container
+/// has others in its count.
 pub(super) fn tell(made: &CreatedContainer, ended: Ended) {
-    match ended {
-        Ended::Signaled(signal) => log::tell_person(|| Some(by_signal(made, signal))),
-        Ended::Exited(status @ 129..=192) if made.reaps => log::tell_person(|| Some(by_signal(made, status - 128))),
-        Ended::Exited(SHELL_KILLED) => log::tell_person(|| {
-            let kills = oom_kills(made).filter(|kills| kills.count > 0)?;
-            Some(format!("a process of the container was killed by SIGKILL: {}", out_of_memory(&kills)))
-        }),
-        Ended::Exited(_) => {}
-    }
+    let kills = || if made.new_cgroup { made.record.cgroup().oom_kills() } else { None };
+    Foreground { pid: made.launched.pid, reaps: made.reaps, kills: &kills, killer: &|| OTHER }.tell(ended);
 }
 
-fn by_signal(made: &CreatedContainer, signal: i32) -> String {
-    let name = Signal::of(signal);
-    let reason = match signal {
-        libc::SIGKILL => match oom_kills(made) {
-            Some(kills) if kills.count > 0 => out_of_memory(&kills),
-            Some(_) => "another process sent it".to_owned(),
-            None => "another process sent it, or memory ran out".to_owned(),
-        },
-        libc::SIGSYS => match refused_call(made.launched.pid) {
-            Some(call) => format!("linux.seccomp refuses {call}"),
-            None => "linux.seccomp refuses a system call (the kernel's audit log may name it)".to_owned(),
-        },
-        libc::SIGSEGV => "it accessed memory that it does not have".to_owned(),
-        libc::SIGBUS => "it accessed memory behind the end of a file, or not aligned".to_owned(),
-        libc::SIGILL => "it executed an instruction that this processor lacks".to_owned(),
-        libc::SIGFPE => "a calculation failed, such as a division by zero".to_owned(),
-        libc::SIGABRT => "it ended itself (abort)".to_owned(),
-        libc::SIGXCPU => "it used up RLIMIT_CPU of process.rlimits".to_owned(),
-        libc::SIGXFSZ => "it wrote a file beyond RLIMIT_FSIZE of process.rlimits".to_owned(),
-        libc::SIGPIPE => "the reader of its output is gone".to_owned(),
-        _ => return format!("the program was killed by {name}"),
+/// The count of the OOM killer in the cgroup, where a person could be told of a kill later.
+pub(super) fn count_before(cgroup: &Cgroup) -> Option<u64> {
+    if log::has_person() { cgroup.oom_kill_count() } else { None }
+}
+
+/// Tells how a process of `exec` ended, with the count before it ran.
+pub(super) fn tell_joined(record: &Record, pid: Pid, cgroup: &Cgroup, before: Option<u64>, ended: Ended) {
+    let kills = || {
+        let kills = cgroup.oom_kills()?;
+        Some(OomKills { count: kills.count.saturating_sub(before?), ..kills })
     };
-    format!("the program was killed by {name}: {reason}")
+    // Only then is this process reaped: the first one may not be a zombie yet.
+    let has_ended = || record.init.is_some_and(|init| has_left(init.pid));
+    let killer = || if has_ended() { "the container's first process has ended" } else { OTHER };
+    Foreground { pid, reaps: false, kills: &kills, killer: &killer }.tell(ended);
 }
 
-/// The kills of the OOM killer while the program ran: a cgroup that was there before has others in its count.
-fn oom_kills(made: &CreatedContainer) -> Option<OomKills> {
-    if made.new_cgroup { made.record.cgroup().oom_kills() } else { None }
+impl Foreground<'_> {
+    /// Tells the reason of a death by signal, if standard error is a terminal.
+    fn tell(&self, ended: Ended) {
+        match ended {
+            Ended::Signaled(signal) => log::tell_person(|| Some(self.by_signal(signal))),
+            Ended::Exited(status @ 129..=192) if self.reaps => log::tell_person(|| Some(self.by_signal(status - 128))),
+            Ended::Exited(SHELL_KILLED) => log::tell_person(|| {
+                let kills = (self.kills)().filter(|kills| kills.count > 0)?;
+                Some(format!("a process of the container was killed by SIGKILL: {}", out_of_memory(&kills)))
+            }),
+            Ended::Exited(_) => {}
+        }
+    }
+
+    fn by_signal(&self, signal: i32) -> String {
+        let name = Signal::of(signal);
+        let reason = match signal {
+            libc::SIGKILL => match (self.kills)() {
+                Some(kills) if kills.count > 0 => out_of_memory(&kills),
+                Some(_) => (self.killer)().to_owned(),
+                None => format!("{}, or memory ran out", (self.killer)()),
+            },
+            libc::SIGSYS => match refused_call(self.pid) {
+                Some(call) => format!("linux.seccomp refuses {call}"),
+                None => "linux.seccomp refuses a system call (the kernel's audit log may name it)".to_owned(),
+            },
+            libc::SIGSEGV => "it accessed memory that it does not have".to_owned(),
+            libc::SIGBUS => "it accessed memory behind the end of a file, or not aligned".to_owned(),
+            libc::SIGILL => "it executed an instruction that this processor lacks".to_owned(),
+            libc::SIGFPE => "a calculation failed, such as a division by zero".to_owned(),
+            libc::SIGABRT => "it ended itself (abort)".to_owned(),
+            libc::SIGXCPU => "it used up RLIMIT_CPU of process.rlimits".to_owned(),
+            libc::SIGXFSZ => "it wrote a file beyond RLIMIT_FSIZE of process.rlimits".to_owned(),
+            libc::SIGPIPE => "the reader of its output is gone".to_owned(),
+            _ => return format!("the program was killed by {name}"),
+        };
+        format!("the program was killed by {name}: {reason}")
+    }
 }
 
 fn out_of_memory(kills: &OomKills) -> String {

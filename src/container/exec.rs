@@ -1,12 +1,12 @@
 //! `exec`: one more process in a running container. It shares the launch with `create`.
 
-use super::Context;
 use super::console::{self, Give};
 use super::hand_over::hand_over;
 use super::inherited::Inherited;
 use super::request::{ExecProcess, ExecRequest, ProcessChanges};
 use super::terminal::Relay;
-use crate::cgroups::{Cgroup, CgroupFds, Detour};
+use super::{Context, death};
+use crate::cgroups::{Cgroup, Detour};
 use crate::config::{self, Process, Spec};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::log;
@@ -64,7 +64,9 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     }
     let (console, ours, signals) = console_of(request, &plan)?;
     let cgroup = record.cgroup();
-    let fds = open_fds(&cgroup, request)?;
+    let joined = joined(&cgroup, request)?;
+    let fds = joined.open_fds()?;
+    let killed_before = if request.detach { None } else { death::count_before(&joined) };
     let ignore_paused = request.ignore_paused;
     let mut watcher = Watcher { record: &record, plan: &plan, cgroup: &cgroup, ignore_paused, detour: None };
     let input = LaunchInput {
@@ -90,6 +92,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     let master = ours.map(|ours| console::master(&ours)).transpose().inspect_err(kill)?.flatten();
     let relay = master.map(Relay::new).transpose().inspect_err(kill)?;
     let ended = super::terminal::serve(&launched, &signals, relay, None).inspect_err(kill)?;
+    death::tell_joined(&record, launched.pid, &joined, killed_before, ended);
     Ok(ended.status() as u8)
 }
 
@@ -231,13 +234,13 @@ fn console_of(request: &ExecRequest, plan: &LaunchPlan) -> Result<Console> {
     Ok((console, ours, Some(signals)))
 }
 
-/// Opens the container's cgroups, or the cgroups below them that the request names.
-fn open_fds(cgroup: &Cgroup, request: &ExecRequest) -> Result<CgroupFds> {
+/// The container's cgroups, or the cgroups below them that the request names.
+fn joined<'a>(cgroup: &'a Cgroup, request: &ExecRequest) -> Result<Cow<'a, Cgroup>> {
     if request.cgroups.is_empty() {
-        return cgroup.open_fds();
+        return Ok(Cow::Borrowed(cgroup));
     }
     let asked: Vec<_> = request.cgroups.iter().map(|sub| (sub.controllers.as_slice(), sub.path.as_str())).collect();
-    cgroup.below(&asked)?.open_fds()
+    Ok(Cow::Owned(cgroup.below(&asked)?))
 }
 
 struct Watcher<'a> {

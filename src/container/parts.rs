@@ -148,6 +148,7 @@ impl Parts {
             kept_fds: inherited.count(),
             waiting_name: launch::new_waiting_name()?,
             moves_devices: !devices.is_empty(),
+            memory_limit: asked.limits.memory.limit,
             ..LaunchPlan::default()
         };
         let moved = Moved::default();

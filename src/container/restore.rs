@@ -19,7 +19,7 @@ use super::made::{CreatedContainer, Source};
 use super::parts::Parts;
 use super::request::{ManageCgroups, RestoreRequest};
 use super::terminal::Relay;
-use super::{Context, delete, run};
+use super::{Context, death, delete, run};
 use crate::cgroups::{Cgroup, CgroupFds, Layout};
 use crate::criu::{Criu, CriuOpts, SavedMount, Start, Task};
 use crate::error::{Context as _, Error, Result};
@@ -62,6 +62,9 @@ pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
     let relay = made.or_remove(master.map(Relay::new).transpose(), proof)?;
     log::step("wait for the program");
     let ended = super::terminal::serve(&made.launched, &signals, relay, None).inspect_err(|_| made.launched.kill());
+    if let Ok(ended) = &ended {
+        death::tell(&made, *ended);
+    }
     delete::ended(&made.dir, &made.record, &made.hooks, proof)?;
     ended.map(|ended| ended.status() as u8)
 }
@@ -171,6 +174,7 @@ impl Maker<'_> {
         terminal: &Terminal,
     ) -> Result<(Launched, Option<OwnedFd>)> {
         let Cgroups { mut cgroup, mut yard, fds, holder } = self.make_cgroups(dir, record, parts)?;
+        parts.new_cgroup = cgroup.is_new();
         log::step("describe the container");
         let recipe = namespaces::recipe::recipe(&parts.plan.namespaces, |kind| parts.plan.joined.owner(kind), true);
         parts.plan.recipe = recipe;
