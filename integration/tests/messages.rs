@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 /// A failure: its title in the page, and how it is made.
 struct Case(&'static str, fn(&mut Scene) -> Vec<&'static str>);
@@ -79,6 +80,53 @@ const CASES: &[Case] = &[
         scene.config["mounts"][2]["options"].as_array_mut().unwrap().push(json!("gid=5"));
         args(scene, &["/bin/true"])
     }),
+    Case("The filesystem does not have the option", |scene| {
+        tmpfs(scene, "/data", json!(["sice=64k"]));
+        args(scene, &["/bin/true"])
+    }),
+    Case("The option has another value", |scene| {
+        tmpfs(scene, "/data", json!(["size=lots"]));
+        args(scene, &["/bin/true"])
+    }),
+    Case("An overlay does not have the option", |scene| overlay(scene, json!(["lowerdir=/tmp:/usr", "upperdr=/tmp"]))),
+    Case("A lower directory of an overlay is missing", |scene| {
+        overlay(scene, json!(["lowerdir=/tmp:/nonexistent/layer"]))
+    }),
+    Case("The upper directory of an overlay is missing", |scene| {
+        overlay(scene, json!(["lowerdir=/tmp", "upperdir=/nonexistent/upper", "workdir=/nonexistent/work"]))
+    }),
+    Case("An overlay has no lower directory", |scene| overlay(scene, json!([]))),
+    Case("An overlay has an upper directory alone", |scene| overlay(scene, json!(["lowerdir=/tmp", "upperdir=/usr"]))),
+    Case("The mount point is in a read-only mount", |scene| {
+        mount(scene, json!({"destination": "/data", "source": "/usr", "options": ["bind", "ro"]}));
+        tmpfs(scene, "/data/nosuch", json!([]));
+        args(scene, &["/bin/true"])
+    }),
+    Case("The mount point is below a file", |scene| {
+        fs::write(scene.dir.join("rootfs/file"), "").unwrap();
+        mount(scene, json!({"destination": "/file", "source": "/etc/passwd", "options": ["bind"]}));
+        tmpfs(scene, "/file/nosuch", json!([]));
+        args(scene, &["/bin/true"])
+    }),
+    Case("The mount point is in a filesystem of the kernel", |scene| {
+        mount(scene, json!({"destination": "/sys", "type": "sysfs", "source": "sysfs"}));
+        tmpfs(scene, "/sys/nosuch", json!([]));
+        args(scene, &["/bin/true"])
+    }),
+    Case("The limit of processes is too large", |scene| {
+        scene.config["linux"]["resources"] = json!({"pids": {"limit": 99_999_999}});
+        args(scene, &["/bin/true"])
+    }),
+    Case("A number stands in quotes", |scene| {
+        written(scene, "{\n  \"linux\": {\"resources\": {\"memory\": {\"limit\": \"512M\"}}}\n}")
+    }),
+    Case("A truth value stands in quotes", |scene| {
+        written(scene, "{\n  \"process\": {\n    \"terminal\": \"true\"\n  }\n}")
+    }),
+    Case("A text stands where a list is expected", |scene| written(scene, "{\"process\": {\"args\": \"sh\"}}")),
+    Case("A text stands where an object is expected", |scene| written(scene, "{\"mounts\": [\"/proc\"]}")),
+    Case("A number stands where a text is expected", |scene| written(scene, "{\n  \"hostname\": 5\n}")),
+    Case("A number is too large", |scene| written(scene, "{\"process\": {\"user\": {\"uid\": 5000000000}}}")),
     Case("A namespace is missing", |scene| {
         let namespace = json!({"type": "network", "path": "/run/netns/nosuch"});
         scene.config["linux"]["namespaces"].as_array_mut().unwrap().push(namespace);
@@ -156,6 +204,16 @@ fn mount(scene: &mut Scene, mount: Value) {
     scene.config["mounts"].as_array_mut().unwrap().push(mount);
 }
 
+fn tmpfs(scene: &mut Scene, destination: &str, options: Value) {
+    mount(scene, json!({"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options}));
+}
+
+/// Runs with an overlay of these options.
+fn overlay(scene: &mut Scene, options: Value) -> Vec<&'static str> {
+    mount(scene, json!({"destination": "/data", "type": "overlay", "source": "overlay", "options": options}));
+    args(scene, &["/bin/true"])
+}
+
 fn filter(scene: &mut Scene, action: &str) {
     let rule = json!({"names": ["execve", "execveat"], "action": action});
     scene.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]});
@@ -176,8 +234,17 @@ fn dynamic(loader: &str) -> Vec<u8> {
 
 /// The message of the failure, with the names of this run replaced.
 fn message(case: &Case) -> Option<String> {
+    message_of(case, |_| {})
+}
+
+/// The same with another change of the scene.
+fn message_of(case: &Case, change: impl Fn(&mut Scene)) -> Option<String> {
+    // A copy of the runtime that another thread's child still has open for writing cannot be executed (ETXTBSY).
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock();
     let mut scene = Scene::new()?;
     let mut words = case.1(&mut scene);
+    change(&mut scene);
     fs::write(scene.dir.join("config.json"), scene.config.to_string()).unwrap();
     let state = scene.dir.join("state");
     fs::create_dir_all(&state).unwrap();
@@ -201,6 +268,11 @@ fn message(case: &Case) -> Option<String> {
     let said = said.replace(scene.dir.to_str().unwrap(), "/bundle").replace(&scene.id, "box");
     let cpus = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
     let said = said.replace(&format!("the CPUs {};", cpus.trim()), "the CPUs 0-1;");
+    // As do the numbers of descriptors on the number of hierarchies.
+    let said = said.split("(fd ").enumerate().fold(String::new(), |all, (n, part)| match n {
+        0 => part.to_owned(),
+        _ => all + "(fd N" + part.trim_start_matches(|c: char| c.is_ascii_digit()),
+    });
     // Number, file and value depend on the version of cgroups.
     let Some((before, call)) = said.split_once(": write(fd") else { return Some(said) };
     Some(format!("{before}: write(...)){}", call.split_once("\")").unwrap().1).replace("...))", "...)"))
@@ -245,4 +317,19 @@ fn every_usual_failure_has_the_message_that_the_troubleshooting_page_shows() {
         assert_eq!(made, shown);
     }
     assert_eq!(made.len(), shown.len());
+}
+
+/// Where the kernel notices it depends on the version of cgroups.
+#[test]
+fn a_memory_limit_that_is_too_small_to_start_is_named_with_the_least_that_is_needed() {
+    for limit in [4096, 8192] {
+        let case = Case("The limit of memory is too small to start", |scene| args(scene, &["/bin/true"]));
+        let Some(message) = message_of(&case, |scene| {
+            scene.config["linux"]["resources"] = json!({"memory": {"limit": limit}});
+        }) else {
+            return;
+        };
+        let is_named = message.contains("linux.resources.memory.limit") && message.contains(&limit.to_string());
+        assert!(is_named && message.contains("1048576 at least"), "{limit}: {message}");
+    }
 }

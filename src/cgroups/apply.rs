@@ -155,6 +155,7 @@ fn with_range(error: Error, write: &Write) -> Error {
         ("cpu.quota" | "cpu.period", libc::EINVAL) => {
             error.hint("in microseconds: a quota of at least 1000, or -1 for none, in a period from 1000 to 1000000")
         }
+        ("pids.limit", libc::EINVAL) => error.hint("the kernel takes at most 4194304; -1 is no limit"),
         _ => error,
     }
 }
@@ -177,10 +178,11 @@ fn unavailable(cgroup: &HierarchyCgroup, write: &Write, failure: sys::Failure) -
 /// v1 refuses a memory limit if the current usage cannot be reclaimed to it.
 fn in_use(cgroup: &HierarchyCgroup, write: &Write) -> Error {
     let number = |file| cgroup.read(file).unwrap_or_else(|_| "unknown".into());
-    Error::system(format!(
+    let error = Error::system(format!(
         "unable to set memory limit to {} (current usage: {}, peak usage: {})",
         write.value,
         number("memory.usage_in_bytes"),
         number("memory.max_usage_in_bytes")
-    ))
+    ));
+    error.hint("a program needs 1048576 at least, most need more")
 }

@@ -55,7 +55,13 @@ pub(crate) fn parse_mounts(json: &(impl AsRef<[u8]> + ?Sized)) -> Result<Vec<Mou
 }
 
 fn document<'a, T: Value<'a> + Default>(json: &'a [u8]) -> Result<T> {
-    json::document(json).map_err(|error| Error::config(error.place(json), error.problem()))
+    json::document(json).map_err(|error| {
+        let refusal = Error::config(error.place(json), error.located_problem(json));
+        match error.advice() {
+            "" => refusal,
+            advice => refusal.hint(advice),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -19,16 +19,16 @@ pub(crate) struct Error {
 }
 
 enum Problem {
-    Type(String),
+    Type { offset: usize, text: String },
     Syntax { offset: usize, text: String },
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Box<Error>>;
 
 impl Error {
-    /// A value of the wrong type or out of its type's range.
-    pub(crate) fn mismatch(text: String) -> Box<Self> {
-        Box::new(Self { path: Vec::new(), problem: Problem::Type(text) })
+    /// A value of the wrong type or out of its type's range, `offset` bytes after the start of the document.
+    pub(crate) fn mismatch(offset: usize, text: String) -> Box<Self> {
+        Box::new(Self { path: Vec::new(), problem: Problem::Type { offset, text } })
     }
 
     /// Bad syntax, `offset` bytes after the start of the document.
@@ -46,8 +46,8 @@ impl Error {
     /// of bad syntax.
     pub(crate) fn place(&self, document: &[u8]) -> String {
         match self.problem {
-            Problem::Type(_) if self.path.is_empty() => "the document".into(),
-            Problem::Type(_) => self.path(),
+            Problem::Type { .. } if self.path.is_empty() => "the document".into(),
+            Problem::Type { .. } => self.path(),
             Problem::Syntax { offset, .. } => line_and_column(document, offset),
         }
     }
@@ -55,7 +55,27 @@ impl Error {
     /// The problem without its position: `expected an integer, found "x"`.
     pub(crate) fn problem(&self) -> &str {
         match &self.problem {
-            Problem::Type(text) | Problem::Syntax { text, .. } => text,
+            Problem::Type { text, .. } | Problem::Syntax { text, .. } => text,
+        }
+    }
+
+    /// The problem, for a value with its line and column, which [`Error::place`] does not tell.
+    pub(crate) fn located_problem(&self, document: &[u8]) -> String {
+        match &self.problem {
+            Problem::Type { offset, text } => format!("{text} at {}", line_and_column(document, *offset)),
+            Problem::Syntax { text, .. } => text.clone(),
+        }
+    }
+
+    /// How a value of the expected type is written; empty for other errors.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self.problem().strip_prefix("expected ").and_then(|text| text.split_once(", found")) {
+            Some(("an integer", _)) => "a number has no quotes, unit, fraction or exponent, such as 1048576",
+            Some(("true or false", _)) => "write it without quotes",
+            Some(("a string", _)) => "write it in double quotes",
+            Some(("a list", _)) => "write it in square brackets, [ and ]",
+            Some(("an object", _)) => "write it in curly brackets, { and }, with the names of its fields",
+            _ => "",
         }
     }
 

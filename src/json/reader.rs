@@ -179,13 +179,17 @@ impl<'a> Reader<'a> {
                 false => Err(self.mismatch("an integer")),
             };
         }
+        let start = self.at;
         let number = self.number()?;
         if number.contains(['.', 'e', 'E']) {
-            return Err(Error::mismatch(format!("expected an integer, found {number}")));
+            return Err(Error::mismatch(start, format!("expected an integer, found {number}")));
         }
         match number.parse() {
             Ok(value) if (min..=max).contains(&value) => Ok(Some(value)),
-            _ => Err(Error::mismatch(format!("expected an integer from {min} to {max}, found {}", excerpt(number)))),
+            _ => {
+                let text = format!("expected an integer from {min} to {max}, found {}", excerpt(number));
+                Err(Error::mismatch(start, text))
+            }
         }
     }
 
@@ -389,7 +393,7 @@ impl<'a> Reader<'a> {
                 format!("{kind}{}", excerpt(&String::from_utf8_lossy(&self.text[start..self.at])))
             }
         };
-        Error::mismatch(format!("expected {expected}, found {found}"))
+        Error::mismatch(start, format!("expected {expected}, found {found}"))
     }
 
     fn unexpected(&mut self, expected: &str) -> Box<Error> {

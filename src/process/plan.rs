@@ -58,6 +58,8 @@ pub(crate) struct LaunchPlan {
     pub waits_at_gate: bool,
     /// The size of the caller's terminal, if it shows the program's (a foreground `run` or `exec`).
     pub shown_on: Option<Size>,
+    /// `linux.resources.memory.limit`, for the message about a launch that it kills.
+    pub memory_limit: Option<i64>,
     /// The busybox of `exec --tools`.
     pub tools: Option<Tools>,
     /// Whether the runtime moves network devices into the container, once the process is in its namespaces.

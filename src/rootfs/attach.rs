@@ -300,10 +300,29 @@ impl Built<'_> {
         };
         let found = match found {
             Some(found) => found,
-            None => self.tree.find_or_create(&mount.destination, kind)?,
+            None => self.tree.find_or_create(&mount.destination, kind).map_err(|e| self.in_earlier(e, mount))?,
         };
         self.refuse_inside_proc(mount, &found.handle)?;
         Ok(found)
+    }
+
+    /// Adds the earlier mount in which the mount point cannot be made, by the paths of the config alone.
+    fn in_earlier(&self, error: Error, mount: &MountEntry) -> Error {
+        let problem = match error.errno() {
+            libc::EROFS => "is read-only: make the mount point in its source beforehand, or take `ro` out",
+            libc::ENOTDIR => "is a file: mount elsewhere",
+            libc::EACCES | libc::EPERM | libc::ENOENT => "takes no new directories: mount elsewhere",
+            _ => return error,
+        };
+        let earlier = self.rootfs.mounts.iter().take_while(|earlier| earlier.index < mount.index);
+        let around = earlier.filter(|earlier| mount.destination.is_within(&earlier.destination));
+        match around.max_by_key(|earlier| earlier.destination.as_str().len()) {
+            Some(earlier) => error.hint(format!("mounts[{}] at {} {problem}", earlier.index, earlier.destination)),
+            None if error.errno() == libc::EROFS => {
+                error.hint("root.path is on a read-only filesystem: make the mount point there beforehand")
+            }
+            None => error,
+        }
     }
 
     /// Refuses a mount point inside a procfs, however its path led there, except the few allowed

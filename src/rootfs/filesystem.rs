@@ -101,7 +101,7 @@ impl New<'_> {
         }
         for parameter in &self.options.data {
             set(parameter)
-                .map_err(|e| unmapped(e, parameter))
+                .map_err(|e| self.explain(e, parameter))
                 .with_context(|| format!("options[{}]", parameter.option))?;
         }
         if let Some((key, value)) = &self.extra {
@@ -112,7 +112,10 @@ impl New<'_> {
         }
         let is_list = |p: &Parameter| p.key == "lowerdir" && p.value.as_ref().is_some_and(|v| v.len() > LONGEST_VALUE);
         let by_layer = self.kind == "overlay" && self.options.data.iter().any(is_list);
-        mount::fsconfig_create(context).map_err(|e| if by_layer { of_long_list(e) } else { e.into() })?;
+        mount::fsconfig_create(context).map_err(|e| {
+            let error = if by_layer { of_long_list(e) } else { e.into() };
+            self.explain_create(self.with_missing_layer(error))
+        })?;
         let hidden = if writable { MOUNT_ATTR_RDONLY } else { 0 };
         let tree = mount::fsmount(context, self.options.own().set & !hidden)?;
         if self.context.is_some() && self.kind == "proc" {
@@ -121,6 +124,53 @@ impl New<'_> {
             ProcFd::checked(tree.try_clone().map_err(|e| Error::system(e.to_string()))?)?;
         }
         Ok(tree)
+    }
+
+    /// Adds the remedy for a parameter that the kernel refuses.
+    fn explain(&self, error: Error, parameter: &Parameter) -> Error {
+        let value = parameter.value.as_deref().unwrap_or_default();
+        let is_id = value.parse::<u32>().is_ok();
+        match (parameter.key.as_str(), error.errno()) {
+            ("uid", libc::EINVAL) if is_id => error.hint(unmapped("linux.uidMappings", value)),
+            ("gid", libc::EINVAL) if is_id => error.hint(unmapped("linux.gidMappings", value)),
+            (_, libc::EINVAL) => {
+                error.hint(format!("correct it or leave it out: `check` names the options of {}", self.kind))
+            }
+            _ => self.missing_layer(error, parameter),
+        }
+    }
+
+    /// Adds the option that an overlay lacks.
+    fn explain_create(&self, error: Error) -> Error {
+        let has = |key: &str| self.options.data.iter().any(|parameter| parameter.key.starts_with(key));
+        match error.errno() {
+            libc::EINVAL if self.kind != "overlay" => error,
+            libc::EINVAL if !has("lowerdir") => error.hint("options: an overlay needs lowerdir=DIRECTORY"),
+            libc::EINVAL if has("upperdir") != has("workdir") => {
+                error.hint("options: upperdir and workdir need one another, as directories of one filesystem")
+            }
+            _ => error,
+        }
+    }
+
+    fn with_missing_layer(&self, error: Error) -> Error {
+        self.options.data.iter().fold(error, |error, parameter| self.missing_layer(error, parameter))
+    }
+
+    /// Adds the directory of an overlay that is not there: the kernel names it in its own log alone.
+    fn missing_layer(&self, error: Error, parameter: &Parameter) -> Error {
+        let is_list = matches!(parameter.key.as_str(), "lowerdir" | "lowerdir+" | "datadir+");
+        let is_directory = is_list || matches!(parameter.key.as_str(), "upperdir" | "workdir");
+        if self.kind != "overlay" || error.errno() != libc::ENOENT || !is_directory {
+            return error;
+        }
+        let value = parameter.value.as_deref().unwrap_or_default();
+        let all = if is_list { layers(value) } else { vec![("", value.to_owned())] };
+        let missing = all.into_iter().find(|(_, path)| !std::path::Path::new(path).exists());
+        match missing {
+            Some((_, path)) => error.hint(format!("{}: {path:?} is not there on the host: create it", parameter.key)),
+            None => error,
+        }
     }
 
     /// Refuses `mount(2)` for a filesystem with a context: `mount(2)` would use this process's pid
@@ -150,7 +200,7 @@ impl New<'_> {
             flags: read_only | superblock | self.options.legacy_flags,
             data: Some(&data),
         };
-        super::attributes::mount_by_number(target, &how)
+        super::attributes::mount_by_number(target, &how).map_err(|e| self.with_missing_layer(e))
     }
 }
 
@@ -206,18 +256,8 @@ fn unknown(failure: Failure, kind: &str) -> Error {
     })
 }
 
-/// Adds the mapping that an id in the options lacks.
-fn unmapped(error: Error, parameter: &Parameter) -> Error {
-    let list = match parameter.key.as_str() {
-        "uid" => "linux.uidMappings",
-        "gid" => "linux.gidMappings",
-        _ => return error,
-    };
-    if error.errno() == libc::EINVAL {
-        error.hint(format!("{list} must map {}, or the option must go", parameter.value.as_deref().unwrap_or_default()))
-    } else {
-        error
-    }
+fn unmapped(list: &str, id: &str) -> String {
+    format!("{list} must map {id}, or the option must go")
 }
 
 /// The `mount(2)` flag for a parameter; 0 if it has none.

@@ -239,7 +239,9 @@ fn reason(context: impl AsFd) -> String {
     let mut buffer = [0; 512];
     let Ok(n) = file::read(context, &mut buffer) else { return String::new() };
     let message = String::from_utf8_lossy(&buffer[..n]);
-    let text = message.trim_end().trim_start_matches(|c| "ewi ".contains(c));
+    // Each begins with its level: `e`, `w` or `i`.
+    let text = message.trim_end();
+    let text = text.split_once(' ').filter(|(level, _)| level.len() == 1).map_or(text, |(_, text)| text);
     format!(" [{text}]")
 }
 

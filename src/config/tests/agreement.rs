@@ -77,7 +77,7 @@ fn a_bad_example_of_the_spec_is_refused() {
         "linux.netDevices.eth0.name: expected a string, found 23",
         "linux.resources.rdma.mlx5_1.hcaHandles: expected an integer, found a string \"not a uint32\"",
     ] {
-        assert!(errors.iter().any(|error| error == expected), "{expected}: {errors:#?}");
+        assert!(errors.iter().any(|error| error.starts_with(expected)), "{expected}: {errors:#?}");
     }
 }
 

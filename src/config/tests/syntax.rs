@@ -21,13 +21,20 @@ fn strings_are_borrowed_unless_they_hold_an_escape() {
 
 #[test]
 fn a_value_of_the_wrong_type_is_refused_with_its_path() {
-    let limit = r#"{"linux":{"resources":{"memory":{"limit":"1G"}}}}"#;
-    assert_eq!(refused(limit), r#"linux.resources.memory.limit: expected an integer, found a string "1G""#);
+    let limit = "{\n\"linux\":{\"resources\":{\"memory\":{\n  \"limit\":  \"1G\"}}}}";
+    let hint = "(hint: a number has no quotes, unit, fraction or exponent, such as 1048576)";
+    let problem = r#"linux.resources.memory.limit: expected an integer, found a string "1G" at line 3, column 13"#;
+    assert_eq!(refused(limit), format!("{problem} {hint}"));
     let item = r#"{"linux":{"namespaces":[{"type":"pid"},{"type":true}]}}"#;
-    assert_eq!(refused(item), "linux.namespaces[1].type: expected a string, found true");
+    let quotes = "(hint: write it in double quotes)";
+    let problem = "linux.namespaces[1].type: expected a string, found true at line 1, column 48";
+    assert_eq!(refused(item), format!("{problem} {quotes}"));
     let map = r#"{"annotations":{"a.b":{}}}"#;
-    assert_eq!(refused(map), "annotations.a.b: expected a string, found an object");
-    assert_eq!(refused("[]"), "the document: expected an object, found a list");
+    let problem = "annotations.a.b: expected a string, found an object at line 1, column 23";
+    assert_eq!(refused(map), format!("{problem} {quotes}"));
+    assert!(refused("[]").starts_with("the document: expected an object, found a list at line 1, column 1 (hint: "));
+    assert!(refused(r#"{"root":{"readonly":"yes"}}"#).ends_with("column 21 (hint: write it without quotes)"));
+    assert!(refused(r#"{"mounts":{}}"#).ends_with("column 11 (hint: write it in square brackets, [ and ])"));
 }
 
 #[test]
@@ -35,8 +42,12 @@ fn an_integer_must_be_whole_and_fit_its_type() {
     let uid = |number: &str| parse(&format!(r#"{{"process":{{"user":{{"uid":{number}}}}}}}"#)).map(drop);
     assert!(uid("4294967295").is_ok());
     let text = uid("-1").unwrap_err().to_string();
-    assert_eq!(text, "process.user.uid: expected an integer from 0 to 4294967295, found -1");
-    assert_eq!(uid("1.0").unwrap_err().to_string(), "process.user.uid: expected an integer, found 1.0");
+    assert_eq!(text, "process.user.uid: expected an integer from 0 to 4294967295, found -1 at line 1, column 27");
+    let text = uid("1.0").unwrap_err().to_string();
+    assert!(
+        text.starts_with("process.user.uid: expected an integer, found 1.0 at line 1, column 27 (hint: "),
+        "{text}"
+    );
     for number in ["4294967296", "1e3", "99999999999999999999999999999999999999999999999999", "-0.0"] {
         assert!(uid(number).is_err(), "{number}");
     }

@@ -303,9 +303,13 @@ impl Launch<'_> {
         let error = Error::new(Kind::Execute, text);
         let filtered = self.plan.filter.is_some() && step >= crate::process::stub::plan::StubStep::Filter as u32;
         match ended {
-            Ended::Signaled(libc::SIGKILL) => {
-                error.hint("if nobody killed it, linux.resources.memory.limit may be too small to start the program")
-            }
+            Ended::Signaled(libc::SIGKILL) => error.hint(match self.plan.memory_limit {
+                // The kernel's part of a process, and the pages of a small static program.
+                Some(limit @ 0..LEAST_MEMORY) => {
+                    format!("linux.resources.memory.limit {limit} is too small: a program needs {LEAST_MEMORY} at least, most need more")
+                }
+                _ => "if nobody killed it, linux.resources.memory.limit may be too small to start the program".into(),
+            }),
             Ended::Signaled(libc::SIGSYS) | Ended::Signaled(libc::SIGILL) if filtered => {
                 error.hint("linux.seccomp refuses execve, or a system call that is needed to execute the program")
             }
@@ -320,6 +324,9 @@ impl Launch<'_> {
             .ignore("one that is frozen dies when it is thawed");
     }
 }
+
+/// A process with this memory limit, in bytes, may live.
+const LEAST_MEMORY: i64 = 1 << 20;
 
 fn held() -> Error {
     let error = Error::system("the process in the container was stopped before it executed its program");
