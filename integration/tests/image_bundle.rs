@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -165,6 +165,37 @@ fn an_overlay_that_is_unpacked_runs_also_after_it_was_moved_and_with_a_user_name
     }
     assert_eq!(scene.says(&["run", "--bundle", "moved", "mapped"]), "0:0");
     assert!(scene.dir.join("moved/upper/mine").exists());
+}
+
+#[test]
+fn on_overlayfs_each_container_has_a_copy_and_a_line_says_why() {
+    let Some(scene) = Scene::new() else { return };
+    scene.says(&["image", "unpack", "oci:layout", "flat"]);
+    let script = r#"mkdir low up work mnt; mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work mnt
+        run() { "$0" --root state run --store mnt/store --image oci:layout "$@"; }
+        run 2> first; run sh -c 'echo > /new; read line < /file; echo $line' 2> second
+        grep -c 'on overlayfs or NFS' first second || true
+        "$0" image unpack --overlay --store mnt/store oci:layout bundle 2>&1 || true
+        "$0" image rm --store mnt/store oci:layout; "$0" image gc --store mnt/store; ls mnt/store/blobs mnt/store/containers"#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-ec", script]).arg(&scene.runtime).current_dir(&scene.dir);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}: {}", text(&output.stderr));
+    assert!(said.starts_with("image\nimage\nfirst:1\nsecond:0\norlop: --overlay: the store is on overlayfs"), "{said}");
+    assert!(said.ends_with("mnt/store/blobs:\n\nmnt/store/containers:"), "blobs and copies are gone: {said}");
+}
+
+#[test]
+fn a_container_of_an_image_has_the_callers_umask_and_limits_and_its_store_is_out_of_reach() {
+    let Some(scene) = Scene::new() else { return };
+    let script = "umask 027; ulimit -Sn 1000; \"$0\" --root state run --store store --image oci:layout \
+        sh -c 'umask; ulimit -Sn'";
+    let mut command = Command::new("sh");
+    let output = command.args(["-ec", script]).arg(&scene.runtime).current_dir(&scene.dir).output().unwrap();
+    assert_eq!(text(&output.stdout), "0027\n1000", "{}", text(&output.stderr));
+    let mode = |path: &str| fs::metadata(scene.dir.join(path)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("store"), mode("store/lock")), (0o700, 0o600), "other users do not reach the store");
 }
 
 /// A registry on loopback with the image of the layout.

@@ -4,6 +4,7 @@ use super::convert::{self, Overrides};
 use super::layer::{self, Form, Owners, Tree};
 use super::rights::Rights;
 use super::source::{Platform, Source, small};
+use super::store::form::Stored;
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::ImageConfiguration;
 use orlop::beneath::Directory;
@@ -41,6 +42,18 @@ pub(crate) fn unpack(source: &dyn Source, platform: &Platform, bundle: &Path, ri
     written
 }
 
+/// Unpacks an image of the store into the directory rootfs of a container, for a config that is written later.
+///
+/// # Errors
+/// As of [`unpack`].
+pub(crate) fn copy(image: &Stored<'_>, platform: &Platform, bundle: &Path, rights: &Rights) -> Result<()> {
+    let manifest = image.manifest(platform)?.parsed;
+    let directory = Directory::open(bundle).with_context(|| format!("bundle {}", bundle.display()))?;
+    directory.make_entry_dir(UNFINISHED, 0o755)?;
+    files(image, &manifest, &configuration(image, &manifest, platform)?, &directory, rights)?;
+    Ok(directory.rename_entry(UNFINISHED, ROOT)?)
+}
+
 /// The configuration of an image, which must be for the platform and have a `diff_id` for each layer.
 ///
 /// # Errors
@@ -67,17 +80,28 @@ fn fill(
     bundle: &Directory,
     rights: &Rights,
 ) -> Result<()> {
+    files(source, manifest, image, bundle, rights)?;
+    let root = bundle.entry_dir(UNFINISHED)?;
+    let config =
+        convert::convert(image, &|path| Ok(root.read(path)?), rights.mappings.as_ref(), &Overrides::default())?;
+    write_config(bundle, &config)?;
+    Ok(bundle.rename_entry(UNFINISHED, ROOT)?)
+}
+
+fn files(
+    source: &dyn Source,
+    manifest: &oci_spec::image::ImageManifest,
+    image: &ImageConfiguration,
+    bundle: &Directory,
+    rights: &Rights,
+) -> Result<()> {
     let mut tree = Tree::new(bundle.entry_dir(UNFINISHED)?, Form::Flat, rights.owners);
     for (descriptor, diff_id) in manifest.layers().iter().zip(image.rootfs().diff_ids()) {
         let diff_id = diff_id.parse().with_context(|| format!("diff_id {diff_id}"))?;
         layer::unpack(source, descriptor, &diff_id, &mut tree)?;
     }
     tree.dropped.warn(rights.owners == Owners::Caller);
-    let root = bundle.entry_dir(UNFINISHED)?;
-    let config =
-        convert::convert(image, &|path| Ok(root.read(path)?), rights.mappings.as_ref(), &Overrides::default())?;
-    write_config(bundle, &config)?;
-    Ok(bundle.rename_entry(UNFINISHED, ROOT)?)
+    Ok(())
 }
 
 /// Writes a config.json.

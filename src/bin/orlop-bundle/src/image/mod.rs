@@ -106,10 +106,14 @@ fn with_rights(work: impl FnOnce(&Rights) -> Result<()>) -> Result<ExitCode> {
     match rights::acquire()? {
         Ok(rights) => {
             // Modes are those of the archive, and each level of a tree that is removed holds a descriptor.
-            rustix::process::umask(rustix::fs::Mode::empty());
-            let most = rustix::process::getrlimit(Resource::Nofile).maximum;
-            rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
-            work(&rights).map(|()| ExitCode::SUCCESS)
+            let mask = rustix::process::umask(rustix::fs::Mode::empty());
+            let limit = rustix::process::getrlimit(Resource::Nofile);
+            rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+            let done = work(&rights);
+            // Containers inherit both.
+            rustix::process::umask(mask);
+            rustix::process::setrlimit(Resource::Nofile, limit)?;
+            done.map(|()| ExitCode::SUCCESS)
         }
         Err(status) => Ok(code(status)),
     }

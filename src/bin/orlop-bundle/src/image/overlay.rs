@@ -10,7 +10,7 @@ use super::store::containers::Owner;
 use super::store::pull::pull;
 use super::store::record::{Record, hex};
 use super::{Chosen, Unpack};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use orlop::beneath::Directory;
 use serde_json::{Value, json};
 use std::fs::{DirBuilder, canonicalize};
@@ -24,7 +24,7 @@ const DIGITS: usize = 40;
 
 /// The root of a bundle.
 pub(super) struct OverlayRoot {
-    /// The union of the layers.
+    /// The union of the layers, in which the image's files are looked up.
     pub(super) lower: Lower,
     /// The first mount of the config. Its paths in the bundle are relative to it.
     pub(super) mount: Value,
@@ -93,6 +93,9 @@ pub(super) fn unmake(bundle: &Path) {
 /// `image unpack --overlay`: pulls the image if it is not in the store, and writes the bundle.
 pub(super) fn unpack(word: &Unpack, rights: &Rights) -> Result<()> {
     let store = word.place.open()?;
+    if let Some(problem) = store.overlay_problem(rights)? {
+        bail!("--overlay: {problem}; without the flag the bundle has a flat directory");
+    }
     let record = find_or_pull(&store, &word.image, rights)?;
     let path = bundle(&store, &word.bundle, &record.layers)?;
     let written = write(&store, &record, &path, rights);

@@ -75,7 +75,8 @@ pub(super) fn remove(word: &Remove) -> Result<ExitCode> {
     with_rights(|_| {
         let store = word.place.open()?;
         word.names.iter().try_for_each(|name| store.remove(name))?;
-        store.collect().map(drop)
+        store.collect()?;
+        store.remove_blobs(&store.lock()?).map(drop)
     })
 }
 
@@ -84,9 +85,9 @@ pub(super) fn collect(place: &Place) -> Result<ExitCode> {
         let store = place.open()?;
         let (layers, containers) = store.collect()?;
         println!("removed {layers} layers and the writable layers of {containers} containers");
-        let partial = store.remove_partial(&store.lock()?)?;
-        if partial > 0 {
-            println!("removed {partial} blobs of interrupted pulls");
+        let blobs = store.remove_blobs(&store.lock()?)?;
+        if blobs > 0 {
+            println!("removed {blobs} blobs that no image needs");
         }
         Ok(())
     })

@@ -1,5 +1,6 @@
 //! Extended attributes of unpacked files.
 
+use super::super::rights::is_outer_root;
 use super::tar::{Entry, Kind};
 use super::tree::Owners;
 use anyhow::{Context as _, Result};
@@ -9,7 +10,10 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 
+const ACCESS: &[u8] = b"system.posix_acl_access";
+const DEFAULT: &[u8] = b"system.posix_acl_default";
 const EPERM: i32 = 1;
+const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
 
 /// Counts of things that could not be unpacked as the archive has them.
@@ -17,6 +21,8 @@ const EOPNOTSUPP: i32 = 95;
 pub(crate) struct Dropped {
     /// Device nodes that the caller may not make.
     pub(crate) devices: u64,
+    /// Access control lists with ids that the user namespace does not have.
+    pub(crate) lists: u64,
     /// Attributes that the caller may not set, or the file system does not take.
     pub(crate) attributes: u64,
 }
@@ -33,6 +39,12 @@ impl Dropped {
         if self.devices > 0 {
             eprintln!("orlop: warning: {} device nodes were left out: only root may make them", self.devices);
         }
+        if self.lists > 0 {
+            let lists = self.lists;
+            eprintln!(
+                "orlop: warning: {lists} access control lists were left out: they name ids that this user has not"
+            );
+        }
         if self.attributes > 0 {
             eprintln!("orlop: warning: {} extended attributes were left out", self.attributes);
         }
@@ -48,8 +60,8 @@ pub(super) enum Target<'a> {
 }
 
 impl Target<'_> {
-    /// Sets an attribute; `false` where the file system has none or the caller may not.
-    fn set(&self, key: &[u8], value: &[u8]) -> Result<bool> {
+    /// Sets an attribute, or counts one that the file system has not, or the caller may not set.
+    fn set(&self, key: &[u8], value: &[u8], dropped: &mut Dropped) -> Result<()> {
         let (done, errno) = match self {
             Target::File(file) => {
                 let done = fsetxattr(file, OsStr::from_bytes(key), value, XattrFlags::empty());
@@ -60,9 +72,12 @@ impl Target<'_> {
             Target::Entry(dir, name) => split(dir.set_entry_attribute(name, key, value)),
         };
         match errno {
-            EPERM | EOPNOTSUPP => Ok(false),
-            _ => done.map(|()| true).with_context(|| format!("attribute {}", String::from_utf8_lossy(key))),
+            EPERM | EOPNOTSUPP => dropped.attributes += 1,
+            // The kernel maps the ids of a list, and has no other error for those without a mapping.
+            EINVAL if [ACCESS, DEFAULT].contains(&key) && !is_outer_root() => dropped.lists += 1,
+            _ => done.with_context(|| format!("attribute {}", String::from_utf8_lossy(key)))?,
         }
+        Ok(())
     }
 }
 
@@ -75,8 +90,6 @@ fn split(done: orlop::error::Result<()>) -> (Result<()>, i32) {
 /// Whether an attribute of an archive is set at all. Those of overlayfs would change how layers are merged, and labels are
 /// the host's.
 fn is_kept(key: &[u8]) -> bool {
-    const ACCESS: &[u8] = b"system.posix_acl_access";
-    const DEFAULT: &[u8] = b"system.posix_acl_default";
     if key.starts_with(b"trusted.overlay.")
         || key.starts_with(b"user.overlay.")
         || key == b"user.containers.override_stat"
@@ -110,11 +123,57 @@ pub(super) fn set(target: &Target<'_>, entry: &Entry, owners: Owners, dropped: &
             dropped.attributes += 1;
             continue;
         }
-        dropped.attributes += u64::from(!target.set(key, value)?);
+        target.set(key, value, dropped)?;
     }
     if owners == Owners::Caller && matches!(entry.kind, Kind::File | Kind::Directory) {
         let value = format!("{}:{}:0{:o}", entry.uid, entry.gid, entry.mode);
-        dropped.attributes += u64::from(!target.set(b"user.containers.override_stat", value.as_bytes())?);
+        target.set(b"user.containers.override_stat", value.as_bytes(), dropped)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(value: &[u8]) -> Entry {
+        Entry {
+            path: b"file".to_vec(),
+            kind: Kind::File,
+            link: Vec::new(),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: (0, 0),
+            atime: None,
+            device: (0, 0),
+            size: 0,
+            attributes: vec![(ACCESS.to_vec(), value.to_vec())],
+            sparse: None,
+        }
+    }
+
+    #[test]
+    fn an_access_control_list_is_set_as_it_is_and_a_damaged_one_refused() {
+        let path = std::env::temp_dir().join(format!("orlop-acl-{}", std::process::id()));
+        let file = File::create(&path).unwrap();
+        // Version 2, then tag, permissions and id of each entry (acl(5)): user 7 may read.
+        let own = [(1_u16, 6_u16, u32::MAX), (2, 4, 7), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 4, u32::MAX)];
+        let rows = own.iter().flat_map(|(tag, permissions, id)| {
+            [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
+        });
+        let list: Vec<u8> = 2_u32.to_le_bytes().into_iter().chain(rows).collect();
+        let mut dropped = Dropped::default();
+        set(&Target::File(&file), &entry(&list), Owners::Archive, &mut dropped).unwrap();
+        if dropped.attributes == 0 {
+            let mut found = [0; 100];
+            let length = rustix::fs::fgetxattr(&file, OsStr::from_bytes(ACCESS), &mut found[..]).unwrap();
+            assert_eq!(found[..length], list);
+        }
+        if is_outer_root() && dropped.attributes == 0 {
+            let error = set(&Target::File(&file), &entry(&list[..20]), Owners::Archive, &mut dropped).unwrap_err();
+            assert!(error.to_string().contains("posix_acl_access"), "{error:#}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
 }

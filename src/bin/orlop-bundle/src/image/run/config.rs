@@ -2,7 +2,7 @@
 
 use super::super::convert::{self, Mappings, Overrides};
 use super::super::flat::write_config;
-use super::super::layer::Owners;
+use super::super::layer::{Lower, Owners};
 use super::super::overlay::{self, OverlayRoot};
 use super::super::store::Store;
 use super::super::store::record::Record;
@@ -25,7 +25,12 @@ pub(super) fn write(
     mappings: Option<&Mappings>,
 ) -> Result<()> {
     let owners = if mappings.is_some() { Owners::Caller } else { Owners::Archive };
-    let OverlayRoot { lower, mount } = overlay::make(store, &record.layers, bundle, owners, mappings)?;
+    let (lower, mount) = if record.is_flat {
+        (Lower(vec![Directory::open(&bundle.join("rootfs"))?]), None)
+    } else {
+        let OverlayRoot { lower, mount } = overlay::make(store, &record.layers, bundle, owners, mappings)?;
+        (lower, Some(mount))
+    };
     let is_terminal = word.console_socket.is_some()
         || !word.detach && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let mut env: Vec<String> = if is_terminal { vec!["TERM=xterm".into()] } else { Vec::new() };
@@ -43,7 +48,9 @@ pub(super) fn write(
     config["root"]["readonly"] = word.read_only.into();
     config["hostname"] = word.hostname.clone().unwrap_or_else(|| id.chars().take(63).collect()).into();
     mounts(&mut config, word, mappings.is_some())?;
-    config["mounts"].as_array_mut().context("mounts")?.insert(0, mount);
+    if let Some(mount) = mount {
+        config["mounts"].as_array_mut().context("mounts")?.insert(0, mount);
+    }
     limits(&mut config, word)?;
     write_config(&Directory::open(bundle)?, &config)
 }

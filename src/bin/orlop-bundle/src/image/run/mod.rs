@@ -6,21 +6,25 @@
 mod config;
 
 use super::convert::Mappings;
+use super::flat;
 use super::overlay;
 use super::rights;
 use super::source::{self, Platform};
 use super::store::containers::Owner;
+use super::store::form::Stored;
 use super::store::record::Record;
 use super::store::{self, Store, pull};
 use crate::arguments::Global;
 use anyhow::{Context as _, Result, bail, ensure};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// The variable that asks a process of this program for the image alone, not for the container.
+/// The variable that asks a process of this program for the image alone, or for a copy of it in the bundle that it names, not
+/// for the container.
 const PREPARE: &str = "ORLOP_IMAGE_PREPARE";
+const IMAGE: &str = "image";
 
 /// Run a container of an image
 #[derive(clap::Args)]
@@ -110,8 +114,11 @@ pub(crate) fn run(global: &Global, runtime: Option<i32>, word: &Run) -> Result<E
     let is_root = nix::unistd::geteuid().is_root();
     let path = store_path(word.store.as_deref(), rights::is_outer_root())?;
     let platform = word.platform.clone().unwrap_or_else(Platform::host);
-    if std::env::var_os(PREPARE).is_some() {
-        return super::with_rights(|rights| prepare(&path, &platform, word, rights).map(drop));
+    if let Some(what) = std::env::var_os(PREPARE) {
+        return super::with_rights(|rights| match what.to_str() {
+            Some(IMAGE) => prepare(&path, &platform, word, rights).map(drop),
+            _ => copy(&path, &platform, word, Path::new(&what), rights),
+        });
     }
     let record = if is_root {
         let mut found = None;
@@ -165,13 +172,26 @@ fn of_user(path: &Path, platform: &Platform, word: &Run) -> Result<Record> {
     if let Some(record) = look()? {
         return Ok(record);
     }
+    again(IMAGE.as_ref())?;
+    look()?.with_context(|| format!("image {}: is not in the store after it was pulled", word.image))
+}
+
+/// Executes this program for what [`PREPARE`] says, and ends with it where it fails.
+fn again(what: &OsStr) -> Result<()> {
     let mut again = Command::new("/proc/self/exe");
     let status =
-        again.args(std::env::args_os().skip(1)).env(PREPARE, "1").status().context("execute /proc/self/exe")?;
+        again.args(std::env::args_os().skip(1)).env(PREPARE, what).status().context("execute /proc/self/exe")?;
     if !status.success() {
         std::process::exit(status.code().unwrap_or(crate::USAGE.into()));
     }
-    look()?.with_context(|| format!("image {}: is not in the store after it was pulled", word.image))
+    Ok(())
+}
+
+/// Unpacks an image without layers into a container's bundle.
+fn copy(path: &Path, platform: &Platform, word: &Run, bundle: &Path, rights: &rights::Rights) -> Result<()> {
+    let store = Store::open(path)?;
+    let record = store.find(&word.image, &platform.to_string())?.context("the image was removed meanwhile")?;
+    flat::copy(&Stored { store: &store, record: &record }, platform, bundle, rights)
 }
 
 /// `NAME-xxxx`.
@@ -196,6 +216,7 @@ fn container(
     ensure!(!id.is_empty() && !id.starts_with('.') && id.chars().all(is_plain), "--id {id:?}: is no container id");
     let store = Store::open(path)?;
     if let Some(bundle) = &word.bundle {
+        ensure!(!record.is_flat, "--bundle: `orlop image unpack` writes the bundle where there is no overlay");
         let bundle = overlay::bundle(&store, bundle, &record.layers)?;
         let written = config::write(&store, &bundle, word, id, record, mappings);
         if written.is_err() {
@@ -210,6 +231,13 @@ fn container(
     }
     let directory = store.refer(&guard, id, &owner)?;
     drop(guard);
+    if record.is_flat {
+        let platform = word.platform.clone().unwrap_or_else(Platform::host);
+        match mappings {
+            Some(_) => again(directory.as_os_str())?,
+            None => super::with_rights(|rights| copy(path, &platform, word, &directory, rights)).map(drop)?,
+        }
+    }
     config::write(&store, &directory, word, id, record, mappings)?;
     Ok(directory)
 }

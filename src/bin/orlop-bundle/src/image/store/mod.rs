@@ -4,6 +4,7 @@
 //! held for moments; layers are written and removed beside it.
 
 pub(crate) mod containers;
+pub(crate) mod form;
 mod gc;
 mod lock;
 mod partial;
@@ -18,7 +19,7 @@ use record::Record;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Overlayfs, and file systems that are no upper layer of an overlayfs mount (statfs(2)).
@@ -47,6 +48,12 @@ pub(crate) fn default_path(is_root: bool) -> Result<PathBuf> {
     Ok(data.context("neither XDG_DATA_HOME nor HOME is set, so --store must name the store")?.join("orlop/images"))
 }
 
+fn builder(mode: u32) -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(mode);
+    builder
+}
+
 /// Refuses a file system that cannot be the upper layer of an overlayfs mount.
 ///
 /// # Errors
@@ -61,19 +68,27 @@ impl Store {
     /// Opens the store, and makes it where it is missing.
     ///
     /// # Errors
-    /// It cannot be made, or is on a file system that cannot hold layers.
+    /// It cannot be made.
     pub(crate) fn open(path: &Path) -> Result<Store> {
         let named = || format!("store {}", path.display());
         let text = path.to_str().with_context(named)?;
         let plain = path.is_absolute() && !text.contains([':', ',', '\\', '"']);
         ensure!(plain, "{}: the path must be absolute, without : , \\ and \"", named());
+        // A set-user-id program of an image must not be within reach of other users (as in CVE-2021-41103), and none of
+        // them may hold a lock.
+        path.parent().map_or(Ok(()), |parent| builder(0o755).create(parent)).with_context(named)?;
+        builder(0o700).create(path).with_context(named)?;
         for name in ["layers", "images", "containers", "blobs"] {
-            DirBuilder::new().recursive(true).mode(0o755).create(path.join(name)).with_context(named)?;
+            builder(0o755).create(path.join(name)).with_context(named)?;
         }
         let open = |name: &str| Directory::open(&path.join(name)).with_context(named);
-        let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock"));
-        let lock = lock.with_context(named)?;
-        can_hold_layers(&lock).with_context(named)?;
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .with_context(named)?;
         let (layers, images, containers) = (open("layers")?, open("images")?, open("containers")?);
         Ok(Store { path: path.to_owned(), layers, images, containers, blobs: open("blobs")? })
     }

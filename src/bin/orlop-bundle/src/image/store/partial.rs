@@ -9,9 +9,10 @@ use super::lock::Guard;
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Descriptor;
 use rustix::fs::{FlockOperation, flock};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A source of one blob: the bytes of the file, then those of the source, which are added to the file.
@@ -27,7 +28,7 @@ pub(super) struct Resumed<'a> {
 }
 
 impl<'a> Resumed<'a> {
-    /// `None` for a source that is read again at no cost, and while another process reads the blob.
+    /// `None` while another process reads the blob.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -36,13 +37,10 @@ impl<'a> Resumed<'a> {
         source: &'a dyn Source,
         descriptor: &Descriptor,
     ) -> Result<Option<Resumed<'a>>> {
-        if !source.is_remote() {
-            return Ok(None);
-        }
         let name = descriptor.digest().digest().to_owned();
         ensure!(name.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}: is no digest");
         let path = store.path.join("blobs").join(&name);
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.with_context(|| path.display().to_string())?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Ok(None);
@@ -66,6 +64,18 @@ impl<'a> Resumed<'a> {
             self.store.blobs.remove_entry(self.name.as_bytes())?;
         }
         Ok(is_over)
+    }
+}
+
+impl Resumed<'_> {
+    /// Leaves the file, which has the whole blob.
+    ///
+    /// # Errors
+    /// The disk was full, so that it has not.
+    pub(super) fn keep(self, descriptor: &Descriptor) -> Result<()> {
+        let (length, size) = (self.file.metadata()?.len(), descriptor.size());
+        ensure!(length == size, "layer {}: {length} of {size} bytes could be written", descriptor.digest());
+        Ok(())
     }
 }
 
@@ -125,13 +135,19 @@ impl Read for Bytes<'_> {
 }
 
 impl Store {
-    /// Removes what interrupted pulls have left, but not of pulls that are under way. How many files.
+    /// Removes blobs that interrupted pulls have left, and those of images that are gone, but not of pulls that are under
+    /// way. How many.
     ///
     /// # Errors
     /// `unlinkat(2)`.
-    pub(crate) fn remove_partial(&self, _: &Guard) -> Result<usize> {
+    pub(crate) fn remove_blobs(&self, _: &Guard) -> Result<usize> {
+        let mut needed = HashSet::new();
+        for record in self.records()?.into_iter().filter(|record| record.is_flat) {
+            let layers = record.manifest()?.parsed.layers().clone();
+            needed.extend(layers.iter().map(|layer| layer.digest().digest().as_bytes().to_vec()));
+        }
         let mut removed = 0;
-        for name in self.blobs.entries()? {
+        for name in self.blobs.entries()?.into_iter().filter(|name| !needed.contains(name)) {
             let file = self.blobs.entry_file(&name)?;
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 self.blobs.remove_entry(&name)?;

@@ -3,7 +3,7 @@
 use super::super::flat::configuration;
 use super::super::layer::{self, Form, Lower, Owners, Tree};
 use super::super::rights::Rights;
-use super::super::source::{Platform, Source, small};
+use super::super::source::{Manifest, Platform, Source, small};
 use super::Store;
 use super::lock::UNFINISHED;
 use super::partial::Resumed;
@@ -26,25 +26,43 @@ pub(crate) fn pull(
     let manifest = source.manifest(platform)?;
     let image = configuration(source, &manifest.parsed, platform)?;
     let config = small(source, manifest.parsed.config())?;
+    if let Some(problem) = store.overlay_problem(rights)? {
+        eprintln!("orlop: warning: {problem}: each container has a copy of the image's files");
+        store.keep_blobs(source, &manifest)?;
+        return record(store, reference, platform, manifest, config, Vec::new());
+    }
     let ids: Vec<Digest> = image.rootfs().diff_ids().iter().map(|id| diff_id(id)).collect::<Result<_>>()?;
     let layers = names(&ids)?;
     let reference_of_pull = store.refer_pull(&layers)?;
     let mut dropped = None;
     for (n, (descriptor, diff_id)) in manifest.parsed.layers().iter().zip(&ids).enumerate() {
         let layer = Layer { descriptor, diff_id, name: &layers[n], below: &layers[..n] };
-        if let Some(tree) = add(store, source, &layer, rights)? {
-            dropped = Some(tree.dropped);
-        }
+        dropped = add(store, source, &layer, rights)?.map(|tree| tree.dropped).or(dropped);
     }
     if let Some(dropped) = dropped {
         dropped.warn(rights.owners == Owners::Caller);
     }
+    let record = record(store, reference, platform, manifest, config, layers)?;
+    drop(reference_of_pull);
+    Ok(record)
+}
+
+/// Writes the record of an image whose layers or blobs are in the store.
+fn record(
+    store: &Store,
+    reference: &str,
+    platform: &Platform,
+    manifest: Manifest,
+    config: Vec<u8>,
+    layers: Vec<String>,
+) -> Result<Record> {
     let record = Record {
         reference: reference.to_owned(),
         platform: platform.to_string(),
         digest: manifest.descriptor.digest().to_string(),
         manifest: String::from_utf8(manifest.bytes).context("the manifest is not UTF-8")?,
         config: String::from_utf8(config).context("the image configuration is not UTF-8")?,
+        is_flat: layers.is_empty(),
         layers,
     };
     let name = record::file_name(reference, &record.platform)?;
@@ -52,7 +70,6 @@ pub(crate) fn pull(
     Store::replace(&store.images, &name, serde_json::to_string_pretty(&record)?.as_bytes())?;
     let written = store.images.entry_file(name.as_bytes())?;
     drop(guard);
-    drop(reference_of_pull);
     rustix::fs::syncfs(&written).context("syncfs")?;
     Ok(record)
 }
@@ -88,7 +105,9 @@ struct Layer<'a> {
 fn add(store: &Store, source: &dyn Source, layer: &Layer<'_>, rights: &Rights) -> Result<Option<Tree>> {
     loop {
         let Some(directory) = store.claim(layer.name)? else { return Ok(None) };
-        let Some(resumed) = Resumed::open(store, source, layer.descriptor)? else {
+        // Other sources are read again at no cost.
+        let resumed = if source.is_remote() { Resumed::open(store, source, layer.descriptor)? } else { None };
+        let Some(resumed) = resumed else {
             return unpack(store, source, layer, directory, rights).map(Some);
         };
         let unpacked = unpack(store, &resumed, layer, directory, rights);
@@ -129,6 +148,6 @@ fn unpack(
 }
 
 /// The attribute of opaque directories: `trusted` ones are root's alone.
-fn opaque(rights: &Rights) -> &'static [u8] {
+pub(super) fn opaque(rights: &Rights) -> &'static [u8] {
     if rights.mappings.is_some() { b"user.overlay.opaque" } else { b"trusted.overlay.opaque" }
 }

@@ -1,6 +1,6 @@
 //! An image in the store.
 
-use super::super::source::{Hasher, check};
+use super::super::source::{Hasher, Manifest, check};
 use anyhow::{Context as _, Result};
 use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub(crate) struct Record {
     pub(crate) config: String,
     /// The names of its layers in the store, the lowest first.
     pub(crate) layers: Vec<String>,
+    /// Whether it has none, and its blobs are kept for copies of its files.
+    #[serde(default)]
+    pub(crate) is_flat: bool,
 }
 
 /// The length of names by digests in the store. Short, since names of 128 layers are options of one mount.
@@ -42,6 +45,18 @@ impl Record {
     /// It cannot be read.
     pub(crate) fn configuration(&self) -> Result<ImageConfiguration> {
         serde_json::from_str(&self.config).context("the image configuration cannot be read")
+    }
+
+    /// The image's manifest.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn manifest(&self) -> Result<Manifest> {
+        let bytes = self.manifest.clone().into_bytes();
+        let digest: Digest = self.digest.parse().context("the digest of the manifest")?;
+        let descriptor = Descriptor::new(MediaType::ImageManifest, bytes.len() as u64, digest);
+        let parsed = serde_json::from_slice(&bytes).context("the image manifest cannot be read")?;
+        Ok(Manifest { descriptor, bytes, parsed })
     }
 
     /// Checks the digests of the manifest and the configuration.

@@ -331,6 +331,6 @@ fn what_an_interrupted_pull_left_is_verified_and_read_anew_where_it_is_wrong() {
 fn gc_removes_what_an_interrupted_pull_left() {
     let (scene, _) = Scene::interrupted("left");
     let store = scene.store();
-    assert_eq!(store.remove_partial(&store.lock().unwrap()).unwrap(), 1);
+    assert_eq!(store.remove_blobs(&store.lock().unwrap()).unwrap(), 1);
     assert!(scene.blobs().is_empty());
 }
