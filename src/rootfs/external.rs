@@ -135,7 +135,8 @@ impl Rootfs {
                 return refuse("another mount has the same mount point");
             }
             if !of_cgroups && known.iter().all(|known| known.key != name) {
-                return refuse("it is a mount of the host that the config does not name");
+                return refuse("it is a mount of the host that the config does not name")
+                    .map_err(|e| e.hint("if it is of `mounts add`, remove it, and add it again after `restore`"));
             }
             add(&mut list, point, name);
         }

@@ -50,6 +50,8 @@ pub(crate) const ORDINARY: &[Tested] = &[
     Tested { name: "create", from: From::Nothing, words: &["create"], change: |_| {} },
     Tested { name: "start", from: From::Created, words: &["start"], change: |_| {} },
     Tested { name: "exec", from: From::Running, words: &["exec"], change: |_| {} },
+    Tested { name: "exec --tools", from: From::Running, words: &["exec", "--tools"], change: |_| {} },
+    Tested { name: "mounts add", from: From::Running, words: &["mounts", "add"], change: |_| {} },
     Tested { name: "state", from: From::Running, words: &["state"], change: |_| {} },
     Tested { name: "delete", from: From::Stopped, words: &["delete"], change: |_| {} },
 ];
@@ -105,6 +107,8 @@ impl<'a> Scene<'a> {
         let mut config = scene.config();
         (tested.change)(&mut config);
         fs::write(scene.dir.join("config.json"), config.to_string())?;
+        let mounts = json!([{"destination": "/dev/added", "type": "tmpfs", "source": "tmpfs"}]);
+        fs::write(scene.dir.join("mounts.json"), mounts.to_string())?;
         Ok(scene)
     }
 
@@ -141,8 +145,10 @@ impl<'a> Scene<'a> {
             all.extend(["-b".into(), self.dir.display().to_string()]);
         }
         all.push(self.id.clone());
-        if words[0] == "exec" {
-            all.push("/bin/true".into());
+        match words[0] {
+            "exec" => all.push("/bin/true".into()),
+            "mounts" => all.push(self.dir.join("mounts.json").display().to_string()),
+            _ => {}
         }
         all
     }
