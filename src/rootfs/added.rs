@@ -163,7 +163,9 @@ fn detach_added(tree: &Tree, destination: &InRoot, added: &[u64]) -> Result<u64>
     let id = fs::unique_mount_id(&found.handle)?;
     if !added.contains(&id) {
         let error = Error::state("`mounts add` did not make the mount that is there");
-        return Err(error.hint("mounts of the config, masks and mounts from a checkpoint stay as long as the container"));
+        return Err(
+            error.hint("mounts of the config, masks and mounts from a checkpoint stay as long as the container")
+        );
     }
     attributes::detach_by_number(&found.handle).map(|()| id)
 }

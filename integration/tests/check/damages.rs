@@ -344,12 +344,24 @@ fn independent(one: &Damage, other: &Damage) -> bool {
     let mount = |d: &Damage| d.path.split(']').next().filter(|path| path.starts_with("mounts[")).map(str::to_owned);
     let options = |d: &Damage| d.id == "mount.option";
     let same_mount = mount(one).is_some() && mount(one) == mount(other) && (options(one) || options(other));
-    if same_mount || (within(a, "linux.namespaces") && within(b, "linux.namespaces")) {
+    // A second namespace of a kind is one only beside the first.
+    let doubles = |d: &Damage| d.path == "linux.namespaces[+]" || d.path == "linux.namespaces";
+    let namespace =
+        |path: &str| path.split(']').next().filter(|path| path.starts_with("linux.namespaces[")).map(str::to_owned);
+    let same_namespace =
+        namespace(a).is_some() && namespace(a) == namespace(b) && !a.ends_with("unknwn") && !b.ends_with("unknwn");
+    let both = within(a, "linux.namespaces") && within(b, "linux.namespaces");
+    if same_mount || same_namespace || (both && (doubles(one) || doubles(other))) {
         return false;
     }
-    // `swap` is compared with `limit`.
-    let is_pair = |a: &str, b: &str| a == "linux.resources.memory.limit" && b == "linux.resources.memory.swap";
-    if is_pair(a, b) || is_pair(b, a) {
+    // The first is a fault only beside the second.
+    const PAIRS: [(&str, &str); 4] = [
+        ("linux.resources.memory.swap", "linux.resources.memory.limit"),
+        ("process.rlimits[0].hard", "process.rlimits[0].type"),
+        ("process.rlimits[0].soft", "process.rlimits[0].hard"),
+        ("process.scheduler.priority", "process.scheduler.policy"),
+    ];
+    if PAIRS.iter().any(|pair| *pair == (a.as_str(), b.as_str()) || *pair == (b.as_str(), a.as_str())) {
         return false;
     }
     let hides = is_root(one) && in_root(other) || is_root(other) && in_root(one);

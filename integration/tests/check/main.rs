@@ -248,6 +248,30 @@ fn faults_of_this_host_and_warnings_count_only_if_asked_for() {
 }
 
 #[test]
+fn a_user_who_may_not_make_the_namespaces_is_told() {
+    let Some(bundle) = Bundle::new().filter(Bundle::is_root) else { return };
+    for name in ["orlop", "orlop-bundle"] {
+        fs::copy(here().join("../out").join(name), bundle.directory.join(name)).unwrap();
+    }
+    let mut config = bundle.config();
+    let found = |config: &Value, uid: u32| {
+        fs::write(bundle.directory.join("config.json"), config.to_string()).unwrap();
+        let mut command = Command::new(bundle.directory.join("orlop"));
+        command.args(["check", "--format", "json"]).current_dir(&bundle.directory);
+        let output = std::os::unix::process::CommandExt::uid(&mut command, uid).output().unwrap();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+        let of_user: Vec<Value> =
+            document["findings"].as_array().unwrap().iter().filter(|f| f["id"] == "user.rights").cloned().collect();
+        assert!(of_user.iter().all(|f| f["scope"] == "host" && f["severity"] == "error"), "{of_user:#?}");
+        of_user.iter().map(|f| f["field"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&config, 0), [""; 0]);
+    assert_eq!(found(&config, 1000), ["linux.namespaces"]);
+    config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    assert_eq!(found(&config, 1000), [""; 0]);
+}
+
+#[test]
 fn a_program_that_its_user_cannot_reach_is_named() {
     let Some(bundle) = Bundle::rich() else { return };
     let found = |change: &dyn Fn(&mut Value), id: &str| {

@@ -228,6 +228,7 @@ pub(crate) fn command() -> Command {
     let version = Arg::new("runtime-version").long("runtime-version").hide(true);
     let runtime = Arg::new("runtime-fd").long("runtime-fd").hide(true).value_parser(clap::value_parser!(i32));
     let command = Command::new("orlop")
+        .bin_name("orlop")
         .about("Help for people with a bundle")
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)

@@ -1,6 +1,7 @@
 //! Values that this machine's kernel would not take.
 
 use super::Bundle;
+use crate::doctor::cgroups;
 use crate::finding::{Finding, Severity};
 use orlop::explain::{Content, Node};
 use std::path::Path;
@@ -41,6 +42,38 @@ pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
         }
     }
     findings.extend(open_files(bundle));
+    findings.extend(rights(bundle));
+    findings
+}
+
+/// Namespaces and limits that need more rights than this user has.
+fn rights(bundle: &Bundle) -> Vec<Finding> {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let sets = effective.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+    if sets.is_none_or(|set| set & 1 << CAP_SYS_ADMIN != 0) {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    let Some(linux) = bundle.config.get("linux") else { return findings };
+    let list = linux.get("namespaces").filter(|list| !list.items().is_empty());
+    if let Some(list) =
+        list.filter(|list| list.items().iter().all(|of| of.get("type").and_then(Node::text) != Some("user")))
+    {
+        let problem = "this user is not root, and there is no user namespace".to_owned();
+        let remedy = "`spec --rootless` writes a config with a user namespace and mappings";
+        findings.push(finding(bundle, "user.rights", "linux.namespaces".to_owned(), problem, remedy, list));
+    }
+    for group in ["memory", "cpu", "pids"] {
+        let limits = linux.get("resources").and_then(|resources| resources.get(group));
+        let has_some = |node: &&Node| matches!(&node.content, Content::Object(entries) if !entries.is_empty());
+        let Some(node) = limits.filter(has_some).filter(|_| !cgroups::is_delegated(group)) else { continue };
+        let problem = format!("no cgroup with the controller {group} is delegated to this user");
+        let remedy =
+            "leave the limits out, or run it in a delegated cgroup (`systemd-run --user --scope -p Delegate=yes`)";
+        findings.push(finding(bundle, "user.rights", format!("linux.resources.{group}"), problem, remedy, node));
+    }
     findings
 }
 
@@ -63,6 +96,7 @@ fn open_files(bundle: &Bundle) -> Vec<Finding> {
 fn finding(bundle: &Bundle, id: &'static str, field: String, problem: String, remedy: &str, node: &Node) -> Finding {
     let source = match field.starts_with("process") {
         true => "config.md, \"POSIX process\"; prlimit(2)",
+        false if field.ends_with("namespaces") => "config-linux.md, \"Namespaces\"; user_namespaces(7)",
         false if id.starts_with("sysctl") => "config-linux.md, \"Sysctl\"",
         false => "config-linux.md, \"Control groups\"",
     };

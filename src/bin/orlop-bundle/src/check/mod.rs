@@ -6,9 +6,11 @@ mod ids;
 mod options;
 mod refusals;
 mod root;
+mod stand_ins;
 mod structure;
 mod suspicions;
 mod unknown;
+mod way;
 
 use crate::arguments::{Check, Format, Global};
 use crate::finding::{Finding, Scope, Severity};

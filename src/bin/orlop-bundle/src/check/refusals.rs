@@ -4,7 +4,9 @@
 //! again, until it accepts: each fault is the runtime's own opinion, fault by fault.
 
 use super::Bundle;
+use super::stand_ins;
 use super::structure::{join, nearest};
+use super::way::{at, child, remove, walk};
 use crate::arguments::Global;
 use crate::finding::{Finding, Severity};
 use orlop::explain::{self, Content, Node};
@@ -147,39 +149,6 @@ struct Repair {
     /// Paths for which another value was tried.
     grafted: BTreeSet<String>,
 }
-
-/// Values for fields that must be there and that the default's config lacks: the end of a path, and the value. Without them the
-/// whole object that lacks the field would have to go, with its other faults.
-const STAND_INS: &[(&str, &str)] = &[
-    ("mounts[].destination", "\"/orlop-check\""),
-    ("mounts[].type", "\"tmpfs\""),
-    ("mounts[].source", "\"/\""),
-    ("devices[].path", "\"/dev/orlop-check\""),
-    ("devices[].type", "\"p\""),
-    ("devices[].major", "1"),
-    ("devices[].minor", "3"),
-    ("Mappings[].size", "1"),
-    ("seccomp.defaultAction", "\"SCMP_ACT_ALLOW\""),
-    ("syscalls[].action", "\"SCMP_ACT_ERRNO\""),
-    ("syscalls[].names", "[\"read\"]"),
-    ("args[].op", "\"SCMP_CMP_EQ\""),
-    ("prestart[].path", "\"/bin/true\""),
-    ("createRuntime[].path", "\"/bin/true\""),
-    ("createContainer[].path", "\"/bin/true\""),
-    ("startContainer[].path", "\"/bin/true\""),
-    ("poststart[].path", "\"/bin/true\""),
-    ("poststop[].path", "\"/bin/true\""),
-    ("personality.domain", "\"LINUX\""),
-    (".policy", "\"SCHED_OTHER\""),
-    ("ioPriority.class", "\"IOPRIO_CLASS_BE\""),
-    ("memoryPolicy.mode", "\"MPOL_DEFAULT\""),
-    ("rlimits[].type", "\"RLIMIT_CORE\""),
-    ("Device[].major", "1"),
-    ("Device[].minor", "3"),
-    ("hugepageLimits[].pageSize", "\"2MB\""),
-    ("mounts[].gidMappings", "[{\"containerID\": 0, \"hostID\": 0, \"size\": 1}]"),
-    ("mounts[].uidMappings", "[{\"containerID\": 0, \"hostID\": 0, \"size\": 1}]"),
-];
 
 /// The types of namespaces.
 const NAMESPACES: &[&str] = &["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
@@ -344,23 +313,16 @@ impl Repair {
         for part in fault.path.split_inclusive('[') {
             plain += part.trim_start_matches(|letter: char| letter.is_ascii_digit());
         }
-        let Some((_, mut json)) = STAND_INS.iter().find(|(end, _)| plain.ends_with(end)).copied() else { return false };
-        if plain.ends_with("devices[].type") && at(&mut self.copy, &fault.steps).is_some_and(|node| has_number(node)) {
-            json = "\"c\"";
-        }
-        let (Some(node), Ok(mut value)) = (at(&mut self.copy, &fault.steps), explain::read(json.as_bytes())) else {
-            return false;
-        };
+        let mut document = String::new();
+        self.copy.write(&mut document);
+        let Some(node) = at(&mut self.copy, &fault.steps) else { return false };
+        let json = stand_ins::of(&plain, node, &document);
+        let Some(Ok(mut value)) = json.map(|json| explain::read(json.as_bytes())) else { return false };
         forget_places(&mut value);
         let Content::Object(entries) = &mut node.content else { return false };
         entries.push((fault.tail.clone(), usize::MAX, value));
         true
     }
-}
-
-/// Whether a device has a number, which pipes have not.
-fn has_number(device: &Node) -> bool {
-    device.get("major").or(device.get("minor")).is_some()
 }
 
 /// The default's config: its values have no place in the document.
@@ -403,79 +365,6 @@ fn forget_places(node: &mut Node) {
     match &mut node.content {
         Content::Object(entries) => entries.iter_mut().for_each(|(.., node)| forget_places(node)),
         Content::List(items) => items.iter_mut().for_each(forget_places),
-        _ => {}
-    }
-}
-
-/// The way along the path with which `text` begins, as far as there are values, and the length of that part. Keys may hold
-/// dots; of equal keys the last one counts that has the field.
-fn walk(node: &Node, text: &str) -> (Vec<usize>, usize) {
-    let mut best = (Vec::new(), 0);
-    for (index, length) in steps(node, text) {
-        let Some(child) = child(node, index) else { continue };
-        let dot = usize::from(text[length..].starts_with('.'));
-        let (further, more) = walk(child, &text[length + dot..]);
-        let all = length + if more > 0 { dot + more } else { 0 };
-        if all > best.1 {
-            best = ([index].into_iter().chain(further).collect(), all);
-        }
-    }
-    best
-}
-
-/// The children that the beginning of `text` may name, and how long that beginning is.
-fn steps(node: &Node, text: &str) -> Vec<(usize, usize)> {
-    let ends = |length: usize| {
-        text.get(length..)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', ' ']) || rest.starts_with(": "))
-    };
-    match &node.content {
-        Content::Object(entries) => {
-            let named = |(index, (key, ..)): (usize, &(String, usize, Node))| {
-                // A key with any letters: `annotations["a: b"]`.
-                let quoted = format!("[{key:?}]");
-                let plain = explain::shown(key);
-                let length = match text.starts_with('[') {
-                    true => text.starts_with(&quoted).then_some(quoted.len()),
-                    false => text.get(..plain.len())?.eq_ignore_ascii_case(&plain).then_some(plain.len()),
-                };
-                length.filter(|length| ends(*length) && *length > 0).map(|length| (index, length))
-            };
-            let mut found: Vec<_> = entries.iter().enumerate().filter_map(named).collect();
-            found.sort_by_key(|(index, length)| std::cmp::Reverse((*length, *index)));
-            found
-        }
-        Content::List(items) => {
-            let number = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(number, _)| number);
-            let index = number.and_then(|number| number.parse::<usize>().ok()).filter(|index| *index < items.len());
-            index.zip(number).map(|(index, number)| (index, number.len() + 2)).into_iter().collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn at<'a>(node: &'a mut Node, steps: &[usize]) -> Option<&'a mut Node> {
-    let [first, rest @ ..] = steps else { return Some(node) };
-    match &mut node.content {
-        Content::Object(entries) => at(&mut entries.get_mut(*first)?.2, rest),
-        Content::List(items) => at(items.get_mut(*first)?, rest),
-        _ => None,
-    }
-}
-
-fn child(node: &Node, index: usize) -> Option<&Node> {
-    match &node.content {
-        Content::Object(entries) => entries.get(index).map(|(.., node)| node),
-        Content::List(items) => items.get(index),
-        _ => None,
-    }
-}
-
-fn remove(copy: &mut Node, steps: &[usize]) {
-    let Some((last, before)) = steps.split_last() else { return };
-    match at(copy, before).map(|node| &mut node.content) {
-        Some(Content::Object(entries)) => drop(entries.remove(*last)),
-        Some(Content::List(items)) => drop(items.remove(*last)),
         _ => {}
     }
 }

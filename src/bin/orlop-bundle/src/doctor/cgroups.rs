@@ -67,6 +67,13 @@ impl Hierarchies {
     }
 }
 
+/// Whether this user may make cgroups that have the controller.
+pub(crate) fn is_delegated(controller: &str) -> bool {
+    let found = Hierarchies::read();
+    let own = found.own(controller).or_else(|| found.own(""));
+    own.is_some_and(|directory| rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok())
+}
+
 pub(super) fn lines(is_root: bool) -> Vec<Line> {
     let found = Hierarchies::read();
     let mut lines = vec![version(&found)];

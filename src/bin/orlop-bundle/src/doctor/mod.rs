@@ -1,6 +1,6 @@
 //! `orlop doctor`: the kernel features that this host offers to this user, probed by calls.
 
-mod cgroups;
+pub(crate) mod cgroups;
 mod engines;
 mod kernel;
 pub(crate) mod namespaces;
