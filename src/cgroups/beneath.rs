@@ -5,7 +5,7 @@
 //! child is opened relative to its parent, and the parent by `..`, which is stable because a cgroup
 //! cannot move to another parent. One descriptor is open at a time.
 
-use super::hierarchy_cgroup::is_gone;
+use super::hierarchy_cgroup::unless_gone;
 use crate::error::{Error, Result};
 use crate::sys::file;
 use crate::sys::fs;
@@ -45,7 +45,7 @@ pub(super) fn walk(top: OwnedFd, visit: &mut dyn FnMut(Visit<'_>) -> Result<()>)
                 Ok(below) => {
                     here = below;
                     visit(Visit::Enter(&here))?;
-                    levels.push(or_none(children(&here))?);
+                    levels.push(unless_gone(children(&here))?);
                 }
                 Err(e) if matches!(e.errno().0, libc::ENOENT | libc::ENODEV) => drop(names.pop()),
                 Err(e) => return Err(e.into()),
@@ -68,13 +68,6 @@ fn children(directory: &OwnedFd) -> Result<Vec<Vec<u8>>> {
         return Ok(Vec::new());
     }
     Ok(fs::directories(directory)?)
-}
-
-fn or_none<T: Default>(done: Result<T>) -> Result<T> {
-    match done {
-        Err(e) if is_gone(&e) => Ok(T::default()),
-        done => done,
-    }
 }
 
 /// The content of a file of a cgroup, trimmed.

@@ -16,7 +16,7 @@ use crate::sys::file;
 
 /// A container's cgroup in all hierarchies. The list is empty if the container stays in its
 /// caller's cgroup; every operation is then a no-op.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Cgroup {
     pub(super) cgroups: Vec<HierarchyCgroup>,
     pub(super) unit: Option<Unit>,
@@ -60,9 +60,7 @@ impl Cgroup {
         let (rootless, named) = (plan.rootless, plan.named);
         let unit = pending.as_ref().map(|p| p.unit().clone());
         let low_memory = plan.limits.memory_is_low();
-        let (devices, owner) = (None, None);
-        let mut cgroup =
-            Cgroup { cgroups, unit, pending, writes, devices, owner, rootless, named, low_memory, existed: false };
+        let mut cgroup = Cgroup { cgroups, unit, pending, writes, rootless, named, low_memory, ..Cgroup::default() };
         if cgroup.unified_only() {
             cgroup.devices = plan.limits.devices.clone();
             cgroup.owner = plan.owner;
@@ -72,18 +70,7 @@ impl Cgroup {
 
     /// The cgroup of a record in the container's state.
     pub(crate) fn open(record: CgroupRecord) -> Cgroup {
-        Cgroup {
-            cgroups: record.cgroups,
-            unit: record.unit,
-            pending: None,
-            writes: Vec::new(),
-            devices: None,
-            owner: None,
-            rootless: false,
-            named: true,
-            low_memory: false,
-            existed: false,
-        }
+        Cgroup { cgroups: record.cgroups, unit: record.unit, named: true, ..Cgroup::default() }
     }
 
     /// The state that a later process needs to find the cgroup. It is valid before
@@ -110,13 +97,8 @@ impl Cgroup {
     /// # Errors
     /// A cgroup exists.
     pub(crate) fn refuse_existing(&self) -> Result<()> {
-        match self
-            .cgroups
-            .iter()
-            .map(HierarchyCgroup::directory)
-            .find(|directory| std::path::Path::new(directory).exists())
-        {
-            Some(directory) => Err(Error::state(format!("the cgroup {directory:?} exists"))),
+        match self.cgroups.iter().find(|cgroup| cgroup.exists()) {
+            Some(cgroup) => Err(Error::state(format!("the cgroup {:?} exists", cgroup.directory()))),
             None => Ok(()),
         }
     }

@@ -11,7 +11,7 @@
 
 use super::cgroup::Cgroup;
 use super::hierarchy_cgroup::HierarchyCgroup;
-use super::layout::{Hierarchy, Layout};
+use super::layout::Layout;
 use super::remove;
 use crate::error::{Error, Ignore as _, Result};
 use crate::sys::{bpf, file};
@@ -35,27 +35,20 @@ impl Cgroup {
         let (theirs, ours) = (Layout::read_of(pid)?, Layout::read()?);
         let mut detour = Detour { left: Vec::new(), made: Vec::new() };
         for cgroup in counting(&self.cgroups) {
-            let of = |layout: &Layout| -> Result<(String, String)> {
-                let same = |h: &&Hierarchy| h.controllers == cgroup.controllers;
-                let found = layout.hierarchies.iter().find(same);
+            let of = |layout: &Layout| -> Result<HierarchyCgroup> {
+                let found = layout.hierarchies.iter().find(|h| h.controllers == cgroup.controllers);
                 let found =
                     found.ok_or_else(|| Error::system("the hierarchy of the pids controller is not mounted"))?;
-                Ok((found.mount.clone(), found.own_directory()?.trim_end_matches('/').to_owned()))
+                Ok(HierarchyCgroup::at(found, found.own_directory()?.trim_end_matches('/').to_owned()))
             };
-            let (mount, path) = of(&theirs)?;
-            detour.left.push(file::open(format!("{mount}{path}/cgroup.procs"), libc::O_WRONLY)?);
-            let (own_mount, own) = of(&ours)?;
-            let path_of_new = format!("{own}/orlop-exec-{pid}");
-            let new = HierarchyCgroup {
-                controllers: cgroup.controllers.clone(),
-                mount: own_mount,
-                path: path_of_new,
-                parents: 0,
-            };
+            let old = of(&theirs)?;
+            detour.left.push(file::open(old.file("cgroup.procs"), libc::O_WRONLY)?);
+            let mut new = of(&ours)?;
+            new.path += &format!("/orlop-exec-{pid}");
             new.make()?;
             detour.made.push(new.clone());
             if cgroup.is_unified() {
-                copy_device_filters(&mount, &path, &new)?;
+                copy_device_filters(&old.mount, &old.path, &new)?;
             }
             new.write("cgroup.procs", &pid.to_string())?;
         }

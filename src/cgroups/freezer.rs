@@ -1,7 +1,7 @@
 //! Freezing and thawing: v1's freezer controller, or v2's `cgroup.freeze`.
 
 use super::beneath::{self, Visit};
-use super::hierarchy_cgroup::{HierarchyCgroup, is_gone, read};
+use super::hierarchy_cgroup::{HierarchyCgroup, read, unless_gone};
 use super::kill;
 use crate::error::{Error, Ignore as _, Result};
 use crate::sys::file;
@@ -62,6 +62,11 @@ pub(super) fn freeze(cgroups: &[HierarchyCgroup]) -> Result<()> {
     done
 }
 
+fn still_freezing(cgroup: &HierarchyCgroup) -> Error {
+    let directory = cgroup.directory();
+    Error::system(format!("unable to freeze {directory}: it is still freezing after {FREEZE_TIMEOUT:?}"))
+}
+
 fn freeze_v1(cgroup: &HierarchyCgroup) -> Result<()> {
     let deadline = Instant::now() + FREEZE_TIMEOUT;
     let mut pause = Duration::from_micros(50);
@@ -83,10 +88,7 @@ fn freeze_v1(cgroup: &HierarchyCgroup) -> Result<()> {
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
-    Err(Error::system(format!(
-        "unable to freeze {}: it is still freezing after {FREEZE_TIMEOUT:?}",
-        cgroup.directory()
-    )))
+    Err(still_freezing(cgroup))
 }
 
 fn freeze_unified(cgroup: &HierarchyCgroup) -> Result<()> {
@@ -108,10 +110,7 @@ fn freeze_unified(cgroup: &HierarchyCgroup) -> Result<()> {
         }
         poll([(Some(events.as_fd()), libc::POLLPRI)], left.min(Duration::from_millis(100)).as_millis() as i32)?;
     }
-    Err(Error::system(format!(
-        "unable to freeze {}: it is still freezing after {FREEZE_TIMEOUT:?}",
-        cgroup.directory()
-    )))
+    Err(still_freezing(cgroup))
 }
 
 /// Thaws the cgroup.
@@ -134,18 +133,14 @@ pub(super) fn thaw(cgroups: &[HierarchyCgroup]) -> Result<()> {
 /// A cgroup's state cannot be read or written.
 pub(super) fn thaw_all(cgroups: &[HierarchyCgroup]) -> Result<()> {
     let Some(cgroup) = cgroup(cgroups) else { return Ok(()) };
-    let done = beneath::open(&cgroup.directory()).and_then(|top| {
+    unless_gone(beneath::open(&cgroup.directory()).and_then(|top| {
         beneath::walk(top, &mut |visit| {
             if let Visit::Enter(directory) = visit {
                 thaw_directory(directory);
             }
             Ok(())
         })
-    });
-    match done {
-        Err(e) if is_gone(&e) => Ok(()),
-        done => done,
-    }
+    }))
 }
 
 /// Thaws a directory of any hierarchy, if it has a freezer.

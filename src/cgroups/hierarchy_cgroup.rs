@@ -32,14 +32,15 @@ pub(super) fn is_zero(n: &usize) -> bool {
 }
 
 impl HierarchyCgroup {
+    /// The cgroup at `path` in a hierarchy, whose parents are another's.
+    pub(super) fn at(hierarchy: &Hierarchy, path: String) -> HierarchyCgroup {
+        let (controllers, mount) = (hierarchy.controllers.clone(), hierarchy.mount.clone());
+        HierarchyCgroup { controllers, mount, path, parents: 0 }
+    }
+
     /// The cgroup at `path` in a hierarchy. Counts the parents that do not exist.
     pub(super) fn plan(hierarchy: &Hierarchy, path: String) -> HierarchyCgroup {
-        let mut cgroup = HierarchyCgroup {
-            controllers: hierarchy.controllers.clone(),
-            mount: hierarchy.mount.clone(),
-            path,
-            parents: 0,
-        };
+        let mut cgroup = HierarchyCgroup::at(hierarchy, path);
         let mut parent = parent_of(&cgroup.path);
         while parent != "/" && !Path::new(&[&cgroup.mount, parent].concat()).exists() {
             cgroup.parents += 1;
@@ -133,6 +134,14 @@ pub(super) fn write(path: &str, value: &str) -> sys::Result<()> {
 /// after (ENODEV).
 pub(super) fn is_gone(error: &Error) -> bool {
     matches!(error.errno(), libc::ENOENT | libc::ENODEV)
+}
+
+/// Passes a result on; that of a cgroup which [is gone](is_gone) is the default.
+pub(super) fn unless_gone<T: Default>(done: Result<T>) -> Result<T> {
+    match done {
+        Err(e) if is_gone(&e) => Ok(T::default()),
+        done => done,
+    }
 }
 
 fn parent_of(path: &str) -> &str {

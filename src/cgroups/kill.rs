@@ -2,7 +2,7 @@
 
 use super::beneath::{self, Visit};
 use super::freezer;
-use super::hierarchy_cgroup::{HierarchyCgroup, is_gone, write};
+use super::hierarchy_cgroup::{HierarchyCgroup, is_gone, unless_gone, write};
 use crate::error::{Error, Ignore as _, Result};
 use crate::sys::file::unlink_at;
 use crate::sys::process::{self, pidfd_open, pidfd_send_signal};
@@ -87,26 +87,20 @@ pub(super) fn signal_all(cgroups: &[HierarchyCgroup], signal: i32) -> Result<()>
     };
     let directory = cgroup.directory();
     if let Err(e) = processes(&directory).and_then(|pids| refuse_own(&pids, &directory)) {
-        return if is_gone(&e) { Ok(()) } else { Err(e) };
+        return unless_gone(Err(e));
     }
     if signal == libc::SIGKILL && cgroup.is_unified() && write(&cgroup.file("cgroup.kill"), "1").is_ok() {
         return Ok(());
     }
     let frozen_before = freezer::frozen(cgroups).unwrap_or(false);
     let froze = !frozen_before && freezer::freeze(cgroups).is_ok();
-    let done = match signal_each(&directory, signal) {
-        // On v2 a frozen process can be killed and gone before the next listing. systemd removes
-        // the empty cgroup at once.
-        Err(e) if is_gone(&e) => Ok(()),
-        done => done,
-    };
+    // On v2 a frozen process can be killed and gone before the next listing. systemd removes the
+    // empty cgroup at once.
+    let done = unless_gone(signal_each(&directory, signal));
     if signal == libc::SIGKILL {
         freezer::thaw_all(cgroups)?;
     } else if froze {
-        match freezer::thaw(cgroups) {
-            Err(e) if is_gone(&e) => {}
-            thawed => thawed?,
-        }
+        unless_gone(freezer::thaw(cgroups))?;
     }
     done
 }

@@ -1,7 +1,7 @@
 //! Operations on a cgroup in use: list, signal, freeze, update, remove.
 
 use super::cgroup::Cgroup;
-use super::hierarchy_cgroup::is_gone;
+use super::hierarchy_cgroup::unless_gone;
 use super::limits::Limits;
 use super::oom::{self, OomEvents, OomKills};
 use super::stats::{self, Stats};
@@ -16,10 +16,7 @@ impl Cgroup {
     /// The list cannot be read.
     pub(crate) fn processes(&self) -> Result<Vec<i32>> {
         let Some(cgroup) = freezer::cgroup(&self.cgroups).or(self.cgroups.first()) else { return Ok(Vec::new()) };
-        match kill::processes(&cgroup.directory()) {
-            Err(e) if is_gone(&e) => Ok(Vec::new()),
-            done => done,
-        }
+        unless_gone(kill::processes(&cgroup.directory()))
     }
 
     /// Whether its directory exists in at least one hierarchy.
@@ -85,7 +82,7 @@ impl Cgroup {
     /// # Errors
     /// The freezer's state cannot be read.
     pub(crate) fn frozen(&self) -> Result<bool> {
-        or_gone(freezer::frozen(&self.cgroups))
+        unless_gone(freezer::frozen(&self.cgroups))
     }
 
     /// Whether processes that join the cgroup are frozen, by the cgroup itself or by one above it.
@@ -94,7 +91,7 @@ impl Cgroup {
     /// # Errors
     /// As [`Cgroup::frozen`].
     pub(crate) fn stands_still(&self) -> Result<bool> {
-        or_gone(freezer::stands_still(&self.cgroups))
+        unless_gone(freezer::stands_still(&self.cgroups))
     }
 
     /// Kills the remaining processes, and removes the cgroup, its nested cgroups and the parents
@@ -146,12 +143,5 @@ impl Cgroup {
     /// There is no memory controller, or the cgroup is gone.
     pub(crate) fn oom_events(&self) -> Result<OomEvents> {
         OomEvents::watch(&self.cgroups)
-    }
-}
-
-pub(super) fn or_gone(frozen: Result<bool>) -> Result<bool> {
-    match frozen {
-        Err(e) if is_gone(&e) => Ok(false),
-        done => done,
     }
 }

@@ -1,9 +1,8 @@
 //! The cgroups in a container's state.
 
 use super::freezer;
-use super::hierarchy_cgroup::{HierarchyCgroup, is_zero};
+use super::hierarchy_cgroup::{HierarchyCgroup, is_zero, unless_gone};
 use super::layout::{is_standard_mount, standard_mount};
-use super::operations::or_gone;
 use super::systemd::Unit;
 use crate::error::Result;
 use crate::json::{self, Reader, Value, readable};
@@ -56,7 +55,7 @@ impl CgroupRecord {
     /// # Errors
     /// The freezer's state cannot be read.
     pub(crate) fn frozen(&self) -> Result<bool> {
-        or_gone(freezer::frozen(&self.cgroups))
+        unless_gone(freezer::frozen(&self.cgroups))
     }
 
     /// Like `Cgroup::thaw_all`. Returns the frozen cgroup above the container's, if there is one.

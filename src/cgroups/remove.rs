@@ -1,8 +1,7 @@
 //! Removal of a cgroup, with its remaining processes and nested cgroups.
 
 use super::beneath::{self, Visit};
-use super::hierarchy_cgroup::{HierarchyCgroup, is_gone};
-use super::kill::Ended;
+use super::hierarchy_cgroup::{HierarchyCgroup, unless_gone};
 use super::{freezer, kill};
 use crate::error::{Error, Ignore as _, IoContext, Result};
 use std::time::{Duration, Instant};
@@ -42,16 +41,12 @@ const FROZEN_ABOVE_ROUND: u32 = 20;
 /// Unblocks a busy cgroup. Freezing works in the freezer's hierarchy, whichever is being removed.
 fn help(cgroups: &[HierarchyCgroup], rounds: &mut u32) -> Result<()> {
     *rounds += 1;
-    let done = match *rounds {
+    unless_gone(match *rounds {
         1 => freezer::thaw_all(cgroups),
         FREEZE_ROUND => kill::signal_all(cgroups, libc::SIGKILL),
         FROZEN_ABOVE_ROUND => freezer::frozen_above(cgroups).map_or(Ok(()), |above| Err(freezer::cannot_end(&above))),
         _ => Ok(()),
-    };
-    match done {
-        Err(e) if is_gone(&e) => Ok(()),
-        done => done,
-    }
+    })
 }
 
 fn directory(path: &str, deadline: &mut Instant, help: &mut dyn FnMut() -> Result<()>) -> Result<()> {
@@ -71,10 +66,7 @@ fn directory(path: &str, deadline: &mut Instant, help: &mut dyn FnMut() -> Resul
             return refused(error);
         }
         help()?;
-        let ended = match kill::end_all(path, *deadline) {
-            Err(e) if is_gone(&e) => Ended::default(),
-            done => done?,
-        };
+        let ended = unless_gone(kill::end_all(path, *deadline))?;
         if ended.removed {
             *deadline = Instant::now() + REMOVAL_TIMEOUT;
         } else if Instant::now() >= *deadline {

@@ -24,14 +24,8 @@ pub(super) fn plan(plan: &CgroupPlan, scope: &Scope, layout: &Layout) -> Result<
     let slice = scope.slice.clone().unwrap_or_else(|| if user { "user.slice" } else { "system.slice" }.to_owned());
     let unit = Unit::of(scope, user);
     let directory = format!("{root}{}/{}", expand_slice(&slice)?.trim_end_matches('/'), unit.name);
-    let cgroup = |h: &super::layout::Hierarchy| HierarchyCgroup {
-        controllers: h.controllers.clone(),
-        mount: h.mount.clone(),
-        path: directory.clone(),
-        // systemd manages slices.
-        parents: 0,
-    };
-    let cgroups: Vec<HierarchyCgroup> = layout.hierarchies.iter().map(cgroup).collect();
+    // systemd manages slices.
+    let cgroups: Vec<_> = layout.hierarchies.iter().map(|h| HierarchyCgroup::at(h, directory.clone())).collect();
     if let Some(busy) = cgroups.iter().find(|b| b.read("cgroup.procs").is_ok_and(|text| !text.is_empty())) {
         let problem = format!("unable to start unit {:?}: unit already exists and has processes", unit.name);
         return Err(Error::state(problem).context(busy.directory()));

@@ -1,7 +1,7 @@
 //! Limits as files and values of cgroup v1 (Documentation/admin-guide/cgroup-v1 of the kernel).
 
 use super::devices::Exceptions;
-use super::limits::{Cpu, Io, Limits, Memory, ThrottleKind};
+use super::limits::{Cpu, Io, Limits, Memory};
 use super::write::Write;
 use crate::error::{Error, Result};
 
@@ -101,14 +101,8 @@ fn io(io: &Io, list: &mut Vec<Write>) {
         }
     }
     for throttle in &io.throttles {
-        let file = match throttle.kind {
-            ThrottleKind::ReadBytes => "blkio.throttle.read_bps_device",
-            ThrottleKind::WriteBytes => "blkio.throttle.write_bps_device",
-            ThrottleKind::ReadOperations => "blkio.throttle.read_iops_device",
-            ThrottleKind::WriteOperations => "blkio.throttle.write_iops_device",
-        };
         let value = format!("{}:{} {}", throttle.device.0, throttle.device.1, throttle.rate);
-        list.push(Write::new(throttle.kind.field(), "blkio", file, value));
+        list.push(Write::new(throttle.kind.field, "blkio", throttle.kind.file, value));
     }
 }
 

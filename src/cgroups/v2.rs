@@ -2,7 +2,7 @@
 //!
 //! Device rules are not in files on v2, see `filter`.
 
-use super::limits::{Cpu, Io, Limits, Memory, ThrottleKind};
+use super::limits::{Cpu, Io, Limits, Memory};
 use super::v1::{or_max, rdma_value};
 use super::write::Write;
 use crate::error::{Error, Result};
@@ -14,18 +14,13 @@ use crate::error::{Error, Result};
 /// A limit does not exist on v2, or cannot be converted.
 pub(crate) fn writes(limits: &Limits) -> Result<Vec<Write>> {
     let mut list = Vec::new();
-    cpu(&limits.cpu, &mut list)?;
-    io(&limits.io, &mut list)?;
+    refuse_those_of_v1(limits)?;
+    cpu(&limits.cpu, &mut list);
+    io(&limits.io, &mut list);
     for (size, limit) in &limits.hugepages {
         let field = "hugepageLimits";
         list.push(Write::new(field, "hugetlb", format!("hugetlb.{size}.max"), limit.to_string()));
         list.push(Write::new(field, "hugetlb", format!("hugetlb.{size}.rsvd.max"), limit.to_string()).optional());
-    }
-    if limits.class_id.is_some() {
-        return Err(only_v1("network.classID"));
-    }
-    if !limits.priorities.is_empty() {
-        return Err(only_v1("network.priorities"));
     }
     for device in &limits.rdma {
         list.push(Write::new("rdma", "rdma", "rdma.max", rdma_value(device)));
@@ -38,8 +33,23 @@ pub(crate) fn writes(limits: &Limits) -> Result<Vec<Write>> {
     Ok(list)
 }
 
-fn only_v1(field: &str) -> Error {
-    Error::config(format!("linux.resources.{field}"), "cgroup v2, which this machine uses, has no such limit")
+fn refuse_those_of_v1(limits: &Limits) -> Result<()> {
+    let Limits { cpu, io, memory, .. } = limits;
+    let of_v1 = [
+        ("cpu.realtimeRuntime", cpu.realtime_runtime.is_some() || cpu.realtime_period.is_some()),
+        ("blockIO.leafWeight", io.leaf_weight.is_some() || io.weight_devices.iter().any(|d| d.leaf_weight.is_some())),
+        ("network.classID", limits.class_id.is_some()),
+        ("network.priorities", !limits.priorities.is_empty()),
+        ("memory.kernel", memory.kernel.is_some_and(|n| n > 0)),
+        ("memory.kernelTCP", memory.kernel_tcp.is_some_and(|n| n > 0)),
+        ("memory.swappiness", memory.swappiness.is_some()),
+        ("memory.disableOOMKiller", memory.disable_oom_killer == Some(true)),
+        ("memory.useHierarchy", memory.use_hierarchy == Some(false)),
+    ];
+    of_v1.iter().find(|(_, is_set)| *is_set).map_or(Ok(()), |(field, _)| {
+        let problem = "cgroup v2, which this machine uses, has no such limit";
+        Err(Error::config(format!("linux.resources.{field}"), problem))
+    })
 }
 
 /// Converts v1's shares to a weight of cgroup v2: 2 is 1, 1024 is 100, 262144 is 10000. Between
@@ -81,10 +91,7 @@ pub(crate) fn swap_max(swap: Option<i64>, limit: Option<i64>) -> Result<Option<i
     }
 }
 
-fn cpu(cpu: &Cpu, list: &mut Vec<Write>) -> Result<()> {
-    if cpu.realtime_runtime.is_some() || cpu.realtime_period.is_some() {
-        return Err(only_v1("cpu.realtimeRuntime"));
-    }
+fn cpu(cpu: &Cpu, list: &mut Vec<Write>) {
     if let Some(cpus) = &cpu.cpus {
         list.push(Write::new("cpu.cpus", "cpuset", "cpuset.cpus", cpus.clone()));
     }
@@ -109,13 +116,9 @@ fn cpu(cpu: &Cpu, list: &mut Vec<Write>) -> Result<()> {
         let value = format!("{quota} {}", cpu.period.unwrap_or(100_000));
         list.push(Write::new("cpu.quota", "cpu", "cpu.max", value).in_retry_group("quota"));
     }
-    Ok(())
 }
 
-fn io(io: &Io, list: &mut Vec<Write>) -> Result<()> {
-    if io.leaf_weight.is_some() || io.weight_devices.iter().any(|d| d.leaf_weight.is_some()) {
-        return Err(only_v1("blockIO.leafWeight"));
-    }
+fn io(io: &Io, list: &mut Vec<Write>) {
     if let Some(weight) = io.weight {
         let mut write = Write::new("blockIO.weight", "io", "io.bfq.weight", weight.to_string());
         write.instead = Some(("io.weight", io_weight(weight).to_string()));
@@ -129,36 +132,14 @@ fn io(io: &Io, list: &mut Vec<Write>) -> Result<()> {
         list.push(write);
     }
     for throttle in &io.throttles {
-        let key = match throttle.kind {
-            ThrottleKind::ReadBytes => "rbps",
-            ThrottleKind::WriteBytes => "wbps",
-            ThrottleKind::ReadOperations => "riops",
-            ThrottleKind::WriteOperations => "wiops",
-        };
         // A rate of 0 means no limit on v1. v2 refuses it.
         let rate = if throttle.rate == 0 { "max".to_owned() } else { throttle.rate.to_string() };
-        let value = format!("{}:{} {key}={rate}", throttle.device.0, throttle.device.1);
-        list.push(Write::new(throttle.kind.field(), "io", "io.max", value));
+        let value = format!("{}:{} {}={rate}", throttle.device.0, throttle.device.1, throttle.kind.key);
+        list.push(Write::new(throttle.kind.field, "io", "io.max", value));
     }
-    Ok(())
 }
 
 fn memory(memory: &Memory, list: &mut Vec<Write>) -> Result<()> {
-    if memory.kernel.is_some_and(|n| n > 0) {
-        return Err(only_v1("memory.kernel"));
-    }
-    if memory.kernel_tcp.is_some_and(|n| n > 0) {
-        return Err(only_v1("memory.kernelTCP"));
-    }
-    if memory.swappiness.is_some() {
-        return Err(only_v1("memory.swappiness"));
-    }
-    if memory.disable_oom_killer == Some(true) {
-        return Err(only_v1("memory.disableOOMKiller"));
-    }
-    if memory.use_hierarchy == Some(false) {
-        return Err(only_v1("memory.useHierarchy"));
-    }
     if let Some(reservation) = memory.reservation {
         let write = Write::new("memory.reservation", "memory", "memory.low", or_max(reservation));
         list.push(write.late());

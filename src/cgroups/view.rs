@@ -2,7 +2,8 @@
 
 use super::cgroup::Cgroup;
 use super::hierarchy_cgroup::HierarchyCgroup;
-use super::layout::Layout;
+use super::layout::{Hierarchy, Layout};
+use crate::error::Result;
 
 /// The content of the container's /sys/fs/cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,17 +40,13 @@ impl Cgroup {
     ///
     /// # Errors
     /// As [`Layout::read`].
-    pub(crate) fn view(&self) -> crate::error::Result<View> {
+    pub(crate) fn view(&self) -> Result<View> {
         if !self.cgroups().is_empty() {
             return Ok(view(self.cgroups()));
         }
         let layout = Layout::read()?;
-        let mut cgroups = Vec::new();
-        for hierarchy in &layout.hierarchies {
-            let (controllers, mount) = (hierarchy.controllers.clone(), hierarchy.mount.clone());
-            cgroups.push(HierarchyCgroup { controllers, mount, path: hierarchy.own_directory()?, parents: 0 });
-        }
-        Ok(view(&cgroups))
+        let own = |hierarchy: &Hierarchy| Ok(HierarchyCgroup::at(hierarchy, hierarchy.own_directory()?));
+        Ok(view(&layout.hierarchies.iter().map(own).collect::<Result<Vec<_>>>()?))
     }
 }
 

@@ -31,37 +31,32 @@ pub(crate) struct WeightDevice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Throttle {
     /// The throttled operation.
-    pub kind: ThrottleKind,
+    pub kind: &'static ThrottleKind,
     /// The device number.
     pub device: (u32, u32),
     /// Bytes or operations a second.
     pub rate: u64,
 }
 
-/// The unit of a throttle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ThrottleKind {
-    /// Bytes read.
-    ReadBytes,
-    /// Bytes written.
-    WriteBytes,
-    /// Read operations.
-    ReadOperations,
-    /// Write operations.
-    WriteOperations,
+/// A throttled operation.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ThrottleKind {
+    /// The field of `blockIO`.
+    pub field: &'static str,
+    /// The file of cgroup v1.
+    pub file: &'static str,
+    /// The key in `io.max` of cgroup v2.
+    pub key: &'static str,
 }
 
-impl ThrottleKind {
-    /// The field of `blockIO`.
-    pub(crate) fn field(self) -> &'static str {
-        match self {
-            ThrottleKind::ReadBytes => "blockIO.throttleReadBpsDevice",
-            ThrottleKind::WriteBytes => "blockIO.throttleWriteBpsDevice",
-            ThrottleKind::ReadOperations => "blockIO.throttleReadIOPSDevice",
-            ThrottleKind::WriteOperations => "blockIO.throttleWriteIOPSDevice",
-        }
-    }
-}
+static READ_BYTES: ThrottleKind =
+    ThrottleKind { field: "blockIO.throttleReadBpsDevice", file: "blkio.throttle.read_bps_device", key: "rbps" };
+static WRITE_BYTES: ThrottleKind =
+    ThrottleKind { field: "blockIO.throttleWriteBpsDevice", file: "blkio.throttle.write_bps_device", key: "wbps" };
+static READS: ThrottleKind =
+    ThrottleKind { field: "blockIO.throttleReadIOPSDevice", file: "blkio.throttle.read_iops_device", key: "riops" };
+static WRITES: ThrottleKind =
+    ThrottleKind { field: "blockIO.throttleWriteIOPSDevice", file: "blkio.throttle.write_iops_device", key: "wiops" };
 
 impl Io {
     /// Checks `blockIO` at the JSON path `at`. Callers write a weight of 0 for an unset one.
@@ -71,15 +66,15 @@ impl Io {
     pub(crate) fn parse(io: &config::BlockIo, at: &str) -> Result<Io> {
         let mut throttles = Vec::new();
         let lists = [
-            (ThrottleKind::ReadBytes, &io.throttle_read_bps_device),
-            (ThrottleKind::WriteBytes, &io.throttle_write_bps_device),
-            (ThrottleKind::ReadOperations, &io.throttle_read_iops_device),
-            (ThrottleKind::WriteOperations, &io.throttle_write_iops_device),
+            (&READ_BYTES, &io.throttle_read_bps_device),
+            (&WRITE_BYTES, &io.throttle_write_bps_device),
+            (&READS, &io.throttle_read_iops_device),
+            (&WRITES, &io.throttle_write_iops_device),
         ];
         let prefix = at.strip_suffix("blockIO").unwrap_or(at);
         for (kind, list) in lists {
             for (n, entry) in list.iter().flatten().enumerate() {
-                throttles.push(throttle(kind, entry, &format!("{prefix}{}[{n}]", kind.field()))?);
+                throttles.push(throttle(kind, entry, &format!("{prefix}{}[{n}]", kind.field))?);
             }
         }
         let mut weight_devices = Vec::new();
@@ -115,7 +110,7 @@ fn weight_device(entry: &config::WeightDevice, at: &str) -> Result<WeightDevice>
     Ok(result)
 }
 
-fn throttle(kind: ThrottleKind, entry: &ThrottleDevice, at: &str) -> Result<Throttle> {
+fn throttle(kind: &'static ThrottleKind, entry: &ThrottleDevice, at: &str) -> Result<Throttle> {
     let device = device(entry.major, entry.minor, at)?;
     let rate = entry.rate.ok_or_else(|| Error::config(format!("{at}.rate"), "missing"))?;
     Ok(Throttle { kind, device, rate })

@@ -3,7 +3,7 @@
 mod io;
 mod parse;
 
-pub(crate) use io::{Io, ThrottleKind};
+pub(crate) use io::Io;
 
 use super::devices::Rule;
 

@@ -157,25 +157,10 @@ pub(crate) struct Hugetlb {
 
 /// Block devices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)] // The names are those of the kernel's files.
 pub(crate) struct Blkio {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_service_bytes_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_serviced_recursive: Vec<BlkioEntry>,
-    #[serde(rename = "ioQueueRecursive", skip_serializing_if = "Vec::is_empty")]
-    pub io_queued_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_service_time_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_wait_time_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_merged_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_time_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub sectors_recursive: Vec<BlkioEntry>,
+    /// The counters that are not empty, by the names that engines know.
+    #[serde(flatten)]
+    pub counters: json::Map<Vec<BlkioEntry>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psi: Option<Pressure>,
 }
@@ -250,6 +235,11 @@ fn pressure(cgroup: &HierarchyCgroup, file: &str) -> Option<Pressure> {
         }
     }
     Some(pressure)
+}
+
+fn pids(cgroup: &HierarchyCgroup) -> Pids {
+    let limit = number(cgroup, "pids.max").unwrap_or(0);
+    Pids { current: number(cgroup, "pids.current").unwrap_or(0), limit: if limit == u64::MAX { 0 } else { limit } }
 }
 
 /// The huge page sizes, from the names `hugetlb.SIZE.END` in the directory.

@@ -87,7 +87,7 @@ fn v2_is_told_under_the_names_of_v1() {
     assert_eq!((stats.memory.cache, stats.memory.usage.failcnt), (60, 4));
     assert_eq!((stats.pids.current, stats.pids.limit), (2, 20));
     assert_eq!(
-        stats.blkio.io_service_bytes_recursive[1],
+        stats.blkio.counters.get("ioServiceBytesRecursive").unwrap()[1],
         BlkioEntry { major: 8, minor: 16, op: "Write".into(), value: 2 }
     );
     assert_eq!(*stats.hugetlb.get("2MB").unwrap(), Hugetlb { usage: 9, max: 0, failcnt: 3 });

@@ -1,7 +1,7 @@
 //! The counters of cgroup v1.
 
-use super::{Blkio, BlkioEntry, Cpu, Cpuset, HierarchyCgroup, Hugetlb, Memory, MemoryEntry, Pids, Stats};
-use super::{huge_page_sizes, list, number, parse, table};
+use super::{Blkio, BlkioEntry, Cpu, Cpuset, HierarchyCgroup, Hugetlb, Memory, MemoryEntry, Stats};
+use super::{huge_page_sizes, list, number, parse, pids, table};
 
 pub(super) fn read(cgroups: &[HierarchyCgroup]) -> Stats {
     let mut stats = Stats::default();
@@ -93,34 +93,31 @@ fn memory(cgroup: &HierarchyCgroup) -> Memory {
     }
 }
 
-fn pids(cgroup: &HierarchyCgroup) -> Pids {
-    let limit = number(cgroup, "pids.max").unwrap_or(0);
-    Pids { current: number(cgroup, "pids.current").unwrap_or(0), limit: if limit == u64::MAX { 0 } else { limit } }
-}
+/// The counters of block devices. The kernel and the I/O scheduler determine which of the files have
+/// them.
+const BLKIO: [(&str, &str); 8] = [
+    (
+        "ioServiceBytesRecursive",
+        "bfq.io_service_bytes_recursive io_service_bytes_recursive throttle.io_service_bytes_recursive \
+         throttle.io_service_bytes",
+    ),
+    (
+        "ioServicedRecursive",
+        "bfq.io_serviced_recursive io_serviced_recursive throttle.io_serviced_recursive throttle.io_serviced",
+    ),
+    ("ioQueueRecursive", "bfq.io_queued_recursive io_queued_recursive"),
+    ("ioServiceTimeRecursive", "bfq.io_service_time_recursive io_service_time_recursive"),
+    ("ioWaitTimeRecursive", "bfq.io_wait_time_recursive io_wait_time_recursive"),
+    ("ioMergedRecursive", "bfq.io_merged_recursive io_merged_recursive"),
+    ("ioTimeRecursive", "bfq.time_recursive time_recursive"),
+    ("sectorsRecursive", "bfq.sectors_recursive sectors_recursive"),
+];
 
-/// The kernel and the I/O scheduler determine which of the files have counters.
 fn blkio(cgroup: &HierarchyCgroup) -> Blkio {
-    let first = |names: &str| {
-        let entries = |name: &str| entries(&cgroup.read(&format!("blkio.{name}")).unwrap_or_default());
-        names.split(' ').map(entries).find(|list| !list.is_empty()).unwrap_or_default()
-    };
-    Blkio {
-        io_service_bytes_recursive: first(
-            "bfq.io_service_bytes_recursive io_service_bytes_recursive \
-             throttle.io_service_bytes_recursive throttle.io_service_bytes",
-        ),
-        io_serviced_recursive: first(
-            "bfq.io_serviced_recursive io_serviced_recursive \
-             throttle.io_serviced_recursive throttle.io_serviced",
-        ),
-        io_queued_recursive: first("bfq.io_queued_recursive io_queued_recursive"),
-        io_service_time_recursive: first("bfq.io_service_time_recursive io_service_time_recursive"),
-        io_wait_time_recursive: first("bfq.io_wait_time_recursive io_wait_time_recursive"),
-        io_merged_recursive: first("bfq.io_merged_recursive io_merged_recursive"),
-        io_time_recursive: first("bfq.time_recursive time_recursive"),
-        sectors_recursive: first("bfq.sectors_recursive sectors_recursive"),
-        psi: None,
-    }
+    let entries = |file: &str| entries(&cgroup.read(&format!("blkio.{file}")).unwrap_or_default());
+    let first = |files: &str| files.split(' ').map(entries).find(|list| !list.is_empty());
+    let counters = BLKIO.iter().filter_map(|(name, files)| Some(((*name).to_owned(), first(files)?)));
+    Blkio { counters: counters.collect(), psi: None }
 }
 
 /// Parses lines `8:0 Read 4096` or `8:0 4096`. The total at the end is skipped.

@@ -1,7 +1,7 @@
 //! The counters of cgroup v2, under the v1 names that engines expect.
 
-use super::{Blkio, BlkioEntry, Cpu, Cpuset, HierarchyCgroup, Hugetlb, Memory, MemoryEntry, Pids, Stats};
-use super::{huge_page_sizes, list, number, parse, pressure, table};
+use super::{Blkio, BlkioEntry, Cpu, Cpuset, HierarchyCgroup, Hugetlb, Memory, MemoryEntry, Stats};
+use super::{huge_page_sizes, list, number, parse, pids, pressure, table};
 
 pub(super) fn read(cgroup: &HierarchyCgroup) -> Stats {
     let mut stats = Stats {
@@ -72,29 +72,29 @@ fn memory(cgroup: &HierarchyCgroup) -> Memory {
     }
 }
 
-fn pids(cgroup: &HierarchyCgroup) -> Pids {
-    let limit = number(cgroup, "pids.max").unwrap_or(0);
-    Pids { current: number(cgroup, "pids.current").unwrap_or(0), limit: if limit == u64::MAX { 0 } else { limit } }
-}
-
 fn blkio(cgroup: &HierarchyCgroup) -> Blkio {
-    let mut blkio = Blkio { psi: pressure(cgroup, "io.pressure"), ..Blkio::default() };
+    let (mut bytes, mut operations) = (Vec::new(), Vec::new());
     for line in cgroup.read("io.stat").unwrap_or_default().lines() {
         let mut fields = line.split(' ');
         let Some((major, minor)) = fields.next().and_then(|f| f.split_once(':')) else { continue };
         for (key, value) in fields.filter_map(|field| field.split_once('=')) {
             let (list, op) = match key {
-                "rbytes" => (&mut blkio.io_service_bytes_recursive, "Read"),
-                "wbytes" => (&mut blkio.io_service_bytes_recursive, "Write"),
-                "dbytes" => (&mut blkio.io_service_bytes_recursive, "Discard"),
-                "rios" => (&mut blkio.io_serviced_recursive, "Read"),
-                "wios" => (&mut blkio.io_serviced_recursive, "Write"),
-                "dios" => (&mut blkio.io_serviced_recursive, "Discard"),
+                "rbytes" => (&mut bytes, "Read"),
+                "wbytes" => (&mut bytes, "Write"),
+                "dbytes" => (&mut bytes, "Discard"),
+                "rios" => (&mut operations, "Read"),
+                "wios" => (&mut operations, "Write"),
+                "dios" => (&mut operations, "Discard"),
                 _ => continue,
             };
             let (major, minor, value) = (parse(major), parse(minor), parse(value));
             list.push(BlkioEntry { major, minor, op: op.to_owned(), value });
         }
     }
-    blkio
+    let counters = [("ioServiceBytesRecursive", bytes), ("ioServicedRecursive", operations)];
+    let counters = counters.into_iter().filter(|(_, list)| !list.is_empty());
+    Blkio {
+        counters: counters.map(|(name, list)| (name.to_owned(), list)).collect(),
+        psi: pressure(cgroup, "io.pressure"),
+    }
 }
