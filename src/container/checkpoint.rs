@@ -5,7 +5,7 @@ use super::request::{CheckpointRequest, CriuOptions, ManageCgroups};
 use super::{Context, delete};
 use crate::cgroups::Layout;
 use crate::config::{self, Spec};
-use crate::criu::{self, Criu, CriuOpts, Start, Task};
+use crate::criu::{self, Criu, CriuFlag, CriuOpts, CriuText, Start, Task};
 use crate::error::{Context as _, Error, Ignore as _, Kind, Result};
 use crate::hooks::Hooks;
 use crate::log;
@@ -118,13 +118,11 @@ fn describe(
     let given = &request.criu;
     let mut options = images.options(given, spec, cgroup_mode(given, record))?;
     options.pid(pid);
-    options.root(record.rootfs.as_bytes());
-    options.leave_running(request.leave_running || request.pre_dump);
-    options.link_remap(request.link_remap);
-    options.tcp_skip_in_flight(request.tcp_skip_in_flight);
-    if request.pre_dump || request.parent_path.is_some() {
-        options.track_memory();
-    }
+    options.text(CriuText::Root, record.rootfs.as_bytes());
+    options.set(CriuFlag::LeaveRunning, request.leave_running || request.pre_dump);
+    options.set(CriuFlag::LinkRemap, request.link_remap);
+    options.set(CriuFlag::TcpSkipInFlight, request.tcp_skip_in_flight);
+    options.set(CriuFlag::TrackMemory, request.pre_dump || request.parent_path.is_some());
     if let Some(parent) = &request.parent_path {
         if parent.is_absolute() {
             let text = format!("--parent-path {parent:?} must be relative to the directory of the images");
@@ -134,7 +132,7 @@ fn describe(
             let text = format!("--parent-path {parent:?}: {:?} is no directory", given.image_path.join(parent));
             return Err(Error::new(Kind::Config, text).hint("it is relative to the directory of the images"));
         }
-        options.parent_images(parent.as_os_str().as_bytes());
+        options.text(CriuText::ParentImages, parent.as_os_str().as_bytes());
     }
     if let Some((address, port)) = &request.page_server {
         options.page_server(address, *port);
@@ -144,7 +142,7 @@ fn describe(
     }
     // Freezing the cgroup is quicker than stopping each process, and cannot miss one that forks.
     if let Some(directory) = record.cgroup().freezer() {
-        options.freezer(&directory);
+        options.text(CriuText::Freezer, &directory);
     }
     let namespaces = Namespaces::parse(spec)?;
     let own_cgroups = *namespaces.place(Ns::Cgroup) == Place::New;
@@ -216,11 +214,13 @@ fn name_namespaces(options: &mut CriuOpts, namespaces: &Namespaces, pid: Pid, em
     match namespaces.place(Ns::Network) {
         Place::New => options.empty_namespaces(Ns::Network.flag()),
         Place::Join(_) if empty => options.empty_namespaces(Ns::Network.flag()),
-        Place::Join(_) => options.external(format!("net[{}]:{}", inode(Ns::Network)?, criu_images::ROOT_NETWORK)),
+        Place::Join(_) => {
+            options.text(CriuText::External, format!("net[{}]:{}", inode(Ns::Network)?, criu_images::ROOT_NETWORK))
+        }
         Place::Runtime => {}
     }
     if let Place::Join(_) = namespaces.place(Ns::Pid) {
-        options.external(format!("pid[{}]:{}", inode(Ns::Pid)?, criu_images::ROOT_PIDS));
+        options.text(CriuText::External, format!("pid[{}]:{}", inode(Ns::Pid)?, criu_images::ROOT_PIDS));
     }
     Ok(())
 }
@@ -240,7 +240,7 @@ fn name_descriptors(options: &mut CriuOpts, record: &Record, pid: Pid, host: &[u
         }
     }
     for key in names.iter().filter_map(|name| criu_images::external(name)) {
-        options.external(key.0);
+        options.text(CriuText::External, key.0);
     }
     Ok(names)
 }

@@ -3,7 +3,7 @@
 use super::request::{CriuOptions, ManageCgroups};
 use crate::cgroups::{Hierarchy, Layout};
 use crate::config::Spec;
-use crate::criu::CriuOpts;
+use crate::criu::{CriuFlag, CriuOpts, CriuText};
 use crate::error::{Context, Error, Ignore as _, IoContext, Kind, Result};
 use crate::json;
 use crate::sys::mount::{
@@ -174,12 +174,12 @@ impl Images {
         mode: Option<ManageCgroups>,
     ) -> Result<CriuOpts> {
         let mut options = CriuOpts::new(criu::inherited(0), criu::inherited(1), self.name);
-        options.tcp_established(given.tcp_established);
-        options.ext_unix_sk(given.ext_unix_sk);
-        options.shell_job(given.shell_job);
-        options.file_locks(given.file_locks);
-        options.lazy_pages(given.lazy_pages);
-        options.auto_dedup(given.auto_dedup);
+        options.set(CriuFlag::TcpEstablished, given.tcp_established);
+        options.set(CriuFlag::ExtUnixSk, given.ext_unix_sk);
+        options.set(CriuFlag::ShellJob, given.shell_job);
+        options.set(CriuFlag::FileLocks, given.file_locks);
+        options.set(CriuFlag::LazyPages, given.lazy_pages);
+        options.set(CriuFlag::AutoDedup, given.auto_dedup);
         options.cgroups(mode);
         if let Some(lock) = given.network_lock {
             options.network_lock(lock);
@@ -188,7 +188,7 @@ impl Images {
             return Err(Error::new(Kind::Config, format!("namespace {unknown:?} is not supported"))
                 .hint("--empty-ns knows network"));
         }
-        options.config_file(spec.annotation("org.criu.config").unwrap_or_else(|| config_file()));
+        options.text(CriuText::ConfigFile, spec.annotation("org.criu.config").unwrap_or_else(|| config_file()));
         Ok(options)
     }
 }
@@ -259,7 +259,7 @@ impl CgroupYard {
     /// Adds the yard to CRIU's options.
     pub(super) fn announce(&self, options: &mut CriuOpts) {
         if !self.hierarchies.is_empty() {
-            options.cgroup_yard(self.place.as_os_str().as_bytes());
+            options.text(CriuText::CgroupYard, self.place.as_os_str().as_bytes());
         }
     }
 

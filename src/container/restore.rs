@@ -21,7 +21,7 @@ use super::request::{ManageCgroups, RestoreRequest};
 use super::terminal::Relay;
 use super::{Context, death, delete, run};
 use crate::cgroups::{Cgroup, CgroupFds, Layout};
-use crate::criu::{Criu, CriuOpts, SavedMount, Start, Task};
+use crate::criu::{Criu, CriuFlag, CriuOpts, CriuText, SavedMount, Start, Task};
 use crate::error::{Context as _, Error, Result};
 use crate::idmap::IdMaps;
 use crate::log;
@@ -323,20 +323,18 @@ impl Maker<'_> {
             mode => mode,
         };
         let mut options = self.images.options(&self.request.criu, self.source.spec, mode)?;
-        options.evasive_devices();
-        options.sibling();
-        options.tcp_close(self.request.tcp_close);
+        options.set(CriuFlag::EvasiveDevices, true);
+        options.set(CriuFlag::Sibling, true);
+        options.set(CriuFlag::TcpClose, self.request.tcp_close);
         if let Some(profile) = &self.request.lsm_profile {
-            options.lsm_profile(profile);
+            options.text(CriuText::LsmProfile, profile);
         }
         if let Some(context) = &self.request.lsm_mount_context {
-            options.lsm_mount_context(context);
+            options.text(CriuText::LsmMountContext, context);
         }
-        if !mounts.kept.is_empty() {
-            options.mntns_compat_mode();
-        }
+        options.set(CriuFlag::MntnsCompatMode, !mounts.kept.is_empty());
         let rootfs = mounts.rootfs;
-        options.root(rootfs.path().as_os_str().as_bytes());
+        options.text(CriuText::Root, rootfs.path().as_os_str().as_bytes());
         for outside in rootfs.sources(&mounts.prepared, view, &mounts.table, &mounts.kept)? {
             options.external_mount(&outside.key, &outside.value);
         }

@@ -12,7 +12,7 @@ mod program;
 mod saved;
 
 pub(crate) use answer::{CriuNotification, Features, Task};
-pub(crate) use options::CriuOpts;
+pub(crate) use options::{CriuFlag, CriuOpts, CriuText};
 pub use options::{ManageCgroups, NetworkLock};
 pub(crate) use program::{Start, find, inherited};
 pub(crate) use saved::{SavedMount, check_pages, mounts};
