@@ -161,6 +161,11 @@ pub(crate) fn pidfd_getfd(pidfd: impl AsFd, number: RawFd) -> Result<OwnedFd> {
     })
 }
 
+/// The names and numbers of the signals that are not real-time ones.
+pub(crate) fn signals() -> impl Iterator<Item = (&'static str, i32)> {
+    Signal::iterator().map(|signal| (signal.as_str(), signal as i32))
+}
+
 /// `kill(2)`. nix does not support real-time signals.
 pub(crate) fn kill(pid: Pid, signal: i32) -> Result<()> {
     done(call(Call::Kill, [pid.into(), signal.into()]), || format!("kill({pid}, {signal})"))

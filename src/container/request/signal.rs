@@ -1,6 +1,7 @@
 //! A signal by name or number.
 
 use crate::error::{Error, Kind, Result};
+use crate::sys::process;
 use std::fmt;
 
 /// A signal number from 0 (which only checks that the process exists) to 64.
@@ -12,44 +13,15 @@ pub struct Signal(i32);
 const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
-static NAMES: [(&str, i32); 36] = [
-    ("HUP", libc::SIGHUP),
-    ("INT", libc::SIGINT),
-    ("QUIT", libc::SIGQUIT),
-    ("ILL", libc::SIGILL),
-    ("TRAP", libc::SIGTRAP),
-    ("ABRT", libc::SIGABRT),
-    ("IOT", libc::SIGABRT),
-    ("BUS", libc::SIGBUS),
-    ("FPE", libc::SIGFPE),
-    ("KILL", libc::SIGKILL),
-    ("USR1", libc::SIGUSR1),
-    ("SEGV", libc::SIGSEGV),
-    ("USR2", libc::SIGUSR2),
-    ("PIPE", libc::SIGPIPE),
-    ("ALRM", libc::SIGALRM),
-    ("TERM", libc::SIGTERM),
-    ("STKFLT", libc::SIGSTKFLT),
-    ("CHLD", libc::SIGCHLD),
-    ("CLD", libc::SIGCHLD),
-    ("CONT", libc::SIGCONT),
-    ("STOP", libc::SIGSTOP),
-    ("TSTP", libc::SIGTSTP),
-    ("TTIN", libc::SIGTTIN),
-    ("TTOU", libc::SIGTTOU),
-    ("URG", libc::SIGURG),
-    ("XCPU", libc::SIGXCPU),
-    ("XFSZ", libc::SIGXFSZ),
-    ("VTALRM", libc::SIGVTALRM),
-    ("PROF", libc::SIGPROF),
-    ("WINCH", libc::SIGWINCH),
-    ("IO", libc::SIGIO),
-    ("POLL", libc::SIGIO),
-    ("PWR", libc::SIGPWR),
-    ("SYS", libc::SIGSYS),
-    ("RTMIN", RTMIN),
-    ("RTMAX", RTMAX),
-];
+/// Further names of signals.
+const ALIASES: [(&str, i32); 5] =
+    [("IOT", libc::SIGABRT), ("CLD", libc::SIGCHLD), ("POLL", libc::SIGIO), ("RTMIN", RTMIN), ("RTMAX", RTMAX)];
+
+/// Every name without SIG, with its number.
+fn all() -> impl Iterator<Item = (&'static str, i32)> {
+    let named = process::signals().map(|(name, number)| (name.strip_prefix("SIG").unwrap_or(name), number));
+    named.chain(ALIASES)
+}
 
 impl Signal {
     /// The default signal of `kill`.
@@ -67,7 +39,7 @@ impl Signal {
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-        let named = NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
+        let named = all().find(|(known, _)| *known == name).map(|(_, number)| number);
         named.or_else(|| offset(name)).map(Signal).ok_or_else(unknown)
     }
 
@@ -78,7 +50,7 @@ impl Signal {
 
     /// The known names, without `SIG`.
     pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-        NAMES.iter().map(|(name, _)| *name)
+        all().map(|(name, _)| name)
     }
 
     /// The number that system calls take.
@@ -100,7 +72,7 @@ fn offset(name: &str) -> Option<i32> {
 /// The name, `SIGTERM`; real-time signals as `SIGRTMIN+3`.
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match NAMES.iter().find(|(_, number)| *number == self.0) {
+        match all().find(|(_, number)| *number == self.0) {
             Some((name, _)) => write!(f, "SIG{name}"),
             None if self.0 > RTMIN => write!(f, "SIGRTMIN+{}", self.0 - RTMIN),
             None => write!(f, "signal {}", self.0),
@@ -114,7 +86,7 @@ mod tests {
 
     #[test]
     fn every_name_is_known_with_and_without_sig_in_any_case() {
-        for (name, number) in NAMES {
+        for (name, number) in all() {
             for text in [name.to_string(), format!("SIG{name}"), name.to_lowercase(), format!("sig{name}")] {
                 assert_eq!(Signal::parse(&text).unwrap().number(), number, "{text}");
             }
