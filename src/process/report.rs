@@ -95,22 +95,16 @@ impl Report {
 
     /// The failure that the stub noted, as an error; `None` if it noted none.
     pub(crate) fn error(&self, around: &Around<'_>) -> Option<Error> {
-        let errno = Errno(i32::try_from(self.word(word::ERRNO)).ok()?);
-        if errno.0 == 0 {
-            return None;
-        }
-        let step = self.word(word::STEP);
-        if self.hook_failed() {
-            return Some(self.hook(step, errno, around.hooks));
-        }
-        Some(self.describe(step, errno, around))
+        let (step, errno) = self.failure()?;
+        Some(match is_of_hook(step) {
+            true => self.hook(step, errno, around.hooks),
+            false => self.describe(step, errno, around),
+        })
     }
 
     /// Whether a startContainer hook failed.
     pub(crate) fn hook_failed(&self) -> bool {
-        let step = self.word(word::STEP);
-        let of_hooks = [StubStep::Hook, StubStep::HookTimeout, StubStep::HookStatus];
-        self.word(word::ERRNO) != 0 && of_hooks.into_iter().any(|known| step == known as u32)
+        self.failure().is_some_and(|(step, _)| is_of_hook(step))
     }
 
     fn describe(&self, step: u32, errno: Errno, around: &Around<'_>) -> Error {
@@ -129,54 +123,35 @@ impl Report {
             return error.context(format!("chdir to cwd ({:?}) set in config.json failed", program.cwd));
         }
         if is(StubStep::CwdOutside) {
-            return Error::new(
-                Kind::Config,
-                format!(
-                    "process.cwd: {:?} is outside of the container's root -- possible container breakout detected",
-                    program.cwd
-                ),
-            );
+            let problem = "is outside of the container's root -- possible container breakout detected";
+            return Error::new(Kind::Config, format!("process.cwd: {:?} {problem}", program.cwd));
         }
         if is(StubStep::Label) {
             let what = if program.apparmor.is_some() { "apply apparmor profile" } else { "apply selinux label" };
             let name = program.apparmor.as_ref().or(program.selinux.as_ref()).cloned().unwrap_or_default();
             return call("write(\"/proc/thread-self/attr/exec\")".into()).context(format!("{what} {name:?}"));
         }
-        let text = match () {
-            () if is(StubStep::Groups) => format!("setgroups({:?})", program.groups),
-            () if is(StubStep::Gid) => format!("setresgid({gid}, {gid}, {gid})"),
-            () if is(StubStep::Uid) => format!("setresuid({uid}, {uid}, {uid})"),
-            () if is(StubStep::Bounding) => "prctl(PR_CAPBSET_DROP)".into(),
-            () if is(StubStep::Capabilities) => format!("capset({:x?})", program.capabilities),
-            () if is(StubStep::Ambient) => format!("prctl(PR_CAP_AMBIENT_RAISE, {:#x})", program.capabilities.ambient),
-            () if is(StubStep::Filter) => "seccomp(SECCOMP_SET_MODE_FILTER)".into(),
-            () if is(StubStep::Session) => "setsid()".into(),
-            () if is(StubStep::Terminal) => "ioctl(0, TIOCSCTTY)".into(),
-            () if is(StubStep::NoNewPrivs) => "prctl(PR_SET_NO_NEW_PRIVS, 1)".into(),
-            () if is(StubStep::Cgroup) => "write(\"tasks\", \"0\")".into(),
-            () if is(StubStep::CgroupNamespace) => "unshare(CLONE_NEWCGROUP)".into(),
-            () if is(StubStep::Limits) => "prlimit()".into(),
-            () => format!("step {step} of the init image"),
-        };
-        let field = match () {
-            () if is(StubStep::Groups) => "process.user.additionalGids",
-            () if is(StubStep::Gid) => "process.user.gid",
-            () if is(StubStep::Uid) => "process.user.uid",
-            () if is(StubStep::Bounding) || is(StubStep::Capabilities) || is(StubStep::Ambient) => {
-                "process.capabilities"
+        const CAPABILITIES: &str = "process.capabilities";
+        const CGROUP: &str = "enter the memory cgroup";
+        let (field, text) = match () {
+            () if is(StubStep::Groups) => ("process.user.additionalGids", format!("setgroups({:?})", program.groups)),
+            () if is(StubStep::Gid) => ("process.user.gid", format!("setresgid({gid}, {gid}, {gid})")),
+            () if is(StubStep::Uid) => ("process.user.uid", format!("setresuid({uid}, {uid}, {uid})")),
+            () if is(StubStep::Bounding) => (CAPABILITIES, "prctl(PR_CAPBSET_DROP)".into()),
+            () if is(StubStep::Capabilities) => (CAPABILITIES, format!("capset({:x?})", program.capabilities)),
+            () if is(StubStep::Ambient) => {
+                (CAPABILITIES, format!("prctl(PR_CAP_AMBIENT_RAISE, {:#x})", program.capabilities.ambient))
             }
-            () if is(StubStep::Filter) => "linux.seccomp",
-            () if is(StubStep::Terminal) => "process.terminal",
-            () if is(StubStep::NoNewPrivs) => "process.noNewPrivileges",
-            () if is(StubStep::Limits) => "process.rlimits",
-            () if is(StubStep::Cgroup) || is(StubStep::CgroupNamespace) => "enter the memory cgroup",
-            () => "confine the process",
+            () if is(StubStep::Filter) => ("linux.seccomp", "seccomp(SECCOMP_SET_MODE_FILTER)".into()),
+            () if is(StubStep::Terminal) => ("process.terminal", "ioctl(0, TIOCSCTTY)".into()),
+            () if is(StubStep::NoNewPrivs) => ("process.noNewPrivileges", "prctl(PR_SET_NO_NEW_PRIVS, 1)".into()),
+            () if is(StubStep::Limits) => ("process.rlimits", "prlimit()".into()),
+            () if is(StubStep::Cgroup) => (CGROUP, "write(\"tasks\", \"0\")".into()),
+            () if is(StubStep::CgroupNamespace) => (CGROUP, "unshare(CLONE_NEWCGROUP)".into()),
+            () if is(StubStep::Session) => ("confine the process", "setsid()".into()),
+            () => ("confine the process", format!("step {step} of the init image")),
         };
         let error = call(text).context(field);
-        if errno.0 == libc::EAGAIN && is(StubStep::Fork) {
-            let limits = "pids.max of a cgroup, the runtime's or above it, or RLIMIT_NPROC of the user";
-            return error.hint(format!("a limit of processes is reached: {limits}"));
-        }
         if errno.0 == libc::EINVAL && (is(StubStep::Gid) || is(StubStep::Uid) || is(StubStep::Groups)) {
             return error.hint("the id is not mapped in the user namespace");
         }
@@ -236,6 +211,10 @@ impl Report {
             Err(_) => Vec::new(),
         }
     }
+}
+
+fn is_of_hook(step: u32) -> bool {
+    [StubStep::Hook, StubStep::HookTimeout, StubStep::HookStatus].into_iter().any(|known| step == known as u32)
 }
 
 /// A wait status (`wait(2)`).
