@@ -54,7 +54,7 @@ pub fn checkpoint(context: &Context, request: &CheckpointRequest) -> Result<()> 
     if mountinfo::mounts(&table).any(|mounted| super::notify::was_offered(&spec, &mounted.point())) {
         super::notify::offer(&mut spec, dir.path());
     }
-    let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::facts())?;
+    let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::selinux())?;
     rootfs.refuse_new_root()?;
     if std::fs::read_link(format!("/proc/{}/exe", init.pid))
         .is_ok_and(|exe| exe.as_os_str().as_bytes().starts_with(b"/memfd:"))
@@ -151,7 +151,7 @@ fn describe(
     for outside in rootfs.external_mounts(table, &host, own_cgroups, &known)? {
         options.external_mount(&outside.key, &outside.value);
     }
-    if rootfs.shares_mounts() {
+    if rootfs.keeps_peers() {
         log::warning(
             "linux.rootfsPropagation: what is mounted on either side after a restore is not seen on the other",
         );

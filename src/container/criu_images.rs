@@ -102,10 +102,9 @@ impl Images {
         for name in names.iter().map(|name| name.as_bytes()) {
             if name == CLOCKS {
                 let clocks = file::read_regular(file::open_at(tree, name, libc::O_RDONLY, 0)?, 1 << 16)?;
-                let mask = credentials::set_umask(0);
-                let copy = file::open_at(&links, name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o644);
-                credentials::set_umask(mask);
-                file::write_all(copy?, &clocks)?;
+                let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
+                let copy = credentials::without_umask(|| file::open_at(&links, name, flags, 0o644))?;
+                file::write_all(copy, &clocks)?;
             } else {
                 fs::symlink_at([b"images/", name].concat(), &links, name)?;
             }

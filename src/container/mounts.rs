@@ -36,7 +36,7 @@ pub(crate) fn mounts(context: &Context, request: &MountsRequest) -> Result<()> {
     let answer = match request.action {
         MountsAction::Add => {
             spec.mounts = Some(mounts);
-            let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::facts())?;
+            let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::selinux())?;
             rootfs.check_added()?;
             rootfs.warnings().into_iter().for_each(crate::log::warning);
             container.add(&rootfs, proof)?

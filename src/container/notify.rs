@@ -192,10 +192,7 @@ fn bind_for_all(dir: &ContainerDir) -> Result<OwnedFd> {
     // `bind` takes the mode from the socket, less the umask. A later `chmod` of the path could meet
     // another file: a container with CAP_SYS_ADMIN may replace it.
     sys::fs::chmod(&socket, 0o777)?;
-    let umask = credentials::set_umask(0);
-    let bound = socket::bind(&socket, dir.socket_path(SOCKET));
-    credentials::set_umask(umask);
-    bound?;
+    credentials::without_umask(|| socket::bind(&socket, dir.socket_path(SOCKET)))?;
     Ok(socket)
 }
 

@@ -203,7 +203,7 @@ fn program(spec: &Spec<'_>, namespaces: &Namespaces, inherited: &Inherited) -> R
 }
 
 fn rootfs(spec: &Spec<'_>, bundle: &Bundle) -> Result<Rootfs> {
-    let rootfs = Rootfs::parse(spec, &bundle.path, super::security::facts())?;
+    let rootfs = Rootfs::parse(spec, &bundle.path, super::security::selinux())?;
     rootfs.warnings().into_iter().for_each(crate::log::warning);
     if crate::log::reads(crate::log::Level::Debug) {
         rootfs.unprotected().into_iter().for_each(|text| crate::log::debug(|| text));
@@ -215,7 +215,7 @@ fn rootfs(spec: &Spec<'_>, bundle: &Bundle) -> Result<Rootfs> {
 pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts: &Parts) -> Record {
     let annotations = spec.annotations.iter().flatten().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     let name = String::from_utf8_lossy(&parts.plan.waiting_name[6..15]).into_owned();
-    let rootfs = parts.plan.rootfs.as_ref().map_or(Path::new(""), |rootfs| rootfs.path());
+    let rootfs = parts.plan.rootfs.as_ref().map_or(Path::new(""), |rootfs| &rootfs.path);
     Record {
         oci_version: spec.oci_version.clone().unwrap_or_default().into_owned(),
         id: request.id.to_string(),

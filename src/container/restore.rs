@@ -334,7 +334,7 @@ impl Maker<'_> {
         }
         options.set(CriuFlag::MntnsCompatMode, !mounts.kept.is_empty());
         let rootfs = mounts.rootfs;
-        options.text(CriuText::Root, rootfs.path().as_os_str().as_bytes());
+        options.text(CriuText::Root, rootfs.path.as_os_str().as_bytes());
         for outside in rootfs.sources(&mounts.prepared, view, &mounts.table, &mounts.kept)? {
             options.external_mount(&outside.key, &outside.value);
         }

@@ -2,15 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::process::program::Program;
-use crate::rootfs::HostFacts;
 use std::path::Path;
 
-/// The facts about the host that the checks of the root filesystem need.
-pub(super) fn facts() -> HostFacts {
-    HostFacts { selinux: selinux() }
-}
-
-fn selinux() -> bool {
+/// Whether SELinux is enabled.
+pub(super) fn selinux() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }
 

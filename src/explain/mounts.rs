@@ -11,18 +11,18 @@ pub(super) fn root(rootfs: &Rootfs) -> Section {
     section.add(
         "source",
         match rootfs.new_root() {
-            None => rootfs.path().display().to_string(),
-            Some(mount) => format!("mounts[0], {}, mounted at {}", source(mount), rootfs.path().display()),
+            None => rootfs.path.display().to_string(),
+            Some(mount) => format!("mounts[0], {}, mounted at {}", source(mount), rootfs.path.display()),
         },
     );
-    section.add("access", if rootfs.is_readonly() { "read-only" } else { "writable" });
-    section.add("propagation", rootfs.propagation_words());
+    section.add("access", if rootfs.readonly { "read-only" } else { "writable" });
+    section.add("propagation", rootfs.propagation_name());
     section
 }
 
 pub(super) fn mounts(rootfs: &Rootfs) -> Section {
     let mut section = Section::new("mounts", "Mounts");
-    for (n, mount) in rootfs.mounts().iter().enumerate() {
+    for (n, mount) in rootfs.mounts.iter().enumerate() {
         let mut parts = vec![source(mount)];
         parts.extend(attributes(mount));
         parts.extend(propagation(mount));
@@ -87,25 +87,25 @@ fn attributes(mount: &MountEntry) -> Option<String> {
 }
 
 fn propagation(mount: &MountEntry) -> Option<String> {
-    let words: Vec<_> = mount.options.propagation.iter().map(|propagation| propagation.words()).collect();
+    let words: Vec<_> = mount.options.propagation.iter().map(|propagation| propagation.name()).collect();
     (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// The earlier mounts that are no longer seen, and the masks that come over this one later.
 fn covers(rootfs: &Rootfs, n: usize) -> Vec<String> {
-    let mount = &rootfs.mounts()[n];
+    let mount = &rootfs.mounts[n];
     if mount.kind == MountKind::Remount {
         return Vec::new();
     }
-    let earlier = rootfs.mounts()[..n].iter().filter(|other| other.destination.is_within(&mount.destination));
+    let earlier = rootfs.mounts[..n].iter().filter(|other| other.destination.is_within(&mount.destination));
     let mut covers: Vec<String> =
         earlier.map(|other| format!("covers mounts[{}] at {}", other.index, other.destination)).collect();
     let over = |list: &[InRoot]| -> Vec<String> {
         let around = list.iter().filter(|path| mount.destination.is_within(path));
         around.map(ToString::to_string).collect()
     };
-    covers.extend(over(rootfs.masked()).into_iter().map(|path| format!("masked with {path} later")));
-    covers.extend(over(rootfs.readonly_paths()).into_iter().map(|path| format!("read-only with {path} later")));
+    covers.extend(over(&rootfs.masked).into_iter().map(|path| format!("masked with {path} later")));
+    covers.extend(over(&rootfs.readonly_paths).into_iter().map(|path| format!("read-only with {path} later")));
     covers
 }
 
@@ -132,7 +132,7 @@ pub(super) fn masked(rootfs: &Rootfs) -> Section {
         "masked",
         "Masked paths, where they exist: a file by /dev/null, a directory by an empty read-only tmpfs",
     );
-    for path in rootfs.masked() {
+    for path in &rootfs.masked {
         section.add(path.as_str(), "masked");
     }
     section
@@ -140,7 +140,7 @@ pub(super) fn masked(rootfs: &Rootfs) -> Section {
 
 pub(super) fn read_only(rootfs: &Rootfs) -> Section {
     let mut section = Section::new("read-only", "Read-only paths, where they exist: with the mounts below them");
-    for path in rootfs.readonly_paths() {
+    for path in &rootfs.readonly_paths {
         section.add(path.as_str(), "read-only");
     }
     section
@@ -151,10 +151,10 @@ pub(super) fn writable(rootfs: &Rootfs, namespaces: &Namespaces) -> Section {
     let mut section = Section::new("writable", "Writable places");
     let root = on_host(namespaces.ids.as_ref().map(|ids| &ids.uids), 0);
     section.add("by", format!("the container's users, as far as file modes let them; its root is user 0{root}"));
-    if !rootfs.is_readonly() && rootfs.new_root().is_none() {
-        section.add("/", format!("the host's {}", rootfs.path().display()));
+    if !rootfs.readonly && rootfs.new_root().is_none() {
+        section.add("/", format!("the host's {}", rootfs.path.display()));
     }
-    for mount in rootfs.mounts().iter().filter(|mount| is_writable(rootfs, mount)) {
+    for mount in rootfs.mounts.iter().filter(|mount| is_writable(rootfs, mount)) {
         let place = match &mount.kind {
             MountKind::Bind { source, .. } => format!("the host's {}", source.display()),
             MountKind::Filesystem { kind, .. } if kind == "overlay" => {
@@ -185,12 +185,12 @@ fn is_writable(rootfs: &Rootfs, mount: &MountEntry) -> bool {
     let protected = |list: &[InRoot]| list.iter().any(|path| mount.destination.is_within(path));
     let may_be = match &mount.kind {
         MountKind::Remount => false,
-        _ if mount.is_new_root() && rootfs.is_readonly() => false,
+        _ if mount.is_new_root() && rootfs.readonly => false,
         MountKind::Filesystem { kind, .. } => kind != "overlay" || upper(mount).is_some(),
         _ => true,
     };
     may_be
         && !mount.options.own().words().0.contains(&"ro")
-        && !protected(rootfs.masked())
-        && !protected(rootfs.readonly_paths())
+        && !protected(&rootfs.masked)
+        && !protected(&rootfs.readonly_paths)
 }

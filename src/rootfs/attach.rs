@@ -17,10 +17,10 @@ use super::tree::{self, Found, Tree};
 use crate::error::{Context, Error, Result};
 use crate::path::{Create, Handle, InRoot, Root};
 use crate::procfs::ProcFd;
-use crate::sys::credentials::set_umask;
+use crate::sys::credentials::without_umask;
 use crate::sys::mount::{self, AT_RECURSIVE, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE};
 use crate::sys::{Errno, Failure, file, fs};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -49,10 +49,7 @@ impl Rootfs {
     /// On return the current directory is the root. `cgroups` are the contents of mounts of type
     /// `cgroup`.
     pub(crate) fn build(&self, prepared: &Prepared, trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
-        let mask = set_umask(0);
-        let built = self.build_unmasked(prepared, trees, cgroups);
-        set_umask(mask);
-        built
+        without_umask(|| self.build_unmasked(prepared, trees, cgroups))
     }
 
     fn build_unmasked(&self, prepared: &Prepared, mut trees: Trees, cgroups: &CgroupView) -> Result<Built<'_>> {
@@ -214,7 +211,7 @@ impl Built<'_> {
             },
         };
         if mount.destination.as_str() == "/proc" {
-            ProcFd::checked(tree.as_fd().try_clone_to_owned().map_err(|e| Error::system(e.to_string()))?)?;
+            ProcFd::checked(file::duplicate_above(&tree, 3)?)?;
         }
         let kind = if fs::stat(&tree)?.is_dir() { Create::Directory } else { Create::File };
         let place = self.place(mount, kind)?;
@@ -258,8 +255,7 @@ impl Built<'_> {
         if late && mount.is_new_root() {
             self.is_root_late = true;
         } else if late {
-            let tree = tree.try_clone().map_err(|e| Error::system(format!("duplicate a mount: {e}")))?;
-            self.late.push(tree);
+            self.late.push(file::duplicate_above(&tree, 3)?);
         }
         self.mounted(mount, place, tree);
         Ok(())

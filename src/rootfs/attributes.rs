@@ -5,7 +5,7 @@
 //! descriptor in a private procfs, never on a path of the container.
 
 use super::mount::MountEntry;
-use super::options::{Attributes, Options, Propagation};
+use super::options::{ATTRIBUTES, Attributes, Options, Propagation};
 use crate::error::{Context, Error, Ignore as _, Result};
 use crate::log;
 use crate::procfs::ProcFd;
@@ -83,19 +83,13 @@ pub(crate) fn of_new(options: &Options) -> Vec<Change> {
 
 /// Adds changes that give a copy of another mount the state of a new one: no attributes, private.
 pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
-    const ALL: u64 = MOUNT_ATTR_RDONLY
-        | MOUNT_ATTR_NOSUID
-        | MOUNT_ATTR_NODEV
-        | MOUNT_ATTR_NOEXEC
-        | MOUNT_ATTR_NODIRATIME
-        | MOUNT_ATTR_NOSYMFOLLOW
-        | MOUNT_ATTR_ATIME;
-    let attributes = Attributes { set: 0, clear: ALL };
+    let all = ATTRIBUTES.iter().fold(MOUNT_ATTR_ATIME, |all, (_, _, bit)| all | bit);
+    let attributes = Attributes { set: 0, clear: all };
     let new = Change { attributes, propagation: libc::MS_PRIVATE, ..Change::default() };
     match changes.first_mut() {
         // In one call the kernel clears attributes before it sets others.
         Some(first) if !first.recursive && first.propagation == 0 => {
-            first.attributes.clear |= ALL;
+            first.attributes.clear |= all;
             first.propagation = libc::MS_PRIVATE;
         }
         _ => changes.insert(0, new),
@@ -146,7 +140,8 @@ fn keep_locked(change: &Change, refused: Error, make: impl Fn(&Change) -> Result
     if !required.is_none() {
         make(&required)?;
     }
-    for (name, bit) in CLEARED.into_iter().filter(|(_, bit)| clear & !needed & bit != 0) {
+    let all = ATTRIBUTES.iter().map(|(name, _, bit)| (*name, *bit)).chain([("the atime mode", MOUNT_ATTR_ATIME)]);
+    for (name, bit) in all.filter(|(_, bit)| clear & !needed & bit != 0) {
         let attributes = Attributes { set: 0, clear: bit };
         let part = |recursive| Change { recursive, attributes, ..Change::default() };
         // One locked mount makes the kernel refuse the change of the whole tree.
@@ -161,17 +156,6 @@ fn keep_locked(change: &Change, refused: Error, make: impl Fn(&Change) -> Result
     }
     Ok(())
 }
-
-/// The attributes that can be cleared, with their names for the log.
-const CLEARED: [(&str, u64); 7] = [
-    ("ro", MOUNT_ATTR_RDONLY),
-    ("nosuid", MOUNT_ATTR_NOSUID),
-    ("nodev", MOUNT_ATTR_NODEV),
-    ("noexec", MOUNT_ATTR_NOEXEC),
-    ("nodiratime", MOUNT_ATTR_NODIRATIME),
-    ("nosymfollow", MOUNT_ATTR_NOSYMFOLLOW),
-    ("the atime mode", MOUNT_ATTR_ATIME),
-];
 
 /// Makes changes to an attached mount.
 pub(crate) fn apply_attached(tree: impl AsFd, changes: Vec<Change>) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::tree::Tree;
 use crate::error::{Context, Error, Result};
 use crate::path::Create;
-use crate::sys::credentials::{set_fs_gid, set_umask};
+use crate::sys::credentials::{set_fs_gid, without_umask};
 
 /// Creates the working directory and its parents (mode 0755, owned by the container's root) if it
 /// is missing.
@@ -23,9 +23,8 @@ fn make_missing(tree: &Tree, cwd: &str) -> Result<()> {
     }
     // Without a user namespace the caller's group may be another one; new directories must not get
     // it.
-    let (mask, group) = (set_umask(0), set_fs_gid(0));
-    let made = tree.find_text(cwd, Some(Create::Directory));
+    let group = set_fs_gid(0);
+    let made = without_umask(|| tree.find_text(cwd, Some(Create::Directory)));
     set_fs_gid(group);
-    set_umask(mask);
     made?.map(drop).ok_or_else(|| Error::internal("nothing was made"))
 }

@@ -9,7 +9,7 @@ use super::attach::copy_symlink;
 use super::cgroup::CgroupView;
 use super::device::{Nodes, PTMX};
 use super::mount::{MountEntry, MountKind};
-use super::options::Bind;
+use super::options::{ATTRIBUTES, Bind};
 use super::prepare::Prepared;
 use super::tree::Tree;
 use crate::error::{Context, Error, Result};
@@ -35,14 +35,6 @@ const NULL: &str = "/dev/null";
 
 /// The attributes that restrict a container. Their values are the same as those of the MS_* flags.
 const RESTRICTIONS: u64 = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-
-/// Their names in mountinfo.
-const ATTRIBUTES: [(u64, &str); 4] = [
-    (MOUNT_ATTR_RDONLY, "ro"),
-    (MOUNT_ATTR_NOSUID, "nosuid"),
-    (MOUNT_ATTR_NODEV, "nodev"),
-    (MOUNT_ATTR_NOEXEC, "noexec"),
-];
 
 /// The type of file to create as mount point.
 fn place_for(kind: &MountKind) -> Create {
@@ -177,13 +169,6 @@ impl Rootfs {
         });
         sources.chain([self.path.as_path()]).collect()
     }
-
-    /// Whether shared mounts of the host stay shared in the container. A checkpoint does not
-    /// preserve that.
-    pub(crate) fn shares_mounts(&self) -> bool {
-        self.keeps_peers()
-    }
-
     /// The host paths of all mounts that [`Rootfs::external_mounts`] may return. `host` is the
     /// runtime's mountinfo; `kept` has the paths of mounts that exist already, by their indices in
     /// the config.
@@ -296,8 +281,7 @@ impl Rootfs {
 
     /// The root directory on the host, without the container's mounts.
     fn root(&self, prepared: &Prepared) -> Result<Root> {
-        let directory = prepared.directory().try_clone_to_owned();
-        Ok(Root::from(directory.map_err(|e| Error::system(format!("duplicate the root directory: {e}")))?))
+        Ok(Root::from(file::duplicate_above(prepared.directory(), 3)?))
     }
 
     /// Creates missing mount points in the root filesystem and in sources of bind mounts, which may
@@ -356,11 +340,12 @@ impl Rootfs {
 fn refuse_lost(path: &InRoot, flags: u64, mounted: Option<Mounted<'_>>) -> Result<()> {
     let attributes = mounted.map_or(&b""[..], |mounted| mounted.attributes);
     let has = |name: &str| attributes.split(|byte| *byte == b',').any(|attribute| attribute == name.as_bytes());
-    match ATTRIBUTES.iter().find(|(flag, name)| flags & flag != 0 && !has(name)) {
+    match ATTRIBUTES.iter().find(|(name, _, flag)| flags & RESTRICTIONS & flag != 0 && !has(name)) {
         None => Ok(()),
-        Some((_, name)) => Err(Error::system(format!(
-            "the mount at {path} was replaced or is covered: it cannot be made {name} again"
-        ))),
+        Some((name, ..)) => {
+            let problem = "was replaced or is covered: it cannot be made";
+            Err(Error::system(format!("the mount at {path} {problem} {name} again")))
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::path::Handle;
 use crate::procfs::ProcFd;
 use crate::sys::Failure;
 use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC};
-use crate::sys::fs;
 use crate::sys::mount::{self, MOUNT_ATTR_RDONLY};
+use crate::sys::{file, fs};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A filesystem to mount.
@@ -121,7 +121,7 @@ impl New<'_> {
         if self.context.is_some() && self.kind == "proc" {
             // The context is from a process that other processes of a joined pid namespace may have
             // traced.
-            ProcFd::checked(tree.try_clone().map_err(|e| Error::system(e.to_string()))?)?;
+            ProcFd::checked(file::duplicate_above(&tree, 3)?)?;
         }
         Ok(tree)
     }

@@ -66,29 +66,25 @@ use mount::MountContext;
 use options::Propagation;
 use std::path::{Path, PathBuf};
 
-/// Properties of the host that the checks of a config depend on.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HostFacts {
-    /// Whether SELinux is enabled.
-    pub selinux: bool,
-}
-
 /// The checked root filesystem of a config.
 #[derive(Debug)]
 pub(crate) struct Rootfs {
     /// The absolute path of the root directory on the host.
-    path: PathBuf,
-    readonly: bool,
+    pub path: PathBuf,
+    /// Whether the root mount is read-only.
+    pub readonly: bool,
     /// `linux.rootfsPropagation`; `None` stands for slave.
     propagation: Option<Propagation>,
-    mounts: Vec<MountEntry>,
+    /// The mounts in the order in which they are made.
+    pub mounts: Vec<MountEntry>,
     devices: Vec<Device>,
     /// Whether the container has a user namespace, so that devices are bind mounts.
     user_namespace: bool,
     /// The id mappings of the user namespace in the config.
     ids: IdMaps,
-    masked: Vec<InRoot>,
-    readonly_paths: Vec<InRoot>,
+    pub masked: Vec<InRoot>,
+    /// The paths that are made read-only before others are masked.
+    pub readonly_paths: Vec<InRoot>,
     /// The working directory of the container's program.
     cwd: Option<InRoot>,
     label: Option<String>,
@@ -96,13 +92,13 @@ pub(crate) struct Rootfs {
 
 impl Rootfs {
     /// Checks `root`, `mounts` and the fields of `linux` about files; `bundle` is the bundle's
-    /// absolute path.
+    /// absolute path. `selinux` is whether the host has SELinux.
     ///
     /// It does not read any file of the host.
     ///
     /// # Errors
     /// A field is wrong; the error names its JSON path.
-    pub(crate) fn parse(spec: &config::Spec<'_>, bundle: &Path, facts: HostFacts) -> Result<Rootfs> {
+    pub(crate) fn parse(spec: &config::Spec<'_>, bundle: &Path, selinux: bool) -> Result<Rootfs> {
         let none = config::Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&none);
         let user_namespace = linux.namespace("user").is_some();
@@ -129,7 +125,7 @@ impl Rootfs {
             masked: mask::parse(linux.masked_paths.as_deref(), "linux.maskedPaths")?,
             readonly_paths: mask::parse(linux.readonly_paths.as_deref(), "linux.readonlyPaths")?,
             cwd: spec.process.as_ref().and_then(|process| process.cwd.as_deref()).map(InRoot::new),
-            label: label(linux.mount_label.as_deref(), facts)?,
+            label: label(linux.mount_label.as_deref(), selinux)?,
         })
     }
 
@@ -147,42 +143,14 @@ impl Rootfs {
         self.mounts.iter().any(|mount| mount.options.copy_up || shows(mount))
     }
 
-    /// The path of the root directory on the host.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether the root mount is read-only.
-    pub(crate) fn is_readonly(&self) -> bool {
-        self.readonly
-    }
-
-    /// The mounts in the order in which they are made.
-    pub(crate) fn mounts(&self) -> &[MountEntry] {
-        &self.mounts
-    }
-
     /// The device nodes; none if /dev is a bind mount.
     pub(crate) fn devices(&self) -> &[Device] {
         if self.owns_dev() { &self.devices } else { &[] }
     }
 
-    /// The masked paths.
-    pub(crate) fn masked(&self) -> &[InRoot] {
-        &self.masked
-    }
-
-    /// The paths that are made read-only before others are masked.
-    pub(crate) fn readonly_paths(&self) -> &[InRoot] {
-        &self.readonly_paths
-    }
-
-    /// The propagation of the root mount in words, and of the host's mounts while the container is built.
-    pub(crate) fn propagation_words(&self) -> String {
-        match self.propagation {
-            None => "rslave".into(),
-            Some(propagation) => propagation.words(),
-        }
+    /// The propagation of the root mount as in a config, and of the host's mounts while the container is built.
+    pub(crate) fn propagation_name(&self) -> &'static str {
+        self.propagation.map_or("rslave", Propagation::name)
     }
 
     /// Warnings about options without effect; each names its field.
@@ -212,10 +180,10 @@ impl Rootfs {
     }
 }
 
-fn label(label: Option<&str>, facts: HostFacts) -> Result<Option<String>> {
+fn label(label: Option<&str>, selinux: bool) -> Result<Option<String>> {
     match label {
         None | Some("") => Ok(None),
-        Some(_) if !facts.selinux => Err(Error::config(
+        Some(_) if !selinux => Err(Error::config(
             "linux.mountLabel",
             "selinux label is specified in config, but selinux is disabled or not supported",
         )),

@@ -9,7 +9,7 @@ use super::options::Attributes;
 use super::prepare::Prepared;
 use crate::error::{Context, Error, Ignore as _, Result};
 use crate::idmap::IdMap;
-use crate::sys::credentials::set_umask;
+use crate::sys::credentials::without_umask;
 use crate::sys::fs::{self, device_number};
 use crate::sys::mount::{
     self, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MountAttr,
@@ -76,11 +76,8 @@ impl Rootfs {
         joined: Option<BorrowedFd<'_>>,
     ) -> Result<Option<OwnedFd>> {
         file::unlink_at(directory, name, 0).ignore("making the node fails if another is still there");
-        let mask = set_umask(0);
         let number = device_number(device.major, device.minor);
-        let made = fs::mknod_at(directory, name, device.kind | device.mode, number);
-        set_umask(mask);
-        match made {
+        match without_umask(|| fs::mknod_at(directory, name, device.kind | device.mode, number)) {
             Err(e) if e.is(libc::EPERM) => return Ok(None),
             other => other?,
         }

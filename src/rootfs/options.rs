@@ -156,6 +156,16 @@ pub(crate) struct Attributes {
     pub(crate) clear: u64,
 }
 
+/// The attributes that are one bit: the options that set and clear them.
+pub(crate) static ATTRIBUTES: [(&str, &str, u64); 6] = [
+    ("ro", "rw", MOUNT_ATTR_RDONLY),
+    ("nosuid", "suid", MOUNT_ATTR_NOSUID),
+    ("nodev", "dev", MOUNT_ATTR_NODEV),
+    ("noexec", "exec", MOUNT_ATTR_NOEXEC),
+    ("nodiratime", "diratime", MOUNT_ATTR_NODIRATIME),
+    ("nosymfollow", "symfollow", MOUNT_ATTR_NOSYMFOLLOW),
+];
+
 impl Attributes {
     /// Sets these attributes and clears none.
     pub(crate) fn setting(set: u64) -> Attributes {
@@ -207,18 +217,11 @@ impl Propagation {
             _ => None,
         }
     }
-}
 
-impl Propagation {
     /// The name in a config.
-    pub(crate) fn words(self) -> String {
-        let name = match self.kind {
-            libc::MS_SHARED => "shared",
-            libc::MS_SLAVE => "slave",
-            libc::MS_PRIVATE => "private",
-            _ => "unbindable",
-        };
-        format!("{}{name}", if self.recursive { "r" } else { "" })
+    pub(crate) fn name(self) -> &'static str {
+        let is_it = |effect: &Effect| matches!(effect, Propagates(known) if *known == self);
+        OPTIONS.iter().find(|(_, effect)| is_it(effect)).map_or("", |(name, _)| *name)
     }
 }
 
@@ -278,15 +281,7 @@ pub(crate) struct Parameter {
 impl Attributes {
     /// The names of the attributes to set and of those to clear, as a config has them.
     pub(crate) fn words(&self) -> (Vec<&'static str>, Vec<&'static str>) {
-        const NAMES: [(&str, &str, u64); 6] = [
-            ("ro", "rw", MOUNT_ATTR_RDONLY),
-            ("nosuid", "suid", MOUNT_ATTR_NOSUID),
-            ("nodev", "dev", MOUNT_ATTR_NODEV),
-            ("noexec", "exec", MOUNT_ATTR_NOEXEC),
-            ("nodiratime", "diratime", MOUNT_ATTR_NODIRATIME),
-            ("nosymfollow", "symfollow", MOUNT_ATTR_NOSYMFOLLOW),
-        ];
-        let names = |bits: u64| NAMES.iter().filter(move |(_, _, bit)| bits & bit != 0);
+        let names = |bits: u64| ATTRIBUTES.iter().filter(move |(_, _, bit)| bits & bit != 0);
         let mut set: Vec<_> = names(self.set).map(|(name, ..)| *name).collect();
         match (self.clear & MOUNT_ATTR_ATIME != 0, self.set & MOUNT_ATTR_ATIME) {
             (false, _) => {}

@@ -65,7 +65,7 @@ impl Built<'_> {
     /// mounts of them in a user namespace only if an unmasked one is visible.
     fn detach_kernel_filesystems(&self) -> Result<()> {
         let table = mountinfo::table("thread-self")?;
-        let own = self.rootfs.path().as_os_str().as_bytes();
+        let own = self.rootfs.path.as_os_str().as_bytes();
         for mounted in mountinfo::mounts(&table).rev() {
             let (target, kind) = (mounted.point(), mounted.kind);
             let inside = target.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');

@@ -127,7 +127,7 @@ impl Rootfs {
             let root = Root::from(file::open(self.path.as_os_str().as_bytes(), flags)?);
             match self.open(&root, mount, source, inside)? {
                 Some(tree) => map_tree(mount, tree, userns.as_fd()),
-                None => duplicate(&userns),
+                None => Ok(file::duplicate_above(&userns, 3)?),
             }
         };
         mapped().with_context(|| mount.name())
@@ -141,10 +141,6 @@ impl Rootfs {
             None => open_source(mount, source).map(Some),
         }
     }
-}
-
-fn duplicate(fd: impl AsFd) -> Result<OwnedFd> {
-    fd.as_fd().try_clone_to_owned().map_err(|e| Error::system(format!("duplicate a descriptor: {e}")))
 }
 
 /// Gives a detached tree the id mapping of a user namespace.

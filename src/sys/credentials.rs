@@ -35,6 +35,14 @@ pub(crate) fn set_gid(gid: u32) -> Result<()> {
     done(call(Call::SetResGid, [gid.into(); 3]), || format!("setresgid({gid}, {gid}, {gid})"))
 }
 
+/// Does something without a umask.
+pub(crate) fn without_umask<T>(act: impl FnOnce() -> T) -> T {
+    let mask = set_umask(0);
+    let done = act();
+    set_umask(mask);
+    done
+}
+
 /// Sets the group of new files of this thread (`setfsgid(2)`) and returns the previous one. Without
 /// the privilege it has no effect.
 pub(crate) fn set_fs_gid(gid: u32) -> u32 {

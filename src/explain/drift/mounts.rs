@@ -4,6 +4,7 @@ use super::Comparison;
 use crate::error::Result;
 use crate::mountinfo::{self, Mounted};
 use crate::path::{Handle, InRoot, Root};
+use crate::rootfs::options::ATTRIBUTES;
 use crate::rootfs::{MountEntry, MountKind, Rootfs};
 use crate::sys::{file, fs};
 
@@ -56,23 +57,23 @@ impl Comparison<'_> {
         let parts = self.parts;
         let Some(rootfs) = &parts.plan.rootfs else { return Ok(()) };
         let tree = Tree::of(self.pid)?;
-        if rootfs.is_readonly() && !tree.at(&InRoot::new("/")).is_some_and(|root| root.has("ro")) {
+        if rootfs.readonly && !tree.at(&InRoot::new("/")).is_some_and(|root| root.has("ro")) {
             self.add("root", "access", "read-only", "writable");
         }
-        for (n, mount) in rootfs.mounts().iter().enumerate() {
-            let is_covered = rootfs.mounts()[n + 1..]
+        for (n, mount) in rootfs.mounts.iter().enumerate() {
+            let is_covered = rootfs.mounts[n + 1..]
                 .iter()
                 .any(|later| later.kind != MountKind::Remount && mount.destination.is_within(&later.destination));
-            let is_masked = rootfs.masked().iter().any(|path| mount.destination.is_within(path));
+            let is_masked = rootfs.masked.iter().any(|path| mount.destination.is_within(path));
             if !is_covered && !is_masked {
                 self.mount(rootfs, n, &tree);
             }
         }
-        for path in rootfs.masked() {
+        for path in &rootfs.masked {
             self.mask(path, &tree);
         }
-        for path in rootfs.readonly_paths() {
-            let is_masked = rootfs.masked().iter().any(|masked| path.is_within(masked));
+        for path in &rootfs.readonly_paths {
+            let is_masked = rootfs.masked.iter().any(|masked| path.is_within(masked));
             if !is_masked && tree.at(path).is_some_and(|shown| !shown.has("ro")) {
                 self.add("read-only", path.as_str(), "read-only", "writable");
             }
@@ -81,7 +82,7 @@ impl Comparison<'_> {
     }
 
     fn mount(&mut self, rootfs: &Rootfs, n: usize, tree: &Tree) {
-        let mount = &rootfs.mounts()[n];
+        let mount = &rootfs.mounts[n];
         let subject = mount.destination.as_str();
         let shown = match tree.at(&mount.destination) {
             Some(shown) if shown.is_root => shown,
@@ -96,10 +97,10 @@ impl Comparison<'_> {
             }
             _ => {}
         }
-        let is_changed_later = rootfs.mounts()[n + 1..].iter().any(|later| later.destination == mount.destination);
+        let is_changed_later = rootfs.mounts[n + 1..].iter().any(|later| later.destination == mount.destination);
         if !is_changed_later {
-            let is_protected = rootfs.readonly_paths().iter().any(|path| mount.destination.is_within(path))
-                || mount.is_new_root() && rootfs.is_readonly();
+            let is_protected = rootfs.readonly_paths.iter().any(|path| mount.destination.is_within(path))
+                || mount.is_new_root() && rootfs.readonly;
             self.attributes(mount, &shown, is_protected);
         }
     }
@@ -115,19 +116,11 @@ impl Comparison<'_> {
         let missing = set.iter().filter(|name| !has(name)).map(|name| format!("no {name}"));
         // A user namespace locks the attributes of the mounts that it takes over.
         let is_locked = self.has_user_namespace();
-        let no: [(&str, &str); 6] = [
-            ("ro", "rw"),
-            ("nosuid", "suid"),
-            ("nodev", "dev"),
-            ("noexec", "exec"),
-            ("nodiratime", "diratime"),
-            ("nosymfollow", "symfollow"),
-        ];
-        let surplus = no.into_iter().filter(|(name, opposite)| {
+        let surplus = ATTRIBUTES.iter().filter(|(name, opposite, _)| {
             let is_excluded = !set.contains(name) && (is_new || cleared.contains(opposite));
             is_excluded && !is_locked && !(is_protected && *name == "ro") && shown.has(name)
         });
-        let differences: Vec<String> = missing.chain(surplus.map(|(name, _)| name.to_owned())).collect();
+        let differences: Vec<String> = missing.chain(surplus.map(|(name, ..)| (*name).to_owned())).collect();
         if !differences.is_empty() {
             let planned = if set.is_empty() { "no attributes".to_owned() } else { set.join(",") };
             let found = format!("{} ({})", shown.attributes.join(","), differences.join(", "));

@@ -84,7 +84,7 @@ fn list(dir: &std::fs::File, prefix: &str, all: &mut Vec<String>) {
 /// The checked root filesystem of a config with these mounts, and `linux` fields.
 pub(super) fn parsed(mounts: &str, linux: &str) -> Result<Rootfs> {
     let json = format!(r#"{{"root":{{"path":"rootfs"}},"mounts":[{mounts}],"linux":{{{linux}}}}}"#);
-    Rootfs::parse(&config::parse(&json)?, Path::new("/mnt/bundle"), HostFacts::default())
+    Rootfs::parse(&config::parse(&json)?, Path::new("/mnt/bundle"), false)
 }
 
 /// Builds it; the current directory is the root afterwards.

@@ -3,8 +3,7 @@
 use super::*;
 
 fn refused(json: &str) -> String {
-    let facts = HostFacts::default();
-    Rootfs::parse(&config::parse(json).unwrap(), Path::new("/bundle"), facts).unwrap_err().to_string()
+    Rootfs::parse(&config::parse(json).unwrap(), Path::new("/bundle"), false).unwrap_err().to_string()
 }
 
 fn refused_mount(mount: &str) -> String {
@@ -23,7 +22,7 @@ fn a_root_is_needed_with_a_path() {
 fn a_root_path_is_relative_to_the_bundle_or_absolute() {
     let path = |path: &str| {
         let json = format!(r#"{{"root":{{"path":"{path}"}}}}"#);
-        Rootfs::parse(&config::parse(&json).unwrap(), Path::new("/bundle"), HostFacts::default()).unwrap().path
+        Rootfs::parse(&config::parse(&json).unwrap(), Path::new("/bundle"), false).unwrap().path
     };
     assert_eq!(path("rootfs"), Path::new("/bundle/rootfs"));
     assert_eq!(path("/var/root"), Path::new("/var/root"));
@@ -33,7 +32,7 @@ fn a_root_path_is_relative_to_the_bundle_or_absolute() {
 fn a_destination_that_begins_with_the_roots_host_path_is_a_path_inside_the_container() {
     let mount = r#"{"destination":"/bundle/rootfs/data","type":"tmpfs"}"#;
     let json = format!(r#"{{"root":{{"path":"rootfs"}},"mounts":[{mount}]}}"#);
-    let rootfs = Rootfs::parse(&config::parse(&json).unwrap(), Path::new("/bundle"), HostFacts::default()).unwrap();
+    let rootfs = Rootfs::parse(&config::parse(&json).unwrap(), Path::new("/bundle"), false).unwrap();
     assert_eq!(rootfs.path, Path::new("/bundle/rootfs"));
     assert_eq!(rootfs.mounts[0].destination.as_str(), "/bundle/rootfs/data");
 }
