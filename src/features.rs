@@ -176,11 +176,7 @@ fn words<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
 }
 
 fn unsafe_annotations() -> Vec<&'static str> {
-    annotations::ANNOTATIONS
-        .iter()
-        .filter(|annotation| annotation.is_unsafe)
-        .map(|annotation| annotation.name)
-        .collect()
+    annotations::ANNOTATIONS.iter().filter(|(_, is_unsafe)| *is_unsafe).map(|(name, _)| *name).collect()
 }
 
 /// The seccomp filter flags that this kernel supports.

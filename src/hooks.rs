@@ -5,9 +5,8 @@ use crate::error::{Context, Error, Ignore as _, IoContext, Result};
 use crate::sys::memory::{self, MemoryFile};
 use crate::sys::process::{self, Clone, Cloned, Ended, Pid, SingleThreaded};
 use crate::sys::{self, Failure};
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 /// A checked hook.
@@ -237,11 +236,10 @@ fn execute(moment: Moment, hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! 
             process::reset_signals();
             sys::limits::restore();
             sys::credentials::restore_umask();
-            let list = |strings: &[CString]| strings.iter().map(|s| s.as_c_str().to_owned()).collect::<Vec<_>>();
-            let (args, env) = (list(&hook.args), hook.env.as_deref().map_or_else(own_environment, list));
-            let args: Vec<&CStr> = args.iter().map(|s| s.as_c_str()).collect();
-            let env: Vec<&CStr> = env.iter().map(|s| s.as_c_str()).collect();
-            process::execute(&hook.path, &args, &env)
+            // Without an environment of its own a hook on the host has the runtime's, never the container's: that
+            // one's LD_PRELOAD would run with the runtime's privileges (CVE-2025-23266).
+            let env = hook.env.clone().unwrap_or_else(process::environment);
+            process::execute(&hook.path, &hook.args, &env)
         }
     };
     sys::file::write_all(output.as_fd(), failure.to_string().as_bytes()).ignore("the status says that it failed");
@@ -260,13 +258,6 @@ fn die_with_parent(moment: Moment, output: &OwnedFd) -> std::result::Result<(), 
         process::exit_now(NOT_EXECUTED);
     }
     Ok(())
-}
-
-/// The runtime's environment. A hook on the host never gets the container's: its LD_PRELOAD would
-/// run with the runtime's privileges (CVE-2025-23266).
-fn own_environment() -> Vec<CString> {
-    let entries = std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
-    entries.filter_map(|entry| CString::new(entry).ok()).collect()
 }
 
 fn redirect(stdin: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), Failure> {

@@ -173,7 +173,7 @@ impl Diverted {
     pub(crate) fn begin() -> Diverted {
         let mut log = log();
         let was_diverted = std::mem::replace(&mut log.diverted, true);
-        Diverted { was_diverted, held: take_held(&mut log) }
+        Diverted { was_diverted, held: std::mem::take(&mut log.held) }
     }
 }
 
@@ -185,13 +185,9 @@ impl Drop for Diverted {
     }
 }
 
-fn take_held(log: &mut Log) -> Vec<LogRecord> {
-    std::mem::take(&mut log.held)
-}
-
 /// Takes the collected records.
 pub(crate) fn take() -> Vec<LogRecord> {
-    take_held(&mut log())
+    std::mem::take(&mut log().held)
 }
 
 /// Logs the record of another process, which has already written it to the trace.
@@ -202,18 +198,13 @@ pub(crate) fn repeat(record: LogRecord) {
 /// Writes the warnings that were held back, since the container's program runs in the foreground
 /// now.
 pub(crate) fn begun() {
-    let mut log = log();
-    for record in std::mem::take(&mut log.held) {
-        log.write(&record);
-    }
+    log().write_held();
 }
 
 /// Ends a successful command: writes the warnings that were held back and closes the trace.
 pub(crate) fn succeed() {
     let mut log = log();
-    for record in std::mem::take(&mut log.held) {
-        log.write(&record);
-    }
+    log.write_held();
     if let Some(trace) = log.trace.take() {
         trace.close();
     }
@@ -291,6 +282,12 @@ impl Log {
             self.write(&record);
         } else {
             self.held.push(record);
+        }
+    }
+
+    fn write_held(&mut self) {
+        for record in std::mem::take(&mut self.held) {
+            self.write(&record);
         }
     }
 

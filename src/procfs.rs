@@ -20,8 +20,6 @@ pub struct ProcFd(OwnedFd);
 
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 const PROC_ROOT_INO: u64 = 1;
-/// The largest file that is read, in bytes.
-const LIMIT: usize = 16 << 20;
 
 impl From<ProcFd> for OwnedFd {
     fn from(procfs: ProcFd) -> OwnedFd {
@@ -77,28 +75,10 @@ impl ProcFd {
         openat2(&self.0, path, flags | libc::O_NOFOLLOW, 0, RESOLVE)
     }
 
-    /// Reads a file, such as `12/stat`.
-    pub fn read(&self, path: &str) -> sys::Result<Vec<u8>> {
-        file::read_to_end(self.file(path, libc::O_RDONLY)?, LIMIT)
-    }
-
     /// Writes a file in one `write(2)`.
     pub(crate) fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> sys::Result<()> {
         let file = self.file(path, libc::O_WRONLY)?;
         file::write_value(file, bytes.as_ref()).map(drop)
-    }
-
-    /// The caller's pid in the pid namespace of this procfs.
-    pub fn own_pid(&self) -> Result<u32> {
-        let text = fs::read_link_at(&self.0, "self")?;
-        let number = str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-        number.ok_or_else(|| Error::internal("/proc/self is not a number"))
-    }
-
-    /// Writes a file of the caller's own process, such as `attr/exec` or `oom_score_adj`.
-    pub fn write_own(&self, name: &str, value: impl AsRef<[u8]>) -> Result<()> {
-        let pid = self.own_pid()?;
-        Ok(self.write(&format!("{pid}/{name}"), value)?)
     }
 
     /// Writes a file of the process `pid`, such as `uid_map`, `gid_map`, `setgroups` or
@@ -107,9 +87,9 @@ impl ProcFd {
         self.write(&format!("{pid}/{name}"), value)
     }
 
-    /// Sets a sysctl; `key` has dots or slashes (sysctl(8)).
-    pub(crate) fn write_sysctl(&self, key: &str, value: &str) -> Result<()> {
-        Ok(self.write(&sysctl_path(key), value)?)
+    /// Sets the sysctl at a path of [`sysctl_path`].
+    pub(crate) fn write_sysctl(&self, path: &str, value: &str) -> sys::Result<()> {
+        self.write(&format!("sys/{path}"), value)
     }
 }
 
@@ -119,18 +99,18 @@ impl AsFd for ProcFd {
     }
 }
 
-/// The path of a sysctl beneath the root of a procfs.
+/// The path of a sysctl beneath /proc/sys.
 ///
 /// As in sysctl(8), the first `.` or `/` of the key is the separator. If it is the dot, a slash
 /// stands for a dot within a component (`net.ipv4.conf.eth0/100.forwarding`).
 pub(crate) fn sysctl_path(key: &str) -> String {
     let dotted = key.find(['.', '/']).is_some_and(|at| key.as_bytes()[at] == b'.');
-    let swapped = key.chars().map(|c| match c {
+    let swap = |c| match c {
         '.' if dotted => '/',
         '/' if dotted => '.',
         other => other,
-    });
-    "sys/".chars().chain(swapped).collect()
+    };
+    key.chars().map(swap).collect()
 }
 
 #[cfg(test)]
@@ -139,8 +119,8 @@ mod tests {
 
     #[test]
     fn a_sysctl_is_named_with_dots_or_slashes() {
-        assert_eq!(sysctl_path("net.ipv4.ip_forward"), "sys/net/ipv4/ip_forward");
-        assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/forwarding"), "sys/net/ipv4/conf/eth0.1/forwarding");
-        assert_eq!(sysctl_path("net.ipv4.conf.eth0/1.forwarding"), "sys/net/ipv4/conf/eth0.1/forwarding");
+        assert_eq!(sysctl_path("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
+        assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/forwarding"), "net/ipv4/conf/eth0.1/forwarding");
+        assert_eq!(sysctl_path("net.ipv4.conf.eth0/1.forwarding"), "net/ipv4/conf/eth0.1/forwarding");
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::{Error, IoContext, Result};
 use crate::sys::socket::{self, SockType};
 use crate::sys::{file, process};
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -87,21 +87,15 @@ pub(super) fn execute(start: &Start<'_>, caller: &OwnedFd, said: &OwnedFd) -> Er
         }
         file::close_by_execute(least, &[])?;
         let program = CString::new(start.program.as_os_str().as_bytes()).map_err(|_| Error::system("a NUL byte"))?;
-        let environment = environment();
-        let environment: Vec<&CStr> = environment.iter().map(|entry| &**entry).collect();
-        Ok(process::execute(&program, &[c"criu", c"swrk", c"3"], &environment).into())
+        Ok(process::execute(&program, &[c"criu", c"swrk", c"3"], &environment()).into())
     };
     exec().unwrap_or_else(|error| error)
 }
 
 /// The environment of this process, always with a `$PATH`.
 fn environment() -> Vec<CString> {
-    let entry = |name: &OsStr, value: &OsStr| {
-        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).unwrap_or_default()
-    };
-    let others = std::env::vars_os().filter(|(name, _)| name != "PATH");
-    let path = (OsString::from("PATH"), search_path());
-    others.chain([path]).map(|(name, value)| entry(&name, &value)).collect()
+    let others = process::environment().into_iter().filter(|entry| !entry.to_bytes().starts_with(b"PATH="));
+    others.chain(CString::new([b"PATH=", search_path().as_bytes()].concat())).collect()
 }
 
 #[cfg(test)]

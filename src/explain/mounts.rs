@@ -4,7 +4,7 @@ use super::Section;
 use super::plan::on_host;
 use crate::namespaces::Namespaces;
 use crate::path::InRoot;
-use crate::rootfs::{Bind, Device, IdmapOf, MountEntry, MountKind, Rootfs};
+use crate::rootfs::{Depth, Device, IdmapOf, MountEntry, MountKind, Rootfs};
 
 pub(super) fn root(rootfs: &Rootfs) -> Section {
     let mut section = Section::new("root", "Root filesystem");
@@ -35,7 +35,7 @@ pub(super) fn mounts(rootfs: &Rootfs) -> Section {
 fn source(mount: &MountEntry) -> String {
     match &mount.kind {
         MountKind::Bind { source, inside, idmap } => {
-            let depth = if mount.options.bind == Bind::Tree { " with the mounts below it" } else { "" };
+            let depth = if mount.options.bind == Depth::Tree { " with the mounts below it" } else { "" };
             let place = if inside.is_some() { "of the root filesystem" } else { "of the host" };
             let mapped = match idmap {
                 None => "",

@@ -88,7 +88,7 @@ fn processes(plan: &LaunchPlan) -> Section {
         section.add("unshare", format!("new: {}", kinds(recipe.unshare)));
     }
     if recipe.offsets {
-        section.add("time", format!("clock offsets: {}", plan.namespaces.offsets.text().trim().replace('\n', ", ")));
+        section.add("time", format!("clock offsets: {}", plan.namespaces.offsets.trim().replace('\n', ", ")));
     }
     match recipe.fork {
         Fork::None => {}

@@ -1,23 +1,16 @@
 //! Annotations of a config.json that this runtime acts on.
 
-/// An annotation, or a prefix of annotations if the name ends with a dot.
-pub(super) struct Annotation {
-    pub(super) name: &'static str,
-    /// Whether an engine should deny it to untrusted users: its effect reaches beyond the
-    /// container.
-    pub(super) is_unsafe: bool,
-}
-
-/// All of them, sorted.
-pub(super) static ANNOTATIONS: [Annotation; 8] = [
-    Annotation { name: "org.criu.config", is_unsafe: true },
-    Annotation { name: "org.systemd.property.", is_unsafe: true },
-    Annotation { name: "orlop.init", is_unsafe: false },
-    Annotation { name: "orlop.init.grace", is_unsafe: false },
-    Annotation { name: "run.oci.keep_original_groups", is_unsafe: true },
-    Annotation { name: "run.oci.pidfd_receiver", is_unsafe: true },
-    Annotation { name: "run.oci.seccomp_bpf_data", is_unsafe: true },
-    Annotation { name: "run.oci.seccomp_fail_unknown_syscall", is_unsafe: false },
+/// All of them, sorted; a name that ends with a dot is a prefix. With each whether an engine should
+/// deny it to untrusted users, since its effect reaches beyond the container.
+pub(super) static ANNOTATIONS: [(&str, bool); 8] = [
+    ("org.criu.config", true),
+    ("org.systemd.property.", true),
+    ("orlop.init", false),
+    ("orlop.init.grace", false),
+    ("run.oci.keep_original_groups", true),
+    ("run.oci.pidfd_receiver", true),
+    ("run.oci.seccomp_bpf_data", true),
+    ("run.oci.seccomp_fail_unknown_syscall", false),
 ];
 
 #[cfg(test)]
@@ -52,14 +45,14 @@ mod tests {
     fn what_is_listed_is_read_by_somebody() {
         let mut text = String::new();
         sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut text);
-        for annotation in &ANNOTATIONS {
-            assert!(text.contains(&format!("\"{}\"", annotation.name)), "{}", annotation.name);
+        for (name, _) in &ANNOTATIONS {
+            assert!(text.contains(&format!("\"{name}\"")), "{name}");
         }
     }
 
     #[test]
     fn what_is_listed_is_documented_and_nothing_else() {
-        let listed: Vec<&str> = ANNOTATIONS.iter().map(|a| a.name).collect();
+        let listed: Vec<&str> = ANNOTATIONS.iter().map(|(name, _)| *name).collect();
         assert_eq!(documented(), listed);
     }
 }

@@ -67,8 +67,7 @@ pub(crate) fn open_offsets() -> Result<OwnedFd> {
 
 /// Writes the clock offsets of the time namespace that this process has unshared.
 pub(crate) fn write_offsets(file: &OwnedFd, all: &Namespaces) -> Result<()> {
-    sys::file::write_value(file, all.offsets.text().as_bytes()).context("linux.timeOffsets")?;
-    Ok(())
+    sys::file::write_value(file, all.offsets.as_bytes()).context("linux.timeOffsets").map(drop)
 }
 
 /// Sets the host name and NIS domain name of the UTS namespace.

@@ -16,9 +16,8 @@ mod user;
 
 pub(crate) use joined::{Joined, disregard_shared, is_elsewhere};
 pub(crate) use netdevice::{Moved, NetDevices};
-pub(crate) use offsets::Offsets;
 pub(crate) use recipe::{Owner, Recipe};
-pub(crate) use sysctl::Sysctls;
+pub(crate) use sysctl::Sysctl;
 pub(crate) use user::{in_first_user_namespace, in_user_namespace};
 
 use crate::config::{Linux, Spec};
@@ -105,10 +104,11 @@ pub(crate) struct Namespaces {
     places: [Place; 8],
     /// Id mappings of a new user namespace.
     pub ids: Option<IdMaps>,
-    /// Clock offsets of a new time namespace.
-    pub offsets: Offsets,
-    /// Sysctls to write below /proc/sys.
-    pub sysctls: Sysctls,
+    /// The clock offsets of a new time namespace as /proc/self/timens_offsets takes them; empty for
+    /// none.
+    pub offsets: String,
+    /// Sysctls to write below /proc/sys, in the order of the config.
+    pub sysctls: Vec<Sysctl>,
     /// The host name to set.
     pub hostname: Option<String>,
     /// The NIS domain name to set.

@@ -5,19 +5,9 @@ use crate::config::Linux;
 use crate::error::{Error, Ignore as _, Result};
 use std::fmt::Write;
 
-/// The text to write to /proc/self/timens_offsets; empty if there are no offsets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Offsets(String);
-
-impl Offsets {
-    /// The content of the file.
-    pub(crate) fn text(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Checks `linux.timeOffsets`.
-pub(super) fn parse(linux: &Linux<'_>, time: &Place) -> Result<Offsets> {
+/// Checks `linux.timeOffsets`. The result is the text to write to /proc/self/timens_offsets, empty
+/// if there are no offsets.
+pub(super) fn parse(linux: &Linux<'_>, time: &Place) -> Result<String> {
     let mut text = String::new();
     for (clock, offset) in linux.time_offsets.iter().flatten() {
         let field = format!("linux.timeOffsets.{clock}");
@@ -33,5 +23,5 @@ pub(super) fn parse(linux: &Linux<'_>, time: &Place) -> Result<Offsets> {
         }
         writeln!(text, "{clock} {} {nanoseconds}", offset.secs.unwrap_or(0)).ignore("a string takes every text");
     }
-    Ok(Offsets(text))
+    Ok(text)
 }

@@ -126,7 +126,7 @@ pub(crate) fn recipe(all: &Namespaces, owner: impl Fn(NamespaceKind) -> Owner, b
     }
     if is_new(NamespaceKind::Time) {
         recipe.unshare |= NamespaceKind::Time.flag();
-        recipe.offsets = !all.offsets.text().is_empty();
+        recipe.offsets = !all.offsets.is_empty();
     }
     recipe.fork = match (forks, is_new(NamespaceKind::Pid)) {
         (false, _) => Fork::None,

@@ -3,11 +3,8 @@
 use super::{NamespaceKind, Namespaces};
 use crate::config::Linux;
 use crate::error::{Error, Result};
+use crate::procfs::sysctl_path;
 use crate::text;
-
-/// The sysctls to write, in the order of the config.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sysctls(Vec<Sysctl>);
 
 /// A kernel parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,24 +17,12 @@ pub(crate) struct Sysctl {
     pub value: String,
 }
 
-impl Sysctls {
-    /// The sysctls in the order of the config.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Sysctl> {
-        self.0.iter()
-    }
-
-    /// Whether there are no sysctls.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 /// Checks `linux.sysctl`. A sysctl is allowed only if one of the container's own namespaces
 /// confines it: any other would change the host.
-pub(super) fn parse(linux: &Linux<'_>, all: &Namespaces) -> Result<Sysctls> {
+pub(super) fn parse(linux: &Linux<'_>, all: &Namespaces) -> Result<Vec<Sysctl>> {
     let mut list = Vec::new();
     for (name, value) in linux.sysctl.iter().flatten() {
-        let path = path_of(name);
+        let path = sysctl_path(name);
         let problem = |text: String| Error::config(format_args!("linux.sysctl[{name:?}]"), text);
         if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains('\0') {
             return Err(problem("is not the name of a sysctl".into()));
@@ -60,21 +45,7 @@ pub(super) fn parse(linux: &Linux<'_>, all: &Namespaces) -> Result<Sysctls> {
             return Err(Error::config(format_args!("linux.sysctl[{:?}]", list[n].name), problem));
         }
     }
-    Ok(Sysctls(list))
-}
-
-/// The path of a sysctl. As in `sysctl.d(5)`, the first `.` or `/` of the name is the separator;
-/// the other character is part of a component, such as the dot in the name of a VLAN interface.
-fn path_of(name: &str) -> String {
-    let swap = |c: char| match c {
-        '.' => '/',
-        '/' => '.',
-        other => other,
-    };
-    match name.find(['.', '/']) {
-        Some(at) if name.as_bytes()[at] == b'.' => name.chars().map(swap).collect(),
-        _ => name.to_owned(),
-    }
+    Ok(list)
 }
 
 /// The kind of namespace that the sysctl belongs to; `None` if it is global.

@@ -176,7 +176,7 @@ pub(crate) fn execute(file: &OwnedFd, image: &Image) -> Error {
         return failure.into();
     }
     match name(image) {
-        Ok(()) => process::execute(NAME, &ARGV, &[]).into(),
+        Ok(()) => process::execute(NAME, &ARGV, &[c""; 0]).into(),
         Err(e) => e.context("give the init image a name"),
     }
 }

@@ -18,7 +18,7 @@ use super::attach::Built;
 use super::attributes::{self, Change};
 use super::filesystem::{New, is_pseudo};
 use super::mount::{MountEntry, MountKind};
-use super::options::Bind;
+use super::options::Depth;
 use super::prepare::{Sources, Trees, open_source};
 use super::tree::Tree;
 use super::{CgroupView, Rootfs};
@@ -49,7 +49,7 @@ impl Rootfs {
             MountKind::Bind { .. } if mount.options.copy_symlink => {
                 return refuse("options", "copy-symlink makes a link and no mount");
             }
-            MountKind::Bind { inside: Some(_), idmap, .. } if idmap.is_some() || mount.options.bind == Bind::Tree => {
+            MountKind::Bind { inside: Some(_), idmap, .. } if idmap.is_some() || mount.options.bind == Depth::Tree => {
                 return refuse(
                     "source",
                     "it is in the root filesystem: an id mapping or rbind could copy masked mounts",

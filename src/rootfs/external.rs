@@ -9,7 +9,7 @@ use super::attach::copy_symlink;
 use super::cgroup::CgroupView;
 use super::device::{Nodes, PTMX};
 use super::mount::{MountEntry, MountKind};
-use super::options::{ATTRIBUTES, Bind};
+use super::options::{ATTRIBUTES, Depth};
 use super::prepare::Prepared;
 use super::tree::Tree;
 use crate::error::{Context, Error, Result};
@@ -206,7 +206,7 @@ impl Rootfs {
                     for key in self.places_of(&root, &mount.destination) {
                         let key = key.as_str();
                         add(&mut list, key, kept.unwrap_or(source).as_os_str().as_bytes());
-                        if mount.options.bind == Bind::Tree {
+                        if mount.options.bind == Depth::Tree {
                             beneath(&mut list, source, kept, key);
                         }
                     }

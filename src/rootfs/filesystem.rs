@@ -2,7 +2,7 @@
 //! and attached later.
 
 use super::mount::MountEntry;
-use super::options::{Bind, Options, Parameter};
+use super::options::{Depth, Options, Parameter};
 use crate::error::{Context, Error, Result};
 use crate::nearest;
 use crate::path::Handle;
@@ -288,7 +288,7 @@ pub(crate) fn reconfigure(mounted: &Handle, remount: &MountEntry) -> Result<()> 
     let of_filesystem = !options.superblock.is_empty() || !options.data.is_empty() || options.legacy_flags != 0;
     let read_only = options.attributes.set & MOUNT_ATTR_RDONLY != 0;
     let writable = options.attributes.clear & MOUNT_ATTR_RDONLY != 0;
-    if options.bind != Bind::No || !(of_filesystem || read_only || writable) {
+    if options.bind != Depth::No || !(of_filesystem || read_only || writable) {
         return Ok(());
     }
     let magic = fs::filesystem_magic(mounted)?;

@@ -8,7 +8,7 @@ use super::Rootfs;
 use super::attach::Built;
 use super::filesystem::{PROC_SUPER_MAGIC, SYSFS_MAGIC};
 use super::mount::MountEntry;
-use super::options::Bind;
+use super::options::Depth;
 use super::prepare::map_tree;
 use crate::error::{Context, Error, Result};
 use crate::path::{Handle, InRoot, Root};
@@ -26,7 +26,7 @@ pub(crate) fn below(root: &Path, source: &Path) -> Option<InRoot> {
 
 /// A detached copy of `found`, with the mounts beneath it for `rbind`.
 fn copy(mount: &MountEntry, found: impl AsFd) -> Result<OwnedFd> {
-    let depth = if mount.options.bind == Bind::Mount { 0 } else { AT_RECURSIVE };
+    let depth = if mount.options.bind == Depth::Mount { 0 } else { AT_RECURSIVE };
     Ok(mount::open_tree(found, "", OPEN_TREE_CLONE | depth)?)
 }
 
@@ -93,7 +93,7 @@ impl Built<'_> {
             return Ok(());
         }
         let of_kernel = |magic: i64| magic == PROC_SUPER_MAGIC || magic == SYSFS_MAGIC;
-        let beneath = mount.options.bind != Bind::Mount
+        let beneath = mount.options.bind != Depth::Mount
             && self.tree.mounts_within(path).any(|mount| {
                 // If the type of the filesystem is unknown, the copy is refused, too.
                 fs::filesystem_magic(mount).map_or(true, of_kernel)

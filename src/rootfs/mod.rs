@@ -54,7 +54,7 @@ pub(crate) use console::Console;
 pub(crate) use device::Device;
 pub(crate) use idmap::user_namespace;
 pub(crate) use mount::{IdmapOf, MountEntry, MountKind};
-pub(crate) use options::{Bind, names as mount_options};
+pub(crate) use options::{Depth, names as mount_options};
 pub(crate) use pivot::Enter;
 pub(crate) use prepare::{Prepared, Sources, Trees};
 

@@ -1,6 +1,6 @@
 //! Checking an entry of `mounts`.
 
-use super::options::{Bind, Idmap, Options};
+use super::options::{Depth, Options};
 use super::{idmap, inside, root};
 use crate::config;
 use crate::error::{Error, Result};
@@ -154,14 +154,14 @@ fn kind(
     if options.remount {
         return Ok(MountKind::Remount);
     }
-    if options.bind != Bind::No || kind == "bind" {
+    if options.bind != Depth::No || kind == "bind" {
         checked(source, format_args!("{at}.source"))?;
         let idmap = id_mapping(mount, options, at, context)?;
         let source = context.bundle.join(source);
         return Ok(MountKind::Bind { inside: inside::below(context.root, &source), source, idmap });
     }
     checked(kind, format_args!("{at}.type"))?;
-    let is_mapped = mount.uid_mappings.is_some() || mount.gid_mappings.is_some() || options.idmap != Idmap::No;
+    let is_mapped = mount.uid_mappings.is_some() || mount.gid_mappings.is_some() || options.idmap != Depth::No;
     let idmap = match is_mapped {
         true if is_root && kind == "overlay" => id_mapping(mount, options, at, context)?,
         true => {
@@ -192,7 +192,7 @@ fn id_mapping(
     let uids = IdMap::parse(format_args!("{at}.uidMappings"), mount.uid_mappings.as_deref())?;
     let gids = IdMap::parse(format_args!("{at}.gidMappings"), mount.gid_mappings.as_deref())?;
     match (uids.is_empty(), gids.is_empty(), options.idmap) {
-        (true, true, Idmap::No) => Ok(None),
+        (true, true, Depth::No) => Ok(None),
         (true, true, _) if context.user_namespace => Ok(Some(IdmapOf::Container)),
         (true, true, _) => {
             Err(Error::config(at, "an id-mapped mount needs uidMappings and gidMappings, or a user namespace"))

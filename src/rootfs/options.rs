@@ -21,10 +21,10 @@ enum Effect {
     /// Changes an attribute of the mount and of all mounts beneath it.
     Tree(Switch),
     Propagates(Propagation),
-    BindOf(Bind),
+    BindOf(Depth),
     Remount,
     /// An id mapping; ranges may follow after `=`.
-    IdmapOf(Idmap),
+    IdmapOf(Depth),
     CopyUp,
     CopySymlink,
     SourceNoFollow,
@@ -63,7 +63,7 @@ static OPTIONS: &[(&str, Effect)] = &[
     ("async", Superblock("async", "sync")),
     ("atime", Own(NotAtime(MOUNT_ATTR_NOATIME))),
     ("auto", OfMountCommand),
-    ("bind", BindOf(Bind::Mount)),
+    ("bind", BindOf(Depth::Mount)),
     ("copy-symlink", CopySymlink),
     ("defaults", Nothing),
     ("dest-nofollow", DestinationNoFollow),
@@ -72,7 +72,7 @@ static OPTIONS: &[(&str, Effect)] = &[
     ("dirsync", Superblock("dirsync", "")),
     ("exec", Own(Clear(MOUNT_ATTR_NOEXEC))),
     ("group", OfMountCommand),
-    ("idmap", IdmapOf(Idmap::Mount)),
+    ("idmap", IdmapOf(Depth::Mount)),
     ("iversion", Flag(libc::MS_I_VERSION, true)),
     ("lazytime", Superblock("lazytime", "nolazytime")),
     ("loud", Flag(libc::MS_SILENT, false)),
@@ -97,13 +97,13 @@ static OPTIONS: &[(&str, Effect)] = &[
     ("owner", OfMountCommand),
     ("private", propagates(libc::MS_PRIVATE, false)),
     ("ratime", Tree(NotAtime(MOUNT_ATTR_NOATIME))),
-    ("rbind", BindOf(Bind::Tree)),
+    ("rbind", BindOf(Depth::Tree)),
     ("rdev", Tree(Clear(MOUNT_ATTR_NODEV))),
     ("rdiratime", Tree(Clear(MOUNT_ATTR_NODIRATIME))),
     ("relatime", Own(Atime(0))),
     ("remount", Remount),
     ("rexec", Tree(Clear(MOUNT_ATTR_NOEXEC))),
-    ("ridmap", IdmapOf(Idmap::Tree)),
+    ("ridmap", IdmapOf(Depth::Tree)),
     ("rnoatime", Tree(Atime(MOUNT_ATTR_NOATIME))),
     ("rnodev", Tree(Set(MOUNT_ATTR_NODEV))),
     ("rnodiratime", Tree(Set(MOUNT_ATTR_NODIRATIME))),
@@ -225,19 +225,9 @@ impl Propagation {
     }
 }
 
-/// Whether a mount is id-mapped.
+/// Whether a mount is a bind mount, or is id-mapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Idmap {
-    #[default]
-    No,
-    Mount,
-    /// The mount and all mounts beneath it.
-    Tree,
-}
-
-/// Whether a mount is a bind mount.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Bind {
+pub(crate) enum Depth {
     #[default]
     No,
     Mount,
@@ -248,13 +238,13 @@ pub(crate) enum Bind {
 /// The parsed options of a mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
-    pub(crate) bind: Bind,
+    pub(crate) bind: Depth,
     pub(crate) remount: bool,
     pub(crate) attributes: Attributes,
     /// Attributes of the mount and all mounts beneath it; applied before `attributes`.
     pub(crate) recursive: Attributes,
     pub(crate) propagation: Vec<Propagation>,
-    pub(crate) idmap: Idmap,
+    pub(crate) idmap: Depth,
     /// The ranges after `idmap=` or `ridmap=` (an extension of crun), and the index of the option.
     pub(crate) id_ranges: Option<(String, usize)>,
     /// Flags of the superblock as parameters for `fsconfig(2)`: sync, dirsync, lazytime, mand, and
@@ -473,11 +463,11 @@ mod tests {
     #[test]
     fn between_a_mount_and_its_tree_the_wider_bind_or_id_mapping_stays() {
         for options in [["bind", "rbind"], ["rbind", "bind"]] {
-            assert_eq!(parsed(&options).bind, Bind::Tree);
+            assert_eq!(parsed(&options).bind, Depth::Tree);
         }
         for options in [["idmap=x", "ridmap"], ["ridmap", "idmap=x"], ["idmap", "ridmap=x"]] {
             let options = parsed(&options);
-            assert_eq!((options.idmap, options.id_ranges.unwrap().0.as_str()), (Idmap::Tree, "x"));
+            assert_eq!((options.idmap, options.id_ranges.unwrap().0.as_str()), (Depth::Tree, "x"));
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::Rootfs;
 use super::mount::{IdmapOf, MountEntry, MountKind};
-use super::options::{Bind, Idmap};
+use super::options::Depth;
 use crate::error::{Context, Error, Result};
 use crate::path::{InRoot, Root};
 use crate::sys::fs::{self, Stat};
@@ -146,7 +146,7 @@ impl Rootfs {
 /// Gives a detached tree the id mapping of a user namespace.
 pub(crate) fn map_tree(mount: &MountEntry, tree: OwnedFd, userns: BorrowedFd<'_>) -> Result<OwnedFd> {
     let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns: userns.as_raw_fd() as u64, ..MountAttr::default() };
-    match mount_setattr(&tree, mount.options.idmap == Idmap::Tree, &attr) {
+    match mount_setattr(&tree, mount.options.idmap == Depth::Tree, &attr) {
         Ok(()) => Ok(tree),
         Err(e) if e.is(libc::EINVAL) => {
             let hint =
@@ -159,7 +159,7 @@ pub(crate) fn map_tree(mount: &MountEntry, tree: OwnedFd, userns: BorrowedFd<'_>
 
 /// Opens the source of a bind mount as a detached tree, in the mount namespace of the caller.
 pub(crate) fn open_source(mount: &MountEntry, source: &Path) -> Result<OwnedFd> {
-    let depth = if mount.options.bind == Bind::Mount { 0 } else { AT_RECURSIVE };
+    let depth = if mount.options.bind == Depth::Mount { 0 } else { AT_RECURSIVE };
     let follow = if mount.options.source_no_follow { AT_SYMLINK_NOFOLLOW } else { 0 };
     mount::open_tree(file::CWD, source.as_os_str().as_bytes(), OPEN_TREE_CLONE | depth | follow).map_err(|e| {
         let is_missing = e.is(libc::ENOENT) || e.is(libc::ENOTDIR);

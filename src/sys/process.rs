@@ -8,8 +8,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 
 /// A process id in this process's pid namespace.
 pub(crate) type Pid = i32;
@@ -314,7 +315,7 @@ pub(crate) fn set_name(name: &CStr) -> Result<()> {
 }
 
 /// `execve(2)`. Returns only on failure.
-pub(crate) fn execute(path: &CStr, argv: &[&CStr], envp: &[&CStr]) -> Failure {
+pub(crate) fn execute(path: &CStr, argv: &[impl AsRef<CStr>], envp: &[impl AsRef<CStr>]) -> Failure {
     let Err(errno) = nix::unistd::execve(path, argv, envp);
     failed_with(errno, || format!("execve({path:?})"))
 }
@@ -324,6 +325,12 @@ pub(crate) fn execute_fd(fd: impl AsFd, argv: &[&CStr], envp: &[&CStr]) -> Failu
     let fd = fd.as_fd();
     let Err(errno) = nix::unistd::execveat(fd, c"", argv, envp, AtFlags::AT_EMPTY_PATH);
     failed_with(errno, || format!("execveat({})", show(fd)))
+}
+
+/// The environment of this process, for [`execute`].
+pub(crate) fn environment() -> Vec<CString> {
+    let entries = std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
+    entries.filter_map(|entry| CString::new(entry).ok()).collect()
 }
 
 /// `_exit(2)`: exits without cleanup by libc or Rust.
