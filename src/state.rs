@@ -10,6 +10,7 @@ mod container_dir;
 mod foreign;
 mod process;
 mod record;
+mod runc_fields;
 mod status;
 mod store;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub(crate) use container_dir::ContainerDir;
 pub(crate) use foreign::{FIFO, Foreign};
 pub(crate) use process::{ProcessId, Stat, has_left, look_at};
 pub(crate) use record::Record;
+pub(crate) use runc_fields::RuncConfig;
 pub(crate) use status::{Status, WAITING};
 pub(crate) use store::{Store, without_record};
 

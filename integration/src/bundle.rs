@@ -106,11 +106,16 @@ impl Scene {
         std::env::var("FLAGS").unwrap_or_default().split_whitespace().map(str::to_owned).collect()
     }
 
+    /// Whether `FLAGS` names systemd as the cgroup manager.
+    #[must_use]
+    pub fn by_systemd() -> bool {
+        Scene::flags().iter().any(|flag| flag.contains("systemd"))
+    }
+
     /// `linux.cgroupsPath` for a cgroup of this name, in the form that the cgroup manager of `FLAGS` has.
     #[must_use]
     pub fn cgroups_path(name: &str) -> String {
-        let by_systemd = Scene::flags().iter().any(|flag| flag.contains("systemd"));
-        if by_systemd { format!("system.slice:orlop:{name}") } else { format!("/orlop-{name}") }
+        if Scene::by_systemd() { format!("system.slice:orlop:{name}") } else { format!("/orlop-{name}") }
     }
 
     /// The program of the container.

@@ -7,6 +7,7 @@ pub mod bundle;
 pub mod leaks;
 pub mod mount_options;
 pub mod operation;
+pub mod other_runtime;
 pub mod report;
 pub mod runtime;
 pub mod scene;

@@ -41,6 +41,11 @@ impl CgroupRecord {
         self.cgroups.iter().all(|cgroup| cgroup.mount.starts_with('/') && cgroup.path.starts_with('/'))
     }
 
+    /// Whether they have the same path in each hierarchy, below the standard mount points.
+    pub(crate) fn has_one_path(&self) -> bool {
+        self.cgroups.first().is_some_and(|first| self.is_standard(first))
+    }
+
     /// Whether all cgroups are below the standard mount points, at the path of `first`.
     fn is_standard(&self, first: &HierarchyCgroup) -> bool {
         let alone = self.cgroups.len() == 1;

@@ -15,7 +15,7 @@ use crate::process::launch;
 use crate::process::plan::{self, Affinity, Label, LaunchPlan};
 use crate::process::program::Program;
 use crate::rootfs::Rootfs;
-use crate::state::{self, ProcessId, Record};
+use crate::state::{self, ProcessId, Record, RuncConfig};
 use crate::sys::{credentials, process};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -219,7 +219,6 @@ pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bu
     Record {
         oci_version: spec.oci_version.clone().unwrap_or_default().into_owned(),
         id: request.id.to_string(),
-        init: None,
         creator: ProcessId::of(process::pid()),
         waiting_name: name,
         bundle: bundle.path.to_string_lossy().into_owned(),
@@ -227,15 +226,9 @@ pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bu
         created: state::now(),
         owner: credentials::uid(),
         annotations,
-        cgroup: cgroups::CgroupRecord::default(),
-        resctrl: None,
         keyring: matches!(parts.plan.keyring, Keyring::New(_)),
-        session_keyring: None,
-        foreign: None,
-        restored: false,
-        records_end: false,
-        new_cgroup: false,
         shares_pids: !matches!(parts.plan.namespaces.place(Ns::Pid), Place::New),
-        unknown: Default::default(),
+        runc: Some(RuncConfig::of(spec)),
+        ..Record::default()
     }
 }

@@ -44,21 +44,54 @@ fn the_status_needs_the_process_and_no_cgroup() {
     assert!(Record::parse(b"{").unwrap_err().to_string().contains("state.json is damaged"));
 }
 
-/// Three changes of every byte, and every length: what is not seen must mean the same.
-#[test]
-fn a_record_that_was_cut_off_or_changed_is_no_record() {
-    let record = Record {
+fn web() -> Record {
+    Record {
         oci_version: "1.3.0".into(),
         id: "web".into(),
         init: Some(ProcessId { pid: 1234, start: 98_765 }),
         waiting_name: "abcdefghi".into(),
         bundle: "/srv/web".into(),
         rootfs: "/srv/web/rootfs".into(),
-        created: now(),
-        annotations: Map::from_iter([("a".into(), "b".into())]),
+        created: "2026-11-30T18:00:00.5Z".into(),
+        annotations: Map::from_iter([("a".into(), "b \"c\"".into())]),
         ..Record::default()
-    };
+    }
+}
+
+/// The config of a container with all that runc has to know.
+const CONFIG: &str = r#"{"process":{"user":{"umask":18}},"hooks":{"poststop":[{"path":"/x","args":["x","\"y"],"timeout":2}]},
+    "linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/n"},{"type":"mount"}],"seccomp":{},
+    "uidMappings":[{"containerID":0,"hostID":1000,"size":2}]}}"#;
+
+#[test]
+fn a_record_has_the_fields_of_runc_which_our_own_commands_do_not_read() {
+    let spec = crate::json::document(CONFIG.as_bytes()).ok().unwrap();
+    let record = Record { runc: Some(RuncConfig::of(&spec)), ..web() };
     let bytes = record.to_json().unwrap();
+    assert_eq!(Record::parse(&bytes).unwrap(), web());
+    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!((&json["init_process_pid"], &json["init_process_start"]), (&1234.into(), &98_765.into()));
+    let expected = serde_json::json!({
+        "version": "1.3.0", "rootfs": "/srv/web/rootfs", "labels": ["a=b \"c\"", "bundle=/srv/web"],
+        "cgroups": {"path": "/orlop-without-cgroup", "devices": []},
+        "namespaces": [{"type": "NEWPID"}, {"type": "NEWNET", "path": "/n"}, {"type": "NEWNS"}],
+        "uid_mappings": [{"container_id": 0, "host_id": 1000, "size": 2}], "seccomp": {}, "umask": 18,
+        "Hooks": {"poststop": [{"path": "/x", "args": ["x", "\"y"], "timeout": 2_000_000_000_u64}]},
+    });
+    assert_eq!(json["config"], expected);
+    assert_eq!(json["cgroup_paths"], serde_json::json!({}), "it has no cgroup");
+}
+
+/// Three changes of every byte, and every length: what is not seen must mean the same.
+#[test]
+fn a_record_that_was_cut_off_or_changed_is_no_record() {
+    is_proof_against_damage(web());
+    is_proof_against_damage(Record { runc: Some(RuncConfig::default()), ..web() });
+}
+
+fn is_proof_against_damage(written: Record) {
+    let bytes = written.to_json().unwrap();
+    let record = web();
     assert_eq!(Record::parse(&bytes).unwrap(), record);
     for at in 0..bytes.len() {
         assert!(Record::parse(&bytes[..at]).is_err(), "cut at {at}");
