@@ -9,8 +9,9 @@ use super::lock::UNFINISHED;
 use super::partial::Resumed;
 use super::pull::opaque;
 use super::record::Record;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use oci_spec::image::Descriptor;
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek as _, SeekFrom};
 
@@ -54,31 +55,32 @@ impl Store {
         })
     }
 
-    /// Keeps the layers of an image as they come.
+    /// Keeps the layers of an image as they come. They are held until an image needs them.
     ///
     /// # Errors
     /// One of them cannot be read or verified.
-    pub(super) fn keep_blobs(&self, source: &dyn Source, manifest: &Manifest) -> Result<()> {
-        for descriptor in manifest.parsed.layers() {
-            loop {
-                let Some(resumed) = Resumed::open(self, source, descriptor)? else {
-                    bail!("layer {}: another process reads it", descriptor.digest());
-                };
-                let mut blob = Verified::new(resumed.blob(descriptor, 0)?, descriptor)?;
-                let copied = io::copy(&mut blob, &mut io::sink());
-                drop(blob);
-                match copied {
-                    Ok(_) => break resumed.keep(descriptor)?,
-                    Err(error) => {
-                        let is_new = resumed.earlier == 0;
-                        if !resumed.end()? || is_new {
-                            return Err(error).with_context(|| format!("layer {}", descriptor.digest()));
-                        }
-                    }
-                }
+    pub(super) fn keep_blobs<'a>(&'a self, source: &'a dyn Source, manifest: &Manifest) -> Result<Vec<Resumed<'a>>> {
+        let mut seen = HashSet::new();
+        let layers = manifest.parsed.layers().iter().filter(|layer| seen.insert(layer.digest().to_string()));
+        let keep = |layer: &Descriptor| self.keep(source, layer).with_context(|| format!("layer {}", layer.digest()));
+        layers.map(keep).collect()
+    }
+
+    fn keep<'a>(&'a self, source: &'a dyn Source, descriptor: &Descriptor) -> Result<Resumed<'a>> {
+        loop {
+            let blob = Resumed::wait(self, source, descriptor)?;
+            let copied = blob.blob(descriptor, 0).and_then(|bytes| {
+                io::copy(&mut Verified::new(bytes, descriptor)?, &mut io::sink()).map_err(Into::into)
+            });
+            let Err(error) = copied else {
+                blob.check_whole(descriptor)?;
+                return Ok(blob);
+            };
+            let is_new = blob.earlier == 0;
+            if !blob.end()? || is_new {
+                return Err(error);
             }
         }
-        Ok(())
     }
 }
 

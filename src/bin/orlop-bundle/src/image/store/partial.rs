@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A source of one blob: the bytes of the file, then those of the source, which are added to the file.
@@ -28,7 +28,7 @@ pub(super) struct Resumed<'a> {
 }
 
 impl<'a> Resumed<'a> {
-    /// `None` while another process reads the blob.
+    /// Opens the file of a blob; `None` while another process reads it.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -37,20 +37,46 @@ impl<'a> Resumed<'a> {
         source: &'a dyn Source,
         descriptor: &Descriptor,
     ) -> Result<Option<Resumed<'a>>> {
+        Resumed::locked(store, source, descriptor, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Opens the file of a blob, and waits for another process that reads it.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(super) fn wait(store: &'a Store, source: &'a dyn Source, descriptor: &Descriptor) -> Result<Resumed<'a>> {
+        let resumed = Resumed::locked(store, source, descriptor, FlockOperation::LockExclusive)?;
+        resumed.context("flock")
+    }
+
+    fn locked(
+        store: &'a Store,
+        source: &'a dyn Source,
+        descriptor: &Descriptor,
+        lock: FlockOperation,
+    ) -> Result<Option<Resumed<'a>>> {
         let name = descriptor.digest().digest().to_owned();
         ensure!(name.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}: is no digest");
         let path = store.path.join("blobs").join(&name);
-        let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.with_context(|| path.display().to_string())?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Ok(None);
+        let options = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
+        loop {
+            let file = options.open(&path).with_context(|| path.display().to_string())?;
+            match flock(&file, lock) {
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+                other => other.with_context(|| format!("flock {}", path.display()))?,
+            }
+            let status = file.metadata()?;
+            if status.nlink() == 0 {
+                // It was removed before the lock was there.
+                continue;
+            }
+            let mut earlier = status.len();
+            if earlier > descriptor.size() {
+                file.set_len(0)?;
+                earlier = 0;
+            }
+            return Ok(Some(Resumed { source, store, name, file, earlier, is_cut: AtomicBool::new(false) }));
         }
-        let mut earlier = file.metadata()?.len();
-        if earlier > descriptor.size() {
-            file.set_len(0)?;
-            earlier = 0;
-        }
-        Ok(Some(Resumed { source, store, name, file, earlier, is_cut: AtomicBool::new(false) }))
     }
 
     /// Removes the file, unless a failure of the source is why the blob was not read: another pull may go on with it then.
@@ -68,11 +94,11 @@ impl<'a> Resumed<'a> {
 }
 
 impl Resumed<'_> {
-    /// Leaves the file, which has the whole blob.
+    /// Checks that the file has the whole blob.
     ///
     /// # Errors
     /// The disk was full, so that it has not.
-    pub(super) fn keep(self, descriptor: &Descriptor) -> Result<()> {
+    pub(super) fn check_whole(&self, descriptor: &Descriptor) -> Result<()> {
         let (length, size) = (self.file.metadata()?.len(), descriptor.size());
         ensure!(length == size, "layer {}: {length} of {size} bytes could be written", descriptor.digest());
         Ok(())

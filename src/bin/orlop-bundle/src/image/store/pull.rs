@@ -28,7 +28,7 @@ pub(crate) fn pull(
     let config = small(source, manifest.parsed.config())?;
     if let Some(problem) = store.overlay_problem(rights)? {
         eprintln!("orlop: warning: {problem}: each container has a copy of the image's files");
-        store.keep_blobs(source, &manifest)?;
+        let _held = store.keep_blobs(source, &manifest)?;
         return record(store, reference, platform, manifest, config, Vec::new());
     }
     let ids: Vec<Digest> = image.rootfs().diff_ids().iter().map(|id| diff_id(id)).collect::<Result<_>>()?;

@@ -334,3 +334,18 @@ fn gc_removes_what_an_interrupted_pull_left() {
     assert_eq!(store.remove_blobs(&store.lock().unwrap()).unwrap(), 1);
     assert!(scene.blobs().is_empty());
 }
+
+#[test]
+fn blobs_that_are_kept_are_held_until_an_image_needs_them() {
+    let scene = Scene::new("kept-blobs");
+    // The same layer twice, as empty layers are.
+    scene.image(&[BASE, BASE]);
+    let (store, source) = (scene.store(), scene.source());
+    let manifest = source.manifest(&Platform::host()).unwrap();
+    let held = store.keep_blobs(&*source, &manifest).unwrap();
+    let collected = || scene.store().remove_blobs(&store.lock().unwrap()).unwrap();
+    assert_eq!((held.len(), collected()), (1, 0));
+    assert_eq!(fs::metadata(&scene.blobs()[0]).unwrap().mode() & 0o777, 0o600);
+    drop(held);
+    assert_eq!(collected(), 1);
+}
