@@ -2,10 +2,10 @@
 //! and each container has a copy of all files.
 
 use super::super::flat::configuration;
+use super::super::layer::remove_tree;
 use super::super::rights::Rights;
 use super::super::source::{Manifest, Platform, Source, Verified};
 use super::Store;
-use super::lock::UNFINISHED;
 use super::partial::Resumed;
 use super::pull::opaque;
 use super::record::Record;
@@ -15,6 +15,8 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek as _, SeekFrom};
 
+/// The directory in which the file system is tried. As a layer that is not whole it is removed by `gc`.
+const PROBE: &str = ".unfinished-probe";
 const S_IFCHR: u32 = 0o020_000;
 /// The first kernel with overlayfs in user namespaces.
 const ROOTLESS: (u32, u32) = (5, 11);
@@ -41,13 +43,17 @@ impl Store {
 
     /// Tries the whiteouts and the attributes of overlayfs on the store's file system.
     fn probe(&self, rights: &Rights) -> Result<Option<String>> {
-        let name = format!("{UNFINISHED}probe-{}", std::process::id()).into_bytes();
+        let name = PROBE.as_bytes();
         let _guard = self.lock()?;
-        self.layers.make_entry_dir(&name, 0o700)?;
-        let directory = self.layers.entry_dir(&name)?;
+        if self.layers.entry_status(name)?.is_some() {
+            // Of a process that was killed: the lock is held.
+            remove_tree(&self.layers, name, &mut |_, _| {})?;
+        }
+        self.layers.make_entry_dir(name, 0o700)?;
+        let directory = self.layers.entry_dir(name)?;
         let node = directory.make_entry_node(b"node", S_IFCHR, 0);
         let attribute = directory.set_attribute(opaque(rights), b"y");
-        super::super::layer::remove_tree(&self.layers, &name, &mut |_, _| {})?;
+        remove_tree(&self.layers, name, &mut |_, _| {})?;
         Ok(match (node, attribute) {
             (Err(error), _) => Some(format!("the store's file system takes no whiteouts ({error})")),
             (_, Err(error)) => Some(format!("the store's file system takes no attributes of overlayfs ({error})")),

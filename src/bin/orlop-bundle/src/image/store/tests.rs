@@ -114,7 +114,8 @@ fn a_pull_that_was_killed_goes_on_and_a_wrong_layer_gets_no_name() {
     scene.image(&[BASE, &[("c", "three")]]);
     let record = scene.pull().unwrap();
     let layers = scene.0.join("store/layers");
-    // As if the process had been killed within the second layer.
+    // As if processes had been killed within the second layer, and within the trial of the file system.
+    fs::create_dir_all(layers.join(".unfinished-probe/dir")).unwrap();
     fs::rename(layers.join(&record.layers[1]), layers.join(format!(".unfinished-{}", record.layers[1]))).unwrap();
     let first = fs::metadata(layers.join(&record.layers[0])).unwrap().ino();
     scene.pull().unwrap();
