@@ -155,6 +155,9 @@ fn with_range(error: Error, write: &Write) -> Error {
         ("cpu.quota" | "cpu.period", libc::EINVAL) => {
             error.hint("in microseconds: a quota of at least 1000, or -1 for none, in a period from 1000 to 1000000")
         }
+        ("memory.swap", libc::EINVAL) => {
+            error.hint("memory and swap together: set memory.limit too, to no more than it")
+        }
         ("pids.limit", libc::EINVAL) => error.hint("the kernel takes at most 4194304; -1 is no limit"),
         _ => error,
     }

@@ -315,7 +315,7 @@ impl Built<'_> {
         match around.max_by_key(|earlier| earlier.destination.as_str().len()) {
             Some(earlier) => error.hint(format!("mounts[{}] at {} {problem}", earlier.index, earlier.destination)),
             None if error.errno() == libc::EROFS => {
-                error.hint("root.path is on a read-only filesystem: make the mount point there beforehand")
+                error.hint("the root filesystem is read-only: make the mount point in root.path beforehand")
             }
             None => error,
         }

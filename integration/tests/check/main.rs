@@ -248,6 +248,31 @@ fn faults_of_this_host_and_warnings_count_only_if_asked_for() {
 }
 
 #[test]
+fn places_where_the_kernel_makes_nothing_and_limits_that_need_others_are_named() {
+    let Some(bundle) = Bundle::rich().filter(Bundle::is_root) else { return };
+    let found = |change: &dyn Fn(&mut Value), id: &str, field: &str| {
+        let mut config = damages::base();
+        change(&mut config);
+        let (_, findings) = bundle.check(&config.to_string());
+        let is_it = |f: &&Value| f["id"] == id && f["field"] == field && f["severity"] == "error";
+        assert!(findings.iter().any(|finding| is_it(&finding)), "{id} {field}: {findings:#?}");
+    };
+    found(&|config| config["process"]["cwd"] = json!("/proc/nosuch"), "process.cwd", "process.cwd");
+    found(&|config| config["process"]["cwd"] = json!("/sys/nosuch"), "process.cwd", "process.cwd");
+    let twice = |config: &mut Value| config["linux"]["devices"][0]["path"] = json!("/dev/pipe");
+    found(&twice, "device.exists", "linux.devices[1].path");
+    found(&|config| config["mounts"][4]["type"] = json!("devpts"), "mount.destination", "mounts[5].destination");
+    let in_queues = |config: &mut Value| config["mounts"][4]["destination"] = json!("/dev/mqueue/sys");
+    found(&in_queues, "mount.destination", "mounts[4].destination");
+    if Path::new("/sys/fs/cgroup/memory").exists() {
+        let swap = |config: &mut Value| config["linux"]["resources"]["memory"] = json!({"swap": 1 << 28});
+        found(&swap, "limit.range", "linux.resources.memory.swap");
+    }
+    let (_, findings) = bundle.check(&damages::base().to_string());
+    assert!(findings.iter().all(|finding| finding["severity"] != "error"), "{findings:#?}");
+}
+
+#[test]
 fn a_user_who_may_not_make_the_namespaces_is_told() {
     let Some(bundle) = Bundle::new().filter(Bundle::is_root) else { return };
     for name in ["orlop", "orlop-bundle"] {

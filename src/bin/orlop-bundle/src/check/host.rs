@@ -42,6 +42,7 @@ pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
         }
     }
     findings.extend(open_files(bundle));
+    findings.extend(resources.and_then(|resources| swap(bundle, resources)));
     findings.extend(rights(bundle));
     findings
 }
@@ -75,6 +76,20 @@ fn rights(bundle: &Bundle) -> Vec<Finding> {
         findings.push(finding(bundle, "user.rights", format!("linux.resources.{group}"), problem, remedy, node));
     }
     findings
+}
+
+/// cgroup v1 limits memory and swap together, which is no less than the limit of memory.
+fn swap(bundle: &Bundle, resources: &Node) -> Option<Finding> {
+    let memory = resources.get("memory")?;
+    let value = |key: &str| memory.get(key).and_then(number);
+    let node = memory.get("swap")?;
+    let has_limit = value("limit").is_some_and(|limit| limit > 0);
+    if value("swap")? <= 0 || has_limit || !cgroups::is_v1("memory") {
+        return None;
+    }
+    let problem = "cgroup v1 takes it only beside `limit`, since it is memory and swap together".to_owned();
+    let field = "linux.resources.memory.swap".to_owned();
+    Some(finding(bundle, "limit.range", field, problem, "set `limit` too, to the same value or less", node))
 }
 
 /// Limits of open files above the kernel's greatest (prlimit(2): EPERM, for root too).

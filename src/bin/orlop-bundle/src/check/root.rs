@@ -7,7 +7,7 @@ use super::access::User;
 use crate::elf::{self, Program};
 use crate::finding::{Finding, Severity};
 use orlop::beneath::Directory;
-use orlop::explain::Node;
+use orlop::explain::{Content, Node};
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -233,7 +233,11 @@ fn destination(before: &[BundleMount], mount: &BundleMount) -> Option<String> {
     if below.kind == "proc" && below.at != "/proc" && mount.kind != "proc" {
         return Some(format!("it is inside the procfs at {}", below.at));
     }
+    let nothing = || Some(format!("it is on the {} at {}, where nothing can be made", below.kind, below.at));
     let there = match (&below.source, below.kind.as_str()) {
+        (None, "devpts") if !matches!(rest, "" | "/ptmx") => return nothing(),
+        // A bind mount of a file has a mount point that is a message queue.
+        (None, "mqueue") if !rest.is_empty() && (below.read_only || mount.kind != "bind") => return nothing(),
         (Some(source), _) if below.read_only => source.clone(),
         (None, "sysfs") => PathBuf::from("/sys"),
         _ => return None,
@@ -318,7 +322,8 @@ fn devices(bundle: &Bundle, root: &Root, findings: &mut Vec<Finding>) {
             Some(mount) => mount.at == path || matches!(mount.kind.as_str(), "proc" | "sysfs"),
             None => root.directory.open_dir(&path).is_ok() || root.directory.open_file(&path).is_ok(),
         };
-        if is_there {
+        let earlier = list.map_or(&[][..], Node::items).iter().take(n).find(|other| is_other_device(other, device));
+        if is_there || earlier.is_some() {
             let problem = format!("no device can be made at {path}: something else is there");
             findings.push(
                 Finding::new("device.exists", Severity::Error, format!("linux.devices[{n}].path"), problem)
@@ -327,6 +332,34 @@ fn devices(bundle: &Bundle, root: &Root, findings: &mut Vec<Finding>) {
                     .remedy("give the device another path, or take away what is there"),
             );
         }
+    }
+}
+
+/// Whether two entries make different devices at one path.
+fn is_other_device(one: &Node, other: &Node) -> bool {
+    let path = |device: &Node| Some(device.get("path")?.text()?.trim_matches('/').to_owned());
+    let kind = |device: &Node| {
+        device.get("type").and_then(Node::text).map(|kind| if kind == "u" { "c" } else { kind }.to_owned())
+    };
+    let number = |device: &Node| {
+        let part = |key: &str| match &device.get(key)?.content {
+            Content::Literal(literal) => Some(literal.clone()),
+            _ => None,
+        };
+        (kind(device).as_deref() != Some("p")).then(|| (part("major"), part("minor")))
+    };
+    path(one) == path(other) && (kind(one), number(one)) != (kind(other), number(other))
+}
+
+/// The directory of the host's procfs or sysfs that a path in a new one of the container shows; none for a process's own.
+fn shown_by_kernel(mount: &BundleMount, path: &str) -> Option<PathBuf> {
+    let rest = mount.rest(path)?.trim_start_matches('/');
+    let first = rest.split('/').next().filter(|first| !first.is_empty())?;
+    let is_process = matches!(first, "self" | "thread-self") || first.bytes().all(|byte| byte.is_ascii_digit());
+    match (mount.source.is_some(), mount.kind.as_str()) {
+        (false, "proc") if !is_process => Some(Path::new("/proc").join(rest)),
+        (false, "sysfs") => Some(Path::new("/sys").join(rest)),
+        _ => None,
     }
 }
 
@@ -340,8 +373,10 @@ fn working_directory(bundle: &Bundle, root: &Root) -> Option<Finding> {
             .source("config.md, \"Process\"; chdir(2)")
             .remedy("name a directory that process.user may search")
     };
-    if root.covering(path).is_some() {
-        return None;
+    if let Some(mount) = root.covering(path) {
+        let shown = shown_by_kernel(mount, path).filter(|shown| !shown.is_dir())?;
+        let problem = format!("{} is no directory, and none can be made in a {}", shown.display(), mount.kind);
+        return Some(finding(Severity::Error, problem).on_host());
     }
     // A part of the path may be the file.
     let parts = path.match_indices('/').map(|(at, _)| at).chain([path.len()]).filter(|at| *at > 0);

@@ -67,6 +67,11 @@ impl Hierarchies {
     }
 }
 
+/// Whether a hierarchy of cgroup v1 has the controller.
+pub(crate) fn is_v1(controller: &str) -> bool {
+    Hierarchies::read().v1_mount(controller).is_some()
+}
+
 /// Whether this user may make cgroups that have the controller.
 pub(crate) fn is_delegated(controller: &str) -> bool {
     let found = Hierarchies::read();
