@@ -7,15 +7,18 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
 mod archive;
+mod kills;
 mod layout;
 mod peers;
+mod registry;
+mod run;
 mod shapes;
 mod walk;
 
 use integration::runtime::find;
 use integration::skip::{is_root, skip};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -27,6 +30,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(name: &str) -> Option<Scene> {
+        Scene::below(&std::env::temp_dir(), name)
+    }
+
+    /// A scene on a file system.
+    pub(crate) fn below(parent: &Path, name: &str) -> Option<Scene> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         if !is_root() {
             return None;
@@ -36,7 +44,7 @@ impl Scene {
             return None;
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("images-{name}-{}-{number}", std::process::id()));
+        let dir = parent.join(format!("images-{name}-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         Some(Scene { dir, runtime: runtime.path })
     }

@@ -8,8 +8,9 @@ use super::store::form::Stored;
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::ImageConfiguration;
 use orlop::beneath::Directory;
+use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -17,6 +18,9 @@ use std::path::Path;
 /// The directory of the files, while they are not whole.
 const UNFINISHED: &[u8] = b".rootfs-unfinished";
 const ROOT: &[u8] = b"rootfs";
+/// The config.json, while the files have not their name.
+const UNFINISHED_CONFIG: &str = ".config.json-unfinished";
+const CONFIG: &str = "config.json";
 
 /// Unpacks an image into `bundle`, which is made: the directory rootfs and the file config.json.
 ///
@@ -29,6 +33,9 @@ pub(crate) fn unpack(source: &dyn Source, platform: &Platform, bundle: &Path, ri
     let named = || format!("bundle {}", bundle.display());
     DirBuilder::new().recursive(true).mode(0o755).create(bundle).with_context(named)?;
     let directory = Directory::open(bundle).with_context(named)?;
+    let lock = File::open(bundle).with_context(named)?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).with_context(|| format!("{} is being written", named()))?;
+    remove_remains(&directory).with_context(named)?;
     for name in ["config.json", "rootfs"] {
         let there = directory.entry_status(name.as_bytes())?;
         ensure!(there.is_none(), "{} has a {name} already", named());
@@ -37,7 +44,7 @@ pub(crate) fn unpack(source: &dyn Source, platform: &Platform, bundle: &Path, ri
     let written = fill(source, &manifest.parsed, &image, &directory, rights);
     if written.is_err() {
         // The error that is reported is the first one.
-        let _ = layer::remove_tree(&directory, UNFINISHED, &mut |_, _| {});
+        let _ = remove_remains(&directory);
     }
     written
 }
@@ -52,6 +59,21 @@ pub(crate) fn copy(image: &Stored<'_>, platform: &Platform, bundle: &Path, right
     directory.make_entry_dir(UNFINISHED, 0o755)?;
     files(image, &manifest, &configuration(image, &manifest, platform)?, &directory, rights)?;
     Ok(directory.rename_entry(UNFINISHED, ROOT)?)
+}
+
+/// Removes the files of a process that was killed while it wrote a bundle: config.json comes last.
+fn remove_remains(bundle: &Directory) -> Result<()> {
+    let is_there = |name: &[u8]| bundle.entry_status(name).map(|status| status.is_some());
+    if is_there(UNFINISHED_CONFIG.as_bytes())? {
+        if is_there(ROOT)? && !is_there(UNFINISHED)? && !is_there(CONFIG.as_bytes())? {
+            bundle.rename_entry(ROOT, UNFINISHED)?;
+        }
+        bundle.remove_entry(UNFINISHED_CONFIG.as_bytes())?;
+    }
+    if is_there(UNFINISHED)? {
+        layer::remove_tree(bundle, UNFINISHED, &mut |_, _| {})?;
+    }
+    Ok(())
 }
 
 /// The configuration of an image, which must be for the platform and have a `diff_id` for each layer.
@@ -84,8 +106,9 @@ fn fill(
     let root = bundle.entry_dir(UNFINISHED)?;
     let config =
         convert::convert(image, &|path| Ok(root.read(path)?), rights.mappings.as_ref(), &Overrides::default())?;
-    write_config(bundle, &config)?;
-    Ok(bundle.rename_entry(UNFINISHED, ROOT)?)
+    write(bundle, UNFINISHED_CONFIG, &config)?;
+    bundle.rename_entry(UNFINISHED, ROOT)?;
+    Ok(bundle.rename_entry(UNFINISHED_CONFIG.as_bytes(), CONFIG.as_bytes())?)
 }
 
 fn files(
@@ -109,8 +132,12 @@ fn files(
 /// # Errors
 /// It exists.
 pub(crate) fn write_config(bundle: &Directory, config: &Value) -> Result<()> {
+    write(bundle, CONFIG, config)
+}
+
+fn write(bundle: &Directory, name: &str, config: &Value) -> Result<()> {
     let mut text = serde_json::to_string_pretty(config)?;
     text.push('\n');
-    let mut file = bundle.make_entry_file(b"config.json", 0o644).context("config.json")?;
+    let mut file = bundle.make_entry_file(name.as_bytes(), 0o644).context("config.json")?;
     Ok(file.write_all(text.as_bytes())?)
 }

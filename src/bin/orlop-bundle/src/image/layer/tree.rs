@@ -88,6 +88,15 @@ impl Tree {
         }
     }
 
+    /// Waits until the file system is on the disk. The descriptor is older than the files, and so hears of errors in
+    /// writing any of them.
+    ///
+    /// # Errors
+    /// The disk is full or broken.
+    pub(crate) fn sync(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.root).context("syncfs")
+    }
+
     /// Writes an entry.
     pub(super) fn write(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<()> {
         let parts = components(&entry.path)?;

@@ -16,6 +16,7 @@ use super::store::record::Record;
 use super::store::{self, Store, pull};
 use crate::arguments::Global;
 use anyhow::{Context as _, Result, bail, ensure};
+use orlop::cli::{Flag, GLOBAL, Value};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -97,7 +98,7 @@ pub(crate) struct Run {
 
 /// Puts `--` behind the image's name, so that everything behind it is the program's.
 pub(crate) fn separated(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let Some(word) = arguments.iter().position(|argument| argument == "run") else { return arguments };
+    let Some(word) = word_at(&arguments).filter(|at| arguments[*at] == "run") else { return arguments };
     let is_image = |argument: &OsString| argument == "--image" || argument.to_string_lossy().starts_with("--image=");
     if let Some(at) = arguments[word..].iter().position(is_image).map(|at| word + at) {
         let behind = at + if arguments[at] == "--image" { 2 } else { 1 };
@@ -106,6 +107,17 @@ pub(crate) fn separated(mut arguments: Vec<OsString>) -> Vec<OsString> {
         }
     }
     arguments
+}
+
+/// The place of the word behind the global options, of which a value may be any text.
+fn word_at(arguments: &[OsString]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        let argument = arguments.get(at)?.to_string_lossy();
+        let Some(name) = argument.strip_prefix("--") else { return Some(at) };
+        let has_value = |flag: &Flag| flag.long == name && !matches!(flag.value, Value::Switch);
+        at += if GLOBAL.iter().any(has_value) { 2 } else { 1 };
+    }
 }
 
 /// Runs the container in place of this process.
@@ -224,7 +236,9 @@ fn container(
         }
         return written.map(|()| bundle);
     }
-    let owner = Owner::new(id, Some(global.root.join(id)), word.keep, &record.layers)?;
+    // The next command may look for it from another directory.
+    let root = std::path::absolute(&global.root).context("--root")?;
+    let owner = Owner::new(id, Some(root.join(id)), word.keep, &record.layers)?;
     let guard = store.lock()?;
     if store.container(id).exists() {
         bail!("a container {id} has a writable layer in the store; `orlop image rm {id}` removes a kept one");
@@ -245,8 +259,9 @@ fn container(
 /// The global options before the word, for the runtime.
 fn globals() -> Vec<OsString> {
     let is_own = |argument: &OsString| argument.to_string_lossy().starts_with("--runtime-");
-    let arguments = std::env::args_os().skip(1).take_while(|argument| argument != "run");
-    arguments.filter(|argument| !is_own(argument)).collect()
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let word = word_at(&arguments).unwrap_or(arguments.len());
+    arguments[1..word].iter().filter(|argument| !is_own(argument)).cloned().collect()
 }
 
 /// The store of the command line, or the user's.
@@ -269,6 +284,9 @@ mod tests {
             ("orlop run --image busybox -- sh", "orlop run --image busybox -- sh"),
             ("orlop run --image busybox", "orlop run --image busybox"),
             ("orlop image list", "orlop image list"),
+            ("orlop --root run run --image busybox sh", "orlop --root run run --image busybox -- sh"),
+            ("orlop --root=x --debug run --image busybox sh", "orlop --root=x --debug run --image busybox -- sh"),
+            ("orlop image unpack run --image", "orlop image unpack run --image"),
         ] {
             let words = given.split(' ').map(OsString::from).collect();
             let found: Vec<_> = separated(words).into_iter().map(|word| word.into_string().unwrap()).collect();

@@ -1,8 +1,8 @@
 //! Removes everything from the store that neither an image nor a container needs.
 
 use super::super::layer::remove_tree;
-use super::Store;
 use super::lock::{Doomed, Guard};
+use super::{NEW, Store};
 use anyhow::{Result, ensure};
 use std::collections::HashSet;
 
@@ -21,6 +21,9 @@ impl Store {
             if !needed.contains(&*String::from_utf8_lossy(&name)) {
                 layers.extend(Doomed::new(&guard, &self.layers, &name)?);
             }
+        }
+        for name in self.images.entries()?.into_iter().filter(|name| name.starts_with(NEW.as_bytes())) {
+            self.images.remove_entry(&name)?;
         }
         drop(guard);
         let counts = (layers.len(), stale.len());

@@ -26,6 +26,9 @@ use std::path::{Path, PathBuf};
 const OVERLAYFS: i64 = 0x794c_7630;
 const NFS: i64 = 0x6969;
 
+/// The beginning of the names of files that are not whole.
+const NEW: &str = ".new-";
+
 /// An open store.
 pub(crate) struct Store {
     pub(crate) path: PathBuf,
@@ -96,7 +99,9 @@ impl Store {
     /// All images. A record that cannot be read is an error.
     pub(crate) fn records(&self) -> Result<Vec<Record>> {
         let mut found = Vec::new();
-        for name in self.images.entries()?.into_iter().filter(|name| name.ends_with(b".json")) {
+        // A process that was killed has left a record that is not whole.
+        let is_record = |name: &Vec<u8>| name.ends_with(b".json") && !name.starts_with(NEW.as_bytes());
+        for name in self.images.entries()?.into_iter().filter(is_record) {
             let name = String::from_utf8_lossy(&name).into_owned();
             let bytes = match fs::read(self.path.join("images").join(&name)) {
                 // It was removed meanwhile.
@@ -121,7 +126,7 @@ impl Store {
 
     /// Writes a file whole or not at all.
     pub(crate) fn replace(directory: &Directory, name: &str, bytes: &[u8]) -> Result<()> {
-        let temporary = format!(".new-{name}");
+        let temporary = [NEW, name].concat();
         if directory.entry_status(temporary.as_bytes())?.is_some() {
             directory.remove_entry(temporary.as_bytes())?;
         }

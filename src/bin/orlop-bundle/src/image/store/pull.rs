@@ -141,7 +141,7 @@ fn unpack(
         let _ = layer::remove_tree(&store.layers, unfinished.as_bytes(), &mut |_, _| {});
         return Err(error);
     }
-    rustix::fs::syncfs(&store.layers.entry_dir(unfinished.as_bytes())?).context("syncfs")?;
+    tree.sync()?;
     store.layers.rename_entry(unfinished.as_bytes(), layer.name.as_bytes())?;
     ensure!(store.has_layer(layer.name)?, "layer {} is not in the store after it was added", layer.name);
     Ok(tree)

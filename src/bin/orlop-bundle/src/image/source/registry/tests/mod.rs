@@ -10,6 +10,7 @@ use serde_json::json;
 use server::{Asked, Server, respond};
 use std::net::TcpStream;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -85,16 +86,29 @@ fn is_layer(asked: &Asked) -> bool {
     asked.path.ends_with(&image().digests[2])
 }
 
+/// A directory that goes with the test, also where it fails: with the thread that runs it.
+struct Scratch(PathBuf);
+
+thread_local! {
+    static SCRATCH: Scratch = {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("orlop-registry-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        Scratch(dir)
+    };
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A file of credentials for servers on loopback: the user's for `host`, none for others.
 fn authfile(host: Option<&str>) -> PathBuf {
-    static DIR: OnceLock<PathBuf> = OnceLock::new();
-    let dir = DIR.get_or_init(|| {
-        let dir = std::env::temp_dir().join(format!("orlop-registry-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        dir
-    });
     let auths = host.map_or(json!({}), |host| json!({ host: { "auth": BASIC.trim_start_matches("Basic ") } }));
-    let file = dir.join(host.unwrap_or("none").replace(':', "-"));
+    let file = SCRATCH.with(|scratch| scratch.0.join(host.unwrap_or("none").replace(':', "-")));
     std::fs::write(&file, json!({ "auths": auths }).to_string()).unwrap();
     file
 }
