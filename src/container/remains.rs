@@ -297,10 +297,10 @@ fn is_at_or_below(path: &str, other: &str) -> bool {
 }
 
 /// All processes but this one.
-fn pids() -> impl Iterator<Item = Pid> {
+fn pids() -> Box<dyn Iterator<Item = Pid>> {
     let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<Pid>().ok());
-    pids.filter(|pid| *pid != process::pid())
+    Box::new(pids.filter(|pid| *pid != process::pid()))
 }
 
 /// Kills every process of a mount namespace, including new ones, and waits for them.

@@ -158,32 +158,38 @@ impl<'a, T: Value<'a> + Default> Value<'a> for Option<T> {
 impl<'a, T: Value<'a> + Default> Value<'a> for Vec<T> {
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
         self.clear();
-        if !reader.list()? {
-            return Ok(());
-        }
-        while reader.item(self.is_empty())? {
+        items(reader, &mut |reader| {
             let mut item = T::default();
-            item.read(reader).map_err(|error| error.inside(PathStep::Item(self.len())))?;
+            item.read(reader)?;
             self.push(item);
-        }
-        Ok(())
+            Ok(())
+        })
     }
+}
+
+/// Reads a list: `add` reads each item. It exists once for all types of items.
+fn items<'a>(reader: &mut Reader<'a>, add: &mut dyn FnMut(&mut Reader<'a>) -> Result<()>) -> Result<()> {
+    if !reader.list()? {
+        return Ok(());
+    }
+    let mut count = 0;
+    while reader.item(count == 0)? {
+        add(reader).map_err(|error| error.inside(PathStep::Item(count)))?;
+        count += 1;
+    }
+    Ok(())
 }
 
 /// A JSON object with arbitrary keys, in the order of the document.
 impl<'a, T: Value<'a> + Default> Value<'a> for Vec<(Cow<'a, str>, T)> {
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<()> {
-        if !reader.object()? {
-            return Ok(());
-        }
         let before = self.len();
-        while let Some(key) = reader.key(self.len() == before)? {
+        entries(reader, &mut |reader, key| {
             let mut value = T::default();
-            if let Err(error) = value.read(reader) {
-                return Err(error.inside(PathStep::Key(key.into_owned())));
-            }
+            value.read(reader).map_err(|error| error.inside(PathStep::Key(key.to_string())))?;
             self.push((key, value));
-        }
+            Ok(())
+        })?;
         if self.len() > before {
             // A repeated object is merged into the entries read before, and `keep_last` searches
             // those again.
@@ -192,6 +198,22 @@ impl<'a, T: Value<'a> + Default> Value<'a> for Vec<(Cow<'a, str>, T)> {
         }
         Ok(())
     }
+}
+
+/// Reads an object with arbitrary keys: `add` reads each value. It exists once for all types of values.
+fn entries<'a>(
+    reader: &mut Reader<'a>,
+    add: &mut dyn FnMut(&mut Reader<'a>, Cow<'a, str>) -> Result<()>,
+) -> Result<()> {
+    if !reader.object()? {
+        return Ok(());
+    }
+    let mut first = true;
+    while let Some(key) = reader.key(first)? {
+        first = false;
+        add(reader, key)?;
+    }
+    Ok(())
 }
 
 /// Removes each entry that a later one with an equal key replaces.
