@@ -61,24 +61,24 @@ pub(super) fn rdma_value(device: &super::limits::Rdma) -> String {
 }
 
 fn cpu(cpu: &Cpu, list: &mut Vec<Write>) {
-    let mut add = |field, controller, file: &'static str, value: Option<String>, group: &'static str| {
-        if let Some(value) = value {
-            let write = Write::new(field, controller, file, value);
-            list.push(if group.is_empty() { write } else { write.in_retry_group(group) });
-        }
-    };
     let text = |n: Option<u64>| n.map(|n| n.to_string());
-    add("cpu.cpus", "cpuset", "cpuset.cpus", cpu.cpus.clone(), "");
-    add("cpu.mems", "cpuset", "cpuset.mems", cpu.mems.clone(), "");
-    // A realtime process cannot join a cgroup that has no realtime budget.
-    add("cpu.realtimePeriod", "cpu", "cpu.rt_period_us", text(cpu.realtime_period), "realtime");
-    add("cpu.realtimeRuntime", "cpu", "cpu.rt_runtime_us", cpu.realtime_runtime.map(|n| n.to_string()), "realtime");
-    // An idle cgroup refuses shares.
-    add("cpu.shares", "cpu", "cpu.shares", text(cpu.shares), "weight");
-    add("cpu.idle", "cpu", "cpu.idle", cpu.idle.map(|idle| u8::from(idle).to_string()), "weight");
-    add("cpu.period", "cpu", "cpu.cfs_period_us", text(cpu.period), "quota");
-    add("cpu.quota", "cpu", "cpu.cfs_quota_us", cpu.quota.map(|n| n.to_string()), "quota");
-    add("cpu.burst", "cpu", "cpu.cfs_burst_us", text(cpu.burst), "quota");
+    let signed = |n: Option<i64>| n.map(|n| n.to_string());
+    let fields = [
+        ("cpu.cpus", "cpuset", "cpuset.cpus", cpu.cpus.clone(), None),
+        ("cpu.mems", "cpuset", "cpuset.mems", cpu.mems.clone(), None),
+        // A realtime process cannot join a cgroup that has no realtime budget.
+        ("cpu.realtimePeriod", "cpu", "cpu.rt_period_us", text(cpu.realtime_period), Some("realtime")),
+        ("cpu.realtimeRuntime", "cpu", "cpu.rt_runtime_us", signed(cpu.realtime_runtime), Some("realtime")),
+        // An idle cgroup refuses shares.
+        ("cpu.shares", "cpu", "cpu.shares", text(cpu.shares), Some("weight")),
+        ("cpu.idle", "cpu", "cpu.idle", text(cpu.idle.map(u64::from)), Some("weight")),
+        ("cpu.period", "cpu", "cpu.cfs_period_us", text(cpu.period), Some("quota")),
+        ("cpu.quota", "cpu", "cpu.cfs_quota_us", signed(cpu.quota), Some("quota")),
+        ("cpu.burst", "cpu", "cpu.cfs_burst_us", text(cpu.burst), Some("quota")),
+    ];
+    for (field, controller, file, value, retry_group) in fields {
+        list.extend(value.map(|value| Write { retry_group, ..Write::new(field, controller, file, value) }));
+    }
 }
 
 fn io(io: &Io, list: &mut Vec<Write>) {
@@ -107,19 +107,17 @@ fn io(io: &Io, list: &mut Vec<Write>) {
 }
 
 fn memory(memory: &Memory, list: &mut Vec<Write>) {
-    let mut add = |field, file: &'static str, value: Option<String>| {
-        if let Some(value) = value {
-            list.push(Write::new(field, "memory", file, value).late());
-        }
-    };
-    let text = |n: Option<i64>| n.map(|n| n.to_string());
-    let number = |b: bool| u8::from(b).to_string();
-    add("memory.useHierarchy", "memory.use_hierarchy", memory.use_hierarchy.map(number));
-    add("memory.kernel", "memory.kmem.limit_in_bytes", text(memory.kernel));
-    add("memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", text(memory.kernel_tcp));
-    add("memory.reservation", "memory.soft_limit_in_bytes", text(memory.reservation));
-    add("memory.swappiness", "memory.swappiness", memory.swappiness.map(|n| n.to_string()));
-    add("memory.disableOOMKiller", "memory.oom_control", memory.disable_oom_killer.map(number));
+    let fields = [
+        ("memory.useHierarchy", "memory.use_hierarchy", memory.use_hierarchy.map(i64::from)),
+        ("memory.kernel", "memory.kmem.limit_in_bytes", memory.kernel),
+        ("memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", memory.kernel_tcp),
+        ("memory.reservation", "memory.soft_limit_in_bytes", memory.reservation),
+        ("memory.swappiness", "memory.swappiness", memory.swappiness.map(|n| n as i64)),
+        ("memory.disableOOMKiller", "memory.oom_control", memory.disable_oom_killer.map(i64::from)),
+    ];
+    for (field, file, value) in fields {
+        list.extend(value.map(|value| Write::new(field, "memory", file, value.to_string()).late()));
+    }
     // Raising only the memory limit to unlimited would exceed the old limit of memory and swap,
     // which the kernel refuses.
     let unlimited = memory.limit == Some(-1) && memory.swap.is_none();

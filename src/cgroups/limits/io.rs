@@ -82,27 +82,27 @@ impl Io {
             weight_devices.push(weight_device(entry, &format!("{at}.weightDevice[{n}]"))?);
         }
         Ok(Io {
-            weight: weight(io.weight, &format!("{at}.weight"))?,
-            leaf_weight: weight(io.leaf_weight, &format!("{at}.leafWeight"))?,
+            weight: weight(io.weight, at, "weight")?,
+            leaf_weight: weight(io.leaf_weight, at, "leafWeight")?,
             weight_devices,
             throttles,
         })
     }
 }
 
-fn weight(weight: Option<u16>, at: &str) -> Result<Option<u16>> {
+fn weight(weight: Option<u16>, at: &str, field: &str) -> Result<Option<u16>> {
     match weight {
         None | Some(0) => Ok(None),
         Some(10..=1000) => Ok(weight),
-        Some(other) => Err(Error::config(at, format!("{other} is not between 10 and 1000"))),
+        Some(other) => Err(Error::config(format!("{at}.{field}"), format!("{other} is not between 10 and 1000"))),
     }
 }
 
 fn weight_device(entry: &config::WeightDevice, at: &str) -> Result<WeightDevice> {
     let result = WeightDevice {
         device: device(entry.major, entry.minor, at)?,
-        weight: weight(entry.weight, &format!("{at}.weight"))?,
-        leaf_weight: weight(entry.leaf_weight, &format!("{at}.leafWeight"))?,
+        weight: weight(entry.weight, at, "weight")?,
+        leaf_weight: weight(entry.leaf_weight, at, "leafWeight")?,
     };
     if result.weight.or(result.leaf_weight).is_none() {
         return Err(Error::config(at, "neither weight nor leafWeight is given"));
