@@ -191,31 +191,35 @@ pub(crate) fn usage(text: impl Into<String>, word: &str) -> Error {
     Error::new(Kind::Config, text).hint(more)
 }
 
-/// Commands of Docker and Podman, with the way to do the same here.
-const ENGINES_WORDS: &[(&str, &str)] = &[
-    ("rm", "`delete` removes a stopped container, `delete --force` a running one"),
-    ("stop", "`kill ID TERM` asks the program to end, `kill ID KILL` ends it; `delete` removes the container"),
-    ("logs", "a runtime keeps no output: it goes to the standard output of `run` or `create`"),
-    ("inspect", "`state ID` has the state, config.json in the bundle the settings"),
-    ("top", "`ps ID` lists the processes, `events --stats ID` has what they use"),
-    ("stats", "`events --stats ID` prints it once, `events ID` again and again"),
-    ("unpause", "`resume ID`"),
-    ("ls", "`list`"),
-    ("attach", "`run` shows the terminal; `exec --tty ID sh` starts a shell beside the program"),
-    ("info", "`features`"),
-    ("version", "`--version`"),
-    ("restart", "`delete ID`, then `run`"),
-    ("build", "a runtime has no images: Docker, Podman or Buildah build and unpack them into a bundle"),
-    ("pull", "`orlop image unpack` makes a bundle of an image"),
-    ("images", "a runtime keeps no images: `orlop image` looks at them and makes bundles of them"),
-];
+/// The way to do here what a command of Docker or Podman does. A table would be relocated at each
+/// start of the program.
+fn instead_of(engines_word: &str) -> Option<&'static str> {
+    Some(match engines_word {
+        "rm" => "`delete` removes a stopped container, `delete --force` a running one",
+        "stop" => "`kill ID TERM` asks the program to end, `kill ID KILL` ends it; `delete` removes the container",
+        "logs" => "a runtime keeps no output: it goes to the standard output of `run` or `create`",
+        "inspect" => "`state ID` has the state, config.json in the bundle the settings",
+        "top" => "`ps ID` lists the processes, `events --stats ID` has what they use",
+        "stats" => "`events --stats ID` prints it once, `events ID` again and again",
+        "unpause" => "`resume ID`",
+        "ls" => "`list`",
+        "attach" => "`run` shows the terminal; `exec --tty ID sh` starts a shell beside the program",
+        "info" => "`features`",
+        "version" => "`--version`",
+        "restart" => "`delete ID`, then `run`",
+        "build" => "a runtime has no images: Docker, Podman or Buildah build and unpack them into a bundle",
+        "pull" => "`orlop image unpack` makes a bundle of an image",
+        "images" => "a runtime keeps no images: `orlop image` looks at them and makes bundles of them",
+        _ => return None,
+    })
+}
 
 /// The error for an unknown command, with a suggestion.
 pub(crate) fn no_command(word: &OsStr) -> Error {
     let word = word.to_string_lossy();
     let text = format!("no such command '{word}'");
-    if let Some((_, instead)) = ENGINES_WORDS.iter().find(|(known, _)| *known == word) {
-        return Error::new(Kind::Config, text).hint(*instead);
+    if let Some(instead) = instead_of(&word) {
+        return Error::new(Kind::Config, text).hint(instead);
     }
     let words = Command::all().map(|c| c.word).chain(super::companion::WORDS.iter().map(|(word, _)| *word));
     match nearest::nearest(&word, words) {
