@@ -158,9 +158,8 @@ fn write_shown(fd: BorrowedFd<'_>, bytes: &[u8], call: impl FnOnce(BorrowedFd<'_
 /// instead of waiting.
 pub(crate) fn set_nonblocking(fd: impl AsFd, on: bool) -> Result<()> {
     let fd = fd.as_fd();
-    let flags = if on { OFlag::O_NONBLOCK } else { OFlag::empty() };
-    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFL(flags)), || format!("fcntl({}, F_SETFL, {flags:?})", show(fd)))
-        .map(drop)
+    let (flags, text) = if on { (OFlag::O_NONBLOCK, "O_NONBLOCK") } else { (OFlag::empty(), "0") };
+    wrap(nix::fcntl::fcntl(fd, FcntlArg::F_SETFL(flags)), || format!("fcntl({}, F_SETFL, {text})", show(fd))).map(drop)
 }
 
 /// `flock(2)` with `operation` (LOCK_EX, LOCK_SH, LOCK_UN, with LOCK_NB or without).

@@ -17,10 +17,10 @@ const RTMAX: i32 = 64;
 const ALIASES: [(&str, i32); 5] =
     [("IOT", libc::SIGABRT), ("CLD", libc::SIGCHLD), ("POLL", libc::SIGIO), ("RTMIN", RTMIN), ("RTMAX", RTMAX)];
 
-/// Every name without SIG, with its number.
-fn all() -> impl Iterator<Item = (&'static str, i32)> {
+/// Every name without SIG, with its number. An iterator would be a table of names in each caller.
+fn all() -> Vec<(&'static str, i32)> {
     let named = process::signals().map(|(name, number)| (name.strip_prefix("SIG").unwrap_or(name), number));
-    named.chain(ALIASES)
+    named.chain(ALIASES).collect()
 }
 
 impl Signal {
@@ -39,7 +39,7 @@ impl Signal {
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-        let named = all().find(|(known, _)| *known == name).map(|(_, number)| number);
+        let named = all().into_iter().find(|(known, _)| *known == name).map(|(_, number)| number);
         named.or_else(|| offset(name)).map(Signal).ok_or_else(unknown)
     }
 
@@ -50,7 +50,7 @@ impl Signal {
 
     /// The known names, without `SIG`.
     pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-        all().map(|(name, _)| name)
+        all().into_iter().map(|(name, _)| name)
     }
 
     /// The number that system calls take.
@@ -72,7 +72,7 @@ fn offset(name: &str) -> Option<i32> {
 /// The name, `SIGTERM`; real-time signals as `SIGRTMIN+3`.
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match all().find(|(_, number)| *number == self.0) {
+        match all().into_iter().find(|(_, number)| *number == self.0) {
             Some((name, _)) => write!(f, "SIG{name}"),
             None if self.0 > RTMIN => write!(f, "SIGRTMIN+{}", self.0 - RTMIN),
             None => write!(f, "signal {}", self.0),
