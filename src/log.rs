@@ -226,14 +226,9 @@ pub(crate) fn fail(text: &str) {
     }
 }
 
-/// Whether standard error is a terminal.
-pub(crate) fn has_person() -> bool {
-    std::io::stderr().is_terminal()
-}
-
 /// Writes a line to stderr if that is a terminal. It is for the person there, and not for the log.
 pub(crate) fn tell_person(text: impl FnOnce() -> Option<String>) {
-    if has_person()
+    if std::io::stderr().is_terminal()
         && let Some(text) = text()
     {
         let record = LogRecord { level: Level::Error, text };

@@ -31,16 +31,12 @@ pub(super) fn tell(made: &CreatedContainer, ended: Ended) {
     Foreground { pid: made.launched.pid, reaps: made.reaps, kills: &kills, killer: &|| OTHER }.tell(ended);
 }
 
-/// The count of the OOM killer in the cgroup, where a person could be told of a kill later.
-pub(super) fn count_before(cgroup: &Cgroup) -> Option<u64> {
-    if log::has_person() { cgroup.oom_kill_count() } else { None }
-}
-
-/// Tells how a process of `exec` ended, with the count before it ran.
-pub(super) fn tell_joined(record: &Record, pid: Pid, cgroup: &Cgroup, before: Option<u64>, ended: Ended) {
+/// Tells how a process of `exec` ended. The cgroup counts kills of other processes too; the kernel's log names this one.
+pub(super) fn tell_joined(record: &Record, pid: Pid, cgroup: &Cgroup, ended: Ended) {
     let kills = || {
         let kills = cgroup.oom_kills()?;
-        Some(OomKills { count: kills.count.saturating_sub(before?), ..kills })
+        let is_own = kills.count > 0 && kernel_log()?.contains(&format!("Killed process {pid} ("));
+        Some(if is_own { kills } else { OomKills { count: 0, ..kills } })
     };
     // Only then is this process reaped: the first one may not be a zombie yet.
     let has_ended = || record.init.is_some_and(|init| has_left(init.pid));
@@ -113,10 +109,14 @@ fn size(bytes: u64) -> String {
 
 /// The system call for which a filter killed the process `pid`, from the audit record in the kernel's log.
 fn refused_call(pid: Pid) -> Option<String> {
+    audited(&kernel_log()?, pid)
+}
+
+/// The end of the kernel's log, if this user may read it.
+fn kernel_log() -> Option<String> {
     let mut buffer = vec![0; 64 << 10];
     let length = process::kernel_log(&mut buffer).ok()?;
-    let log = String::from_utf8_lossy(buffer.get(..length)?);
-    audited(&log, pid)
+    Some(String::from_utf8_lossy(buffer.get(..length)?).into_owned())
 }
 
 /// The call of the last record of type 1326 (AUDIT_SECCOMP) about the process.

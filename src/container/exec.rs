@@ -66,7 +66,6 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     let cgroup = record.cgroup();
     let joined = joined(&cgroup, request)?;
     let fds = joined.open_fds()?;
-    let killed_before = if request.detach { None } else { death::count_before(&joined) };
     let ignore_paused = request.ignore_paused;
     let mut watcher = Watcher { record: &record, plan: &plan, cgroup: &cgroup, ignore_paused, detour: None };
     let input = LaunchInput {
@@ -92,7 +91,7 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     let master = ours.map(|ours| console::master(&ours)).transpose().inspect_err(kill)?.flatten();
     let relay = master.map(Relay::new).transpose().inspect_err(kill)?;
     let ended = super::terminal::serve(&launched, &signals, relay, None).inspect_err(kill)?;
-    death::tell_joined(&record, launched.pid, &joined, killed_before, ended);
+    death::tell_joined(&record, launched.pid, &joined, ended);
     Ok(ended.status() as u8)
 }
 
