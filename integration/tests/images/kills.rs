@@ -9,6 +9,9 @@ use crate::{Scene, says, text};
 use integration::skip::skip;
 use serde_json::json;
 use std::fs;
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -248,4 +251,28 @@ fn remains_of_a_killed_command_are_removed_by_the_next_one() {
     fs::write(scene.path("store/images/.new-x.json"), "{").unwrap();
     says(&mut scene.image(&["gc"]));
     assert_eq!(fs::read_dir(scene.path("store/images")).unwrap().count(), 1);
+}
+
+#[test]
+fn processes_of_an_ordinary_user_end_with_the_one_that_is_killed() {
+    let Some(scene) = Scene::new("user") else { return };
+    // The programs where the user may execute them, and a registry that never answers.
+    for name in ["bin", "home"] {
+        fs::create_dir(scene.path(name)).unwrap();
+    }
+    for name in ["orlop", "orlop-bundle"] {
+        fs::copy(scene.runtime.with_file_name(name), scene.path("bin").join(name)).unwrap();
+    }
+    chown(scene.path("home"), Some(1000), Some(1000)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("docker://{}/app", listener.local_addr().unwrap());
+    let mut pull = Command::new("setpriv");
+    pull.args(["--reuid", "1000", "--regid", "1000", "--clear-groups"]).arg(scene.path("bin/orlop"));
+    pull.args(["image", "pull", "--insecure", "--store"]).arg(scene.path("home/store")).arg(name);
+    let mut child = pull.env("HOME", scene.path("home")).stderr(Stdio::null()).spawn().unwrap();
+    let (mut connection, _) = listener.accept().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The connection ends with the last process that has it.
+    let _ = connection.read_to_end(&mut Vec::new());
 }

@@ -4,6 +4,7 @@ use super::convert::{Mapping, Mappings};
 use super::layer::Owners;
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
@@ -11,6 +12,9 @@ use std::process::{Command, ExitStatus, Stdio};
 
 /// The variable that says to the program, executed anew in its user namespace, which ids the namespace has.
 const INSIDE: &str = "ORLOP_IMAGE_NAMESPACE";
+
+/// The variable that says to the program, executed anew, which process it ends with.
+const PARENT: &str = "ORLOP_IMAGE_PARENT";
 
 /// The rights of this process over owners.
 #[derive(Clone, Debug)]
@@ -33,6 +37,7 @@ impl Rights {
 /// # Errors
 /// The namespace cannot be made.
 pub(crate) fn acquire() -> Result<std::result::Result<Rights, ExitStatus>> {
+    follow_parent()?;
     if let Some(text) = std::env::var_os(INSIDE) {
         let mappings = decode(&text.to_string_lossy()).context("the ids of the user namespace")?;
         let owners = if mappings.is_single() { Owners::Caller } else { Owners::Archive };
@@ -43,6 +48,21 @@ pub(crate) fn acquire() -> Result<std::result::Result<Rights, ExitStatus>> {
     }
     let mappings = subordinate();
     in_namespace(&mappings).map(Err)
+}
+
+/// This program with the same arguments, which ends with this process.
+pub(crate) fn anew() -> Command {
+    let mut again = Command::new("/proc/self/exe");
+    again.args(std::env::args_os().skip(1)).env(PARENT, std::process::id().to_string());
+    again
+}
+
+/// Ends with the process that executed the program anew: nothing is left where that is killed.
+fn follow_parent() -> Result<()> {
+    let Ok(parent) = std::env::var(PARENT) else { return Ok(()) };
+    set_parent_process_death_signal(Some(Signal::KILL)).context("prctl(PR_SET_PDEATHSIG)")?;
+    ensure!(nix::unistd::getppid().to_string() == parent, "the process that started this one has ended");
+    Ok(())
 }
 
 /// Whether the caller is root, also for this process in its user namespace.
@@ -126,9 +146,7 @@ fn in_namespace(mappings: &Mappings) -> Result<ExitStatus> {
             write("/proc/self/gid_map", format!("0 {gid} 1"))?;
         }
     }
-    let mut again = Command::new("/proc/self/exe");
-    again.args(std::env::args_os().skip(1)).env(INSIDE, encode(mappings)).uid(0).gid(0);
-    again.status().context("execute /proc/self/exe")
+    anew().env(INSIDE, encode(mappings)).uid(0).gid(0).status().context("execute /proc/self/exe")
 }
 
 fn helper(pid: &str, mappings: &Mappings) -> Result<std::process::Child> {

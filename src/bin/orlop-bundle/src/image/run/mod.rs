@@ -190,9 +190,7 @@ fn of_user(path: &Path, platform: &Platform, word: &Run) -> Result<Record> {
 
 /// Executes this program for what [`PREPARE`] says, and ends with it where it fails.
 fn again(what: &OsStr) -> Result<()> {
-    let mut again = Command::new("/proc/self/exe");
-    let status =
-        again.args(std::env::args_os().skip(1)).env(PREPARE, what).status().context("execute /proc/self/exe")?;
+    let status = rights::anew().env(PREPARE, what).status().context("execute /proc/self/exe")?;
     if !status.success() {
         std::process::exit(status.code().unwrap_or(crate::USAGE.into()));
     }
