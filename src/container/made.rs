@@ -59,7 +59,7 @@ impl Source<'_> {
         log::step("write the state");
         let _umask = credentials::OwnUmask::set();
         let dir = self.store.create(self.request.id.as_str())?;
-        let mut record = parts::first_record(self.request, self.spec, self.bundle, &parts);
+        let mut record = parts::first_record(self.request, self.spec, self.bundle, &parts)?;
         let (launched, terminal) = match build(&dir, &mut record, &mut parts) {
             Ok(built) => built,
             Err(error) => {

@@ -212,14 +212,14 @@ fn rootfs(spec: &Spec<'_>, bundle: &Bundle) -> Result<Rootfs> {
 }
 
 /// The first record of a new container.
-pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts: &Parts) -> Record {
+pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bundle, parts: &Parts) -> Result<Record> {
     let annotations = spec.annotations.iter().flatten().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     let name = String::from_utf8_lossy(&parts.plan.waiting_name[6..15]).into_owned();
     let rootfs = parts.plan.rootfs.as_ref().map_or(Path::new(""), |rootfs| &rootfs.path);
-    Record {
+    Ok(Record {
         oci_version: spec.oci_version.clone().unwrap_or_default().into_owned(),
         id: request.id.to_string(),
-        creator: ProcessId::of(process::pid()),
+        creator: ProcessId::of(process::pid())?,
         waiting_name: name,
         bundle: bundle.path.to_string_lossy().into_owned(),
         rootfs: rootfs.to_string_lossy().into_owned(),
@@ -230,5 +230,5 @@ pub(super) fn first_record(request: &CreateRequest, spec: &Spec<'_>, bundle: &Bu
         shares_pids: !matches!(parts.plan.namespaces.place(Ns::Pid), Place::New),
         runc: Some(RuncConfig::of(spec)),
         ..Record::default()
-    }
+    })
 }

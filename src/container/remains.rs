@@ -97,10 +97,12 @@ impl Remains {
 
     /// Searches for the first process if the link does not name it.
     fn prove(&self) -> Init {
-        let proven = |pid: &Pid| state::look_at(*pid).is_some_and(|seen| !seen.dead && self.proves(*pid, &seen));
+        let proven = |pid: &Pid| {
+            state::look_at(*pid).is_ok_and(|seen| seen.is_some_and(|it| !it.dead && self.proves(*pid, &it)))
+        };
         let found: Vec<Pid> = pids().filter(proven).collect();
         match found[..] {
-            [pid] => ProcessId::of(pid).map_or(Init::Unknown, Init::Lives),
+            [pid] => ProcessId::of(pid).ok().flatten().map_or(Init::Unknown, Init::Lives),
             _ => Init::Unknown,
         }
     }
@@ -202,7 +204,8 @@ impl Remains {
                 return Ok(());
             }
             // Processes that were just killed have left their cgroup, but may still be exiting.
-            let ending = |(pid, _): &(Pid, String)| ProcessId::of(*pid).is_none_or(ProcessId::is_ending);
+            let ending =
+                |(pid, _): &(Pid, String)| ProcessId::of(*pid).is_ok_and(|it| it.is_none_or(ProcessId::is_ending));
             if !living.iter().all(ending) || Instant::now() >= deadline {
                 break living;
             }
@@ -249,7 +252,12 @@ impl Remains {
 
     /// The reason why a process may be the container's.
     fn suspicion(&self, pid: Pid) -> Option<String> {
-        let seen = state::look_at(pid).filter(|seen| !seen.dead && !state::has_left(pid))?;
+        let seen = match state::look_at(pid) {
+            Ok(seen) => seen.filter(|seen| !seen.dead && !state::has_left(pid))?,
+            // A mount of procfs may hide the processes of other users (`hidepid` of proc(5)).
+            Err(e) if matches!(e.errno(), libc::EACCES | libc::EPERM) => return None,
+            Err(e) => return Some(e.to_string()),
+        };
         if let Some(path) = self.cgroup_of(pid) {
             return Some(format!("cgroup {path}"));
         }
@@ -374,7 +382,7 @@ fn began(pid: Pid) -> Option<i64> {
     let boot: i64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     /// USER_HZ is 100 on every supported architecture.
     const HZ: u64 = 100;
-    Some(boot + (state::look_at(pid)?.start / HZ) as i64 - 1)
+    Some(boot + (state::look_at(pid).ok()??.start / HZ) as i64 - 1)
 }
 
 fn identity(path: &str) -> Option<(u64, u64)> {

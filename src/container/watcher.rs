@@ -87,9 +87,9 @@ impl Watch for Watcher<'_> {
 /// Records the container's first process.
 ///
 /// # Errors
-/// The container was deleted meanwhile.
+/// Its start time cannot be read, or the container was deleted meanwhile.
 pub(super) fn born(dir: &ContainerDir, record: &mut Record, pid: Pid) -> Result<()> {
-    record.init = ProcessId::of(pid);
+    record.init = ProcessId::of(pid)?;
     dir.save_born(record).context("the container was deleted meanwhile")
 }
 

@@ -15,8 +15,8 @@ const CAP_SYS_ADMIN: u32 = 21;
 
 /// Makes the process non-dumpable until it executes the program: only a process with CAP_SYS_PTRACE
 /// in the host's user namespace can inspect it.
-pub(crate) fn hide() {
-    let _ = sys::prctl(PR_SET_DUMPABLE, 0, 0);
+pub(crate) fn hide(init: &Init) {
+    init.step(StubStep::Hide, || sys::prctl(PR_SET_DUMPABLE, 0, 0));
 }
 
 /// Joins the memory cgroup with a small limit, now that the set-up of the container is done and
@@ -111,7 +111,7 @@ fn drop_bounding(init: &Init) -> sys::Result<()> {
 
 fn set_capabilities(init: &Init) {
     let plan = init.plan;
-    let _ = sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0);
+    init.step(StubStep::Ambient, || sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0));
     let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
     let kept = if loads_privileged { 1 << CAP_SYS_ADMIN } else { 0 };
     let sets = (plan.effective | kept, plan.permitted | kept, plan.inheritable);
@@ -164,6 +164,6 @@ pub(crate) fn find(init: &Init) -> sys::Result<u64> {
 }
 
 /// Lets the process outlive the runtime.
-pub(crate) fn let_go() {
-    let _ = sys::prctl(PR_SET_PDEATHSIG, 0, 0);
+pub(crate) fn let_go(init: &Init) {
+    init.step(StubStep::ParentSignal, || sys::prctl(PR_SET_PDEATHSIG, 0, 0));
 }

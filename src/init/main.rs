@@ -90,12 +90,14 @@ pub(crate) fn begin(plan: &'static StubPlan) -> ! {
     if plan.page >= 0 {
         match Page::map(plan.page) {
             Ok(page) => init.page = page,
-            Err(_) => sys::exit(1),
+            // There is nothing yet to write the error to: the status tells it.
+            Err(errno) => sys::exit(errno),
         }
         sys::close(plan.page);
     }
-    sys::set_name(&plan.waiting_name);
-    confine::hide();
+    // By this name the runtime knows that the program does not run yet.
+    init.step(StubStep::Name, || sys::set_name(&plan.waiting_name));
+    confine::hide(&init);
     if init.has(flag::PROCFS) {
         procfs::run(init);
     }
@@ -112,7 +114,7 @@ pub(crate) fn begin(plan: &'static StubPlan) -> ! {
     wait_for_parent(&init);
     if !init.has(flag::FORK) {
         // A child has no such signal.
-        confine::let_go();
+        confine::let_go(&init);
     }
     confine::session(&init);
     if init.has(flag::GATE) {

@@ -228,4 +228,7 @@ pub(crate) enum StubStep {
     CgroupNamespace = 26,
     Limits = 27,
     UserNamespace = 28,
+    Name = 29,
+    Hide = 30,
+    ParentSignal = 31,
 }

@@ -27,8 +27,8 @@ pub(crate) fn run(mut init: Init) -> ! {
     leave_user(&init);
     init.step(StubStep::UserNamespace, sys::unshare_all);
     init.step(StubStep::Capabilities, || sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
-    confine::hide();
-    let _ = sys::prctl(PR_SET_PDEATHSIG, SIGKILL, 0);
+    confine::hide(&init);
+    init.step(StubStep::ParentSignal, || sys::prctl(PR_SET_PDEATHSIG, SIGKILL, 0));
     init.step(StubStep::NoNewPrivs, || sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
     init.step(StubStep::Page, || init.page.keep_from_children());
     init.step(StubStep::Filter, sys::load_helper_filter);

@@ -70,21 +70,29 @@ const END_FILE: i32 = 0;
 fn confine(init: &Init) {
     let plan = init.plan;
     // The name first: `start` checks it as soon as its connection is closed.
-    sys::set_name(b"orlop-init\0\0\0\0\0\0");
+    must(init, sys::set_name(b"orlop-init\0\0\0\0\0\0"));
     let end_file = init.plan.end_file;
     let is_kept = end_file >= 0 && sys::duplicate_to(end_file, END_FILE).is_ok();
     sys::close_from(if is_kept { END_FILE + 1 } else { 0 }, false);
     let kept = plan.permitted & CAP_KILL;
     let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
     let now = if loads_privileged { kept | CAP_SYS_ADMIN } else { kept };
-    let _ = sys::capset(now, now, 0);
-    if plan.filter != 0 && sys::load_filter(plan.filter, plan.filter_flags as u32 & !NEW_LISTENER).is_err() {
-        // It must not run without the filter; the program's own load of the same filter reports the
-        // reason.
-        sys::exit(1);
+    must(init, sys::capset(now, now, 0));
+    if plan.filter != 0 {
+        // It must not run without the filter.
+        must(init, sys::load_filter(plan.filter, plan.filter_flags as u32 & !NEW_LISTENER).map(drop));
     }
     if loads_privileged {
-        let _ = sys::capset(kept, kept, 0);
+        must(init, sys::capset(kept, kept, 0));
+    }
+}
+
+/// Ends the container if this process cannot be confined. The report page is noted in only then: the
+/// program's process writes its own steps to it.
+fn must(init: &Init, done: sys::Result<()>) {
+    if let Err(errno) = done {
+        init.begin(StubStep::Shim);
+        init.fail(errno)
     }
 }
 

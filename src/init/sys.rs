@@ -219,10 +219,10 @@ pub(crate) fn prctl(option: usize, a: usize, b: usize) -> Result<()> {
 }
 
 /// `prctl(2)` PR_SET_NAME.
-pub(crate) fn set_name(name: &[u8; 16]) {
+pub(crate) fn set_name(name: &[u8; 16]) -> Result<()> {
     const PR_SET_NAME: usize = 15;
     // SAFETY: sixteen readable bytes, as the option reads at most.
-    let _ = unsafe { call(number::PRCTL, [PR_SET_NAME, name.as_ptr() as usize, 0, 0, 0, 0]) };
+    unsafe { call(number::PRCTL, [PR_SET_NAME, name.as_ptr() as usize, 0, 0, 0, 0]) }.map(drop)
 }
 
 /// `setsid(2)`.

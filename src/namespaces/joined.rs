@@ -47,7 +47,12 @@ impl Joined {
                 let error = Error::from(Failure::new("open()", e.errno())).context(what());
                 error.hint("the namespace must be there at create; an entry without a path creates a new one")
             })?;
-            if !sys::namespace::kind_of(&fd).is_ok_and(|found| found == kind.flag()) {
+            let found = match sys::namespace::kind_of(&fd) {
+                // Files of other filesystems have no such ioctl.
+                Err(e) if [libc::ENOTTY, libc::EINVAL, libc::EOPNOTSUPP].iter().any(|errno| e.is(*errno)) => None,
+                found => Some(found.map_err(|e| Error::from(e).context(what()))?),
+            };
+            if found != Some(kind.flag()) {
                 return Err(Error::new(ErrorKind::Config, format!("{}: is not a namespace of that type", what())));
             }
             let identity = sys::namespace::identity(&fd).with_context(what)?;
@@ -119,7 +124,7 @@ fn is_of_first_process(identity: Identity) -> bool {
 }
 
 fn identity_at(path: &str) -> Result<Identity> {
-    let file = std::fs::metadata(path).map_err(|e| Error::system(format!("stat({path:?}): {e}")))?;
+    let file = std::fs::metadata(path).map_err(|e| Failure::new(format!("stat({path:?})"), e.into()))?;
     Ok((file.dev(), file.ino()))
 }
 

@@ -118,6 +118,8 @@ fn missing(report: &Report) -> Error {
     match step {
         s if s == StubStep::UserNamespace as u32 => failed("unshare(CLONE_NEWUSER | ...)")
             .hint("before Linux 6.17 a procfs of a joined pid namespace needs user namespaces: see user_namespaces(7)"),
+        s if s == StubStep::Hide as u32 => failed("prctl(PR_SET_DUMPABLE, 0)"),
+        s if s == StubStep::ParentSignal as u32 => failed("prctl(PR_SET_PDEATHSIG, SIGKILL)"),
         s if s == StubStep::Filter as u32 => failed("seccomp(SECCOMP_SET_MODE_FILTER)"),
         s if s == StubStep::Fork as u32 => no_birth(errno),
         _ => failed(&format!("step {step} of the init image")),

@@ -133,6 +133,7 @@ impl Report {
         }
         const CAPABILITIES: &str = "process.capabilities";
         const CGROUP: &str = "enter the memory cgroup";
+        const CONFINE: &str = "confine the process";
         let (field, text) = match () {
             () if is(StubStep::Groups) => ("process.user.additionalGids", format!("setgroups({:?})", program.groups)),
             () if is(StubStep::Gid) => ("process.user.gid", format!("setresgid({gid}, {gid}, {gid})")),
@@ -140,7 +141,7 @@ impl Report {
             () if is(StubStep::Bounding) => (CAPABILITIES, "prctl(PR_CAPBSET_DROP)".into()),
             () if is(StubStep::Capabilities) => (CAPABILITIES, format!("capset({:x?})", program.capabilities)),
             () if is(StubStep::Ambient) => {
-                (CAPABILITIES, format!("prctl(PR_CAP_AMBIENT_RAISE, {:#x})", program.capabilities.ambient))
+                (CAPABILITIES, format!("prctl(PR_CAP_AMBIENT, {:#x})", program.capabilities.ambient))
             }
             () if is(StubStep::Filter) => ("linux.seccomp", "seccomp(SECCOMP_SET_MODE_FILTER)".into()),
             () if is(StubStep::Terminal) => ("process.terminal", "ioctl(0, TIOCSCTTY)".into()),
@@ -148,8 +149,11 @@ impl Report {
             () if is(StubStep::Limits) => ("process.rlimits", "prlimit()".into()),
             () if is(StubStep::Cgroup) => (CGROUP, "write(\"tasks\", \"0\")".into()),
             () if is(StubStep::CgroupNamespace) => (CGROUP, "unshare(CLONE_NEWCGROUP)".into()),
-            () if is(StubStep::Session) => ("confine the process", "setsid()".into()),
-            () => ("confine the process", format!("step {step} of the init image")),
+            () if is(StubStep::Session) => (CONFINE, "setsid()".into()),
+            () if is(StubStep::Name) => (CONFINE, "prctl(PR_SET_NAME)".into()),
+            () if is(StubStep::Hide) => (CONFINE, "prctl(PR_SET_DUMPABLE, 0)".into()),
+            () if is(StubStep::ParentSignal) => (CONFINE, "prctl(PR_SET_PDEATHSIG, 0)".into()),
+            () => (CONFINE, format!("step {step} of the init image")),
         };
         let error = call(text).context(field);
         if errno.0 == libc::EINVAL && (is(StubStep::Gid) || is(StubStep::Uid) || is(StubStep::Groups)) {

@@ -209,7 +209,7 @@ impl Written {
         }
         if init.start == 0 {
             // crun before 1.0 recorded no start time: the cgroup alone identifies the process.
-            init.start = ProcessId::of(self.pid).map_or(1, |found| found.start);
+            init.start = ProcessId::of(self.pid)?.map_or(1, |found| found.start);
         }
         let unit = self.scope.clone().filter(|name| !name.is_empty());
         let bundle = self.bundle.clone().ok_or_else(|| lacks("bundle"))?;
@@ -284,7 +284,7 @@ fn agree(record: &Record, init: ProcessId, names: &Names) -> Result<()> {
         return Err(Error::system(text).hint(DISAGREE));
     }
     if !init.lives() {
-        let lives = |pid: &i32| look_at(*pid).is_some_and(|seen| !seen.dead);
+        let lives = |pid: &i32| look_at(*pid).map_or(true, |seen| seen.is_some_and(|seen| !seen.dead));
         let left = if record.shares_pids { Vec::new() } else { cgroups::processes_of_each(cgroups)? };
         return match left.into_iter().find(lives) {
             None => Ok(()),

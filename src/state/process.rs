@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::json::readable;
-use crate::sys::file;
 use crate::sys::process::{self, Pid};
+use crate::sys::{self, file};
 use serde::Serialize;
 use std::os::fd::OwnedFd;
 
@@ -29,26 +29,31 @@ pub(crate) struct Stat {
     pub start: u64,
 }
 
-/// The fields of the process that has this pid now.
-pub(crate) fn look_at(pid: Pid) -> Option<Stat> {
-    stat_of(pid)
-}
-
-pub(super) fn stat_of(pid: Pid) -> Option<Stat> {
+/// The fields of the process that has this pid now; `None` if there is none.
+///
+/// # Errors
+/// Its file cannot be read, so nothing is known of the process.
+pub(crate) fn look_at(pid: Pid) -> Result<Option<Stat>> {
     // A function of its own, so that its stack frame is gone before the read: each stack page is a
     // page fault.
     #[inline(never)]
-    fn open(pid: Pid) -> Option<OwnedFd> {
-        file::open(format!("/proc/{pid}/stat"), libc::O_RDONLY).ok()
+    fn open(pid: Pid) -> sys::Result<OwnedFd> {
+        file::open(format!("/proc/{pid}/stat"), libc::O_RDONLY)
     }
-    read_stat(open(pid)?)
+    match open(pid).and_then(read_stat) {
+        Err(e) if e.is(libc::ENOENT) || e.is(libc::ESRCH) => Ok(None),
+        other => Ok(other?),
+    }
 }
 
 #[inline(never)]
-fn read_stat(fd: OwnedFd) -> Option<Stat> {
+fn read_stat(fd: OwnedFd) -> sys::Result<Option<Stat>> {
     let mut buffer = [0u8; 1024];
-    let length = file::read(fd, &mut buffer).ok()?;
-    let text = &buffer[..length];
+    let length = file::read(fd, &mut buffer)?;
+    Ok(fields(&buffer[..length]))
+}
+
+fn fields(text: &[u8]) -> Option<Stat> {
     let (open, close) = (text.iter().position(|b| *b == b'(')?, text.iter().rposition(|b| *b == b')')?);
     let mut fields = text.get(close + 2..)?.split(|b| *b == b' ');
     let dead = matches!(fields.next()?, b"Z" | b"X" | b"x");
@@ -59,13 +64,18 @@ fn read_stat(fd: OwnedFd) -> Option<Stat> {
 
 impl ProcessId {
     /// The process that has this pid now.
-    pub(crate) fn of(pid: Pid) -> Option<ProcessId> {
-        stat_of(pid).map(|stat| ProcessId { pid, start: stat.start })
+    pub(crate) fn of(pid: Pid) -> Result<Option<ProcessId>> {
+        Ok(look_at(pid)?.map(|stat| ProcessId { pid, start: stat.start }))
     }
 
-    /// Whether it exists and is not a zombie.
+    fn is(self, seen: &Stat) -> bool {
+        seen.start == self.start && !seen.dead
+    }
+
+    /// Whether it exists and is not a zombie. A process of which nothing can be learnt counts as
+    /// living: it is not forgotten.
     pub(crate) fn lives(self) -> bool {
-        stat_of(self.pid).is_some_and(|stat| stat.start == self.start && !stat.dead)
+        look_at(self.pid).map_or(true, |seen| seen.is_some_and(|seen| self.is(&seen)))
     }
 
     /// Whether it has exited, is exiting, or has a pending SIGKILL.
@@ -89,9 +99,9 @@ impl ProcessId {
 
     /// A pidfd of this process; `None` if it has exited.
     pub(crate) fn open(self) -> Result<Option<OwnedFd>> {
-        let pidfd = self.open_number()?;
+        let Some(pidfd) = self.open_number()? else { return Ok(None) };
         // The pidfd was opened before this check: if the start time matches now, it matched then.
-        Ok(pidfd.filter(|_| self.lives()))
+        Ok(look_at(self.pid)?.filter(|seen| self.is(seen)).map(|_| pidfd))
     }
 
     /// A pidfd of the process that has this pid now.

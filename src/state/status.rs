@@ -1,6 +1,6 @@
 //! The status of a container, computed from its first process.
 
-use super::process::{ProcessId, stat_of};
+use super::process::{ProcessId, look_at};
 use crate::error::Result;
 
 /// The status of a container (runtime.md, "State").
@@ -34,12 +34,12 @@ const BUILDING: &str = "orlop;";
 pub(crate) const WAITING: &str = "orlop:";
 
 /// The status without `paused`, which only the freezer knows.
-fn status_of_process(init: Option<ProcessId>, creator: Option<ProcessId>, waiting: &str) -> Status {
+fn status_of_process(init: Option<ProcessId>, creator: Option<ProcessId>, waiting: &str) -> Result<Status> {
     let Some(init) = init else {
         let creating = creator.is_some_and(ProcessId::lives);
-        return if creating { Status::Creating } else { Status::Stopped };
+        return Ok(if creating { Status::Creating } else { Status::Stopped });
     };
-    match stat_of(init.pid) {
+    Ok(match look_at(init.pid)? {
         Some(stat) if stat.start == init.start && !stat.dead => match stat.name.split_at_checked(6) {
             Some((BUILDING, random)) if random == waiting => Status::Creating,
             Some((WAITING, random)) if random == waiting => Status::Created,
@@ -49,7 +49,7 @@ fn status_of_process(init: Option<ProcessId>, creator: Option<ProcessId>, waitin
             _ => Status::Running,
         },
         _ => Status::Stopped,
-    }
+    })
 }
 
 pub(super) fn status(
@@ -58,7 +58,7 @@ pub(super) fn status(
     waiting: &str,
     frozen: impl FnOnce() -> Result<bool>,
 ) -> Result<Status> {
-    let status = status_of_process(init, creator, waiting);
+    let status = status_of_process(init, creator, waiting)?;
     let is_paused = matches!(status, Status::Running | Status::Created) && frozen()?;
     Ok(if is_paused { Status::Paused } else { status })
 }

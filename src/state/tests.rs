@@ -22,7 +22,7 @@ fn a_record_keeps_what_it_does_not_know() {
 
 #[test]
 fn the_status_needs_the_process_and_no_cgroup() {
-    let me = ProcessId::of(process::pid()).unwrap();
+    let me = ProcessId::of(process::pid()).unwrap().unwrap();
     let cgroups = [
         r#"{}"#,
         r#"{"path":"/orlop-gone \"x\"","hierarchies":["cpu,cpuacct","freezer",""]}"#,
@@ -130,7 +130,7 @@ fn a_record_that_does_not_say_what_it_means_is_damaged() {
 
 #[test]
 fn a_process_is_itself_and_not_another_with_its_pid() {
-    let me = ProcessId::of(process::pid()).unwrap();
+    let me = ProcessId::of(process::pid()).unwrap().unwrap();
     assert!(me.lives());
     assert!(!ProcessId { start: me.start + 1, ..me }.lives());
     assert!(me.open().unwrap().is_some());

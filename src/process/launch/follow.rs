@@ -11,9 +11,10 @@ use crate::process::plan::LaunchPlan;
 use crate::process::protocol::{Due, FromChild, ParentEnd};
 use crate::process::refusal::{self, Around};
 use crate::process::report::Report;
+use crate::process::stub::plan::StubStep;
 use crate::rootfs::Rootfs;
-use crate::sys::file;
 use crate::sys::process::{self, Ended, Pid, SingleThreaded};
+use crate::sys::{Errno, Failure, file};
 use crate::{log, namespaces};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -46,6 +47,26 @@ impl Launch<'_> {
     /// Answers the child's messages until the launch ends.
     pub(super) fn follow(&mut self, watch: &mut dyn Watch) -> Result<()> {
         log::step("answer the process");
+        self.answer(watch).map_err(|error| self.told_before().unwrap_or(error))
+    }
+
+    /// The failure that the child has told, and which is the reason of one of the runtime's own: it
+    /// could not answer the child, or ended a hook because the child had ended.
+    fn told_before(&self) -> Option<Error> {
+        let channel = (Some(self.parent.0.as_fd()), libc::POLLIN);
+        while process::poll([channel], 0).is_ok_and(|[ready]| ready != 0) {
+            match self.parent.receive_from().ok()? {
+                (sender, FromChild::Failed(error)) if sender.is_none_or(|sender| sender == self.pid) => {
+                    return Some(error);
+                }
+                (_, FromChild::End) => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn answer(&mut self, watch: &mut dyn Watch) -> Result<()> {
         let mut due = self.due();
         // With a keyring of its own the child reports that first: one write of state.json records
         // both.
@@ -293,6 +314,10 @@ impl Launch<'_> {
     fn explain_end(&self, ended: Ended) -> Error {
         let step = self.report.step();
         let text = match ended {
+            // The init image has no other way to tell this one.
+            Ended::Exited(errno) if self.report.step() == StubStep::None as u32 && errno > 1 => {
+                return Failure::new("mmap(the report of the init image)", Errno(errno)).into();
+            }
             Ended::Exited(status) => {
                 format!("the container's process ended with status {status} before its program ran")
             }
@@ -301,7 +326,7 @@ impl Launch<'_> {
             }
         };
         let error = Error::new(Kind::Execute, text);
-        let filtered = self.plan.filter.is_some() && step >= crate::process::stub::plan::StubStep::Filter as u32;
+        let filtered = self.plan.filter.is_some() && step >= StubStep::Filter as u32;
         match ended {
             Ended::Signaled(libc::SIGKILL) => error.hint(match self.plan.memory_limit {
                 // The kernel's part of a process, and the pages of a small static program.
