@@ -18,12 +18,12 @@ ARCH     := $(shell uname -m)
 MUSL     := $(ARCH)-unknown-linux-musl
 GNU      := $(ARCH)-unknown-linux-gnu
 PART     := integration/tools/part
-PARTS    := unit hand checkpoint kills budgets shim captures engines conformance pairs
+PARTS    := unit hand checkpoint kills faults budgets shim captures engines conformance pairs
 
 # The environment names a target in capitals with underscores.
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
-.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint kills budgets shim captures engines \
+.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint kills faults budgets shim captures engines \
 	conformance pairs conformance-table soak vm-test bench performance lint pages reference dist deb release-check install uninstall clean
 
 help: ## list the targets
@@ -90,6 +90,9 @@ checkpoint: ## checkpoint and restore by hand, with a CRIU of Debian trixie
 kills: ## SIGKILL at the system calls of every command
 	@$(PART) kills $(CARGO) run --locked -q -p integration -- kills
 
+faults: ## each system call of the commands fails (FAULTS=calls: every call, FAULTS=all: with every error)
+	@$(PART) faults $(CARGO) run --locked -q -p integration -- faults
+
 budgets: ## system calls and instructions of the commands against integration/bench/budgets (UPDATE=1 writes it)
 	@$(PART) budgets $(CARGO) run --locked -q -p integration -- budgets $(if $(UPDATE),--update)
 
@@ -128,11 +131,12 @@ soak: ## the long form of the tests that repeat
 	SOAK=1 $(PART) soak-records $(CARGO) test --locked -q -p integration --test attacks delete_never_forgets || status=1; \
 	SOAK=1 $(PART) soak-check $(CARGO) test --locked -q -p integration --test check || status=1; \
 	KILLS=all $(PART) soak-kills $(CARGO) run --locked -q -p integration -- kills || status=1; \
+	FAULTS=all $(PART) soak-faults $(CARGO) run --locked -q -p integration -- faults || status=1; \
 	$(PART) soak-pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --each --runtime out/orlop || status=1; \
 	IMAGE_KILLS=300 $(PART) soak-images $(CARGO) test --locked -q -p integration --test images kills || status=1; \
 	SOAK=1 $(PART) soak-checkpoint integration/engines/checkpoint out/orlop || status=1; \
 	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
-	integration/tools/summary soak-hand soak-exec soak-limits soak-races soak-records soak-check soak-kills soak-pairs soak-images soak-checkpoint soak-engines || status=1; exit $$status
+	integration/tools/summary soak-hand soak-exec soak-limits soak-races soak-records soak-check soak-kills soak-faults soak-pairs soak-images soak-checkpoint soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/tools/prerequisites build vm

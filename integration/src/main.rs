@@ -3,6 +3,7 @@
 mod budgets;
 mod captures;
 mod engines;
+mod faults;
 mod kills;
 mod work;
 
@@ -29,11 +30,12 @@ fn main() -> Result<ExitCode> {
         "hand" => engines::run(&request, &["hand"], &["runc", "orlop"])?,
         "shim" => engines::run(&request, &["shim"], &["orlop"])?,
         "kills" => kills::run(&request)?,
+        "faults" => faults::run(&request)?,
         "budgets" => budgets::run(&request)?,
         "captures" => captures::run(&request)?,
         "mount-options" => print_mount_options(&request)?,
         other => bail!(
-            "no such group of tests: {other:?}; there are engines, captures, budgets, hand, kills, mount-options and shim"
+            "no such group of tests: {other:?}; there are engines, captures, budgets, faults, hand, kills, mount-options and shim"
         ),
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,4 +1,5 @@
-//! Follows a command and all processes that it makes from system call to system call, and kills one of them at an entry.
+//! Follows a command and all processes that it makes from system call to system call, and kills one of them at an entry
+//! or fails the call.
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -7,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Which process is killed, and when. Processes are numbered as they appear; 0 is the command itself.
@@ -18,6 +20,9 @@ pub(crate) enum Point {
     Entry { process: usize, call: usize },
     /// The command as soon as a process appears, which does nothing before the command is dead.
     Birth { process: usize },
+    /// A system call of a process is not made and fails with this errno: the first one with this number from the n-th of
+    /// the runtime's own calls on.
+    Fail { process: usize, call: usize, number: u64, errno: i32 },
 }
 
 /// What was seen.
@@ -29,6 +34,10 @@ pub(crate) struct Seen {
     pub(crate) killed: bool,
     /// Whether the command did not end by itself, and was killed.
     pub(crate) hung: bool,
+    /// The call that failed, as /proc/PID/syscall has it: its number and arguments.
+    pub(crate) failed: String,
+    /// The code with which the command ended by itself.
+    pub(crate) code: Option<i32>,
 }
 
 /// A process and its system calls.
@@ -39,12 +48,19 @@ pub(crate) struct Process {
     pub(crate) start: u64,
     /// The numbers of its system calls.
     pub(crate) calls: Vec<u64>,
+    /// The part of `calls` that the runtime makes: from its execution to that of a program which is not its own.
+    pub(crate) own: std::ops::Range<usize>,
 }
 
 /// Runs `command` until it ends. What it leaves goes on untraced.
 pub(crate) fn follow(command: &[String], point: Point) -> Result<Seen> {
+    follow_into(command, point, &[Path::new("/dev/null"), Path::new("/dev/null")])
+}
+
+/// The same with standard output and error output in these files.
+pub(crate) fn follow_into(command: &[String], point: Point, output: &[&Path; 2]) -> Result<Seen> {
     // What a thread traces is let go when the thread ends.
-    let followed = std::thread::scope(|scope| scope.spawn(|| Follow::new(point).run(command)).join());
+    let followed = std::thread::scope(|scope| scope.spawn(|| Follow::new(point).run(command, output)).join());
     followed.unwrap_or_else(|_| anyhow::bail!("the tracing thread panicked"))
 }
 
@@ -54,16 +70,19 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
 struct Follow {
     point: Point,
     seen: Seen,
+    /// The process whose call is to fail when it ends.
+    failing: Option<(Pid, i32)>,
 }
 
 impl Follow {
     fn new(point: Point) -> Self {
-        Self { point, seen: Seen::default() }
+        Self { point, seen: Seen::default(), failing: None }
     }
 
-    fn run(mut self, command: &[String]) -> Result<Seen> {
+    fn run(mut self, command: &[String], [output, errors]: &[&Path; 2]) -> Result<Seen> {
         let mut shell = Command::new("sh")
-            .args(["-c", "read -r go; exec \"$@\" </dev/null >/dev/null 2>&1", "sh"])
+            .args(["-c", "read -r go; out=$1 err=$2; shift 2; exec \"$@\" </dev/null >\"$out\" 2>\"$err\"", "sh"])
+            .args([output, errors])
             .args(command)
             .stdin(Stdio::piped())
             .spawn()?;
@@ -96,6 +115,7 @@ impl Follow {
             };
             if let WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..) = status {
                 if pid == first {
+                    self.seen.code = if let WaitStatus::Exited(_, code) = status { Some(code) } else { None };
                     return Ok(());
                 }
                 continue;
@@ -111,7 +131,12 @@ impl Follow {
                 (pid, None)
             }
             WaitStatus::Stopped(pid, signal) => (pid, Some(signal)),
-            WaitStatus::PtraceEvent(pid, ..) => (pid, None),
+            WaitStatus::PtraceEvent(pid, _, event) => {
+                if event == nix::libc::PTRACE_EVENT_EXEC {
+                    self.executed(pid);
+                }
+                (pid, None)
+            }
             _ => return Ok(()),
         };
         let process = self.number(pid);
@@ -129,6 +154,7 @@ impl Follow {
         let process = self.number(pid);
         let number = match ptrace::syscall_info(pid) {
             Ok(info) if info.op == nix::libc::PTRACE_SYSCALL_INFO_ENTRY => entry_number(pid),
+            Ok(_) if self.failing.is_some_and(|(failing, _)| failing == pid) => return self.fail(),
             Ok(_) | Err(Errno::ESRCH) => return Ok(()),
             Err(e) => return Err(e.into()),
         };
@@ -139,14 +165,56 @@ impl Follow {
             self.seen.killed = true;
             kill(pid, Signal::SIGKILL)?;
         }
+        let own = &self.seen.processes[process].own;
+        if let Point::Fail { process: of, call: from, number: wanted, errno } = self.point
+            && (of, wanted) == (process, number)
+            && own.contains(&call)
+            && call - own.start >= from
+            && !self.seen.killed
+        {
+            self.seen.killed = true;
+            self.failing = Some((pid, errno));
+            self.seen.failed = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+            // `close(2)` closes the descriptor though it fails.
+            if number != nix::libc::SYS_close.cast_unsigned() {
+                registers::skip_call(pid)?;
+            }
+        }
         Ok(())
+    }
+
+    /// At the end of the call that was skipped.
+    fn fail(&mut self) -> Result<()> {
+        match self.failing.take() {
+            Some((pid, errno)) => registers::set_result(pid, errno),
+            None => Ok(()),
+        }
+    }
+
+    /// A process executes the runtime, its init image, or a program that is not the runtime's.
+    fn executed(&mut self, pid: Pid) {
+        let process = self.number(pid);
+        let exe = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        let name = exe.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_own = name.contains("orlop");
+        let Process { own, calls, .. } = &mut self.seen.processes[process];
+        if is_own && own.start == own.end {
+            *own = calls.len()..usize::MAX;
+        } else if !is_own {
+            own.end = own.end.min(calls.len());
+        }
     }
 
     fn number(&mut self, pid: Pid) -> usize {
         let known = self.seen.processes.iter().position(|p| p.pid == pid.as_raw());
         known.unwrap_or_else(|| {
             let start = start_time(pid.as_raw()).unwrap_or(0);
-            self.seen.processes.push(Process { pid: pid.as_raw(), start, calls: Vec::new() });
+            // A child of the runtime's is the runtime until it executes a program; that of a program is none.
+            let parent = parent(pid.as_raw());
+            let parent = self.seen.processes.iter().find(|known| Some(known.pid) == parent);
+            let is_own = parent.is_some_and(|known| known.own.end == usize::MAX);
+            let own = 0..if is_own { usize::MAX } else { 0 };
+            self.seen.processes.push(Process { pid: pid.as_raw(), start, calls: Vec::new(), own });
             self.seen.processes.len() - 1
         })
     }
@@ -181,6 +249,12 @@ fn stat(pid: i32) -> Option<(String, u64)> {
     Some((state, fields.nth(18)?.parse().ok()?))
 }
 
+/// Field 4 of /proc/PID/stat.
+fn parent(pid: i32) -> Option<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text[text.rfind(')')? + 2..].split(' ').nth(1)?.parse().ok()
+}
+
 fn start_time(pid: i32) -> Option<u64> {
     stat(pid).map(|(_, start)| start)
 }
@@ -188,4 +262,39 @@ fn start_time(pid: i32) -> Option<u64> {
 /// Whether a process lives that began at `start` (0: whenever).
 pub(crate) fn alive(pid: i32, start: u64) -> bool {
     stat(pid).is_some_and(|(state, began)| (start == 0 || began == start) && !matches!(state.as_str(), "Z" | "X"))
+}
+
+/// The registers of a process that is stopped at a system call.
+#[cfg(target_arch = "x86_64")]
+mod registers {
+    use anyhow::Result;
+    use nix::sys::ptrace;
+    use nix::unistd::Pid;
+
+    /// The kernel makes no call with this number; its result is then ENOSYS.
+    pub(super) fn skip_call(pid: Pid) -> Result<()> {
+        let mut registers = ptrace::getregs(pid)?;
+        registers.orig_rax = u64::MAX;
+        Ok(ptrace::setregs(pid, registers)?)
+    }
+
+    pub(super) fn set_result(pid: Pid, errno: i32) -> Result<()> {
+        let mut registers = ptrace::getregs(pid)?;
+        registers.rax = i64::from(-errno).cast_unsigned();
+        Ok(ptrace::setregs(pid, registers)?)
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod registers {
+    use anyhow::{Result, bail};
+    use nix::unistd::Pid;
+
+    pub(super) fn skip_call(_: Pid) -> Result<()> {
+        bail!("the registers of this architecture are not known here")
+    }
+
+    pub(super) fn set_result(_: Pid, _: i32) -> Result<()> {
+        bail!("the registers of this architecture are not known here")
+    }
 }

@@ -9,7 +9,7 @@ pub(crate) mod scene;
 use crate::Request;
 use crate::work::Work;
 use anyhow::Result;
-use follow::{Point, follow};
+use follow::{Point, Seen, follow};
 use integration::report::{Outcome, Report};
 use integration::runtime;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -92,25 +92,31 @@ fn try_one(scene: &Scene<'_>, point: Point, longest: &mut Duration) -> Result<Op
     scene.reach()?;
     let seen = follow(&scene.command(), point)?;
     let began = Instant::now();
-    let deleted = scene.delete();
+    let failure = settle(scene, &seen);
     *longest = began.elapsed().max(*longest);
-    if let Err(error) = deleted {
-        scene.clear(&seen);
-        return Ok(Some(format!("delete --force: {error:#}")));
+    Ok(failure.or_else(|| seen.hung.then(|| "the command waits for ever".into())))
+}
+
+/// Removes the container by force. What it could not remove is said, and removed by hand.
+pub(crate) fn settle(scene: &Scene<'_>, seen: &Seen) -> Option<String> {
+    let began = Instant::now();
+    if let Err(error) = scene.delete() {
+        scene.clear(seen);
+        return Some(format!("delete --force: {error:#}"));
     }
     if seen.hung {
-        scene.clear(&seen);
-        return Ok(Some("the command waits for ever".into()));
+        scene.clear(seen);
+        return None;
     }
-    let mut left = scene.left(&seen);
+    let mut left = scene.left(seen);
     while !left.is_empty() && began.elapsed() < DEADLINE {
         std::thread::sleep(Duration::from_millis(1));
         reap();
-        left = scene.left(&seen);
+        left = scene.left(seen);
     }
     if left.is_empty() {
-        return Ok(None);
+        return None;
     }
-    scene.clear(&seen);
-    Ok(Some(format!("left: {}", left.join(", "))))
+    scene.clear(seen);
+    Some(format!("left: {}", left.join(", ")))
 }

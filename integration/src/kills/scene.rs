@@ -13,14 +13,17 @@ use std::time::{Duration, Instant};
 pub(crate) struct Tested {
     pub(crate) name: &'static str,
     /// How far the container is when the command is tried.
-    from: From,
-    words: &'static [&'static str],
+    pub(crate) from: From,
+    /// The command and its flags.
+    pub(crate) words: &'static [&'static str],
+    /// The words after the container's id.
+    pub(crate) after: &'static [&'static str],
     /// What the bundle has beside the usual.
-    change: fn(&mut Value),
+    pub(crate) change: fn(&mut Value),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
+pub(crate) enum From {
     Nothing,
     Created,
     Running,
@@ -28,35 +31,54 @@ enum From {
 }
 
 pub(crate) const COMMANDS: &[Tested] = &[
-    Tested { name: "create, with hooks", from: From::Nothing, words: &["create"], change: hooks },
+    Tested { name: "create, with hooks", from: From::Nothing, words: &["create"], after: &[], change: hooks },
     Tested {
         name: "create, with user and time namespaces",
         from: From::Nothing,
         words: &["create"],
+        after: &[],
         change: user_and_time,
     },
-    Tested { name: "create, with a joined pid namespace", from: From::Nothing, words: &["create"], change: joined },
-    Tested { name: "start", from: From::Created, words: &["start"], change: hooks },
-    Tested { name: "run", from: From::Nothing, words: &["run"], change: ends_at_once },
-    Tested { name: "run, with the reaping init", from: From::Nothing, words: &["run", "--init"], change: ends_at_once },
-    Tested { name: "exec", from: From::Running, words: &["exec"], change: |_| {} },
-    Tested { name: "delete", from: From::Stopped, words: &["delete"], change: hooks },
-    Tested { name: "delete --force", from: From::Running, words: &["delete", "--force"], change: hooks },
+    Tested {
+        name: "create, with a joined pid namespace",
+        from: From::Nothing,
+        words: &["create"],
+        after: &[],
+        change: joined,
+    },
+    Tested { name: "start", from: From::Created, words: &["start"], after: &[], change: hooks },
+    Tested { name: "run", from: From::Nothing, words: &["run"], after: &[], change: ends_at_once },
+    Tested {
+        name: "run, with the reaping init",
+        from: From::Nothing,
+        words: &["run", "--init"],
+        after: &[],
+        change: ends_at_once,
+    },
+    Tested { name: "exec", from: From::Running, words: &["exec"], after: &["/bin/true"], change: |_| {} },
+    Tested { name: "delete", from: From::Stopped, words: &["delete"], after: &[], change: hooks },
+    Tested { name: "delete --force", from: From::Running, words: &["delete", "--force"], after: &[], change: hooks },
 ];
 
 /// The commands as most callers give them, for counting what they cost.
 pub(crate) const ORDINARY: &[Tested] = &[
-    Tested { name: "run", from: From::Nothing, words: &["run"], change: ends_at_once },
-    Tested { name: "create", from: From::Nothing, words: &["create"], change: |_| {} },
-    Tested { name: "start", from: From::Created, words: &["start"], change: |_| {} },
-    Tested { name: "exec", from: From::Running, words: &["exec"], change: |_| {} },
-    Tested { name: "exec --tools", from: From::Running, words: &["exec", "--tools"], change: |_| {} },
-    Tested { name: "mounts add", from: From::Running, words: &["mounts", "add"], change: |_| {} },
-    Tested { name: "state", from: From::Running, words: &["state"], change: |_| {} },
-    Tested { name: "delete", from: From::Stopped, words: &["delete"], change: |_| {} },
+    Tested { name: "run", from: From::Nothing, words: &["run"], after: &[], change: ends_at_once },
+    Tested { name: "create", from: From::Nothing, words: &["create"], after: &[], change: |_| {} },
+    Tested { name: "start", from: From::Created, words: &["start"], after: &[], change: |_| {} },
+    Tested { name: "exec", from: From::Running, words: &["exec"], after: &["/bin/true"], change: |_| {} },
+    Tested {
+        name: "exec --tools",
+        from: From::Running,
+        words: &["exec", "--tools"],
+        after: &["/bin/true"],
+        change: |_| {},
+    },
+    Tested { name: "mounts add", from: From::Running, words: &["mounts", "add"], after: &[], change: |_| {} },
+    Tested { name: "state", from: From::Running, words: &["state"], after: &[], change: |_| {} },
+    Tested { name: "delete", from: From::Stopped, words: &["delete"], after: &[], change: |_| {} },
 ];
 
-fn hooks(config: &mut Value) {
+pub(crate) fn hooks(config: &mut Value) {
     let outside = json!([{"path": "/bin/true"}]);
     let mut all = json!({"startContainer": [{"path": "/bin/true"}]});
     for moment in ["createRuntime", "createContainer", "poststart", "poststop"] {
@@ -65,7 +87,7 @@ fn hooks(config: &mut Value) {
     config["hooks"] = all;
 }
 
-fn user_and_time(config: &mut Value) {
+pub(crate) fn user_and_time(config: &mut Value) {
     let spaces = json!([{"type": "user"}, {"type": "time"}, {"type": "pid"}, {"type": "mount"}, {"type": "ipc"}]);
     config["linux"]["namespaces"] = spaces;
     config["linux"]["timeOffsets"] = json!({"monotonic": {"secs": 100}});
@@ -74,7 +96,7 @@ fn user_and_time(config: &mut Value) {
     }
 }
 
-fn joined(config: &mut Value) {
+pub(crate) fn joined(config: &mut Value) {
     let pid = format!("/proc/{}/ns/pid", std::process::id());
     config["linux"]["namespaces"] = json!([{"type": "pid", "path": pid}, {"type": "mount"}, {"type": "network"}]);
 }
@@ -84,10 +106,10 @@ fn ends_at_once(config: &mut Value) {
 }
 
 pub(crate) struct Scene<'a> {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     runtime: &'a Path,
     tested: &'a Tested,
-    id: String,
+    pub(crate) id: String,
 }
 
 impl<'a> Scene<'a> {
@@ -100,7 +122,7 @@ impl<'a> Scene<'a> {
                 fs::create_dir_all(root.join(name))?;
             }
             fs::copy("/bin/busybox", root.join("bin/busybox")).context("/bin/busybox")?;
-            for applet in ["sleep", "true"] {
+            for applet in ["sleep", "true", "sh", "cat"] {
                 symlink("busybox", root.join("bin").join(applet))?;
             }
         }
@@ -137,7 +159,7 @@ impl<'a> Scene<'a> {
         })
     }
 
-    fn words(&self, words: &[&str]) -> Vec<String> {
+    pub(crate) fn words(&self, words: &[&str]) -> Vec<String> {
         let mut all =
             vec![self.runtime.display().to_string(), "--root".into(), self.dir.join("state").display().to_string()];
         all.extend(words.iter().map(ToString::to_string));
@@ -145,17 +167,17 @@ impl<'a> Scene<'a> {
             all.extend(["-b".into(), self.dir.display().to_string()]);
         }
         all.push(self.id.clone());
-        match words[0] {
-            "exec" => all.push("/bin/true".into()),
-            "mounts" => all.push(self.dir.join("mounts.json").display().to_string()),
-            _ => {}
+        if words[0] == "mounts" {
+            all.push(self.dir.join("mounts.json").display().to_string());
         }
         all
     }
 
     /// The command that is killed.
     pub(crate) fn command(&self) -> Vec<String> {
-        self.words(self.tested.words)
+        let mut words = self.words(self.tested.words);
+        words.extend(self.tested.after.iter().map(ToString::to_string));
+        words
     }
 
     /// `list`, which has no id.
@@ -196,7 +218,7 @@ impl<'a> Scene<'a> {
         Ok(state["status"] == "stopped")
     }
 
-    fn orlop(&self, words: &[&str]) -> Result<()> {
+    pub(crate) fn orlop(&self, words: &[&str]) -> Result<()> {
         succeed(&self.words(words))
     }
 
