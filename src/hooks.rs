@@ -4,7 +4,7 @@ use crate::config::{Hook as Written, Spec};
 use crate::error::{Context, Error, Ignore as _, IoContext, Result};
 use crate::sys::memory::{self, MemoryFile};
 use crate::sys::process::{self, Clone, Cloned, Ended, Pid, SingleThreaded};
-use crate::sys::{self, Failure};
+use crate::sys::{self, Failure, signal};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -179,8 +179,8 @@ pub(crate) fn run_for(
     if hooks.is_empty() {
         return Ok(());
     }
-    let _held = process::EndHeld::hold()?;
-    let watched = Watched { container, signals: &process::end_signals_as_fd()? };
+    let _held = signal::EndHeld::hold()?;
+    let watched = Watched { container, signals: &signal::end_signals_as_fd()? };
     for (n, hook) in hooks.iter().enumerate() {
         run_one(&watched, proof, moment, hook, state).with_context(|| name(moment, n, hook))?;
     }
@@ -233,7 +233,7 @@ fn execute(moment: Moment, hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! 
     let failure = match prepared {
         Err(failure) => failure,
         Ok(()) => {
-            process::reset_signals();
+            signal::reset_signals();
             sys::limits::restore();
             sys::credentials::restore_umask();
             // Without an environment of its own a hook on the host has the runtime's, never the container's: that
@@ -303,8 +303,8 @@ fn wait(
             output.read_rest()?;
             return Ok(Outcome::Ended(process::wait(pid)?));
         }
-        let signal = if signalled != 0 { process::next_signal(watched.signals)? } else { None };
-        let outcome = match signal.filter(|signal| !process::ignores(*signal)) {
+        let signal = if signalled != 0 { signal::next_signal(watched.signals)? } else { None };
+        let outcome = match signal.filter(|signal| !signal::ignores(*signal)) {
             Some(signal) => Outcome::Interrupted(signal),
             None if orphaned != 0 => Outcome::Orphaned,
             None if left.is_some_and(|left| left.is_zero()) => Outcome::Late,
@@ -319,7 +319,7 @@ fn wait(
 fn end(pid: Pid, pidfd: &OwnedFd) -> Result<()> {
     // The group's number cannot be reused before the hook is reaped. ESRCH: the hook has not called
     // setpgid yet. EPERM: the group's processes are another user's.
-    process::kill(-pid, libc::SIGKILL).ignore("the hook itself is killed below");
+    signal::kill(-pid, libc::SIGKILL).ignore("the hook itself is killed below");
     process::pidfd_send_signal(pidfd, libc::SIGKILL)?;
     process::wait(pid)?;
     Ok(())

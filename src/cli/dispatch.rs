@@ -8,7 +8,7 @@ use super::perform;
 use super::table::{Command, Name};
 use crate::error::{Error, Result};
 use crate::log::{self, Form, Level, Target};
-use crate::sys::{Failure, file, process};
+use crate::sys::{Failure, file, process, signal};
 use lexopt::Parser;
 use std::ffi::{OsStr, OsString};
 
@@ -25,7 +25,7 @@ pub(crate) fn run(mut parser: Parser) -> u8 {
         log::panicked(&Error::internal(format!("panic: {info}")).to_string());
         process::exit_now(FAILED.into())
     }));
-    process::reset_own_signals();
+    signal::reset_own_signals();
     let identity = Identity::new(parser.bin_name());
     let (flags, word) = parse::globals(&mut parser);
     let outcome = open_log(&identity, &flags)

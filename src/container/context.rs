@@ -2,7 +2,8 @@
 
 use super::request::{CgroupManager, Rootless};
 use crate::error::{Ignore as _, Result};
-use crate::sys::process::{self, SignalMask};
+use crate::sys::process;
+use crate::sys::signal::SignalMask;
 use crate::sys::{file, fs};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -21,7 +21,8 @@ use crate::process::launch::{self, LaunchInput, Launched, Steps};
 use crate::rootfs::Sources;
 use crate::state::{ContainerDir, Record, Status, Store};
 use crate::sys::credentials;
-use crate::sys::process::{self, EndHeld, Pid, SingleThreaded};
+use crate::sys::process::{Pid, SingleThreaded};
+use crate::sys::signal::{self, EndHeld};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The state in which the launch leaves the process.
@@ -85,7 +86,7 @@ pub(super) fn make(
     // termination signals are checked for, and in the foreground all signals are blocked, so that
     // none is lost.
     let _held = if foreground { None } else { Some(EndHeld::hold()?) };
-    let signals = foreground.then(process::all_signals_as_fd).transpose()?;
+    let signals = foreground.then(signal::all_signals_as_fd).transpose()?;
 
     let source = Source { store: &store, request, spec: &spec, bundle: &bundle, proof };
     let receiver = parts.receiver.take();

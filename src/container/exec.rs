@@ -17,7 +17,8 @@ use crate::process::launch::{self, LaunchInput, Steps, Watch};
 use crate::process::plan::{Affinity, Entered, Label, LaunchPlan, Tools};
 use crate::process::program::Program;
 use crate::state::{ProcessId, Record, Status, Store};
-use crate::sys::process::{self, Pid, SingleThreaded};
+use crate::sys::process::{Pid, SingleThreaded};
+use crate::sys::{scheduling, signal};
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 
@@ -228,7 +229,7 @@ fn console_of(request: &ExecRequest, plan: &LaunchPlan) -> Result<Console> {
         return Ok((console, None, None));
     }
     let give = Give::foreground(&request.console_socket)?;
-    let signals = process::all_signals_as_fd()?;
+    let signals = signal::all_signals_as_fd()?;
     let (console, ours) = give.check(plan.has_terminal())?;
     Ok((console, ours, Some(signals)))
 }
@@ -260,7 +261,7 @@ impl Watch for Watcher<'_> {
             detour.end(pid)?;
             if let Affinity::Only(mask) = &self.plan.affinity[1] {
                 // Kernels before 6.2 reset it when the cpuset changes.
-                process::sched_setaffinity(pid, mask).context("process.execCPUAffinity.final")?;
+                scheduling::sched_setaffinity(pid, mask).context("process.execCPUAffinity.final")?;
             }
         }
         self.record.resctrl.as_ref().map_or(Ok(()), |group| group.join(pid))
@@ -271,7 +272,7 @@ impl Watch for Watcher<'_> {
         if !self.cgroup.stands_still()? {
             return Ok(());
         }
-        match process::pending_end()? {
+        match signal::pending_end()? {
             _ if !self.ignore_paused => Err(paused()),
             Some(signal) => Err(Error::state(format!("ended by signal {signal} while the container is paused"))),
             None => Ok(()),

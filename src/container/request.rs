@@ -3,6 +3,9 @@
 //! A field that is `None`, `false` or empty was not given on the command line. If a container is
 //! created, paths other than `bundle` must be absolute: the working directory changes to the
 //! bundle's.
+//!
+//! The file is long, but most of it is what each field means: whoever compares two commands finds
+//! their structs side by side.
 
 mod cgroup;
 mod id;

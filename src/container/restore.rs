@@ -32,8 +32,8 @@ use crate::process::keyring::{self, Keyring};
 use crate::process::launch::Launched;
 use crate::rootfs::{self, CgroupView, IdmapOf, Prepared, Rootfs, Sources};
 use crate::state::{ContainerDir, Record, Store};
-use crate::sys::process::{self, SingleThreaded};
-use crate::sys::{file, fs, namespace};
+use crate::sys::process::SingleThreaded;
+use crate::sys::{file, fs, namespace, signal};
 use child::{Holder, KeyringPipe};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -104,7 +104,7 @@ fn make(
     let terminal = if ours { Terminal::Ours } else { console.map_or(Terminal::None, Terminal::To) };
     // Until now a signal could end this command without a trace on the machine. From now on signals
     // are blocked, so that none is lost.
-    let signals = ours.then(process::all_signals_as_fd).transpose()?;
+    let signals = ours.then(signal::all_signals_as_fd).transpose()?;
 
     let source = Source { store: &store, request: &request.create, spec: &spec, bundle: &bundle, proof };
     let maker = Maker { request, source: &source, program: &program, images: &images, saved: &saved, proof };

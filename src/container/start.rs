@@ -14,7 +14,8 @@ use crate::process::refusal::{self, Around};
 use crate::process::report::Report;
 use crate::process::seccomp::Filter;
 use crate::state::{Record, Status, Store};
-use crate::sys::process::{self, EndHeld, Pid, SingleThreaded};
+use crate::sys::process::{self, Pid, SingleThreaded};
+use crate::sys::signal::{self, EndHeld};
 use crate::sys::{file, socket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -55,7 +56,7 @@ pub fn start(context: &Context, id: &ContainerId) -> Result<()> {
     log::step("open the gate");
     let waits_for_hooks = !hooks.at(Moment::StartContainer).is_empty();
     let _held = waits_for_hooks.then(EndHeld::hold).transpose()?;
-    let signals = waits_for_hooks.then(process::end_signals_as_fd).transpose()?;
+    let signals = waits_for_hooks.then(signal::end_signals_as_fd).transpose()?;
     let report = Report::new()?;
     let connection = dir.connect().map_err(|e| match e.errno().0 {
         libc::ECONNREFUSED | libc::ENOENT => match record.status() {
@@ -128,7 +129,7 @@ impl Gate<'_> {
                 return Ok(None);
             }
             if let Some(signals) = signals.filter(|_| signalled != 0)
-                && let Some(signal) = process::next_signal(signals)?.filter(|signal| !process::ignores(*signal))
+                && let Some(signal) = signal::next_signal(signals)?.filter(|signal| !signal::ignores(*signal))
             {
                 return Ok(Some(signal));
             }

@@ -10,7 +10,7 @@ use crate::error::{Ignore as _, Result};
 use crate::process::launch::Launched;
 use crate::sys::process::{self, Ended};
 use crate::sys::terminal::{self, Modes, Size};
-use crate::sys::{self, file};
+use crate::sys::{self, file, signal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ impl Relay {
 /// it is for this process.
 fn asks_to_end(signals: &OwnedFd) -> Result<bool> {
     let mut asks = false;
-    while let Some(signal) = process::next_signal(signals)? {
+    while let Some(signal) = signal::next_signal(signals)? {
         asks |= ![libc::SIGCHLD, libc::SIGWINCH, libc::SIGPIPE, libc::SIGURG, libc::SIGCONT].contains(&signal);
     }
     Ok(asks)
@@ -214,7 +214,7 @@ pub(super) fn serve(
 /// Handles pending signals: reaps children on SIGCHLD, resizes the terminal on SIGWINCH, passes the
 /// others to the container.
 fn forward(launched: &Launched, signals: &OwnedFd, relay: Option<&Relay>) -> Result<()> {
-    while let Some(signal) = process::next_signal(signals)? {
+    while let Some(signal) = signal::next_signal(signals)? {
         match signal {
             libc::SIGCHLD => reap_others(launched),
             libc::SIGWINCH if relay.is_some() => relay.into_iter().for_each(Relay::resize),

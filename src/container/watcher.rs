@@ -11,6 +11,7 @@ use crate::process::launch::Watch;
 use crate::process::plan::LaunchPlan;
 use crate::state::{ContainerDir, ProcessId, Record, Status};
 use crate::sys::process::{self, Pid, SingleThreaded};
+use crate::sys::signal;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The callbacks of a launch for a new container.
@@ -73,7 +74,7 @@ impl Watch for Watcher<'_> {
         if self.cgroup.stands_still()? {
             return Err(frozen());
         }
-        match process::pending_end()? {
+        match signal::pending_end()? {
             Some(signal) => Err(Error::state(format!("ended by signal {signal} while the container is made"))),
             None => Ok(()),
         }

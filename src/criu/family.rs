@@ -2,6 +2,7 @@
 
 use crate::error::{Ignore as _, Result};
 use crate::sys::process::{self, Pid};
+use crate::sys::signal;
 
 /// The children of this process, which is a child subreaper while CRIU runs: if CRIU is killed, the
 /// processes that it created would wait for it forever, so this process must be able to find and
@@ -26,7 +27,7 @@ impl Family {
                 return;
             }
             for pid in strangers {
-                process::kill(pid, libc::SIGKILL).ignore("it may have ended by itself");
+                signal::kill(pid, libc::SIGKILL).ignore("it may have ended by itself");
                 process::wait(pid).ignore("a process that is gone has been reaped");
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, IoContext, Result};
 use crate::sys::socket::{self, SockType};
-use crate::sys::{file, process};
+use crate::sys::{file, process, signal};
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -63,11 +63,11 @@ pub(crate) fn inherited(index: usize) -> RawFd {
 pub(super) fn execute(start: &Start<'_>, caller: &OwnedFd, said: &OwnedFd) -> Error {
     let exec = || -> Result<Error> {
         let prepared = (start.prepare)()?;
-        process::reset_signals();
+        signal::reset_signals();
         // If the runtime is killed, also by Ctrl-C at a terminal, CRIU must survive to undo its
         // work.
         process::lead_group()?;
-        process::ignore_broken_pipes();
+        signal::ignore_broken_pipes();
         let (ours, theirs) = socket::pair(SockType::SeqPacket)?;
         socket::send(caller, b"criu", &[theirs.as_raw_fd()])?;
         let null = file::open("/dev/null", libc::O_RDWR)?;

@@ -4,6 +4,9 @@
 //! The caller asks for the next key of an object and then reads the value as the type of that
 //! field, so no tree is built and no text is scanned twice. It accepts the documents that Go's
 //! `encoding/json` accepts: see [`super`].
+//!
+//! It is one file because every function moves the same position, and none is of use without the
+//! others.
 
 use std::borrow::Cow;
 

@@ -7,7 +7,8 @@ use crate::config::{IoPriority, Linux, MemoryPolicy, Personality, Process, Rlimi
 use crate::cpulist;
 use crate::error::{Context, Error, Result};
 use crate::sys::limits::{self, Limit};
-use crate::sys::process::{self, Pid, SchedAttr};
+use crate::sys::process::{self, Pid};
+use crate::sys::scheduling::{self, SchedAttr};
 use crate::text;
 use std::borrow::Cow;
 
@@ -50,10 +51,10 @@ impl Attributes {
     /// Sets scheduler and I/O priority of `pid` (0: this process), which the parent may do as well.
     pub(crate) fn apply_scheduling(&self, pid: Pid) -> Result<()> {
         if let Some(attr) = &self.scheduler {
-            process::sched_setattr(pid, attr).context("process.scheduler")?;
+            scheduling::sched_setattr(pid, attr).context("process.scheduler")?;
         }
         if let Some(value) = self.io_priority {
-            process::ioprio_set(pid, value).context("process.ioPriority")?;
+            scheduling::ioprio_set(pid, value).context("process.ioPriority")?;
         }
         Ok(())
     }
@@ -81,7 +82,7 @@ impl Attributes {
             process::personality(persona).context("linux.personality")?;
         }
         if let Some((mode, nodes)) = &self.memory_policy {
-            process::set_mempolicy(*mode, nodes).context("linux.memoryPolicy")?;
+            scheduling::set_mempolicy(*mode, nodes).context("linux.memoryPolicy")?;
         }
         Ok(())
     }
@@ -242,7 +243,7 @@ fn memory_policy(written: &MemoryPolicy<'_>) -> Result<Option<(i32, Vec<u64>)>> 
 pub(crate) fn use_the_cpuset() {
     // The kernel takes the part of a mask that the cpuset allows, and has at most 8192 CPUs.
     const EVERY: [u64; 128] = [u64::MAX; 128];
-    if let Err(e) = process::sched_setaffinity(0, &EVERY) {
+    if let Err(e) = scheduling::sched_setaffinity(0, &EVERY) {
         crate::log::warning(format!("the container keeps the caller's CPU affinity: {}", e.errno()));
     }
 }

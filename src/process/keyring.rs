@@ -7,7 +7,8 @@
 
 use crate::error::{Error, Result};
 use crate::json::readable;
-use crate::sys::process::{self, Key};
+use crate::sys::keys::{self, Key};
+use crate::sys::process;
 use serde::Serialize;
 use std::ffi::CString;
 
@@ -57,8 +58,8 @@ pub(crate) fn new_name() -> Result<String> {
 pub(crate) fn make(name: &str) -> Result<Option<CreatedKeyring>> {
     const USER_SEARCH: u32 = 0x0008_0000;
     let Some(serial) = join_named(name)? else { return Ok(None) };
-    let key = process::describe_key(serial)?;
-    process::set_key_permissions(serial, key.permissions | USER_SEARCH)?;
+    let key = keys::describe_key(serial)?;
+    keys::set_key_permissions(serial, key.permissions | USER_SEARCH)?;
     Ok(Some(CreatedKeyring { name: name.to_owned(), serial, owner: key.owner, outside: false }))
 }
 
@@ -69,11 +70,11 @@ pub(crate) fn make(name: &str) -> Result<Option<CreatedKeyring>> {
 /// Another keyring has its name.
 pub(crate) fn join(made: &CreatedKeyring) -> Result<()> {
     let Some(serial) = join_named(&made.name)? else { return Ok(()) };
-    let found = process::describe_key(serial)?;
+    let found = keys::describe_key(serial)?;
     if (serial, found.owner) == (made.serial, made.owner) {
         return Ok(());
     }
-    if is_gone(process::describe_key(made.serial)) {
+    if is_gone(keys::describe_key(made.serial)) {
         return make(&new_name()?).map(drop);
     }
     let text = format!(
@@ -89,7 +90,7 @@ fn is_gone(key: crate::sys::Result<Key>) -> bool {
 
 fn join_named(name: &str) -> Result<Option<i32>> {
     let name = CString::new(name).map_err(|_| Error::internal("the name of a keyring with a NUL byte"))?;
-    match process::join_session_keyring(&name) {
+    match keys::join_session_keyring(&name) {
         Ok(serial) => Ok(Some(serial)),
         // A kernel without keyrings has nothing to separate.
         Err(e) if e.is(libc::ENOSYS) => Ok(None),

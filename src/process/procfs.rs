@@ -29,7 +29,7 @@ use crate::namespaces::{NamespaceKind, Owner, enter};
 use crate::sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MountArgs};
 use crate::sys::process::{self, Clone, Cloned, SingleThreaded};
 use crate::sys::socket::{self, SockType};
-use crate::sys::{Errno, Failure, file, fs};
+use crate::sys::{Errno, Failure, file, fs, signal};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -146,7 +146,7 @@ fn become_helper(
 ) -> Result<Infallible> {
     process::end_with_parent()?;
     process::set_dumpable(false)?;
-    process::reset_signals();
+    signal::reset_signals();
     if plan.joined.owner(NamespaceKind::Pid) == Owner::JoinedUser {
         enter::join(&plan.joined, &[NamespaceKind::User])?;
         enter::become_root()?;

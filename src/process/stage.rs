@@ -20,7 +20,7 @@ use crate::error::{Error, Ignore as _, Result};
 use crate::hooks::Moment;
 use crate::rootfs::{Built, Prepared, Trees};
 use crate::sys::process::{self, SingleThreaded};
-use crate::sys::{credentials, file};
+use crate::sys::{credentials, file, signal};
 use crate::{cgroups, log};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -88,7 +88,7 @@ fn pass_records_on(stage: &Stage<'_>) -> Result<()> {
 /// Resets signals and umask, has the process die with the runtime, and gives it its first name.
 pub(super) fn begin(stage: &mut Stage<'_>) -> Result<()> {
     log::divert();
-    process::reset_signals();
+    signal::reset_signals();
     credentials::restore_umask();
     die_with_runtime(stage)?;
     // The name tells other commands that the container is being created, see `state/status.rs`.

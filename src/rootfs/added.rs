@@ -156,7 +156,7 @@ pub(crate) fn remove(destinations: &[InRoot], added: &[u64]) -> Result<Vec<u64>>
 }
 
 fn detach_added(tree: &Tree, destination: &InRoot, added: &[u64]) -> Result<u64> {
-    let found = tree.find(destination)?.ok_or_else(|| super::attach::missing(destination))?;
+    let found = tree.find(destination)?.ok_or_else(|| super::put::missing(destination))?;
     if !fs::is_mount_root(&found.handle)? {
         return Err(Error::state("nothing is mounted there"));
     }

@@ -2,24 +2,24 @@
 //! container's mount namespace.
 
 use super::Rootfs;
-use super::acl;
 use super::attributes::{self, Change};
 use super::cgroup::{self, CgroupView};
-use super::copy;
+use super::copy::{copy_up, mode_of_covered};
 use super::cwd;
 use super::device::{self, Nodes};
-use super::filesystem::{New, PROC_SUPER_MAGIC, reconfigure};
+use super::filesystem::{New, PROC_SUPER_MAGIC, reconfigure, with_hint};
 use super::mask::{self, Access, DevNull};
 use super::mount::{MountEntry, MountKind, is_allowed_in_proc};
 use super::options::Propagation;
 use super::prepare::{Prepared, Trees, open_source};
-use super::tree::{self, Found, Tree};
+use super::put::{copy_symlink, missing, mount_by_old_call, put};
+use super::tree::{Found, Tree};
 use crate::error::{Context, Error, Result};
 use crate::path::{Create, Handle, InRoot, Root};
 use crate::procfs::ProcFd;
 use crate::sys::credentials::without_umask;
 use crate::sys::mount::{self, AT_RECURSIVE, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE};
-use crate::sys::{Errno, Failure, file, fs};
+use crate::sys::{file, fs};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -389,114 +389,6 @@ impl Rootfs {
     }
 }
 
-pub(super) fn missing(path: &InRoot) -> Failure {
-    Failure::new(format!("look up {path}"), Errno(libc::ENOENT))
-}
-
-/// For the option `copy-symlink`: if the source is a symbolic link, creates a copy of the link
-/// instead of a mount, and returns true.
-pub(super) fn copy_symlink(tree: &Tree, mount: &MountEntry, source: &Path, inside: &Option<InRoot>) -> Result<bool> {
-    let link = match inside {
-        Some(path) => {
-            let found = tree.find_no_follow(path)?.ok_or_else(|| missing(path))?;
-            fs::read_link_at(&found.handle, "")
-        }
-        None => fs::read_link_at(file::CWD, source.as_os_str().as_bytes()),
-    };
-    let link = match link {
-        // readlinkat(2) of a descriptor that is not a symbolic link fails with ENOENT.
-        Err(e) if e.is(libc::EINVAL) || inside.is_some() && e.is(libc::ENOENT) => return Ok(false),
-        other => other?,
-    };
-    let Some((parent, name)) = mount.destination.split() else { return Ok(false) };
-    let dir = tree.find_or_create(&parent, Create::Directory)?.handle;
-    match fs::symlink_at(&link, &dir, name) {
-        Err(e) if e.is(libc::EEXIST) && fs::read_link_at(&dir, name).is_ok_and(|there| there == link) => Ok(true),
-        other => Ok(other.map(|()| true)?),
-    }
-}
-
-/// Attaches a detached tree after making changes to it, so that the unchanged mount is never
-/// visible.
-pub(crate) fn put(tree: &OwnedFd, place: &Handle, changes: Vec<Change>) -> Result<()> {
-    let waiting = attributes::apply(tree, changes)?;
-    mount::move_mount(tree, place).map_err(|e| of_two_kinds(e, tree, place))?;
-    attributes::apply_waiting(tree, &waiting)
-}
-
-/// Like [`put`], onto a new directory in a `parent` that no other process can change.
-pub(crate) fn put_into(tree: &OwnedFd, parent: &OwnedFd, name: &str, changes: Vec<Change>) -> Result<()> {
-    let waiting = attributes::apply(tree, changes)?;
-    mount::move_mount_into(tree, parent, name)?;
-    attributes::apply_waiting(tree, &waiting)
-}
-
-/// Changes the EINVAL of move_mount(2) for a file and a directory into the ENOTDIR of mount(2),
-/// which engines look for.
-fn of_two_kinds(failure: Failure, tree: &OwnedFd, place: &Handle) -> Error {
-    let directories = (fs::stat(tree).map(|s| s.is_dir()), place.stat().map(|s| s.is_dir()));
-    match directories {
-        (Ok(from), Ok(to)) if failure.is(libc::EINVAL) && from != to => {
-            let kind = |directory| if directory { "a directory" } else { "a file" };
-            Error::from(Failure::new(failure.call(), Errno(libc::ENOTDIR))).hint(format!(
-                "{} cannot be mounted onto {}",
-                kind(from),
-                kind(to)
-            ))
-        }
-        _ => failure.into(),
-    }
-}
-
 fn propagation(mount: &MountEntry) -> Vec<Change> {
     mount.options.propagation.iter().copied().map(Change::propagating).collect()
-}
-
-/// Mounts a filesystem with `mount(2)`, and returns it. If `writable` is set, the caller makes it read-only later.
-fn mount_by_old_call(new: &New<'_>, mount: &MountEntry, place: &Handle, writable: bool) -> Result<OwnedFd> {
-    new.refuse_foreign_context()?;
-    new.make_by_old_call(place, writable)?;
-    let mounted = tree::topmost(place)?.ok_or_else(|| Error::system("the destination was removed"))?;
-    copy_up(mount, place, &mounted)?;
-    let mut changes = attributes::of_new(&mount.options);
-    if writable && let Some(first) = changes.first_mut() {
-        first.attributes.set &= !MOUNT_ATTR_RDONLY;
-    }
-    attributes::apply_attached(&mounted, changes)?;
-    Ok(mounted)
-}
-
-/// Adds the reason for an EPERM of a filesystem that belongs to a namespace.
-fn with_hint(error: Error, kind: &str) -> Error {
-    match kind {
-        _ if error.errno() != libc::EPERM => error,
-        "proc" => {
-            error.hint("in a user namespace a procfs needs a pid namespace of its own, and a host /proc without masks")
-        }
-        "sysfs" => error.hint("in a user namespace a sysfs needs a network namespace of its own; bind /sys instead"),
-        "mqueue" => error.hint("in a user namespace an mqueue needs an ipc namespace of its own"),
-        "overlay" => error.hint("in a user namespace an overlay needs Linux 5.11, and the option userxattr"),
-        _ => error,
-    }
-}
-
-/// The parameter `mode` for a tmpfs over an existing directory: the directory's mode, unless an
-/// option sets it.
-fn mode_of_covered(mount: &MountEntry, place: &Handle) -> Result<Option<(&'static str, String)>> {
-    if says_mode(mount) {
-        return Ok(None);
-    }
-    Ok(Some(("mode", format!("{:o}", acl::mode_of(place)?))))
-}
-
-fn says_mode(mount: &MountEntry) -> bool {
-    mount.options.data.iter().any(|p| p.key == "mode")
-}
-
-/// For the option `tmpcopyup`: copies the contents of the directory at `place` to a new tmpfs.
-fn copy_up(mount: &MountEntry, place: &Handle, tree: &OwnedFd) -> Result<()> {
-    if !mount.options.copy_up {
-        return Ok(());
-    }
-    copy::up(&file::open_at(place, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?, tree, says_mode(mount))
 }

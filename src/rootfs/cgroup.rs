@@ -1,10 +1,10 @@
 //! Mounts of type `cgroup`: the container's view of its cgroups.
 
-use super::attach::{put, put_into};
 use super::attributes::{self, Change};
 use super::filesystem::New;
 use super::mount::MountEntry;
 use super::options::{Attributes, Options, Parameter};
+use super::put::{put, put_into};
 use crate::error::{Context, Error, Result};
 use crate::path::Handle;
 use crate::sys::cgroup::CGROUP2_MAGIC;

@@ -2,7 +2,9 @@
 //! over it.
 
 use super::acl;
+use super::mount::MountEntry;
 use crate::error::{Context, Error, Result};
+use crate::path::Handle;
 use crate::sys::file::{self, Whence};
 use crate::sys::fs::{self, Stat};
 use crate::sys::memory::truncate;
@@ -13,6 +15,27 @@ use std::os::fd::OwnedFd;
 /// The limit of the directory depth. Each level holds two file descriptors.
 const DEEPEST: u32 = 200;
 
+/// The parameter `mode` for a tmpfs over an existing directory: the directory's mode, unless an
+/// option sets it.
+pub(super) fn mode_of_covered(mount: &MountEntry, place: &Handle) -> Result<Option<(&'static str, String)>> {
+    if says_mode(mount) {
+        return Ok(None);
+    }
+    Ok(Some(("mode", format!("{:o}", acl::mode_of(place)?))))
+}
+
+fn says_mode(mount: &MountEntry) -> bool {
+    mount.options.data.iter().any(|p| p.key == "mode")
+}
+
+/// For the option `tmpcopyup`: copies the contents of the directory at `place` to a new tmpfs.
+pub(super) fn copy_up(mount: &MountEntry, place: &Handle, tree: &OwnedFd) -> Result<()> {
+    if !mount.options.copy_up {
+        return Ok(());
+    }
+    up(&file::open_at(place, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?, tree, says_mode(mount))
+}
+
 /// Copies the contents of `from` to `to`: directories, files with holes and hard links, symbolic
 /// links and nodes, with owners, permissions, extended attributes and times. The extended
 /// attributes of `from` itself are copied, too, except the access control list if `keeps_mode` is
@@ -20,7 +43,7 @@ const DEEPEST: u32 = 200;
 ///
 /// Symbolic links are not followed; directories that are mount points are. `to` must not be visible
 /// to other processes.
-pub(crate) fn up(from: &OwnedFd, to: &OwnedFd, keeps_mode: bool) -> Result<()> {
+fn up(from: &OwnedFd, to: &OwnedFd, keeps_mode: bool) -> Result<()> {
     let to = file::open_at(to, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     let mut copy = Copy { root: &to, links: BTreeMap::new() };
     copy.directory(from, &to, &mut Vec::new(), 0).context("tmpcopyup")?;

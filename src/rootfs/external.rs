@@ -5,12 +5,12 @@
 //! point, and `/dev/null` for a masked file.
 
 use super::Rootfs;
-use super::attach::copy_symlink;
 use super::cgroup::CgroupView;
 use super::device::{Nodes, PTMX};
 use super::mount::{MountEntry, MountKind};
 use super::options::{ATTRIBUTES, Depth};
 use super::prepare::Prepared;
+use super::put::copy_symlink;
 use super::tree::Tree;
 use crate::error::{Context, Error, Result};
 use crate::mountinfo::{self, Mounted};

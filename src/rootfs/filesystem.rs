@@ -321,3 +321,17 @@ pub(crate) fn reconfigure(mounted: &Handle, remount: &MountEntry) -> Result<()> 
     }
     Ok(mount::fsconfig_reconfigure(&context)?)
 }
+
+/// Adds the reason for an EPERM of a filesystem that belongs to a namespace.
+pub(super) fn with_hint(error: Error, kind: &str) -> Error {
+    match kind {
+        _ if error.errno() != libc::EPERM => error,
+        "proc" => {
+            error.hint("in a user namespace a procfs needs a pid namespace of its own, and a host /proc without masks")
+        }
+        "sysfs" => error.hint("in a user namespace a sysfs needs a network namespace of its own; bind /sys instead"),
+        "mqueue" => error.hint("in a user namespace an mqueue needs an ipc namespace of its own"),
+        "overlay" => error.hint("in a user namespace an overlay needs Linux 5.11, and the option userxattr"),
+        _ => error,
+    }
+}

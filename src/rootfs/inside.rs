@@ -72,7 +72,7 @@ impl Built<'_> {
             true => self.tree.find_no_follow(path)?,
             false => self.tree.find(path)?,
         };
-        let found = found.ok_or_else(|| super::attach::missing(path)).context("source in the root filesystem")?;
+        let found = found.ok_or_else(|| super::put::missing(path)).context("source in the root filesystem")?;
         self.refuse_unmasked(mount, &found.path, &found.handle)?;
         let tree = copy(mount, &found.handle)?;
         match userns {

@@ -41,6 +41,7 @@ pub(crate) mod options;
 mod pivot;
 mod prepare;
 mod propagation;
+mod put;
 mod root;
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,10 @@
 //! The container's limits are for its program and must not affect the launch. So the runtime keeps
 //! the higher of its own and the container's limits until the program is executed. The init image,
 //! which has no privilege to raise limits, lowers them last.
+#![allow(unsafe_code)]
 
-use super::Result;
-use super::process::{rlimit, set_rlimit};
+use super::process::Pid;
+use super::{Result, check};
 use std::cell::Cell;
 
 /// A resource limit.
@@ -94,6 +95,32 @@ pub(crate) fn before() -> impl Iterator<Item = Limit> {
 pub(crate) fn restore() {
     before().for_each(set);
     BEFORE.set([None; KINDS]);
+}
+
+/// `prlimit(2)`: sets a limit of `pid` (0: this process), in the unit of the resource.
+pub(crate) fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    prlimit(pid, resource, Some(&new), || format!("prlimit({pid}, {resource}, {{{soft}, {hard}}})")).map(drop)
+}
+
+/// `prlimit(2)`: the soft and hard limit of `pid` (0: this process).
+pub(crate) fn rlimit(pid: Pid, resource: u32) -> Result<(u64, u64)> {
+    let old = prlimit(pid, resource, None, || format!("prlimit({pid}, {resource})"))?;
+    Ok((old.rlim_cur, old.rlim_max))
+}
+
+/// `prlimit(2)`: returns the previous limit and sets `new`.
+fn prlimit(
+    pid: Pid,
+    resource: u32,
+    new: Option<&libc::rlimit64>,
+    call: impl FnOnce() -> String,
+) -> Result<libc::rlimit64> {
+    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `new` is null or live, `old` is live and writable.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, &raw mut old) }, call)?;
+    Ok(old)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod errno;
 pub(crate) mod file;
 pub(crate) mod filter;
 pub(crate) mod fs;
+pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod mount;
@@ -21,6 +22,8 @@ pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod refused;
 pub(crate) mod regex;
+pub(crate) mod scheduling;
+pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod terminal;
 #[cfg(test)]

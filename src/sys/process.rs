@@ -1,17 +1,15 @@
-//! Processes: clone3, pidfds, wait, signals, prctl, exec.
+//! Processes: clone3, pidfds, wait, poll, prctl, exec.
 #![allow(unsafe_code)]
 
-use super::call::{self, Call, Opening, call, opened};
+use super::call::{self, Opening, opened};
 use super::{Errno, Failure, Result, check, check_again, done, failed_with, file, show, wrap};
 use nix::fcntl::AtFlags;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::CloneFlags;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
-
 /// A process id in this process's pid namespace.
 pub(crate) type Pid = i32;
 
@@ -160,16 +158,6 @@ pub(crate) fn pidfd_getfd(pidfd: impl AsFd, number: RawFd) -> Result<OwnedFd> {
     call::open(Opening::PidfdGetfd, [pidfd.as_raw_fd().into(), number.into(), 0], || {
         format!("pidfd_getfd({}, {number})", show(pidfd))
     })
-}
-
-/// The names and numbers of the signals that are not real-time ones.
-pub(crate) fn signals() -> impl Iterator<Item = (&'static str, i32)> {
-    Signal::iterator().map(|signal| (signal.as_str(), signal as i32))
-}
-
-/// `kill(2)`. nix does not support real-time signals.
-pub(crate) fn kill(pid: Pid, signal: i32) -> Result<()> {
-    done(call(Call::Kill, [pid.into(), signal.into()]), || format!("kill({pid}, {signal})"))
 }
 
 /// The end of the kernel's log (`syslog(2)`, SYSLOG_ACTION_READ_ALL), as much of it as the buffer holds: its length.
@@ -344,152 +332,10 @@ pub(crate) fn pid() -> Pid {
     nix::unistd::getpid().as_raw()
 }
 
-/// `prlimit(2)`: sets a limit of `pid` (0: this process), in the unit of the resource.
-pub(crate) fn set_rlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
-    let new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    prlimit(pid, resource, Some(&new), || format!("prlimit({pid}, {resource}, {{{soft}, {hard}}})")).map(drop)
-}
-
-/// `prlimit(2)`: the soft and hard limit of `pid` (0: this process).
-pub(crate) fn rlimit(pid: Pid, resource: u32) -> Result<(u64, u64)> {
-    let old = prlimit(pid, resource, None, || format!("prlimit({pid}, {resource})"))?;
-    Ok((old.rlim_cur, old.rlim_max))
-}
-
-/// `prlimit(2)`: returns the previous limit and sets `new`.
-fn prlimit(
-    pid: Pid,
-    resource: u32,
-    new: Option<&libc::rlimit64>,
-    call: impl FnOnce() -> String,
-) -> Result<libc::rlimit64> {
-    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: `new` is null or live, `old` is live and writable.
-    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, &raw mut old) }, call)?;
-    Ok(old)
-}
-
-/// `struct sched_attr` of `sched_setattr(2)`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SchedAttr {
-    /// Size of this structure in bytes.
-    pub size: u32,
-    /// SCHED_* policy.
-    pub policy: u32,
-    /// SCHED_FLAG_* flags.
-    pub flags: u64,
-    /// Nice value.
-    pub nice: i32,
-    /// Static priority, for SCHED_FIFO and SCHED_RR.
-    pub priority: u32,
-    /// Nanoseconds, for SCHED_DEADLINE.
-    pub runtime: u64,
-    /// Nanoseconds, for SCHED_DEADLINE.
-    pub deadline: u64,
-    /// Nanoseconds, for SCHED_DEADLINE.
-    pub period: u64,
-}
-
-/// `sched_setattr(2)` of `pid` (0: this thread).
-pub(crate) fn sched_setattr(pid: Pid, attr: &SchedAttr) -> Result<()> {
-    let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
-    // SAFETY: `attr` is live and contains its size.
-    done(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const attr, 0) }, || {
-        format!("sched_setattr({pid}, {attr:?})")
-    })
-}
-
-/// `ioprio_set(2)` of the process `pid` (0: this one). `value` is class << 13 | level.
-pub(crate) fn ioprio_set(pid: Pid, value: i32) -> Result<()> {
-    const IOPRIO_WHO_PROCESS: i32 = 1;
-    done(call(Call::IoprioSet, [IOPRIO_WHO_PROCESS.into(), pid.into(), value.into()]), || {
-        format!("ioprio_set(IOPRIO_WHO_PROCESS, {pid}, {value:#x})")
-    })
-}
-
-/// `sched_setaffinity(2)` of `pid` (0: this thread). `mask` has 64 CPUs in a word, since nix's set
-/// ends at the 1024th CPU.
-pub(crate) fn sched_setaffinity(pid: Pid, mask: &[u64]) -> Result<()> {
-    // SAFETY: the pointer and the size are those of a live slice.
-    done(unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(mask), mask.as_ptr()) }, || {
-        format!("sched_setaffinity({pid}, {mask:x?})")
-    })
-}
-
 /// `personality(2)`.
 pub(crate) fn personality(persona: u64) -> Result<()> {
     let bits = nix::sys::personality::Persona::from_bits_retain(persona as libc::c_int);
     wrap(nix::sys::personality::set(bits), || format!("personality({persona:#x})")).map(drop)
-}
-
-/// `set_mempolicy(2)`. `nodes` has 64 nodes in a word. It is empty for a mode without nodes.
-pub(crate) fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
-    let (mask, bits) = if nodes.is_empty() { (std::ptr::null(), 0) } else { (nodes.as_ptr(), nodes.len() * 64 + 1) };
-    // SAFETY: the mask has at least `bits` - 1 bits, which is how the kernel reads maxnode.
-    done(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }, || {
-        format!("set_mempolicy({mode:#x}, {nodes:x?})")
-    })
-}
-
-/// `keyctl(2)` KEYCTL_JOIN_SESSION_KEYRING: joins or creates the session keyring `name`. Returns
-/// its serial number.
-pub(crate) fn join_session_keyring(name: &CStr) -> Result<i32> {
-    const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
-    // SAFETY: `name` is a C string that outlives the call.
-    let serial = check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) }, || {
-        format!("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {name:?})")
-    })?;
-    Ok(serial as i32)
-}
-
-/// The attributes of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    /// The user id of its owner.
-    pub owner: u32,
-    /// Its permissions, in the format of KEYCTL_SETPERM.
-    pub permissions: u32,
-}
-
-/// `keyctl(2)` KEYCTL_DESCRIBE.
-pub(crate) fn describe_key(serial: i32) -> Result<Key> {
-    const KEYCTL_DESCRIBE: i32 = 6;
-    let call = || format!("keyctl(KEYCTL_DESCRIBE, {serial})");
-    // `type;uid;gid;permissions;description`. Only the last field has a variable format.
-    let mut text = [0u8; 256];
-    // SAFETY: the pointer and the length are those of a live, writable array.
-    let ask = |text: &mut [u8]| unsafe {
-        libc::syscall(libc::SYS_keyctl, KEYCTL_DESCRIBE, serial, text.as_mut_ptr(), text.len())
-    };
-    let length = check(ask(&mut text), call)? as usize;
-    let mut long = Vec::new();
-    let text = match length > text.len() {
-        true => {
-            long.resize(length, 0);
-            check(ask(&mut long), call)?;
-            &long[..]
-        }
-        false => &text[..length],
-    };
-    let text = String::from_utf8_lossy(text);
-    let mut fields = text.split(';').skip(1);
-    let owner = fields.next().and_then(|uid| uid.parse().ok());
-    let permissions = fields.nth(1).and_then(|hex| u32::from_str_radix(hex, 16).ok());
-    match (owner, permissions) {
-        (Some(owner), Some(permissions)) => Ok(Key { owner, permissions }),
-        _ => Err(Failure::new(format!("{} = {text:?}", call()), Errno(libc::EPROTO))),
-    }
-}
-
-/// `keyctl(2)` KEYCTL_SETPERM.
-pub(crate) fn set_key_permissions(serial: i32, permissions: u32) -> Result<()> {
-    const KEYCTL_SETPERM: i32 = 5;
-    // SAFETY: takes no pointer.
-    done(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, serial, permissions) }, || {
-        format!("keyctl(KEYCTL_SETPERM, {serial}, {permissions:#x})")
-    })
 }
 
 /// `poll(2)`: waits until one of `fds` is ready, for at most `timeout` milliseconds (-1: no limit).
@@ -507,157 +353,10 @@ pub(crate) fn poll<const N: usize>(fds: [(Option<BorrowedFd<'_>>, i16); N], time
     }
 }
 
-/// Blocks all signals of this thread and returns a file descriptor that reads them (`signalfd(2)`).
-pub(crate) fn all_signals_as_fd() -> Result<OwnedFd> {
-    let all = SigSet::all();
-    wrap(all.thread_set_mask(), || "sigprocmask".into())?;
-    signal_fd(&all)
-}
-
-fn signal_fd(signals: &SigSet) -> Result<OwnedFd> {
-    let fd = SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
-    wrap(fd, || "signalfd".into()).map(OwnedFd::from)
-}
-
-/// The blocked signals of a thread.
-#[derive(Clone, Copy)]
-pub(crate) struct SignalMask(SigSet);
-
-impl SignalMask {
-    /// The mask of this thread (`pthread_sigmask(3)`).
-    pub(crate) fn of_this_thread() -> Result<SignalMask> {
-        wrap(SigSet::thread_get_mask(), || "sigprocmask".into()).map(SignalMask)
-    }
-
-    /// Blocks exactly these signals for this thread.
-    pub(crate) fn set(&self) {
-        replace_mask(&self.0);
-    }
-}
-
-fn replace_mask(mask: &SigSet) {
-    #[expect(clippy::let_underscore_must_use, reason = "it fails for a bad pointer alone")]
-    let _ = mask.thread_set_mask();
-}
-
-/// The next signal number from a descriptor of [`all_signals_as_fd`], if one is pending.
-pub(crate) fn next_signal(fd: impl AsFd) -> Result<Option<i32>> {
-    let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
-    Ok(super::file::read_if_there(fd, &mut info)?.map(|_| i32::from_ne_bytes([info[0], info[1], info[2], info[3]])))
-}
-
-/// SIGTERM, SIGINT, SIGQUIT and SIGHUP.
-fn end_signals() -> SigSet {
-    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP])
-}
-
-/// Blocks SIGTERM, SIGINT, SIGQUIT and SIGHUP while it lives, so that this process can clean up.
-/// [`pending_end`] and [`end_signals_as_fd`] take them; the others act when this is dropped.
-pub(crate) struct EndHeld(SigSet);
-
-impl EndHeld {
-    /// Blocks these signals (`sigprocmask(2)`).
-    ///
-    /// # Errors
-    /// The system call fails.
-    pub(crate) fn hold() -> Result<EndHeld> {
-        wrap(end_signals().thread_swap_mask(SigmaskHow::SIG_BLOCK), || "sigprocmask".into()).map(EndHeld)
-    }
-}
-
-impl Drop for EndHeld {
-    fn drop(&mut self) {
-        replace_mask(&self.0);
-    }
-}
-
-/// A descriptor from which [`next_signal`] reads the signals that [`EndHeld`] blocks (`signalfd(2)`).
-pub(crate) fn end_signals_as_fd() -> Result<OwnedFd> {
-    signal_fd(&end_signals())
-}
-
-/// Takes a pending, blocked SIGTERM, SIGINT, SIGQUIT or SIGHUP (`sigtimedwait(2)`). Ignored signals
-/// are skipped: the kernel queues them while they are blocked.
-pub(crate) fn pending_end() -> Result<Option<i32>> {
-    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    loop {
-        // SAFETY: the pointers are to live objects; no siginfo_t is asked for.
-        let taken = unsafe { libc::sigtimedwait(end_signals().as_ref(), std::ptr::null_mut(), &now) };
-        match check(taken, || "sigtimedwait".into()) {
-            Ok(signal) if ignores(signal as i32) => {}
-            Ok(signal) => return Ok(Some(signal as i32)),
-            Err(e) if e.is(libc::EAGAIN) => return Ok(None),
-            Err(e) if e.is(libc::EINTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-/// Whether this process ignores a signal (`sigaction(2)`).
-pub(crate) fn ignores(signal: i32) -> bool {
-    // SAFETY: all zeroes is a valid sigaction, which the call writes to; nothing is changed.
-    unsafe {
-        let mut now: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(signal, std::ptr::null(), &mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
-    }
-}
-
-/// Unblocks every signal and resets its disposition to the default, which a new program expects:
-/// `execve(2)` would keep signals that the caller ignores (nohup, a shell's `&`).
-pub(crate) fn reset_signals() {
-    replace_mask(&SigSet::empty());
-    let ignored = ignored_signals().unwrap_or(u64::MAX);
-    (1..=64).filter(|signal| ignored & 1 << (signal - 1) != 0).for_each(reset_signal);
-}
-
-/// Resets SIGCHLD and SIGPIPE to the default disposition in the runtime: with SIGCHLD ignored the
-/// kernel reaps children itself, and `wait4(2)` fails to return their exit status. Other signals
-/// are unchanged.
-pub(crate) fn reset_own_signals() {
-    [libc::SIGCHLD, libc::SIGPIPE].into_iter().for_each(reset_signal);
-}
-
-/// The signals that this process ignores, as a mask of the kernel (`proc_pid_status(5)`, SigIgn).
-fn ignored_signals() -> Option<u64> {
-    let fd = super::file::open("/proc/thread-self/status", libc::O_RDONLY).ok()?;
-    let mut buffer = [0u8; 4096];
-    let length = super::file::read(fd, &mut buffer).ok()?;
-    let text = std::str::from_utf8(&buffer[..length]).ok()?;
-    let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
-    u64::from_str_radix(mask.trim(), 16).ok()
-}
-
-fn reset_signal(signal: i32) {
-    // SIGKILL and SIGSTOP are refused, and always have the default disposition.
-    set_disposition(signal, Disposition::Default);
-}
-
-/// A signal disposition without a handler.
-#[derive(Clone, Copy)]
-#[repr(u64)]
-enum Disposition {
-    Default = libc::SIG_DFL as u64,
-    Ignored = libc::SIG_IGN as u64,
-}
-
-/// `rt_sigaction(2)`: libc's function refuses the real-time signals that it reserves.
-fn set_disposition(signal: i32, disposition: Disposition) {
-    // The kernel's `struct sigaction`: handler, flags, restorer and a mask of 64 bits.
-    let action = [disposition as u64, 0, 0, 0];
-    // SAFETY: the structure is live, and neither disposition installs code.
-    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), std::ptr::null_mut::<u64>(), 8) };
-}
-
 /// Makes this process the leader of its own process group (`setpgid(2)`).
 pub(crate) fn lead_group() -> Result<()> {
     let own = nix::unistd::Pid::from_raw(0);
     wrap(nix::unistd::setpgid(own, own), || "setpgid(0, 0)".into())
-}
-
-/// Ignores SIGPIPE, so that writes to a closed pipe or socket fail with EPIPE, also after
-/// `execve(2)`.
-pub(crate) fn ignore_broken_pipes() {
-    set_disposition(libc::SIGPIPE, Disposition::Ignored);
 }
 
 /// Random bytes of the kernel (`getrandom(2)`).

@@ -1,7 +1,7 @@
 //! A signal by name or number.
 
 use crate::error::{Error, Kind, Result};
-use crate::sys::process;
+use crate::sys::signal;
 use std::fmt;
 
 /// A signal number from 0 (which only checks that the process exists) to 64.
@@ -19,7 +19,7 @@ const ALIASES: [(&str, i32); 5] =
 
 /// Every name without SIG, with its number. An iterator would be a table of names in each caller.
 fn all() -> Vec<(&'static str, i32)> {
-    let named = process::signals().map(|(name, number)| (name.strip_prefix("SIG").unwrap_or(name), number));
+    let named = signal::signals().map(|(name, number)| (name.strip_prefix("SIG").unwrap_or(name), number));
     named.chain(ALIASES).collect()
 }
 

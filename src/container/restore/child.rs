@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Ignore as _, Result};
 use crate::process::keyring;
-use crate::sys::file;
 use crate::sys::process::{self, Clone, Cloned, Pid, SingleThreaded};
 use crate::sys::socket::{self, SockType};
+use crate::sys::{file, signal};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The pipe by which the process that becomes CRIU reports the session keyring that it created.
@@ -61,7 +61,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        process::kill(self.pid, libc::SIGKILL).ignore("it may have ended by itself");
+        signal::kill(self.pid, libc::SIGKILL).ignore("it may have ended by itself");
         process::wait(self.pid).ignore("a process that is gone has been reaped");
     }
 }

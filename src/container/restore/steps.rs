@@ -13,7 +13,7 @@ use crate::process::launch::Launched;
 use crate::rootfs::Rootfs;
 use crate::state::{ContainerDir, Record};
 use crate::sys::process::{self, Pid, SingleThreaded};
-use crate::sys::{file, namespace};
+use crate::sys::{file, namespace, scheduling, signal};
 use std::os::fd::OwnedFd;
 
 /// The runtime's actions at CRIU's notifications.
@@ -95,7 +95,7 @@ impl Steps<'_> {
         match (launched, terminal::give(self.master.take(), terminal)) {
             (Ok(launched), Ok(given)) => Ok((launched, given)),
             (launched, given) => {
-                process::kill(pid, libc::SIGKILL).ignore("it may have ended by itself");
+                signal::kill(pid, libc::SIGKILL).ignore("it may have ended by itself");
                 process::wait(pid).ignore("a process that is gone has been reaped");
                 Err(launched.err().or(given.err()).unwrap_or_else(|| Error::internal("no error")))
             }
@@ -115,7 +115,7 @@ impl Steps<'_> {
         watcher::limit(self.record, cgroup, pid)?;
         // CRIU does not restore the I/O priority.
         if let Some(value) = self.parts.plan.program.as_ref().and_then(|program| program.attributes.io_priority) {
-            process::ioprio_set(pid, value).context("process.ioPriority")?;
+            scheduling::ioprio_set(pid, value).context("process.ioPriority")?;
         }
         Ok(Launched { pid, pidfd })
     }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::namespaces::Place;
 use crate::process::capability::{self, Sets};
 use crate::process::program::Program;
-use crate::sys::process;
+use crate::sys::limits;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// /proc/PID/status: names and values.
@@ -100,7 +100,7 @@ impl Comparison<'_> {
         let Some(program) = &parts.plan.program else { return };
         let limits = if self.is_created { &[][..] } else { &program.attributes.rlimits };
         for (limit, name) in limits {
-            let Ok((_, hard)) = process::rlimit(self.pid, limit.resource) else { continue };
+            let Ok((_, hard)) = limits::rlimit(self.pid, limit.resource) else { continue };
             if hard > limit.hard {
                 self.add("limits", *name, format!("hard {}", limit.hard), format!("hard {hard}"));
             }

@@ -4,7 +4,7 @@ use super::Stage;
 use crate::error::{Context, Result};
 use crate::namespaces::recipe::{Fork, User};
 use crate::process::plan::Affinity;
-use crate::sys::{file, process};
+use crate::sys::{file, scheduling};
 
 /// Sets the CPUs that the process uses before it joins its cgroups.
 pub(in crate::process) fn set_initial_affinity(stage: &mut Stage<'_>) -> Result<()> {
@@ -20,7 +20,7 @@ fn set_affinity(affinity: &Affinity, which: &str) -> Result<()> {
     match affinity {
         Affinity::Unchanged => Ok(()),
         Affinity::Only(mask) => {
-            process::sched_setaffinity(0, mask).with_context(|| format!("process.execCPUAffinity.{which}"))
+            scheduling::sched_setaffinity(0, mask).with_context(|| format!("process.execCPUAffinity.{which}"))
         }
         Affinity::Cpuset => {
             crate::process::attributes::use_the_cpuset();
