@@ -27,9 +27,16 @@ fn project() -> PathBuf {
 
 /// The sources of a word without their tests.
 fn sources(word: &str) -> Vec<String> {
-    let directory = project().join("src/bin/orlop-bundle/src").join(word);
-    let files = fs::read_dir(directory).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
-    files.map(|text| text.split("#[cfg(test)]").next().unwrap().to_owned()).collect()
+    sources_in(&project().join("src/bin/orlop-bundle/src").join(word))
+}
+
+fn sources_in(directory: &Path) -> Vec<String> {
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| match path.is_dir() {
+        true => sources_in(&path),
+        false => vec![fs::read_to_string(path).unwrap().split("#[cfg(test)]").next().unwrap().to_owned()],
+    };
+    paths.flat_map(read).collect()
 }
 
 /// Texts such as `program.mode`: words of small letters with a full stop between them.

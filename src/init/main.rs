@@ -188,6 +188,12 @@ fn gate(init: &mut Init) {
         let connection = match sys::accept(init.plan.gate) {
             Ok(fd) => fd,
             Err(sys::EINTR | sys::EAGAIN) => continue,
+            Err(sys::EMFILE | sys::ENFILE | sys::ENOMEM) => {
+                // Others may give back what there is too little of.
+                const MILLISECONDS: u64 = 50;
+                let _ = sys::poll(&mut [], Some(MILLISECONDS));
+                continue;
+            }
             Err(_) => sys::exit(1),
         };
         if let Ok((1.., Some(page))) = sys::receive(connection)

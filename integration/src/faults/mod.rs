@@ -1,7 +1,7 @@
 //! Each system call of the runtime's commands fails in turn. A command then fails with a message that names the cause, or
 //! succeeds with a container that is protected and limited as ever; and nothing is left after `delete --force`.
 //!
-//! By default about sixty points of each command are tried, evenly spread, each with the likeliest error; `FAULTS=calls`
+//! By default about thirty points of each command are tried, evenly spread, each with the likeliest error; `FAULTS=calls`
 //! tries each call with its likeliest error, `FAULTS=all` each call with every error that it may have.
 
 mod errors;
@@ -22,7 +22,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// How many points of a command are tried by default.
-const SAMPLE: usize = 60;
+const SAMPLE: usize = 30;
 /// How many calls the C library and std's runtime make before `main`. Without memory there they end the process in their
 /// own way.
 const START: usize = 14;

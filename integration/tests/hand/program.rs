@@ -21,6 +21,8 @@ struct Header {
     size: u64,
 }
 
+/// The kind of an ELF file that a position-independent program has.
+const SHARED_OBJECT: u64 = 3;
 const LOAD: u64 = 1;
 const INTERPRETER: u64 = 3;
 const RELRO: u64 = 0x6474_e552;
@@ -60,12 +62,14 @@ pub(crate) fn is_static(runtime: &Path) -> bool {
 }
 
 #[test]
-fn relocated_data_is_read_only_while_the_runtime_runs_and_no_segment_is_writable_and_executable() {
+fn the_program_has_a_random_address_read_only_relocated_data_and_no_segment_to_write_and_execute() {
     let Some(mut scene) = Scene::of_spec() else { return };
     if !is_static(&scene.runtime) {
         return;
     }
-    let headers = headers(&fs::read(&scene.runtime).unwrap());
+    let file = fs::read(&scene.runtime).unwrap();
+    assert_eq!(number(&file, 0x10, 2), SHARED_OBJECT, "the kernel chooses the address of a shared object alone");
+    let headers = headers(&file);
     let loads: Vec<&Header> = headers.iter().filter(|header| header.kind == LOAD).collect();
     assert!(loads.iter().all(|header| header.flags & WRITE_EXECUTE != WRITE_EXECUTE));
     assert_eq!(loads.iter().filter(|header| header.flags == READ).count(), 2);
