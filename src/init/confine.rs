@@ -7,7 +7,7 @@ const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
 const PR_SET_KEEPCAPS: usize = 8;
 const PR_CAPBSET_DROP: usize = 24;
-const PR_SET_NO_NEW_PRIVS: usize = 38;
+pub(crate) const PR_SET_NO_NEW_PRIVS: usize = 38;
 const PR_CAP_AMBIENT: usize = 47;
 const PR_CAP_AMBIENT_RAISE: usize = 2;
 const PR_CAP_AMBIENT_CLEAR_ALL: usize = 4;
@@ -16,7 +16,7 @@ const CAP_SYS_ADMIN: u32 = 21;
 /// Makes the process non-dumpable until it executes the program: only a process with CAP_SYS_PTRACE
 /// in the host's user namespace can inspect it.
 pub(crate) fn hide(init: &Init) {
-    init.step(StubStep::Hide, || sys::prctl(PR_SET_DUMPABLE, 0, 0));
+    init.must(StubStep::Hide, sys::prctl(PR_SET_DUMPABLE, 0, 0));
 }
 
 /// Joins the memory cgroup with a small limit, now that the set-up of the container is done and
@@ -81,7 +81,7 @@ pub(crate) fn confine(init: &Init) -> u64 {
         sys::umask(plan.umask);
     }
     if init.has(flag::NO_NEW_PRIVS) {
-        init.step(StubStep::NoNewPrivs, || sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
+        init.must(StubStep::NoNewPrivs, sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
     }
     if init.has(flag::NO_PROGRAM) {
         return 0;
@@ -111,11 +111,11 @@ fn drop_bounding(init: &Init) -> sys::Result<()> {
 
 fn set_capabilities(init: &Init) {
     let plan = init.plan;
-    init.step(StubStep::Ambient, || sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0));
+    init.must(StubStep::Ambient, sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0));
     let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
     let kept = if loads_privileged { 1 << CAP_SYS_ADMIN } else { 0 };
     let sets = (plan.effective | kept, plan.permitted | kept, plan.inheritable);
-    init.step(StubStep::Capabilities, || sys::capset(sets.0, sets.1, sets.2));
+    init.must(StubStep::Capabilities, sys::capset(sets.0, sets.1, sets.2));
     init.begin(StubStep::Ambient);
     for capability in 0..=plan.last_capability {
         if plan.ambient & 1 << capability != 0
@@ -130,7 +130,7 @@ fn set_capabilities(init: &Init) {
 pub(crate) fn give_up_admin(init: &Init) {
     let plan = init.plan;
     if init.has(flag::CAPABILITIES) && !init.has(flag::NO_NEW_PRIVS) {
-        init.step(StubStep::Capabilities, || sys::capset(plan.effective, plan.permitted, plan.inheritable));
+        init.must(StubStep::Capabilities, sys::capset(plan.effective, plan.permitted, plan.inheritable));
     }
 }
 
@@ -165,5 +165,5 @@ pub(crate) fn find(init: &Init) -> sys::Result<u64> {
 
 /// Lets the process outlive the runtime.
 pub(crate) fn let_go(init: &Init) {
-    init.step(StubStep::ParentSignal, || sys::prctl(PR_SET_PDEATHSIG, 0, 0));
+    init.must(StubStep::ParentSignal, sys::prctl(PR_SET_PDEATHSIG, 0, 0));
 }

@@ -31,7 +31,7 @@ mod sys;
 mod tests;
 
 use core::sync::atomic::Ordering::Release;
-use plan::{StubPlan, StubStep, flag, word};
+use plan::{NO_REPORT, StubPlan, StubStep, flag, word};
 use sys::Page;
 
 /// The state of the process during its steps.
@@ -74,6 +74,15 @@ impl Init {
         sys::exit(1)
     }
 
+    /// Fails the process if `step` could not be done. The page has nothing of a step that was done.
+    #[inline(never)]
+    fn must(&self, step: StubStep, done: sys::Result<()>) {
+        if let Err(errno) = done {
+            self.begin(step);
+            self.fail(errno)
+        }
+    }
+
     /// Does `step`, failing the process if it fails.
     fn step<T>(&self, step: StubStep, f: impl FnOnce() -> sys::Result<T>) -> T {
         self.begin(step);
@@ -90,13 +99,13 @@ pub(crate) fn begin(plan: &'static StubPlan) -> ! {
     if plan.page >= 0 {
         match Page::map(plan.page) {
             Ok(page) => init.page = page,
-            // There is nothing yet to write the error to: the status tells it.
-            Err(errno) => sys::exit(errno),
+            // There is nothing yet to write the error to.
+            Err(errno) => sys::exit(NO_REPORT + errno),
         }
         sys::close(plan.page);
     }
     // By this name the runtime knows that the program does not run yet.
-    init.step(StubStep::Name, || sys::set_name(&plan.waiting_name));
+    init.must(StubStep::Name, sys::set_name(&plan.waiting_name));
     confine::hide(&init);
     if init.has(flag::PROCFS) {
         procfs::run(init);

@@ -153,6 +153,10 @@ pub(crate) mod flag {
     pub(crate) const PLAIN_CLONE: u32 = 131_072;
 }
 
+/// The exit status of a stub that cannot map its report page is this and the error number, which is
+/// below 36 for `mmap(2)`. A panic of the runtime ends with 101.
+pub(crate) const NO_REPORT: i32 = 64;
+
 /// The words of the report page, the stub's only output once the filter is loaded.
 pub(crate) mod word {
     /// The [`super::StubStep`] that began last.

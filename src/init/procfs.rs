@@ -8,7 +8,6 @@ use crate::{Init, confine, sys};
 
 const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_KEEPCAPS: usize = 8;
-const PR_SET_NO_NEW_PRIVS: usize = 38;
 const SIGKILL: usize = 9;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 /// The first uid for helpers. Each helper has a uid of its own, so that RLIMIT_NPROC counts only
@@ -26,10 +25,10 @@ pub(crate) fn run(mut init: Init) -> ! {
     init.step(StubStep::Cwd, || sys::chdir(plan.cwd));
     leave_user(&init);
     init.step(StubStep::UserNamespace, sys::unshare_all);
-    init.step(StubStep::Capabilities, || sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
+    init.must(StubStep::Capabilities, sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
     confine::hide(&init);
-    init.step(StubStep::ParentSignal, || sys::prctl(PR_SET_PDEATHSIG, SIGKILL, 0));
-    init.step(StubStep::NoNewPrivs, || sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
+    init.must(StubStep::ParentSignal, sys::prctl(PR_SET_PDEATHSIG, SIGKILL, 0));
+    init.must(StubStep::NoNewPrivs, sys::prctl(confine::PR_SET_NO_NEW_PRIVS, 1, 0));
     init.step(StubStep::Page, || init.page.keep_from_children());
     init.step(StubStep::Filter, sys::load_helper_filter);
     let child = init.step(StubStep::Fork, || sys::fork_by_clone(sys::SIGCHLD));
@@ -49,11 +48,11 @@ fn leave_user(init: &Init) {
     let user = FIRST_USER + sys::pid();
     let _ = sys::setgroups(&[]);
     let _ = sys::setgid(user);
-    init.step(StubStep::Capabilities, || sys::prctl(PR_SET_KEEPCAPS, 1, 0));
+    init.must(StubStep::Capabilities, sys::prctl(PR_SET_KEEPCAPS, 1, 0));
     if sys::setuid(user).is_ok() {
         init.step(StubStep::Limits, || sys::set_limit(NPROC, MOST_PROCESSES, MOST_PROCESSES));
     }
-    init.step(StubStep::Capabilities, || sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
+    init.must(StubStep::Capabilities, sys::capset(CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0));
 }
 
 /// The child's task; returns its exit status.

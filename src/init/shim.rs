@@ -1,7 +1,9 @@
 //! The reaping init (`--init`): stays as pid 1, runs the program as its child, forwards signals, reaps orphans.
 //!
-//! Pid 1 must not exit early: it ignores every error and exits only after the program.
+//! Pid 1 must not exit early: once it is confined it ignores every error and exits only after the
+//! program.
 
+use crate::confine::PR_SET_NO_NEW_PRIVS;
 use crate::plan::{StubStep, end_record, flag, word};
 use crate::{Init, execute, limits, sys};
 
@@ -13,12 +15,11 @@ const SIGTTOU: i32 = 22;
 const WNOHANG: usize = 1;
 const PR_SET_CHILD_SUBREAPER: usize = 36;
 const CAP_KILL: u64 = 1 << 5;
-const CAP_SYS_ADMIN: u64 = 1 << 21;
 
 /// Runs the program as a child; does not return.
 pub(crate) fn run(init: &Init, program: u64) -> ! {
     if init.has(flag::SUBREAPER) {
-        init.step(StubStep::Shim, || sys::prctl(PR_SET_CHILD_SUBREAPER, 1, 0));
+        init.must(StubStep::Shim, sys::prctl(PR_SET_CHILD_SUBREAPER, 1, 0));
     }
     sys::block_signals(true);
     if init.has(flag::LISTENER) {
@@ -66,33 +67,22 @@ fn foreground(init: &Init) {
 /// The number that the file for the record of the end has while the program runs.
 const END_FILE: i32 = 0;
 
-/// Drops everything that forwarding signals and reaping do not need.
+/// Drops everything that forwarding signals and reaping do not need. A step is noted in the report
+/// page only if it fails: the program's process writes its own steps there.
 fn confine(init: &Init) {
     let plan = init.plan;
     // The name first: `start` checks it as soon as its connection is closed.
-    must(init, sys::set_name(b"orlop-init\0\0\0\0\0\0"));
+    init.must(StubStep::Shim, sys::set_name(b"orlop-init\0\0\0\0\0\0"));
     let end_file = init.plan.end_file;
     let is_kept = end_file >= 0 && sys::duplicate_to(end_file, END_FILE).is_ok();
     sys::close_from(if is_kept { END_FILE + 1 } else { 0 }, false);
     let kept = plan.permitted & CAP_KILL;
-    let loads_privileged = plan.filter != 0 && !init.has(flag::NO_NEW_PRIVS);
-    let now = if loads_privileged { kept | CAP_SYS_ADMIN } else { kept };
-    must(init, sys::capset(now, now, 0));
+    init.must(StubStep::Shim, sys::capset(kept, kept, 0));
     if plan.filter != 0 {
-        // It must not run without the filter.
-        must(init, sys::load_filter(plan.filter, plan.filter_flags as u32 & !NEW_LISTENER).map(drop));
-    }
-    if loads_privileged {
-        must(init, sys::capset(kept, kept, 0));
-    }
-}
-
-/// Ends the container if this process cannot be confined. The report page is noted in only then: the
-/// program's process writes its own steps to it.
-fn must(init: &Init, done: sys::Result<()>) {
-    if let Err(errno) = done {
-        init.begin(StubStep::Shim);
-        init.fail(errno)
+        // It executes nothing, so that the filter needs no privilege in this process, whatever the
+        // program has.
+        init.must(StubStep::Shim, sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
+        init.must(StubStep::Shim, sys::load_filter(plan.filter, plan.filter_flags as u32 & !NEW_LISTENER).map(drop));
     }
 }
 

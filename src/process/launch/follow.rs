@@ -11,7 +11,7 @@ use crate::process::plan::LaunchPlan;
 use crate::process::protocol::{Due, FromChild, ParentEnd};
 use crate::process::refusal::{self, Around};
 use crate::process::report::Report;
-use crate::process::stub::plan::StubStep;
+use crate::process::stub::plan::{NO_REPORT, StubStep};
 use crate::rootfs::Rootfs;
 use crate::sys::process::{self, Ended, Pid, SingleThreaded};
 use crate::sys::{Errno, Failure, file};
@@ -314,9 +314,8 @@ impl Launch<'_> {
     fn explain_end(&self, ended: Ended) -> Error {
         let step = self.report.step();
         let text = match ended {
-            // The init image has no other way to tell this one.
-            Ended::Exited(errno) if self.report.step() == StubStep::None as u32 && errno > 1 => {
-                return Failure::new("mmap(the report of the init image)", Errno(errno)).into();
+            Ended::Exited(status @ NO_REPORT..100) if step == StubStep::None as u32 => {
+                return Failure::new("mmap(the report of the init image)", Errno(status - NO_REPORT)).into();
             }
             Ended::Exited(status) => {
                 format!("the container's process ended with status {status} before its program ran")
