@@ -16,6 +16,11 @@ pub(crate) const SPEC: &str = "1.3.0";
 const RUNC: &str = "1.4.3";
 const CRUN: &str = "1.30";
 
+/// Which orlop it is: the release and the commit of its sources, which the build script finds.
+const VERSION_AND_COMMIT: &str =
+    concat!("orlop version ", env!("CARGO_PKG_VERSION"), "\ncommit: ", env!("ORLOP_COMMIT"), "\n");
+const COMMIT: &str = concat!("orlop-", env!("CARGO_PKG_VERSION"), "-", env!("ORLOP_COMMIT"));
+
 /// The runtime that this program replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Runtime {
@@ -54,17 +59,13 @@ impl Identity {
     /// The output of `--version`. Engines read the first line; one engine takes any later line with
     /// the word "version".
     pub(crate) fn version(&self) -> String {
-        const OURS: &str = env!("CARGO_PKG_VERSION");
         match self.runtime {
-            Runtime::Orlop => format!("orlop version {OURS}\nspec: {SPEC}\n"),
-            Runtime::Runc => format!("runc version {RUNC}\ncommit: orlop-{OURS}\nspec: {SPEC}\n"),
+            Runtime::Orlop => format!("{VERSION_AND_COMMIT}spec: {SPEC}\n"),
+            Runtime::Runc => format!("runc version {RUNC}\ncommit: {COMMIT}\nspec: {SPEC}\n"),
             Runtime::Crun => {
                 let root = self.default_root();
                 let parts = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +CRIU +JSON";
-                format!(
-                    "crun version {CRUN}\ncommit: orlop-{OURS}\nrundir: {}\nspec: {SPEC}\n{parts}\n",
-                    root.display()
-                )
+                format!("crun version {CRUN}\ncommit: {COMMIT}\nrundir: {}\nspec: {SPEC}\n{parts}\n", root.display())
             }
         }
     }
@@ -127,10 +128,9 @@ mod tests {
 
     #[test]
     fn engines_read_the_runtime_its_version_and_which_orlop_it_is() {
-        let ours = format!("orlop-{}", env!("CARGO_PKG_VERSION"));
         for (name, version) in [("runc", RUNC), ("crun", CRUN)] {
             let text = Identity::new(Some(name)).version();
-            assert_eq!(as_docker(&text), (name.to_owned(), version.to_owned(), ours.clone()));
+            assert_eq!(as_docker(&text), (name.to_owned(), version.to_owned(), COMMIT.to_owned()));
             // containerd's client library takes the text after these prefixes.
             for prefix in [&format!("{name} version "), "commit: ", "spec: "] {
                 assert_eq!(text.lines().filter(|line| line.starts_with(prefix)).count(), 1, "{prefix:?}: {text}");

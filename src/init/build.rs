@@ -1,4 +1,4 @@
-//! Builds the init stub and embeds it in the library.
+//! Builds the init stub and embeds it in the library, with the commit of the sources.
 //!
 //! The init stub is a separate program without a libc (`src/init/main.rs`), compiled by the same
 //! compiler for the same architecture, with the `core` of the GNU target, or of the build's target
@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+mod commit;
+
 fn main() {
+    name_commit();
     println!("cargo::rerun-if-changed=src/init");
     println!("cargo::rerun-if-env-changed=ORLOP_INIT_IMAGE");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -24,6 +27,17 @@ fn main() {
     let (code, entry) = segment(&elf);
     fs::write(out.join("init.bin"), code).expect("OUT_DIR can be written");
     fs::write(out.join("init.entry"), entry.to_string()).expect("OUT_DIR can be written");
+}
+
+/// Tells the library the commit of the sources, in a release build: an unoptimized one would be compiled anew for each
+/// commit.
+fn name_commit() {
+    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let (commit, inputs) = if is_release { commit::of(Path::new(".")) } else { ("unknown".into(), Vec::new()) };
+    for file in inputs {
+        println!("cargo::rerun-if-changed={}", file.display());
+    }
+    println!("cargo::rustc-env=ORLOP_COMMIT={commit}");
 }
 
 /// Compiles the stub for the first target with an installed `core`.
