@@ -51,9 +51,10 @@ fn is_end(rest: &[u8]) -> bool {
 /// # Errors
 /// As of [`execute`].
 pub(crate) fn execute_to_run() -> Error {
-    /// Above the descriptors that a caller may pass on.
-    const LEAST: i32 = 900;
-    let passed = file::open("/proc/self/exe", libc::O_PATH).and_then(|own| file::duplicate_above(own, LEAST));
+    /// Above the descriptors that a caller may pass on: the first that the limit of open files allows.
+    const LEAST: [i32; 4] = [900, 200, 40, 3];
+    let above = |own: OwnedFd| LEAST.iter().find_map(|least| file::duplicate_above(&own, *least).ok()).unwrap_or(own);
+    let passed = file::open("/proc/self/exe", libc::O_PATH).map(above);
     match passed.and_then(|own| file::keep_over_exec(own.as_raw_fd()).map(|()| own.into_raw_fd())) {
         Ok(number) => execute_with(Some(number)),
         Err(failure) => failure.into(),

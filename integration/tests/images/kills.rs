@@ -141,8 +141,8 @@ impl Kills {
         };
         let images = names("images").len();
         let layers = names("layers").len();
-        let right = layers == if images == 0 { 0 } else { 6 };
-        let strays: Vec<_> = ["images", "layers", "containers", "blobs"]
+        let right = layers == if images == 0 { 0 } else { 6 } && names("files").len() == layers;
+        let strays: Vec<_> = ["images", "layers", "containers", "blobs", "files"]
             .iter()
             .flat_map(|of| names(of))
             .filter(|n| n.starts_with('.'))

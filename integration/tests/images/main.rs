@@ -7,12 +7,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // The whole program is a test.
 
 mod archive;
+mod bundles;
+mod full;
 mod kills;
 mod layout;
 mod peers;
 mod registry;
 mod run;
 mod shapes;
+mod verify;
 mod walk;
 
 use integration::runtime::find;

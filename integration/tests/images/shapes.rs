@@ -277,6 +277,29 @@ fn attributes_and_capabilities_are_kept_and_go_with_their_file() {
 }
 
 #[test]
+fn files_have_the_access_control_lists_of_the_archive_and_inherit_none() {
+    let list = |group: u8| {
+        let row = |tag: u8, mode: u8| [tag, 0, mode, 0, 255, 255, 255, 255];
+        [&[2, 0, 0, 0][..], &row(1, 7), &[2, 0, 7, 0, 33, 0, 0, 0], &row(4, group), &row(16, 7), &row(32, 0)].concat()
+    };
+    let inherited = |name: &str| dir(name).attribute("system.posix_acl_default", &list(5));
+    let first = vec![
+        inherited("d"),
+        file("d/file", "x").mode(0o664),
+        dir("d/sub").mode(0o2775),
+        file("d/sub/file", "x"),
+        fifo("d/fifo").mode(0o666),
+        symlink("d/link", "file"),
+        file("d/own", "x").mode(0o670).attribute("system.posix_acl_access", &list(4)),
+        inherited("d/again"),
+        file("alone", "x"),
+    ];
+    let second =
+        vec![file("d/second", "x").mode(0o646), dir("d/new"), hard_link("d/across", "alone"), file("d/again/x", "x")];
+    shape("lists", &[first, second], Form::Gzip, &ALL);
+}
+
+#[test]
 fn sparse_files_have_their_size_and_content() {
     let first = vec![
         file("sparse", "data").sparse(1 << 20, 4 << 20),

@@ -72,6 +72,21 @@ pub(crate) struct Overrides {
     pub(crate) env: Vec<String>,
 }
 
+/// The program and its arguments: Entrypoint and `command`, or Entrypoint and Cmd.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn program(image: &ImageConfiguration, command: &[String]) -> Result<Vec<String>> {
+    let config = image.config().clone().unwrap_or_default();
+    let mut args = config.entrypoint().clone().unwrap_or_default();
+    match command {
+        [] => args.extend(config.cmd().clone().unwrap_or_default()),
+        command => args.extend_from_slice(command),
+    }
+    ensure!(!args.is_empty(), "the image has neither Entrypoint nor Cmd, so the command to run must be given");
+    Ok(args)
+}
+
 /// The config.json of an image, of which `read` gives small files.
 ///
 /// # Errors
@@ -83,12 +98,7 @@ pub(crate) fn convert(
     overrides: &Overrides,
 ) -> Result<Value> {
     let config = image.config().clone().unwrap_or_default();
-    let mut args = config.entrypoint().clone().unwrap_or_default();
-    match &overrides.command[..] {
-        [] => args.extend(config.cmd().clone().unwrap_or_default()),
-        command => args.extend_from_slice(command),
-    }
-    ensure!(!args.is_empty(), "the image has neither Entrypoint nor Cmd, so the command to run must be given");
+    let args = program(image, &overrides.command)?;
     let user = overrides.user.as_ref().or(config.user().as_ref()).map_or("", String::as_str);
     let mut ids = user::resolve(user, read).context("the image's user")?;
     if mappings.is_some_and(Mappings::is_single) {

@@ -4,11 +4,13 @@ use super::convert::{self, Overrides};
 use super::layer::{self, Form, Owners, Tree};
 use super::rights::Rights;
 use super::source::{Platform, Source, small};
+use super::space::explained;
 use super::store::form::Stored;
+use super::store::sync_names;
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::ImageConfiguration;
 use orlop::beneath::Directory;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, syncfs};
 use serde_json::Value;
 use std::fs::{DirBuilder, File};
 use std::io::Write as _;
@@ -30,6 +32,17 @@ const CONFIG: &str = "config.json";
 pub(crate) fn unpack(source: &dyn Source, platform: &Platform, bundle: &Path, rights: &Rights) -> Result<()> {
     let manifest = source.manifest(platform)?;
     let image = configuration(source, &manifest.parsed, platform)?;
+    convert::program(&image, &[])?;
+    explained("bundle", bundle, unpack_into(bundle, source, &manifest.parsed, &image, rights))
+}
+
+fn unpack_into(
+    bundle: &Path,
+    source: &dyn Source,
+    manifest: &oci_spec::image::ImageManifest,
+    image: &ImageConfiguration,
+    rights: &Rights,
+) -> Result<()> {
     let named = || format!("bundle {}", bundle.display());
     DirBuilder::new().recursive(true).mode(0o755).create(bundle).with_context(named)?;
     let directory = Directory::open(bundle).with_context(named)?;
@@ -41,7 +54,8 @@ pub(crate) fn unpack(source: &dyn Source, platform: &Platform, bundle: &Path, ri
         ensure!(there.is_none(), "{} has a {name} already", named());
     }
     directory.make_entry_dir(UNFINISHED, 0o755).with_context(named)?;
-    let written = fill(source, &manifest.parsed, &image, &directory, rights);
+    layer::disinherit(&directory, UNFINISHED)?;
+    let written = fill(source, manifest, image, &directory, rights);
     if written.is_err() {
         // The error that is reported is the first one.
         let _ = remove_remains(&directory);
@@ -57,6 +71,7 @@ pub(crate) fn copy(image: &Stored<'_>, platform: &Platform, bundle: &Path, right
     let manifest = image.manifest(platform)?.parsed;
     let directory = Directory::open(bundle).with_context(|| format!("bundle {}", bundle.display()))?;
     directory.make_entry_dir(UNFINISHED, 0o755)?;
+    layer::disinherit(&directory, UNFINISHED)?;
     files(image, &manifest, &configuration(image, &manifest, platform)?, &directory, rights)?;
     Ok(directory.rename_entry(UNFINISHED, ROOT)?)
 }
@@ -107,8 +122,10 @@ fn fill(
     let config =
         convert::convert(image, &|path| Ok(root.read(path)?), rights.mappings.as_ref(), &Overrides::default())?;
     write(bundle, UNFINISHED_CONFIG, &config)?;
+    syncfs(&root).context("syncfs")?;
     bundle.rename_entry(UNFINISHED, ROOT)?;
-    Ok(bundle.rename_entry(UNFINISHED_CONFIG.as_bytes(), CONFIG.as_bytes())?)
+    bundle.rename_entry(UNFINISHED_CONFIG.as_bytes(), CONFIG.as_bytes())?;
+    sync_names(bundle)
 }
 
 fn files(

@@ -10,11 +10,12 @@ mod reference;
 mod rights;
 pub(crate) mod run;
 pub(crate) mod source;
+mod space;
 mod store;
 mod user;
 mod words;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Subcommand;
 use rights::Rights;
 use rustix::process::{Resource, Rlimit};
@@ -105,18 +106,32 @@ pub(crate) fn run(image: &Image) -> Result<ExitCode> {
 fn with_rights(work: impl FnOnce(&Rights) -> Result<()>) -> Result<ExitCode> {
     match rights::acquire()? {
         Ok(rights) => {
-            // Modes are those of the archive, and each level of a tree that is removed holds a descriptor.
+            // Modes are those of the archive. Containers inherit the caller's mask.
             let mask = rustix::process::umask(rustix::fs::Mode::empty());
-            let limit = rustix::process::getrlimit(Resource::Nofile);
-            rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-            let done = work(&rights);
-            // Containers inherit both.
+            let done = with_descriptors(|| work(&rights));
             rustix::process::umask(mask);
-            rustix::process::setrlimit(Resource::Nofile, limit)?;
             done.map(|()| ExitCode::SUCCESS)
         }
         Err(status) => Ok(code(status)),
     }
+}
+
+/// Does something with as many file descriptors as the hard limit allows: each layer of an image holds one, and each level of a
+/// tree that is removed. Containers inherit the caller's limit.
+fn with_descriptors<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    let done = work();
+    rustix::process::setrlimit(Resource::Nofile, limit)?;
+    done.map_err(|error| {
+        let text = format!("{error:#}").replace("(os error 24)", "(EMFILE)");
+        let most = limit.maximum.map_or_else(String::new, |most| most.to_string());
+        if text.contains("(EMFILE)") {
+            anyhow!("{text} (hint: raise the hard limit of open files, {most})")
+        } else {
+            error
+        }
+    })
 }
 
 fn code(status: ExitStatus) -> ExitCode {

@@ -1,14 +1,15 @@
 //! A bundle whose root is an overlay: layers of the store, and a writable layer in the bundle.
 
-use super::convert::{Mappings, Overrides, convert};
+use super::convert::{Mappings, Overrides, convert, program};
 use super::flat::write_config;
-use super::layer::{Lower, Owners, remove_tree};
+use super::layer::{Lower, Owners, disinherit, remove_tree};
 use super::rights::Rights;
 use super::source::{self, Platform};
-use super::store::Store;
-use super::store::containers::Owner;
+use super::space::explained;
+use super::store::containers::{BUNDLE, Owner, file_system};
 use super::store::pull::pull;
 use super::store::record::{Record, hex};
+use super::store::{Store, sync_names};
 use super::{Chosen, Unpack};
 use anyhow::{Context as _, Result, bail, ensure};
 use orlop::beneath::Directory;
@@ -51,6 +52,7 @@ pub(super) fn make(
     }
     let lower = Lower(stack.into_iter().map(|(_, layer)| layer).collect());
     // The root of the union has the attributes of the upper layer.
+    disinherit(&Directory::open(bundle)?, b"upper")?;
     let upper = Directory::open(&bundle.join("upper"))?;
     lower.0.first().map(|top| lower.copy_directory(top, &upper, owners)).transpose()?;
     let mut options =
@@ -75,9 +77,26 @@ pub(super) fn bundle(store: &Store, at: &Path, layers: &[String]) -> Result<Path
     }
     super::store::can_hold_layers(&directory).with_context(named)?;
     let text = path.to_str().with_context(named)?;
-    let owner = Owner::new(text, Some(path.join("config.json")), false, layers)?;
-    store.refer(&store.lock()?, &format!(".bundle-{}", &hex(text.as_bytes())?[..DIGITS]), &owner)?;
+    let mut owner = Owner::new(text, Some(path.join("config.json")), false, layers)?;
+    owner.file_system = file_system(&path)?;
+    let (guard, name) = (store.lock()?, reference(&path)?);
+    store.keep_moved(&guard, &name)?;
+    store.refer(&guard, &name, &owner)?;
     Ok(path)
+}
+
+/// The name of a bundle's reference.
+fn reference(bundle: &Path) -> Result<String> {
+    let text = bundle.to_str().context("the path is not UTF-8")?;
+    Ok(format!("{BUNDLE}{}", &hex(text.as_bytes())?[..DIGITS]))
+}
+
+/// Completes the reference of a bundle that has its config.json, and waits until both are on the disk.
+pub(super) fn complete(store: &Store, bundle: &Path) -> Result<()> {
+    store.link_bundle(&reference(bundle)?, &bundle.join("config.json"));
+    let directory = Directory::open(bundle)?;
+    directory.entry_file(b"config.json")?.sync_all().context("fsync")?;
+    sync_names(&directory)
 }
 
 /// Removes the directories that [`make`] made in a bundle without a config.json.
@@ -97,8 +116,9 @@ pub(super) fn unpack(word: &Unpack, rights: &Rights) -> Result<()> {
         bail!("--overlay: {problem}; without the flag the bundle has a flat directory");
     }
     let record = find_or_pull(&store, &word.image, rights)?;
+    program(&record.configuration()?, &[])?;
     let path = bundle(&store, &word.bundle, &record.layers)?;
-    let written = write(&store, &record, &path, rights);
+    let written = explained("bundle", &path, write(&store, &record, &path, rights));
     if written.is_err() {
         unmake(&path);
     }
@@ -122,5 +142,6 @@ fn write(store: &Store, record: &Record, path: &Path, rights: &Rights) -> Result
     let read = |path: &str| lower.read(path);
     let mut config = convert(&record.configuration()?, &read, mappings, &Overrides::default())?;
     config["mounts"].as_array_mut().context("mounts")?.insert(0, mount);
-    write_config(&Directory::open(path)?, &config)
+    write_config(&Directory::open(path)?, &config)?;
+    complete(store, path)
 }

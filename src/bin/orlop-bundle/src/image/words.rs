@@ -2,10 +2,15 @@
 
 use super::rights::{self, Rights};
 use super::run::store_path;
-use super::source::{Platform, Verified};
+use super::source::{Platform, Source, Verified};
+use super::space::explained;
+use super::store::containers::BUNDLE;
+use super::store::form::Stored;
+use super::store::record::Record;
 use super::store::{Store, pull};
 use super::{Chosen, source, with_rights};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use oci_spec::image::Descriptor;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,7 +69,15 @@ pub(super) fn list(place: &Place) -> Result<ExitCode> {
     for (name, owner) in store.owners(&store.lock()?)? {
         match owner {
             Some(owner) if owner.keep => println!("kept container {}", orlop::explain::shown(&owner.id)),
-            Some(owner) if name.starts_with(b".bundle-") => println!("bundle {}", orlop::explain::shown(&owner.id)),
+            Some(owner) if name.starts_with(BUNDLE.as_bytes()) => {
+                let place = match (owner.is_in_place(), owner.is_mounted()) {
+                    (true, _) => "",
+                    (_, false) => " (its file system is not mounted)",
+                    _ if store.is_moved(&name)? => " (moved)",
+                    _ => " (removed)",
+                };
+                println!("bundle {}{place}", orlop::explain::shown(&owner.id));
+            }
             _ => {}
         }
     }
@@ -74,18 +87,16 @@ pub(super) fn list(place: &Place) -> Result<ExitCode> {
 pub(super) fn remove(word: &Remove) -> Result<ExitCode> {
     with_rights(|_| {
         let store = word.place.open()?;
-        word.names.iter().try_for_each(|name| store.remove(name))?;
-        store.collect()?;
-        store.remove_blobs(&store.lock()?).map(drop)
+        explained("store", &store.path, store.remove(&word.names))
     })
 }
 
 pub(super) fn collect(place: &Place) -> Result<ExitCode> {
     with_rights(|_| {
         let store = place.open()?;
-        let (layers, containers) = store.collect()?;
+        let (layers, containers) = explained("store", &store.path, store.collect())?;
         println!("removed {layers} layers and the writable layers of {containers} containers");
-        let blobs = store.remove_blobs(&store.lock()?)?;
+        let blobs = store.remove_blobs(&store.lock()?, None)?;
         if blobs > 0 {
             println!("removed {blobs} blobs that no image needs");
         }
@@ -111,7 +122,7 @@ pub(super) struct Verify {
 pub(super) fn verify(word: &Verify) -> Result<ExitCode> {
     match &word.reference {
         Some(reference) => verify_source(word, reference)?,
-        None => verify_store(&word.place)?,
+        None => return with_rights(|_| verify_store(&word.place.open()?)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -120,23 +131,45 @@ fn verify_source(word: &Verify, reference: &str) -> Result<()> {
     let source = source::open(reference, &word.source)?;
     let manifest = source.manifest(&word.platform.clone().unwrap_or_else(Platform::host))?;
     for descriptor in [manifest.parsed.config()].into_iter().chain(manifest.parsed.layers()) {
-        let mut blob = Verified::new(source.blob(descriptor, 0)?, descriptor)?;
-        io::copy(&mut blob, &mut io::sink()).with_context(|| format!("read {}", descriptor.digest()))?;
+        verify_blob(&*source, descriptor)?;
     }
     println!("{}: all digests and sizes are right", manifest.descriptor.digest());
     Ok(())
 }
 
-/// Checks that each image of the store has its layers, and that its documents have their digests.
-fn verify_store(place: &Place) -> Result<()> {
-    let store = place.open()?;
+fn verify_blob(source: &dyn Source, descriptor: &Descriptor) -> Result<()> {
+    let mut blob = Verified::new(source.blob(descriptor, 0)?, descriptor)?;
+    io::copy(&mut blob, &mut io::sink()).map(drop).with_context(|| format!("read {}", descriptor.digest()))
+}
+
+/// Checks the documents of the store's images, and compares all layers with the lists of their files.
+fn verify_store(store: &Store) -> Result<()> {
     for record in store.records()? {
-        record.verify().with_context(|| format!("image {}", record.reference))?;
-        store.stack(&record.layers).with_context(|| format!("image {}", record.reference))?;
-        println!(
-            "{}: the documents have their digests, and all layers are there; contents of files are not compared",
-            record.reference
-        );
+        verify_image(store, &record).with_context(|| format!("image {}", record.reference))?;
+        println!("{}: the documents have their digests, and all layers are there", record.reference);
+    }
+    let (mut layers, mut files, mut differences) = (0, 0, 0);
+    for name in store.layers.entries()?.into_iter().filter(|name| !name.starts_with(b".")) {
+        let shown = String::from_utf8_lossy(&name).into_owned();
+        let Some(found) = store.compare_layer(&name).with_context(|| format!("layer {shown}"))? else { continue };
+        found.shown.iter().for_each(|problem| eprintln!("orlop: layer {shown}: {problem}"));
+        (layers, files, differences) = (layers + 1, files + found.files, differences + found.differences);
+    }
+    ensure!(
+        differences == 0,
+        "the store's layers have {differences} differences from the images \
+         (hint: `orlop image rm IMAGE` and another pull unpack them anew)"
+    );
+    println!("{files} files of {layers} layers are as they were unpacked");
+    Ok(())
+}
+
+fn verify_image(store: &Store, record: &Record) -> Result<()> {
+    record.verify()?;
+    store.stack(&record.layers)?;
+    if record.is_flat {
+        let source = Stored { store, record };
+        record.manifest()?.parsed.layers().iter().try_for_each(|layer| verify_blob(&source, layer))?;
     }
     Ok(())
 }

@@ -5,9 +5,11 @@ use super::tar::{Entry, Kind};
 use super::tree::Owners;
 use anyhow::{Context as _, Result};
 use orlop::beneath::Directory;
-use rustix::fs::{XattrFlags, fremovexattr, fsetxattr};
+use rustix::fs::{XattrFlags, fremovexattr, fsetxattr, lremovexattr};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 
 const ACCESS: &[u8] = b"system.posix_acl_access";
@@ -109,6 +111,29 @@ pub(super) fn clear(dir: &Directory) -> Result<()> {
     for (key, _) in dir.attributes()?.into_iter().filter(|(key, _)| is_kept(key)) {
         fremovexattr(dir, OsStr::from_bytes(&key))
             .with_context(|| format!("remove the attribute {}", String::from_utf8_lossy(&key)))?;
+    }
+    Ok(())
+}
+
+/// Whether new files in a directory inherit an access control list.
+pub(super) fn is_inherited(dir: &Directory) -> bool {
+    let path = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
+    rustix::fs::getxattr(path, OsStr::from_bytes(DEFAULT), &mut [0_u8; 0][..]).is_ok()
+}
+
+/// Removes the access control lists that a new directory or file has inherited: it has those of the archive alone.
+///
+/// # Errors
+/// A list cannot be removed.
+pub(crate) fn disinherit(dir: &Directory, name: &[u8]) -> Result<()> {
+    let mut path = format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).into_bytes();
+    path.extend_from_slice(name);
+    for key in [ACCESS, DEFAULT] {
+        match lremovexattr(path.as_slice(), OsStr::from_bytes(key)) {
+            // Only directories have a default list.
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::ACCESS) => {}
+            Err(error) => return Err(error).context("lremovexattr"),
+        }
     }
     Ok(())
 }

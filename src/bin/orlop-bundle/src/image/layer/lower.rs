@@ -1,5 +1,6 @@
 //! The layers below a layer in overlayfs form: lookups in their union, and files that come up from it.
 
+use super::attributes;
 use super::remove::is_whiteout;
 use super::tree::Owners;
 use super::write::{set_directory_owner, set_owner_and_mode};
@@ -80,6 +81,7 @@ impl Lower {
         } else if is(&status, FileType::RegularFile) {
             let mut source = from.entry_file(name)?;
             let mut copy = to.make_entry_file(name, 0o600)?;
+            attributes::disinherit(to, name)?;
             io::copy(&mut source, &mut copy)?;
             set_owner_and_mode(&copy, owner, status.mode & 0o7777)?;
             copy_attributes(&source, &copy)?;

@@ -12,6 +12,7 @@ mod tar;
 mod tree;
 mod write;
 
+pub(crate) use attributes::disinherit;
 pub(crate) use lower::Lower;
 pub(crate) use remove::remove_tree;
 pub(crate) use tar::{Archive, Kind};

@@ -2,7 +2,7 @@
 //! operation is on one name in a directory that is held.
 
 use super::Time;
-use super::attributes::Dropped;
+use super::attributes::{self, Dropped};
 use super::lower::Lower;
 use super::remove::is_whiteout;
 use super::tar::Entry;
@@ -47,6 +47,15 @@ pub(super) struct Parent {
     path: Vec<u8>,
     pub(super) dir: Directory,
     pub(super) ino: u64,
+    /// Whether its new files inherit an access control list.
+    pub(super) is_inherited: bool,
+}
+
+impl Parent {
+    /// Takes from a new file what it has inherited.
+    pub(super) fn disinherit(&self, name: &[u8]) -> Result<()> {
+        if self.is_inherited { attributes::disinherit(&self.dir, name) } else { Ok(()) }
+    }
 }
 
 pub(crate) struct Tree {
@@ -88,6 +97,10 @@ impl Tree {
         }
     }
 
+    pub(crate) fn root(&self) -> &Directory {
+        &self.root
+    }
+
     /// Waits until the file system is on the disk. The descriptor is older than the files, and so hears of errors in
     /// writing any of them.
     ///
@@ -100,7 +113,10 @@ impl Tree {
     /// Writes an entry.
     pub(super) fn write(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<()> {
         let parts = components(&entry.path)?;
-        let Some((name, parents)) = parts.split_last() else { return self.write_root(entry) };
+        let Some((name, parents)) = parts.split_last() else {
+            self.last = None;
+            return self.write_root(entry);
+        };
         match name.strip_prefix(b".wh.".as_slice()) {
             None => {
                 let parent = self.parent(parents)?;
@@ -128,7 +144,8 @@ impl Tree {
         };
         let status = dir.status()?;
         self.keep_times(&status, &path);
-        Ok(Parent { path, dir, ino: status.ino })
+        let is_inherited = attributes::is_inherited(&dir);
+        Ok(Parent { path, dir, ino: status.ino, is_inherited })
     }
 
     /// Notes the times that a directory has before it is written into, unless its times are known.
@@ -179,6 +196,10 @@ impl Tree {
         }
         dir.make_entry_dir(name, 0o755).context("a parent is a symbolic link that leads nowhere, or no directory")?;
         let made = dir.entry_dir(name)?;
+        if attributes::is_inherited(dir) {
+            attributes::disinherit(dir, name)?;
+            made.set_mode(0o755)?;
+        }
         if let Form::Overlay { opaque, .. } = &self.form
             && is_over_whiteout
         {

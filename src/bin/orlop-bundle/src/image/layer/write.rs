@@ -5,10 +5,9 @@ use super::remove::is_whiteout;
 use super::tar::{Entry, Kind};
 use super::tree::{Form, Owners, Parent, Tree, components};
 use anyhow::{Context as _, Result, ensure};
-use nix::fcntl::AtFlags;
 use nix::unistd::{Gid, Uid, fchownat};
 use orlop::beneath::{Directory, Status};
-use rustix::fs::makedev;
+use rustix::fs::{AtFlags, Mode, chmodat, makedev};
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, fchown};
@@ -48,8 +47,8 @@ impl Tree {
             self.remove(dir, parent.ino, name, &there)?;
         }
         match entry.kind {
-            Kind::File => self.write_file(dir, name, entry, data)?,
-            Kind::Directory => self.write_directory(dir, name, entry, is_over_whiteout)?,
+            Kind::File => self.write_file(parent, name, entry, data)?,
+            Kind::Directory => self.write_directory(parent, name, entry, is_over_whiteout)?,
             Kind::Symlink => {
                 dir.make_entry_symlink(&entry.link, name)?;
                 self.set_other(dir, name, entry)?;
@@ -59,7 +58,7 @@ impl Tree {
                 dir.link_entry(&from, &from_name, name)?;
             }
             Kind::CharDevice | Kind::BlockDevice | Kind::Fifo => {
-                if !self.write_node(dir, name, entry)? {
+                if !self.write_node(parent, name, entry)? {
                     return Ok(());
                 }
             }
@@ -102,8 +101,10 @@ impl Tree {
         (self.owners == Owners::Archive).then_some((entry.uid, entry.gid))
     }
 
-    fn write_file(&mut self, dir: &Directory, name: &[u8], entry: &Entry, data: &mut dyn Read) -> Result<()> {
+    fn write_file(&mut self, parent: &Parent, name: &[u8], entry: &Entry, data: &mut dyn Read) -> Result<()> {
+        let dir = &parent.dir;
         let mut file = dir.make_entry_file(name, 0o600)?;
+        parent.disinherit(name)?;
         match &entry.sparse {
             None => copy(data, &mut file, entry.size)?,
             Some(parts) => {
@@ -119,18 +120,13 @@ impl Tree {
         Ok(dir.set_entry_times(name, entry.atime.unwrap_or(entry.mtime), entry.mtime)?)
     }
 
-    fn write_directory(
-        &mut self,
-        parent: &Directory,
-        name: &[u8],
-        entry: &Entry,
-        is_over_whiteout: bool,
-    ) -> Result<()> {
-        let is_new = parent.entry_status(name)?.is_none();
+    fn write_directory(&mut self, parent: &Parent, name: &[u8], entry: &Entry, is_over_whiteout: bool) -> Result<()> {
+        let is_new = parent.dir.entry_status(name)?.is_none();
         if is_new {
-            parent.make_entry_dir(name, 0o700)?;
+            parent.dir.make_entry_dir(name, 0o700)?;
+            parent.disinherit(name)?;
         }
-        let dir = parent.entry_dir(name)?;
+        let dir = parent.dir.entry_dir(name)?;
         if !is_new {
             attributes::clear(&dir)?;
         }
@@ -164,7 +160,8 @@ impl Tree {
     }
 
     /// Whether the node was made: without privileges there are no devices.
-    fn write_node(&mut self, dir: &Directory, name: &[u8], entry: &Entry) -> Result<bool> {
+    fn write_node(&mut self, parent: &Parent, name: &[u8], entry: &Entry) -> Result<bool> {
+        let dir = &parent.dir;
         let (major, minor) = entry.device;
         let (kind, device) = match entry.kind {
             Kind::CharDevice => (S_IFCHR, makedev(major, minor)),
@@ -179,6 +176,10 @@ impl Tree {
             }
             made => made?,
         }
+        if parent.is_inherited {
+            parent.disinherit(name)?;
+            chmodat(dir, name, Mode::from_raw_mode(entry.mode), AtFlags::empty()).context("fchmodat")?;
+        }
         self.set_other(dir, name, entry)?;
         Ok(true)
     }
@@ -187,7 +188,8 @@ impl Tree {
 /// Changes the owner of a directory that is held, also by a descriptor for its path alone.
 pub(super) fn set_directory_owner(dir: &Directory, uid: u32, gid: u32) -> Result<()> {
     let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    fchownat(dir, "", owner, group, AtFlags::AT_EMPTY_PATH).with_context(|| format!("fchownat to {uid}:{gid}"))
+    fchownat(dir, "", owner, group, nix::fcntl::AtFlags::AT_EMPTY_PATH)
+        .with_context(|| format!("fchownat to {uid}:{gid}"))
 }
 
 /// Changes owner and permission bits of an open file, in the order that keeps set-user-id bits.
@@ -209,7 +211,7 @@ fn copy(data: &mut dyn Read, file: &mut File, size: u64) -> Result<()> {
             other => other?,
         };
         ensure!(count > 0, "the data end early");
-        file.write_all(&buffer[..count])?;
+        file.write_all(&buffer[..count]).context("write")?;
         left -= count as u64;
     }
     Ok(())

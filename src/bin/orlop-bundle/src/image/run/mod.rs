@@ -5,11 +5,12 @@
 
 mod config;
 
-use super::convert::Mappings;
+use super::convert::{self, Mappings};
 use super::flat;
 use super::overlay;
 use super::rights;
 use super::source::{self, Platform};
+use super::space::explained;
 use super::store::containers::Owner;
 use super::store::form::Stored;
 use super::store::record::Record;
@@ -141,7 +142,9 @@ pub(crate) fn run(global: &Global, runtime: Option<i32>, word: &Run) -> Result<E
     };
     let mappings = if is_root { None } else { Some(rights::subordinate()) };
     let id = word.id.clone().map_or_else(|| id(&word.image), Ok)?;
-    let bundle = container(&path, global, word, &id, &record, mappings.as_ref())?;
+    convert::program(&record.configuration()?, &word.command)?;
+    let make = || container(&path, global, word, &id, &record, mappings.as_ref());
+    let bundle = explained("store", &path, super::with_descriptors(make))?;
     let mut command =
         Command::new(format!("/proc/self/fd/{}", runtime.context("orlop itself must hand over to this")?));
     command.arg0("orlop").args(globals()).arg("run").arg("--bundle").arg(&bundle);
@@ -168,7 +171,7 @@ fn refuse(word: &Run) -> Result<()> {
 /// The image in the store, and no writable layers of containers that are gone.
 fn prepare(path: &Path, platform: &Platform, word: &Run, rights: &rights::Rights) -> Result<Record> {
     let store = Store::open(path)?;
-    store.remove_stale()?;
+    explained("store", path, store.remove_stale())?;
     match store.find(&word.image, &platform.to_string())? {
         Some(record) => Ok(record),
         None => pull::pull(&store, &*source::open(&word.image, &word.source)?, &word.image, platform, rights),
@@ -229,6 +232,7 @@ fn container(
         ensure!(!record.is_flat, "--bundle: `orlop image unpack` writes the bundle where there is no overlay");
         let bundle = overlay::bundle(&store, bundle, &record.layers)?;
         let written = config::write(&store, &bundle, word, id, record, mappings);
+        let written = explained("bundle", &bundle, written.and_then(|()| overlay::complete(&store, &bundle)));
         if written.is_err() {
             overlay::unmake(&bundle);
         }

@@ -3,11 +3,17 @@
 use super::Store;
 use super::lock::{Guard, UNFINISHED};
 use anyhow::{Context as _, Result};
+use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The beginning of the names of references of bundles.
+pub(crate) const BUNDLE: &str = ".bundle-";
+/// The hard link of a bundle's config.json in its reference.
+const LINK: &str = "config.json";
 
 /// The file in a reference's directory that says which layers it needs, and for how long.
 pub(crate) const OWNER: &str = "owner.json";
@@ -26,6 +32,9 @@ pub(crate) struct Owner {
     pub(crate) keep: bool,
     /// The layers that it needs.
     pub(crate) layers: Vec<String>,
+    /// The file system of a bundle.
+    #[serde(default)]
+    pub(crate) file_system: Option<u64>,
 }
 
 impl Owner {
@@ -36,14 +45,32 @@ impl Owner {
     pub(crate) fn new(id: &str, lasts: Option<PathBuf>, keep: bool, layers: &[String]) -> Result<Owner> {
         let pid = i32::try_from(std::process::id())?;
         let start_time = start_time(pid).context("the start time of this process")?;
-        Ok(Owner { id: id.to_owned(), pid, start_time, lasts, keep, layers: layers.to_vec() })
+        Ok(Owner { id: id.to_owned(), pid, start_time, lasts, keep, layers: layers.to_vec(), file_system: None })
     }
 
     /// Whether its container or bundle is there, or is being made. A path that cannot be looked at counts as there.
     fn is_alive(&self) -> bool {
-        let exists = |path: &PathBuf| path.try_exists().unwrap_or(true);
-        start_time(self.pid) == Some(self.start_time) || self.lasts.as_ref().is_some_and(exists)
+        start_time(self.pid) == Some(self.start_time) || self.is_in_place() || !self.is_mounted()
     }
+
+    /// Whether the file is there that lasts as long as the owner.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.lasts.as_ref().is_some_and(|path| path.try_exists().unwrap_or(true))
+    }
+
+    /// Whether the file system of a bundle is where it was.
+    pub(crate) fn is_mounted(&self) -> bool {
+        let (Some(wanted), Some(path)) = (self.file_system, &self.lasts) else { return true };
+        path.ancestors().find_map(|path| statvfs(path).ok()).is_none_or(|found| found.filesystem_id() == wanted)
+    }
+}
+
+/// The id of a bundle's file system; `None` for one that is empty when it is mounted again.
+pub(crate) fn file_system(bundle: &Path) -> Result<Option<u64>> {
+    const TMPFS: i64 = 0x0102_1994;
+    let kind = rustix::fs::statfs(bundle).context("statfs")?.f_type as i64;
+    let id = statvfs(bundle).context("statvfs")?.filesystem_id();
+    Ok((kind != TMPFS).then_some(id))
 }
 
 /// When a process was started, in ticks since boot; `None` where there is none.
@@ -86,6 +113,30 @@ impl Store {
         Ok(directory)
     }
 
+    /// Adds a hard link of a bundle's config.json to its reference, which tells a bundle that was moved from one that was removed.
+    /// Other file systems have none.
+    pub(crate) fn link_bundle(&self, reference: &str, config: &Path) {
+        let link = self.container(reference).join(LINK);
+        let _ = fs::remove_file(&link);
+        let _ = fs::hard_link(config, &link);
+    }
+
+    /// Gives the reference of a bundle that was moved another name, since a new bundle is made in its place.
+    pub(crate) fn keep_moved(&self, _: &Guard, reference: &str) -> Result<()> {
+        let name = reference.as_bytes();
+        if self.containers.entry_status(name)?.is_some() && self.is_moved(name)? {
+            let inode = self.containers.entry_dir(name)?.status()?.ino;
+            self.containers.rename_entry(name, format!("{reference}-{inode}").as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the config.json of a bundle has another name than the one in its reference.
+    pub(crate) fn is_moved(&self, reference: &[u8]) -> Result<bool> {
+        let link = self.containers.entry_dir(reference)?.entry_file(LINK.as_bytes());
+        Ok(link.is_ok_and(|link| link.metadata().is_ok_and(|status| status.nlink() > 1)))
+    }
+
     /// Keeps the layers of a pull, which no image needs yet.
     pub(super) fn refer_pull(&self, layers: &[String]) -> Result<Pulling<'_>> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -111,8 +162,12 @@ impl Store {
     /// The references that nothing needs any more.
     pub(crate) fn stale(&self, guard: &Guard) -> Result<Vec<Vec<u8>>> {
         let is_stale = |owner: &Option<Owner>| owner.as_ref().is_none_or(|owner| !owner.keep && !owner.is_alive());
-        let owners = self.owners(guard)?.into_iter();
-        let mut stale: Vec<_> = owners.filter(|(_, owner)| is_stale(owner)).map(|(name, _)| name).collect();
+        let mut stale = Vec::new();
+        for (name, _) in self.owners(guard)?.into_iter().filter(|(_, owner)| is_stale(owner)) {
+            if !self.is_moved(&name)? {
+                stale.push(name);
+            }
+        }
         stale.extend(self.containers.entries()?.into_iter().filter(|name| is_unfinished(name)));
         Ok(stale)
     }

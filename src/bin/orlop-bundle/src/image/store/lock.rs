@@ -1,12 +1,15 @@
 //! The store's locks: one over its names and references, which is held for moments, and one for each directory that is
 //! being written or removed.
 
-use super::super::layer::remove_tree;
+use super::super::layer::{disinherit, remove_tree};
 use super::Store;
 use anyhow::{Context as _, Result};
 use orlop::beneath::Directory;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 /// The beginning of the names of directories that are not whole.
 pub(super) const UNFINISHED: &str = ".unfinished-";
@@ -21,6 +24,16 @@ pub(super) struct Doomed<'a> {
     _held: Directory,
 }
 
+/// Makes the lock's file where it is missing; on a read-only file system it is only read.
+pub(super) fn make(path: &Path) -> io::Result<()> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            File::options().create(true).truncate(false).write(true).mode(0o600).open(path).map(drop)
+        }
+        other => other.map(drop),
+    }
+}
+
 impl Store {
     /// Waits for the lock over names and references. Nothing slow is done while it is held.
     ///
@@ -28,7 +41,7 @@ impl Store {
     /// `flock(2)`.
     pub(crate) fn lock(&self) -> Result<Guard> {
         let path = self.path.join("lock");
-        let file = File::options().write(true).open(&path);
+        let file = File::open(&path);
         let guard = Guard(file.with_context(|| path.display().to_string())?);
         flock(&guard.0, FlockOperation::LockExclusive).with_context(|| path.display().to_string())?;
         Ok(guard)
@@ -49,6 +62,7 @@ impl Store {
             let is_there = self.layers.entry_status(&name)?.is_some();
             if !is_there {
                 self.layers.make_entry_dir(&name, 0o755)?;
+                disinherit(&self.layers, &name)?;
             }
             let held = self.layers.entry_dir(&name)?;
             if !is_there {

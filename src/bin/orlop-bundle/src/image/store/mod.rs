@@ -4,6 +4,7 @@
 //! held for moments; layers are written and removed beside it.
 
 pub(crate) mod containers;
+mod contents;
 pub(crate) mod form;
 mod gc;
 mod lock;
@@ -13,14 +14,18 @@ pub(crate) mod record;
 #[cfg(test)]
 mod tests;
 
-use anyhow::{Context as _, Result, ensure};
+use super::layer::Tree;
+use super::space::explained;
+use anyhow::{Context as _, Result, anyhow, ensure};
 use orlop::beneath::Directory;
 use record::Record;
+use rustix::fs::{Mode, OFlags};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 /// Overlayfs, and file systems that are no upper layer of an overlayfs mount (statfs(2)).
 const OVERLAYFS: i64 = 0x794c_7630;
@@ -36,6 +41,8 @@ pub(crate) struct Store {
     pub(crate) images: Directory,
     pub(crate) containers: Directory,
     blobs: Directory,
+    /// The lists of the files of layers.
+    files: Directory,
 }
 
 /// The store of this user: `/var/lib/orlop/images`, or `orlop/images` below XDG_DATA_HOME.
@@ -67,6 +74,16 @@ pub(crate) fn can_hold_layers(file: impl AsFd) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the names in a directory are on the disk.
+///
+/// # Errors
+/// `fsync(2)`.
+pub(crate) fn sync_names(directory: &Directory) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let held = rustix::fs::openat(directory, ".", flags, Mode::empty()).context("openat")?;
+    rustix::fs::fsync(held).context("fsync")
+}
+
 impl Store {
     /// Opens the store, and makes it where it is missing.
     ///
@@ -77,23 +94,32 @@ impl Store {
         let text = path.to_str().with_context(named)?;
         let plain = path.is_absolute() && !text.contains([':', ',', '\\', '"']);
         ensure!(plain, "{}: the path must be absolute, without : , \\ and \"", named());
+        explained("store", path, Store::make_and_open(path))
+    }
+
+    fn make_and_open(path: &Path) -> Result<Store> {
+        let named = || format!("store {}", path.display());
         // A set-user-id program of an image must not be within reach of other users (as in CVE-2021-41103), and none of
         // them may hold a lock.
         path.parent().map_or(Ok(()), |parent| builder(0o755).create(parent)).with_context(named)?;
         builder(0o700).create(path).with_context(named)?;
-        for name in ["layers", "images", "containers", "blobs"] {
+        for name in ["layers", "images", "containers", "blobs", "files"] {
             builder(0o755).create(path.join(name)).with_context(named)?;
         }
         let open = |name: &str| Directory::open(&path.join(name)).with_context(named);
-        File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path.join("lock"))
-            .with_context(named)?;
+        lock::make(&path.join("lock")).with_context(named)?;
         let (layers, images, containers) = (open("layers")?, open("images")?, open("containers")?);
-        Ok(Store { path: path.to_owned(), layers, images, containers, blobs: open("blobs")? })
+        let (blobs, files) = (open("blobs")?, open("files")?);
+        Ok(Store { path: path.to_owned(), layers, images, containers, blobs, files })
+    }
+
+    /// Waits until everything is on the disk.
+    ///
+    /// # Errors
+    /// `syncfs(2)`.
+    fn sync(&self) -> Result<()> {
+        let path = self.path.join("lock");
+        rustix::fs::syncfs(File::open(&path).with_context(|| path.display().to_string())?).context("syncfs")
     }
 
     /// All images. A record that cannot be read is an error.
@@ -133,12 +159,46 @@ impl Store {
         let mut file = directory.make_entry_file(temporary.as_bytes(), 0o644)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        Ok(directory.rename_entry(temporary.as_bytes(), name.as_bytes())?)
+        directory.rename_entry(temporary.as_bytes(), name.as_bytes())?;
+        sync_names(directory)
     }
 
     /// Whether a layer is in the store.
     pub(crate) fn has_layer(&self, name: &str) -> Result<bool> {
         Ok(self.layers.entry_status(name.as_bytes())?.is_some_and(|status| status.is_dir()))
+    }
+
+    /// Writes the list of a layer's files, and waits until layer and list are on the disk.
+    fn finish_layer(&self, name: &str, tree: &Tree) -> Result<()> {
+        let temporary = [NEW, name].concat();
+        if self.files.entry_status(temporary.as_bytes())?.is_some() {
+            self.files.remove_entry(temporary.as_bytes())?;
+        }
+        let file = self.files.make_entry_file(temporary.as_bytes(), 0o600)?;
+        // Files are read while others are written to the disk.
+        let (synced, listed) = thread::scope(|scope| {
+            let synced = scope.spawn(|| tree.sync());
+            let listed = contents::write(tree.root(), &mut BufWriter::new(&file));
+            (synced.join(), listed)
+        });
+        listed.context("the list of its files")?;
+        synced.map_err(|_| anyhow!("syncfs panicked"))??;
+        file.sync_all().context("fsync")?;
+        Ok(self.files.rename_entry(temporary.as_bytes(), name.as_bytes())?)
+    }
+
+    /// Compares a layer with the list of its files. `None` where the layer was removed meanwhile.
+    ///
+    /// # Errors
+    /// The list or a file cannot be read.
+    pub(crate) fn compare_layer(&self, name: &[u8]) -> Result<Option<contents::Comparison>> {
+        let compare = || {
+            let layer = self.layers.entry_dir(name)?;
+            contents::compare(layer, BufReader::new(self.files.entry_file(name).context("the list of its files")?))
+        };
+        let compared = compare();
+        let is_there = self.layers.entry_status(name)?.is_some();
+        if is_there { compared.map(Some) } else { Ok(None) }
     }
 
     /// The directories of layers in the order of an overlayfs mount, the topmost first. Those below a layer with an opaque

@@ -162,18 +162,19 @@ impl Read for Bytes<'_> {
 
 impl Store {
     /// Removes blobs that interrupted pulls have left, and those of images that are gone, but not of pulls that are under
-    /// way. How many.
+    /// way; `only` those of these names. How many.
     ///
     /// # Errors
     /// `unlinkat(2)`.
-    pub(crate) fn remove_blobs(&self, _: &Guard) -> Result<usize> {
+    pub(crate) fn remove_blobs(&self, _: &Guard, only: Option<&HashSet<String>>) -> Result<usize> {
         let mut needed = HashSet::new();
         for record in self.records()?.into_iter().filter(|record| record.is_flat) {
             let layers = record.manifest()?.parsed.layers().clone();
             needed.extend(layers.iter().map(|layer| layer.digest().digest().as_bytes().to_vec()));
         }
         let mut removed = 0;
-        for name in self.blobs.entries()?.into_iter().filter(|name| !needed.contains(name)) {
+        let is_asked = |name: &[u8]| only.is_none_or(|only| only.contains(&*String::from_utf8_lossy(name)));
+        for name in self.blobs.entries()?.into_iter().filter(|name| is_asked(name) && !needed.contains(name)) {
             let file = self.blobs.entry_file(&name)?;
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 self.blobs.remove_entry(&name)?;

@@ -4,6 +4,7 @@ use super::super::flat::configuration;
 use super::super::layer::{self, Form, Lower, Owners, Tree};
 use super::super::rights::Rights;
 use super::super::source::{Manifest, Platform, Source, small};
+use super::super::space::{explained, is_full};
 use super::Store;
 use super::lock::UNFINISHED;
 use super::partial::Resumed;
@@ -23,12 +24,17 @@ pub(crate) fn pull(
     platform: &Platform,
     rights: &Rights,
 ) -> Result<Record> {
+    explained("store", &store.path, read(store, source, reference, platform, rights))
+}
+
+fn read(store: &Store, source: &dyn Source, reference: &str, platform: &Platform, rights: &Rights) -> Result<Record> {
     let manifest = source.manifest(platform)?;
     let image = configuration(source, &manifest.parsed, platform)?;
     let config = small(source, manifest.parsed.config())?;
     if let Some(problem) = store.overlay_problem(rights)? {
         eprintln!("orlop: warning: {problem}: each container has a copy of the image's files");
         let _held = store.keep_blobs(source, &manifest)?;
+        store.sync()?;
         return record(store, reference, platform, manifest, config, Vec::new());
     }
     let ids: Vec<Digest> = image.rootfs().diff_ids().iter().map(|id| diff_id(id)).collect::<Result<_>>()?;
@@ -68,9 +74,8 @@ fn record(
     let name = record::file_name(reference, &record.platform)?;
     let guard = store.lock()?;
     Store::replace(&store.images, &name, serde_json::to_string_pretty(&record)?.as_bytes())?;
-    let written = store.images.entry_file(name.as_bytes())?;
     drop(guard);
-    rustix::fs::syncfs(&written).context("syncfs")?;
+    store.sync()?;
     Ok(record)
 }
 
@@ -103,16 +108,22 @@ struct Layer<'a> {
 
 /// Adds a layer, with what an interrupted pull has left of its blob. Where that turns out to be wrong, from the beginning.
 fn add(store: &Store, source: &dyn Source, layer: &Layer<'_>, rights: &Rights) -> Result<Option<Tree>> {
+    let mut is_kept = source.is_remote();
     loop {
         let Some(directory) = store.claim(layer.name)? else { return Ok(None) };
         // Other sources are read again at no cost.
-        let resumed = if source.is_remote() { Resumed::open(store, source, layer.descriptor)? } else { None };
+        let resumed = if is_kept { Resumed::open(store, source, layer.descriptor)? } else { None };
         let Some(resumed) = resumed else {
             return unpack(store, source, layer, directory, rights).map(Some);
         };
         let unpacked = unpack(store, &resumed, layer, directory, rights);
         let is_new = resumed.earlier == 0;
         let is_over = resumed.end()?;
+        // There may be space for the layer without its blob.
+        is_kept = !unpacked.as_ref().is_err_and(is_full);
+        if !is_kept && is_over {
+            continue;
+        }
         if unpacked.is_ok() || is_new || !is_over {
             return unpacked.map(Some);
         }
@@ -136,12 +147,12 @@ fn unpack(
     let form = Form::Overlay { opaque: opaque(rights), lower };
     // The lock of the directory is held by its descriptor.
     let mut tree = Tree::new(directory, form, rights.owners);
-    if let Err(error) = layer::unpack(source, layer.descriptor, layer.diff_id, &mut tree) {
+    let unpacked = layer::unpack(source, layer.descriptor, layer.diff_id, &mut tree);
+    if let Err(error) = unpacked.and_then(|()| store.finish_layer(layer.name, &tree)) {
         // The error that is reported is the first one.
         let _ = layer::remove_tree(&store.layers, unfinished.as_bytes(), &mut |_, _| {});
         return Err(error);
     }
-    tree.sync()?;
     store.layers.rename_entry(unfinished.as_bytes(), layer.name.as_bytes())?;
     ensure!(store.has_layer(layer.name)?, "layer {} is not in the store after it was added", layer.name);
     Ok(tree)

@@ -89,6 +89,10 @@ impl Drop for Scene {
 
 const BASE: &[(&str, &str)] = &[("a", "one"), ("dir/b", "two")];
 
+fn remove(store: &Store, name: &str) -> anyhow::Result<()> {
+    store.remove(&[name.to_owned()])
+}
+
 #[test]
 fn layers_are_shared_and_go_with_the_last_image() {
     let scene = Scene::new("shared");
@@ -102,9 +106,8 @@ fn layers_are_shared_and_go_with_the_last_image() {
     assert_eq!(found.len(), 1);
     found[0].verify().unwrap();
     assert_eq!(store.collect().unwrap(), (0, 0));
-    store.remove("image").unwrap();
-    store.remove("image").unwrap_err();
-    assert_eq!(store.collect().unwrap(), (2, 0));
+    remove(&store, "image").unwrap();
+    remove(&store, "image").unwrap_err();
     assert!(store.layers.entries().unwrap().is_empty());
 }
 
@@ -148,18 +151,22 @@ fn a_writable_layer_goes_when_its_container_is_gone_and_protects_its_layers_unti
         fs::create_dir_all(at.join("upper/dir")).unwrap();
         let root = scene.0.join("state");
         let lasts = Some(root.join(id));
-        write_owner(&at, &Owner { id: id.into(), pid, start_time, lasts, keep, layers: layers.clone() }).unwrap();
+        write_owner(
+            &at,
+            &Owner { id: id.into(), pid, start_time, lasts, keep, layers: layers.clone(), file_system: None },
+        )
+        .unwrap();
     }
     // One that was killed before its owner was written.
     fs::create_dir_all(scene.0.join("store/containers/half/upper")).unwrap();
     let store = scene.store();
-    store.remove("image").unwrap();
+    remove(&store, "image").unwrap();
     assert_eq!(store.collect().unwrap(), (0, 2));
     let mut left: Vec<_> = store.containers.entries().unwrap();
     left.sort();
     assert_eq!(left, [b"alive".to_vec(), b"kept".to_vec()]);
-    store.remove("kept").unwrap();
-    store.remove("alive").unwrap_err();
+    remove(&store, "kept").unwrap();
+    remove(&store, "alive").unwrap_err();
     assert_eq!(store.layers.entries().unwrap().len(), 1);
 }
 
@@ -209,9 +216,10 @@ fn other_images_are_pulled_run_and_removed_beside_a_pull_that_stalls() {
         let store = scene.store();
         assert!(store.find("image", &Platform::host().to_string()).unwrap().is_some());
         assert_eq!(store.stack(&record.layers).unwrap().len(), 1);
-        store.remove("image").unwrap();
+        remove(&store, "image").unwrap();
         // Not the unfinished layer, which is held, and not the reference of its pull.
-        assert_eq!(store.collect().unwrap(), (1, 0));
+        assert_eq!(store.layers.entries().unwrap().len(), 1);
+        assert_eq!(store.collect().unwrap(), (0, 0));
         go.send(()).unwrap();
         stalled.join().unwrap().unwrap();
     });
@@ -329,10 +337,24 @@ fn what_an_interrupted_pull_left_is_verified_and_read_anew_where_it_is_wrong() {
 }
 
 #[test]
+fn an_image_that_is_removed_takes_nothing_of_an_interrupted_pull_of_another_one() {
+    let (scene, source) = Scene::interrupted("beside");
+    // A layer that a pull has left whole, without an image.
+    fs::create_dir(scene.0.join("store/layers/whole")).unwrap();
+    let other = Scene::new("beside-other");
+    other.image(&[&[("other", "other")]]);
+    scene.pull_from(&*other.source(), "other").unwrap();
+    remove(&scene.store(), "other").unwrap();
+    assert_eq!(scene.store().layers.entries().unwrap(), [b"whole"]);
+    scene.pull_from(&source, "image").unwrap();
+    assert_eq!(*source.asked.lock().unwrap(), [0, 700]);
+}
+
+#[test]
 fn gc_removes_what_an_interrupted_pull_left() {
     let (scene, _) = Scene::interrupted("left");
     let store = scene.store();
-    assert_eq!(store.remove_blobs(&store.lock().unwrap()).unwrap(), 1);
+    assert_eq!(store.remove_blobs(&store.lock().unwrap(), None).unwrap(), 1);
     assert!(scene.blobs().is_empty());
 }
 
@@ -344,7 +366,7 @@ fn blobs_that_are_kept_are_held_until_an_image_needs_them() {
     let (store, source) = (scene.store(), scene.source());
     let manifest = source.manifest(&Platform::host()).unwrap();
     let held = store.keep_blobs(&*source, &manifest).unwrap();
-    let collected = || scene.store().remove_blobs(&store.lock().unwrap()).unwrap();
+    let collected = || scene.store().remove_blobs(&store.lock().unwrap(), None).unwrap();
     assert_eq!((held.len(), collected()), (1, 0));
     assert_eq!(fs::metadata(&scene.blobs()[0]).unwrap().mode() & 0o777, 0o600);
     drop(held);
