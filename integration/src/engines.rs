@@ -18,17 +18,16 @@ const REFERENCE: &str = "runc";
 pub(crate) fn run(request: &Request, engines: &[&str], runtimes: &[&str]) -> Result<bool> {
     let work = Work::make()?;
     let mut report = Report::default();
+    let mut versions = BTreeMap::new();
     report.reference = vec![REFERENCE.into(), "crun".into()];
     let all = names(&request.runtimes, runtimes);
     for engine in names(&request.engines, engines) {
-        let operations: Vec<Operation> = operation::read(&here().join(format!("engines/operations/{engine}.sh")))?
-            .into_iter()
-            .filter(|o| request.only.as_ref().is_none_or(|text| o.name.contains(text)))
-            .collect();
+        let operations = operations(request, &engine)?;
         let mut seen_with_runc = BTreeMap::new();
         for name in &all {
             let runtime = runtime::find(name, &work.0)?;
-            scene(&engine, &runtime, &operations, &work.0, &mut seen_with_runc, &mut report)?;
+            let version = scene(&engine, &runtime, &operations, &work.0, &mut seen_with_runc, &mut report)?;
+            versions.insert(engine.clone(), version);
         }
     }
     let table = report.table(&all);
@@ -36,13 +35,37 @@ pub(crate) fn run(request: &Request, engines: &[&str], runtimes: &[&str]) -> Res
     if let Some(path) = &request.table {
         std::fs::write(path, &table)?;
     }
+    if let Some(path) = request.records.first() {
+        std::fs::write(path, report.record(&versions, &place()))?;
+    }
     Ok(report.close())
+}
+
+/// Those whose name holds the text that is asked for, or whose file has that name.
+fn operations(request: &Request, engine: &str) -> Result<Vec<Operation>> {
+    let mut all = Vec::new();
+    for name in [engine.to_string(), format!("{engine}-newer")] {
+        let file = here().join(format!("engines/operations/{name}.sh"));
+        if name == engine || (request.newer && file.exists()) {
+            let only = request.only.as_ref().filter(|text| **text != name);
+            all.extend(operation::read(&file)?.into_iter().filter(|o| only.is_none_or(|text| o.name.contains(text))));
+        }
+    }
+    Ok(all)
 }
 
 fn names(asked: &[String], all: &[&str]) -> Vec<String> {
     if asked.is_empty() { all.iter().map(ToString::to_string).collect() } else { asked.to_vec() }
 }
 
+/// The cgroup layout and driver, as a column is called.
+fn place() -> String {
+    let version = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "v2" } else { "v1" };
+    let driver = std::env::var("ENGINE_DRIVER").unwrap_or_else(|_| "cgroupfs".into());
+    format!("{version} {driver}")
+}
+
+/// Runs the operations; gives the engine's version.
 fn scene(
     engine: &str,
     runtime: &Runtime,
@@ -50,16 +73,17 @@ fn scene(
     work: &Path,
     seen_with_runc: &mut BTreeMap<String, Result<String, String>>,
     report: &mut Report,
-) -> Result<()> {
+) -> Result<String> {
     let scope = leaks::Scope { cgroups: cgroups(engine), work: &work.display().to_string() };
     let before = leaks::lists(&scope);
     let scene = match Scene::start(engine, runtime, work) {
         Ok(scene) => scene,
         Err(error) => {
             report.add(engine, "the engine starts", &runtime.name, Outcome::Failed(format!("{error:#}")));
-            return Ok(());
+            return Ok(String::new());
         }
     };
+    let version = scene.version()?;
     for operation in operations {
         let without = operation.without.iter().find(|(name, _)| *name == runtime.name);
         let outcome = if let Some((_, reason)) = without {
@@ -86,7 +110,7 @@ fn scene(
         Outcome::Failed(left.iter().map(|l| format!("     left: {l}\n")).collect())
     };
     report.add(engine, "nothing is left behind", &runtime.name, outcome);
-    Ok(())
+    Ok(version)
 }
 
 /// The parents that an engine puts its containers' cgroups below.

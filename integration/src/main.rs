@@ -1,8 +1,9 @@
-//! `integration GROUP [--runtime NAME]... [--engine NAME]... [--only TEXT] [--table FILE] [--update]`
+//! `integration GROUP [--runtime NAME]... [--engine NAME]... [--only TEXT] [--table FILE] [--record FILE]... [--newer] [--update]`
 
 mod budgets;
 mod captures;
 mod engines;
+mod engines_table;
 mod faults;
 mod kills;
 mod work;
@@ -20,6 +21,10 @@ pub(crate) struct Request {
     engines: Vec<String>,
     only: Option<String>,
     table: Option<String>,
+    /// Files of outcomes: the one that is written, or those that a table is made of.
+    records: Vec<String>,
+    /// Also the operations of `*-newer.sh`, for engines newer than Debian bookworm's.
+    newer: bool,
     update: bool,
 }
 
@@ -27,6 +32,7 @@ fn main() -> Result<ExitCode> {
     let request = request()?;
     let fine = match request.group.as_str() {
         "engines" => engines::run(&request, engines::ENGINES, &["runc", "orlop", "crun"])?,
+        "engines-table" => engines_table::run(&request)?,
         "hand" => engines::run(&request, &["hand"], &["runc", "orlop"])?,
         "shim" => engines::run(&request, &["shim"], &["orlop"])?,
         "kills" => kills::run(&request)?,
@@ -35,7 +41,7 @@ fn main() -> Result<ExitCode> {
         "captures" => captures::run(&request)?,
         "mount-options" => print_mount_options(&request)?,
         other => bail!(
-            "no such group of tests: {other:?}; there are engines, captures, budgets, faults, hand, kills, mount-options and shim"
+            "no such group of tests: {other:?}; there are engines, engines-table, captures, budgets, faults, hand, kills, mount-options and shim"
         ),
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -69,6 +75,8 @@ fn request() -> Result<Request> {
             "--engine" => request.engines.push(value()?),
             "--only" => request.only = Some(value()?),
             "--update" => request.update = true,
+            "--newer" => request.newer = true,
+            "--record" => request.records.push(value()?),
             "--table" => request.table = Some(value()?),
             _ if word.starts_with('-') || !request.group.is_empty() => bail!("what is {word:?}?"),
             _ => request.group = word,

@@ -68,6 +68,19 @@ impl Report {
         text
     }
 
+    /// Every outcome as a line: group, version, place, test, runtime, cell, with tabs between them.
+    #[must_use]
+    pub fn record(&self, versions: &BTreeMap<String, String>, place: &str) -> String {
+        let mut text = String::new();
+        for (group, test) in &self.rows {
+            let version = versions.get(group).map_or("", String::as_str);
+            for ((_, _, runtime), outcome) in self.cells.iter().filter(|((g, t, _), _)| (g, t) == (group, test)) {
+                let _ = writeln!(text, "{group}\t{version}\t{place}\t{test}\t{runtime}\t{}", outcome.cell());
+            }
+        }
+        text
+    }
+
     /// Prints the counts on a line alone; true when nothing failed.
     #[must_use]
     pub fn close(&self) -> bool {

@@ -53,6 +53,14 @@ impl Scene {
         Ok(seen)
     }
 
+    /// The engine's own name and version, by its fixture.
+    ///
+    /// # Errors
+    /// The fixture cannot be started.
+    pub fn version(&self) -> Result<String> {
+        Ok(self.step("version", 30)?.1.trim().to_string())
+    }
+
     /// Ends the engine and removes its directory.
     ///
     /// # Errors
@@ -88,6 +96,9 @@ impl Scene {
             .replace(&self.runtime.path.display().to_string(), "RUNTIME")
             .replace("error during container init: exec: ", "exec: ")
             .replace(": permission denied: it is a directory", ": permission denied")
+            // runc since 1.2, whose words Docker makes longer for the sake of the exit status.
+            .replace("\": is a directory: permission denied", "\": permission denied")
+            .replace("\": is a directory", "\": permission denied")
             .replace("orlop create failed: ", "runc create failed: ")
             .replace("orlop run failed: ", "runc run failed: ");
         let mut seen = String::new();

@@ -52,6 +52,7 @@ fn engine(program: &str, arguments: &[&str], set: &[(&str, &Path)]) -> Option<Ou
 fn every_shipped_file_has_a_test_here() {
     let tested: BTreeSet<PathBuf> = [
         "apparmor.d/orlop",
+        "containerd/50-orlop.toml",
         "containerd/config.toml",
         "containers.conf.d/50-orlop.conf",
         "crio/50-orlop.conf",
@@ -130,17 +131,60 @@ fn cri_o_takes_the_handler_and_each_of_its_annotations() {
     }
 }
 
+/// The plugin of the Container Runtime Interface, in configurations of version 2 and 3.
+const CRI: [&str; 2] = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"];
+
+/// The part of a configuration in which the runtimes are.
+fn cri(config: &Value) -> &Value {
+    let plugin = CRI[usize::from(config["version"] == 3)];
+    &config["plugins"][plugin]["containerd"]
+}
+
+/// containerd's whole configuration as it understands a file; `None` where there is no containerd.
+fn dump(path: &Path) -> Option<Value> {
+    let output = engine("containerd", &["--config", path.to_str().unwrap(), "config", "dump"], &[])?;
+    assert!(output.status.success(), "{output:?}");
+    Some(toml(&String::from_utf8(output.stdout).unwrap()))
+}
+
 #[test]
 fn containerd_keeps_each_key_of_the_handler() {
-    let file = toml(&text("containerd/config.toml"));
-    let path = shipped("containerd/config.toml");
-    let Some(output) = engine("containerd", &["--config", path.to_str().unwrap(), "config", "dump"], &[]) else {
-        return;
-    };
-    assert!(output.status.success(), "{output:?}");
-    let dump = toml(&String::from_utf8(output.stdout).unwrap());
+    let Some(dump) = dump(&shipped("containerd/config.toml")) else { return };
     // What containerd does not know is not in its dump, and it says nothing.
-    assert_within(&file, &dump, "");
+    assert_within(cri(&toml(&text("containerd/config.toml"))), cri(&dump), "");
+}
+
+#[test]
+fn containerd_2_merges_the_drop_in_and_keeps_the_other_runtimes() {
+    let shipped_file = toml(&text("containerd/50-orlop.toml"));
+    assert_eq!(shipped_file["version"], 3);
+    assert_eq!(keys(&cri(&shipped_file)["runtimes"]), ["orlop"]);
+    // Both files say the same of the handler.
+    assert_eq!(
+        cri(&shipped_file)["runtimes"]["orlop"],
+        cri(&toml(&text("containerd/config.toml")))["runtimes"]["orlop"]
+    );
+    let Some(version) = engine("containerd", &["--version"], &[]) else { return };
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    if version.split(' ').nth(2).is_some_and(|v| v.trim_start_matches('v').starts_with("1.")) {
+        integration::skip::skip("the drop-in is for containerd 2, and this one is older");
+        return;
+    }
+    let main = std::env::temp_dir().join(format!("packaging-containerd-{}.toml", std::process::id()));
+    let import = shipped("containerd/50-orlop.toml");
+    let plugin = CRI[1];
+    let own = format!(
+        "version = 3\nimports = [{import:?}]\n[plugins.{plugin:?}.cni]\n  bin_dirs = [\"/opt/mine\"]\n\
+         [plugins.{plugin:?}.containerd.runtimes.runc.options]\n  SystemdCgroup = true\n"
+    );
+    fs::write(&main, own).unwrap();
+    let output = engine("containerd", &["--config", main.to_str().unwrap(), "config", "dump"], &[]);
+    let _ = fs::remove_file(&main);
+    let Some(output) = output else { return };
+    let dump = toml(&String::from_utf8(output.stdout).unwrap());
+    assert_within(cri(&shipped_file), cri(&dump), "");
+    assert_eq!(cri(&dump)["runtimes"]["runc"]["options"]["SystemdCgroup"], true);
+    assert_eq!(dump["plugins"][plugin]["cni"]["bin_dirs"][0], "/opt/mine");
 }
 
 /// Every value of the first is in the second.

@@ -153,9 +153,10 @@ ctr task exec --exec-id e c sh -c 'echo still here; sleep 0.3'; ctr task ls | aw
 ctr task kill -s 9 c; until_true 10 sh -c 'ctr task ls | grep -q STOPPED'; ctr task rm c; echo "status $?"
 
 ### the configuration for Kubernetes is understood
-#= BinaryName = "/usr/local/sbin/orlop"
+#= BinaryName = "/sbin/orlop"
 #= runtime_type = "io.containerd.runc.v2"
-containerd --config $HERE/../packaging/containerd/config.toml config dump | grep -A30 'runtimes.orlop\]' | sed 's/^ *//'
+containerd --config $HERE/../packaging/containerd/config.toml config dump |
+    tr "'" '"' | grep -A30 'runtimes.orlop\]' | sed 's/^ *//; s,/usr/local/,/,'
 
 ### soak: many runs, four at a time, leave nothing behind
 #= failed 0

@@ -24,8 +24,8 @@ cri exec $c nosuch 2>&1 | grep -o 'executable file not found in $PATH'
 #= 67108864
 #= 134217728
 pod=$(cri pod pod orlop); c=$(cri container $pod c 67108864 sleep 1000)
-cri exec $c cat /sys/fs/cgroup/memory/memory.limit_in_bytes; cri update $c 134217728
-cri exec $c cat /sys/fs/cgroup/memory/memory.limit_in_bytes
+cri exec $c cat $MEMORY_LIMIT; cri update $c 134217728
+cri exec $c cat $MEMORY_LIMIT
 
 ### out of memory has its reason
 #= EXITED 137 OOMKilled
@@ -63,7 +63,7 @@ pid=$(cat $DIR/containerd.pid); kill -9 $pid; until_gone $pid; engine_daemon; un
 cri state $c; cri exec $c echo still here; cri stop $c 0; cri rm $c; cri rmp $pod; echo "status $?"
 
 ### CRI-O's configuration and the RuntimeClass name the same handler
-#= /usr/local/sbin/orlop oci
+#= /sbin/orlop oci
 #= handler orlop
 /usr/bin/python3 - <<PYTHON
 import tomllib
@@ -71,5 +71,5 @@ runtimes = tomllib.load(open("$HERE/../packaging/crio/50-orlop.conf", "rb"))["cr
 lines = open("$HERE/../packaging/kubernetes/runtimeclass.yaml")
 handler = next(line.split()[1] for line in lines if line.startswith("handler:"))
 print("handler", handler)
-print(runtimes[handler]["runtime_path"], runtimes[handler]["runtime_type"])
+print(runtimes[handler]["runtime_path"].removeprefix("/usr/local"), runtimes[handler]["runtime_type"])
 PYTHON

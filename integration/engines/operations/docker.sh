@@ -40,8 +40,8 @@ run -w /made/here $IMAGE pwd
 #= 67108864
 #= 50000
 #= 123
-run --memory 64m --memory-swap 64m --cpus 0.5 --pids-limit 123 --cpu-shares 512 $IMAGE sh -c '
-    cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares pids/pids.max'
+run --memory 64m --memory-swap 64m --cpus 0.5 --pids-limit 123 --cpu-shares 512 $IMAGE cat \
+    $MEMORY_LIMIT $CPU_QUOTA $CPU_SHARES $PIDS_LIMIT
 
 ### a memory limit kills what exceeds it
 #~ loose
@@ -242,13 +242,13 @@ docker unpause box; docker exec box echo awake
 #= 33554432
 docker run -d --name box --memory 64m --memory-swap 64m $IMAGE sleep 100 >/dev/null
 docker update --memory 32m --memory-swap 32m --cpu-shares 300 --pids-limit 50 box
-docker exec box sh -c 'cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.shares pids/pids.max'
+docker exec box cat $MEMORY_LIMIT $CPU_SHARES $PIDS_LIMIT
 
 ### an update that cannot be applied is an error
 #= status 1
 docker run -d --name box --memory 64m --memory-swap 64m $IMAGE sleep 100 >/dev/null
 says docker update --cpuset-cpus 999 box
-docker exec box cat /sys/fs/cgroup/memory/memory.limit_in_bytes
+docker exec box cat $MEMORY_LIMIT
 
 ### stop asks, then kills
 #= got TERM
@@ -303,7 +303,7 @@ services:
 YML
 cd $DIR/compose; docker-compose up -d >/dev/null 2>&1; until_true 20 sh -c 'docker-compose logs | grep -q hello'
 docker-compose logs two | grep -o 'hello from two'
-docker-compose exec -T one cat /sys/fs/cgroup/memory/memory.limit_in_bytes
+docker-compose exec -T one cat $MEMORY_LIMIT
 docker-compose down -t 0 >/dev/null 2>&1; echo "down $?"; rm -r $DIR/compose
 
 ### build
