@@ -18,13 +18,15 @@ ARCH     := $(shell uname -m)
 MUSL     := $(ARCH)-unknown-linux-musl
 GNU      := $(ARCH)-unknown-linux-gnu
 PART     := integration/tools/part
+# The Debian release whose engines `make newer-engines` runs.
+SUITE    ?= forky
 PARTS    := unit hand checkpoint kills faults budgets shim captures engines conformance pairs
 
 # The environment names a target in capitals with underscores.
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
 .PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint kills faults budgets shim captures engines \
-	conformance pairs conformance-table soak vm-test bench performance lint pages reference dist deb release-check install uninstall clean
+	conformance pairs conformance-table soak vm-test newer-engines engines-table bench scale performance lint pages reference dist deb release-check install uninstall clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -103,7 +105,21 @@ captures: ## configurations captured from engines, compared with runc
 	@$(PART) captures $(CARGO) run --locked -q -p integration -- captures
 
 engines: ## containerd, Docker and Podman on orlop, runc and crun
-	@$(PART) engines $(CARGO) run --locked -q -p integration -- engines --table out/results/engines.md
+	@$(PART) engines $(CARGO) run --locked -q -p integration -- engines --table out/results/engines.md \
+	    --record out/results/engines.tsv
+
+newer-engines: ## the same and more with the engines of Debian SUITE (forky), unpacked into out/userlands (ENGINES="docker...")
+	@integration/tools/prerequisites build engines
+	@$(MAKE) --no-print-directory build
+	$(CARGO) build --locked -q -p integration
+	$(CARGO) test --locked -q -p integration --test packaging --no-run
+	@integration/engines/userland $(SUITE)
+	@$(PART) newer-engines integration/engines/userland $(SUITE) target/debug/integration engines --newer \
+	    --record out/results/engines-$(SUITE).tsv $(patsubst %,--engine %,$(ENGINES))
+	@$(PART) newer-packaging integration/engines/userland $(SUITE) $$(ls -t target/debug/deps/packaging-* | grep -v '\.d$$' | head -1)
+
+engines-table: ## write the tables of docs/engines.md from RECORDS="FILE.tsv..."
+	$(CARGO) run --locked -q -p integration -- engines-table --table docs/engines.md $(patsubst %,--record %,$(RECORDS))
 
 conformance: ## the conformance suite on RUNTIME=PATH, with OPTIONS="--v1-only --filter WORD" or none (runc's results beside orlop's)
 	@$(if $(filter $(CURDIR)/out/orlop,$(RUNTIME)),test -x out/orlop || $(MAKE) --no-print-directory build)
@@ -150,6 +166,12 @@ bench: ## compare orlop's speed with runc's, crun's and the kernel's floor (BENC
 	@mkdir -p out/results
 	$(CARGO) run --locked -q -p bench -- --markdown out/results/bench.md --csv out/results/bench.csv --svg out/results/bench.svg $(BENCH)
 	$(if $(findstring --only,$(BENCH))$(findstring --scenario,$(BENCH)),,$(CARGO) run --locked -q --release -p bench --bin bench-filter | tee -a out/results/bench.md)
+
+scale: ## 1,000 containers at 8 commands at a time beside runc and crun (BENCH="--containers N"), into out/results/scale.md
+	@integration/tools/prerequisites build engines
+	@$(MAKE) --no-print-directory build
+	@mkdir -p out/results
+	$(CARGO) run --locked -q -p bench -- --scenario node --markdown out/results/scale.md $(BENCH)
 
 performance: ## measure everything and write docs/performance.md anew (VIEW=v2: docs/performance-v2.md), on a machine that does nothing else
 	@$(MAKE) --no-print-directory bench BENCH="$(if $(VIEW),--view $(VIEW)) $(BENCH)"

@@ -21,6 +21,8 @@ pub(crate) enum Scenario {
     Seccomp,
     /// Fifty bind mounts.
     Mounts,
+    /// As an engine sets up a container of a pod, whose network it joins.
+    Node,
     /// Many of them are to exist at the same time: only new mount, pid and ipc namespaces, and /proc.
     Small,
 }
@@ -33,6 +35,7 @@ impl Scenario {
             Self::Limits => "limits",
             Self::Seccomp => "seccomp",
             Self::Mounts => "mounts",
+            Self::Node => "node",
             Self::Small => "small",
         }
     }
@@ -44,6 +47,7 @@ impl Scenario {
             Self::Limits => "with limits",
             Self::Seccomp => "with Docker's seccomp profile",
             Self::Mounts => "with 50 bind mounts",
+            Self::Node => "a node",
             Self::Small => "small",
         }
     }
@@ -66,6 +70,7 @@ pub(crate) fn write(work: &Work, scenario: Scenario, cgroup: &str, program: &[&s
         Scenario::Seccomp => config["linux"]["seccomp"] = docker()?["linux"]["seccomp"].take(),
         Scenario::Mounts => bind(work, &mut config),
         Scenario::Small => small(&mut config),
+        Scenario::Node => in_pod(&mut config)?,
     }
     fs::write(dir.join("config.json"), config.to_string())?;
     Ok(dir)
@@ -158,6 +163,17 @@ fn bind(work: &Work, config: &mut Value) {
     if let Some(all) = config["mounts"].as_array_mut() {
         all.extend(mounts);
     }
+}
+
+/// Limits and Docker's filter, and the network namespace of another.
+fn in_pod(config: &mut Value) -> Result<()> {
+    if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "network");
+        namespaces.push(json!({"type": "network", "path": "/proc/self/ns/net"}));
+    }
+    config["linux"]["resources"] = limits();
+    config["linux"]["seccomp"] = docker()?["linux"]["seccomp"].take();
+    Ok(())
 }
 
 fn small(config: &mut Value) {

@@ -7,6 +7,7 @@ mod figures;
 mod gauge;
 mod machine;
 mod native;
+mod node;
 mod picture;
 mod request;
 mod smallest;
@@ -46,6 +47,9 @@ fn main() -> Result<()> {
     }
     if request.sets("memory") {
         bench.memory().context("the smallest limit of memory")?;
+    }
+    if request.sets("node") {
+        bench.node().context("a node")?;
     }
     if request.sets("steps") {
         bench.steps().context("where the time goes")?;

@@ -12,6 +12,8 @@ usage: bench [OPTION]...
                           state, kill, list, version
   --scenario WORD,...     plain, limits, seccomp, mounts, warm, parallel, existing, memory, steps (default: all; with --only:
                           plain)
+                          node (not by default): many containers, several commands at a time
+  --containers N          how many containers there are in the scenario `node` (default: 1000)
   --view v2               on a machine with v1, only its unified tree; it has no controllers there, so `limits` and
                           `memory` cannot be measured, and are not by default
   --rounds N              how often each is run (default: 30)
@@ -33,6 +35,8 @@ pub(crate) struct Request {
     /// Whether all see cgroup v2 alone, where there is v1 too.
     pub(crate) unified: bool,
     pub(crate) existing: Vec<usize>,
+    /// Those of the scenario `node`.
+    pub(crate) containers: usize,
     pub(crate) programs: Option<PathBuf>,
     pub(crate) csv: Option<PathBuf>,
     pub(crate) svg: Option<PathBuf>,
@@ -65,6 +69,7 @@ impl Request {
             gap: Duration::from_millis(20),
             unified: false,
             existing: vec![0, 100, 1000],
+            containers: 1000,
             programs: None,
             csv: None,
             svg: None,
@@ -76,7 +81,7 @@ impl Request {
                 "--help" | "-h" => return Ok(None),
                 "--runtime" => request.runtimes.push(runtime(&value()?)?),
                 "--only" => request.only.extend(chosen(&value()?, OPERATIONS)?),
-                "--scenario" => request.scenarios.extend(chosen(&value()?, SCENARIOS)?),
+                "--scenario" => request.scenarios.extend(chosen(&value()?, &[SCENARIOS, &["node"]].concat())?),
                 "--rounds" => request.rounds = value()?.parse().context("--rounds")?,
                 "--gap" => request.gap = Duration::from_millis(value()?.parse().context("--gap")?),
                 "--view" => match value()?.as_str() {
@@ -84,6 +89,7 @@ impl Request {
                     other => bail!("--view: {other:?} is not v2"),
                 },
                 "--existing" => request.existing = numbers(&value()?).context("--existing")?,
+                "--containers" => request.containers = value()?.parse().context("--containers")?,
                 "--programs" => request.programs = Some(value()?.into()),
                 "--csv" => request.csv = Some(value()?.into()),
                 "--svg" => request.svg = Some(value()?.into()),

@@ -66,14 +66,23 @@ impl Subject {
     /// # Errors
     /// What it said.
     pub(crate) fn call(&self, words: &[&str]) -> Result<()> {
+        self.call_to(&self.said, words)
+    }
+
+    /// The same beside others: `slot` tells apart those that are under way at the same time.
+    pub(crate) fn call_by(&self, slot: usize, words: &[&str]) -> Result<()> {
+        self.call_to(&self.said.with_file_name(format!("said-by-{}-{slot}", self.name)), words)
+    }
+
+    fn call_to(&self, said: &Path, words: &[&str]) -> Result<()> {
         let all = self.words(words);
         // A file: a pipe would be held open by the container.
-        let file = File::create(&self.said)?;
+        let file = File::create(said)?;
         let mut command = Command::new(&all[0]);
         command.args(&all[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let status = command.status().with_context(|| all[0].clone())?;
         if !status.success() {
-            bail!("{}: {status}: {}", all.join(" "), fs::read_to_string(&self.said)?.trim());
+            bail!("{}: {status}: {}", all.join(" "), fs::read_to_string(said)?.trim());
         }
         Ok(())
     }
