@@ -244,6 +244,7 @@ impl Invocation {
             bundle: flags.path("bundle").unwrap_or_else(|| ".".into()),
             file: flags.path("file"),
             rootless: flags.on("rootless"),
+            detach: flags.on("detach"),
         }
     }
 

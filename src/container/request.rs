@@ -315,12 +315,14 @@ pub struct SpecRequest {
     pub file: Option<PathBuf>,
     /// For an unprivileged caller.
     pub rootless: bool,
+    /// For a container without a terminal, which `run --detach` or `create` makes.
+    pub detach: bool,
 }
 
 impl SpecRequest {
     /// `config.json` in the directory `bundle`.
     pub fn new(bundle: impl Into<PathBuf>) -> SpecRequest {
-        SpecRequest { bundle: bundle.into(), file: None, rootless: false }
+        SpecRequest { bundle: bundle.into(), file: None, rootless: false, detach: false }
     }
 }
 

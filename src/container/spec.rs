@@ -7,6 +7,7 @@
 use crate::cgroups::{Layout, Mode};
 use crate::container::request::SpecRequest;
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::log;
 use crate::sys::credentials;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -16,9 +17,17 @@ const NAME: &str = "config.json";
 /// Writes the document into the bundle or to the requested file. An existing file is not
 /// overwritten.
 pub fn spec(request: &SpecRequest) -> Result<()> {
-    let caller = request.rootless.then(|| (credentials::effective_uid(), credentials::effective_gid()));
+    let user = credentials::effective_uid();
+    let caller = request.rootless.then(|| (user, credentials::effective_gid()));
+    if user != 0 && !request.rootless {
+        log::warning(format!("the config is for root; with --rootless it is for the user {user}"));
+    }
     let unified = Layout::read().is_ok_and(|layout| layout.mode() == Mode::Unified);
-    let text = document(caller, unified);
+    let mut text = document(caller, unified);
+    if request.detach {
+        text = text.replacen("\"terminal\": true", "\"terminal\": false", 1);
+        text = text.replacen("\"sh\"", "\"sleep\",\n\t\t\t\"infinity\"", 1);
+    }
     if request.file.as_deref().is_some_and(|file| file.as_os_str() == "-") {
         return std::io::stdout().write_all(text.as_bytes()).io_context(|| "write to standard output".into());
     }

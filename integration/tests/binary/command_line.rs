@@ -254,6 +254,39 @@ fn spec_writes_a_document_once_and_into_the_bundle() {
     assert_eq!(printed, fs::read(scene.0.join("config.json")).unwrap());
 }
 
+#[test]
+fn spec_for_a_detached_container_has_no_terminal_and_a_program_that_stays() {
+    let scene = Scene::new("detached");
+    for form in [&[][..], &["--rootless"]] {
+        let document = |more: &[&str]| -> serde_json::Value {
+            let words = [&["spec", "--file", "-"], form, more].concat();
+            serde_json::from_slice(&scene.run(&scene.ours(), &words).stdout).unwrap()
+        };
+        let (mut attached, detached) = (document(&[]), document(&["--detach"]));
+        attached["process"]["terminal"] = false.into();
+        attached["process"]["args"] = serde_json::json!(["sleep", "infinity"]);
+        assert_eq!(attached, detached);
+    }
+}
+
+#[test]
+fn spec_says_to_a_user_whom_the_config_is_for() {
+    let scene = Scene::new("user");
+    let by_user = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(scene.ours()).args(words);
+        command.output().unwrap()
+    };
+    let output = by_user(&["spec", "--file", "-"]);
+    if !output.status.success() {
+        skip("setpriv cannot become another user");
+        return;
+    }
+    assert!(text(&output.stderr).contains("with --rootless it is for the user 65534"), "{output:?}");
+    let output = by_user(&["spec", "--file", "-", "--rootless"]);
+    assert!(output.stderr.is_empty() && text(&output.stdout).contains("\"hostID\": 65534"), "{output:?}");
+}
+
 /// What both documents have must be the same, but for what is named here.
 #[test]
 fn the_document_of_spec_differs_from_runcs_only_where_it_says_so() {

@@ -188,8 +188,10 @@ impl Name {
                 count: Count::Exactly(0),
                 about: "Writes a config.json to begin with: a shell in a root filesystem called rootfs, with few \
                         rights.\n\
-                        With --rootless it has a user namespace in which the caller is root.",
-                examples: "spec --bundle /srv/web # write /srv/web/config.json",
+                        With --rootless it has a user namespace in which the caller is root.\n\
+                        With --detach it has no terminal, and a program that sleeps, for `exec`.",
+                examples: "spec --bundle /srv/web # write /srv/web/config.json\n\
+                           spec --detach && orlop run --detach box # a container to look into",
                 flags: &flags::SPEC,
                 ..command(self, "spec", "write a config.json to begin with")
             },

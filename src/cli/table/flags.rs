@@ -142,8 +142,9 @@ pub(super) static UPDATE: [Flag; 19] = [
     Flag::new("mem-bw-schema", Value::text("SCHEMA"), "Intel RDT schema of the memory bandwidth"),
 ];
 
-pub(super) static SPEC: [Flag; 3] = [
+pub(super) static SPEC: [Flag; 4] = [
     BUNDLE,
+    Flag::new("detach", SWITCH, "without a terminal, for run --detach and create; the program sleeps").short('d'),
     Flag::new("file", FILE, "write to this file instead of config.json, or - for stdout").short('f'),
     Flag::new("rootless", SWITCH, "for a caller who is not root"),
 ];

@@ -48,7 +48,12 @@ pub(crate) const EXIT_OF_COMPANION: [Row; 10] = [
 ];
 
 /// The environment of the runtime.
-pub(crate) const ENVIRONMENT: [Row; 4] = [
+pub(crate) const ENVIRONMENT: [Row; 6] = [
+    row(
+        "`DBUS_SESSION_BUS_ADDRESS`, `DBUS_SYSTEM_BUS_ADDRESS`",
+        "the bus of the user's systemd and of the system's, with `--systemd-cgroup`",
+        &["create", "delete", "restore", "run", "update"],
+    ),
     row(
         "`LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`",
         "sockets that the program gets as descriptors from 3 on, if `LISTEN_PID` is orlop's pid (`sd_listen_fds(3)`)",
@@ -66,21 +71,38 @@ pub(crate) const ENVIRONMENT: [Row; 4] = [
         "where `criu`, `newuidmap` and `newgidmap` are looked for",
         &["checkpoint", "create", "restore", "run"],
     ),
+    row("`USER`", "where it is `root`, uid 0 of a user namespace is not taken for an unprivileged user", &[]),
     row("`XDG_RUNTIME_DIR`", "directory of the state of unprivileged users; without it, `/run/user/UID`", &[]),
 ];
 
 /// The environment of the companion's words.
-pub(crate) const ENVIRONMENT_OF_COMPANION: [Row; 5] = [
+pub(crate) const ENVIRONMENT_OF_COMPANION: [Row; 10] = [
     row("`NO_COLOR`", "if it is set and not empty, there are no colours", SHOW),
     row("`TERM`", "where it is `dumb` or not set, there are no colours", SHOW),
     row("`TERM`", "where it is `dumb` or not set, one table is printed, without colours", &["top"]),
     row(
-        "`HOME`",
+        "`HOME`, `XDG_CONFIG_HOME`",
         "where the configurations of engines are looked for, as this user has them",
         &["doctor", "orlop-bundle"],
     ),
+    row(
+        "`REGISTRY_AUTH_FILE`, `DOCKER_CONFIG`",
+        "the file of credentials for registries, instead of the usual ones, and the directory of Docker's",
+        IMAGES,
+    ),
+    row(
+        "`HTTPS_PROXY`, `NO_PROXY`",
+        "the proxy for registries, and the hosts without one; also in lower case (loopback has none)",
+        IMAGES,
+    ),
+    row("`PATH`", "where credential helpers, `newuidmap` and `newgidmap` are looked for", IMAGES),
+    row("`TMPDIR`", "directory of the files that an archive is inflated to (default: `/var/tmp`)", IMAGES),
+    row("`HOME`, `XDG_DATA_HOME`", "where the image store of an unprivileged user is", IMAGES),
     row("`XDG_RUNTIME_DIR`", "directory of the state of unprivileged users; without it, `/run/user/UID`", &[]),
 ];
+
+/// The words for images.
+const IMAGES: &[&str] = &["image", "orlop-bundle"];
 
 /// The words that show text in colours.
 const SHOW: &[&str] = &["check", "doctor", "explain", "inspect", "orlop-bundle"];
