@@ -49,7 +49,7 @@ impl Drop for Disk {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+pub(crate) enum Word {
     Pull,
     Run,
     Unpack,
@@ -57,9 +57,9 @@ enum Word {
 }
 
 /// An image whose store and bundle are on a disk.
-struct Images {
-    scene: Scene,
-    image: String,
+pub(crate) struct Images {
+    pub(crate) scene: Scene,
+    pub(crate) image: String,
     registry: Option<Registry>,
 }
 
@@ -74,7 +74,7 @@ fn layers() -> Vec<Vec<Entry>> {
 }
 
 impl Images {
-    fn new(name: &str, is_remote: bool) -> Option<Images> {
+    pub(crate) fn new(name: &str, is_remote: bool) -> Option<Images> {
         let scene = Scene::new(name)?;
         let layout = Layout::new(&scene.path("layout"));
         layout.tag(&[("one", &layout.image(&layers(), Form::Gzip, &json!({ "Cmd": ["sh"] }), architecture()))]);
@@ -93,17 +93,17 @@ impl Images {
         Some(Images { scene, image, registry })
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(crate) fn at(&self, name: &str) -> String {
         self.scene.at(&format!("disk/{name}"))
     }
 
-    fn image(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn image(&self, arguments: &[&str]) -> Command {
         let mut command = self.scene.orlop(&["image"]);
         command.args(arguments).args(["--store", &self.at("store")]);
         command
     }
 
-    fn command(&self, word: Word) -> Command {
+    pub(crate) fn command(&self, word: Word) -> Command {
         let insecure: &[&str] = if self.registry.is_some() { &["--insecure", "--quiet"] } else { &["--quiet"] };
         let mut command = match word {
             Word::Pull => self.image(&[&["pull", &self.image], insecure].concat()),
@@ -122,7 +122,7 @@ impl Images {
     }
 
     /// The names in a directory of the store or the bundle.
-    fn names(&self, directory: &str) -> Vec<String> {
+    pub(crate) fn names(&self, directory: &str) -> Vec<String> {
         let entries = fs::read_dir(self.at(directory)).into_iter().flatten();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
@@ -145,7 +145,7 @@ impl Images {
     }
 
     /// The same command works, and leaves nothing that does not belong there.
-    fn check_works(&self, word: Word, what: &str) {
+    pub(crate) fn check_works(&self, word: Word, what: &str) {
         let said = says(&mut self.command(word));
         assert!(word != Word::Run || said == "ran", "{what}: {said}");
         says(&mut self.image(&["verify"]));

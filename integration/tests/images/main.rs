@@ -12,6 +12,7 @@ mod full;
 mod kills;
 mod layout;
 mod peers;
+mod power;
 mod registry;
 mod run;
 mod shapes;

@@ -155,13 +155,14 @@ fn a_console_socket_gets_the_terminal() {
     let socket = scene.at("socket");
     let listener = UnixListener::bind(&socket).unwrap();
     detached(&scene, &image, &["--console-socket", &socket], scene.id(), &["sh", "-c", "tty > /name; sleep 1000"]);
-    let mut byte = [0];
-    listener.accept().unwrap().0.read_exact(&mut byte).unwrap();
+    // The terminal is there as long as its message is not received.
+    let (mut connection, _) = listener.accept().unwrap();
     let name = scene.path("store/containers").join(scene.id()).join("upper/name");
     while fs::read_to_string(&name).unwrap_or_default().is_empty() {
         std::thread::yield_now();
     }
     assert!(fs::read_to_string(&name).unwrap().starts_with("/dev/"));
+    connection.read_exact(&mut [0]).unwrap();
     says(&mut scene.orlop(&["delete", "--force", scene.id()]));
     nothing_is_left(&scene);
 }
