@@ -149,12 +149,14 @@ soak: ## the long form of the tests that repeat
 	KILLS=all $(PART) soak-kills $(CARGO) run --locked -q -p integration -- kills || status=1; \
 	FAULTS=all $(PART) soak-faults $(CARGO) run --locked -q -p integration -- faults || status=1; \
 	$(PART) soak-pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --each --runtime out/orlop || status=1; \
+	integration/engines/newer-runtimes target/runtimes trixie forky experimental && \
+	OTHERS="$$(echo $(CURDIR)/target/runtimes/*/runc $(CURDIR)/target/runtimes/*/crun)" $(PART) soak-others $(CARGO) test --locked -q -p integration --test take_over --test way_back || status=1; \
 	integration/tools/previous && PREVIOUS=out/previous/orlop $(PART) soak-upgrade $(CARGO) test --locked -q -p integration --test upgrade || status=1; \
 	SOAK=1 $(PART) soak-suite $(CARGO) test --locked -q -p integration --test documents the_suite || status=1; \
 	IMAGE_KILLS=300 $(PART) soak-images $(CARGO) test --locked -q -p integration --test images kills || status=1; \
 	SOAK=1 $(PART) soak-checkpoint integration/engines/checkpoint out/orlop || status=1; \
 	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
-	integration/tools/summary soak-hand soak-exec soak-limits soak-races soak-records soak-check soak-kills soak-faults soak-pairs soak-upgrade soak-suite soak-images soak-checkpoint soak-engines || status=1; exit $$status
+	integration/tools/summary soak-hand soak-exec soak-limits soak-races soak-records soak-check soak-kills soak-faults soak-pairs soak-others soak-upgrade soak-suite soak-images soak-checkpoint soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/tools/prerequisites build vm

@@ -45,12 +45,15 @@ fn segments(elf: &[u8]) -> Vec<(usize, usize, usize)> {
 }
 
 #[test]
-fn each_program_is_static_and_of_its_architecture() {
+fn each_program_is_static_at_a_random_address_and_of_its_architecture() {
     const INTERPRETER: usize = 3;
+    // elf(5): e_type, ET_DYN.
+    const DYNAMIC: usize = 3;
     for (arch, expected) in ARCHITECTURES {
         for program in built(arch) {
             let elf = fs::read(&program).unwrap();
             assert_eq!(machine(&elf), expected, "{}", program.display());
+            assert_eq!(word(&elf, 16, 2), DYNAMIC, "{} is at a fixed address", program.display());
             assert!(segments(&elf).iter().all(|segment| segment.0 != INTERPRETER), "{}", program.display());
         }
     }
