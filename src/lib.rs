@@ -57,6 +57,9 @@ mod criu;
 pub mod error;
 pub mod explain;
 pub mod features;
+#[cfg(any(test, fuzzing))]
+#[path = "../integration/fuzz/targets/mod.rs"]
+pub mod fuzz;
 mod hooks;
 mod idmap;
 mod json;
@@ -68,7 +71,7 @@ mod path;
 mod process;
 mod procfs;
 mod rootfs;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod skip;
 mod state;
 mod sys;

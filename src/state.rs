@@ -8,6 +8,9 @@
 
 mod container_dir;
 mod foreign;
+#[cfg(any(test, fuzzing))]
+#[path = "../integration/fuzz/targets/record.rs"]
+pub(crate) mod fuzz;
 mod process;
 mod record;
 mod runc_fields;

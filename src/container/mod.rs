@@ -26,7 +26,7 @@ mod kill;
 mod listener;
 mod made;
 mod mounts;
-mod notify;
+pub(crate) mod notify;
 mod output;
 pub(crate) mod parts;
 mod ps;

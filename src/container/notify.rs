@@ -207,6 +207,10 @@ fn late() -> Error {
     Error::system(format!("the service manager did not read within {} s: {why}", READ_TIMEOUT.as_secs()))
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../integration/fuzz/targets/notify.rs"]
+pub(crate) mod fuzz;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,9 @@
 
 mod answer;
 mod family;
+#[cfg(any(test, fuzzing))]
+#[path = "../../integration/fuzz/targets/criu.rs"]
+pub(crate) mod fuzz;
 mod message;
 mod options;
 mod program;

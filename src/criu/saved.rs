@@ -40,15 +40,29 @@ pub(crate) fn mounts(directory: &Path) -> Result<Vec<SavedMount>> {
     let list = entries(&image).and_then(|list| list.into_iter().map(mount).collect::<Result<Vec<_>>>());
     let list = list.with_context(|| format!("{path:?}"))?;
     // CRIU identifies external mounts by the mount point alone, and would bind one of them twice.
-    let confused = |one: &&SavedMount| {
-        let other = |other: &SavedMount| other.point == one.point && other.root != one.root;
-        one.is_external && list.iter().any(other)
-    };
-    if let Some(one) = list.iter().find(confused) {
+    if let Some(one) = confused(&list) {
         return Err(Error::state(format!("two mounts at {} cannot be restored", one.point)));
     }
-    let covered = |mount: &SavedMount| list.iter().any(|on| on.parent == mount.id && on.point == mount.point);
+    let mut parents: Vec<(u64, &str)> = list.iter().map(|on| (on.parent, on.point.as_str())).collect();
+    parents.sort_unstable();
+    let covered = |mount: &SavedMount| parents.binary_search(&(mount.id, mount.point.as_str())).is_ok();
     Ok(list.iter().filter(|mount| !covered(mount)).cloned().collect())
+}
+
+/// An external mount at the mount point of another one. It sorts, since an image may have a million mounts.
+fn confused(list: &[SavedMount]) -> Option<&SavedMount> {
+    let mut order: Vec<&SavedMount> = list.iter().collect();
+    // External mounts are the first ones of their mount point.
+    order.sort_unstable_by_key(|mount| (mount.point.as_str(), !mount.is_external));
+    let mut first = *order.first()?;
+    for mount in order {
+        if mount.point != first.point {
+            first = mount;
+        } else if first.is_external && mount.root != first.root {
+            return Some(first);
+        }
+    }
+    None
 }
 
 /// Compares the lengths of the pages files with the pagemap images: CRIU would loop forever at the
@@ -241,6 +255,19 @@ mod tests {
         );
         let found: Vec<_> = mounts(&directory).unwrap().into_iter().map(|m| (m.point, m.flags)).collect();
         assert_eq!(found, [("/proc".into(), 0), ("/proc/keys".into(), 1)]);
+        let external = |id: u64, root: &str| {
+            let mut message = mount(id, 4, 0, "/x");
+            message.bytes(6, root);
+            message.number(13, 1);
+            message
+        };
+        write("mountpoints-13.img", &[mount(4, 1, 0, "/"), external(5, "/a"), external(7, "/a")]);
+        assert_eq!(mounts(&directory).unwrap().len(), 3);
+        write("mountpoints-13.img", &[mount(4, 1, 0, "/"), mount(6, 4, 0, "/x"), external(5, "/a")]);
+        assert!(mounts(&directory).unwrap_err().to_string().contains("two mounts at /x cannot be restored"));
+        // Each mount compared with each would be as many comparisons as a minute has nanoseconds.
+        write("mountpoints-13.img", &vec![mount(5, 4, 0, "/x"); 1 << 18]);
+        assert_eq!(mounts(&directory).unwrap().len(), 1 << 18);
         std::fs::write(directory.join("mountpoints-13.img"), &image(&[mount(5, 4, 3, "/x")])[..14]).unwrap();
         assert!(mounts(&directory).unwrap_err().to_string().contains("truncated"));
         std::fs::remove_dir_all(&directory).unwrap();

@@ -13,7 +13,7 @@ mod node;
 mod object;
 mod reader;
 mod shape;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod tree;
 
 pub(crate) use error::{Error, Result};

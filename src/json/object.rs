@@ -134,7 +134,7 @@ macro_rules! objects {
                 $crate::json::Shape::Object(&[$( ($json, &<$type as $crate::json::Shaped>::SHAPE), )*]);
         }
 
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         impl$(<$life>)? $crate::json::tree::Tree for $name $(<$life>)? {
             fn tree(&self) -> serde_json::Value {
                 use $crate::json::tree::{Tree, object};

@@ -8,7 +8,7 @@ pub(crate) mod enter;
 mod joined;
 pub(crate) mod map;
 mod netdevice;
-mod netlink;
+pub(crate) mod netlink;
 mod offsets;
 pub(crate) mod recipe;
 mod sysctl;

@@ -158,6 +158,10 @@ fn split<'a>(rest: &mut &'a [u8]) -> Option<(u16, u32, &'a [u8])> {
     Some((kind, sequence, body))
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../integration/fuzz/targets/netlink.rs"]
+pub(crate) mod fuzz;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -288,6 +288,10 @@ impl AsFd for ChildEnd {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../integration/fuzz/targets/protocol.rs"]
+pub(crate) mod fuzz;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,13 +53,13 @@ fn read_stat(fd: OwnedFd) -> sys::Result<Option<Stat>> {
     Ok(fields(&buffer[..length]))
 }
 
-fn fields(text: &[u8]) -> Option<Stat> {
+pub(super) fn fields(text: &[u8]) -> Option<Stat> {
     let (open, close) = (text.iter().position(|b| *b == b'(')?, text.iter().rposition(|b| *b == b')')?);
     let mut fields = text.get(close + 2..)?.split(|b| *b == b' ');
     let dead = matches!(fields.next()?, b"Z" | b"X" | b"x");
     // The state is field 3, the start time field 22.
     let start = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
-    Some(Stat { name: String::from_utf8_lossy(&text[open + 1..close]).into_owned(), dead, start })
+    Some(Stat { name: String::from_utf8_lossy(text.get(open + 1..close)?).into_owned(), dead, start })
 }
 
 impl ProcessId {

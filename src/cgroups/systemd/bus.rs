@@ -288,6 +288,10 @@ fn unescape(value: &str) -> Vec<u8> {
     bytes
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../../integration/fuzz/targets/systemd.rs"]
+pub(crate) mod fuzz;
+
 #[cfg(test)]
 mod tests {
     use super::*;

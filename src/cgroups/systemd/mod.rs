@@ -2,7 +2,7 @@
 //! org.freedesktop.systemd1(5)).
 
 mod annotation;
-mod bus;
+pub(crate) mod bus;
 mod message;
 mod properties;
 mod value;

@@ -13,6 +13,9 @@ mod architecture;
 mod condition;
 mod decision;
 mod flag;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../integration/fuzz/targets/seccomp.rs"]
+pub(crate) mod fuzz;
 mod interpreter;
 mod listing;
 mod multiplex;

@@ -1,5 +1,5 @@
 mod differential;
-mod model;
+pub(super) mod model;
 mod numbers;
 mod oracle;
 mod refusals;

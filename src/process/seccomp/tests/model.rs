@@ -11,7 +11,7 @@ use crate::process::seccomp::{Action, Call, multiplex};
 
 const X32: u32 = 0x4000_0000;
 
-pub(super) fn answer(seccomp: &Seccomp<'_>, call: &Call) -> Action {
+pub(in crate::process::seccomp) fn answer(seccomp: &Seccomp<'_>, call: &Call) -> Action {
     let default = action(seccomp.default_action.as_ref().unwrap(), seccomp.default_errno_ret);
     let listed = |name: &str| seccomp.architectures.iter().flatten().any(|architecture| *architecture == name);
     let abi = match (call.architecture, call.number) {

@@ -1,6 +1,9 @@
 //! Credentials for registries, as containers-auth.json(5) and Docker's config.json hold them.
 
 mod credential;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../../../integration/fuzz/targets/auth.rs"]
+pub(crate) mod fuzz;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;

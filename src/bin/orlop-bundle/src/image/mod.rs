@@ -3,6 +3,9 @@
 mod auth;
 mod convert;
 mod flat;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../../../integration/fuzz/targets/companion.rs"]
+pub(crate) mod fuzz;
 mod layer;
 mod overlay;
 mod progress;

@@ -98,7 +98,7 @@ fn ended(child: &mut Child, deadline: Instant) -> Result<bool> {
     }
 }
 
-fn parse(output: &[u8]) -> Result<Option<Credentials>> {
+pub(super) fn parse(output: &[u8]) -> Result<Option<Credentials>> {
     // The parser's own error could quote the secret.
     let answer: Value = serde_json::from_slice(output).ok().context("printed no JSON")?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str);

@@ -1,6 +1,9 @@
 //! From a layer's blob to files in a directory.
 
 mod attributes;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../../../../integration/fuzz/targets/layer.rs"]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod hostile;
 mod lower;

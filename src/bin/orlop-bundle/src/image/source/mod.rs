@@ -1,10 +1,13 @@
 //! Where images come from: an image layout, an archive, a registry.
 
 mod archive;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../../../../integration/fuzz/targets/source.rs"]
+pub(crate) mod fuzz;
 mod layout;
 mod made_for;
 mod platform;
-mod registry;
+pub(crate) mod registry;
 mod resolve;
 mod verified;
 

@@ -3,6 +3,9 @@
 mod blob;
 mod challenge;
 mod client;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../../../../../integration/fuzz/targets/registry.rs"]
+pub(crate) mod fuzz;
 mod manifest;
 mod proxy;
 mod session;
