@@ -14,6 +14,7 @@ mod layout;
 mod peers;
 mod power;
 mod registry;
+mod rootless;
 mod run;
 mod shapes;
 mod verify;

@@ -39,7 +39,7 @@ pub(crate) struct Unpacked<'a> {
 }
 
 /// The driver `overlay` shows names of whiteouts in directories that overlayfs does not merge.
-fn podman(scene: &Scene) -> Command {
+pub(crate) fn podman(scene: &Scene) -> Command {
     let mut command = Command::new("podman");
     command.arg("--root").arg(scene.path("podman")).arg("--runroot").arg(scene.path("podman-run"));
     command.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]);

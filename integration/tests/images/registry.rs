@@ -1,9 +1,14 @@
-//! Debian's docker-registry on loopback, filled by skopeo.
+//! Debian's docker-registry on loopback, filled by skopeo or Podman.
 
+use crate::peers::podman;
 use crate::{Scene, says};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+
+fn has_skopeo() -> bool {
+    Command::new("skopeo").arg("--version").output().is_ok()
+}
 
 /// A registry, which goes with the test.
 pub(crate) struct Registry {
@@ -12,9 +17,11 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Starts one; `None` where it or skopeo is not installed.
+    /// Starts one; `None` where it, or a program that fills it, is not installed.
     pub(crate) fn new(scene: &Scene) -> Option<Registry> {
-        Command::new("skopeo").arg("--version").output().ok()?;
+        if !has_skopeo() {
+            Command::new("podman").arg("--version").output().ok()?;
+        }
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let data = scene.at("data");
         let config = format!(
@@ -34,6 +41,12 @@ impl Registry {
 
     /// Copies an image, named as skopeo has it, into the registry.
     pub(crate) fn push(&self, scene: &Scene, image: &str, name: &str) {
+        if !has_skopeo() {
+            let pulled = says(podman(scene).args(["pull", "--quiet", image]).current_dir(&scene.dir));
+            let to = format!("docker://{}/{name}", self.host);
+            says(podman(scene).args(["push", "--quiet", "--tls-verify=false", &pulled, &to]));
+            return;
+        }
         let mut copy = Command::new("skopeo");
         copy.args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", image]);
         says(copy.arg(format!("docker://{}/{name}", self.host)).current_dir(&scene.dir));
