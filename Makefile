@@ -117,8 +117,10 @@ newer-engines: ## the same and more with the engines of Debian SUITE (forky), un
 	$(CARGO) build --locked -q -p integration
 	$(CARGO) test --locked -q -p integration --test packaging --no-run
 	@integration/engines/userland $(SUITE)
+	@integration/engines/userland system
 	@$(PART) newer-engines integration/engines/userland $(SUITE) target/debug/integration engines --newer \
 	    --record out/results/engines-$(SUITE).tsv $(patsubst %,--engine %,$(ENGINES))
+	@$(PART) newer-hand integration/engines/userland $(SUITE) target/debug/integration hand --newer --only hand-newer
 	@$(PART) newer-packaging integration/engines/userland $(SUITE) $$(ls -t target/debug/deps/packaging-* | grep -v '\.d$$' | head -1)
 
 engines-table: ## write the tables of docs/engines.md from RECORDS="FILE.tsv..."

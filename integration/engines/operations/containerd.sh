@@ -91,7 +91,7 @@ run --rootfs $ROOTFS c /bin/cat /etc/passwd
 #= 67108864
 run --memory-limit 67108864 --cpus 0.5 $IMAGE c sh -c 'cat /proc/self/cgroup | wc -l; ls /sys/fs/cgroup | wc -l'
 ctr_run -d --memory-limit 67108864 $IMAGE c sleep 100
-cat /sys/fs/cgroup/memory/default/c/memory.limit_in_bytes
+cat $(ls -d /sys/fs/cgroup{/memory,}/default/c/memory.{limit_in_bytes,max} 2>/dev/null)
 
 ### mounts
 #= seen

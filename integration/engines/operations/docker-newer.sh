@@ -148,3 +148,17 @@ rm -f $DIR/inner $DIR/inner-runtime
 ### the daemon's file of packaging/ is valid as it is shipped
 #= configuration OK
 says dockerd --validate --config-file $HERE/../packaging/docker/daemon.json
+
+### systemd is the program: a whole Debian starts without a failed unit, and halts
+#= running
+#= failed: 0
+#= service inside
+#= exited
+#~ seconds 180
+tar -C $SYSTEM --one-file-system -c . | docker import - localhost/system >/dev/null
+docker run -d --name box --cgroupns host --tmpfs /run --tmpfs /run/lock --tmpfs /tmp -v /sys/fs/cgroup:/sys/fs/cgroup \
+    --network none -e container=docker --stop-signal SIGRTMIN+3 localhost/system /sbin/init >/dev/null
+booted docker exec box
+docker exec box systemd-run --quiet --wait --pipe echo service inside
+docker stop -t 60 box >/dev/null; docker inspect -f '{{.State.Status}}' box
+docker rm box >/dev/null; docker rmi localhost/system >/dev/null

@@ -150,17 +150,29 @@ says podman update --memory 96m --memory-swap 96m --pids-limit 40 c | tail -1
 podman exec c cat $MEMORY_LIMIT $PIDS_LIMIT
 
 ### a restart policy, and its count
-#= 2
+#= restarts 2
 podman run -d --name c --restart on-failure:2 $IMAGE sh -c 'echo once; exit 1' >/dev/null
 until_true 30 sh -c '[ "$(podman logs c | wc -l)" = 3 ]'
 until_true 10 sh -c '[ "$(podman inspect -f "{{.State.Status}}" c)" = exited ]'
-podman inspect -f '{{.RestartCount}} {{.State.ExitCode}}' c
+podman inspect -f 'restarts {{.RestartCount}} {{.State.ExitCode}}' c
 
 ### the system's own files as a root filesystem, with an overlay
-#= 0
-run --network none --rootfs /:O sh -c 'touch /new && id -u'; ls /new 2>&1
+#= user 0
+run --network none --rootfs /:O sh -c 'touch /new && echo user $(id -u)'; ls /new 2>&1
 
 ### the drop-in of packaging/ as it is shipped, behind the machine's own configuration
 #= orlop
 CONTAINERS_CONF_OVERRIDE=$HERE/../packaging/containers.conf.d/50-orlop.conf \
     podman --runtime orlop info -f '{{.Host.OCIRuntime.Name}} {{.Host.OCIRuntime.Path}}' 2>&1 | cut -d' ' -f1
+
+### systemd is the program: a whole Debian starts without a failed unit, and halts
+#= running
+#= failed: 0
+#= service inside
+#= exited
+#~ seconds 180
+podman run -d --name c --systemd=always --network none --rootfs $SYSTEM:O /sbin/init >/dev/null
+booted podman exec c
+podman exec c systemd-run --quiet --wait --pipe echo service inside
+podman exec c systemd-run --quiet --wait -p MemoryMax=32M -p TasksMax=20 true; echo "limited $?"
+podman stop -t 60 c >/dev/null; podman inspect -f '{{.State.Status}}' c
