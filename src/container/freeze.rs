@@ -1,4 +1,4 @@
-//! `pause` and `resume`.
+//! `pause` and `resume`. Both hold the container's lock: of two that come at once the second finds what the first did.
 
 use super::Context;
 use super::request::ContainerId;
@@ -11,7 +11,9 @@ use crate::state::{Status, Store};
 /// `container not running` if it has stopped or is paused already; it has no cgroup to freeze; a
 /// process does not freeze, and then all are thawed.
 pub fn pause(context: &Context, id: &ContainerId) -> Result<()> {
-    let record = Store::at(&context.root).read(id.as_str())?;
+    let store = Store::at(&context.root);
+    let _locked = store.open(id.as_str())?;
+    let record = store.read(id.as_str())?;
     match record.status()? {
         Status::Running | Status::Created => record.cgroup().freeze(),
         _ => Err(Error::state("container not running")),
@@ -23,7 +25,9 @@ pub fn pause(context: &Context, id: &ContainerId) -> Result<()> {
 /// # Errors
 /// `container not paused`.
 pub fn resume(context: &Context, id: &ContainerId) -> Result<()> {
-    let record = Store::at(&context.root).read(id.as_str())?;
+    let store = Store::at(&context.root);
+    let _locked = store.open(id.as_str())?;
+    let record = store.read(id.as_str())?;
     match record.status()? {
         Status::Paused => record.cgroup().thaw(),
         _ => Err(Error::state("container not paused")),

@@ -19,6 +19,9 @@ use crate::sys::signal::{self, EndHeld};
 use crate::sys::{file, socket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+/// How often a start that takes long looks whether the container was paused, in milliseconds.
+const FREEZER_INTERVAL: i32 = 1000;
+
 /// `start`: returns when the program runs and the poststart hooks have run.
 ///
 /// # Errors
@@ -122,7 +125,7 @@ impl Gate<'_> {
     fn wait(&self, signals: Option<&OwnedFd>, hooks: &Hooks, filter: Option<&Filter>) -> Result<Option<i32>> {
         let mut listeners = launch::listeners(filter, hooks);
         loop {
-            let time = if listeners == 0 { -1 } else { 1 };
+            let time = if listeners == 0 { FREEZER_INTERVAL } else { 1 };
             let fds = [Some(self.connection.as_fd()), signals.map(AsFd::as_fd)];
             let [ready, signalled] = process::poll(fds.map(|fd| (fd, libc::POLLIN)), time)?;
             if ready != 0 {
@@ -134,6 +137,7 @@ impl Gate<'_> {
                 return Ok(Some(signal));
             }
             if listeners == 0 {
+                self.refuse_paused()?;
                 continue;
             }
             let mut watch = Listener { record: self.record, filter };
@@ -142,6 +146,16 @@ impl Gate<'_> {
                 // The process would wait for ever for its listener to be fetched.
                 process::pidfd_send_signal(self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
             })?);
+        }
+    }
+
+    /// A paused process goes no further before `resume`, which the caller may make only after this command.
+    fn refuse_paused(&self) -> Result<()> {
+        match self.record.status()? {
+            Status::Paused => {
+                Err(Error::state("the container was paused while it was started").hint("it goes on after `resume`"))
+            }
+            _ => Ok(()),
         }
     }
 

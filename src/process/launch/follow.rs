@@ -21,8 +21,8 @@ use std::time::Duration;
 
 /// The time a process may take to exit once it has nothing more to do.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time a process that enters a running container has to exit: the container may be frozen.
-const EXEC_EXIT_TIMEOUT: Duration = Duration::from_millis(500);
+/// The time a killed process has to exit: it may be frozen.
+const KILL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The time the child may be silent before the watcher is called.
 const SILENCE_TIMEOUT: Duration = Duration::from_millis(200);
@@ -344,8 +344,7 @@ impl Launch<'_> {
     /// Kills and reaps the process. A frozen process dies when it is thawed; it is not waited for.
     pub(super) fn end(&mut self) {
         process::pidfd_send_signal(&self.pidfd, libc::SIGKILL).ignore("it may have ended by itself");
-        self.reap(if self.plan.entered.is_some() { EXEC_EXIT_TIMEOUT } else { EXIT_TIMEOUT })
-            .ignore("one that is frozen dies when it is thawed");
+        self.reap(KILL_TIMEOUT).ignore("one that is frozen dies when it is thawed");
     }
 }
 
