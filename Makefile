@@ -20,12 +20,12 @@ GNU      := $(ARCH)-unknown-linux-gnu
 PART     := integration/tools/part
 # The Debian release whose engines `make newer-engines` runs.
 SUITE    ?= forky
-PARTS    := unit hand checkpoint kills faults budgets shim captures engines conformance pairs
+PARTS    := unit hand checkpoint kills faults windows interleavings budgets shim captures engines conformance pairs
 
 # The environment names a target in capitals with underscores.
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
-.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint fuzz kills faults budgets shim captures engines \
+.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint fuzz kills faults windows interleavings budgets shim captures engines \
 	conformance pairs conformance-table soak vm-test newer-engines engines-table bench scale performance lint pages reference dist deb release-check install uninstall clean
 
 help: ## list the targets
@@ -98,6 +98,12 @@ kills: ## SIGKILL at the system calls of every command
 faults: ## each system call of the commands fails (FAULTS=calls: every call, FAULTS=all: with every error)
 	@$(PART) faults $(CARGO) run --locked -q -p integration -- faults
 
+windows: ## an attacker acts between two system calls of the commands (WINDOWS=all: every action in each window)
+	@$(PART) windows $(CARGO) run --locked -q -p integration -- windows
+
+interleavings: ## two and three commands at once, stopped at their system calls (INTERLEAVINGS=all: at every call)
+	@$(PART) interleavings $(CARGO) run --locked -q -p integration -- interleavings
+
 budgets: ## system calls and instructions of the commands against integration/bench/budgets (UPDATE=1 writes it)
 	@$(PART) budgets $(CARGO) run --locked -q -p integration -- budgets $(if $(UPDATE),--update)
 
@@ -153,6 +159,8 @@ soak: ## the long form of the tests that repeat
 	SOAK=1 $(PART) soak-check $(CARGO) test --locked -q -p integration --test check || status=1; \
 	KILLS=all $(PART) soak-kills $(CARGO) run --locked -q -p integration -- kills || status=1; \
 	FAULTS=all $(PART) soak-faults $(CARGO) run --locked -q -p integration -- faults || status=1; \
+	WINDOWS=all $(PART) soak-windows $(CARGO) run --locked -q -p integration -- windows || status=1; \
+	INTERLEAVINGS=all $(PART) soak-interleavings $(CARGO) run --locked -q -p integration -- interleavings || status=1; \
 	TIME=60 $(PART) soak-fuzz integration/fuzz/run || status=1; \
 	$(PART) soak-pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --each --runtime out/orlop || status=1; \
 	integration/engines/newer-runtimes target/runtimes trixie forky experimental && \
@@ -162,7 +170,7 @@ soak: ## the long form of the tests that repeat
 	IMAGE_KILLS=300 $(PART) soak-images $(CARGO) test --locked -q -p integration --test images kills || status=1; \
 	SOAK=1 $(PART) soak-checkpoint integration/engines/checkpoint out/orlop || status=1; \
 	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
-	integration/tools/summary soak-hand soak-exec soak-limits soak-races soak-records soak-check soak-kills soak-faults soak-fuzz soak-pairs soak-others soak-upgrade soak-suite soak-images soak-checkpoint soak-engines || status=1; exit $$status
+	integration/tools/summary soak-hand soak-exec soak-limits soak-races soak-records soak-check soak-kills soak-faults soak-windows soak-interleavings soak-fuzz soak-pairs soak-others soak-upgrade soak-suite soak-images soak-checkpoint soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/tools/prerequisites build vm

@@ -5,7 +5,9 @@ mod captures;
 mod engines;
 mod engines_table;
 mod faults;
+mod interleavings;
 mod kills;
+mod windows;
 mod work;
 
 use anyhow::{Result, bail};
@@ -37,11 +39,15 @@ fn main() -> Result<ExitCode> {
         "shim" => engines::run(&request, &["shim"], &["orlop"])?,
         "kills" => kills::run(&request)?,
         "faults" => faults::run(&request)?,
+        "interleavings" => interleavings::run(&request)?,
+        "windows" => windows::run(&request)?,
+        "neighbour" => windows::neighbour::serve()?,
         "budgets" => budgets::run(&request)?,
         "captures" => captures::run(&request)?,
         "mount-options" => print_mount_options(&request)?,
         other => bail!(
-            "no such group of tests: {other:?}; there are engines, engines-table, captures, budgets, faults, hand, kills, mount-options and shim"
+            "no such group of tests: {other:?}; there are engines, engines-table, captures, budgets, faults, hand, \
+             interleavings, kills, mount-options, shim and windows"
         ),
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })

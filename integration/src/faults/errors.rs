@@ -5,21 +5,21 @@ use nix::libc;
 
 /// A system call.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) name: &'static str,
-    pub(super) errors: &'static [Errno],
+pub(crate) struct Call {
+    pub(crate) name: &'static str,
+    pub(crate) errors: &'static [Errno],
 }
 
 /// The call with this number. Absent are calls that fail with wrong arguments alone, those that end a process or a signal
 /// handler, and those by which the C library sets up its thread before `main`: without them no program runs.
-pub(super) fn call(number: u64) -> Option<Call> {
+pub(crate) fn call(number: u64) -> Option<Call> {
     let number = i64::try_from(number).ok()?;
     let found = CALLS.iter().chain(OLD_CALLS).find(|(known, ..)| *known == number);
     found.map(|(_, name, errors)| Call { name, errors })
 }
 
 /// Whether a call is left out, see [`call`].
-pub(super) fn cannot_fail(number: u64) -> bool {
+pub(crate) fn cannot_fail(number: u64) -> bool {
     let without = [
         libc::SYS_exit,
         libc::SYS_exit_group,
@@ -46,7 +46,7 @@ pub(super) fn cannot_fail(number: u64) -> bool {
 }
 
 /// Whether it is a call for memory.
-pub(super) fn is_memory(number: u64) -> bool {
+pub(crate) fn is_memory(number: u64) -> bool {
     [libc::SYS_mmap, libc::SYS_mprotect].iter().any(|known| u64::try_from(*known) == Ok(number))
 }
 

@@ -4,8 +4,8 @@
 //! By default about thirty points of each command are tried, evenly spread, each with the likeliest error; `FAULTS=calls`
 //! tries each call with its likeliest error, `FAULTS=all` each call with every error that it may have.
 
-mod errors;
-mod picture;
+pub(crate) mod errors;
+pub(crate) mod picture;
 
 use crate::Request;
 use crate::kills::follow::{Point, Seen, follow_into};

@@ -45,7 +45,7 @@ pub(super) fn protecting(text: &str) -> String {
 }
 
 /// The values of the cgroups in a /proc/PID/cgroup.
-fn limits(cgroup: &str) -> String {
+pub(crate) fn limits(cgroup: &str) -> String {
     let mut found = String::new();
     for line in cgroup.lines() {
         let mut fields = line.splitn(3, ':').skip(1);

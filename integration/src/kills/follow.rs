@@ -1,5 +1,5 @@
-//! Follows a command and all processes that it makes from system call to system call, and kills one of them at an entry
-//! or fails the call.
+//! Follows a command and all processes that it makes from system call to system call; kills one of them at an entry,
+//! fails the call, or acts while the process is stopped there.
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -16,6 +16,8 @@ use std::process::{Command, Stdio};
 pub(crate) enum Point {
     /// Nobody.
     Never,
+    /// Nobody, and the paths of the calls are kept.
+    Record,
     /// A process at the entry of its n-th system call, counted from 0.
     Entry { process: usize, call: usize },
     /// The command as soon as a process appears, which does nothing before the command is dead.
@@ -23,7 +25,13 @@ pub(crate) enum Point {
     /// A system call of a process is not made and fails with this errno: the first one with this number from the n-th of
     /// the runtime's own calls on.
     Fail { process: usize, call: usize, number: u64, errno: i32 },
+    /// An action takes place while a process is stopped at the entry of the n-th of the runtime's own calls, and once more
+    /// `calls` entries later.
+    Act { process: usize, call: usize, calls: usize },
 }
+
+/// The action of [`Point::Act`].
+pub(crate) type Action<'a> = &'a mut (dyn FnMut(Pid) + Send);
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +42,7 @@ pub(crate) struct Seen {
     pub(crate) killed: bool,
     /// Whether the command did not end by itself, and was killed.
     pub(crate) hung: bool,
-    /// The call that failed, as /proc/PID/syscall has it: its number and arguments.
+    /// The call that failed, or at which the first action took place, as /proc/PID/syscall has it: its number and arguments.
     pub(crate) failed: String,
     /// The code with which the command ended by itself.
     pub(crate) code: Option<i32>,
@@ -48,6 +56,8 @@ pub(crate) struct Process {
     pub(crate) start: u64,
     /// The numbers of its system calls.
     pub(crate) calls: Vec<u64>,
+    /// The paths that each call names, with [`Point::Record`].
+    pub(crate) paths: Vec<String>,
     /// The part of `calls` that the runtime makes: from its execution to that of a program which is not its own.
     pub(crate) own: std::ops::Range<usize>,
 }
@@ -59,26 +69,29 @@ pub(crate) fn follow(command: &[String], point: Point) -> Result<Seen> {
 
 /// The same with standard output and error output in these files.
 pub(crate) fn follow_into(command: &[String], point: Point, output: &[&Path; 2]) -> Result<Seen> {
+    follow_acting(command, point, output, &mut |_| ())
+}
+
+/// The same with the action of a [`Point::Act`].
+pub(crate) fn follow_acting(command: &[String], point: Point, output: &[&Path; 2], act: Action<'_>) -> Result<Seen> {
     // What a thread traces is let go when the thread ends.
-    let followed = std::thread::scope(|scope| scope.spawn(|| Follow::new(point).run(command, output)).join());
+    let follow = Follow { point, act, seen: Seen::default(), failing: None };
+    let followed = std::thread::scope(|scope| scope.spawn(|| follow.run(command, output)).join());
     followed.unwrap_or_else(|_| anyhow::bail!("the tracing thread panicked"))
 }
 
 /// How long a command may take, one of whose processes was killed.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
 
-struct Follow {
+struct Follow<'a> {
     point: Point,
+    act: Action<'a>,
     seen: Seen,
     /// The process whose call is to fail when it ends.
     failing: Option<(Pid, i32)>,
 }
 
-impl Follow {
-    fn new(point: Point) -> Self {
-        Self { point, seen: Seen::default(), failing: None }
-    }
-
+impl Follow<'_> {
     fn run(mut self, command: &[String], [output, errors]: &[&Path; 2]) -> Result<Seen> {
         let mut shell = Command::new("sh")
             .args(["-c", "read -r go; out=$1 err=$2; shift 2; exec \"$@\" </dev/null >\"$out\" 2>\"$err\"", "sh"])
@@ -161,11 +174,26 @@ impl Follow {
         let calls = &mut self.seen.processes[process].calls;
         calls.push(number);
         let call = calls.len() - 1;
+        if self.point == Point::Record {
+            let paths = super::paths::of_call(pid, number);
+            self.seen.processes[process].paths.push(paths);
+        }
         if self.point == (Point::Entry { process, call }) && !self.seen.killed {
             self.seen.killed = true;
             kill(pid, Signal::SIGKILL)?;
         }
-        let own = &self.seen.processes[process].own;
+        let own = self.seen.processes[process].own.clone();
+        if let Point::Act { process: of, call: from, calls } = self.point
+            && of == process
+            && own.contains(&call)
+            && (call - own.start == from || call - own.start == from + calls)
+        {
+            if !self.seen.killed {
+                self.seen.failed = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+            }
+            self.seen.killed = true;
+            (self.act)(pid);
+        }
         if let Point::Fail { process: of, call: from, number: wanted, errno } = self.point
             && (of, wanted) == (process, number)
             && own.contains(&call)
@@ -214,7 +242,7 @@ impl Follow {
             let parent = self.seen.processes.iter().find(|known| Some(known.pid) == parent);
             let is_own = parent.is_some_and(|known| known.own.end == usize::MAX);
             let own = 0..if is_own { usize::MAX } else { 0 };
-            self.seen.processes.push(Process { pid: pid.as_raw(), start, calls: Vec::new(), own });
+            self.seen.processes.push(Process { pid: pid.as_raw(), start, calls: Vec::new(), paths: Vec::new(), own });
             self.seen.processes.len() - 1
         })
     }

@@ -4,6 +4,7 @@
 //! By default about eighty points of each command are tried, evenly spread; `KILLS=all` tries every one.
 
 pub(crate) mod follow;
+pub(crate) mod paths;
 pub(crate) mod scene;
 
 use crate::Request;
@@ -83,7 +84,7 @@ fn try_all(scene: &Scene<'_>) -> Result<Tried> {
 }
 
 /// Reaps what the runtime has left to us: a zombie still holds its keyring, and not every init reaps at once.
-fn reap() {
+pub(crate) fn reap() {
     while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Tested {
     pub(crate) change: fn(&mut Value),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum From {
     Nothing,
     Created,
