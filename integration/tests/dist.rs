@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The architectures by Debian's name, with e_machine of elf(5).
-const ARCHITECTURES: [(&str, u8); 2] = [("amd64", 62), ("arm64", 183)];
+const ARCHITECTURES: [(&str, u8); 3] = [("amd64", 62), ("arm64", 183), ("riscv64", 243)];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()

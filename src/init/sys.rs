@@ -6,8 +6,8 @@ mod messages;
 mod processes;
 mod start;
 
-#[cfg(target_arch = "aarch64")]
-#[path = "sys/aarch64.rs"]
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
+#[path = "sys/generic.rs"]
 #[rustfmt::skip]
 mod number;
 #[cfg(target_arch = "x86_64")]
@@ -64,6 +64,12 @@ unsafe fn call(n: usize, a: [usize; 6]) -> Result<usize> {
     unsafe {
         asm!("svc 0", in("x8") n, inlateout("x0") a[0] as isize => value, in("x1") a[1], in("x2") a[2],
             in("x3") a[3], in("x4") a[4], in("x5") a[5], options(nostack));
+    }
+    #[cfg(target_arch = "riscv64")]
+    // SAFETY: the kernel's calling convention; it keeps all other registers.
+    unsafe {
+        asm!("ecall", in("a7") n, inlateout("a0") a[0] as isize => value, in("a1") a[1], in("a2") a[2],
+            in("a3") a[3], in("a4") a[4], in("a5") a[5], options(nostack));
     }
     if (-4095..0).contains(&value) { Err(-value as Errno) } else { Ok(value as usize) }
 }
@@ -141,6 +147,11 @@ pub(crate) fn trap() -> ! {
     // SAFETY: raises SIGILL and nothing else.
     unsafe {
         asm!("udf #0", options(noreturn))
+    }
+    #[cfg(target_arch = "riscv64")]
+    // SAFETY: raises SIGILL and nothing else.
+    unsafe {
+        asm!("unimp", options(noreturn))
     }
 }
 

@@ -240,7 +240,11 @@ impl Image {
 /// `elf(5)`: the file header and three program headers.
 fn write_header(out: &mut Vec<u8>, page: u64, segment_from: u64, segment_length: u64) {
     const EXECUTABLE: u16 = 2;
-    const MACHINE: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
+    const MACHINE: u16 = match () {
+        () if cfg!(target_arch = "x86_64") => 62,
+        () if cfg!(target_arch = "riscv64") => 243,
+        () => 183,
+    };
     const LOAD: u32 = 1;
     const STACK: u32 = 0x6474_e551;
     let (read, read_execute, read_write) = (4u32, 5u32, 6u32);

@@ -52,7 +52,7 @@ pub(crate) fn act(action: &str) -> Answer {
 
 #[cfg(target_arch = "x86_64")]
 const KILL: i64 = 62;
-#[cfg(target_arch = "aarch64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 const KILL: i64 = 129;
 
 /// `{"do":ACTION,"value":...}`, or `"errno"` in place of the value.

@@ -53,7 +53,7 @@ mod number {
     pub(super) const PERSONALITY: i64 = 135;
     pub(super) const GET_MEMPOLICY: i64 = 239;
 }
-#[cfg(target_arch = "aarch64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 mod number {
     pub(super) const SCHED_GETATTR: i64 = 275;
     pub(super) const IOPRIO_GET: i64 = 31;

@@ -15,6 +15,8 @@ unsafe extern "C" fn _start() -> ! {
     naked_asm!("xor ebp, ebp", "and rsp, -16", "call {main}", "ud2", main = sym enter);
     #[cfg(target_arch = "aarch64")]
     naked_asm!("mov x29, xzr", "bl {main}", "udf #0", main = sym enter);
+    #[cfg(target_arch = "riscv64")]
+    naked_asm!("mv fp, zero", "call {main}", "unimp", main = sym enter);
 }
 
 #[cfg(not(test))]

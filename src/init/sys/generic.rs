@@ -1,4 +1,4 @@
-//! The numbers of the system calls of aarch64, and its name in a filter.
+//! The numbers of the system calls of aarch64 and riscv64, those of asm-generic, and their names in a filter.
 
 pub(super) const CLOSE: usize = 57; pub(super) const MMAP: usize = 222;
 pub(super) const SIGPROCMASK: usize = 135; pub(super) const IOCTL: usize = 29; pub(super) const DUP3: usize = 24;
@@ -16,5 +16,5 @@ pub(super) const READ: usize = 63; pub(super) const CLOCK_GETTIME: usize = 113;
 pub(super) const PRLIMIT64: usize = 261;
 pub(super) const SIGACTION: usize = 134; pub(super) const UNSHARE: usize = 97; pub(super) const FSOPEN: usize = 430;
 pub(super) const CLONE: usize = 220; pub(super) const MADVISE: usize = 233; pub(super) const STATFS: usize = 43;
-/// AUDIT_ARCH_AARCH64
-pub(super) const ARCHITECTURE: u32 = 0xc000_00b7;
+/// AUDIT_ARCH_AARCH64, AUDIT_ARCH_RISCV64
+pub(super) const ARCHITECTURE: u32 = if cfg!(target_arch = "aarch64") { 0xc000_00b7 } else { 0xc000_00f3 };
