@@ -126,7 +126,10 @@ impl Place {
 
     /// Runs a script in a mount namespace with a /run of its own, as a user.
     fn run(&self, script: &str, user: u32) {
-        let cleans = "trap 'for id in $(orlop list --quiet); do orlop delete --force $id; done' EXIT";
+        let containers = "for id in $(orlop list --quiet); do orlop delete --force $id; done";
+        // Podman keeps the directories above its containers' cgroups; those in use stay.
+        let cgroups = "find /sys/fs/cgroup -depth -type d -path \"*/libpod_parent*\" -exec rmdir {} + 2> /dev/null";
+        let cleans = format!("trap '{containers}; {cgroups} || true' EXIT");
         let become_user = match user {
             0 => "exec".to_owned(),
             _ => format!("exec setpriv --reuid {user} --regid {user} --clear-groups --inh-caps=-all"),
