@@ -53,7 +53,7 @@ enum Word {
     /// Remove images or kept containers from the store
     Rm(words::Remove),
     Unpack(Unpack),
-    /// Check digests and sizes of an image, or that the store is whole; signatures are not checked
+    /// Check digests and sizes of an image, or all files of the store; signatures are not checked
     Verify(words::Verify),
 }
 

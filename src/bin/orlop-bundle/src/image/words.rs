@@ -41,7 +41,7 @@ pub(super) struct Pull {
 /// Images or kept containers that are removed
 #[derive(clap::Args)]
 pub(super) struct Remove {
-    /// The names that `image list` shows, or ids of kept containers
+    /// The names that `image list` shows: images, ids of kept containers, bundles that are gone
     #[arg(value_name = "IMAGE|ID", required = true)]
     names: Vec<String>,
     #[command(flatten)]
@@ -104,7 +104,7 @@ pub(super) fn collect(place: &Place) -> Result<ExitCode> {
     })
 }
 
-/// Without an image, the store is checked
+/// Without an image, the store's layers are compared with the lists of files made when they were unpacked
 #[derive(clap::Args)]
 pub(super) struct Verify {
     /// The image, of which all blobs are read; the images of the store where none is named
