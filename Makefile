@@ -165,7 +165,7 @@ soak: ## the long form of the tests that repeat
 	$(PART) soak-pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --each --runtime out/orlop || status=1; \
 	integration/engines/newer-runtimes target/runtimes trixie forky experimental && \
 	OTHERS="$$(echo $(CURDIR)/target/runtimes/*/runc $(CURDIR)/target/runtimes/*/crun)" $(PART) soak-others $(CARGO) test --locked -q -p integration --test take_over --test way_back || status=1; \
-	integration/tools/previous && PREVIOUS=out/previous/orlop $(PART) soak-upgrade $(CARGO) test --locked -q -p integration --test upgrade || status=1; \
+	integration/tools/previous && PREVIOUS=$(CURDIR)/out/previous/orlop $(PART) soak-upgrade $(CARGO) test --locked -q -p integration --test upgrade || status=1; \
 	SOAK=1 $(PART) soak-suite $(CARGO) test --locked -q -p integration --test documents the_suite || status=1; \
 	IMAGE_KILLS=300 $(PART) soak-images $(CARGO) test --locked -q -p integration --test images kills || status=1; \
 	SOAK=1 $(PART) soak-checkpoint integration/engines/checkpoint out/orlop || status=1; \
