@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many commands an engine has under way.
@@ -19,6 +19,8 @@ const ABREAST: usize = 8;
 /// Probes of a second, and for how many seconds.
 const PROBES: u32 = 100;
 const SECONDS: u32 = 10;
+/// Probes that are under way at most: those behind them are late, and that is counted.
+const PENDING: usize = 64;
 /// How often the container restarts that ends at once.
 const RESTARTS: usize = 100;
 
@@ -197,22 +199,24 @@ fn abreast(count: usize, step: impl Fn(usize) -> Result<()> + Sync) -> Result<Ve
 
 /// Execs, each begun at its own time however long the others take; counted from that time, and how many failed.
 fn probes(subject: &Subject, count: usize) -> (Vec<Duration>, usize) {
-    let (took, failed) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let (took, failed, next) = (Mutex::new(Vec::new()), AtomicUsize::new(0), AtomicU32::new(0));
     let begun = Instant::now();
-    std::thread::scope(|scope| {
-        for number in 0..PROBES * SECONDS {
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= PROBES * SECONDS {
+                return;
+            }
             let due = begun + Duration::from_secs(1) / PROBES * number;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            let (took, failed) = (&took, &failed);
-            scope.spawn(move || {
-                let target = id(number as usize * 7 % count);
-                match subject.call_by(number as usize, &["exec", &target, "/tiny"]) {
-                    Ok(()) => took.lock().map(|mut took| took.push(due.elapsed())).unwrap_or(()),
-                    Err(_) => _ = failed.fetch_add(1, Ordering::Relaxed),
-                }
-            });
+            let target = id(number as usize * 7 % count);
+            match subject.call_by(number as usize, &["exec", &target, "/tiny"]) {
+                Ok(()) => took.lock().map(|mut took| took.push(due.elapsed())).unwrap_or(()),
+                Err(_) => _ = failed.fetch_add(1, Ordering::Relaxed),
+            }
         }
-    });
+    };
+    std::thread::scope(|scope| (0..PENDING).for_each(|_| _ = scope.spawn(work)));
     (took.into_inner().unwrap_or_default(), failed.into_inner())
 }
 

@@ -52,13 +52,14 @@ done
 rm -r $DIR/build
 
 ### BuildKit: a cancelled build leaves no process and no container
+#= begun
 #= cancelled
 #= nothing
 #~ seconds 120
 mkdir -p $DIR/build
 printf '%s\n' 'FROM localhost/busybox:latest' 'RUN touch /begun; exec sleep 4711' > $DIR/build/Dockerfile
 docker build -q $DIR/build >/dev/null 2>&1 & build=$!
-until_true 30 pgrep -f '^sleep 4711'; kill -INT $build; wait $build && echo finished || echo cancelled
+until_true 30 pgrep -f '^sleep 4711' && echo begun; kill -INT $build; wait $build && echo finished || echo cancelled
 until_true 20 sh -c '! pgrep -f "^sleep 4711"'; pgrep -f '^sleep 4711' || echo nothing; rm -r $DIR/build
 
 ### BuildKit: the networks none and host
