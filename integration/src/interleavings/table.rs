@@ -104,6 +104,10 @@ pub(super) const GROUPS: &[Group] = &[
         &["create fails, create fails, delete succeeds, then none and none"],
     ),
     with(
+        group(Nothing, &["create ID", "delete --force ID", "create ID"]),
+        &["create fails, delete succeeds, create succeeds, then created and none"],
+    ),
+    with(
         group(Nothing, &["create ID", "delete --force ID", "create OTHER"]),
         &[
             "create fails, delete succeeds, create succeeds, then none and created",

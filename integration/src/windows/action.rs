@@ -106,6 +106,11 @@ impl Action {
         }
     }
 
+    /// Whether the entry is one of a /dev that is in the root itself.
+    pub(super) fn is_of_dev(&self) -> bool {
+        matches!(self.kind, Kind::Exchange(_)) && self.place.starts_with("kills/rootfs/dev/")
+    }
+
     /// Whether the records of containers are in another directory after the action.
     pub(super) fn moves_state(&self) -> bool {
         matches!(self.kind, Kind::Exchange(_)) && matches!(&*self.place, "kills" | "kills/state")

@@ -66,6 +66,30 @@ impl Inside {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
+    /// What the config asks for and the process has not.
+    pub(super) fn lacks(&self) -> Vec<String> {
+        let lines = ["CapBnd:\t0000000000000020", "CapEff:\t0000000000000020", "NoNewPrivs:\t1", "Seccomp:\t2"];
+        let mut all: Vec<String> =
+            lines.iter().filter(|line| !self.process.contains(**line)).map(ToString::to_string).collect();
+        for (at, is) in [("/keys", "/null"), ("/sys", "/sys ro"), ("/irq", "/irq ro"), ("/timer_list", "/null")] {
+            let has = |mount: &Mount| mount.parent == "proc /" && mount.at == at && mount.is.starts_with(is);
+            if !self.mounts.iter().any(has) {
+                all.push(format!("no {is} at {at} of its procfs"));
+            }
+        }
+        all
+    }
+
+    /// Devices of a /dev in the root itself that are not the ones of that name.
+    pub(super) fn wrong_devices(&self) -> Option<String> {
+        let wrong = |(name, number): &(&str, u64)| {
+            let path = ground::root().join("dev").join(name);
+            fs::symlink_metadata(path).map_or(0, |meta| meta.rdev()) != *number
+        };
+        let all = [("null", 0x103), ("zero", 0x105), ("box", 0x103)];
+        all.iter().find(|device| wrong(device)).map(|(name, _)| format!("/dev/{name} is not the device"))
+    }
+
     fn different_mounts(&self, is: &Self, moved: bool) -> Vec<String> {
         let key = |mount: &Mount| match moved && mount.is_in_the_root() {
             true => format!("* {}", mount.is),

@@ -163,11 +163,12 @@ impl Trial<'_> {
     fn all(&self, only: &str) -> Result<Tried> {
         self.begin()?;
         let outputs = [&*ground::work().join("output"), &*ground::work().join("errors")];
-        let seen = follow_into(&self.scene.command(), Point::Record, &outputs)?;
+        let seen = follow_into(&self.words(), Point::Record, &outputs)?;
         let said = fs::read_to_string(outputs[1]).unwrap_or_default();
         anyhow::ensure!(seen.code == Some(0), "without an attacker: {said}");
         let usual = self.inside(&seen)?;
-        anyhow::ensure!(usual.leaks.is_empty(), "without an attacker: {:?}", usual.leaks);
+        let lacks = if self.command.tested.words[0] == "delete" { Vec::new() } else { usual.lacks() };
+        anyhow::ensure!(usual.leaks.is_empty() && lacks.is_empty(), "without an attacker: {:?} {lacks:?}", usual.leaks);
         settle(self.scene, &seen);
         let mut actions = action::all(self.command, &self.id);
         actions.retain(|action| format!("{action:?}").contains(only));
@@ -186,6 +187,15 @@ impl Trial<'_> {
             }
         }
         Ok(tried)
+    }
+
+    /// The command; with a file for the pid where it takes one.
+    fn words(&self) -> Vec<String> {
+        let mut words = self.scene.command();
+        if matches!(self.command.tested.words[0], "create" | "run" | "exec") {
+            words.splice(4..4, ["--pid-file".to_owned(), ground::bundle().join("pid").display().to_string()]);
+        }
+        words
     }
 
     /// Brings the container to where the command is tried. A mount namespace that a container has joined is of no use to
@@ -244,7 +254,7 @@ impl Trial<'_> {
             error = done.err().or(error.take());
             at_call = self.ground.changed().filter(|_| acted > 1).or(at_call.take());
         };
-        let seen = follow_acting(&self.scene.command(), point, &outputs, &mut act)?;
+        let seen = follow_acting(&self.words(), point, &outputs, &mut act)?;
         let said = fs::read_to_string(outputs[1]).unwrap_or_default();
         if acted == 1 {
             // A record may be in a directory that has its place only now.
@@ -283,7 +293,10 @@ impl Trial<'_> {
         let leeway = action.leeway();
         match self.inside(seen) {
             Ok(_) if leeway == Leeway::Any => None,
-            Ok(is) => usual.differences(&is, leeway).map(|all| format!("success, but {all}")),
+            Ok(is) => {
+                let devices = if action.is_of_dev() { is.wrong_devices() } else { None };
+                usual.differences(&is, leeway).or(devices).map(|all| format!("success, but {all}"))
+            }
             // The program is not there any more, or has been killed.
             Err(_) if leeway == Leeway::Any || matches!(action.kind, Kind::Exchange(_)) => None,
             Err(error) => Some(format!("success, but {error:#}")),
