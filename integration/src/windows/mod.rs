@@ -324,17 +324,21 @@ fn points(seen: &Seen, actions: &[Action], windows: &mut usize) -> Vec<(usize, P
     all.into_iter().map(|(at, process, call, calls)| (at, Point::Act { process, call, calls })).collect()
 }
 
-/// The places of those that are tried: an even sample, all, or the n-th of m parts.
+/// The places of those that are tried, in an order without a pattern, which is the same each time: a sample, all, or the
+/// n-th of m parts.
 pub(crate) fn choose(count: usize, sample: usize, wanted: Option<&str>) -> Vec<usize> {
+    let scattered = |at: &usize| (*at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let part = |text: &str| {
         let (n, of) = text.split_once('/')?;
         Some((n.parse::<usize>().ok()?, of.parse::<usize>().ok()?))
     };
+    let mut all: Vec<usize> = (0..count).collect();
+    all.sort_by_key(scattered);
     match wanted {
-        None | Some("") => (0..count).step_by(count.div_ceil(sample).max(1)).collect(),
+        None | Some("") => all.into_iter().take(sample).collect(),
         Some(text) => match part(text) {
-            Some((n, of)) if of > 0 => (0..count).filter(|at| at % of == n % of).collect(),
-            _ => (0..count).collect(),
+            Some((n, of)) if of > 0 => all.into_iter().skip(n % of).step_by(of).collect(),
+            _ => all,
         },
     }
 }
