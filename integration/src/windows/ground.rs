@@ -42,7 +42,10 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) fn make() -> Result<Self> {
-        let outside = outside();
+        let (outside, none) = (outside(), None::<&str>);
+        // As under systemd, where mounts of the host are shared.
+        mount(Some(&work()), &work(), none, MsFlags::MS_BIND, none).context("bind the directory of the run")?;
+        mount(none, &work(), none, MsFlags::MS_SHARED, none)?;
         for dir in ["dir/sub", "dir/keys", "dir/sys"] {
             fs::create_dir_all(outside.join(dir))?;
         }
@@ -56,7 +59,6 @@ impl Ground {
         make_root()?;
         let volume = work().join("volume");
         fs::create_dir_all(&volume)?;
-        let none = None::<&str>;
         mount(Some("tmpfs"), &volume, Some("tmpfs"), MsFlags::empty(), none).context("mount the volume")?;
         mount(none, &volume, none, MsFlags::MS_SHARED, none).context("share the volume")?;
         for dir in ["inner", "below"] {
@@ -117,6 +119,7 @@ impl Drop for Ground {
         let _ = self.canary.wait();
         let _ = umount2(&work().join("volume/below"), MntFlags::MNT_DETACH);
         let _ = umount2(&work().join("volume"), MntFlags::MNT_DETACH);
+        let _ = umount2(&work(), MntFlags::MNT_DETACH);
     }
 }
 

@@ -170,6 +170,7 @@ impl Trial<'_> {
         let lacks = if self.command.tested.words[0] == "delete" { Vec::new() } else { usual.lacks() };
         anyhow::ensure!(usual.leaks.is_empty() && lacks.is_empty(), "without an attacker: {:?} {lacks:?}", usual.leaks);
         settle(self.scene, &seen);
+        self.ground.restore()?;
         let mut actions = action::all(self.command, &self.id);
         actions.retain(|action| format!("{action:?}").contains(only));
         let mut tried = Tried { actions: actions.len(), ..Tried::default() };
