@@ -133,7 +133,9 @@ fn keep_locked(change: &Change, refused: Error, make: impl Fn(&Change) -> Result
     let Attributes { set, clear } = change.attributes;
     // mount_setattr(2) requires that the atime field is cleared in order to set it.
     let needed = clear & if set & MOUNT_ATTR_ATIME != 0 { MOUNT_ATTR_ATIME } else { 0 };
-    if clear == needed {
+    // An attribute that is cleared only to be set stays set.
+    let dropped = clear & !needed & !set;
+    if dropped == 0 {
         return Err(refused);
     }
     let required = Change { attributes: Attributes { set, clear: needed }, ..*change };
@@ -141,7 +143,7 @@ fn keep_locked(change: &Change, refused: Error, make: impl Fn(&Change) -> Result
         make(&required)?;
     }
     let all = ATTRIBUTES.iter().map(|(name, _, bit)| (*name, *bit)).chain([("the atime mode", MOUNT_ATTR_ATIME)]);
-    for (name, bit) in all.filter(|(_, bit)| clear & !needed & bit != 0) {
+    for (name, bit) in all.filter(|(_, bit)| dropped & bit != 0) {
         let attributes = Attributes { set: 0, clear: bit };
         let part = |recursive| Change { recursive, attributes, ..Change::default() };
         // One locked mount makes the kernel refuse the change of the whole tree.
@@ -270,6 +272,21 @@ mod tests {
         assert_eq!(of_options(&options).len(), 1);
         let options = Options::parse(&["ro", "rprivate"], "").unwrap();
         assert_eq!(of_options(&options).len(), 2);
+    }
+
+    #[test]
+    fn an_attribute_that_is_set_is_not_cleared_again_where_others_are_locked() {
+        let attributes = Attributes { set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, clear: 0xff };
+        let change = Change { attributes, ..Change::default() };
+        let made = std::cell::RefCell::new(Vec::new());
+        let record = |part: &Change| {
+            made.borrow_mut().push(part.attributes);
+            Ok(())
+        };
+        keep_locked(&change, Error::system("EPERM"), record).unwrap();
+        let made = made.into_inner();
+        assert_eq!((made[0].set, made[0].clear), (attributes.set, 0));
+        assert!(made[1..].iter().all(|part| part.clear & attributes.set == 0) && made.len() > 2);
     }
 
     #[test]
