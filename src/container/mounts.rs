@@ -7,7 +7,7 @@
 use super::request::{MountsAction, MountsRequest};
 use super::{Context, document, exec, forked, idmap};
 use crate::config;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Ignore as _, Result};
 use crate::namespaces::{self, NamespaceKind as Ns, Namespaces, enter};
 use crate::path::InRoot;
 use crate::rootfs::{self, Rootfs, Sources, Trees};
@@ -33,29 +33,37 @@ pub(crate) fn mounts(context: &Context, request: &MountsRequest) -> Result<()> {
     let text = document::read(if request.file == Path::new("-") { Path::new("/dev/stdin") } else { &request.file })?;
     let mounts = config::parse_mounts(&text).map_err(|e| e.context(format!("{:?}", request.file)))?;
     let before = added(&store.open(id)?)?;
+    let destinations = mounts.iter().map(|mount| InRoot::new(mount.destination.as_deref().unwrap_or_default()));
+    let destinations: Vec<InRoot> = destinations.collect();
     let answer = match request.action {
         MountsAction::Add => {
             spec.mounts = Some(mounts);
             let rootfs = Rootfs::parse(&spec, Path::new(&record.bundle), super::security::selinux())?;
             rootfs.check_added()?;
             rootfs.warnings().into_iter().for_each(crate::log::warning);
-            container.add(&rootfs, proof)?
+            container.add(&rootfs, &destinations, proof)?
         }
-        MountsAction::Remove => {
-            let destinations = mounts.iter().map(|mount| InRoot::new(mount.destination.as_deref().unwrap_or_default()));
-            let destinations: Vec<InRoot> = destinations.collect();
-            forked::run(proof, &|| {
-                container.join()?;
-                container.join_mounts()?;
-                rootfs::remove(&destinations, &before).map(|ids| bytes(&ids))
-            })?
-        }
+        MountsAction::Remove => container.remove(&destinations, &before, proof)?,
     };
-    // Another command may have changed the file meanwhile.
     let changed = ids(&answer);
+    match (request.action, record_change(&store, id, request.action, &changed)) {
+        (MountsAction::Add, Err(error)) => {
+            container.remove(&destinations, &changed, proof).ignore("the error before it is told");
+            Err(error.context("write down the mounts"))
+        }
+        (MountsAction::Remove, recorded) => {
+            recorded.ignore("the id of a mount that is gone is that of no other mount");
+            Ok(())
+        }
+        (_, recorded) => recorded,
+    }
+}
+
+fn record_change(store: &Store, id: &str, action: MountsAction, changed: &[u64]) -> Result<()> {
     let dir = store.open(id)?;
+    // Another command may have changed the file meanwhile.
     let mut all = added(&dir)?;
-    match request.action {
+    match action {
         MountsAction::Add => all.extend(changed),
         MountsAction::Remove => all.retain(|id| !changed.contains(id)),
     }
@@ -111,20 +119,32 @@ impl Running {
         }
     }
 
-    fn add(&self, rootfs: &Rootfs, proof: &SingleThreaded) -> Result<Vec<u8>> {
+    fn add(&self, rootfs: &Rootfs, destinations: &[InRoot], proof: &SingleThreaded) -> Result<Vec<u8>> {
         let mut trees = Trees::default();
         idmap::prepare(rootfs, self.users.as_ref(), &mut trees, proof)?;
         rootfs.open_on_host(Sources::ByParent, None, &mut trees)?;
         let trees = std::cell::Cell::new(trees);
         let pids = format!("/proc/{}/ns/pid", self.pid);
         let pids = (self.flags & Ns::Pid.flag() != 0).then_some(pids.as_str());
-        forked::run(proof, &|| {
+        let add = || {
             self.join()?;
             let mut trees = trees.take();
             rootfs.open_on_host(Sources::ByChild, pids, &mut trees)?;
             self.join_mounts()?;
             rootfs.add(trees).map(|ids| bytes(&ids))
+        };
+        forked::run(proof, &add, &|made| {
+            rootfs::remove(destinations, &ids(made)).ignore("the runtime tells that the answer is lost");
         })
+    }
+
+    fn remove(&self, destinations: &[InRoot], added: &[u64], proof: &SingleThreaded) -> Result<Vec<u8>> {
+        let remove = || {
+            self.join()?;
+            self.join_mounts()?;
+            rootfs::remove(destinations, added).map(|ids| bytes(&ids))
+        };
+        forked::run(proof, &remove, &|_| ())
     }
 
     /// Joins all namespaces but the mount namespace. In a user namespace, the process gets a copy of

@@ -125,7 +125,7 @@ impl Steps<'_> {
 fn in_mount_namespace(pid: Pid, proof: &SingleThreaded, act: &dyn Fn() -> Result<()>) -> Result<()> {
     let theirs = file::open(format!("/proc/{pid}/ns/mnt"), libc::O_RDONLY)?;
     let entered = || namespace::setns(&theirs, libc::CLONE_NEWNS).map_err(Error::from);
-    forked::run(proof, &|| entered().and_then(|()| act()).map(|()| Vec::new())).map(drop)
+    forked::run(proof, &|| entered().and_then(|()| act()).map(|()| Vec::new()), &|_| ()).map(drop)
 }
 
 fn bring_loopback_up(pid: Pid) -> Result<()> {
