@@ -24,6 +24,9 @@ pub(crate) fn run(global: &Global, word: &Inspect) -> Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
+    if let Some(error) = &observed.unknown {
+        eprintln!("orlop: usage: {}", shown(&format!("{error:#}")));
+    }
     let document = document(&observed);
     let text = match word.format {
         Format::Json => shown_json(format!("{document:#}\n")),
@@ -34,7 +37,7 @@ pub(crate) fn run(global: &Global, word: &Inspect) -> Result<ExitCode> {
 }
 
 fn document(observed: &Observed) -> Value {
-    let init = observed.init().and_then(|pid| Process::new(pid).ok());
+    let init = observed.init().and_then(|pid| noted("first process", Process::new(pid)));
     let mut document = observed.state.as_object().cloned().unwrap_or_default();
     let cgroups = observed
         .cgroups
@@ -48,10 +51,18 @@ fn document(observed: &Observed) -> Value {
     Value::Object(document)
 }
 
+/// A part of the document; one that cannot be read is left out with a warning.
+pub(crate) fn noted<T, E: std::fmt::Display>(name: &str, part: Result<T, E>) -> Option<T> {
+    part.inspect_err(|error| eprintln!("orlop: {name}: {}", shown(&error.to_string()))).ok()
+}
+
 /// One process; none where it has ended.
 fn process(pid: i32) -> Option<Value> {
-    let process = Process::new(pid).ok()?;
-    let status = process.status().ok()?;
+    let found = Process::new(pid).and_then(|process| Ok((process.status()?, process)));
+    let (status, process) = match found {
+        Err(procfs::ProcError::NotFound(_)) => return None,
+        found => noted(&format!("process {pid}"), found)?,
+    };
     let command = process.cmdline().unwrap_or_default();
     Some(json!({
         "pid": pid,
@@ -67,8 +78,9 @@ fn process(pid: i32) -> Option<Value> {
 
 /// The namespaces of the first process, and which of them are this process's own.
 fn namespaces(init: &Process) -> Value {
-    let Ok(theirs) = init.namespaces() else { return Value::Null };
-    let ours = Process::myself().and_then(|own| own.namespaces()).map(|found| found.0).unwrap_or_default();
+    let Some(theirs) = noted("namespaces", init.namespaces()) else { return Value::Null };
+    let ours = noted("namespaces of this shell", Process::myself().and_then(|own| own.namespaces()));
+    let ours = ours.map(|found| found.0).unwrap_or_default();
     let rows: BTreeMap<String, Value> = theirs
         .0
         .iter()
@@ -82,9 +94,10 @@ fn namespaces(init: &Process) -> Value {
 
 /// The mount table of the first process. A name that is no UTF-8 is shown as well as it can be.
 fn mounts(init: &Process) -> Value {
-    let Ok(table) = std::fs::read(format!("/proc/{}/mountinfo", init.pid)) else { return Value::Null };
+    let table = noted("mounts", std::fs::read(format!("/proc/{}/mountinfo", init.pid)));
+    let Some(table) = table else { return Value::Null };
     let text = String::from_utf8_lossy(&table);
-    let Ok(mounts) = MountInfos::from_buf_read(text.as_bytes()) else { return Value::Null };
+    let Some(mounts) = noted("mounts", MountInfos::from_buf_read(text.as_bytes())) else { return Value::Null };
     let row = |mount: procfs::process::MountInfo| {
         json!({
             "destination": unescape(&mount.mount_point.to_string_lossy()),

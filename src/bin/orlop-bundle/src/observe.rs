@@ -15,6 +15,8 @@ pub(crate) struct Observed {
     pub(crate) cgroups: Vec<CgroupDirectory>,
     /// None where the container is stopped.
     pub(crate) usage: Option<Usage>,
+    /// Why there is no usage of a container that runs.
+    pub(crate) unknown: Option<anyhow::Error>,
 }
 
 /// Use against limits; a limit that is not set is none.
@@ -54,10 +56,13 @@ impl Observed {
         let mut request = PsRequest::new(parsed.clone());
         request.format = Format::Json;
         let pids = serde_json::from_str::<Option<Vec<i32>>>(&container::ps(context, &request)?)?.unwrap_or_default();
-        let mut observed = Observed { state, pids, cgroups, usage: None };
+        let mut observed = Observed { state, pids, cgroups, usage: None, unknown: None };
         if observed.status() != "stopped" {
             // It may end in the meantime.
-            observed.usage = stats(context, parsed).ok().map(|stats| observed.usage_of(&stats));
+            match stats(context, parsed) {
+                Ok(stats) => observed.usage = Some(observed.usage_of(&stats)),
+                Err(error) => observed.unknown = Some(error),
+            }
         }
         Ok(observed)
     }

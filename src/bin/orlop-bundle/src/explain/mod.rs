@@ -76,6 +76,7 @@ fn explanation(global: &Global, name: &str) -> Result<Explanation> {
 /// A directory is a bundle, a file a config; everything else is the id of a container.
 fn subject(global: &Global, name: &str) -> Result<Subject> {
     let path = Path::new(name);
+    path.try_exists().with_context(|| name.to_owned())?;
     if path.is_dir() || path.is_file() {
         let path = std::fs::canonicalize(path).with_context(|| name.to_owned())?;
         let file = if path.is_dir() { path.join("config.json") } else { path };

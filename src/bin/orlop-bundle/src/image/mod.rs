@@ -18,11 +18,12 @@ mod store;
 mod user;
 mod words;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Subcommand;
 use rights::Rights;
 use rustix::process::{Resource, Rlimit};
 use source::Platform;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
@@ -151,6 +152,7 @@ fn unpack(word: &Unpack, rights: &Rights) -> Result<()> {
 
 fn inspect(word: &Chosen) -> Result<ExitCode> {
     let manifest = source::open(&word.reference, &word.source)?.manifest(&word.platform())?;
-    println!("{}", orlop::explain::shown(&String::from_utf8_lossy(&manifest.bytes)));
+    let text = String::from_utf8_lossy(&manifest.bytes);
+    writeln!(std::io::stdout(), "{}", orlop::explain::shown(&text)).context("write to standard output")?;
     Ok(ExitCode::SUCCESS)
 }

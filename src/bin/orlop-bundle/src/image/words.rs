@@ -11,7 +11,7 @@ use super::store::{Store, pull};
 use super::{Chosen, source, with_rights};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Descriptor;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,27 +48,32 @@ pub(super) struct Remove {
     place: Place,
 }
 
+/// A line on standard output.
+fn print(line: std::fmt::Arguments<'_>) -> Result<()> {
+    writeln!(io::stdout(), "{line}").context("write to standard output")
+}
+
 pub(super) fn pull(word: &Pull) -> Result<ExitCode> {
     with_rights(|rights: &Rights| {
         let (store, image) = (word.place.open()?, &word.image);
         let source = source::open(&image.reference, &image.source)?;
         let record = pull::pull(&store, &*source, &image.reference, &image.platform(), rights)?;
-        println!("{}", record.digest);
+        print(format_args!("{}", record.digest))?;
         Ok(())
     })
 }
 
 pub(super) fn list(place: &Place) -> Result<ExitCode> {
     let store = place.open()?;
-    println!("{:<40} {:<16} {:<20} LAYERS", "IMAGE", "PLATFORM", "DIGEST");
+    print(format_args!("{:<40} {:<16} {:<20} LAYERS", "IMAGE", "PLATFORM", "DIGEST"))?;
     for record in store.records()? {
         let digest: String = record.digest.chars().take(19).collect();
         let name = orlop::explain::shown(&record.reference).to_string();
-        println!("{name:<40} {:<16} {digest:<20} {}", record.platform, record.layers.len());
+        print(format_args!("{name:<40} {:<16} {digest:<20} {}", record.platform, record.layers.len()))?;
     }
     for (name, owner) in store.owners(&store.lock()?)? {
         match owner {
-            Some(owner) if owner.keep => println!("kept container {}", orlop::explain::shown(&owner.id)),
+            Some(owner) if owner.keep => print(format_args!("kept container {}", orlop::explain::shown(&owner.id)))?,
             Some(owner) if name.starts_with(BUNDLE.as_bytes()) => {
                 let place = match (owner.is_in_place(), owner.is_mounted()) {
                     (true, _) => "",
@@ -76,7 +81,7 @@ pub(super) fn list(place: &Place) -> Result<ExitCode> {
                     _ if store.is_moved(&name)? => " (moved)",
                     _ => " (removed)",
                 };
-                println!("bundle {}{place}", orlop::explain::shown(&owner.id));
+                print(format_args!("bundle {}{place}", orlop::explain::shown(&owner.id)))?;
             }
             _ => {}
         }
@@ -95,10 +100,10 @@ pub(super) fn collect(place: &Place) -> Result<ExitCode> {
     with_rights(|_| {
         let store = place.open()?;
         let (layers, containers) = explained("store", &store.path, store.collect())?;
-        println!("removed {layers} layers and the writable layers of {containers} containers");
+        print(format_args!("removed {layers} layers and the writable layers of {containers} containers"))?;
         let blobs = store.remove_blobs(&store.lock()?, None)?;
         if blobs > 0 {
-            println!("removed {blobs} blobs that no image needs");
+            print(format_args!("removed {blobs} blobs that no image needs"))?;
         }
         Ok(())
     })
@@ -133,7 +138,7 @@ fn verify_source(word: &Verify, reference: &str) -> Result<()> {
     for descriptor in [manifest.parsed.config()].into_iter().chain(manifest.parsed.layers()) {
         verify_blob(&*source, descriptor)?;
     }
-    println!("{}: all digests and sizes are right", manifest.descriptor.digest());
+    print(format_args!("{}: all digests and sizes are right", manifest.descriptor.digest()))?;
     Ok(())
 }
 
@@ -146,7 +151,7 @@ fn verify_blob(source: &dyn Source, descriptor: &Descriptor) -> Result<()> {
 fn verify_store(store: &Store) -> Result<()> {
     for record in store.records()? {
         verify_image(store, &record).with_context(|| format!("image {}", record.reference))?;
-        println!("{}: the documents have their digests, and all layers are there", record.reference);
+        print(format_args!("{}: the documents have their digests, and all layers are there", record.reference))?;
     }
     let (mut layers, mut files, mut differences) = (0, 0, 0);
     for name in store.layers.entries()?.into_iter().filter(|name| !name.starts_with(b".")) {
@@ -160,7 +165,7 @@ fn verify_store(store: &Store) -> Result<()> {
         "the store's layers have {differences} differences from the images \
          (hint: `orlop image rm IMAGE` and another pull unpack them anew)"
     );
-    println!("{files} files of {layers} layers are as they were unpacked");
+    print(format_args!("{files} files of {layers} layers are as they were unpacked"))?;
     Ok(())
 }
 

@@ -44,7 +44,8 @@ impl Owner {
     /// procfs cannot be read.
     pub(crate) fn new(id: &str, lasts: Option<PathBuf>, keep: bool, layers: &[String]) -> Result<Owner> {
         let pid = i32::try_from(std::process::id())?;
-        let start_time = start_time(pid).context("the start time of this process")?;
+        let start_time = procfs::process::Process::new(pid).and_then(|own| own.stat());
+        let start_time = start_time.context("the start time of this process")?.starttime;
         Ok(Owner { id: id.to_owned(), pid, start_time, lasts, keep, layers: layers.to_vec(), file_system: None })
     }
 

@@ -58,10 +58,13 @@ pub(crate) fn default_path(is_root: bool) -> Result<PathBuf> {
     Ok(data.context("neither XDG_DATA_HOME nor HOME is set, so --store must name the store")?.join("orlop/images"))
 }
 
-fn builder(mode: u32) -> DirBuilder {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(mode);
-    builder
+/// Makes a directory and those above it; one may be there already.
+fn make(mode: u32, path: &Path) -> io::Result<()> {
+    match DirBuilder::new().recursive(true).mode(mode).create(path) {
+        // The error is that of mkdir(2), also where the directory that is there could not be looked at.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && fs::metadata(path)?.is_dir() => Ok(()),
+        made => made,
+    }
 }
 
 /// Refuses a file system that cannot be the upper layer of an overlayfs mount.
@@ -101,10 +104,10 @@ impl Store {
         let named = || format!("store {}", path.display());
         // A set-user-id program of an image must not be within reach of other users (as in CVE-2021-41103), and none of
         // them may hold a lock.
-        path.parent().map_or(Ok(()), |parent| builder(0o755).create(parent)).with_context(named)?;
-        builder(0o700).create(path).with_context(named)?;
+        path.parent().map_or(Ok(()), |parent| make(0o755, parent)).with_context(named)?;
+        make(0o700, path).with_context(named)?;
         for name in ["layers", "images", "containers", "blobs", "files"] {
-            builder(0o755).create(path.join(name)).with_context(named)?;
+            make(0o755, &path.join(name)).with_context(named)?;
         }
         let open = |name: &str| Directory::open(&path.join(name)).with_context(named);
         lock::make(&path.join("lock")).with_context(named)?;
