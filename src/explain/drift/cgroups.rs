@@ -13,7 +13,7 @@ const NO_LIMIT: i64 = i64::MAX - 0xffff;
 impl Comparison<'_> {
     pub(super) fn cgroups(&mut self) -> Result<()> {
         let writes = self.record.cgroup.planned(&self.parts.asked.limits)?;
-        self.membership();
+        self.membership()?;
         self.device_rules(&writes);
         for (n, write) in writes.iter().enumerate() {
             let is_same = |later: &PlannedWrite| {
@@ -27,15 +27,19 @@ impl Comparison<'_> {
     }
 
     /// The process is in each of its cgroups, or in one that it made below.
-    fn membership(&mut self) {
+    fn membership(&mut self) -> Result<()> {
         let pid = self.pid.to_string();
         for cgroup in &self.record.cgroup.cgroups.clone() {
-            let processes = cgroup.read("cgroup.procs");
-            let is_member = processes.is_ok_and(|text| text.lines().any(|line| line == pid));
+            let is_member = match cgroup.read("cgroup.procs") {
+                // It is gone, or a threaded cgroup.
+                Err(e) if [libc::ENOENT, libc::ENODEV, libc::EOPNOTSUPP].contains(&e.errno().0) => false,
+                processes => processes?.lines().any(|line| line == pid),
+            };
             if !is_member && !cgroup.has_children() {
                 self.add("cgroups", cgroup.directory(), format!("holds process {pid}"), "does not hold it");
             }
         }
+        Ok(())
     }
 
     /// v1 lists the exceptions of a cgroup that has no access by default.

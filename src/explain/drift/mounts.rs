@@ -29,20 +29,20 @@ impl Tree {
     }
 
     /// The mount that is seen at a path; none if there is no such path, or no such mount in the table.
-    fn at(&self, path: &InRoot) -> Option<Shown> {
-        self.on(&self.root.find_if_there(path).ok().flatten()?)
+    fn at(&self, path: &InRoot) -> Result<Option<Shown>> {
+        self.root.find_if_there(path)?.map_or(Ok(None), |handle| self.on(&handle))
     }
 
-    fn on(&self, handle: &Handle) -> Option<Shown> {
-        let id = fs::mount_id(handle).ok()?.to_string();
+    fn on(&self, handle: &Handle) -> Result<Option<Shown>> {
+        let id = fs::mount_id(handle)?.to_string();
         let is_it = |mounted: &Mounted<'_>| mounted.id == id.as_bytes();
-        let mounted = mountinfo::mounts(&self.table).find(is_it)?;
+        let Some(mounted) = mountinfo::mounts(&self.table).find(is_it) else { return Ok(None) };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Some(Shown {
+        Ok(Some(Shown {
             is_root: fs::is_mount_root(handle).unwrap_or(true),
             attributes: text(mounted.attributes).split(',').map(str::to_owned).collect(),
             kind: text(mounted.kind),
-        })
+        }))
     }
 }
 
@@ -57,7 +57,7 @@ impl Comparison<'_> {
         let parts = self.parts;
         let Some(rootfs) = &parts.plan.rootfs else { return Ok(()) };
         let tree = Tree::of(self.pid)?;
-        if rootfs.readonly && !tree.at(&InRoot::new("/")).is_some_and(|root| root.has("ro")) {
+        if rootfs.readonly && !tree.at(&InRoot::new("/"))?.is_some_and(|root| root.has("ro")) {
             self.add("root", "access", "read-only", "writable");
         }
         for (n, mount) in rootfs.mounts.iter().enumerate() {
@@ -66,36 +66,41 @@ impl Comparison<'_> {
                 .any(|later| later.kind != MountKind::Remount && mount.destination.is_within(&later.destination));
             let is_masked = rootfs.masked.iter().any(|path| mount.destination.is_within(path));
             if !is_covered && !is_masked {
-                self.mount(rootfs, n, &tree);
+                self.mount(rootfs, n, &tree)?;
             }
         }
         for path in &rootfs.masked {
-            self.mask(path, &tree);
+            self.mask(path, &tree)?;
         }
         for path in &rootfs.readonly_paths {
             let is_masked = rootfs.masked.iter().any(|masked| path.is_within(masked));
-            if !is_masked && tree.at(path).is_some_and(|shown| !shown.has("ro")) {
+            if !is_masked && tree.at(path)?.is_some_and(|shown| !shown.has("ro")) {
                 self.add("read-only", path.as_str(), "read-only", "writable");
             }
         }
         Ok(())
     }
 
-    fn mount(&mut self, rootfs: &Rootfs, n: usize, tree: &Tree) {
+    fn mount(&mut self, rootfs: &Rootfs, n: usize, tree: &Tree) -> Result<()> {
         let mount = &rootfs.mounts[n];
         let subject = mount.destination.as_str();
-        let shown = match tree.at(&mount.destination) {
+        let shown = match tree.at(&mount.destination)? {
             Some(shown) if shown.is_root => shown,
-            _ => return self.add("mounts", subject, "a mount", "none"),
+            _ => {
+                self.add("mounts", subject, "a mount", "none");
+                return Ok(());
+            }
         };
-        match &mount.kind {
-            MountKind::Filesystem { kind, .. } if *kind != shown.kind => {
-                return self.add("mounts", subject, kind.clone(), shown.kind);
-            }
+        let planned = match &mount.kind {
+            MountKind::Filesystem { kind, .. } if *kind != shown.kind => Some(kind.clone()),
             MountKind::Cgroup if !matches!(shown.kind.as_str(), "tmpfs" | "cgroup2" | "cgroup") => {
-                return self.add("mounts", subject, "cgroup", shown.kind);
+                Some("cgroup".into())
             }
-            _ => {}
+            _ => None,
+        };
+        if let Some(planned) = planned {
+            self.add("mounts", subject, planned, shown.kind);
+            return Ok(());
         }
         let is_changed_later = rootfs.mounts[n + 1..].iter().any(|later| later.destination == mount.destination);
         if !is_changed_later {
@@ -103,6 +108,7 @@ impl Comparison<'_> {
                 || mount.is_new_root() && rootfs.readonly;
             self.attributes(mount, &shown, is_protected);
         }
+        Ok(())
     }
 
     /// A new filesystem has the attributes that the options set and no others; any other mount those of its source besides.
@@ -129,16 +135,17 @@ impl Comparison<'_> {
     }
 
     /// A masked file is /dev/null, a masked directory an empty read-only tmpfs.
-    fn mask(&mut self, path: &InRoot, tree: &Tree) {
-        let Ok(Some(handle)) = tree.root.find_if_there(path) else { return };
-        let Ok(stat) = handle.stat() else { return };
+    fn mask(&mut self, path: &InRoot, tree: &Tree) -> Result<()> {
+        let Some(handle) = tree.root.find_if_there(path)? else { return Ok(()) };
+        let stat = handle.stat()?;
         let is_masked = match stat.is_dir() {
-            true => tree.on(&handle).is_some_and(|shown| shown.is_root && shown.kind == "tmpfs" && shown.has("ro")),
+            true => tree.on(&handle)?.is_some_and(|shown| shown.is_root && shown.kind == "tmpfs" && shown.has("ro")),
             false => stat.kind() == libc::S_IFCHR && stat.rdev == fs::device_number(1, 3),
         };
         // A directory below a masked one cannot be there, but one on a mount of its own.
         if !is_masked {
             self.add("masked", path.as_str(), "masked", "visible");
         }
+        Ok(())
     }
 }
