@@ -89,7 +89,10 @@ fn find() -> Result<Option<OwnedFd>> {
     let own = std::fs::read_link("/proc/self/exe").io_context(|| "readlink(\"/proc/self/exe\")".to_owned())?;
     for directory in own.parent().into_iter().chain([Path::new(LIBEXEC)]) {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        let Ok(opened) = file::open(directory.as_os_str().as_bytes(), flags) else { continue };
+        let opened = match file::open(directory.as_os_str().as_bytes(), flags) {
+            Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => continue,
+            opened => opened?,
+        };
         let resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
         let Some(program) = openat2_if_there(&opened, NAME, libc::O_PATH | libc::O_NOFOLLOW, 0, resolve)? else {
             continue;

@@ -6,11 +6,12 @@
 
 use crate::cgroups::{Layout, Mode};
 use crate::container::request::SpecRequest;
-use crate::error::{Error, IoContext, Kind, Result};
+use crate::error::{Error, Ignore as _, IoContext, Kind, Result};
 use crate::log;
 use crate::sys::credentials;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::Path;
 
 const NAME: &str = "config.json";
 
@@ -33,17 +34,18 @@ pub fn spec(request: &SpecRequest) -> Result<()> {
     }
     let file = request.file.as_deref().unwrap_or(NAME.as_ref());
     let path = request.bundle.join(file);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&path)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
-    match written {
+    let opened = OpenOptions::new().write(true).create_new(true).open(&path);
+    match opened.and_then(|mut file| file.write_all(text.as_bytes()).inspect_err(|_| remove(&path))) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             Err(Error::new(Kind::Config, format!("File {} exists. Remove it first", file.display())))
         }
         written => written.io_context(|| format!("open {}", path.display())),
     }
+}
+
+/// Half a document would be taken for one that the user wrote.
+fn remove(path: &Path) {
+    std::fs::remove_file(path).ignore("the error of the write is told");
 }
 
 /// The config for root.

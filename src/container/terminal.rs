@@ -157,7 +157,12 @@ impl Pipe {
         match write(&self.held) {
             Ok(n) => drop(self.held.drain(..n)),
             Err(e) if e.is(libc::EAGAIN) => {}
-            Err(_) => self.held.clear(),
+            Err(e) => {
+                if !e.is(libc::EPIPE) {
+                    crate::log::warning(format!("output of the program is lost: {e}"));
+                }
+                self.held.clear();
+            }
         }
     }
 }

@@ -211,6 +211,10 @@ impl Criu {
         match answer {
             Ok(answer) => Ok((answer, said)),
             Err(error) if said.is_empty() => Err(error.context(format!("criu failed: type {}", task.word()))),
+            // CRIU's end of the socket is closed by then, which is all that CRIU knows.
+            Err(error) if error.errno() != 0 => {
+                Err(error.context(format!("criu failed: type {}: {said}", task.word())))
+            }
             Err(_) => Err(Error::system(format!("criu failed: type {}: {said}", task.word()))),
         }
     }

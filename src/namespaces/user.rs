@@ -7,11 +7,12 @@ use std::sync::OnceLock;
 const FIRST: u64 = 0xeffffffd;
 
 /// Whether the runtime is in the initial user namespace. In any other one, the attributes of
-/// inherited mounts are locked, even for root. The answer is cached: the runtime never changes its
-/// user namespace.
+/// inherited mounts are locked, even for root. A kernel without user namespaces has no file for
+/// them; where it cannot be read nothing is forgiven. The answer is cached: the runtime never
+/// changes its user namespace.
 pub(crate) fn in_first_user_namespace() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() == FIRST))
+    *ANSWER.get_or_init(|| std::fs::metadata("/proc/self/ns/user").map_or(true, |namespace| namespace.ino() == FIRST))
 }
 
 /// Whether the runtime is in a user namespace that maps ids to other ids. One that maps every id to

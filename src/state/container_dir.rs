@@ -135,8 +135,10 @@ impl ContainerDir {
     /// name be another container's by now.
     pub(crate) fn is_in_place(&self) -> Result<bool> {
         let here = sys::namespace::identity(&self.directory)?;
-        let there = file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW);
-        Ok(there.and_then(sys::namespace::identity).is_ok_and(|there| there == here))
+        match file::open(self.path.as_os_str().as_bytes(), libc::O_PATH | libc::O_NOFOLLOW) {
+            Err(e) if e.is(libc::ENOENT) || e.is(libc::ENOTDIR) => Ok(false),
+            there => Ok(sys::namespace::identity(there?)? == here),
+        }
     }
 
     /// Removes the directory with its content, unless another directory has its path by now.

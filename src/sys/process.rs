@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::call::{self, Opening, opened};
-use super::{Errno, Failure, Result, check, check_again, done, failed_with, file, show, wrap};
+use super::{Errno, Failure, Result, check, check_again, done, failed_with, file, show, wrap, wrap_again};
 use nix::fcntl::AtFlags;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::CloneFlags;
@@ -346,11 +346,8 @@ pub(crate) fn poll<const N: usize>(fds: [(Option<BorrowedFd<'_>>, i16); N], time
     // The kernel ignores negative numbers.
     let mut list = fds.map(|(fd, events)| PollFd::new(fd.unwrap_or(file::CWD), PollFlags::from_bits_retain(events)));
     let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::NONE);
-    match nix::poll::poll(&mut list, timeout) {
-        Err(nix::errno::Errno::EINTR) => Ok([0; N]),
-        Err(e) => Err(failed_with(e, || "poll".into())),
-        Ok(_) => Ok(list.map(|entry| entry.revents().map_or(0, |events| events.bits()))),
-    }
+    wrap_again(|| nix::poll::poll(&mut list, timeout), || "poll".into())?;
+    Ok(list.map(|entry| entry.revents().map_or(0, |events| events.bits())))
 }
 
 /// Makes this process the leader of its own process group (`setpgid(2)`).

@@ -166,14 +166,26 @@ fn map(size: usize) -> *mut u8 {
     if start == libc::MAP_FAILED { null_mut() } else { start.cast() }
 }
 
+/// Ends the command as a panic does, with a message and an exit code: the standard library would end it by SIGABRT.
+#[cold]
+fn no_memory(size: usize) -> ! {
+    panic!("{size} bytes of memory: cannot allocate memory (ENOMEM)")
+}
+
 // SAFETY: every block is cut from a region or mapped once, is as large and as aligned as its layout says, and is in a list
-// only between `dealloc` and `alloc`. Nothing here unwinds or allocates.
+// only between `dealloc` and `alloc`. Nothing here unwinds (a panic aborts in this
+// program) or allocates while the lock is held.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if has_mapping(&layout) {
-            return if layout.align() <= 4096 { map(layout.size()) } else { null_mut() };
+        let block = match has_mapping(&layout) {
+            true if layout.align() <= 4096 => map(layout.size()),
+            true => null_mut(),
+            false => self.take(&layout),
+        };
+        if block.is_null() {
+            no_memory(layout.size());
         }
-        self.take(&layout)
+        block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {

@@ -81,7 +81,12 @@ impl Launch<'_> {
             }
             let (sender, message) = self.next(released, watch)?;
             if !due.take(&message, sender.is_none_or(|sender| sender == self.pid)) {
-                return Err(Error::internal("a message came from the container that its process does not send"));
+                let problem = "a message came from the container that its process does not send";
+                // A child that fails before the runtime knows it.
+                return Err(match message {
+                    FromChild::Failed(error) => error.context(problem),
+                    _ => Error::internal(problem),
+                });
             }
             if let FromChild::Keyring(made) = message {
                 watch.keyring(made);
@@ -302,7 +307,15 @@ impl Launch<'_> {
     /// not detach.
     fn reap(&self, timeout: Duration) -> Result<Option<Ended>> {
         let [dead] = process::poll([(Some(self.pidfd.as_fd()), libc::POLLIN)], timeout.as_millis() as i32)?;
-        if dead == 0 { Ok(None) } else { Ok(process::wait_if_ended(self.pid)?) }
+        let mut ended = if dead == 0 { None } else { process::wait_if_ended(self.pid)? };
+        // A tracer reaps it first.
+        for _ in 0..if dead == 0 { 0 } else { REAP_TRIES } {
+            if ended.is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+                ended = process::wait_if_ended(self.pid)?;
+            }
+        }
+        Ok(ended)
     }
 
     /// Whether the process, also one that has exited, still has its random waiting name: it has not
@@ -347,6 +360,9 @@ impl Launch<'_> {
         self.reap(KILL_TIMEOUT).ignore("one that is frozen dies when it is thawed");
     }
 }
+
+/// How often a process that has ended is looked for which its tracer has not reaped yet, each time after a millisecond.
+const REAP_TRIES: usize = 20;
 
 /// A process with this memory limit, in bytes, may live.
 const LEAST_MEMORY: i64 = 1 << 20;
