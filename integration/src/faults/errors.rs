@@ -1,5 +1,6 @@
 //! The errors with which each system call of the runtime may fail, the likeliest first.
 
+use crate::kills::failure::Failure;
 use nix::errno::Errno::{self, *};
 use nix::libc;
 
@@ -18,6 +19,57 @@ pub(crate) fn call(number: u64) -> Option<Call> {
     found.map(|(_, name, errors)| Call { name, errors })
 }
 
+/// The ways in which it may fail, the likeliest first.
+pub(super) fn ways(call: &Call) -> Vec<Failure> {
+    let mut ways: Vec<Failure> = call.errors.iter().map(|errno| Failure::Errno(*errno as i32)).collect();
+    if matches!(call.name, "read" | "write" | "getdents64") {
+        ways.push(Failure::Short);
+    }
+    if matches!(call.name, "read" | "recvfrom" | "recvmsg") {
+        ways.push(Failure::End);
+    }
+    ways
+}
+
+/// The way for people.
+pub(super) fn name(way: Failure) -> String {
+    match way {
+        Failure::Errno(errno) => format!("{:?}", Errno::from_raw(errno)),
+        Failure::End => "end".to_owned(),
+        Failure::Short => "short".to_owned(),
+    }
+}
+
+/// Whether a command must succeed all the same: it makes an interrupted call again, and one that was done in part goes on.
+pub(super) fn goes_on(number: u64, way: Failure) -> bool {
+    const AGAIN: &[&str] = &[
+        "accept4",
+        "clock_nanosleep",
+        "close",
+        "epoll_wait",
+        "flock",
+        "futex",
+        "getrandom",
+        "nanosleep",
+        "poll",
+        "ppoll",
+        "read",
+        "recvfrom",
+        "recvmsg",
+        "sendmsg",
+        "sendto",
+        "wait4",
+        "waitid",
+        "write",
+        "writev",
+    ];
+    match way {
+        Failure::Short => true,
+        Failure::Errno(errno) if errno == EINTR as i32 => call(number).is_some_and(|call| AGAIN.contains(&call.name)),
+        _ => false,
+    }
+}
+
 /// Whether a call is left out, see [`call`].
 pub(crate) fn cannot_fail(number: u64) -> bool {
     let without = [
@@ -30,6 +82,7 @@ pub(crate) fn cannot_fail(number: u64) -> bool {
         libc::SYS_rt_sigaction,
         libc::SYS_rt_sigprocmask,
         libc::SYS_umask,
+        libc::SYS_uname,
         // A failure is taken as the answer that the directory is outside of the root.
         libc::SYS_getcwd,
         // Of memory: the report page.
@@ -87,10 +140,13 @@ const CALLS: &[(i64, &str, &[Errno])] = &[
     (libc::SYS_fspick, "fspick", &[EPERM, EMFILE, ENOSYS]),
     (libc::SYS_fstat, "fstat", &[ENOMEM, EIO]),
     (libc::SYS_fstatfs, "fstatfs", &[EIO, EINTR]),
+    (libc::SYS_fsync, "fsync", &[EIO, ENOSPC]),
+    (libc::SYS_fdatasync, "fdatasync", &[EIO, ENOSPC]),
+    (libc::SYS_flistxattr, "flistxattr", &[EOPNOTSUPP]),
     (libc::SYS_ftruncate, "ftruncate", &[ENOSPC, EINTR]),
     (libc::SYS_futex, "futex", &[EINTR]),
     (libc::SYS_getdents64, "getdents64", &[EIO, ENOENT]),
-    (libc::SYS_getrandom, "getrandom", &[EAGAIN, EINTR, ENOSYS]),
+    (libc::SYS_getrandom, "getrandom", &[ENOSYS, EINTR]),
     (libc::SYS_getsockopt, "getsockopt", &[ENOMEM]),
     (libc::SYS_getxattr, "getxattr", &[EOPNOTSUPP, EACCES]),
     (libc::SYS_get_mempolicy, "get_mempolicy", &[ENOSYS, EPERM]),
@@ -157,6 +213,7 @@ const CALLS: &[(i64, &str, &[Errno])] = &[
     (libc::SYS_socketpair, "socketpair", &[EMFILE, ENOMEM]),
     (libc::SYS_statfs, "statfs", &[EIO, EACCES]),
     (libc::SYS_statx, "statx", &[EACCES, ENOMEM, ENOSYS]),
+    (libc::SYS_syncfs, "syncfs", &[EIO]),
     (libc::SYS_symlinkat, "symlinkat", &[ENOSPC, EACCES]),
     (libc::SYS_timerfd_create, "timerfd_create", &[EMFILE]),
     (libc::SYS_timerfd_settime, "timerfd_settime", &[EINVAL]),
@@ -175,6 +232,7 @@ const CALLS: &[(i64, &str, &[Errno])] = &[
 const OLD_CALLS: &[(i64, &str, &[Errno])] = &[
     (libc::SYS_epoll_wait, "epoll_wait", &[EINTR]),
     (libc::SYS_mkdir, "mkdir", &[ENOSPC, EACCES, EROFS, ENOMEM]),
+    (libc::SYS_open, "open", &[EMFILE, EACCES, ENOMEM, ENOENT, EINTR]),
     (libc::SYS_poll, "poll", &[EINTR, ENOMEM]),
     (libc::SYS_readlink, "readlink", &[EACCES, ENOENT]),
     (libc::SYS_rmdir, "rmdir", &[EBUSY, EACCES]),

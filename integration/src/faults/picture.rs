@@ -32,6 +32,8 @@ pub(super) fn protecting(text: &str) -> String {
         if is_mount {
             let (before, after) = line.split_once(" - ").unwrap_or((line, ""));
             let before: Vec<&str> = before.split(' ').skip(3).take(3).collect();
+            // The layers of an overlay have new names in each container.
+            let after = after.split(",lowerdir").next().unwrap_or(after);
             picture += &format!("mount {} {after}\n", before.join(" "));
         } else if line.contains(":\t") {
             if kept.iter().any(|start| line.starts_with(start)) || status[5..].iter().any(|s| line.starts_with(s)) {
@@ -42,6 +44,17 @@ pub(super) fn protecting(text: &str) -> String {
         }
     }
     picture
+}
+
+/// The lines of a command for people, without numbers, which differ from one moment to the next.
+pub(super) fn without_moment(output: &str) -> String {
+    let words = |line: &str| {
+        line.split_whitespace()
+            .filter(|word| !word.contains(|c: char| c.is_ascii_digit()))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    output.lines().map(words).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// The values of the cgroups in a /proc/PID/cgroup.

@@ -1,6 +1,7 @@
 //! Follows a command and all processes that it makes from system call to system call; kills one of them at an entry,
 //! fails the call, or acts while the process is stopped there.
 
+use super::failure::{Failure, may_fail, registers};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
@@ -22,9 +23,8 @@ pub(crate) enum Point {
     Entry { process: usize, call: usize },
     /// The command as soon as a process appears, which does nothing before the command is dead.
     Birth { process: usize },
-    /// A system call of a process is not made and fails with this errno: the first one with this number from the n-th of
-    /// the runtime's own calls on.
-    Fail { process: usize, call: usize, number: u64, errno: i32 },
+    /// A system call of a process fails: the first one with this number from the n-th of the runtime's own calls on.
+    Fail { process: usize, call: usize, number: u64, way: Failure },
     /// An action takes place while a process is stopped at the entry of the n-th of the runtime's own calls, and once more
     /// `calls` entries later.
     Act { process: usize, call: usize, calls: usize },
@@ -58,8 +58,12 @@ pub(crate) struct Process {
     pub(crate) calls: Vec<u64>,
     /// The paths that each call names, with [`Point::Record`].
     pub(crate) paths: Vec<String>,
+    /// Where each call is made: the stack pointer and the instruction pointer, which tell one path to a call from another.
+    pub(crate) sites: Vec<[u64; 2]>,
     /// The part of `calls` that the runtime makes: from its execution to that of a program which is not its own.
     pub(crate) own: std::ops::Range<usize>,
+    /// How many calls it had made when it executed the runtime or another program of its own.
+    pub(crate) begun: Vec<usize>,
 }
 
 /// Runs `command` until it ends. What it leaves goes on untraced.
@@ -75,7 +79,7 @@ pub(crate) fn follow_into(command: &[String], point: Point, output: &[&Path; 2])
 /// The same with the action of a [`Point::Act`].
 pub(crate) fn follow_acting(command: &[String], point: Point, output: &[&Path; 2], act: Action<'_>) -> Result<Seen> {
     // What a thread traces is let go when the thread ends.
-    let follow = Follow { point, act, seen: Seen::default(), failing: None };
+    let follow = Follow { point, act, seen: Seen::default(), failing: None, let_go: Vec::new() };
     let followed = std::thread::scope(|scope| scope.spawn(|| follow.run(command, output)).join());
     followed.unwrap_or_else(|_| anyhow::bail!("the tracing thread panicked"))
 }
@@ -87,8 +91,10 @@ struct Follow<'a> {
     point: Point,
     act: Action<'a>,
     seen: Seen,
-    /// The process whose call is to fail when it ends.
-    failing: Option<(Pid, i32)>,
+    /// The process whose call is to fail when it ends, and the length that it had asked for.
+    failing: Option<(Pid, Failure, u64)>,
+    /// Processes that are let go, since they trace others themselves.
+    let_go: Vec<Pid>,
 }
 
 impl Follow<'_> {
@@ -159,18 +165,36 @@ impl Follow<'_> {
             kill(command, Signal::SIGKILL)?;
             wait_for_death(command);
         }
-        go_on(pid, signal)
+        self.go_on(pid, signal)
+    }
+
+    /// Lets a process go on to its next call; to its next program or end, where no later call matters.
+    fn go_on(&self, pid: Pid, signal: Option<Signal>) -> Result<()> {
+        let is_done = matches!(self.point, Point::Fail { .. }) && self.seen.killed && self.failing.is_none();
+        let gone_on = match () {
+            () if self.let_go.contains(&pid) => ptrace::detach(pid, signal),
+            () if is_done => ptrace::cont(pid, signal),
+            () => ptrace::syscall(pid, signal),
+        };
+        match gone_on {
+            // It was killed meanwhile.
+            Err(Errno::ESRCH) => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     /// Counts an entry, and kills at the right one.
     fn call(&mut self, pid: Pid) -> Result<()> {
         let process = self.number(pid);
-        let number = match ptrace::syscall_info(pid) {
-            Ok(info) if info.op == nix::libc::PTRACE_SYSCALL_INFO_ENTRY => entry_number(pid),
-            Ok(_) if self.failing.is_some_and(|(failing, _)| failing == pid) => return self.fail(),
+        let (number, site) = match ptrace::syscall_info(pid) {
+            Ok(info) if info.op == nix::libc::PTRACE_SYSCALL_INFO_ENTRY => {
+                (entry_number(pid), [info.stack_pointer, info.instruction_pointer])
+            }
+            Ok(_) if self.failing.is_some_and(|(failing, ..)| failing == pid) => return self.fail(),
             Ok(_) | Err(Errno::ESRCH) => return Ok(()),
             Err(e) => return Err(e.into()),
         };
+        self.seen.processes[process].sites.push(site);
         let calls = &mut self.seen.processes[process].calls;
         calls.push(number);
         let call = calls.len() - 1;
@@ -194,27 +218,32 @@ impl Follow<'_> {
             self.seen.killed = true;
             (self.act)(pid);
         }
-        if let Point::Fail { process: of, call: from, number: wanted, errno } = self.point
+        if let Point::Fail { process: of, call: from, number: wanted, way } = self.point
             && (of, wanted) == (process, number)
             && own.contains(&call)
             && call - own.start >= from
             && !self.seen.killed
+            && may_fail(pid, way)
         {
             self.seen.killed = true;
-            self.failing = Some((pid, errno));
             self.seen.failed = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
-            // `close(2)` closes the descriptor though it fails.
-            if number != nix::libc::SYS_close.cast_unsigned() {
-                registers::skip_call(pid)?;
-            }
+            let length = match way {
+                Failure::Short => registers::halve_length(pid)?,
+                // `close(2)` closes the descriptor though it fails.
+                _ if number == nix::libc::SYS_close.cast_unsigned() => 0,
+                _ => registers::skip_call(pid).map(|()| 0)?,
+            };
+            self.failing = Some((pid, way, length));
         }
         Ok(())
     }
 
-    /// At the end of the call that was skipped.
+    /// At the end of the call that fails.
     fn fail(&mut self) -> Result<()> {
         match self.failing.take() {
-            Some((pid, errno)) => registers::set_result(pid, errno),
+            Some((pid, Failure::Errno(errno), _)) => registers::set_result(pid, errno),
+            Some((pid, Failure::End, _)) => registers::set_result(pid, 0),
+            Some((pid, Failure::Short, length)) => registers::set_length(pid, length),
             None => Ok(()),
         }
     }
@@ -225,7 +254,13 @@ impl Follow<'_> {
         let exe = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let name = exe.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_own = name.contains("orlop");
-        let Process { own, calls, .. } = &mut self.seen.processes[process];
+        if name == "criu" {
+            self.let_go.push(pid);
+        }
+        let Process { own, calls, begun, .. } = &mut self.seen.processes[process];
+        if is_own {
+            begun.push(calls.len());
+        }
         if is_own && own.start == own.end {
             *own = calls.len()..usize::MAX;
         } else if !is_own {
@@ -242,17 +277,17 @@ impl Follow<'_> {
             let parent = self.seen.processes.iter().find(|known| Some(known.pid) == parent);
             let is_own = parent.is_some_and(|known| known.own.end == usize::MAX);
             let own = 0..if is_own { usize::MAX } else { 0 };
-            self.seen.processes.push(Process { pid: pid.as_raw(), start, calls: Vec::new(), paths: Vec::new(), own });
+            self.seen.processes.push(Process {
+                pid: pid.as_raw(),
+                start,
+                calls: Vec::new(),
+                paths: Vec::new(),
+                sites: Vec::new(),
+                own,
+                begun: Vec::new(),
+            });
             self.seen.processes.len() - 1
         })
-    }
-}
-
-fn go_on(pid: Pid, signal: Option<Signal>) -> Result<()> {
-    match ptrace::syscall(pid, signal) {
-        // It was killed meanwhile.
-        Err(Errno::ESRCH) => Ok(()),
-        other => Ok(other?),
     }
 }
 
@@ -290,39 +325,4 @@ fn start_time(pid: i32) -> Option<u64> {
 /// Whether a process lives that began at `start` (0: whenever).
 pub(crate) fn alive(pid: i32, start: u64) -> bool {
     stat(pid).is_some_and(|(state, began)| (start == 0 || began == start) && !matches!(state.as_str(), "Z" | "X"))
-}
-
-/// The registers of a process that is stopped at a system call.
-#[cfg(target_arch = "x86_64")]
-mod registers {
-    use anyhow::Result;
-    use nix::sys::ptrace;
-    use nix::unistd::Pid;
-
-    /// The kernel makes no call with this number; its result is then ENOSYS.
-    pub(super) fn skip_call(pid: Pid) -> Result<()> {
-        let mut registers = ptrace::getregs(pid)?;
-        registers.orig_rax = u64::MAX;
-        Ok(ptrace::setregs(pid, registers)?)
-    }
-
-    pub(super) fn set_result(pid: Pid, errno: i32) -> Result<()> {
-        let mut registers = ptrace::getregs(pid)?;
-        registers.rax = i64::from(-errno).cast_unsigned();
-        Ok(ptrace::setregs(pid, registers)?)
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-mod registers {
-    use anyhow::{Result, bail};
-    use nix::unistd::Pid;
-
-    pub(super) fn skip_call(_: Pid) -> Result<()> {
-        bail!("the registers of this architecture are not known here")
-    }
-
-    pub(super) fn set_result(_: Pid, _: i32) -> Result<()> {
-        bail!("the registers of this architecture are not known here")
-    }
 }

@@ -3,6 +3,7 @@
 //!
 //! By default about eighty points of each command are tried, evenly spread; `KILLS=all` tries every one.
 
+pub(crate) mod failure;
 pub(crate) mod follow;
 pub(crate) mod paths;
 pub(crate) mod scene;

@@ -27,7 +27,12 @@ pub(crate) enum From {
     Nothing,
     Created,
     Running,
+    Paused,
+    /// Running, with a mount of `mounts add`.
+    Added,
     Stopped,
+    /// In images of CRIU, of which each restore has a copy.
+    Saved,
 }
 
 pub(crate) const COMMANDS: &[Tested] = &[
@@ -118,7 +123,7 @@ impl<'a> Scene<'a> {
         let scene = Self { dir: work.join("kills"), runtime, tested, id };
         let root = scene.dir.join("rootfs");
         if !root.exists() {
-            for name in ["bin", "proc", "dev", "sys"] {
+            for name in ["bin", "proc", "dev", "sys", "data"] {
                 fs::create_dir_all(root.join(name))?;
             }
             fs::copy("/bin/busybox", root.join("bin/busybox")).context("/bin/busybox")?;
@@ -149,7 +154,7 @@ impl<'a> Scene<'a> {
                 {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
             ],
             "linux": {
-                "cgroupsPath": format!("/{}/box", self.id),
+                "cgroupsPath": if is_with_systemd() { format!(":orlop:{}", self.id) } else { format!("/{}/box", self.id) },
                 "resources": {"pids": {"limit": 100}, "memory": {"limit": 100_000_000}},
                 "namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}],
                 "maskedPaths": ["/proc/keys"], "readonlyPaths": ["/proc/sys"],
@@ -159,12 +164,26 @@ impl<'a> Scene<'a> {
         })
     }
 
+    /// A command line of the runtime's, in which `{dir}` is the scene's directory and `{id}` the container. The id stands
+    /// behind the words if they have neither.
     pub(crate) fn words(&self, words: &[&str]) -> Vec<String> {
+        let dir = self.dir.display().to_string();
         let mut all =
             vec![self.runtime.display().to_string(), "--root".into(), self.dir.join("state").display().to_string()];
-        all.extend(words.iter().map(ToString::to_string));
-        if matches!(words[0], "create" | "run") {
-            all.extend(["-b".into(), self.dir.display().to_string()]);
+        if is_with_systemd() {
+            all.push("--systemd-cgroup".into());
+        }
+        if let (true, Some(criu)) = (matches!(words[0], "checkpoint" | "restore"), Self::criu()) {
+            all.extend(["--criu".to_owned(), criu.display().to_string()]);
+        }
+        all.extend(words.iter().map(|word| word.replace("{dir}", &dir).replace("{id}", &self.id)));
+        let is_without =
+            matches!(words[0], "list" | "features" | "spec" | "check" | "image") || words.contains(&"{id}");
+        if is_without || words == ["explain", "{dir}"] {
+            return all;
+        }
+        if matches!(words[0], "create" | "run" | "restore") {
+            all.extend(["-b".into(), dir]);
         }
         all.push(self.id.clone());
         if words[0] == "mounts" {
@@ -180,33 +199,53 @@ impl<'a> Scene<'a> {
         words
     }
 
+    /// A CRIU that knows kernels of today.
+    pub(crate) fn criu() -> Option<PathBuf> {
+        let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/criu/trixie/criu");
+        [fetched, "/usr/sbin/criu".into()].into_iter().find(|path| path.exists())
+    }
+
     /// `list`, which has no id.
     pub(crate) fn list(&self) -> Vec<String> {
-        let mut words = self.words(&["list"]);
-        words.pop();
-        words
+        self.words(&["list"])
     }
 
     /// Brings the container to where the command can be tried.
     pub(crate) fn reach(&self) -> Result<()> {
         let from = self.tested.from;
-        if from != From::Nothing {
+        for made in ["images", "pid", "spec.json"].map(|name| self.dir.join(name)) {
+            let _ = if made.is_dir() { fs::remove_dir_all(made) } else { fs::remove_file(made) };
+        }
+        if from == From::Saved && !self.dir.join("saved").exists() {
+            self.orlop(&["create"])?;
+            self.orlop(&["start"])?;
+            self.orlop(&["checkpoint", "--image-path", "{dir}/saved"])?;
+            return self.delete();
+        }
+        if !matches!(from, From::Nothing | From::Saved) {
             self.orlop(&["create"])?;
         }
-        if matches!(from, From::Running | From::Stopped) {
+        if !matches!(from, From::Nothing | From::Created | From::Saved) {
             self.orlop(&["start"])?;
         }
-        if from == From::Stopped {
-            let mut kill = self.words(&["kill"]);
-            kill.push("KILL".into());
-            succeed(&kill)?;
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while !self.is_stopped()? {
-                if Instant::now() > deadline {
-                    bail!("the container does not stop");
-                }
-                std::thread::sleep(Duration::from_millis(5));
+        match from {
+            From::Paused => self.orlop(&["pause"]),
+            From::Added => self.orlop(&["mounts", "add"]),
+            From::Stopped => self.stop(),
+            _ => Ok(()),
+        }
+    }
+
+    fn stop(&self) -> Result<()> {
+        let mut kill = self.words(&["kill"]);
+        kill.push("KILL".into());
+        succeed(&kill)?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.is_stopped()? {
+            if Instant::now() > deadline {
+                bail!("the container does not stop");
             }
+            std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
@@ -219,7 +258,9 @@ impl<'a> Scene<'a> {
     }
 
     pub(crate) fn orlop(&self, words: &[&str]) -> Result<()> {
-        succeed(&self.words(words))
+        // CRIU saves no file of the host's that has no name.
+        let is_saved = words[0] == "create" && matches!(self.tested.words[0], "checkpoint" | "restore");
+        succeed_with(&self.words(words), is_saved)
     }
 
     /// `delete --force`.
@@ -250,7 +291,8 @@ impl<'a> Scene<'a> {
 
     /// Directories of cgroups, the deepest first.
     fn cgroups(&self) -> Vec<String> {
-        let mut found = Vec::new();
+        let scope = PathBuf::from(format!("/sys/fs/cgroup/system.slice/orlop-{}.scope", self.id));
+        let mut found: Vec<String> = scope.exists().then(|| scope.display().to_string()).into_iter().collect();
         let mut roots: Vec<PathBuf> =
             fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|e| e.path()).collect();
         roots.push("/sys/fs/cgroup".into());
@@ -277,12 +319,22 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// `FAULTS_DRIVER=systemd`: systemd makes the cgroups.
+fn is_with_systemd() -> bool {
+    std::env::var_os("FAULTS_DRIVER").is_some_and(|driver| driver == "systemd")
+}
+
 fn succeed(words: &[String]) -> Result<()> {
+    succeed_with(words, false)
+}
+
+fn succeed_with(words: &[String], is_silent: bool) -> Result<()> {
     // A file for what is said: a pipe would be held open by the container.
     let said = std::env::temp_dir().join(format!("orlop-kills-{}.said", std::process::id()));
     let file = fs::File::create(&said)?;
     let mut output = Command::new("timeout");
-    output.args(["-k", "1", "20"]).args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    output.args(["-k", "1", "20"]).args(words).stdin(Stdio::null()).stdout(Stdio::null());
+    output.stderr(if is_silent { Stdio::null() } else { file.into() });
     let status = output.status()?;
     let text = fs::read_to_string(&said).unwrap_or_default();
     let _ = fs::remove_file(&said);
