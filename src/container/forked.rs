@@ -16,8 +16,12 @@ pub(super) fn run(proof: &SingleThreaded, act: &dyn Fn() -> Result<Vec<u8>>, und
             let message = [&[tag], &*words].concat();
             drop(ours);
             let sent = socket::send(&theirs, &message, &[]);
-            let has_arrived =
-                sent.is_ok() && socket::receive(&theirs, &mut [0]).map_or(true, |answer| answer.length > 0);
+            let has_arrived = match sent.as_ref().ok().map(|()| socket::receive(&theirs, &mut [0])) {
+                Some(Ok(answer)) => answer.length > 0,
+                // The runtime has closed its end with the message in it; any other error is this process's own.
+                Some(Err(failure)) => !failure.is(libc::ECONNRESET),
+                None => false,
+            };
             if tag == b'D' && !has_arrived {
                 undo(&words);
             }
