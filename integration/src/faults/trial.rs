@@ -341,7 +341,7 @@ fn chosen(mut calls: Vec<Call>, mode: &str) -> Vec<Call> {
 }
 
 /// Whether two pictures differ only in what the runtime may do instead: a device that it cannot make is bound from the
-/// host, and a unified tree beside v1 that refuses it is left alone.
+/// host, a unified tree beside v1 that refuses it is left alone, and a mount that the runtime cannot prepare is made later.
 fn same(right: &str, is: &str) -> bool {
     let without = |text: &str| -> Vec<String> {
         let devices =
@@ -351,7 +351,9 @@ fn same(right: &str, is: &str) -> bool {
                 && !line.starts_with("0::")
                 && !line.contains("(unified)")
         });
-        kept.map(ToOwned::to_owned).collect()
+        let mut lines: Vec<String> = kept.map(ToOwned::to_owned).collect();
+        lines.sort_unstable();
+        lines
     };
     without(right) == without(is)
 }
