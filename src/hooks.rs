@@ -25,7 +25,6 @@ pub(crate) struct Hook {
 
 /// The point of the lifecycle at which a hook runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The spec's own words.
 pub(crate) enum Moment {
     Prestart,
     CreateRuntime,

@@ -9,7 +9,6 @@ use std::path::Path;
 
 /// The type of a request (`enum criu_req_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // CRIU's own words.
 pub(crate) enum Task {
     Dump = 1,
     Restore = 2,

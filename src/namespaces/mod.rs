@@ -26,7 +26,6 @@ use crate::idmap::IdMaps;
 
 /// A type of namespace (`namespaces(7)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // The kernel's own words.
 pub(crate) enum NamespaceKind {
     User,
     Mount,

@@ -5,7 +5,6 @@ use crate::error::Result;
 
 /// The status of a container (runtime.md, "State").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The spec's own words, and `paused`, which runc has too.
 pub(crate) enum Status {
     Creating,
     Created,

@@ -40,7 +40,6 @@ pub(crate) struct Cpu {
 
 /// Times in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs)] // The names say it.
 pub(crate) struct CpuUsage {
     #[serde(skip_serializing_if = "is_zero")]
     pub total: u64,
@@ -57,7 +56,6 @@ pub(crate) struct CpuUsage {
 /// How often the quota was reached. The time is in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs)] // The names say it.
 pub(crate) struct Throttling {
     #[serde(skip_serializing_if = "is_zero")]
     pub periods: u64,
@@ -78,7 +76,6 @@ pub(crate) struct Pressure {
 
 /// Percentages over the last seconds, and the total in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs)] // The names say it.
 pub(crate) struct Stall {
     pub avg10: f64,
     pub avg60: f64,
@@ -88,7 +85,6 @@ pub(crate) struct Stall {
 
 /// cpuset(7).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs)] // The names are those of the kernel's files.
 pub(crate) struct Cpuset {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<u16>,
@@ -107,7 +103,6 @@ pub(crate) struct Cpuset {
 
 /// Bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs)] // The names say it.
 pub(crate) struct Memory {
     #[serde(skip_serializing_if = "is_zero")]
     pub cache: u64,
@@ -124,7 +119,6 @@ pub(crate) struct Memory {
 
 /// Bytes, and how often the limit was reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs)] // The names say it.
 pub(crate) struct MemoryEntry {
     pub limit: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -136,7 +130,6 @@ pub(crate) struct MemoryEntry {
 
 /// The number of tasks and its limit. 0 is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs)] // The names say it.
 pub(crate) struct Pids {
     #[serde(skip_serializing_if = "is_zero")]
     pub current: u64,
@@ -146,7 +139,6 @@ pub(crate) struct Pids {
 
 /// Huge pages of one size, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs)] // The names say it.
 pub(crate) struct Hugetlb {
     #[serde(skip_serializing_if = "is_zero")]
     pub usage: u64,
@@ -167,7 +159,6 @@ pub(crate) struct Blkio {
 
 /// A counter of a device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs)] // The names say it.
 pub(crate) struct BlkioEntry {
     #[serde(skip_serializing_if = "is_zero")]
     pub major: u64,

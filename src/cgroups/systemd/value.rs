@@ -2,7 +2,6 @@
 
 /// A value of a basic type or of a container type.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)] // The names are D-Bus'.
 pub(crate) enum Value {
     Byte(u8),
     Bool(bool),
