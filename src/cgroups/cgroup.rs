@@ -111,7 +111,7 @@ impl Cgroup {
     /// the config has no `cgroupsPath`, or if the hierarchy is the unified one beside v1.
     pub(crate) fn create(&mut self) -> Result<CgroupFds> {
         if self.pending.is_some() {
-            return Ok(CgroupFds { scope: true, ..CgroupFds::default() });
+            return Ok(CgroupFds { awaits_scope: true, ..CgroupFds::default() });
         }
         let mut made = Vec::new();
         let mut absent = Vec::new();

@@ -13,9 +13,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) struct CgroupFds {
     pub(super) unified: Option<OwnedFd>,
     pub(super) tasks: Vec<OwnedFd>,
-    /// v1's memory hierarchy, if the limit is too small for the memory of the launch.
-    pub(super) deferred_memory: Option<OwnedFd>,
-    pub(super) scope: bool,
+    /// The `tasks` file of v1's memory hierarchy, if the limit is too small for the memory of the
+    /// launch: the process joins it last, just before it is confined. Memory that it has allocated
+    /// before is charged to its former cgroup.
+    pub(crate) deferred_memory: Option<OwnedFd>,
+    /// Whether the process must wait for the systemd scope around it, see [`super::Cgroup::enter`].
+    pub(crate) awaits_scope: bool,
 }
 
 impl CgroupFds {
@@ -41,16 +44,6 @@ impl CgroupFds {
         !self.tasks.is_empty() || self.deferred_memory.is_some()
     }
 
-    /// Whether the process must wait for the systemd scope around it, see [`super::Cgroup::enter`].
-    pub(crate) fn awaits_scope(&self) -> bool {
-        self.scope
-    }
-
-    /// The `tasks` files of the v1 hierarchies, for a child that cannot call [`CgroupFds::join_self`].
-    pub(crate) fn tasks(&self) -> &[OwnedFd] {
-        &self.tasks
-    }
-
     /// Moves the calling thread, the only one of its process, into the v1 cgroups, except
     /// [`CgroupFds::deferred_memory`].
     ///
@@ -61,12 +54,6 @@ impl CgroupFds {
             file::write_value(tasks, b"0")?;
         }
         Ok(())
-    }
-
-    /// The `tasks` file of the memory hierarchy, if the process is to join it last, just before it
-    /// is confined. Memory that it has allocated before is charged to its former cgroup.
-    pub(crate) fn deferred_memory(&self) -> Option<&OwnedFd> {
-        self.deferred_memory.as_ref()
     }
 
     /// Makes [`CgroupFds::join_self`] join the memory hierarchy too.

@@ -17,7 +17,7 @@ use crate::hooks::Moment;
 use crate::log;
 use crate::namespaces::recipe::User;
 use crate::namespaces::{self, NamespaceKind as Ns};
-use crate::process::launch::{self, LaunchInput, Launched, Steps};
+use crate::process::launch::{self, LaunchInput, Launched};
 use crate::rootfs::Sources;
 use crate::state::{ContainerDir, Record, Status, Store};
 use crate::sys::credentials;
@@ -123,7 +123,7 @@ fn build(
     cgroup.apply_early()?;
     let gate = if until == Until::Gate { Some(dir.make_gate()?) } else { None };
     let end_file = record.records_end.then(|| dir.make_end_file()).transpose()?;
-    let born_in_cgroup = fds.clone_into().is_some() && fds.tasks().is_empty() && fds.deferred_memory().is_none();
+    let born_in_cgroup = fds.clone_into().is_some() && !fds.has_v1();
     log::step("open what is to be mounted");
     let plan = &mut parts.plan;
     plan.recipe = namespaces::recipe::recipe(&plan.namespaces, |kind| plan.joined.owner(kind), born_in_cgroup);
@@ -156,7 +156,6 @@ fn build(
     let mut watcher = Watcher { dir, record, cgroup, plan, proof, devices, moved, detour: None };
     let input = LaunchInput {
         proof,
-        steps: Steps::Create,
         cgroup: Some(&fds),
         fallback_cgroup: None,
         prepared: Some(prepared),

@@ -13,7 +13,7 @@ use crate::log;
 use crate::namespaces::recipe::{Fork, User};
 use crate::namespaces::{self, NamespaceKind as Ns, Namespaces, Recipe};
 use crate::process::keyring::{self, Keyring};
-use crate::process::launch::{self, LaunchInput, Steps, Watch};
+use crate::process::launch::{self, LaunchInput, Watch};
 use crate::process::plan::{Affinity, Entered, Label, LaunchPlan, Tools};
 use crate::process::program::Program;
 use crate::state::{ProcessId, Record, Status, Store};
@@ -71,7 +71,6 @@ pub fn exec(context: &Context, request: &ExecRequest) -> Result<u8> {
     let mut watcher = Watcher { record: &record, plan: &plan, cgroup: &cgroup, ignore_paused, detour: None };
     let input = LaunchInput {
         proof,
-        steps: Steps::Exec,
         cgroup: Some(&fds),
         fallback_cgroup: if request.cgroups.is_empty() { Some(&|| cgroup.open_fds_of(init_pid)) } else { None },
         prepared: None,

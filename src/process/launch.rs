@@ -11,7 +11,6 @@ pub(crate) use name::{name_of, new_waiting_name, pid_of};
 use super::plan::LaunchPlan;
 use super::protocol::{self, ChildEnd};
 use super::report::Report;
-use super::stage::LaunchStep;
 use crate::cgroups;
 use crate::error::{Error, Ignore as _, Result};
 use crate::hooks::Moment;
@@ -67,7 +66,6 @@ pub(crate) struct LaunchInput<'a> {
     /// Proof for `clone3`.
     pub proof: &'a SingleThreaded,
     /// The steps of the child.
-    pub steps: Steps,
     /// The cgroups of the child.
     pub cgroup: Option<&'a cgroups::CgroupFds>,
     /// Opens the cgroup to try if the kernel refuses a process in `cgroup` (EBUSY): the container
@@ -83,24 +81,6 @@ pub(crate) struct LaunchInput<'a> {
     pub end_file: Option<OwnedFd>,
     /// The container state that hooks of a moment read on standard input, for a pid.
     pub state: &'a dyn Fn(Moment, Pid) -> Vec<u8>,
-}
-
-/// The table of steps that the child runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Steps {
-    /// A new container's init.
-    Create,
-    /// One more process in a container.
-    Exec,
-}
-
-impl Steps {
-    fn table(self) -> &'static [LaunchStep] {
-        match self {
-            Steps::Create => super::sequence::CREATE,
-            Steps::Exec => super::sequence::EXEC,
-        }
-    }
 }
 
 /// A process that waits at the gate, or runs the program.
@@ -145,10 +125,10 @@ pub(crate) fn launch(plan: &LaunchPlan, mut input: LaunchInput<'_>, watch: &mut 
         (born, _) => born,
     };
     let born = born.or_else(|failure| spec.clone_outside(failure));
-    let (pid, pidfd) = born.map_err(|e| explain_clone(e, input.steps))?;
+    let (pid, pidfd) = born.map_err(|e| explain_clone(e, plan.entered.is_none()))?;
     let Some((parent, child)) = ends.take() else { unreachable!("the child takes its copies") };
     drop::<ChildEnd>(child);
-    let awaits_scope = input.cgroup.is_some_and(|fds| fds.awaits_scope());
+    let awaits_scope = input.cgroup.is_some_and(|fds| fds.awaits_scope);
     let listeners = if plan.waits_at_gate { 0 } else { listeners(plan.filter.as_ref(), &plan.hooks) };
     let (parent, proof) = (&parent, input.proof);
     let mut launch =

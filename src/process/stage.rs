@@ -14,12 +14,12 @@ pub(super) use stub::execute_stub;
 pub(super) use terminal::{make_console, open_console, set_up_stdio};
 pub(super) use tools::bring_tools;
 
+use super::launch::LaunchInput;
 use super::plan::LaunchPlan;
 use super::protocol::{ChildEnd, FromChild};
 use crate::error::{Error, Ignore as _, Result};
-use crate::hooks::Moment;
-use crate::rootfs::{Built, Prepared, Trees};
-use crate::sys::process::{self, SingleThreaded};
+use crate::rootfs::{Built, Trees};
+use crate::sys::process;
 use crate::sys::{credentials, file, signal};
 use crate::{cgroups, log};
 use std::ffi::CStr;
@@ -28,32 +28,23 @@ use std::os::fd::{AsFd, OwnedFd};
 /// The child's state: the copy of the runtime's memory and descriptors that `clone3` gave it.
 pub(super) struct Stage<'a> {
     pub(super) plan: &'a LaunchPlan,
-    pub(super) proof: &'a SingleThreaded,
+    pub(super) input: &'a LaunchInput<'a>,
     pub(super) channel: ChildEnd,
     pub(super) report: &'a OwnedFd,
     pub(super) cgroup: Option<&'a cgroups::CgroupFds>,
     /// Whether it was cloned outside of the unified cgroup and has to join it.
     pub(super) joins_unified: bool,
-    pub(super) prepared: Option<&'a Prepared>,
     pub(super) trees: Trees,
     pub(super) built: Option<Built<'a>>,
-    /// The socket that receives the terminal's master.
-    pub(super) console: Option<&'a OwnedFd>,
-    pub(super) gate: Option<&'a OwnedFd>,
-    /// The file to which the reaping init writes the end of the program.
-    pub(super) end_file: Option<&'a OwnedFd>,
     /// The terminal's slave, once it is open.
     pub(super) terminal: Option<OwnedFd>,
     pub(super) procfs: Option<OwnedFd>,
-    /// The container state for hooks, with the pid as seen in the container (startContainer) or by
-    /// the runtime.
-    pub(super) state: &'a dyn Fn(Moment, process::Pid) -> Vec<u8>,
 }
 
 impl Stage<'_> {
     /// Whether the stub joins the last cgroup, and unshares the cgroup namespace afterwards.
     fn leaves_a_cgroup(&self) -> bool {
-        self.cgroup.is_some_and(|fds| fds.deferred_memory().is_some())
+        self.cgroup.is_some_and(|fds| fds.deferred_memory.is_some())
     }
 }
 

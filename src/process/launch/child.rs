@@ -1,11 +1,12 @@
 //! Clones the child into its cgroup, with a copy of the runtime's memory.
 
-use super::{LaunchInput, Steps};
+use super::LaunchInput;
 use crate::cgroups;
 use crate::error::{Context, Error, Result};
 use crate::process::plan::LaunchPlan;
 use crate::process::protocol::{ChildEnd, ParentEnd};
 use crate::process::report::Report;
+use crate::process::sequence;
 use crate::process::stage::{self, Stage};
 use crate::rootfs::{Prepared, Trees};
 use crate::sys::process::{self, Clone, Cloned, Pid};
@@ -75,26 +76,20 @@ impl ChildSpec<'_, '_> {
         // runtime exits.
         let Some((theirs, channel)) = self.ends.take() else { unreachable!("the child takes them once") };
         drop::<ParentEnd>(theirs);
-        let input = self.input;
         stage::walk(
             Stage {
                 plan: self.plan,
-                proof: input.proof,
+                input: self.input,
                 channel,
                 report: self.report.file(),
                 cgroup,
                 joins_unified,
-                prepared: input.prepared.as_ref(),
                 trees: self.trees.take(),
                 built: None,
-                console: input.console.as_ref(),
-                gate: input.gate.as_ref(),
-                end_file: input.end_file.as_ref(),
                 terminal: None,
                 procfs: None,
-                state: input.state,
             },
-            input.steps.table(),
+            if self.plan.entered.is_some() { sequence::EXEC } else { sequence::CREATE },
         )
     }
 }
@@ -107,19 +102,15 @@ pub(super) fn enter_root(prepared: &Prepared) -> Result<OwnedFd> {
     Ok(home)
 }
 
-pub(super) fn explain_clone(failure: sys::Failure, steps: Steps) -> Error {
+pub(super) fn explain_clone(failure: sys::Failure, is_first: bool) -> Error {
     let errno = failure.errno().0;
-    let makes_namespaces = steps == Steps::Create;
-    let what = match steps {
-        Steps::Create => "make the container's first process",
-        Steps::Exec => "make a process to enter the container",
-    };
+    let what = if is_first { "make the container's first process" } else { "make a process to enter the container" };
     let error = Error::from(failure).context(what);
     match errno {
-        libc::EPERM if makes_namespaces => {
+        libc::EPERM if is_first => {
             error.hint("new namespaces need root, or a user namespace in linux.namespaces")
         }
-        libc::ENOSPC if makes_namespaces => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
+        libc::ENOSPC if is_first => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
         libc::EACCES => error.hint(
             "a process can move itself only within the part of the cgroup tree that is delegated to its user: \
              start from a systemd user scope, such as systemd-run --user --scope",
@@ -139,14 +130,15 @@ mod tests {
 
     #[test]
     fn a_clone_that_fails_is_told_as_what_it_was_for() {
-        let text =
-            |steps, errno| explain_clone(sys::Failure::new("clone3(0x1000)", sys::Errno(errno)), steps).to_string();
-        let first = text(Steps::Create, libc::EPERM);
+        let text = |is_first, errno| {
+            explain_clone(sys::Failure::new("clone3(0x1000)", sys::Errno(errno)), is_first).to_string()
+        };
+        let first = text(true, libc::EPERM);
         assert!(first.starts_with("make the container's first process: clone3(0x1000): "), "{first}");
         assert!(first.contains("new namespaces need root"), "{first}");
-        let more = text(Steps::Exec, libc::EPERM);
+        let more = text(false, libc::EPERM);
         assert!(more.starts_with("make a process to enter the container: clone3(0x1000): "), "{more}");
         assert!(!more.contains("namespaces"), "{more}");
-        assert!(text(Steps::Exec, libc::EAGAIN).contains("limit of processes"));
+        assert!(text(false, libc::EAGAIN).contains("limit of processes"));
     }
 }

@@ -89,7 +89,7 @@ fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
 /// The early fork: the child goes on; this process sends its pidfd to the runtime and exits.
 fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
     let flags = flags as u64 | libc::CLONE_PARENT as u64;
-    match process::clone3(stage.proof, &Clone { flags, into_cgroup: None })? {
+    match process::clone3(stage.input.proof, &Clone { flags, into_cgroup: None })? {
         Cloned::Parent(_, pidfd) => {
             stage.channel.send(&FromChild::Forked(pidfd))?;
             process::exit_now(0)
@@ -107,7 +107,7 @@ fn fork(stage: &mut Stage<'_>, flags: i32) -> Result<()> {
 /// limit is left to the stub.
 pub(in crate::process) fn enter_cgroups(stage: &mut Stage<'_>) -> Result<()> {
     if let Some(entry) = stage.cgroup {
-        if entry.awaits_scope() {
+        if entry.awaits_scope {
             stage.channel.send(&FromChild::Scope)?;
             stage.channel.wait()?;
         }

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 
 /// Mounts the root filesystem with all its mounts, at its host path.
 pub(in crate::process) fn build_rootfs(stage: &mut Stage<'_>) -> Result<()> {
-    let (Some(rootfs), Some(prepared)) = (&stage.plan.rootfs, stage.prepared) else { return Ok(()) };
+    let (Some(rootfs), Some(prepared)) = (&stage.plan.rootfs, &stage.input.prepared) else { return Ok(()) };
     rootfs.propagate()?;
     if stage.plan.joined.fd(NamespaceKind::Pid).is_some() {
         let mounts: Vec<usize> = rootfs.procfs_mounts().collect();
@@ -58,7 +58,12 @@ pub(in crate::process) fn run_hooks(stage: &mut Stage<'_>) -> Result<()> {
     let list = stage.plan.hooks.at(Moment::CreateContainer);
     if !list.is_empty() {
         let pid = process::pid();
-        hooks::run(stage.proof, Moment::CreateContainer, list, &(stage.state)(Moment::CreateContainer, pid))?;
+        hooks::run(
+            stage.input.proof,
+            Moment::CreateContainer,
+            list,
+            &(stage.input.state)(Moment::CreateContainer, pid),
+        )?;
         stage.channel.send(&FromChild::Hooked)?;
     }
     match &mut stage.built {

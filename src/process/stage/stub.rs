@@ -70,18 +70,18 @@ fn stub_plan(stage: &mut Stage<'_>, layout: &mut Layout) -> Result<StubPlan> {
     if !start.is_empty() {
         let hooks: Vec<_> = start.iter().map(|hook| lay_hook(layout, hook, out.envp)).collect();
         out.hooks = layout.hooks(&hooks);
-        (out.state, out.pid_at) = layout.state(&(stage.state)(Moment::StartContainer, process::pid()));
+        (out.state, out.pid_at) = layout.state(&(stage.input.state)(Moment::StartContainer, process::pid()));
     }
-    if let Some(tasks) = stage.cgroup.and_then(|fds| fds.deferred_memory()) {
+    if let Some(tasks) = stage.cgroup.and_then(|fds| fds.deferred_memory.as_ref()) {
         out.cgroup_file = tasks.as_raw_fd();
         if plan.recipe.late_cgroup {
             out.flags |= flag::CGROUP_NAMESPACE;
         }
     }
     out.sync = stage.channel.as_fd().as_raw_fd();
-    out.gate = stage.gate.map_or(-1, |gate| gate.as_raw_fd());
+    out.gate = stage.input.gate.as_ref().map_or(-1, |gate| gate.as_raw_fd());
     out.page = stage.report.as_raw_fd();
-    out.end_file = stage.end_file.map_or(-1, |file| file.as_raw_fd());
+    out.end_file = stage.input.end_file.as_ref().map_or(-1, |file| file.as_raw_fd());
     out.flags |= crate::process::early::flags(plan, &out);
     Ok(out)
 }

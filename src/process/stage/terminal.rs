@@ -40,7 +40,8 @@ pub(in crate::process) fn give_terminal(
     if size.height != 0 || size.width != 0 {
         terminal::set_size(&console.slave, size).context("process.consoleSize")?;
     }
-    let socket = stage.console.ok_or_else(|| Error::internal("a terminal without anybody to show it"))?;
+    let socket =
+        stage.input.console.as_ref().ok_or_else(|| Error::internal("a terminal without anybody to show it"))?;
     let name = format!("/dev/pts/{}", console.index);
     sys::socket::send(socket, name.as_bytes(), &[console.master.as_raw_fd()])
         .context("send the terminal to the console socket")?;
