@@ -106,6 +106,11 @@ impl Error {
         self
     }
 
+    /// Adds a hint to an error of one errno.
+    pub(crate) fn hint_on(self, errno: i32, hint: impl Into<Cow<'static, str>>) -> Error {
+        if self.0.errno == errno { self.hint(hint) } else { self }
+    }
+
     /// Replaces the hint by a more specific one.
     pub(crate) fn better_hint(mut self, hint: &str) -> Error {
         self.0.hint = Some(hint.to_owned());
@@ -206,6 +211,8 @@ pub(crate) trait Context<T> {
     fn context(self, context: &str) -> Result<T>;
     /// Adds a context that is formatted only if there is an error.
     fn with_context(self, context: impl FnOnce() -> String) -> Result<T>;
+    /// Adds a hint to an error of one errno.
+    fn hint_on(self, errno: i32, hint: &'static str) -> Result<T>;
 }
 
 impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
@@ -215,6 +222,10 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
 
     fn with_context(self, context: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|e| e.into().context(context()))
+    }
+
+    fn hint_on(self, errno: i32, hint: &'static str) -> Result<T> {
+        self.map_err(|e| e.into().hint_on(errno, hint))
     }
 }
 

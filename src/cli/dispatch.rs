@@ -6,7 +6,7 @@ use super::identity::Identity;
 use super::parse::{self, Flags, Invocation};
 use super::perform;
 use super::table::{Command, Name};
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::log::{self, Form, Level, Target};
 use crate::sys::{Failure, file, process, signal};
 use lexopt::Parser;
@@ -114,7 +114,9 @@ fn explain(identity: &Identity, parser: &mut Parser) -> Outcome {
 /// Runs the command; its errors begin as runc's do.
 fn perform(identity: &Identity, flags: &Flags, invocation: &Invocation) -> Outcome {
     let name = invocation.command.name;
-    let done = perform::perform(identity, flags, invocation).map_err(too_few_files);
+    // The soft limit was already raised to the hard limit.
+    let done = perform::perform(identity, flags, invocation)
+        .hint_on(libc::EMFILE, "the hard limit of open files of the caller (ulimit -Hn) is too low");
     done.map_err(|error| perform::not_found(error, identity, flags, invocation)).map_err(|error| match name {
         Name::Create | Name::Run => {
             (error.context(format!("{} {} failed", identity.name, invocation.command.word)), FAILED)
@@ -122,14 +124,6 @@ fn perform(identity: &Identity, flags: &Flags, invocation: &Invocation) -> Outco
         Name::Exec => (error.context("exec failed"), EXEC_FAILED),
         _ => (error, FAILED),
     })
-}
-
-/// Adds a hint to EMFILE; the soft limit was already raised to the hard limit.
-fn too_few_files(error: Error) -> Error {
-    match error.errno() {
-        libc::EMFILE => error.hint("the hard limit of open files of the caller (ulimit -Hn) is too low"),
-        _ => error,
-    }
 }
 
 /// Writes `text` to standard output in one piece: std's buffer would split it at its last line

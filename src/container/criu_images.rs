@@ -135,11 +135,8 @@ impl Images {
     /// The recorded standard descriptors.
     pub(super) fn descriptors(&self) -> Result<Vec<String>> {
         let path = self.path.join(DESCRIPTORS);
-        let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| {
-            let missing = e.is(libc::ENOENT);
-            let error = Error::from(e);
-            if missing { error.hint("--image-path names the directory that checkpoint wrote") } else { error }
-        })?;
+        let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)
+            .hint_on(libc::ENOENT, "--image-path names the directory that checkpoint wrote")?;
         let bytes = file::read_regular(fd, 1 << 20)?;
         let damaged = |error: Box<json::Error>| {
             Error::system(format!("{path:?} is damaged: {}: {}", error.place(&bytes), error.problem()))

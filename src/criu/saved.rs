@@ -158,12 +158,8 @@ fn mount(entry: &[u8]) -> Result<SavedMount> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK).map_err(|e| {
-        match e.is(libc::ENOENT) {
-            true => Error::from(e).hint("--image-path must be a directory that a successful checkpoint wrote"),
-            false => e.into(),
-        }
-    })?;
+    let fd = file::open(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)
+        .hint_on(libc::ENOENT, "--image-path must be a directory that a successful checkpoint wrote")?;
     Ok(file::read_regular(fd, 64 << 20)?)
 }
 

@@ -18,12 +18,8 @@ pub(crate) fn hide() -> Result<()> {
 /// Becomes root of the user namespace, if the container has one.
 pub(crate) fn become_root() -> Result<()> {
     for (what, result) in [("gid", credentials::set_gid(0)), ("uid", credentials::set_uid(0))] {
-        match result {
-            Err(e) if e.is(libc::EINVAL) => {
-                return Err(Error::from(e).hint(format!("linux.{what}Mappings must map the container's id 0")));
-            }
-            result => result?,
-        }
+        let hint = || format!("linux.{what}Mappings must map the container's id 0");
+        result.map_err(|e| Error::from(e).hint_on(libc::EINVAL, hint()))?;
     }
     Ok(())
 }

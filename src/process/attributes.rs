@@ -63,15 +63,13 @@ impl Attributes {
     /// them.
     pub(crate) fn raise_rlimits(&self) -> Result<()> {
         for (limit, name) in &self.rlimits {
+            let hint = match *name {
+                "RLIMIT_NOFILE" => "it is above the sysctl fs.nr_open, or the runtime has no CAP_SYS_RESOURCE",
+                _ => "a hard limit above the runtime's own needs CAP_SYS_RESOURCE",
+            };
             limits::raise_hard(limit.resource, limit.hard)
                 .with_context(|| format!("process.rlimits: error setting rlimit type {name} ({})", limit.resource))
-                .map_err(|e| match e.errno() {
-                    libc::EPERM if name == &"RLIMIT_NOFILE" => {
-                        e.hint("it is above the sysctl fs.nr_open, or the runtime has no CAP_SYS_RESOURCE")
-                    }
-                    libc::EPERM => e.hint("a hard limit above the runtime's own needs CAP_SYS_RESOURCE"),
-                    _ => e,
-                })?;
+                .hint_on(libc::EPERM, hint)?;
         }
         Ok(())
     }

@@ -128,12 +128,9 @@ fn missing(report: &Report) -> Error {
 
 /// The error of a fork into a joined pid namespace.
 pub(super) fn no_birth(errno: Errno) -> Error {
-    let error = Error::from(Failure::new("clone()", errno));
-    match errno.0 {
-        libc::ENOMEM => error.hint("the namespace's first process has ended, so that no other can begin there"),
-        libc::EAGAIN => error.hint("a limit of processes is reached (RLIMIT_NPROC or pids.max)"),
-        _ => error,
-    }
+    Error::from(Failure::new("clone()", errno))
+        .hint_on(libc::ENOMEM, "the namespace's first process has ended, so that no other can begin there")
+        .hint_on(libc::EAGAIN, "a limit of processes is reached (RLIMIT_NPROC or pids.max)")
 }
 
 /// The helper: joins the user namespace that it needs, takes an empty root, and executes the stub.

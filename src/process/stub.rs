@@ -4,7 +4,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::sys::memory::{self, MemoryFile};
-use crate::sys::{self, Failure, mount, process};
+use crate::sys::{self, mount, process};
 use std::ffi::CStr;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
@@ -158,7 +158,9 @@ fn write_plan(plan: &StubPlan, out: &mut Vec<u8>) {
 /// # Errors
 /// EACCES if the sysctl `vm.memfd_noexec` is 2; the error names it.
 pub(crate) fn make(image: &Image) -> Result<OwnedFd> {
-    let file = memory::memfd("orlop-init", MemoryFile::Program).map_err(refused)?;
+    let file = memory::memfd("orlop-init", MemoryFile::Program)
+        .hint_on(libc::EACCES, "the sysctl vm.memfd_noexec is 2; 1 is enough to keep other programs from it")
+        .context("make the init image")?;
     image.write(&file).context("write the init image")?;
     memory::seal(&file).context("seal the init image")?;
     Ok(file)
@@ -171,7 +173,7 @@ pub(crate) fn make(image: &Image) -> Result<OwnedFd> {
 /// this process.
 pub(crate) fn execute(file: &OwnedFd, image: &Image) -> Error {
     const ARGV: [&CStr; 2] = [c"orlop", c"init"];
-    let failure = process::execute_fd(file, &ARGV, &[]);
+    let failure = process::execute_fd(file, &ARGV, &[c""; 0]);
     if !failure.is(libc::ENOENT) {
         return failure.into();
     }
@@ -199,16 +201,6 @@ fn name(image: &Image) -> Result<()> {
     mount::fsconfig_flag(&context, "ro")?;
     mount::fsconfig_reconfigure(&context)?;
     Ok(sys::fs::change_dir_to(&directory)?)
-}
-
-fn refused(failure: Failure) -> Error {
-    let noexec = failure.is(libc::EACCES);
-    let error = Error::from(failure).context("make the init image");
-    if noexec {
-        error.hint("the sysctl vm.memfd_noexec is 2; 1 is enough to keep other programs from it")
-    } else {
-        error
-    }
 }
 
 /// The stub as an ELF file: a header, the code, and the plan in a segment of its own.

@@ -178,10 +178,7 @@ fn root() -> Result<Root> {
 /// The context of a procfs of the pid namespace of this file.
 fn procfs_of(pids: &str) -> Result<OwnedFd> {
     let context = mount::fsopen("proc")?;
-    match mount::fsconfig_string(&context, "pidns", pids) {
-        Err(e) if e.is(libc::EINVAL) => {
-            Err(Error::from(e).hint("before Linux 6.17 only `create` mounts a procfs of the container"))
-        }
-        other => Ok(other.map(|()| context)?),
-    }
+    mount::fsconfig_string(&context, "pidns", pids)
+        .hint_on(libc::EINVAL, "before Linux 6.17 only `create` mounts a procfs of the container")
+        .map(|()| context)
 }

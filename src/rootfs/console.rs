@@ -1,13 +1,15 @@
 //! The container's terminal: a pseudo-terminal of the container's devpts, and /dev/console.
 
 use super::Built;
+use super::put::missing;
 use crate::error::{Context, Error, Result};
 use crate::path::{Create, Handle, InRoot, Root};
+use crate::sys::fs;
 use crate::sys::mount::{self, OPEN_TREE_CLONE, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV};
-use crate::sys::{Errno, Failure, fs};
 use std::os::fd::OwnedFd;
 
 const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+const NO_DEVPTS: &str = "a terminal needs a devpts mounted at /dev/pts";
 
 /// Both sides of the container's pseudo-terminal.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ impl Console {
     ///
     /// The slave side is opened through the master, never by its name in devpts (CVE-2025-52565).
     pub(crate) fn open(root: &Root) -> Result<Console> {
-        let devpts = root.find(&InRoot::new("/dev/pts")).map_err(no_devpts);
+        let devpts = root.find(&InRoot::new("/dev/pts")).hint_on(libc::ENOENT, NO_DEVPTS);
         devpts.and_then(|devpts| Console::of(&devpts)).context("make a pseudo-terminal")
     }
 
@@ -50,14 +52,8 @@ impl Built<'_> {
     /// after [`Built::pivot`] and before [`Built::protect`].
     pub(crate) fn console(&self) -> Result<Console> {
         let path = InRoot::new("/dev/pts");
-        let devpts = match self.tree.find(&path)? {
-            Some(found) => found.handle,
-            None => {
-                let missing = Failure::new(format!("look up {path}"), Errno(libc::ENOENT));
-                return Err(no_devpts(missing).context("make a pseudo-terminal"));
-            }
-        };
-        let console = Console::of(&devpts).context("make a pseudo-terminal")?;
+        let found = self.tree.find(&path)?.ok_or_else(|| Error::from(missing(&path)).hint(NO_DEVPTS));
+        let console = found.and_then(|found| Console::of(&found.handle)).context("make a pseudo-terminal")?;
         self.mount_console(&console).context("mount /dev/console")?;
         Ok(console)
     }
@@ -67,10 +63,4 @@ impl Built<'_> {
         let place = self.tree.find_or_create(&InRoot::new("/dev/console"), Create::File)?;
         Ok(mount::move_mount(&node, &place.handle)?)
     }
-}
-
-fn no_devpts(failure: Failure) -> Error {
-    let missing = failure.is(libc::ENOENT);
-    let error = Error::from(failure);
-    if missing { error.hint("a terminal needs a devpts mounted at /dev/pts") } else { error }
 }

@@ -218,10 +218,8 @@ fn set_layers(context: impl AsFd, lowerdir: &str) -> Result<()> {
 
 /// Adds the kernel that takes layers one by one. An older one refuses the first, the whole list or the mount.
 fn of_long_list(failure: Failure) -> Error {
-    let is_refused = failure.is(libc::EINVAL);
-    let error = Error::from(failure);
     let hint = "more than 4095 bytes of options need Linux 6.8: use shorter paths, or fewer layers";
-    if is_refused { error.hint(hint) } else { error }
+    Error::from(failure).hint_on(libc::EINVAL, hint)
 }
 
 /// The layers of a `lowerdir`, each with its parameter: `:` separates them, `::` is before a layer
@@ -243,9 +241,8 @@ pub(super) fn layers(lowerdir: &str) -> Vec<(&'static str, String)> {
 
 /// Adds the name of a filesystem that the kernel has to the error for one that it lacks.
 fn unknown(failure: Failure, kind: &str) -> Error {
-    let is_unknown = failure.is(libc::ENODEV);
     let error = Error::from(failure);
-    if !is_unknown {
+    if error.errno() != libc::ENODEV {
         return error;
     }
     let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();

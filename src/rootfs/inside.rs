@@ -76,12 +76,10 @@ impl Built<'_> {
         self.refuse_unmasked(mount, &found.path, &found.handle)?;
         let tree = copy(mount, &found.handle)?;
         match userns {
-            Some(userns) => map_tree(mount, tree, userns.as_fd()).map_err(|e| match e.errno() {
-                libc::EPERM => {
-                    e.hint("the source is on a filesystem of the host, where a user namespace has no privileges")
-                }
-                _ => e,
-            }),
+            Some(userns) => map_tree(mount, tree, userns.as_fd()).hint_on(
+                libc::EPERM,
+                "the source is on a filesystem of the host, where a user namespace has no privileges",
+            ),
             None => Ok(tree),
         }
     }

@@ -146,15 +146,9 @@ impl Rootfs {
 /// Gives a detached tree the id mapping of a user namespace.
 pub(crate) fn map_tree(mount: &MountEntry, tree: OwnedFd, userns: BorrowedFd<'_>) -> Result<OwnedFd> {
     let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns: userns.as_raw_fd() as u64, ..MountAttr::default() };
-    match mount_setattr(&tree, mount.options.idmap == Depth::Tree, &attr) {
-        Ok(()) => Ok(tree),
-        Err(e) if e.is(libc::EINVAL) => {
-            let hint =
-                "the filesystem of the source does not support id-mapped mounts, or the source is id-mapped already";
-            Err(Error::from(e).hint(hint))
-        }
-        Err(e) => Err(since(e, "5.12").into()),
-    }
+    let hint = "the filesystem of the source does not support id-mapped mounts, or the source is id-mapped already";
+    let mapped = mount_setattr(&tree, mount.options.idmap == Depth::Tree, &attr).map_err(|e| since(e, "5.12"));
+    mapped.hint_on(libc::EINVAL, hint).map(|()| tree)
 }
 
 /// Opens the source of a bind mount as a detached tree, in the mount namespace of the caller.

@@ -11,7 +11,7 @@ use super::filesystem::{self, New, PROC_SUPER_MAGIC, SYSFS_MAGIC};
 use super::mount::{MountEntry, MountKind};
 use super::options::Options;
 use super::prepare;
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::path::Handle;
 use crate::sys::mount::{self, MountArgs, OPEN_TREE_CLONE};
 use crate::sys::process::{self, Clone, Cloned, SingleThreaded};
@@ -77,11 +77,9 @@ impl Rootfs {
     pub(super) fn make_mapped_root(&self, mount: &MountEntry, userns: BorrowedFd<'_>) -> Result<OwnedFd> {
         let (ours, theirs) = socket::pair(SockType::SeqPacket)?;
         let how = Clone { flags: libc::CLONE_NEWNS as u64, into_cgroup: None };
-        let cloned = process::clone3(&SingleThreaded::of_caller()?, &how).map_err(|e| {
-            let is_refused = e.is(libc::EPERM);
-            let error = Error::from(e).context("make a mount namespace for id-mapped layers");
-            if is_refused { error.hint("only root can map the ids of layers") } else { error }
-        });
+        let cloned = process::clone3(&SingleThreaded::of_caller()?, &how)
+            .context("make a mount namespace for id-mapped layers")
+            .hint_on(libc::EPERM, "only root can map the ids of layers");
         match cloned? {
             Cloned::Child => {
                 let made = self.make_on_mapped_layers(mount, userns);
@@ -118,10 +116,8 @@ impl Rootfs {
                 mount::move_mount(prepare::map_tree(mount, tree, userns)?, &place)?;
             }
         }
-        self.make_root(mount)?.ok_or_else(|| Error::system("making an overlay needs CAP_SYS_ADMIN")).map_err(|e| {
-            let is_refused = e.errno() == libc::EINVAL;
-            if is_refused { e.hint("id-mapped layers of an overlay need Linux 5.19") } else { e }
-        })
+        let made = self.make_root(mount)?.ok_or_else(|| Error::system("making an overlay needs CAP_SYS_ADMIN"));
+        made.hint_on(libc::EINVAL, "id-mapped layers of an overlay need Linux 5.19")
     }
 
     /// Refuses a checkpoint or restore of a container with such a root: CRIU restores the root as a

@@ -9,6 +9,7 @@
 //! kernel must not cross links or mounts after it. If it meets one, the path is walked component by
 //! component.
 
+use super::put;
 use crate::error::{Context, Error, Result};
 use crate::path::{Create, Handle, InRoot, Root};
 use crate::sys::mount::{
@@ -266,7 +267,8 @@ impl<'a> Walk<'a> {
             let Some(name) = self.ahead.pop() else { break };
             if name == b".." {
                 self.at.pop();
-                self.place = Place::Within(self.tree.at_once(&self.path(), 0)?.ok_or_else(|| self.gone())?);
+                self.place =
+                    Place::Within(self.tree.at_once(&self.path(), 0)?.ok_or_else(|| put::missing(&self.path()))?);
                 self.crossed = true;
                 continue;
             }
@@ -312,7 +314,7 @@ impl<'a> Walk<'a> {
             Err(e) if e.is(libc::EEXIST) => self.existed = true,
             other => other?,
         }
-        Ok(Some(self.open(name)?.ok_or_else(|| self.gone())?))
+        Ok(Some(self.open(name)?.ok_or_else(|| put::missing(&self.path()))?))
     }
 
     /// Opens `name` in the current place, without following a symbolic link.
@@ -351,10 +353,6 @@ impl<'a> Walk<'a> {
 
     fn path(&self) -> InRoot {
         text(self.at.iter())
-    }
-
-    fn gone(&self) -> Failure {
-        Failure::new(format!("look up {}", self.path()), Errno(libc::ENOENT))
     }
 }
 
