@@ -71,9 +71,7 @@ pub(crate) fn execute() -> Error {
 
 fn execute_with(runtime: Option<i32>) -> Error {
     match find() {
-        Ok(Some(program)) => {
-            process::execute_fd(&program, &pointers(&arguments(runtime)), &pointers(&environment())).into()
-        }
+        Ok(Some(program)) => process::execute_fd(&program, &arguments(runtime), &process::environment()).into(),
         Ok(None) => {
             let hint = format!("the package {NAME} has it; it stands beside this program or in {LIBEXEC}");
             Error::system(format!("{NAME} is not installed")).hint(hint)
@@ -135,15 +133,4 @@ fn arguments(runtime: Option<i32>) -> Vec<CString> {
         .chain(own)
         .filter_map(|a| CString::new(a).ok())
         .collect()
-}
-
-fn environment() -> Vec<CString> {
-    let entry = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
-    };
-    std::env::vars_os().filter_map(entry).collect()
-}
-
-fn pointers(texts: &[CString]) -> Vec<&std::ffi::CStr> {
-    texts.iter().map(CString::as_c_str).collect()
 }

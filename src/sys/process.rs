@@ -309,7 +309,7 @@ pub(crate) fn execute(path: &CStr, argv: &[impl AsRef<CStr>], envp: &[impl AsRef
 }
 
 /// `execveat(2)` of an open program file. Returns only on failure.
-pub(crate) fn execute_fd(fd: impl AsFd, argv: &[&CStr], envp: &[&CStr]) -> Failure {
+pub(crate) fn execute_fd(fd: impl AsFd, argv: &[impl AsRef<CStr>], envp: &[impl AsRef<CStr>]) -> Failure {
     let fd = fd.as_fd();
     let Err(errno) = nix::unistd::execveat(fd, c"", argv, envp, AtFlags::AT_EMPTY_PATH);
     failed_with(errno, || format!("execveat({})", show(fd)))
