@@ -5,7 +5,7 @@ use super::freezer;
 use super::hierarchy_cgroup::{HierarchyCgroup, is_gone, unless_gone, write};
 use crate::error::{Error, Ignore as _, Result};
 use crate::sys::file::unlink_at;
-use crate::sys::process::{self, pidfd_open, pidfd_send_signal};
+use crate::sys::process::{self, pidfd_open, signal_if_alive};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -126,37 +126,37 @@ fn signal_each(directory: &str, signal: i32) -> Result<()> {
         if new.is_empty() {
             break;
         }
-        for some in new.chunks(HELD) {
-            let held = hold(some.iter().copied())?;
-            // Its pidfd is open: if the pid is still listed, the pidfd refers to the member of the
-            // cgroup.
-            let members = processes(directory)?;
-            for (_, pidfd) in held.iter().filter(|(pid, _)| members.binary_search(pid).is_ok()) {
-                send(pidfd, signal)?;
-            }
-        }
+        signal_members(&new, signal, || processes(directory))?;
         told = sorted([told, new].concat());
     }
     Ok(())
 }
 
+/// Signals those of `pids` that `members` still lists once their pidfds are open: the pidfds refer
+/// to members of the cgroup then. Returns the pidfd of the last one.
+fn signal_members(pids: &[i32], signal: i32, mut members: impl FnMut() -> Result<Vec<i32>>) -> Result<Option<OwnedFd>> {
+    let mut last = None;
+    for some in pids.chunks(HELD) {
+        let held = hold(some)?;
+        let now = members()?;
+        for (_, pidfd) in held.into_iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
+            signal_if_alive(&pidfd, signal)?;
+            last = Some(pidfd);
+        }
+    }
+    Ok(last)
+}
+
 /// Opens pidfds of the processes that still exist.
-fn hold(pids: impl IntoIterator<Item = i32>) -> Result<Vec<(i32, OwnedFd)>> {
+fn hold(pids: &[i32]) -> Result<Vec<(i32, OwnedFd)>> {
     let mut held = Vec::new();
-    for pid in pids.into_iter().filter(|pid| *pid > 0) {
+    for pid in pids.iter().copied().filter(|pid| *pid > 0) {
         match pidfd_open(pid) {
             Err(e) if matches!(e.errno().0, libc::ESRCH | libc::EINVAL | libc::ENOENT) => {}
             pidfd => held.push((pid, pidfd?)),
         }
     }
     Ok(held)
-}
-
-fn send(pidfd: &OwnedFd, signal: i32) -> Result<()> {
-    match pidfd_send_signal(pidfd, signal) {
-        Err(e) if e.is(libc::ESRCH) => Ok(()),
-        done => Ok(done?),
-    }
 }
 
 /// The time to wait for the exit of one process before the cgroup is tried again: the first process
@@ -201,15 +201,7 @@ pub(super) fn end_all(directory: &str, deadline: Instant) -> Result<Ended> {
 fn kill_members(members: &mut Members, directory: &OwnedFd) -> Result<Option<OwnedFd>> {
     let pids = members.list(directory)?;
     refuse_own(&pids, &crate::sys::show(directory))?;
-    let mut last = None;
-    for some in pids.chunks(HELD) {
-        let held = hold(some.iter().copied())?;
-        let now = members.list(directory)?;
-        for (_, pidfd) in held.into_iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
-            send(&pidfd, libc::SIGKILL)?;
-            last = Some(pidfd);
-        }
-    }
+    let last = signal_members(&pids, libc::SIGKILL, || members.list(directory))?;
     freezer::thaw_directory(directory);
     Ok(last)
 }

@@ -160,9 +160,8 @@ fn end(record: &Record) -> Result<()> {
 /// Kills a container's first process and waits for it to exit.
 pub(super) fn end_process(init: ProcessId, cgroup: &Cgroup) -> Result<()> {
     let Some(pidfd) = init.open()? else { return Ok(()) };
-    match process::pidfd_send_signal(&pidfd, libc::SIGKILL) {
-        Err(e) if e.is(libc::ESRCH) => return Ok(()),
-        other => other?,
+    if !process::signal_if_alive(&pidfd, libc::SIGKILL)? {
+        return Ok(());
     }
     cgroup.thaw_all()?;
     let begin = Instant::now();

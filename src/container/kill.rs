@@ -57,10 +57,7 @@ fn kill_container(container: &Record, cgroup: &Cgroup) -> Result<()> {
 /// Signals the container's first process; false if it has exited.
 fn signal_init(container: &Record, signal: i32) -> Result<bool> {
     match container.init.map(ProcessId::open).transpose()?.flatten() {
-        Some(pidfd) => match process::pidfd_send_signal(&pidfd, signal) {
-            Err(e) if e.is(libc::ESRCH) => Ok(false),
-            other => Ok(other.map(|()| true)?),
-        },
+        Some(pidfd) => Ok(process::signal_if_alive(&pidfd, signal)?),
         None => Ok(false),
     }
 }

@@ -224,10 +224,7 @@ fn forward(launched: &Launched, signals: &OwnedFd, relay: Option<&Relay>) -> Res
             libc::SIGCHLD => reap_others(launched),
             libc::SIGWINCH if relay.is_some() => relay.into_iter().for_each(Relay::resize),
             libc::SIGPIPE | libc::SIGURG => {}
-            signal => match process::pidfd_send_signal(&launched.pidfd, signal) {
-                Err(e) if e.is(libc::ESRCH) => {}
-                other => other?,
-            },
+            signal => _ = process::signal_if_alive(&launched.pidfd, signal)?,
         }
     }
     Ok(())

@@ -138,6 +138,14 @@ pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
     }
 }
 
+/// Sends a signal to a process that may have ended. Returns whether it was still there.
+pub(crate) fn signal_if_alive(pidfd: impl AsFd, signal: i32) -> Result<bool> {
+    match pidfd_send_signal(pidfd, signal) {
+        Err(e) if e.is(libc::ESRCH) => Ok(false),
+        sent => sent.map(|()| true),
+    }
+}
+
 /// Whether this process could leave an AppArmor profile.
 fn leave_profile() -> bool {
     const FILES: [&str; 2] = ["/proc/thread-self/attr/apparmor/current", "/proc/thread-self/attr/current"];
