@@ -41,6 +41,13 @@ pub(crate) struct Rule {
     pub access: Access,
 }
 
+impl Rule {
+    /// Whether it is for every access to every device: no rule before it matters.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.kind == Type::All && self.major.or(self.minor).is_none() && self.access == EVERYTHING
+    }
+}
+
 /// The limit on the number of rules. cgroup v1's controller compares each new rule with all earlier
 /// ones, and v2's program holds only a fraction of this.
 const MOST_RULES: usize = 10_000;
@@ -113,20 +120,7 @@ pub(crate) struct Exceptions {
     /// Whether devices without an exception are allowed.
     pub default_allow: bool,
     /// The exceptions, each for one device type.
-    pub list: Vec<Exception>,
-}
-
-/// An exception to the default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Exception {
-    /// Block or character devices.
-    pub kind: Type,
-    /// The major number. None matches any.
-    pub major: Option<u32>,
-    /// The minor number. None matches any.
-    pub minor: Option<u32>,
-    /// The access.
-    pub access: Access,
+    pub list: Vec<Rule>,
 }
 
 impl Exceptions {
@@ -137,13 +131,13 @@ impl Exceptions {
     pub(crate) fn from_rules(rules: &[Rule], at: &str) -> Result<Exceptions> {
         let mut state = Exceptions { default_allow: false, list: Vec::new() };
         for (n, rule) in rules.iter().enumerate() {
-            if rule.kind == Type::All && rule.major.or(rule.minor).is_none() && rule.access == EVERYTHING {
+            if rule.is_everything() {
                 state = Exceptions { default_allow: rule.allow, list: Vec::new() };
                 continue;
             }
             let kinds: &[Type] = if rule.kind == Type::All { &[Type::Char, Type::Block] } else { &[rule.kind] };
             for &kind in kinds {
-                let one = Exception { kind, major: rule.major, minor: rule.minor, access: rule.access };
+                let one = Rule { kind, ..*rule };
                 match rule.allow == state.default_allow {
                     true => state.remove(one).map_err(|p| Error::config(format!("{at}[{n}]"), p))?,
                     false => state.add(one),
@@ -153,21 +147,21 @@ impl Exceptions {
         Ok(state)
     }
 
-    fn add(&mut self, new: Exception) {
-        match self.list.iter_mut().find(|e| e.same_devices(&new)) {
+    fn add(&mut self, new: Rule) {
+        match self.list.iter_mut().find(|e| (e.kind, e.major, e.minor) == (new.kind, new.major, new.minor)) {
             Some(old) => old.access |= new.access,
             None => self.list.push(new),
         }
     }
 
-    fn remove(&mut self, gone: Exception) -> std::result::Result<(), &'static str> {
+    fn remove(&mut self, gone: Rule) -> std::result::Result<(), &'static str> {
         for old in &mut self.list {
             if old.kind == gone.kind && covers(gone.major, old.major) && covers(gone.minor, old.minor) {
                 old.access &= !gone.access;
             }
         }
         self.list.retain(|e| e.access != 0);
-        let overlaps = |e: &Exception| {
+        let overlaps = |e: &Rule| {
             e.kind == gone.kind
                 && meets(e.major, gone.major)
                 && meets(e.minor, gone.minor)
@@ -199,14 +193,8 @@ fn meets(one: Option<u32>, other: Option<u32>) -> bool {
     one.is_none() || other.is_none() || one == other
 }
 
-impl Exception {
-    fn same_devices(&self, other: &Exception) -> bool {
-        (self.kind, self.major, self.minor) == (other.kind, other.major, other.minor)
-    }
-}
-
 /// The format of `devices.allow` and `devices.list`: `c 1:3 rwm`.
-impl std::fmt::Display for Exception {
+impl std::fmt::Display for Rule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut number = |before: &str, n: Option<u32>| {
             f.write_str(before)?;
@@ -215,7 +203,12 @@ impl std::fmt::Display for Exception {
                 None => f.write_str("*"),
             }
         };
-        number(if self.kind == Type::Block { "b " } else { "c " }, self.major)?;
+        let kind = match self.kind {
+            Type::All => "a ",
+            Type::Block => "b ",
+            Type::Char => "c ",
+        };
+        number(kind, self.major)?;
         number(":", self.minor)?;
         f.write_str(" ")?;
         f.write_str(&letters(self.access))

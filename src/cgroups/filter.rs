@@ -54,10 +54,8 @@ pub(crate) fn program(rules: &[Rule]) -> Result<Vec<Instruction>> {
         immediate(MOVE, ANSWER, 1),
     ];
     let mut writer = Writer { program: begin, ..Writer::default() };
-    let everything =
-        |rule: &Rule| rule.kind == Type::All && rule.major.or(rule.minor).is_none() && rule.access == EVERYTHING;
     // A rule for all devices and accesses overrides all rules before it.
-    let last = rules.iter().rposition(everything);
+    let last = rules.iter().rposition(Rule::is_everything);
     let mut otherwise = last.is_some_and(|at| rules[at].allow);
     let rest = &rules[last.map_or(0, |at| at + 1)..];
     for alike in rest.chunk_by(|one, other| one.allow == other.allow).rev() {

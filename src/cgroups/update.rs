@@ -9,7 +9,7 @@
 //! defaults for the others. So the files are compared afterwards and written again if they differ.
 
 use super::apply;
-use super::devices::{self, Exception, Exceptions, Rule};
+use super::devices::{self, Exceptions, Rule};
 use super::hierarchy_cgroup::HierarchyCgroup;
 use super::limits::Limits;
 use super::systemd::{self, Property, Unit};
@@ -180,7 +180,7 @@ fn device_changes(cgroups: &[HierarchyCgroup], rules: &[Rule]) -> Result<Vec<Wri
     if target.default_allow || now.lines().any(|line| line.starts_with('a')) {
         return Ok(target.writes().into_iter().map(|(file, value)| write(file, value)).collect());
     }
-    let wanted: Vec<String> = target.list.iter().map(Exception::to_string).collect();
+    let wanted: Vec<String> = target.list.iter().map(Rule::to_string).collect();
     let mut writes: Vec<Write> = Vec::new();
     for value in wanted.iter().filter(|value| now.lines().all(|line| line != value.as_str())) {
         writes.push(write("devices.allow", value.clone()));

@@ -1,6 +1,7 @@
 //! The cgroup of a plan: its directories, and the values of its files.
 
 use super::Section;
+use crate::cgroups::write::Moment;
 use crate::cgroups::{self, Cgroup, HierarchyCgroup, Layout, PlannedWrite};
 use crate::container::parts::Parts;
 use crate::error::Result;
@@ -23,10 +24,10 @@ pub(super) fn cgroups(parts: &Parts, kept: Option<&cgroups::CgroupRecord>) -> Se
 
 fn prepare(parts: &Parts, section: &mut Section) -> Result<Planned> {
     let cgroup = Cgroup::prepare(&parts.asked, &Layout::read()?)?;
-    if let Some(unit) = cgroup.planned_unit() {
-        section.add("systemd unit", format!("{} in {}", unit.name, unit.slice));
-        for (name, value) in unit.properties {
-            section.add(format!("property {name}"), value);
+    if let Some((unit, slice, properties)) = cgroup.planned_unit() {
+        section.add("systemd unit", format!("{unit} in {slice}"));
+        for (name, value) in properties {
+            section.add(format!("property {name}"), format!("{value:?}"));
         }
     }
     Ok((cgroup.cgroups().to_vec(), cgroup.planned()))
@@ -41,7 +42,7 @@ fn fill(section: &mut Section, parts: &Parts, cgroups: &[HierarchyCgroup], write
         section.add(format!("directory ({name})"), cgroup.directory());
     }
     for write in writes {
-        section.add(write.file.clone(), value(write));
+        section.add(&*write.write.file, value(write));
     }
     if cgroups.iter().all(HierarchyCgroup::is_unified) {
         section.add("devices", "a BPF program on the cgroup holds the device rules");
@@ -51,16 +52,19 @@ fn fill(section: &mut Section, parts: &Parts, cgroups: &[HierarchyCgroup], write
     }
 }
 
-fn value(write: &PlannedWrite) -> String {
-    let moment = if write.late { "once the container is built" } else { "before its first process joins" };
-    let mut text = format!("{:?}, {moment} ({})", write.value, write.field);
+fn value(PlannedWrite { directory, write }: &PlannedWrite) -> String {
+    let moment = match write.moment {
+        Moment::Early => "before its first process joins",
+        Moment::Late => "once the container is built",
+    };
+    let mut text = format!("{:?}, {moment} (linux.resources.{})", write.value, write.field);
     if let Some((file, value)) = &write.instead {
         text += &format!("; on a kernel without the file {value:?} to {file}");
     }
     if write.optional {
         text += "; passed over on a kernel without the file";
     }
-    if write.directory.is_empty() {
+    if directory.is_empty() {
         text += "; refused on this host: no hierarchy has the controller";
     }
     text
@@ -72,7 +76,7 @@ pub(super) fn devices(parts: &Parts) -> Section {
         Section::new("device-rules", "Device rules: the last one that matches decides; without one there is no access");
     let rules = parts.asked.limits.devices.iter().flatten();
     for (n, rule) in rules.enumerate().filter(|_| parts.asked.cgroups_path.is_some()) {
-        section.add(format!("rule {}", n + 1), rule.words());
+        section.add(format!("rule {}", n + 1), format!("{} {rule}", if rule.allow { "allow" } else { "deny" }));
     }
     section
 }

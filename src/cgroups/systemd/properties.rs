@@ -5,7 +5,7 @@
 //! from.
 
 use super::{Property, Value};
-use crate::cgroups::devices::{Exception, Exceptions, Rule, Type, letters};
+use crate::cgroups::devices::{Exceptions, Rule, Type, letters};
 use crate::cgroups::hierarchy_cgroup::HierarchyCgroup;
 use crate::cgroups::limits::{Cpu, Limits};
 use crate::cgroups::v2;
@@ -287,7 +287,7 @@ fn devices(rules: &[Rule], unified: bool, list: &mut Vec<Property>) -> Result<()
 }
 
 /// A device in the format of `DeviceAllow=`: by number, by a group of /proc/devices, or by type.
-fn device(exception: &Exception, groups: &str) -> Option<Value> {
+fn device(exception: &Rule, groups: &str) -> Option<Value> {
     let kind = if exception.kind == Type::Block { "block" } else { "char" };
     let name = match (exception.major, exception.minor) {
         (Some(major), Some(minor)) => format!("/dev/{kind}/{major}:{minor}"),

@@ -2,6 +2,7 @@
 
 use super::Comparison;
 use crate::cgroups::PlannedWrite;
+use crate::cgroups::write::Write;
 use crate::cpulist;
 use crate::error::Result;
 use crate::sys::memory;
@@ -15,12 +16,12 @@ impl Comparison<'_> {
         let writes = self.record.cgroup.planned(&self.parts.asked.limits)?;
         self.membership()?;
         self.device_rules(&writes);
-        for (n, write) in writes.iter().enumerate() {
+        for (n, PlannedWrite { directory, write }) in writes.iter().enumerate() {
             let is_same = |later: &PlannedWrite| {
-                later.directory == write.directory && later.file == write.file && key(later) == key(write)
+                later.directory == *directory && later.write.file == write.file && key(&later.write) == key(write)
             };
             if !write.file.starts_with("devices.") && !writes[n + 1..].iter().any(is_same) {
-                self.value(write);
+                self.value(directory, write);
             }
         }
         Ok(())
@@ -44,12 +45,11 @@ impl Comparison<'_> {
 
     /// v1 lists the exceptions of a cgroup that has no access by default.
     fn device_rules(&mut self, writes: &[PlannedWrite]) {
-        let mut rules = writes.iter().filter(|write| write.file.starts_with("devices."));
-        let Some(first) = rules.next().filter(|first| first.file == "devices.deny" && first.value == "a") else {
-            return;
-        };
+        let mut rules = writes.iter().filter(|planned| planned.write.file.starts_with("devices."));
+        let resets = |first: &&PlannedWrite| first.write.file == "devices.deny" && first.write.value == "a";
+        let Some(first) = rules.next().filter(resets) else { return };
         let Ok(text) = std::fs::read_to_string(format!("{}/devices.list", first.directory)) else { return };
-        let planned: BTreeSet<&str> = rules.map(|write| write.value.as_str()).collect();
+        let planned: BTreeSet<&str> = rules.map(|planned| planned.write.value.as_str()).collect();
         let found: BTreeSet<&str> = text.lines().collect();
         for rule in planned.difference(&found) {
             self.add("cgroups", "devices.list", *rule, "no such rule");
@@ -59,8 +59,8 @@ impl Comparison<'_> {
         }
     }
 
-    fn value(&mut self, write: &PlannedWrite) {
-        let read = |file: &str| std::fs::read_to_string(format!("{}/{file}", write.directory));
+    fn value(&mut self, directory: &str, write: &Write) {
+        let read = |file: &str| std::fs::read_to_string(format!("{directory}/{file}"));
         let instead = write.instead.as_ref();
         let found = match (read(&write.file), instead) {
             (Ok(text), _) => Ok((text, &write.value)),
@@ -69,15 +69,15 @@ impl Comparison<'_> {
         };
         match found {
             Ok((text, value)) if agrees(&write.file, value, text.trim()) => {}
-            Ok((text, value)) => self.add("cgroups", write.file.clone(), value.clone(), text.trim()),
+            Ok((text, value)) => self.add("cgroups", &*write.file, value.clone(), text.trim()),
             Err(_) if write.optional => {}
-            Err(error) => self.add("cgroups", write.file.clone(), write.value.clone(), error.to_string()),
+            Err(error) => self.add("cgroups", &*write.file, write.value.clone(), error.to_string()),
         }
     }
 }
 
 /// The device, interface or page size of a value in a file of many; none in a file of one.
-fn key(write: &PlannedWrite) -> Option<&str> {
+fn key(write: &Write) -> Option<&str> {
     let (key, _) = write.value.split_once(' ')?;
     (write.file != "cpu.max").then_some(key)
 }
