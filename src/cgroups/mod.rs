@@ -66,7 +66,6 @@ pub(crate) use plan::CgroupPlan;
 pub(crate) use planned::PlannedWrite;
 pub(crate) use record::CgroupRecord;
 pub(crate) use stats::Stats;
-pub(crate) use view::View;
 
 #[cfg(test)]
 mod tests;

@@ -7,32 +7,27 @@ use crate::error::Result;
 
 /// The content of the container's /sys/fs/cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum View {
-    /// cgroup v2.
-    Unified {
-        /// The host's mount point.
-        mount: String,
-        /// The container's directory on the host.
-        directory: String,
-    },
-    /// cgroup v1 (and, in a hybrid layout, the unified hierarchy): these directories.
-    Legacy(Vec<HierarchyView>),
+pub(crate) struct View {
+    /// The host's mount point of cgroup v2.
+    pub mount: Option<String>,
+    /// The container's cgroup v2 directory on the host, if that is its only cgroup.
+    pub unified: Option<String>,
+    /// Its cgroups v1. In a hybrid layout the unified hierarchy has no controllers, and containers
+    /// expect v1 only.
+    pub hierarchies: Vec<HierarchyView>,
 }
 
 /// The view of one hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HierarchyView {
-    /// The directory below /sys/fs/cgroup: `memory`, `cpu,cpuacct`, `systemd`, `unified`.
+    /// The directory below /sys/fs/cgroup: `memory`, `cpu,cpuacct`, `systemd`.
     pub name: String,
     /// Symbolic links to it, for co-mounted controllers: `cpu` and `cpuacct`.
     pub aliases: Vec<String>,
-    /// The controllers as v1's mount options: `cpu,cpuacct`, `none,name=systemd`. Empty for the
-    /// unified hierarchy.
-    pub options: String,
+    /// The controllers: `cpu` and `cpuacct`, `name=systemd`.
+    pub controllers: Vec<String>,
     /// The container's directory on the host.
     pub path: String,
-    /// The host's mount point of the hierarchy.
-    pub mount: String,
 }
 
 impl Cgroup {
@@ -51,9 +46,11 @@ impl Cgroup {
 }
 
 fn view(cgroups: &[HierarchyCgroup]) -> View {
-    match cgroups {
-        [only] if only.is_unified() => View::Unified { mount: only.mount.clone(), directory: only.directory() },
-        cgroups => View::Legacy(cgroups.iter().map(seen).collect()),
+    let unified = cgroups.iter().find(|cgroup| cgroup.is_unified());
+    View {
+        mount: unified.map(|cgroup| cgroup.mount.clone()),
+        unified: unified.filter(|_| cgroups.len() == 1).map(HierarchyCgroup::directory),
+        hierarchies: cgroups.iter().filter(|cgroup| !cgroup.is_unified()).map(seen).collect(),
     }
 }
 
@@ -61,16 +58,11 @@ fn seen(cgroup: &HierarchyCgroup) -> HierarchyView {
     let names: Vec<&str> = cgroup.controllers.iter().map(|c| c.strip_prefix("name=").unwrap_or(c)).collect();
     let aliases = if names.len() > 1 { names.iter().map(|n| n.to_string()).collect() } else { Vec::new() };
     let mounted = cgroup.mount.rsplit('/').next().unwrap_or_default();
-    let options: Vec<String> = cgroup
-        .controllers
-        .iter()
-        .map(|c| if c.starts_with("name=") { format!("none,{c}") } else { c.clone() })
-        .collect();
-    let name = if cgroup.is_unified() { "unified".to_owned() } else { names.join(",") };
+    let name = names.join(",");
     // The directory has its name on the host, where programs look for it.
     let name = if mounted.is_empty() || aliases.is_empty() { name } else { mounted.to_owned() };
     let aliases = aliases.into_iter().filter(|alias| *alias != name).collect();
-    HierarchyView { name, aliases, options: options.join(","), path: cgroup.directory(), mount: cgroup.mount.clone() }
+    HierarchyView { name, aliases, controllers: cgroup.controllers.clone(), path: cgroup.directory() }
 }
 
 #[cfg(test)]
@@ -89,17 +81,17 @@ mod tests {
             cgroup(&["name=systemd"], "/sys/fs/cgroup/systemd"),
             cgroup(&[], "/sys/fs/cgroup/unified"),
         ];
-        let View::Legacy(seen) = view(&cgroups) else { panic!() };
+        let View { mount, unified, hierarchies: seen } = view(&cgroups);
         assert_eq!(seen[0].name, "cpu,cpuacct");
         assert_eq!(seen[0].aliases, ["cpu", "cpuacct"]);
-        assert_eq!((seen[1].name.as_str(), seen[1].options.as_str()), ("systemd", "none,name=systemd"));
-        assert_eq!((seen[2].name.as_str(), seen[2].path.as_str()), ("unified", "/sys/fs/cgroup/unified/c"));
+        assert_eq!((seen[1].name.as_str(), seen[1].controllers[0].as_str()), ("systemd", "name=systemd"));
+        assert_eq!((mount.as_deref(), unified, seen.len()), (Some("/sys/fs/cgroup/unified"), None, 2));
         assert!(seen[1].aliases.is_empty());
     }
 
     #[test]
     fn a_unified_cgroup_alone_is_the_whole_view() {
-        let whole = View::Unified { mount: "/sys/fs/cgroup".into(), directory: "/sys/fs/cgroup/c".into() };
-        assert_eq!(view(&[cgroup(&[], "/sys/fs/cgroup")]), whole);
+        let (mount, unified) = (Some("/sys/fs/cgroup".into()), Some("/sys/fs/cgroup/c".into()));
+        assert_eq!(view(&[cgroup(&[], "/sys/fs/cgroup")]), View { mount, unified, hierarchies: Vec::new() });
     }
 }

@@ -48,40 +48,21 @@ pub(super) fn view(cgroup: &Cgroup, plan: &LaunchPlan) -> Result<CgroupView> {
     let namespace = plan.namespaces.has(Ns::Cgroup);
     let fresh = matches!(plan.namespaces.place(Ns::Cgroup), Place::New);
     let privileged = plan.recipe.user == User::Stays && namespaces::in_first_user_namespace();
-    let same = fresh && privileged;
     let shared = match plan.joined.fd(Ns::Cgroup) {
         Some(joined) => cgroups::is_first_cgroup_namespace(joined)?,
         None => !fresh,
     };
-    let tree = |mount: String| (shared && privileged).then(|| mount.into());
-    Ok(match cgroup.view()? {
-        cgroups::View::Unified { mount, directory } => CgroupView {
-            unified: Some(directory.into()),
-            shared,
-            tree: tree(mount),
-            namespace,
-            ..CgroupView::default()
-        },
-        cgroups::View::Legacy(list) => CgroupView {
-            tree: list.iter().find(|seen| seen.options.is_empty()).and_then(|seen| tree(seen.mount.clone())),
-            hierarchies: list
-                .into_iter()
-                // On a hybrid hierarchy the unified one has no controllers, and containers expect
-                // v1 only.
-                .filter(|seen| !seen.options.is_empty())
-                .map(|seen| rootfs::Hierarchy {
-                    name: seen.name,
-                    links: seen.aliases,
-                    directory: seen.path.into(),
-                    parameters: seen.options.split(',').filter(|o| *o != "none").map(str::to_owned).collect(),
-                })
-                .collect(),
-            unified: None,
-            shared,
-            namespace,
-            same,
-        },
-    })
+    let seen = cgroup.view()?;
+    let hierarchies = seen.hierarchies.into_iter().map(|seen| rootfs::Hierarchy {
+        name: seen.name,
+        links: seen.aliases,
+        directory: seen.path.into(),
+        parameters: seen.controllers,
+    });
+    let tree = seen.mount.filter(|_| shared && privileged).map(Into::into);
+    let unified = seen.unified.map(Into::into);
+    let same = fresh && privileged && unified.is_none();
+    Ok(CgroupView { hierarchies: hierarchies.collect(), unified, shared, tree, namespace, same })
 }
 
 /// A process created in a frozen cgroup would never run.
