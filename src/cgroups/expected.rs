@@ -1,7 +1,7 @@
 //! The expected cgroups of a container without a record.
 
 use super::cgroup::Cgroup;
-use super::cgroups_path::{CgroupsPath, expand_slice};
+use super::cgroups_path::CgroupsPath;
 use super::hierarchy_cgroup::HierarchyCgroup;
 use super::layout::{Hierarchy, Layout};
 use super::prepare::path_in;
@@ -30,9 +30,7 @@ pub(crate) fn expected(path: Option<&str>, id: &str) -> Result<Vec<Cgroup>> {
     if let Ok(CgroupsPath::Scope(scope)) = CgroupsPath::parse_scope(path, id) {
         let user = effective_uid() != 0;
         let root = if user { systemd::user_root().unwrap_or_default() } else { String::new() };
-        let slice = scope.slice.clone().unwrap_or_else(|| if user { "user.slice" } else { "system.slice" }.to_owned());
-        let unit = Unit::of(&scope, user);
-        let directory = format!("{root}{}/{}", expand_slice(&slice)?.trim_end_matches('/'), unit.name);
+        let (unit, _, directory) = super::scope::place(&scope, user, &root)?;
         add(layout.hierarchies.iter().map(|h| HierarchyCgroup::plan(h, directory.clone())).collect(), Some(unit));
     }
     Ok(found)

@@ -48,8 +48,7 @@ pub(crate) fn at_path(path: &str) -> Result<Vec<HierarchyCgroup>> {
 
 /// A cgroup whose parents the other runtime has made or found: none of them is removed with it.
 fn at(hierarchy: &Hierarchy, path: &str) -> HierarchyCgroup {
-    let (controllers, mount) = (hierarchy.controllers.clone(), hierarchy.mount.clone());
-    HierarchyCgroup { controllers, mount, path: path.trim_end_matches('/').to_owned(), parents: 0 }
+    HierarchyCgroup::at(hierarchy, path.trim_end_matches('/').to_owned())
 }
 
 /// The first cgroup in which the process is, and which is neither one of `cgroups` nor below one that

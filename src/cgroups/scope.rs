@@ -21,9 +21,7 @@ pub(super) struct PendingScope {
 pub(super) fn plan(plan: &CgroupPlan, scope: &Scope, layout: &Layout) -> Result<(PendingScope, Vec<HierarchyCgroup>)> {
     let user = plan.rootless || effective_uid() != 0;
     let root = if user { systemd::user_root().context("systemd cgroup driver")? } else { String::new() };
-    let slice = scope.slice.clone().unwrap_or_else(|| if user { "user.slice" } else { "system.slice" }.to_owned());
-    let unit = Unit::of(scope, user);
-    let directory = format!("{root}{}/{}", expand_slice(&slice)?.trim_end_matches('/'), unit.name);
+    let (unit, slice, directory) = place(scope, user, &root)?;
     // systemd manages slices.
     let cgroups: Vec<_> = layout.hierarchies.iter().map(|h| HierarchyCgroup::at(h, directory.clone())).collect();
     if let Some(busy) = cgroups.iter().find(|b| b.read("cgroup.procs").is_ok_and(|text| !text.is_empty())) {
@@ -38,6 +36,14 @@ pub(super) fn plan(plan: &CgroupPlan, scope: &Scope, layout: &Layout) -> Result<
     properties.extend(plan.properties.iter().cloned());
     let description = format!("libcontainer container {}", scope.name);
     Ok((PendingScope { unit, slice, description, properties }, cgroups))
+}
+
+/// The unit of a scope, its slice, and the path of its cgroup below `root`.
+pub(super) fn place(scope: &Scope, user: bool, root: &str) -> Result<(Unit, String, String)> {
+    let slice = scope.slice.clone().unwrap_or_else(|| if user { "user.slice" } else { "system.slice" }.to_owned());
+    let unit = Unit::of(scope, user);
+    let directory = format!("{root}{}/{}", expand_slice(&slice)?.trim_end_matches('/'), unit.name);
+    Ok((unit, slice, directory))
 }
 
 impl PendingScope {

@@ -92,29 +92,21 @@ pub(crate) fn swap_max(swap: Option<i64>, limit: Option<i64>) -> Result<Option<i
 }
 
 fn cpu(cpu: &Cpu, list: &mut Vec<Write>) {
-    if let Some(cpus) = &cpu.cpus {
-        list.push(Write::new("cpu.cpus", "cpuset", "cpuset.cpus", cpus.clone()));
-    }
-    if let Some(mems) = &cpu.mems {
-        list.push(Write::new("cpu.mems", "cpuset", "cpuset.mems", mems.clone()));
-    }
-    if let Some(idle) = cpu.idle {
-        list.push(Write::new("cpu.idle", "cpu", "cpu.idle", u8::from(idle).to_string()).in_retry_group("weight"));
-    }
     // An idle cgroup refuses a weight.
-    if let Some(shares) = cpu.shares.filter(|_| cpu.idle != Some(true)) {
-        list.push(
-            Write::new("cpu.shares", "cpu", "cpu.weight", weight_of_shares(shares).to_string())
-                .in_retry_group("weight"),
-        );
-    }
-    if let Some(burst) = cpu.burst {
-        list.push(Write::new("cpu.burst", "cpu", "cpu.max.burst", burst.to_string()).in_retry_group("quota"));
-    }
-    if cpu.quota.is_some() || cpu.period.is_some() {
-        let quota = cpu.quota.map_or("max".to_owned(), or_max);
-        let value = format!("{quota} {}", cpu.period.unwrap_or(100_000));
-        list.push(Write::new("cpu.quota", "cpu", "cpu.max", value).in_retry_group("quota"));
+    let shares = cpu.shares.filter(|_| cpu.idle != Some(true));
+    let quota = cpu.quota.map_or("max".to_owned(), or_max);
+    let max = format!("{quota} {}", cpu.period.unwrap_or(100_000));
+    let is_limited = cpu.quota.is_some() || cpu.period.is_some();
+    let fields = [
+        ("cpu.cpus", "cpuset", "cpuset.cpus", cpu.cpus.clone(), None),
+        ("cpu.mems", "cpuset", "cpuset.mems", cpu.mems.clone(), None),
+        ("cpu.idle", "cpu", "cpu.idle", cpu.idle.map(|idle| u8::from(idle).to_string()), Some("weight")),
+        ("cpu.shares", "cpu", "cpu.weight", shares.map(|n| weight_of_shares(n).to_string()), Some("weight")),
+        ("cpu.burst", "cpu", "cpu.max.burst", cpu.burst.map(|n| n.to_string()), Some("quota")),
+        ("cpu.quota", "cpu", "cpu.max", is_limited.then_some(max), Some("quota")),
+    ];
+    for (field, controller, file, value, retry_group) in fields {
+        list.extend(value.map(|value| Write { retry_group, ..Write::new(field, controller, file, value) }));
     }
 }
 
