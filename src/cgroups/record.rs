@@ -17,22 +17,24 @@ pub(crate) struct CgroupRecord {
     pub unit: Option<Unit>,
 }
 
-/// The JSON form of a record. Usually all cgroups have the same path below the standard mount
-/// points. Then the names of the controllers suffice: a third of the bytes, which every command
-/// reads.
-#[derive(Default, Serialize)]
-struct Written {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    path: String,
-    #[serde(skip_serializing_if = "is_zero")]
-    parents: usize,
-    /// The controllers of each hierarchy, comma-separated. The empty name is the unified hierarchy.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    hierarchies: Vec<String>,
-    #[serde(rename = "branches", skip_serializing_if = "Vec::is_empty")]
-    cgroups: Vec<HierarchyCgroup>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<Unit>,
+readable! {
+    /// The JSON form of a record. Usually all cgroups have the same path below the standard mount
+    /// points. Then the names of the controllers suffice: a third of the bytes, which every command
+    /// reads.
+    #[derive(Default, Serialize)]
+    struct Written {
+        #[serde(skip_serializing_if = "String::is_empty")]
+        path: String = "path",
+        #[serde(skip_serializing_if = "is_zero")]
+        parents: usize = "parents",
+        /// The controllers of each hierarchy, comma-separated. The empty name is the unified hierarchy.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        hierarchies: Vec<String> = "hierarchies",
+        #[serde(rename = "branches", skip_serializing_if = "Vec::is_empty")]
+        cgroups: Vec<HierarchyCgroup> = "branches",
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unit: Option<Unit> = "unit",
+    }
 }
 
 impl CgroupRecord {
@@ -95,16 +97,6 @@ impl Serialize for CgroupRecord {
             _ => written.cgroups = self.cgroups.clone(),
         }
         written.serialize(serializer)
-    }
-}
-
-readable! {
-    Written {
-        path = "path",
-        parents = "parents",
-        hierarchies = "hierarchies",
-        cgroups = "branches",
-        unit = "unit",
     }
 }
 

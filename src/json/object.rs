@@ -83,9 +83,26 @@ fn fold(letter: char) -> char {
     }
 }
 
-/// Implements [`Object`] and [`Value`] for a struct, given the JSON name of each field and
-/// optionally the field that keeps the text of unknown keys' values.
+/// Declares structs with the JSON name of each field, or implements [`Object`] and [`Value`] for a
+/// struct, given the JSON name of each field. Optionally other fields follow that are not read, and
+/// the name of the one that keeps the text of unknown keys' values.
 macro_rules! readable {
+    ($(
+        $(#[$meta:meta])*
+        $visibility:vis struct $name:ident {
+            $( $(#[$field_meta:meta])* $field_visibility:vis $field:ident: $type:ty = $json:literal, )*
+        }
+        $(=> unread { $( $(#[$other_meta:meta])* $other_visibility:vis $other:ident: $other_type:ty, )* }
+        others in $others:ident)?
+    )*) => {$(
+        $(#[$meta])*
+        $visibility struct $name {
+            $( $(#[$field_meta])* $field_visibility $field: $type, )*
+            $($( $(#[$other_meta])* $other_visibility $other: $other_type, )*)?
+        }
+
+        $crate::json::readable! { $name { $($field = $json),* } $(others in $others)? }
+    )*};
     ($name:ident $(<$life:lifetime>)? { $($field:ident = $json:literal),* $(,)? } $(others in $others:ident)?) => {
         impl<'a> $crate::json::Object<'a> for $name $(<$life>)? {
             fn names(&self) -> &'static [$crate::json::Name] {

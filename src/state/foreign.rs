@@ -34,101 +34,71 @@ impl Foreign {
     }
 }
 
-/// The fields of both runtimes' records that matter here.
-#[derive(Default)]
-struct Written {
-    // Both.
-    created: Option<String>,
-    // runc's state.json.
-    init_process_pid: i32,
-    init_process_start: u64,
-    cgroup_paths: json::Map<String>,
-    config: Config,
-    // crun's status.
-    pid: i32,
-    start: u64,
-    cgroup_path: Option<String>,
-    scope: Option<String>,
-    rootfs: Option<String>,
-    bundle: Option<String>,
-    // Fields of our own records, which are never taken for another runtime's.
-    waiting_name: Option<String>,
-    sum: Option<String>,
-}
-
 readable! {
-    Written {
-        created = "created",
-        init_process_pid = "init_process_pid",
-        init_process_start = "init_process_start",
-        cgroup_paths = "cgroup_paths",
-        config = "config",
-        pid = "pid",
-        start = "process-start-time",
-        cgroup_path = "cgroup-path",
-        scope = "scope",
-        rootfs = "rootfs",
-        bundle = "bundle",
-        waiting_name = "waitingName",
-        sum = "sum",
+    /// The fields of both runtimes' records that matter here.
+    #[derive(Default)]
+    struct Written {
+        // Both.
+        created: Option<String> = "created",
+        // runc's state.json.
+        init_process_pid: i32 = "init_process_pid",
+        init_process_start: u64 = "init_process_start",
+        cgroup_paths: json::Map<String> = "cgroup_paths",
+        config: Config = "config",
+        // crun's status.
+        pid: i32 = "pid",
+        start: u64 = "process-start-time",
+        cgroup_path: Option<String> = "cgroup-path",
+        scope: Option<String> = "scope",
+        rootfs: Option<String> = "rootfs",
+        bundle: Option<String> = "bundle",
+        // Fields of our own records, which are never taken for another runtime's.
+        waiting_name: Option<String> = "waitingName",
+        sum: Option<String> = "sum",
+    }
+
+    /// runc's configuration of the container.
+    #[derive(Default)]
+    struct Config {
+        version: Option<String> = "version",
+        rootfs: Option<String> = "rootfs",
+        labels: Option<Vec<String>> = "labels",
+        namespaces: Option<Vec<Namespace>> = "namespaces",
+        cgroups: Option<Cgroups> = "cgroups",
+    }
+
+    #[derive(Default)]
+    struct Namespace {
+        kind: Option<String> = "type",
+        path: Option<String> = "path",
+    }
+
+    #[derive(Default)]
+    struct Cgroups {
+        name: Option<String> = "name",
+        path: Option<String> = "path",
+        scope_prefix: Option<String> = "scope_prefix",
+        systemd: bool = "Systemd",
+    }
+
+    /// The fields of crun's copy of config.json that matter here.
+    #[derive(Default)]
+    struct Spec {
+        version: Option<String> = "ociVersion",
+        annotations: json::Map<String> = "annotations",
+        linux: Linux = "linux",
+    }
+
+    #[derive(Default)]
+    struct Linux {
+        namespaces: Option<Vec<Namespace>> = "namespaces",
+        cgroups_path: Option<String> = "cgroupsPath",
     }
 }
 
-/// runc's configuration of the container.
-#[derive(Default)]
-struct Config {
-    version: Option<String>,
-    rootfs: Option<String>,
-    labels: Option<Vec<String>>,
-    namespaces: Option<Vec<Namespace>>,
-    cgroups: Option<Cgroups>,
+fn lacks(field: &str) -> Error {
+    Error::system(format!("the field {field:?} is missing"))
 }
-
-readable! {
-    Config {
-        version = "version",
-        rootfs = "rootfs",
-        labels = "labels",
-        namespaces = "namespaces",
-        cgroups = "cgroups",
-    }
-}
-
-#[derive(Default)]
-struct Namespace {
-    kind: Option<String>,
-    path: Option<String>,
-}
-
-readable! { Namespace { kind = "type", path = "path" } }
-
-#[derive(Default)]
-struct Cgroups {
-    name: Option<String>,
-    path: Option<String>,
-    scope_prefix: Option<String>,
-    systemd: bool,
-}
-
-readable! { Cgroups { name = "name", path = "path", scope_prefix = "scope_prefix", systemd = "Systemd" } }
-
-/// The fields of crun's copy of config.json that matter here.
-#[derive(Default)]
-struct Spec {
-    version: Option<String>,
-    annotations: json::Map<String>,
-    linux: Linux,
-}
-
-readable! { Spec { version = "ociVersion", annotations = "annotations", linux = "linux" } }
-
-#[derive(Default)]
-struct Linux {
-    namespaces: Option<Vec<Namespace>>,
-    cgroups_path: Option<String>,
-}
-
-readable! { Linux { namespaces = "namespaces", cgroups_path = "cgroupsPath" } }
 
 /// Whether a new namespace of this kind was made for the container.
 fn has_own(namespaces: &[Namespace], kind: &str) -> bool {
@@ -157,7 +127,6 @@ pub(super) fn read(bytes: &[u8], directory: &Path) -> Result<Option<Record>> {
     };
     // The directory has the id as its name; a changed field would give it another one.
     let id = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let lacks = |field: &str| Error::system(format!("the field {field:?} is missing"));
     let record = || -> Result<Record> {
         let mut record = if runtime == "runc" { written.of_runc(id)? } else { written.of_crun(id, directory)? };
         record.id = id.to_owned();
@@ -172,7 +141,6 @@ pub(super) fn read(bytes: &[u8], directory: &Path) -> Result<Option<Record>> {
 
 impl Written {
     fn of_runc(&self, id: &str) -> Result<Record> {
-        let lacks = |field: &str| Error::system(format!("the field {field:?} is missing"));
         let config = &self.config;
         let labels = config.labels.iter().flatten().filter_map(|label| label.split_once('='));
         let mut annotations: json::Map<String> =
@@ -200,7 +168,6 @@ impl Written {
     }
 
     fn of_crun(&self, id: &str, directory: &Path) -> Result<Record> {
-        let lacks = |field: &str| Error::system(format!("the field {field:?} is missing"));
         let mut init = ProcessId { pid: self.pid, start: self.start };
         let path = self.cgroup_path.as_deref().unwrap_or_default();
         let cgroups = cgroups::at_path(path)?;

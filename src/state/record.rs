@@ -15,88 +15,70 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// The facts about a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Record {
-    /// The config's `ociVersion`.
-    pub oci_version: String,
-    /// The container's id.
-    pub id: String,
-    /// The container's first process, once it exists.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init: Option<ProcessId>,
-    /// The runtime that is creating the container.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub creator: Option<ProcessId>,
-    /// The random part of the name that init has until it executes the program.
-    pub waiting_name: String,
-    /// The absolute path of the bundle.
-    pub bundle: String,
-    /// The root filesystem's path on the host.
-    pub rootfs: String,
-    /// The time of creation, RFC 3339 with nanoseconds.
-    pub created: String,
-    /// The user id of the creator.
-    pub owner: u32,
-    /// The config's annotations.
-    #[serde(skip_serializing_if = "json::Map::is_empty")]
-    pub annotations: json::Map<String>,
-    /// The paths of its cgroups.
-    pub cgroup: cgroups::CgroupRecord,
-    /// Its group in the resctrl filesystem.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resctrl: Option<cgroups::resctrl::ResctrlRecord>,
-    /// Whether it has a session keyring of its own.
-    pub keyring: bool,
-    /// Its session keyring, once it exists; older versions did not record it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub session_keyring: Option<keyring::CreatedKeyring>,
-    /// Whether it shares another pid namespace, so that its processes do not die with the first
-    /// one.
-    #[serde(skip_serializing_if = "is_false")]
-    pub shares_pids: bool,
-    /// Whether CRIU restored its processes, in a time namespace with the clocks of the checkpoint.
-    #[serde(skip_serializing_if = "is_false")]
-    pub restored: bool,
-    /// The other runtime that wrote the record.
-    #[serde(skip)]
-    pub foreign: Option<Foreign>,
-    /// Whether its reaping init records the end of the program in the file `ended`.
-    #[serde(skip_serializing_if = "is_false")]
-    pub records_end: bool,
-    /// With [`Record::records_end`]: whether its cgroup was made for it, so that the counters are its own.
-    #[serde(skip_serializing_if = "is_false")]
-    pub new_cgroup: bool,
-    /// What runc's fields of the record are made of; not read back, since runc alone needs them.
-    #[serde(skip)]
-    pub runc: Option<RuncConfig>,
-    /// Unknown fields of a newer version, as JSON.
-    #[serde(skip)]
-    pub unknown: json::Map<Vec<u8>>,
-}
-
 readable! {
-    Record {
-        oci_version = "ociVersion",
-        id = "id",
-        init = "init",
-        creator = "creator",
-        waiting_name = "waitingName",
-        bundle = "bundle",
-        rootfs = "rootfs",
-        created = "created",
-        owner = "owner",
-        annotations = "annotations",
-        cgroup = "cgroup",
-        resctrl = "resctrl",
-        keyring = "keyring",
-        session_keyring = "sessionKeyring",
-        shares_pids = "sharesPids",
-        restored = "restored",
-        records_end = "recordsEnd",
-        new_cgroup = "newCgroup",
-    } others in unknown
+    /// The facts about a container.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub(crate) struct Record {
+        /// The config's `ociVersion`.
+        pub oci_version: String = "ociVersion",
+        /// The container's id.
+        pub id: String = "id",
+        /// The container's first process, once it exists.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub init: Option<ProcessId> = "init",
+        /// The runtime that is creating the container.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub creator: Option<ProcessId> = "creator",
+        /// The random part of the name that init has until it executes the program.
+        pub waiting_name: String = "waitingName",
+        /// The absolute path of the bundle.
+        pub bundle: String = "bundle",
+        /// The root filesystem's path on the host.
+        pub rootfs: String = "rootfs",
+        /// The time of creation, RFC 3339 with nanoseconds.
+        pub created: String = "created",
+        /// The user id of the creator.
+        pub owner: u32 = "owner",
+        /// The config's annotations.
+        #[serde(skip_serializing_if = "json::Map::is_empty")]
+        pub annotations: json::Map<String> = "annotations",
+        /// The paths of its cgroups.
+        pub cgroup: cgroups::CgroupRecord = "cgroup",
+        /// Its group in the resctrl filesystem.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub resctrl: Option<cgroups::resctrl::ResctrlRecord> = "resctrl",
+        /// Whether it has a session keyring of its own.
+        pub keyring: bool = "keyring",
+        /// Its session keyring, once it exists; older versions did not record it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub session_keyring: Option<keyring::CreatedKeyring> = "sessionKeyring",
+        /// Whether it shares another pid namespace, so that its processes do not die with the first
+        /// one.
+        #[serde(skip_serializing_if = "is_false")]
+        pub shares_pids: bool = "sharesPids",
+        /// Whether CRIU restored its processes, in a time namespace with the clocks of the checkpoint.
+        #[serde(skip_serializing_if = "is_false")]
+        pub restored: bool = "restored",
+        /// Whether its reaping init records the end of the program in the file `ended`.
+        #[serde(skip_serializing_if = "is_false")]
+        pub records_end: bool = "recordsEnd",
+        /// With [`Record::records_end`]: whether its cgroup was made for it, so that the counters are its own.
+        #[serde(skip_serializing_if = "is_false")]
+        pub new_cgroup: bool = "newCgroup",
+    }
+    => unread {
+        /// The other runtime that wrote the record.
+        #[serde(skip)]
+        pub foreign: Option<Foreign>,
+        /// What runc's fields of the record are made of; not read back, since runc alone needs them.
+        #[serde(skip)]
+        pub runc: Option<RuncConfig>,
+        /// Unknown fields of a newer version, as JSON.
+        #[serde(skip)]
+        pub unknown: json::Map<Vec<u8>>,
+    }
+    others in unknown
 }
 
 fn is_false(it: &bool) -> bool {
