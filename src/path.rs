@@ -1,15 +1,12 @@
 //! Paths inside a container's root. The root may be hostile and may change during a lookup.
 //!
 //! The kernel resolves each string exactly once, with `openat2(RESOLVE_IN_ROOT |
-//! RESOLVE_NO_MAGICLINKS)`; after that only the descriptor is used. New directories are created by
-//! name in a directory that is held open, so a symbolic link that an attacker swaps in cannot lead
-//! out of the root.
+//! RESOLVE_NO_MAGICLINKS)`; after that only the descriptor is used. `rootfs::tree` creates
+//! what is missing.
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::sys::fs::{self, Stat};
-use crate::sys::mount::{
-    RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2, openat2_if_there,
-};
+use crate::sys::mount::{RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2, openat2_if_there};
 use crate::sys::{self, file};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -120,7 +117,7 @@ impl From<OwnedFd> for Handle {
     }
 }
 
-/// The type of file that [`Root::create`] creates for the last component of a path.
+/// The type of file that is created where the last component of a path is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Create {
     /// A directory (0755).
@@ -145,9 +142,6 @@ impl AsFd for Root {
     }
 }
 
-/// The limit of dangling symbolic links that [`Root::create`] follows, as the kernel's MAXSYMLINKS.
-const MAX_LINKS: u32 = 40;
-
 /// The largest file that is read from a container's root, in bytes.
 const SMALL_FILE: usize = 1 << 20;
 
@@ -155,21 +149,13 @@ impl Root {
     /// Opens a path with the `flags` of `open(2)`. Symbolic links are followed inside the root;
     /// O_NOFOLLOW does not follow a last one.
     pub(crate) fn open(&self, path: &InRoot, flags: i32) -> sys::Result<OwnedFd> {
-        self.open_raw(path.relative(), flags)
+        openat2(&self.0, path.relative(), flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
     }
 
-    fn open_raw(&self, path: &str, flags: i32) -> sys::Result<OwnedFd> {
-        openat2(&self.0, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-    }
-
-    fn find_raw(&self, path: &str) -> sys::Result<Option<Handle>> {
-        let found = openat2_if_there(&self.0, path, libc::O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    /// Like [`Root::open`], but `None` if the path does not exist.
+    fn open_if_there(&self, path: &InRoot, flags: i32) -> sys::Result<Option<Handle>> {
+        let found = openat2_if_there(&self.0, path.relative(), flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
         Ok(found?.map(Handle))
-    }
-
-    /// Like [`Root::find`], but `None` if the path does not exist.
-    pub(crate) fn find_if_there(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
-        self.find_raw(path.relative())
     }
 
     /// Looks up the file at `path`, following symbolic links.
@@ -177,83 +163,20 @@ impl Root {
         self.open(path, libc::O_PATH).map(Handle)
     }
 
+    /// Like [`Root::find`], but `None` if the path does not exist.
+    pub(crate) fn find_if_there(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
+        self.open_if_there(path, libc::O_PATH)
+    }
+
     /// Like [`Root::find_if_there`], but does not follow a symbolic link in the last component.
     pub(crate) fn find_no_follow(&self, path: &InRoot) -> sys::Result<Option<Handle>> {
-        let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-        let found = openat2_if_there(&self.0, path.relative(), libc::O_PATH | libc::O_NOFOLLOW, 0, resolve);
-        Ok(found?.map(Handle))
+        self.open_if_there(path, libc::O_PATH | libc::O_NOFOLLOW)
     }
 
     /// Like [`Root::find`], but fails with ELOOP if any component is a symbolic link.
     pub(crate) fn find_plain(&self, path: &InRoot) -> sys::Result<Handle> {
         let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS;
         openat2(&self.0, path.relative(), libc::O_PATH | libc::O_NOFOLLOW, 0, resolve).map(Handle)
-    }
-
-    /// Looks up the file at `path`. If it does not exist, it is created, together with missing
-    /// parent directories.
-    ///
-    /// # Errors
-    /// A component is not a directory (ENOTDIR), or the tree changes too often during the lookup.
-    pub(crate) fn create(&self, path: &InRoot, kind: Create) -> Result<Handle> {
-        match self.find_if_there(path)? {
-            Some(handle) => Ok(handle),
-            None => self.create_missing(path, kind).with_context(|| format!("create {path}")),
-        }
-    }
-
-    fn create_missing(&self, path: &InRoot, kind: Create) -> Result<Handle> {
-        let mut parts: Vec<String> = path.relative().split('/').map(String::from).collect();
-        let mut known = parts.len() - 1;
-        for _ in 0..MAX_LINKS {
-            let (mut dir, mut depth) = self.deepest(&parts[..known])?;
-            loop {
-                if depth == parts.len() {
-                    return Ok(dir);
-                }
-                let last = depth + 1 == parts.len();
-                match self.step(&dir, &parts, depth, if last { kind } else { Create::Directory })? {
-                    Component::Entered(next) => (dir, depth) = (next, depth + 1),
-                    Component::Symlink(target) => {
-                        parts = through_link(&target, &parts, depth);
-                        known = parts.len();
-                        break;
-                    }
-                }
-            }
-        }
-        Err(Error::system("too many symbolic links, or the tree keeps changing"))
-    }
-
-    /// The longest existing prefix of `parts`, and its number of parts.
-    fn deepest(&self, parts: &[String]) -> Result<(Handle, usize)> {
-        for depth in (1..=parts.len()).rev() {
-            if let Some(handle) = self.find_raw(&parts[..depth].join("/"))? {
-                return Ok((handle, depth));
-            }
-        }
-        Ok((Handle(self.open_raw(".", libc::O_PATH)?), 0))
-    }
-
-    /// Creates the part at `depth` in `dir` if it is missing, and enters it.
-    fn step(&self, dir: &Handle, parts: &[String], depth: usize, kind: Create) -> Result<Component> {
-        let name = &parts[depth];
-        if name == ".." || name == "." {
-            return Ok(Component::Entered(Handle(self.open_raw(&parts[..=depth].join("/"), libc::O_PATH)?)));
-        }
-        let made = match kind {
-            Create::Directory => fs::mkdir_at(dir, name, 0o755),
-            Create::File => fs::mknod_at(dir, name, libc::S_IFREG | 0o644, 0),
-        };
-        match made {
-            Err(e) if !e.is(libc::EEXIST) => return Err(e.into()),
-            _ => {}
-        }
-        let found = openat2(dir, name, libc::O_PATH | libc::O_NOFOLLOW, 0, RESOLVE_BENEATH)?;
-        if fs::stat(&found)?.kind() == libc::S_IFLNK {
-            return Ok(Component::Symlink(String::from_utf8_lossy(&fs::read_link_at(&found, "")?).into_owned()));
-        }
-        Ok(Component::Entered(Handle(found)))
     }
 
     /// Reads a small regular file, such as /etc/passwd; `None` if it does not exist.
@@ -287,20 +210,6 @@ impl Root {
         }
         Ok(Some(file))
     }
-}
-
-/// A component of a path, after a step of [`Root::create`].
-enum Component {
-    Entered(Handle),
-    /// A symbolic link with this target.
-    Symlink(String),
-}
-
-/// The path with the link at `depth` replaced by its target.
-fn through_link(target: &str, parts: &[String], depth: usize) -> Vec<String> {
-    let before = if target.starts_with('/') { &[] } else { &parts[..depth] };
-    let link = target.split('/').filter(|part| !part.is_empty()).map(String::from);
-    before.iter().cloned().chain(link).chain(parts[depth + 1..].iter().cloned()).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! File operations confined to a directory that may be hostile and may change at any time.
 //!
 //! Every path is resolved by one `openat2(2)` with `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`: the directory is the root of
-//! each lookup, so neither `..` nor a symbolic link leads out of it. Missing components are created one by one within
-//! directories that are already held. The runtime resolves the paths of a container's root filesystem in the same way.
+//! each lookup, so neither `..` nor a symbolic link leads out of it. The runtime resolves the paths of a
+//! container's root filesystem in the same way.
 //!
 //! A path is taken as relative to the directory, with or without a leading `/`.
 
@@ -10,12 +10,11 @@ mod entry;
 
 pub use entry::Status;
 
-use crate::error::{Context, Error, Result};
-use crate::path::{Create, InRoot, Root};
-use crate::sys::mount::{RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2};
+use crate::error::{Error, Result};
+use crate::path::{InRoot, Root};
 use crate::sys::{file, fs};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -76,53 +75,6 @@ impl Directory {
         names.sort();
         Ok(names)
     }
-
-    /// Creates a directory (mode 0755) and its missing parents; one that exists is opened.
-    ///
-    /// Symbolic links are followed within this directory, also where their target does not exist yet.
-    ///
-    /// # Errors
-    /// A component is no directory (ENOTDIR), or the tree keeps changing.
-    pub fn create_dir_all(&self, path: &str) -> Result<Directory> {
-        let made = self.0.create(&InRoot::new(path), Create::Directory)?;
-        Ok(Directory(openat2(&made, ".", libc::O_PATH | libc::O_DIRECTORY, 0, RESOLVE_BENEATH)?.into()))
-    }
-
-    /// Creates a regular file with the permission bits `mode`, and opens it for writing.
-    ///
-    /// # Errors
-    /// The name exists (EEXIST), also as a symbolic link, or its directory does not (ENOENT).
-    pub fn create_file(&self, path: &str, mode: u32) -> Result<File> {
-        let (dir, name) = self.parent(path)?;
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-        let made = openat2(&dir, &name, flags, mode & 0o7777, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-        Ok(File::from(made.with_context(|| format!("create {path}"))?))
-    }
-
-    /// Creates a symbolic link with the text `target`, which is not resolved.
-    ///
-    /// # Errors
-    /// The name exists (EEXIST), or its directory does not (ENOENT).
-    pub fn symlink(&self, target: &str, path: &str) -> Result<()> {
-        let (dir, name) = self.parent(path)?;
-        Ok(fs::symlink_at(target, &dir, name)?)
-    }
-
-    /// Removes a name that is no directory; a symbolic link itself, not its target.
-    ///
-    /// # Errors
-    /// It does not exist (ENOENT), or is a directory (EISDIR).
-    pub fn remove_file(&self, path: &str) -> Result<()> {
-        let (dir, name) = self.parent(path)?;
-        Ok(file::unlink_at(&dir, name, 0)?)
-    }
-
-    /// The directory that holds the last component of `path`, and that component.
-    fn parent(&self, path: &str) -> Result<(OwnedFd, String)> {
-        let path = InRoot::new(path);
-        let (dir, name) = path.split().ok_or_else(|| Error::system("the directory itself has no name within it"))?;
-        Ok((self.0.open(&dir, libc::O_PATH | libc::O_DIRECTORY)?, name.to_owned()))
-    }
 }
 
 impl AsFd for Directory {
@@ -134,7 +86,6 @@ impl AsFd for Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     /// A directory beside a file that must stay as it is.
     fn scene(name: &str) -> (std::path::PathBuf, Directory) {
@@ -149,25 +100,18 @@ mod tests {
     #[test]
     fn links_and_dots_stay_within_the_directory() {
         let (outer, root) = scene("links");
-        for (target, link) in [("..", "up"), ("/", "top"), ("../outside", "file"), ("/new/dir", "later")] {
-            root.symlink(target, link).unwrap();
+        for (target, link) in [("..", "up"), ("/", "top"), ("../outside", "file")] {
+            root.make_entry_symlink(target.as_bytes(), link.as_bytes()).unwrap();
         }
         for path in ["../outside", "up/outside", "top/../outside", "file", "/file"] {
             assert!(root.open_file(path).is_err(), "{path}");
             assert!(root.read(path).unwrap().is_none(), "{path}");
         }
-        root.create_dir_all("later/deep").unwrap();
-        root.create_dir_all("up/up/made").unwrap();
-        assert!(outer.join("root/new/dir/deep").is_dir() && outer.join("root/made").is_dir());
-        root.create_file("top/up/inside", 0o600).unwrap().write_all(b"text").unwrap();
-        assert_eq!(root.read("inside").unwrap().unwrap(), b"text");
-        root.create_file("file", 0o600).unwrap_err();
-        root.remove_file("file").unwrap();
-        root.remove_file("..").unwrap_err();
+        std::fs::write(outer.join("root/inside"), "text").unwrap();
+        for path in ["inside", "../inside", "up/inside", "top/up/inside", "/inside"] {
+            assert_eq!(root.read(path).unwrap().unwrap(), b"text", "{path}");
+        }
         assert_eq!(std::fs::read(outer.join("outside")).unwrap(), b"outside");
-        let mut names: Vec<_> = std::fs::read_dir(&outer).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        assert_eq!(names, ["outside", "root"]);
         std::fs::remove_dir_all(&outer).unwrap();
     }
 
@@ -175,7 +119,7 @@ mod tests {
     fn what_is_no_regular_file_is_not_opened() {
         let (outer, root) = scene("kinds");
         fs::mknod_at(&root, "fifo", libc::S_IFIFO | 0o600, 0).unwrap();
-        root.create_dir_all("dir").unwrap();
+        root.make_entry_dir(b"dir", 0o755).unwrap();
         for path in ["fifo", "dir"] {
             assert!(root.open_file(path).unwrap_err().to_string().contains("is not a regular file"), "{path}");
         }
