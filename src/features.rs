@@ -15,179 +15,103 @@ use crate::process::capability;
 use crate::process::seccomp;
 use crate::rootfs;
 use crate::sys::filter;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use std::result;
 
 /// The oldest and the newest version of the specification that a config.json may name.
 const OLDEST: &str = "1.0.0";
 const NEWEST: &str = "1.3.0";
 
-/// The document.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)] // The fields are those of features.md and features-linux.md.
-#[non_exhaustive]
-pub struct Features {
-    pub oci_version_min: &'static str,
-    pub oci_version_max: &'static str,
-    pub hooks: Vec<&'static str>,
-    pub mount_options: Vec<&'static str>,
-    pub linux: Linux,
-    pub annotations: Annotations,
-    pub potentially_unsafe_config_annotations: Vec<&'static str>,
+/// A value of the document.
+enum Value {
+    Bool(bool),
+    Text(&'static str),
+    List(Vec<String>),
+    Object(Vec<(&'static str, Value)>),
 }
 
-/// Names beyond the specification.
-#[derive(Debug, Serialize)]
-#[allow(missing_docs)]
-#[non_exhaustive]
-pub struct Annotations {
-    /// Engines check this name before they offer checkpoints.
-    #[serde(rename = "org.opencontainers.runc.checkpoint.enabled")]
-    pub checkpoint: &'static str,
-    #[serde(rename = "orlop.version")]
-    pub version: &'static str,
-}
+use Value::{Bool, List, Object, Text};
 
-/// The part for Linux.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)] // The fields are those of features-linux.md.
-#[non_exhaustive]
-pub struct Linux {
-    pub namespaces: Vec<&'static str>,
-    pub capabilities: Vec<String>,
-    pub cgroup: Cgroup,
-    pub seccomp: Seccomp,
-    pub apparmor: Enabled,
-    pub selinux: Enabled,
-    pub intel_rdt: IntelRdt,
-    pub memory_policy: MemoryPolicy,
-    pub mount_extensions: MountExtensions,
-    pub net_devices: Enabled,
-}
-
-/// A feature that is supported or not.
-#[derive(Debug, Serialize)]
-#[allow(missing_docs)]
-#[non_exhaustive]
-pub struct Enabled {
-    pub enabled: bool,
-}
-
-/// Supported cgroup versions and managers.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-#[non_exhaustive]
-pub struct Cgroup {
-    pub v1: bool,
-    pub v2: bool,
-    pub systemd: bool,
-    pub systemd_user: bool,
-    pub rdma: bool,
-}
-
-/// Supported settings of a seccomp filter.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-#[non_exhaustive]
-pub struct Seccomp {
-    pub enabled: bool,
-    pub actions: Vec<&'static str>,
-    pub operators: Vec<&'static str>,
-    pub archs: &'static [&'static str],
-    pub known_flags: Vec<&'static str>,
-    pub supported_flags: Vec<&'static str>,
-}
-
-/// Supported parts of Intel RDT (resctrl).
-#[derive(Debug, Serialize)]
-#[allow(missing_docs)]
-#[non_exhaustive]
-pub struct IntelRdt {
-    pub enabled: bool,
-    pub schemata: bool,
-    pub monitoring: bool,
-}
-
-/// Memory policies.
-#[derive(Debug, Serialize)]
-#[allow(missing_docs)]
-#[non_exhaustive]
-pub struct MemoryPolicy {
-    pub modes: Vec<&'static str>,
-    pub flags: Vec<&'static str>,
-}
-
-/// Supported mount features beyond options.
-#[derive(Debug, Serialize)]
-#[allow(missing_docs)]
-#[non_exhaustive]
-pub struct MountExtensions {
-    pub idmap: Enabled,
-}
-
-impl Features {
-    /// The features of this build on this machine.
-    pub fn new() -> Features {
-        Features {
-            oci_version_min: OLDEST,
-            oci_version_max: NEWEST,
-            hooks: Moment::ALL.map(Moment::word).into(),
-            mount_options: rootfs::mount_options().collect(),
-            linux: Linux {
-                namespaces: NamespaceKind::ALL.map(NamespaceKind::word).into(),
-                capabilities: capability::all().iter().map(ToString::to_string).collect(),
-                cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
-                seccomp: Seccomp {
-                    enabled: true,
-                    actions: words(&seccomp::ACTIONS),
-                    operators: words(&seccomp::OPERATORS),
-                    archs: &seccomp::ARCHITECTURES,
-                    known_flags: words(&seccomp::FLAGS),
-                    supported_flags: supported_flags(),
-                },
-                apparmor: Enabled { enabled: true },
-                selinux: Enabled { enabled: true },
-                intel_rdt: IntelRdt { enabled: true, schemata: true, monitoring: true },
-                memory_policy: MemoryPolicy { modes: words(&POLICY_MODES), flags: words(&POLICY_FLAGS) },
-                mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
-                net_devices: Enabled { enabled: true },
-            },
-            annotations: Annotations { checkpoint: "true", version: env!("CARGO_PKG_VERSION") },
-            potentially_unsafe_config_annotations: unsafe_annotations(),
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, to: S) -> result::Result<S::Ok, S::Error> {
+        match self {
+            Bool(value) => value.serialize(to),
+            Text(value) => value.serialize(to),
+            List(values) => values.serialize(to),
+            Object(fields) => to.collect_map(fields.iter().map(|(name, value)| (name, value))),
         }
     }
+}
 
-    /// The document as text: JSON, indented by four spaces as engines' logs have it.
-    pub fn to_json(&self) -> Result<String> {
-        let mut text = Vec::new();
-        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-        let mut writer = serde_json::Serializer::with_formatter(&mut text, formatter);
-        let written = self.serialize(&mut writer).map_err(|e| Error::internal(e.to_string()));
-        written.and_then(|()| String::from_utf8(text).map_err(|e| Error::internal(e.to_string())))
-    }
+/// The features of this build on this machine as JSON, indented by four spaces as engines' logs have it.
+///
+/// # Errors
+/// None is known.
+pub fn document() -> Result<String> {
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut writer = serde_json::Serializer::with_formatter(&mut text, formatter);
+    let written = features().serialize(&mut writer).map_err(|e| Error::internal(e.to_string()));
+    written.and_then(|()| String::from_utf8(text).map_err(|e| Error::internal(e.to_string())))
+}
+
+fn features() -> Value {
+    let known = seccomp::FLAGS.iter().filter(|(_, bit)| filter::knows_flag(*bit)).map(|(name, _)| *name);
+    let denied = annotations::ANNOTATIONS.iter().filter(|(_, is_unsafe)| *is_unsafe).map(|(name, _)| *name);
+    Object(vec![
+        ("ociVersionMin", Text(OLDEST)),
+        ("ociVersionMax", Text(NEWEST)),
+        ("hooks", list(Moment::ALL.map(Moment::word))),
+        ("mountOptions", list(rootfs::mount_options())),
+        (
+            "linux",
+            Object(vec![
+                ("namespaces", list(NamespaceKind::ALL.map(NamespaceKind::word))),
+                ("capabilities", list(capability::all())),
+                ("cgroup", enabled(&["v1", "v2", "systemd", "systemdUser", "rdma"])),
+                (
+                    "seccomp",
+                    Object(vec![
+                        ("enabled", Bool(true)),
+                        ("actions", words(&seccomp::ACTIONS)),
+                        ("operators", words(&seccomp::OPERATORS)),
+                        ("archs", list(seccomp::ARCHITECTURES)),
+                        ("knownFlags", words(&seccomp::FLAGS)),
+                        ("supportedFlags", list(known)),
+                    ]),
+                ),
+                ("apparmor", enabled(&["enabled"])),
+                ("selinux", enabled(&["enabled"])),
+                ("intelRdt", enabled(&["enabled", "schemata", "monitoring"])),
+                ("memoryPolicy", Object(vec![("modes", words(&POLICY_MODES)), ("flags", words(&POLICY_FLAGS))])),
+                ("mountExtensions", Object(vec![("idmap", enabled(&["enabled"]))])),
+                ("netDevices", enabled(&["enabled"])),
+            ]),
+        ),
+        (
+            "annotations",
+            Object(vec![
+                // Engines check this name before they offer checkpoints.
+                ("org.opencontainers.runc.checkpoint.enabled", Text("true")),
+                ("orlop.version", Text(env!("CARGO_PKG_VERSION"))),
+            ]),
+        ),
+        ("potentiallyUnsafeConfigAnnotations", list(denied)),
+    ])
+}
+
+/// An object whose fields are all true.
+fn enabled(fields: &[&'static str]) -> Value {
+    Object(fields.iter().map(|field| (*field, Bool(true))).collect())
+}
+
+fn list(words: impl IntoIterator<Item = impl ToString>) -> Value {
+    List(words.into_iter().map(|word| word.to_string()).collect())
 }
 
 /// The names in a parser's table.
-fn words<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
-    table.iter().map(|(word, _)| *word).collect()
-}
-
-fn unsafe_annotations() -> Vec<&'static str> {
-    annotations::ANNOTATIONS.iter().filter(|(_, is_unsafe)| *is_unsafe).map(|(name, _)| *name).collect()
-}
-
-/// The seccomp filter flags that this kernel supports.
-fn supported_flags() -> Vec<&'static str> {
-    seccomp::FLAGS.iter().filter(|(_, bit)| filter::knows_flag(*bit)).map(|(name, _)| *name).collect()
-}
-
-impl Default for Features {
-    fn default() -> Features {
-        Features::new()
-    }
+fn words<T>(table: &[(&'static str, T)]) -> Value {
+    list(table.iter().map(|(word, _)| *word))
 }
 
 #[cfg(test)]
@@ -198,7 +122,7 @@ mod tests {
     use serde_json::Value;
 
     fn document() -> Value {
-        serde_json::from_str(&Features::new().to_json().unwrap()).unwrap()
+        serde_json::from_str(&super::document().unwrap()).unwrap()
     }
 
     #[test]

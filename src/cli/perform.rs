@@ -8,7 +8,7 @@ use super::table::Name;
 use crate::container::request::{CgroupManager, ContainerId, Rootless};
 use crate::container::{self, Context};
 use crate::error::{Context as _, Error, IoContext, Kind, Result};
-use crate::features::Features;
+use crate::features;
 use crate::state::Store;
 use crate::sys::regex::Pattern;
 use std::ffi::OsStr;
@@ -25,7 +25,7 @@ pub(crate) fn perform(identity: &Identity, flags: &Flags, invocation: &Invocatio
         Name::Delete => each(&context, invocation, |id| container::delete(&context, &invocation.delete(id)))?,
         Name::Events => container::events(&context, &invocation.events()?, &mut std::io::stdout())?,
         Name::Exec => return apart(|| container::exec(&context, &invocation.exec()?)),
-        Name::Features => print(&(Features::new().to_json()? + "\n"))?,
+        Name::Features => print(&(features::document()? + "\n"))?,
         Name::Kill => {
             let signal = invocation.signal()?;
             each(&context, invocation, |id| container::kill(&context, &invocation.kill(id, signal)))?;
