@@ -18,8 +18,7 @@ use super::inherited::Inherited;
 use super::made::{CreatedContainer, Source};
 use super::parts::Parts;
 use super::request::{ManageCgroups, RestoreRequest};
-use super::terminal::Relay;
-use super::{Context, death, delete, run};
+use super::{Context, run};
 use crate::cgroups::{Cgroup, CgroupFds, Layout};
 use crate::criu::{Criu, CriuFlag, CriuOpts, CriuText, SavedMount, Start, Task};
 use crate::error::{Context as _, Error, Result};
@@ -56,17 +55,8 @@ pub fn restore(context: &Context, request: &RestoreRequest) -> Result<u8> {
     }
     let give = run::foreground(&request.create, request.no_subreaper)?;
     let mut made = make(context, request, proof, give)?;
-    let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
-    log::begun();
     let master = made.terminal.take();
-    let relay = made.or_remove(master.map(Relay::new).transpose(), proof)?;
-    log::step("wait for the program");
-    let ended = super::terminal::serve(&made.launched, &signals, relay, None).inspect_err(|_| made.launched.kill());
-    if let Ok(ended) = &ended {
-        death::tell(&made, *ended);
-    }
-    delete::ended(&made.dir, &made.record, &made.hooks, proof)?;
-    ended.map(|ended| ended.status() as u8)
+    run::attend(&mut made, master, false, proof)
 }
 
 fn make(

@@ -2,12 +2,14 @@
 
 use super::console::{self, Give};
 use super::create::{self, Until};
+use super::made::CreatedContainer;
 use super::request::{CreateRequest, RunRequest};
 use super::terminal::Relay;
 use super::{Context, death, delete};
 use crate::error::{Error, Result};
 use crate::log;
 use crate::sys::process::{self, SingleThreaded};
+use std::os::fd::OwnedFd;
 
 /// `run`: creates and starts a container; in the foreground it also waits for its program and
 /// deletes the container. Returns the exit code of the program (128 and the signal's number if a
@@ -35,19 +37,29 @@ pub fn run(context: &Context, request: &RunRequest) -> Result<u8> {
     }
     let give = foreground(&request.create, request.no_subreaper)?;
     let mut made = create::make(context, &request.create, proof, Until::Program, give)?;
-    let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
     let ours = made.terminal.take();
     let master = made.or_remove(ours.map(|ours| console::master(&ours)).transpose(), proof)?.flatten();
-    let notify = made.notify.take();
     made.or_remove(made.run_poststart(proof), proof)?;
+    attend(&mut made, master, request.keep, proof)
+}
+
+/// Serves the program in the foreground until its end, and then deletes the container.
+pub(super) fn attend(
+    made: &mut CreatedContainer,
+    master: Option<OwnedFd>,
+    keep: bool,
+    proof: &SingleThreaded,
+) -> Result<u8> {
+    let signals = made.signals.take().ok_or_else(|| Error::internal("a foreground without signals"))?;
     log::begun();
     let relay = made.or_remove(master.map(Relay::new).transpose(), proof)?;
     log::step("wait for the program");
-    let ended = super::terminal::serve(&made.launched, &signals, relay, notify).inspect_err(|_| made.launched.kill());
+    let ended = super::terminal::serve(&made.launched, &signals, relay, made.notify.take())
+        .inspect_err(|_| made.launched.kill());
     if let Ok(ended) = &ended {
-        death::tell(&made, *ended);
+        death::tell(made, *ended);
     }
-    if !request.keep {
+    if !keep {
         delete::ended(&made.dir, &made.record, &made.hooks, proof)?;
     }
     ended.map(|ended| ended.status() as u8)
