@@ -34,62 +34,19 @@ const fn architecture(name: &'static str, audit: u32, column: usize) -> Architec
 }
 
 /// The architectures of the kernel's family, the native one first. The filter always contains the
-/// native architecture, as with libseccomp, whether the config lists it or not.
+/// native architecture, as with libseccomp, whether the config lists it or not. There is a family for each architecture that
+/// the init stub has an entry for.
 #[cfg(target_arch = "x86_64")]
 pub(super) static FAMILY: [Architecture; 3] = [
     architecture("SCMP_ARCH_X86_64", 0xc000_003e, 0),
     Architecture { multiplexed: true, ..architecture("SCMP_ARCH_X86", 0x4000_0003, 1) },
     Architecture { wide: false, offset: X32_BIT, ..architecture("SCMP_ARCH_X32", 0xc000_003e, 2) },
 ];
-#[cfg(target_arch = "x86")]
-pub(super) static FAMILY: [Architecture; 1] =
-    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_X86", 0x4000_0003, 1) }];
 #[cfg(target_arch = "aarch64")]
 pub(super) static FAMILY: [Architecture; 2] =
     [architecture("SCMP_ARCH_AARCH64", 0xc000_00b7, 0), architecture("SCMP_ARCH_ARM", 0x4000_0028, 1)];
-#[cfg(target_arch = "arm")]
-pub(super) static FAMILY: [Architecture; 1] = [architecture("SCMP_ARCH_ARM", 0x4000_0028, 1)];
-#[cfg(all(target_arch = "mips64", target_endian = "little"))]
-pub(super) static FAMILY: [Architecture; 3] = [
-    architecture("SCMP_ARCH_MIPSEL64", 0xc000_0008, 0),
-    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_MIPSEL", 0x4000_0008, 1) },
-    Architecture { wide: false, ..architecture("SCMP_ARCH_MIPSEL64N32", 0xe000_0008, 2) },
-];
-#[cfg(all(target_arch = "mips64", target_endian = "big"))]
-pub(super) static FAMILY: [Architecture; 3] = [
-    architecture("SCMP_ARCH_MIPS64", 0x8000_0008, 0),
-    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_MIPS", 0x0000_0008, 1) },
-    Architecture { wide: false, ..architecture("SCMP_ARCH_MIPS64N32", 0xa000_0008, 2) },
-];
-#[cfg(all(target_arch = "mips", target_endian = "little"))]
-pub(super) static FAMILY: [Architecture; 1] =
-    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_MIPSEL", 0x4000_0008, 1) }];
-#[cfg(all(target_arch = "mips", target_endian = "big"))]
-pub(super) static FAMILY: [Architecture; 1] =
-    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_MIPS", 0x0000_0008, 1) }];
-#[cfg(all(target_arch = "powerpc64", target_endian = "little"))]
-pub(super) static FAMILY: [Architecture; 1] =
-    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_PPC64LE", 0xc000_0015, 0) }];
-#[cfg(all(target_arch = "powerpc64", target_endian = "big"))]
-pub(super) static FAMILY: [Architecture; 2] = [
-    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_PPC64", 0x8000_0015, 0) },
-    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_PPC", 0x0000_0014, 1) },
-];
-#[cfg(target_arch = "powerpc")]
-pub(super) static FAMILY: [Architecture; 1] =
-    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_PPC", 0x0000_0014, 1) }];
-#[cfg(target_arch = "s390x")]
-pub(super) static FAMILY: [Architecture; 2] = [
-    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_S390X", 0x8000_0016, 0) },
-    Architecture { multiplexed: true, ..architecture("SCMP_ARCH_S390", 0x0000_0016, 1) },
-];
 #[cfg(target_arch = "riscv64")]
 pub(super) static FAMILY: [Architecture; 1] = [architecture("SCMP_ARCH_RISCV64", 0xc000_00f3, 0)];
-#[cfg(target_arch = "loongarch64")]
-pub(super) static FAMILY: [Architecture; 1] = [architecture("SCMP_ARCH_LOONGARCH64", 0xc000_0102, 0)];
-#[cfg(target_arch = "m68k")]
-pub(super) static FAMILY: [Architecture; 1] =
-    [Architecture { multiplexed: true, ..architecture("SCMP_ARCH_M68K", 0x0000_0004, 0) }];
 
 /// Every architecture that a config may name (config-linux.md, "Seccomp").
 pub(crate) static ARCHITECTURES: [&str; 23] = [

@@ -5,38 +5,18 @@
 //! in one string, which needs no relocations at the start of the program, and the numbers in an
 //! array beside it.
 
-#[cfg(any(test, target_arch = "aarch64", target_arch = "arm"))]
+#[cfg(any(test, target_arch = "aarch64"))]
 pub(super) mod arm;
-#[cfg(any(test, target_arch = "loongarch64"))]
-pub(super) mod loongarch;
-#[cfg(any(test, target_arch = "m68k"))]
-pub(super) mod m68k;
-#[cfg(any(test, target_arch = "mips", target_arch = "mips64"))]
-pub(super) mod mips;
-#[cfg(any(test, target_arch = "powerpc", target_arch = "powerpc64"))]
-pub(super) mod powerpc;
 #[cfg(any(test, target_arch = "riscv64"))]
 pub(super) mod riscv;
-#[cfg(any(test, target_arch = "s390x"))]
-pub(super) mod s390;
-#[cfg(any(test, target_arch = "x86_64", target_arch = "x86"))]
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(super) mod x86;
 
-#[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
+#[cfg(target_arch = "aarch64")]
 use arm::ROWS;
-#[cfg(target_arch = "loongarch64")]
-use loongarch::ROWS;
-#[cfg(target_arch = "m68k")]
-use m68k::ROWS;
-#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
-use mips::ROWS;
-#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
-use powerpc::ROWS;
 #[cfg(target_arch = "riscv64")]
 use riscv::ROWS;
-#[cfg(target_arch = "s390x")]
-use s390::ROWS;
-#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+#[cfg(target_arch = "x86_64")]
 use x86::ROWS;
 
 /// The number of a system call that the architecture does not have.

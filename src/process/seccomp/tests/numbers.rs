@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::oracle::Libseccomp;
-use crate::process::seccomp::tables::{NONE, arm, loongarch, m68k, mips, powerpc, riscv, s390, x86};
+use crate::process::seccomp::tables::{NONE, arm, riscv, x86};
 
 fn column<const N: usize>(rows: &[(&'static str, [u16; N])], column: usize) -> Vec<(&'static str, u16)> {
     let numbers = rows.iter().map(|(name, numbers)| (*name, numbers[column]));
@@ -17,16 +17,7 @@ fn tables() -> Vec<(&'static str, Vec<(&'static str, u16)>)> {
         ("x32", column(x86::ROWS, 2)),
         ("aarch64", column(arm::ROWS, 0)),
         ("arm", column(arm::ROWS, 1)),
-        ("mips64", column(mips::ROWS, 0)),
-        ("mips", column(mips::ROWS, 1)),
-        ("mips64n32", column(mips::ROWS, 2)),
-        ("ppc64", column(powerpc::ROWS, 0)),
-        ("ppc", column(powerpc::ROWS, 1)),
-        ("s390x", column(s390::ROWS, 0)),
-        ("s390", column(s390::ROWS, 1)),
         ("riscv64", column(riscv::ROWS, 0)),
-        ("loongarch64", column(loongarch::ROWS, 0)),
-        ("m68k", column(m68k::ROWS, 0)),
     ]
 }
 
