@@ -163,7 +163,7 @@ mod tests {
             let filter = format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x",{fields}}}"#);
             let filter = linux(&format!(r#""seccomp":{filter}"#));
             let spec = crate::config::parse(&filter).unwrap();
-            seccomp::Filter::parse(spec.linux.unwrap().seccomp.as_ref().unwrap(), &Default::default()).is_ok()
+            seccomp::Filter::parse(spec.linux.unwrap().seccomp.as_ref().unwrap(), seccomp::all_flags()).is_ok()
         };
         let policy = |fields: &str| {
             let process = crate::config::Process::default();

@@ -4,7 +4,7 @@ use super::annotations;
 use crate::config::{Seccomp, Spec};
 use crate::error::{Error, Kind, Result};
 use crate::log;
-use crate::process::seccomp::{FLAGS, Filter, Kernel};
+use crate::process::seccomp::{FLAGS, Filter};
 use crate::sys::filter::knows_flag;
 
 /// The filter of `spec`: that of an annotation, which replaces `linux.seccomp` as with crun, or
@@ -20,7 +20,7 @@ pub(crate) fn of(spec: &Spec<'_>) -> Result<Option<Filter>> {
     }
     let Some(seccomp) = asked(spec) else { return Ok(None) };
     let flags = FLAGS.iter().filter(|(_, flag)| knows_flag(*flag)).fold(0, |all, (_, flag)| all | flag);
-    let filter = Filter::parse(seccomp, &Kernel { flags })?;
+    let filter = Filter::parse(seccomp, flags)?;
     let fails = annotations::unknown_calls_fail(spec)?;
     for warning in filter.iter().flat_map(|filter| &filter.warnings) {
         if fails {

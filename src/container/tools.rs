@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::process::plan::TOOLS;
+use crate::process::refusal::elf_number;
 use crate::sys::file;
 
 /// The paths where distributions have a busybox.
@@ -24,19 +25,11 @@ pub(super) fn find() -> Result<Vec<u8>> {
 
 /// Whether it is a 64-bit ELF program without PT_INTERP (elf(5)).
 fn is_static(program: &[u8]) -> bool {
-    const PT_INTERP: u32 = 3;
-    let half = |at: usize| program.get(at..at + 2).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes);
-    let Some(Ok(headers)) =
-        program.get(32..40).and_then(|b| b.try_into().ok()).map(|b| usize::try_from(u64::from_le_bytes(b)))
-    else {
-        return false;
-    };
-    let (Some(size), Some(count)) = (half(54), half(56)) else { return false };
-    let kind = |n: u16| {
-        let at = headers.checked_add(usize::from(size) * usize::from(n))?;
-        program.get(at..at.checked_add(4)?).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)
-    };
-    program.starts_with(b"\x7fELF\x02\x01") && (0..count).all(|n| kind(n).is_some_and(|kind| kind != PT_INTERP))
+    let number = |at: u64, length| elf_number(program, usize::try_from(at).ok()?, length);
+    let (Some(table), Some(size), Some(count)) = (number(32, 8), number(54, 2), number(56, 2)) else { return false };
+    let kind = |n| number(table.checked_add(size * n)?, 4);
+    program.starts_with(b"\x7fELF\x02\x01")
+        && (0..count).all(|n| kind(n).is_some_and(|kind| kind != u64::from(libc::PT_INTERP)))
 }
 
 /// Adds the directory of the tools at the end of `PATH`.

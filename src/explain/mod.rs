@@ -24,7 +24,7 @@ use crate::container::{self, Context};
 use crate::error::{Error, Kind, Result};
 use crate::json::Shaped;
 use crate::log;
-use crate::process::seccomp::{self, Filter, Kernel};
+use crate::process::seccomp::{self, Filter, all_flags};
 use crate::state::Store;
 use std::path::Path;
 
@@ -132,6 +132,16 @@ impl Section {
         Section { id, title, lines: Vec::new() }
     }
 
+    fn of<S: Into<String>, V: Into<String>>(
+        id: &'static str,
+        title: &'static str,
+        lines: impl IntoIterator<Item = (S, V)>,
+    ) -> Section {
+        let mut section = Section::new(id, title);
+        lines.into_iter().for_each(|(subject, value)| section.add(subject, value));
+        section
+    }
+
     fn add(&mut self, subject: impl Into<String>, value: impl Into<String>) {
         self.lines.push(Line { subject: subject.into(), value: value.into(), is_detail: false });
     }
@@ -207,7 +217,7 @@ impl<'a> SeccompProfile<'a> {
     /// # Errors
     /// A fault that `create` would refuse, with the path of the field.
     pub fn compile(&self) -> Result<Option<Vec<u8>>> {
-        Ok(Filter::parse(&self.0, &Kernel::default())?.map(|filter| filter.bytes()))
+        Ok(Filter::parse(&self.0, all_flags())?.map(|filter| filter.bytes()))
     }
 }
 

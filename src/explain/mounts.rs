@@ -21,15 +21,14 @@ pub(super) fn root(rootfs: &Rootfs) -> Section {
 }
 
 pub(super) fn mounts(rootfs: &Rootfs) -> Section {
-    let mut section = Section::new("mounts", "Mounts");
-    for (n, mount) in rootfs.mounts.iter().enumerate() {
+    let mounts = rootfs.mounts.iter().enumerate().map(|(n, mount)| {
         let mut parts = vec![source(mount)];
         parts.extend(attributes(mount));
         parts.extend(propagation(mount));
         parts.extend(covers(rootfs, n));
-        section.add(mount.destination.as_str(), parts.join("; "));
-    }
-    section
+        (mount.destination.as_str(), parts.join("; "))
+    });
+    Section::of("mounts", "Mounts", mounts)
 }
 
 fn source(mount: &MountEntry) -> String {
@@ -110,11 +109,8 @@ fn covers(rootfs: &Rootfs, n: usize) -> Vec<String> {
 }
 
 pub(super) fn devices(rootfs: &Rootfs) -> Section {
-    let mut section = Section::new("devices", "Device nodes");
-    for device in rootfs.devices() {
-        section.add(device.path.as_str(), device_in_words(device));
-    }
-    section
+    let devices = rootfs.devices().iter().map(|device| (device.path.as_str(), device_in_words(device)));
+    Section::of("devices", "Device nodes", devices)
 }
 
 fn device_in_words(device: &Device) -> String {
@@ -128,22 +124,13 @@ fn device_in_words(device: &Device) -> String {
 }
 
 pub(super) fn masked(rootfs: &Rootfs) -> Section {
-    let mut section = Section::new(
-        "masked",
-        "Masked paths, where they exist: a file by /dev/null, a directory by an empty read-only tmpfs",
-    );
-    for path in &rootfs.masked {
-        section.add(path.as_str(), "masked");
-    }
-    section
+    let title = "Masked paths, where they exist: a file by /dev/null, a directory by an empty read-only tmpfs";
+    Section::of("masked", title, rootfs.masked.iter().map(|path| (path.as_str(), "masked")))
 }
 
 pub(super) fn read_only(rootfs: &Rootfs) -> Section {
-    let mut section = Section::new("read-only", "Read-only paths, where they exist: with the mounts below them");
-    for path in &rootfs.readonly_paths {
-        section.add(path.as_str(), "read-only");
-    }
-    section
+    let title = "Read-only paths, where they exist: with the mounts below them";
+    Section::of("read-only", title, rootfs.readonly_paths.iter().map(|path| (path.as_str(), "read-only")))
 }
 
 /// The places that can be written, and the host's files among them.

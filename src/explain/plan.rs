@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::hooks::{Hook, Hooks, Moment};
 use crate::idmap::IdMap;
 use crate::log;
+use crate::namespaces::enter::words;
 use crate::namespaces::recipe::{self, Fork, User};
 use crate::namespaces::{NamespaceKind, Namespaces, Place, Recipe};
 use crate::process::plan::LaunchPlan;
@@ -60,9 +61,7 @@ fn recipe_of(plan: &LaunchPlan) -> Recipe {
 }
 
 fn kinds(flags: i32) -> String {
-    let names: Vec<_> =
-        NamespaceKind::ALL.into_iter().filter(|kind| flags & kind.flag() != 0).map(NamespaceKind::word).collect();
-    if names.is_empty() { "no namespace".into() } else { names.join(", ") }
+    if flags == 0 { "no namespace".into() } else { words(flags) }
 }
 
 fn list(kinds: &[NamespaceKind]) -> String {
@@ -154,11 +153,8 @@ pub(super) fn on_host(map: Option<&IdMap>, id: u32) -> String {
 }
 
 fn sysctls(all: &Namespaces) -> Section {
-    let mut section = Section::new("sysctls", "Kernel parameters");
-    for sysctl in all.sysctls.iter() {
-        section.add(format!("/proc/sys/{}", sysctl.path), sysctl.value.clone());
-    }
-    section
+    let sysctls = all.sysctls.iter().map(|sysctl| (format!("/proc/sys/{}", sysctl.path), sysctl.value.clone()));
+    Section::of("sysctls", "Kernel parameters", sysctls)
 }
 
 fn hooks(hooks: &Hooks) -> Section {

@@ -72,11 +72,11 @@ fn value(PlannedWrite { directory, write }: &PlannedWrite) -> String {
 
 /// The device rules: the last one that matches decides.
 pub(super) fn devices(parts: &Parts) -> Section {
-    let mut section =
-        Section::new("device-rules", "Device rules: the last one that matches decides; without one there is no access");
-    let rules = parts.asked.limits.devices.iter().flatten();
-    for (n, rule) in rules.enumerate().filter(|_| parts.asked.cgroups_path.is_some()) {
-        section.add(format!("rule {}", n + 1), format!("{} {rule}", if rule.allow { "allow" } else { "deny" }));
-    }
-    section
+    let title = "Device rules: the last one that matches decides; without one there is no access";
+    let rules = parts.asked.limits.devices.iter().flatten().enumerate().filter(|_| parts.asked.cgroups_path.is_some());
+    let words = rules.map(|(n, rule)| {
+        let access = if rule.allow { "allow" } else { "deny" };
+        (format!("rule {}", n + 1), format!("{access} {rule}"))
+    });
+    Section::of("device-rules", title, words)
 }

@@ -67,7 +67,6 @@ fn after_filter(stub: &StubPlan, pointer: u64) -> Vec<Needed> {
         calls.extend((0..=15).map(|resource| (libc::SYS_prlimit64, [0, resource, pointer, 0, 0, 0])));
     }
     if stub.flags & flag::GATE != 0 {
-        const READ_WRITE: u64 = 3;
         let gate = stub.gate as u64;
         calls.extend((1..=64).map(|signal| (libc::SYS_rt_sigaction, [signal, pointer, 0, WORD, 0, 0])));
         calls.push((libc::SYS_accept4, [gate, 0, 0, libc::SOCK_CLOEXEC as u64, 0, 0]));
@@ -75,7 +74,10 @@ fn after_filter(stub: &StubPlan, pointer: u64) -> Vec<Needed> {
         // not known yet.
         for fd in 3..16 {
             calls.push((libc::SYS_recvmsg, [fd, pointer, libc::MSG_CMSG_CLOEXEC as u64, 0, 0, 0]));
-            calls.push((libc::SYS_mmap, [0, 4096, READ_WRITE, libc::MAP_SHARED as u64, fd, 0]));
+            calls.push((
+                libc::SYS_mmap,
+                [0, 4096, (libc::PROT_READ | libc::PROT_WRITE) as u64, libc::MAP_SHARED as u64, fd, 0],
+            ));
             calls.push((libc::SYS_close, [fd, 0, 0, 0, 0, 0]));
         }
     }
@@ -86,13 +88,13 @@ fn after_filter(stub: &StubPlan, pointer: u64) -> Vec<Needed> {
 mod tests {
     use super::*;
     use crate::config;
-    use crate::process::seccomp::Kernel;
+    use crate::process::seccomp::all_flags;
 
     fn filter(default: &str, rules: &str) -> Filter {
         let json = format!(r#"{{"linux":{{"seccomp":{{"defaultAction":"{default}","syscalls":[{rules}]}}}}}}"#);
         let spec = config::parse(json.as_bytes()).unwrap();
         let seccomp = spec.linux.unwrap().seccomp.unwrap();
-        Filter::parse(&seccomp, &Kernel::default()).unwrap().unwrap()
+        Filter::parse(&seccomp, all_flags()).unwrap().unwrap()
     }
 
     fn refusing(name: &str) -> Filter {

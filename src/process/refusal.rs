@@ -195,12 +195,11 @@ fn named(file: &[u8]) -> Option<(Interpreter, String)> {
     let is_64 = file.strip_prefix(b"\x7fELF")?.first() == Some(&2);
     // e_phoff, e_phentsize and e_phnum; p_offset and p_filesz.
     let (table, size, count) = if is_64 { (32, 54, 56) } else { (28, 42, 44) };
-    let field = |at| if is_64 { number(file, at, 8) } else { number(file, at, 4) };
+    let field = |at| if is_64 { elf_number(file, at, 8) } else { elf_number(file, at, 4) };
     let (table, size) = (field(table)?, half(file, size)?);
     for n in 0..half(file, count)?.min(64) {
-        const PT_INTERP: u64 = 3;
         let at = usize::try_from(table.checked_add(n * size)?).ok()?;
-        if number(file, at, 4)? == PT_INTERP {
+        if elf_number(file, at, 4)? == u64::from(libc::PT_INTERP) {
             let (offset, length) = if is_64 { (8, 32) } else { (4, 16) };
             let begin = usize::try_from(field(at.checked_add(offset)?)?).ok()?;
             let end = begin.checked_add(usize::try_from(field(at.checked_add(length)?)?).ok()?)?;
@@ -212,11 +211,11 @@ fn named(file: &[u8]) -> Option<(Interpreter, String)> {
 }
 
 fn half(file: &[u8], at: usize) -> Option<u64> {
-    number(file, at, 2)
+    elf_number(file, at, 2)
 }
 
 /// A number in the byte order of the ELF file.
-fn number(file: &[u8], at: usize, length: usize) -> Option<u64> {
+pub(crate) fn elf_number(file: &[u8], at: usize, length: usize) -> Option<u64> {
     let bytes = file.get(at..at.checked_add(length)?)?;
     let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
     Some(if file.get(5) == Some(&2) { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })

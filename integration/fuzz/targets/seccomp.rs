@@ -4,7 +4,7 @@
 
 use super::action::{ACTIONS, Action};
 use super::tables::x86::ROWS;
-use super::{Call, Filter, Kernel, SockFilter, condition, run};
+use super::{Call, Filter, SockFilter, all_flags, condition, run};
 use crate::config::{Seccomp, Syscall, SyscallArg};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -89,7 +89,7 @@ impl Choice<'_> {
 
 pub(crate) fn profile(input: &[u8]) {
     let profile = Choice(input).profile();
-    let Ok(Some(filter)) = Filter::parse(&profile, &Kernel::default()) else { panic!("refused: {profile:#?}") };
+    let Ok(Some(filter)) = Filter::parse(&profile, all_flags()) else { panic!("refused: {profile:#?}") };
     let calls = calls(&profile);
     for call in &calls {
         let expected = model::answer(&profile, call);

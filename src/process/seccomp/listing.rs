@@ -114,7 +114,7 @@ fn name(known: Known, k: u32) -> String {
 mod tests {
     use super::*;
     use crate::config::Seccomp;
-    use crate::process::seccomp::{Filter, Kernel};
+    use crate::process::seccomp::{Filter, all_flags};
 
     #[test]
     fn a_listing_names_calls_and_labels_every_target() {
@@ -123,7 +123,7 @@ mod tests {
             {"names":["clone"],"action":"SCMP_ACT_KILL_PROCESS","args":[{"index":0,"value":5,"op":"SCMP_CMP_EQ"}]}]}}}"#;
         let spec = crate::config::parse(json).unwrap();
         let seccomp: Seccomp<'_> = spec.linux.unwrap().seccomp.unwrap();
-        let filter = Filter::parse(&seccomp, &Kernel::default()).unwrap().unwrap();
+        let filter = Filter::parse(&seccomp, all_flags()).unwrap().unwrap();
         let lines = listing(&filter.program);
         let text = lines.join("\n");
         assert_eq!(lines.len(), filter.program.len());

@@ -65,29 +65,20 @@ pub(crate) struct Listener {
     pub metadata: String,
 }
 
-/// The seccomp features of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kernel {
-    /// The supported flags of seccomp(2); see [`FLAGS`].
-    pub flags: u32,
-}
-
-impl Default for Kernel {
-    /// A kernel that supports all flags of the specification (Linux 5.19).
-    fn default() -> Self {
-        Self { flags: FLAGS.iter().fold(0, |all, (_, flag)| all | flag) }
-    }
+/// All flags of the specification: those of Linux 5.19.
+pub(crate) fn all_flags() -> u32 {
+    FLAGS.iter().fold(0, |all, (_, flag)| all | flag)
 }
 
 impl Filter {
-    /// Generates the filter for a config. Like runc it returns `None` if there are neither a
+    /// Generates the filter for a config, for a kernel with these `flags` of seccomp(2). Like runc it returns `None` if there are neither a
     /// default action nor rules.
     ///
     /// # Errors
     /// An action, operator, architecture or flag is unknown; an action without an error number has
     /// one; the kernel does not support a flag; the listener is missing; or the program is longer
     /// than the kernel allows.
-    pub(crate) fn parse(seccomp: &Seccomp<'_>, kernel: &Kernel) -> Result<Option<Filter>> {
+    pub(crate) fn parse(seccomp: &Seccomp<'_>, flags: u32) -> Result<Option<Filter>> {
         let unset = seccomp.default_action.as_deref().unwrap_or("").is_empty();
         if unset && seccomp.syscalls.as_ref().is_none_or(Vec::is_empty) {
             return Ok(None);
@@ -96,7 +87,7 @@ impl Filter {
         let program = program::write(&sections(&profile), profile.default)?;
         let notifies = program.contains(&SockFilter { code: 0x06, jt: 0, jf: 0, k: Action::NOTIFY.0 });
         Ok(Some(Filter {
-            flags: flag::parse(seccomp, kernel.flags, notifies)?,
+            flags: flag::parse(seccomp, flags, notifies)?,
             notify: listener(seccomp, notifies)?,
             warnings: std::mem::take(&mut profile.warnings),
             program,

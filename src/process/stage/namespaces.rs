@@ -11,12 +11,6 @@ use crate::procfs::ProcFd;
 use crate::sys;
 use crate::sys::process::{self, Clone, Cloned};
 
-/// Makes the process dumpable: the root of its user namespace owns its files in /proc. Only in a
-/// new user namespace, without other processes.
-fn show() -> Result<()> {
-    Ok(process::set_dumpable(true)?)
-}
-
 /// Enters the namespaces, except the cgroup namespace and a late fork.
 pub(in crate::process) fn enter_namespaces(stage: &mut Stage<'_>) -> Result<()> {
     let (recipe, joined) = (&stage.plan.recipe, &stage.plan.joined);
@@ -73,8 +67,8 @@ pub(in crate::process) fn enter_container(stage: &mut Stage<'_>) -> Result<()> {
 /// that only the runtime can create.
 fn map_ids(stage: &mut Stage<'_>) -> Result<()> {
     // The uid_map of a process that is not dumpable belongs to root: an unprivileged runtime could
-    // not write it.
-    show()?;
+    // not write it. There is no other process in the new user namespace.
+    process::set_dumpable(true)?;
     stage.channel.send(&FromChild::UserReady)?;
     let trees = stage.channel.wait()?;
     hide()?;

@@ -11,7 +11,7 @@ use super::oracle::Libseccomp;
 use super::{X86, X86_64, model, seccomp};
 use crate::config::{Seccomp, Syscall, SyscallArg, parse};
 use crate::process::seccomp::tables::x86::ROWS;
-use crate::process::seccomp::{ACTIONS, Action, Call, Filter, Kernel, OPERATORS, SockFilter, run};
+use crate::process::seccomp::{ACTIONS, Action, Call, Filter, OPERATORS, SockFilter, all_flags, run};
 
 const X32: u32 = 0x4000_0000;
 
@@ -24,7 +24,7 @@ fn the_profiles_of_engines_are_answered_as_by_libseccomp() {
         let mut seccomp = seccomp(parse(&json).unwrap());
         let unknown = leave_known(&mut seccomp, &mut libseccomp);
         let theirs = libseccomp.program(&seccomp).unwrap();
-        let ours = Filter::parse(&seccomp, &Kernel::default()).unwrap().unwrap();
+        let ours = Filter::parse(&seccomp, all_flags()).unwrap().unwrap();
         let lengths = (ours.program.len(), theirs.len());
         eprintln!("{engine}: {} instructions, libseccomp {}; not known to it: {unknown:?}", lengths.0, lengths.1);
         let numbers: Vec<u32> = (0..700).chain([0xf_0001, X32 - 1]).collect();
@@ -40,7 +40,7 @@ fn random_profiles_are_answered_as_they_say() {
     let mut random = Random(0xf00d);
     for round in 0..50 {
         let seccomp = profile(&mut random, &known, round % 2 == 1, false);
-        let ours = Filter::parse(&seccomp, &Kernel::default()).unwrap().unwrap();
+        let ours = Filter::parse(&seccomp, all_flags()).unwrap().unwrap();
         for call in calls(&named(&seccomp), &arguments(&seccomp)) {
             let expected = model::answer(&seccomp, &call);
             assert_eq!(ours.answer(&call), expected, "{call:#x?} {seccomp:#?}");
@@ -68,7 +68,7 @@ fn random_profiles_are_answered_as_by_libseccomp() {
             refused += 1;
             continue;
         };
-        let ours = Filter::parse(&seccomp, &Kernel::default()).unwrap().unwrap();
+        let ours = Filter::parse(&seccomp, all_flags()).unwrap().unwrap();
         let mut pair = Pair::new(&ours, &theirs, &seccomp);
         pair.compare(&calls(&named(&seccomp), &arguments(&seccomp)));
         assert!(overlapping || pair.different == 0, "{seccomp:#?}");
@@ -93,7 +93,7 @@ fn random_profiles_are_answered_as_by_seccompiler() {
             syscall.errno_ret = None;
         });
         let Some(theirs) = seccompiler_program(&seccomp) else { continue };
-        let ours = Filter::parse(&seccomp, &Kernel::default()).unwrap().unwrap();
+        let ours = Filter::parse(&seccomp, all_flags()).unwrap().unwrap();
         let mut pair = Pair::new(&ours, &theirs, &seccomp);
         let mut calls = calls(&named(&seccomp), &arguments(&seccomp));
         calls.retain(|call| call.architecture == X86_64 && call.number < X32);

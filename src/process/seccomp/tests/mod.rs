@@ -5,7 +5,7 @@ mod oracle;
 mod refusals;
 mod semantics;
 
-use super::{Action, Call, Filter, Kernel};
+use super::{Action, Call, Filter, all_flags};
 use crate::config::{Seccomp, Spec, parse};
 
 const X86_64: u32 = 0xc000_003e;
@@ -25,7 +25,7 @@ fn filter(json: &str) -> Filter {
 }
 
 fn try_filter(json: &str) -> crate::error::Result<Option<Filter>> {
-    Filter::parse(&seccomp(parse(&document(json)).unwrap()), &Kernel::default())
+    Filter::parse(&seccomp(parse(&document(json)).unwrap()), all_flags())
 }
 
 /// What `filter` does with a call whose first arguments are `first`.
