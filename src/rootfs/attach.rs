@@ -7,8 +7,8 @@ use super::cgroup::{self, CgroupView};
 use super::copy::{copy_up, mode_of_covered};
 use super::cwd;
 use super::device::{self, Nodes};
-use super::filesystem::{New, PROC_SUPER_MAGIC, reconfigure, with_hint};
-use super::mask::{self, Access, DevNull};
+use super::filesystem::{New, reconfigure, with_hint};
+use super::mask::{self, DevNull};
 use super::mount::{MountEntry, MountKind, is_allowed_in_proc};
 use super::options::Propagation;
 use super::prepare::{Prepared, Trees, open_source};
@@ -20,7 +20,7 @@ use crate::procfs::ProcFd;
 use crate::sys::credentials::without_umask;
 use crate::sys::mount::{self, AT_RECURSIVE, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE};
 use crate::sys::{file, fs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -39,9 +39,6 @@ pub(crate) struct Built<'a> {
     /// Whether the descriptor of every mount is held.
     pub(super) holds_all: bool,
 }
-
-/// The magic number of nsfs, the filesystem of namespace files.
-const NSFS_MAGIC: i64 = 0x6e73_6673;
 
 impl Rootfs {
     /// Attaches the root at its host path and creates all mounts, devices and links.
@@ -132,9 +129,7 @@ impl Rootfs {
         // pivot_root(2) refuses a shared root.
         let private = Change { propagation: libc::MS_PRIVATE, ..Change::default() };
         let changes = if self.keeps_peers() { vec![private] } else { Vec::new() };
-        let waiting = attributes::apply(&tree, changes)?;
-        mount::move_mount(&tree, file::CWD)?;
-        attributes::apply_waiting(&tree, &waiting)?;
+        attributes::attach(tree.as_fd(), changes, &|| Ok(mount::move_mount(&tree, file::CWD)?))?;
         fs::change_dir_to(&tree)?;
         Ok(Root::from(tree))
     }
@@ -193,7 +188,7 @@ impl Built<'_> {
         // For an id-mapped mount with a source in the container's tree the parent prepared only the
         // user namespace.
         let is_userns = match &prepared {
-            Some(prepared) if inside.is_some() => fs::filesystem_magic(prepared)? == NSFS_MAGIC,
+            Some(prepared) if inside.is_some() => fs::filesystem_magic(prepared)? == libc::NSFS_MAGIC,
             _ => false,
         };
         let tree = match (prepared, inside) {
@@ -326,7 +321,7 @@ impl Built<'_> {
     fn refuse_inside_proc(&self, mount: &MountEntry, place: &Handle) -> Result<()> {
         let proc = InRoot::new("/proc");
         let allowed = mount.destination == proc && matches!(mount.kind, MountKind::Bind { .. });
-        if allowed || is_allowed_in_proc(&mount.destination) || fs::filesystem_magic(place)? != PROC_SUPER_MAGIC {
+        if allowed || is_allowed_in_proc(&mount.destination) || fs::filesystem_magic(place)? != libc::PROC_SUPER_MAGIC {
             return Ok(());
         }
         Err(Error::system(format!("{} cannot be mounted because it is inside /proc", mount.destination)))
@@ -346,9 +341,8 @@ impl Built<'_> {
             attributes::apply_attached(mount, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;
         }
         cwd.map_or(Ok(()), |cwd| cwd::make(&self.tree, cwd))?;
-        let lists = mask::Lists { read_only: &rootfs.readonly_paths, masked: &rootfs.masked };
-        let root = mask::apply(&self.tree, &lists, self.null, rootfs.label.as_deref())?;
-        if rootfs.readonly || self.is_root_late || root == Access::ReadOnly {
+        let listed = mask::apply(&self.tree, rootfs, self.null)?;
+        if rootfs.readonly || self.is_root_late || listed {
             attributes::apply_attached(self.tree.root(), vec![Change::setting(MOUNT_ATTR_RDONLY)])
                 .context("make the root filesystem read-only")?;
         }

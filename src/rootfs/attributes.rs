@@ -98,12 +98,7 @@ pub(crate) fn as_of_new_mount(changes: &mut Vec<Change>) {
 
 /// Makes changes to a mount that may be detached. If the kernel has no `mount_setattr`, or a
 /// seccomp filter refuses it, returns the changes, which must wait until the mount is attached.
-pub(crate) fn apply(tree: impl AsFd, changes: Vec<Change>) -> Result<Vec<Change>> {
-    apply_to(tree.as_fd(), changes)
-}
-
-/// Compiled once, whatever the type of the descriptor.
-fn apply_to(tree: BorrowedFd<'_>, changes: Vec<Change>) -> Result<Vec<Change>> {
+pub(crate) fn apply(tree: BorrowedFd<'_>, changes: Vec<Change>) -> Result<Vec<Change>> {
     for change in changes.iter().filter(|change| !change.is_none()) {
         match set(tree, change) {
             // The first change fails already, so none has been made.
@@ -161,18 +156,15 @@ fn keep_locked(change: &Change, refused: Error, make: impl Fn(&Change) -> Result
 
 /// Makes changes to an attached mount.
 pub(crate) fn apply_attached(tree: impl AsFd, changes: Vec<Change>) -> Result<()> {
-    let tree = tree.as_fd();
-    let rest = apply(tree, changes)?;
-    if rest.is_empty() { Ok(()) } else { apply_waiting(tree, &rest) }
+    attach(tree.as_fd(), changes, &|| Ok(()))
 }
 
-/// Makes the changes that [`apply`] returned, after the mount is attached.
-pub(crate) fn apply_waiting(tree: impl AsFd, changes: &[Change]) -> Result<()> {
-    apply_waiting_to(tree.as_fd(), changes)
-}
-
-fn apply_waiting_to(tree: BorrowedFd<'_>, changes: &[Change]) -> Result<()> {
-    changes.iter().try_for_each(|change| match apply_old(tree, change) {
+/// Makes changes to a detached mount and attaches it with `put`, so that the unchanged mount is never visible; an older kernel
+/// makes them once it is attached.
+pub(super) fn attach(tree: BorrowedFd<'_>, changes: Vec<Change>, put: &dyn Fn() -> Result<()>) -> Result<()> {
+    let waiting = apply(tree, changes)?;
+    put()?;
+    waiting.iter().try_for_each(|change| match apply_old(tree, change) {
         Err(e) if e.errno() == libc::EPERM => keep_locked(change, e, |part| apply_old(tree, part)),
         other => other,
     })

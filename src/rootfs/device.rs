@@ -248,7 +248,10 @@ pub(crate) fn link(tree: &Tree) -> Result<()> {
     let kcore = matches!(tree.find(&InRoot::new("/proc/kcore")), Ok(Some(_)));
     let kcore = kcore.then_some(("/proc/kcore", "core"));
     for (target, name) in LINKS.iter().copied().chain(kcore) {
-        unless_there(fs::symlink_at(target, &dir, name)).with_context(|| format!("link /dev/{name}"))?;
+        match fs::symlink_at(target, &dir, name) {
+            Err(e) if e.is(libc::EEXIST) => {}
+            made => made.with_context(|| format!("link /dev/{name}"))?,
+        }
     }
     let ptmx = || fs::symlink_at("pts/ptmx", &dir, "ptmx");
     match ptmx() {
@@ -257,13 +260,6 @@ pub(crate) fn link(tree: &Tree) -> Result<()> {
             Ok(ptmx().context("link /dev/ptmx")?)
         }
         other => other.context("link /dev/ptmx"),
-    }
-}
-
-fn unless_there(result: sys::Result<()>) -> sys::Result<()> {
-    match result {
-        Err(e) if e.is(libc::EEXIST) => Ok(()),
-        other => other,
     }
 }
 

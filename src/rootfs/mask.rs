@@ -5,9 +5,11 @@
 //! pivot, so that the container's own /dev/null has no influence (CVE-2025-31133). A directory is
 //! masked by an empty read-only tmpfs, which all masked directories share.
 
-use super::attributes::{self, Change};
+use super::Rootfs;
+use super::attributes::Change;
 use super::filesystem::New;
 use super::options::{Options, Parameter};
+use super::put::put;
 use super::tree::{Found, Tree};
 use crate::error::{Context, Error, Result};
 use crate::path::{Handle, InRoot};
@@ -75,24 +77,9 @@ impl MaskMount {
             let copy = mount::open_tree(&self.mount, "", OPEN_TREE_CLONE)?;
             return Ok(mount::move_mount(&copy, place)?);
         }
-        let waiting = attributes::apply(&self.mount, vec![self.change])?;
-        mount::move_mount(&self.mount, place)?;
         self.attached = true;
-        attributes::apply_waiting(&self.mount, &waiting)
+        put(&self.mount, place, vec![self.change])
     }
-}
-
-/// The paths to protect.
-pub(crate) struct Lists<'a> {
-    pub(crate) read_only: &'a [InRoot],
-    pub(crate) masked: &'a [InRoot],
-}
-
-/// The access to the root directory after the lists are applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    Full,
-    ReadOnly,
 }
 
 #[derive(Clone, Copy)]
@@ -102,15 +89,15 @@ enum Protection {
 }
 
 /// Protects the existing paths: makes each one read-only together with the mounts beneath it, or
-/// masks it. If the root itself is to be read-only, the caller does that.
+/// masks it. Returns whether the root itself is to be read-only, which the caller makes so.
 ///
 /// A path within a mount is looked up in that mount, so that a path is never skipped as missing
 /// because a directory on the way was replaced.
-pub(crate) fn apply(tree: &Tree, lists: &Lists<'_>, null: Option<DevNull>, label: Option<&str>) -> Result<Access> {
-    let mut masks = Masks { file: null.map(null_mount), directory: None, label };
-    let (mut access, mut outer) = (Access::Full, Vec::new());
-    let read_only = lists.read_only.iter().map(|path| (path, Protection::ReadOnly));
-    for (path, protection) in read_only.chain(lists.masked.iter().map(|path| (path, Protection::Mask))) {
+pub(crate) fn apply(tree: &Tree, rootfs: &Rootfs, null: Option<DevNull>) -> Result<bool> {
+    let mut masks = Masks { file: null.map(null_mount), directory: None, label: rootfs.label.as_deref() };
+    let (mut root, mut outer) = (false, Vec::new());
+    let read_only = rootfs.readonly_paths.iter().map(|path| (path, Protection::ReadOnly));
+    for (path, protection) in read_only.chain(rootfs.masked.iter().map(|path| (path, Protection::Mask))) {
         let context = || protection.of(path);
         for covered in tree.find_covered(path).with_context(context)? {
             masks.protect(&covered, protection).with_context(context)?;
@@ -118,8 +105,8 @@ pub(crate) fn apply(tree: &Tree, lists: &Lists<'_>, null: Option<DevNull>, label
         let Some(found) = existing(tree, path).with_context(context)? else { continue };
         match protection {
             _ if tree.has_mounts_within(&found.path) && !found.path.is_root() => outer.push((found.path, protection)),
-            Protection::ReadOnly if found.path.is_root() => access = Access::ReadOnly,
-            Protection::Mask if found.path.is_root() => return Err(masks_all(lists.masked, path)),
+            Protection::ReadOnly if found.path.is_root() => root = true,
+            Protection::Mask if found.path.is_root() => return Err(masks_all(&rootfs.masked, path)),
             _ => masks.protect(&found.handle, protection).with_context(context)?,
         }
     }
@@ -133,7 +120,7 @@ pub(crate) fn apply(tree: &Tree, lists: &Lists<'_>, null: Option<DevNull>, label
         };
         masks.protect(&found.handle, protection).with_context(context)?;
     }
-    Ok(access)
+    Ok(root)
 }
 
 fn masks_all(masked: &[InRoot], path: &InRoot) -> Error {
@@ -195,9 +182,7 @@ fn empty_directory(label: Option<&str>) -> Result<MaskMount> {
 
 fn make_read_only(place: &Handle) -> Result<()> {
     let tree = mount::open_tree(place.as_fd(), "", OPEN_TREE_CLONE | AT_RECURSIVE)?;
-    let waiting = attributes::apply(&tree, vec![Change::setting(MOUNT_ATTR_RDONLY)])?;
-    mount::move_mount(&tree, place)?;
-    attributes::apply_waiting(&tree, &waiting)
+    put(&tree, place, vec![Change::setting(MOUNT_ATTR_RDONLY)])
 }
 
 fn existing(tree: &Tree, path: &InRoot) -> Result<Option<Found>> {

@@ -16,7 +16,7 @@ use crate::sys::mount::{
     OPEN_TREE_CLONE,
 };
 use crate::sys::{file, xattr};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -97,7 +97,7 @@ impl Rootfs {
         }
         let attributes =
             Attributes { set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, clear: MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY };
-        let waiting = attributes::apply(&node, vec![Change { attributes, ..Change::default() }])?;
+        let waiting = attributes::apply(node.as_fd(), vec![Change { attributes, ..Change::default() }])?;
         if !waiting.is_empty() && fs::mount_flags(&node)? & libc::MS_NODEV != 0 {
             return Err(Error::system("the state directory is on a nodev mount")
                 .hint("mount_setattr(2) of Linux 5.12 could clear nodev"));

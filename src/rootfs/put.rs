@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::path::{Create, Handle, InRoot};
 use crate::sys::mount::{self, MOUNT_ATTR_RDONLY};
 use crate::sys::{Errno, Failure, file, fs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -41,19 +41,16 @@ pub(super) fn copy_symlink(tree: &Tree, mount: &MountEntry, source: &Path, insid
     }
 }
 
-/// Attaches a detached tree after making changes to it, so that the unchanged mount is never
-/// visible.
+/// Attaches a detached tree with changes to it.
 pub(crate) fn put(tree: &OwnedFd, place: &Handle, changes: Vec<Change>) -> Result<()> {
-    let waiting = attributes::apply(tree, changes)?;
-    mount::move_mount(tree, place).map_err(|e| of_two_kinds(e, tree, place))?;
-    attributes::apply_waiting(tree, &waiting)
+    attributes::attach(tree.as_fd(), changes, &|| {
+        mount::move_mount(tree, place).map_err(|e| of_two_kinds(e, tree, place))
+    })
 }
 
 /// Like [`put`], onto a new directory in a `parent` that no other process can change.
 pub(crate) fn put_into(tree: &OwnedFd, parent: &OwnedFd, name: &str, changes: Vec<Change>) -> Result<()> {
-    let waiting = attributes::apply(tree, changes)?;
-    mount::move_mount_into(tree, parent, name)?;
-    attributes::apply_waiting(tree, &waiting)
+    attributes::attach(tree.as_fd(), changes, &|| Ok(mount::move_mount_into(tree, parent, name)?))
 }
 
 /// Changes the EINVAL of move_mount(2) for a file and a directory into the ENOTDIR of mount(2),
