@@ -18,7 +18,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Debug)]
 pub struct ProcFd(OwnedFd);
 
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 const PROC_ROOT_INO: u64 = 1;
 
 impl From<ProcFd> for OwnedFd {
@@ -62,7 +61,7 @@ impl ProcFd {
     /// Checks that a descriptor, such as the mount for a container's /proc, is the root of a
     /// procfs.
     pub(crate) fn checked(fd: OwnedFd) -> Result<ProcFd> {
-        if fs::filesystem_magic(&fd)? != PROC_SUPER_MAGIC || fs::stat(&fd)?.ino != PROC_ROOT_INO {
+        if fs::filesystem_magic(&fd)? != libc::PROC_SUPER_MAGIC || fs::stat(&fd)?.ino != PROC_ROOT_INO {
             return Err(Error::system("/proc is not the root of a procfs"));
         }
         Ok(ProcFd(fd))

@@ -3,7 +3,8 @@
 use super::membership::{HierarchyMount, Membership, locate, read_text};
 use crate::error::{Error, Result};
 use crate::mountinfo;
-use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC, magic_of};
+use crate::sys::cgroup::magic_of;
+use libc::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
@@ -67,7 +68,7 @@ impl Layout {
 
     fn of(file: &str) -> Result<Layout> {
         let members = Membership::parse_all(&read_text(file)?);
-        let unified_only = magic_of(ROOT).is_ok_and(|magic| magic == CGROUP2_MAGIC);
+        let unified_only = magic_of(ROOT).is_ok_and(|magic| magic == CGROUP2_SUPER_MAGIC);
         let mut mounts = None;
         let mut hierarchies: Vec<Hierarchy> = Vec::with_capacity(members.len());
         for member in members {
@@ -206,10 +207,10 @@ fn standard_place(controllers: &[String], unified_only: bool) -> Option<String> 
     let is = |path: &str, magic| magic_of(path).is_ok_and(|m| m == magic);
     if controllers.is_empty() {
         let path = standard_mount("", unified_only);
-        return is(&path, CGROUP2_MAGIC).then_some(path);
+        return is(&path, CGROUP2_SUPER_MAGIC).then_some(path);
     }
     let path = [ROOT, "/", &directory_name(controllers)].concat();
-    if is(&path, CGROUP_MAGIC) {
+    if is(&path, CGROUP_SUPER_MAGIC) {
         return Some(path);
     }
     if controllers.len() < 2 {
@@ -221,7 +222,7 @@ fn standard_place(controllers: &[String], unified_only: bool) -> Option<String> 
     [directory_name(&reversed), controllers[0].clone()]
         .into_iter()
         .map(|name| format!("{ROOT}/{name}"))
-        .find(|path| is(path, CGROUP_MAGIC))
+        .find(|path| is(path, CGROUP_SUPER_MAGIC))
 }
 
 /// Any mount point of the hierarchy, and the cgroup at it. Takes the last one, since later mounts
@@ -260,7 +261,7 @@ mod tests {
     fn every_hierarchy_found_here_is_one_of_the_kernels() {
         let layout = Layout::read().unwrap();
         for hierarchy in &layout.hierarchies {
-            let magic = if hierarchy.is_unified() { CGROUP2_MAGIC } else { CGROUP_MAGIC };
+            let magic = if hierarchy.is_unified() { CGROUP2_SUPER_MAGIC } else { CGROUP_SUPER_MAGIC };
             assert_eq!(magic_of(&hierarchy.mount).unwrap(), magic, "{hierarchy:?}");
             let own = format!("{}{}", hierarchy.mount, hierarchy.own_directory().unwrap());
             let procs = std::fs::read_to_string(format!("{own}/cgroup.procs")).unwrap();

@@ -52,7 +52,6 @@ impl NamespaceKind {
 
     /// The `type` in config.json, the file name in /proc/PID/ns and the CLONE_NEW* flag.
     fn names(self) -> (&'static str, &'static str, i32) {
-        const CLONE_NEWTIME: i32 = 0x80;
         match self {
             NamespaceKind::User => ("user", "user", libc::CLONE_NEWUSER),
             NamespaceKind::Mount => ("mount", "mnt", libc::CLONE_NEWNS),
@@ -61,7 +60,7 @@ impl NamespaceKind {
             NamespaceKind::Ipc => ("ipc", "ipc", libc::CLONE_NEWIPC),
             NamespaceKind::Uts => ("uts", "uts", libc::CLONE_NEWUTS),
             NamespaceKind::Cgroup => ("cgroup", "cgroup", libc::CLONE_NEWCGROUP),
-            NamespaceKind::Time => ("time", "time", CLONE_NEWTIME),
+            NamespaceKind::Time => ("time", "time", libc::CLONE_NEWTIME),
         }
     }
 

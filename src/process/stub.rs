@@ -231,17 +231,14 @@ impl Image {
 
 /// `elf(5)`: the file header and three program headers.
 fn write_header(out: &mut Vec<u8>, page: u64, segment_from: u64, segment_length: u64) {
-    const EXECUTABLE: u16 = 2;
     const MACHINE: u16 = match () {
-        () if cfg!(target_arch = "x86_64") => 62,
-        () if cfg!(target_arch = "riscv64") => 243,
-        () => 183,
+        () if cfg!(target_arch = "x86_64") => libc::EM_X86_64,
+        () if cfg!(target_arch = "riscv64") => libc::EM_RISCV,
+        () => libc::EM_AARCH64,
     };
-    const LOAD: u32 = 1;
-    const STACK: u32 = 0x6474_e551;
     let (read, read_execute, read_write) = (4u32, 5u32, 6u32);
     out.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-    out.extend(EXECUTABLE.to_le_bytes());
+    out.extend(libc::ET_EXEC.to_le_bytes());
     out.extend(MACHINE.to_le_bytes());
     out.extend(1u32.to_le_bytes());
     out.extend(ENTRY.trim().parse::<u64>().unwrap_or(CODE_AT).to_le_bytes());
@@ -253,9 +250,9 @@ fn write_header(out: &mut Vec<u8>, page: u64, segment_from: u64, segment_length:
     }
     let code_length = (HEADER + CODE.len()) as u64;
     for (kind, flags, from, at, length) in [
-        (LOAD, read_execute, 0, BASE, code_length),
-        (LOAD, read, segment_from, PLAN_AT, segment_length),
-        (STACK, read_write, 0, 0, 0),
+        (libc::PT_LOAD, read_execute, 0, BASE, code_length),
+        (libc::PT_LOAD, read, segment_from, PLAN_AT, segment_length),
+        (libc::PT_GNU_STACK, read_write, 0, 0, 0),
     ] {
         out.extend(kind.to_le_bytes());
         out.extend(flags.to_le_bytes());

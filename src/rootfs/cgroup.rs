@@ -7,7 +7,6 @@ use super::options::{Attributes, Options, Parameter};
 use super::put::{put, put_into};
 use crate::error::{Context, Error, Result};
 use crate::path::Handle;
-use crate::sys::cgroup::CGROUP2_MAGIC;
 use crate::sys::mount::{self, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE};
 use crate::sys::{file, fs};
 use std::os::fd::OwnedFd;
@@ -103,7 +102,7 @@ pub(crate) fn refuse_flags(mount: &MountEntry) -> Result<()> {
 fn bind(tree: &Path, mount: &MountEntry, place: &Handle) -> Result<OwnedFd> {
     let clone = mount::open_tree(file::CWD, tree.as_os_str().as_bytes(), OPEN_TREE_CLONE)?;
     // A joined mount namespace may have another filesystem there.
-    if fs::filesystem_magic(&clone)? != CGROUP2_MAGIC {
+    if fs::filesystem_magic(&clone)? != libc::CGROUP2_SUPER_MAGIC {
         return Err(Error::system(format!("{} is not a cgroup2 in this mount namespace", tree.display())));
     }
     let mut changes = attributes::of(mount);

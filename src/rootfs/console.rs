@@ -8,7 +8,6 @@ use crate::sys::fs;
 use crate::sys::mount::{self, OPEN_TREE_CLONE, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV};
 use std::os::fd::OwnedFd;
 
-const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 const NO_DEVPTS: &str = "a terminal needs a devpts mounted at /dev/pts";
 
 /// Both sides of the container's pseudo-terminal.
@@ -32,14 +31,14 @@ impl Console {
     }
 
     fn of(devpts: &Handle) -> Result<Console> {
-        if fs::filesystem_magic(devpts)? != DEVPTS_SUPER_MAGIC {
+        if fs::filesystem_magic(devpts)? != libc::DEVPTS_SUPER_MAGIC {
             return Err(Error::system("/dev/pts in the container is not a devpts"));
         }
         // In a devpts without mounts over it, `ptmx` cannot be another file.
         let beneath = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
         let master = mount::openat2(devpts, "ptmx", libc::O_RDWR | libc::O_NOCTTY, 0, beneath)?;
         let slave = fs::pty_peer(&master)?;
-        if fs::filesystem_magic(&slave)? != DEVPTS_SUPER_MAGIC {
+        if fs::filesystem_magic(&slave)? != libc::DEVPTS_SUPER_MAGIC {
             return Err(Error::system("the pseudo-terminal is not in a devpts"));
         }
         let index = fs::pty_index(&master)?;

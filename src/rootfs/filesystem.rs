@@ -8,9 +8,9 @@ use crate::nearest;
 use crate::path::Handle;
 use crate::procfs::ProcFd;
 use crate::sys::Failure;
-use crate::sys::cgroup::{CGROUP_MAGIC, CGROUP2_MAGIC};
 use crate::sys::mount::{self, MOUNT_ATTR_RDONLY};
 use crate::sys::{file, fs};
+use libc::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A filesystem to mount.
@@ -271,12 +271,8 @@ fn old_flag(name: &str) -> libc::c_ulong {
 /// The magic numbers of filesystems whose superblock the container may share with the host. Options
 /// of the superblock would apply to the host's mounts, too; read-only is then set on the mount
 /// only.
-const OF_HOST: [i64; 5] = [CGROUP_MAGIC, CGROUP2_MAGIC, SYSFS_MAGIC, MQUEUE_MAGIC, PROC_SUPER_MAGIC];
-/// The magic number of sysfs.
-pub(crate) const SYSFS_MAGIC: i64 = 0x6265_6572;
+const OF_HOST: [i64; 5] = [CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, SYSFS_MAGIC, MQUEUE_MAGIC, PROC_SUPER_MAGIC];
 const MQUEUE_MAGIC: i64 = 0x1980_0202;
-/// The magic number of procfs.
-pub(crate) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// Applies the options of a remount that concern the superblock of the filesystem mounted at
 /// `mounted`.

@@ -6,7 +6,6 @@
 
 use super::Rootfs;
 use super::attach::Built;
-use super::filesystem::{PROC_SUPER_MAGIC, SYSFS_MAGIC};
 use super::mount::MountEntry;
 use super::options::Depth;
 use super::prepare::map_tree;
@@ -90,7 +89,7 @@ impl Built<'_> {
         if self.rootfs.masked.is_empty() && self.rootfs.readonly_paths.is_empty() {
             return Ok(());
         }
-        let of_kernel = |magic: i64| magic == PROC_SUPER_MAGIC || magic == SYSFS_MAGIC;
+        let of_kernel = |magic: i64| magic == libc::PROC_SUPER_MAGIC || magic == libc::SYSFS_MAGIC;
         let beneath = mount.options.bind != Depth::Mount
             && self.tree.mounts_within(path).any(|mount| {
                 // If the type of the filesystem is unknown, the copy is refused, too.

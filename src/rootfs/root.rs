@@ -7,7 +7,7 @@
 use super::Rootfs;
 use super::attach::Built;
 use super::attributes::{self, Change};
-use super::filesystem::{self, New, PROC_SUPER_MAGIC, SYSFS_MAGIC};
+use super::filesystem::{self, New};
 use super::mount::{MountEntry, MountKind};
 use super::options::Options;
 use super::prepare;
@@ -136,7 +136,7 @@ impl<'a> Built<'a> {
     pub(super) fn change_root(mut self) -> Result<Built<'a>> {
         self.tree = self.tree.at_mount()?;
         let root = self.tree.root();
-        if [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&fs::filesystem_magic(root)?) {
+        if [libc::PROC_SUPER_MAGIC, libc::SYSFS_MAGIC].contains(&fs::filesystem_magic(root)?) {
             return Err(Error::system("the source is a procfs or sysfs, which cannot become the root"));
         }
         if self.rootfs.keeps_peers() {

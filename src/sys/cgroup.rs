@@ -4,11 +4,6 @@ use super::{Result, quote, wrap, wrap_again};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::os::fd::OwnedFd;
 
-/// The magic number of cgroup v1's file system.
-pub(crate) const CGROUP_MAGIC: i64 = 0x27e0eb;
-/// The magic number of cgroup v2's file system.
-pub(crate) const CGROUP2_MAGIC: i64 = 0x6367_7270;
-
 /// The magic number of the file system at `path` (`statfs(2)`).
 pub(crate) fn magic_of(path: impl AsRef<[u8]>) -> Result<i64> {
     let path = path.as_ref();

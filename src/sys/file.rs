@@ -242,8 +242,7 @@ pub(crate) fn duplicate_to(fd: impl AsFd, number: RawFd, cloexec: bool) -> Resul
 /// # Errors
 /// No error is known to occur on current kernels.
 pub(crate) fn close_by_execute(first: RawFd, needed: &[RawFd]) -> Result<()> {
-    const CLOSE_RANGE_CLOEXEC: u32 = 4;
-    let done = match close_range(first, RawFd::MAX, CLOSE_RANGE_CLOEXEC) {
+    let done = match close_range(first, RawFd::MAX, libc::CLOSE_RANGE_CLOEXEC) {
         Err(e) if e.is(libc::EINVAL) => close_but(first, needed),
         done => done,
     };

@@ -3,14 +3,15 @@
 
 use super::call::{self, Opening, opened};
 use super::{Errno, Failure, Result, check, done, file, quote, show, with_c_str, wrap};
+pub(crate) use libc::{
+    OPEN_TREE_CLONE, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sys::stat::Mode;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// `open_tree`: copy the mount instead of referring to it.
-pub(crate) const OPEN_TREE_CLONE: u32 = 1;
 /// `open_tree`: copy the mounts beneath it too.
 pub(crate) const AT_RECURSIVE: u32 = 0x8000;
 /// `open_tree`: do not follow a symbolic link at the end.
@@ -31,12 +32,6 @@ pub(crate) const MOUNT_ATTR_NODIRATIME: u64 = 0x80;
 pub(crate) const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
 /// Since Linux 5.14 in `mount_setattr(2)`, since 5.10 in `mount(2)`.
 pub(crate) const MOUNT_ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
-
-pub(crate) const RESOLVE_NO_XDEV: u64 = 0x1;
-pub(crate) const RESOLVE_NO_MAGICLINKS: u64 = 0x2;
-pub(crate) const RESOLVE_NO_SYMLINKS: u64 = 0x4;
-pub(crate) const RESOLVE_BENEATH: u64 = 0x8;
-pub(crate) const RESOLVE_IN_ROOT: u64 = 0x10;
 
 /// The argument of `mount_setattr(2)`, in the kernel's layout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

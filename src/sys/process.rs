@@ -288,8 +288,7 @@ pub(crate) fn knows_capability(number: u32) -> bool {
 
 /// Whether this process runs under a seccomp filter (`PR_GET_SECCOMP(2const)`).
 pub(crate) fn is_filtered() -> bool {
-    const SECCOMP_MODE_FILTER: i32 = 2;
-    ask(Question::Seccomp, 0) == SECCOMP_MODE_FILTER
+    ask(Question::Seccomp, 0) == libc::SECCOMP_MODE_FILTER as i32
 }
 
 /// The options of `prctl(2)` with a numeric argument and result.

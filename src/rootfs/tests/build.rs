@@ -1,7 +1,7 @@
 //! What a config becomes.
 
 use super::*;
-use crate::sys::cgroup::{CGROUP2_MAGIC, magic_of};
+use crate::sys::cgroup::magic_of;
 use std::fs;
 
 #[test]
@@ -434,7 +434,7 @@ fn cgroup_hierarchies_stand_in_a_tmpfs_with_their_links() {
 
 #[test]
 fn the_hosts_tree_of_version_2_is_bound_as_a_new_mount_would_be() {
-    let is_tree = |path: &&str| magic_of(path).is_ok_and(|magic| magic == CGROUP2_MAGIC);
+    let is_tree = |path: &&str| magic_of(path).is_ok_and(|magic| magic == libc::CGROUP2_SUPER_MAGIC);
     let Some(tree) = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(is_tree) else { return };
     in_namespace(|| {
         let place = || Some("/mnt/bundle".into());

@@ -2,7 +2,7 @@
 
 use super::{filter, try_filter};
 use crate::config::parse;
-use crate::process::seccomp::{Filter, all_flags};
+use crate::process::seccomp::Filter;
 
 fn refused(json: &str) -> String {
     try_filter(json).unwrap_err().to_string()
