@@ -100,7 +100,7 @@ fn features() -> Value {
     ])
 }
 
-/// An object whose fields are all true.
+/// An object with these fields, all of them true.
 fn enabled(fields: &[&'static str]) -> Value {
     Object(fields.iter().map(|field| (*field, Bool(true))).collect())
 }

@@ -2,7 +2,7 @@
 //!
 //! The kernel resolves each string exactly once, with `openat2(RESOLVE_IN_ROOT |
 //! RESOLVE_NO_MAGICLINKS)`; after that only the descriptor is used. `rootfs::tree` creates
-//! what is missing.
+//! missing files.
 
 use crate::error::{Error, Result};
 use crate::sys::fs::{self, Stat};

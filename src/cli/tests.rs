@@ -4,7 +4,7 @@ use super::parse::{self, Invocation};
 use super::table::{Command, Name};
 use crate::container::request::{ExecProcess, ResourceSource, Signal, User};
 
-/// Parses what stands behind the program's name.
+/// Parses the arguments behind the program's name.
 fn line(arguments: &str) -> crate::error::Result<Invocation> {
     let mut parser = lexopt::Parser::from_args(arguments.split_whitespace());
     let (_, word) = parse::globals(&mut parser);

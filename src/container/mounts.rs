@@ -89,7 +89,7 @@ fn bytes(ids: &[u64]) -> Vec<u8> {
     ids.iter().flat_map(|id| id.to_ne_bytes()).collect()
 }
 
-/// The container's first process, and what leads into its namespaces.
+/// The container's first process, and the descriptors that lead into its namespaces.
 struct Running {
     pid: Pid,
     pidfd: OwnedFd,

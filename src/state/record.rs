@@ -71,7 +71,7 @@ readable! {
         /// The other runtime that wrote the record.
         #[serde(skip)]
         pub foreign: Option<Foreign>,
-        /// What runc's fields of the record are made of; not read back, since runc alone needs them.
+        /// The source of runc's fields of the record; not read back, since runc alone needs them.
         #[serde(skip)]
         pub runc: Option<RuncConfig>,
         /// Unknown fields of a newer version, as JSON.

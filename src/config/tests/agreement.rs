@@ -81,7 +81,7 @@ fn a_bad_example_of_the_spec_is_refused() {
     }
 }
 
-/// Also the one that those platforms refuse: what they alone know is not looked at.
+/// Also the one that those platforms refuse: fields that they alone know are not looked at.
 #[test]
 fn an_example_of_the_spec_for_another_platform_is_read_without_what_is_only_its() {
     let all = documents("spec/elsewhere");
