@@ -25,7 +25,7 @@ PARTS    := unit hand checkpoint kills faults windows interleavings budgets shim
 # The environment names a target in capitals with underscores.
 upper = $(shell echo '$(1)' | tr 'a-z-' 'A-Z_')
 
-.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint fuzz kills faults windows interleavings budgets shim captures engines \
+.PHONY: help build build-rustup build-debian build-gnu prerequisites demo test unit hand checkpoint fuzz checked kills faults windows interleavings budgets shim captures engines \
 	conformance pairs conformance-table soak vm-test newer-engines engines-table bench scale performance lint pages reference dist deb release-check install uninstall clean
 
 help: ## list the targets
@@ -91,6 +91,9 @@ checkpoint: ## checkpoint and restore by hand, with a CRIU of Debian trixie
 
 fuzz: ## fuzz the parsers (TIME=seconds for each target, TARGET=name); `make unit` replays the kept inputs
 	@$(PART) fuzz integration/fuzz/run
+
+checked: ## attack tests with AddressSanitizer and overflow checks, the stub under valgrind (CHECK="TEST...")
+	@$(PART) checked integration/fuzz/check $(CHECK)
 
 kills: ## SIGKILL at the system calls of every command
 	@$(PART) kills $(CARGO) run --locked -q -p integration -- kills
@@ -162,6 +165,7 @@ soak: ## the long form of the tests that repeat
 	WINDOWS=all $(PART) soak-windows $(CARGO) run --locked -q -p integration -- windows || status=1; \
 	INTERLEAVINGS=all $(PART) soak-interleavings $(CARGO) run --locked -q -p integration -- interleavings || status=1; \
 	TIME=60 $(PART) soak-fuzz integration/fuzz/run || status=1; \
+	$(PART) soak-checked integration/fuzz/check || status=1; \
 	$(PART) soak-pairs $(CARGO) run --locked -q -p oci-runtime-tests -- pairs --each --runtime out/orlop || status=1; \
 	integration/engines/newer-runtimes target/runtimes trixie forky experimental && \
 	OTHERS="$$(echo $(CURDIR)/target/runtimes/*/runc $(CURDIR)/target/runtimes/*/crun)" $(PART) soak-others $(CARGO) test --locked -q -p integration --test take_over --test way_back || status=1; \
@@ -170,7 +174,7 @@ soak: ## the long form of the tests that repeat
 	IMAGE_KILLS=300 $(PART) soak-images $(CARGO) test --locked -q -p integration --test images kills || status=1; \
 	SOAK=1 $(PART) soak-checkpoint integration/engines/checkpoint out/orlop || status=1; \
 	SOAK_RUNS=500 $(PART) soak-engines $(CARGO) run --locked -q -p integration -- engines --runtime orlop --only soak || status=1; \
-	integration/tools/summary soak-hand soak-exec soak-limits soak-races soak-records soak-check soak-kills soak-faults soak-windows soak-interleavings soak-fuzz soak-pairs soak-others soak-upgrade soak-suite soak-images soak-checkpoint soak-engines || status=1; exit $$status
+	integration/tools/summary soak-hand soak-exec soak-limits soak-races soak-records soak-check soak-kills soak-faults soak-windows soak-interleavings soak-fuzz soak-checked soak-pairs soak-others soak-upgrade soak-suite soak-images soak-checkpoint soak-engines || status=1; exit $$status
 
 vm-test: ## cgroup v2, systemd, AppArmor and rootless in a virtual machine (QUICK=1 or FULL=1)
 	@integration/tools/prerequisites build vm

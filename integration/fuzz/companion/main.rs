@@ -37,5 +37,8 @@ mod top;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
+/// The program's exit code of a command line that cannot be carried out.
+const USAGE: u8 = 2;
+
 fuzz_target!(|data: &[u8]| choose::chosen(image::fuzz::TARGETS)(data));
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| { grow::mutate(data, size, max_size, seed) });

@@ -8,6 +8,7 @@ use super::{Call, Filter, SockFilter, all_flags, condition, run};
 use crate::config::{Seccomp, Syscall, SyscallArg};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 #[cfg(not(test))]
 #[path = "../../../src/process/seccomp/tests/model.rs"]
@@ -75,13 +76,13 @@ impl Choice<'_> {
         let bits = self.byte();
         let listed = foreign.iter().enumerate().filter(|(n, _)| bits >> n & 1 == 1).map(|(_, name)| *name);
         let architectures = ["SCMP_ARCH_X86_64"].into_iter().chain(listed).map(Cow::Borrowed).collect();
-        let names: Vec<&'static str> = ROWS.iter().map(|row| row.0).collect();
+        static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| ROWS.iter().map(|row| row.0).collect());
         let rules = 1 + self.byte() % 6;
         Seccomp {
             default_action: Some(default.into()),
             default_errno_ret,
             architectures: Some(architectures),
-            syscalls: Some((0..rules).map(|_| self.rule(&names)).collect()),
+            syscalls: Some((0..rules).map(|_| self.rule(&NAMES)).collect()),
             ..Seccomp::default()
         }
     }
@@ -104,7 +105,7 @@ pub(crate) fn profile(input: &[u8]) {
 fn calls(profile: &Seccomp<'_>) -> Vec<Call> {
     let rules = || profile.syscalls.iter().flatten();
     let names = rules().flat_map(|rule| rule.names.iter().flatten());
-    let rows = names.filter_map(|name| ROWS.iter().find(|row| row.0 == *name));
+    let rows = names.filter_map(|name| Some(&ROWS[ROWS.binary_search_by(|row| row.0.cmp(name)).ok()?]));
     let of_rows = rows.flat_map(|row| row.1).filter(|number| *number != u16::MAX).map(u32::from);
     let mut numbers: BTreeSet<u32> = of_rows.flat_map(|number| [number, number + 1]).collect();
     numbers.extend([102, 117, 1000, X32 - 1]);
@@ -126,6 +127,9 @@ fn calls(profile: &Seccomp<'_>) -> Vec<Call> {
             }
         }
     }
+    // Of a great many, some of each kind.
+    let step = 1 + calls.len() / 1000;
+    let mut calls: Vec<Call> = calls.into_iter().step_by(step | 1).collect();
     calls.push(Call { number: u32::MAX, architecture: X86_64, arguments: [0; 6] });
     calls.push(Call { number: 0, architecture: 0x4000_0028, arguments: [0; 6] });
     calls

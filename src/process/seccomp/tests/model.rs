@@ -57,7 +57,8 @@ fn action(name: &str, errno: Option<u32>) -> Action {
 }
 
 fn number(name: &str, abi: usize) -> Option<u32> {
-    let number = ROWS.iter().find(|row| row.0 == name)?.1[abi];
+    let at = ROWS.binary_search_by(|row| row.0.cmp(name)).ok()?;
+    let number = ROWS[at].1[abi];
     (number != u16::MAX).then(|| u32::from(number) + if abi == 2 { X32 } else { 0 })
 }
 
