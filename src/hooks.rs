@@ -2,6 +2,7 @@
 
 use crate::config::{Hook as Written, Spec};
 use crate::error::{Context, Error, Ignore as _, IoContext, Result};
+use crate::host_program;
 use crate::sys::memory::{self, MemoryFile};
 use crate::sys::process::{self, Clone, Cloned, Ended, Pid, SingleThreaded};
 use crate::sys::{self, Failure, signal};
@@ -222,27 +223,19 @@ fn run_one(watched: &Watched<'_>, proof: &SingleThreaded, moment: Moment, hook: 
     }
 }
 
-/// The exit status of a child that cannot execute the hook, as in a shell.
-const NOT_EXECUTED: i32 = 127;
-
 fn execute(moment: Moment, hook: &Hook, stdin: &OwnedFd, output: &OwnedFd) -> ! {
     // A process group of its own, so that its children are killed with it.
-    let prepared =
-        process::lead_group().and_then(|()| die_with_parent(moment, output)).and_then(|()| redirect(stdin, output));
-    let failure = match prepared {
+    let failure = match process::lead_group().and_then(|()| die_with_parent(moment, output)) {
         Err(failure) => failure,
         Ok(()) => {
-            signal::reset_signals();
-            sys::limits::restore();
-            sys::credentials::restore_umask();
             // Without an environment of its own a hook on the host has the runtime's, never the container's: that
             // one's LD_PRELOAD would run with the runtime's privileges (CVE-2025-23266).
             let env = hook.env.clone().unwrap_or_else(process::environment);
-            process::execute(&hook.path, &hook.args, &env)
+            host_program::execute(&hook.path, &hook.args, &env, [stdin, output, output].map(AsFd::as_fd))
         }
     };
     sys::file::write_all(output.as_fd(), failure.to_string().as_bytes()).ignore("the status says that it failed");
-    process::exit_now(NOT_EXECUTED)
+    process::exit_now(host_program::NOT_EXECUTED)
 }
 
 /// Has the kernel kill a hook of a container that is being made when the hook's parent is killed.
@@ -254,16 +247,9 @@ fn die_with_parent(moment: Moment, output: &OwnedFd) -> std::result::Result<(), 
     // The parent may have ended before this call; it alone holds the reading end.
     let [ready] = process::poll([(Some(output.as_fd()), 0)], 0)?;
     if ready & libc::POLLERR != 0 {
-        process::exit_now(NOT_EXECUTED);
+        process::exit_now(host_program::NOT_EXECUTED);
     }
     Ok(())
-}
-
-fn redirect(stdin: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), Failure> {
-    sys::file::duplicate_to(stdin, 0, false)?;
-    sys::file::duplicate_to(output, 1, false)?;
-    sys::file::duplicate_to(output, 2, false)?;
-    sys::file::close_by_execute(3, &[output.as_raw_fd()])
 }
 
 /// The result of the wait for a hook.

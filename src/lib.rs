@@ -12,7 +12,7 @@
 //!  4  container/  state  features  explain  one short function per OCI operation
 //!  3  process/               plan, launch (parent), stage (child), sequence, protocol, report, stub, seccomp/
 //!  2  namespaces/  cgroups/  rootfs/  criu/  hooks  siblings do not import one another
-//!  1  config/  json/  path  beneath  procfs  mountinfo  error  log  text  calendar  cpulist  idmap
+//!  1  config/  json/  path  beneath  procfs  mountinfo  error  log  text  calendar  cpulist  idmap  host_program
 //!  0  sys/                   all unsafe code of the library; one function per system call, independent of containers
 //!  -  init/                  the init stub, a program of its own without a libc
 //! ```
@@ -61,6 +61,7 @@ pub mod features;
 #[path = "../integration/fuzz/targets/mod.rs"]
 pub mod fuzz;
 mod hooks;
+mod host_program;
 mod idmap;
 mod json;
 mod log;

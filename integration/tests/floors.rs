@@ -23,6 +23,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("calendar", 1),
     ("cpulist", 1),
     ("idmap", 1),
+    ("host_program", 1),
     ("namespaces", 2),
     ("cgroups", 2),
     ("rootfs", 2),

@@ -1,12 +1,12 @@
 //! Finding and executing the CRIU program.
 
 use crate::error::{Error, IoContext, Result};
+use crate::host_program;
 use crate::sys::socket::{self, SockType};
 use crate::sys::{file, process, signal};
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Finds the program: a name without a slash is looked up in `$PATH`.
@@ -17,20 +17,11 @@ pub(crate) fn find(program: &Path) -> Result<PathBuf> {
     if program.as_os_str().as_bytes().contains(&b'/') {
         return std::path::absolute(program).io_context(|| format!("absolute path of {program:?}"));
     }
-    let executes = |path: &PathBuf| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
-    let path = search_path();
-    let found = std::env::split_paths(&path).map(|directory| directory.join(program)).find(executes);
-    found.ok_or_else(|| {
+    host_program::find(program).ok_or_else(|| {
         let text = format!("CRIU version check failed: exec: {program:?}: executable file not found in $PATH");
         Error::system(text)
             .hint("checkpoint and restore need CRIU (https://criu.org): install it, or pass its path with --criu")
     })
-}
-
-/// `$PATH`, or a default for engines that do not set it. CRIU itself searches its tools there, too.
-fn search_path() -> OsString {
-    const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| USUAL.into())
 }
 
 /// The parameters for starting CRIU.
@@ -95,7 +86,7 @@ pub(super) fn execute(start: &Start<'_>, caller: &OwnedFd, said: &OwnedFd) -> Er
 /// The environment of this process, always with a `$PATH`.
 fn environment() -> Vec<CString> {
     let others = process::environment().into_iter().filter(|entry| !entry.to_bytes().starts_with(b"PATH="));
-    others.chain(CString::new([b"PATH=", search_path().as_bytes()].concat())).collect()
+    others.chain(host_program::path_entry()).collect()
 }
 
 #[cfg(test)]

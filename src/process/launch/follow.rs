@@ -259,7 +259,7 @@ impl Launch<'_> {
     /// namespace.
     fn map_ids(&mut self) -> Result<()> {
         if let Some(maps) = &self.plan.namespaces.ids {
-            namespaces::map::write(self.pid, maps)?;
+            namespaces::map::write(self.proof, self.pid, maps)?;
         }
         let mut trees = Vec::new();
         if let Some(rootfs) = &self.plan.rootfs {
