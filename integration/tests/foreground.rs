@@ -299,3 +299,50 @@ fn the_end_of_the_container_is_the_reason_of_a_kill_in_exec() {
     let expected = "orlop: the program was killed by SIGKILL: the container's first process has ended\n";
     assert_eq!((code, said.as_str()), (Some(137), expected));
 }
+
+/// Runs the scene's container in a pid namespace of its own, where the runtime's pids are not those of the kernel's log, and a
+/// script in it by `exec`: its exit code and the text on the terminal.
+fn in_another_pid_namespace(scene: &mut Scene, script: &str) -> (Option<i32>, String) {
+    scene.config["process"]["args"] = json!(["/bin/sleep", "100"]);
+    let run = scene.command(&["run", "--detach"], &[]);
+    let exec = scene.command(&["exec"], &["/bin/sh", "-c", script]);
+    let quoted = |command: &std::process::Command| {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words.map(|word| format!("'{}' ", word.to_str().unwrap())).collect::<String>()
+    };
+    let both = format!("{} 2> /dev/null && exec {}", quoted(&run), quoted(&exec));
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", "sh", "-c", &both]);
+    command.current_dir(&scene.dir).stdin(Stdio::null());
+    let running = Running(command.stdout(Stdio::null()).stderr(terminal.slave).spawn().unwrap());
+    drop(command);
+    let code = running.ended();
+    let mut text = Vec::new();
+    let _ = fs::File::from(terminal.master).read_to_end(&mut text);
+    (code, String::from_utf8(text).unwrap().replace("\r\n", "\n"))
+}
+
+#[test]
+fn outside_of_the_first_pid_namespace_the_kernels_log_names_no_process_of_exec() {
+    const MIB: u64 = 1 << 20;
+    let rule = json!({"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"});
+    for (script, code, expected) in [
+        ("x=a; while :; do x=$x$x; done", 137, "SIGKILL: another process sent it, or memory ran out\n"),
+        ("kill -KILL $$", 137, "SIGKILL: another process sent it\n"),
+        (
+            "exec mkdir /tmp/x",
+            159,
+            "SIGSYS: linux.seccomp refuses a system call (the kernel's audit log may name it)\n",
+        ),
+        ("exit 3", 3, ""),
+    ] {
+        let Some(mut scene) = Scene::new() else { return };
+        std::os::unix::fs::symlink("busybox", scene.dir.join("rootfs/bin/mkdir")).unwrap();
+        scene.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]});
+        scene.config["linux"]["resources"] = json!({"memory": {"limit": 16 * MIB, "swap": 16 * MIB}});
+        let (ended, said) = in_another_pid_namespace(&mut scene, script);
+        let start = if expected.is_empty() { "" } else { "orlop: the program was killed by " };
+        assert_eq!((ended, said), (Some(code), format!("{start}{expected}")), "{script}");
+    }
+}

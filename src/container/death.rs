@@ -4,6 +4,7 @@ use super::made::CreatedContainer;
 use super::request::Signal;
 use crate::cgroups::{Cgroup, OomKills};
 use crate::log;
+use crate::namespaces::in_first_pid_namespace;
 use crate::process::seccomp;
 use crate::state::{Record, has_left};
 use crate::sys::process::{self, Ended, Pid};
@@ -112,8 +113,11 @@ fn refused_call(pid: Pid) -> Option<String> {
     audited(&kernel_log()?, pid)
 }
 
-/// The end of the kernel's log, if this user may read it.
+/// The end of the kernel's log, if this user may read it, and its pids are those of this namespace.
 fn kernel_log() -> Option<String> {
+    if !in_first_pid_namespace() {
+        return None;
+    }
     let mut buffer = vec![0; 64 << 10];
     let length = process::kernel_log(&mut buffer).ok()?;
     Some(String::from_utf8_lossy(buffer.get(..length)?).into_owned())

@@ -10,15 +10,15 @@ pub(crate) mod map;
 mod netdevice;
 pub(crate) mod netlink;
 mod offsets;
+mod own;
 pub(crate) mod recipe;
 mod sysctl;
-mod user;
 
 pub(crate) use joined::{Joined, disregard_shared, is_elsewhere};
 pub(crate) use netdevice::{Moved, NetDevices};
+pub(crate) use own::{in_first_pid_namespace, in_first_user_namespace, in_user_namespace};
 pub(crate) use recipe::{Owner, Recipe};
 pub(crate) use sysctl::Sysctl;
-pub(crate) use user::{in_first_user_namespace, in_user_namespace};
 
 use crate::config::{Linux, Spec};
 use crate::error::{Error, Result};
