@@ -411,6 +411,7 @@ impl<'a> Reader<'a> {
             Some(b'/' | b'#') => " (JSON has no comments)",
             Some(b'\'') => " (texts stand in double quotes)",
             Some(0xef) if self.at == 0 => " (save the file without a byte order mark)",
+            Some(0 | 0xfe | 0xff) if self.at < 2 => " (save the file as UTF-8)",
             _ => "",
         };
         Error::syntax(self.at, format!("expected {expected}, found {found}{advice}"))

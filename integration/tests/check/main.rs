@@ -8,6 +8,7 @@ mod damages;
 mod document;
 mod mutants;
 mod screen;
+mod strangers;
 
 use serde_json::{Value, json};
 use std::fs;

@@ -1,6 +1,6 @@
 //! Configs with random changes: `create` refuses one if and only if `check` reports an error.
 //!
-//! `SOAK` tries 10,000 of them, without it it is fewer; `SEED` repeats a run.
+//! `SOAK=1` tries 10,000 of them, `SOAK=N` as many as it says, without it it is fewer; `SEED` repeats a run.
 
 use super::Bundle;
 use super::damages::base;
@@ -31,7 +31,8 @@ struct Outcome {
 #[test]
 fn create_refuses_a_mutant_if_and_only_if_check_reports_an_error() {
     let seed = document::seed();
-    let count = if std::env::var_os("SOAK").is_some() { 10_000 } else { 200 };
+    let number = |text: String| text.parse().ok().filter(|number| *number > 1).unwrap_or(10_000);
+    let count = std::env::var("SOAK").map_or(200, number);
     let (Some(one), Some(other)) = (Bundle::rich(), Bundle::rich()) else { return };
     if !one.is_root() {
         return;

@@ -67,6 +67,8 @@ fn bad_syntax_is_refused_with_its_line_and_column() {
     advised("{ // a comment", "JSON has no comments");
     advised("{'root': 1}", "texts stand in double quotes");
     advised("\u{feff}{}", "save the file without a byte order mark");
+    advised("{\0\"\0", "save the file as UTF-8");
+    advised("\0{\0\"", "save the file as UTF-8");
     assert_eq!(refused(""), "line 1, column 1: expected a value, found the end of the document");
     assert_eq!(refused("{} x"), "line 1, column 4: expected the end of the document, found 'x'");
     for bad in [

@@ -16,10 +16,10 @@ use crate::arguments::{Check, Format, Global};
 use crate::finding::{Finding, Scope, Severity};
 use crate::place::{Place, Text};
 use crate::style::Style;
-use anyhow::{Context as _, Result, bail};
-use orlop::explain::{self, Node};
+use anyhow::{Context as _, Result, anyhow, bail};
+use orlop::explain::{self, Content, Node};
 use serde_json::json;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -66,8 +66,12 @@ pub(crate) fn run(global: &Global, word: &Check) -> Result<ExitCode> {
 
 /// Every finding, in the order of the document.
 pub(crate) fn all(global: &Global, bundle: &Bundle) -> Vec<Finding> {
-    let mut findings = structure::findings(bundle);
-    findings.extend(refusals::findings(global, bundle));
+    let mut findings = refusals::findings(global, bundle);
+    if !matches!(bundle.config.content, Content::Object(_)) {
+        // What such a document lacks is everything.
+        return findings;
+    }
+    findings.extend(structure::findings(bundle));
     findings.extend(unknown::findings(bundle));
     findings.extend(options::findings(bundle));
     findings.extend(ids::findings(bundle));
@@ -82,13 +86,17 @@ pub(crate) fn all(global: &Global, bundle: &Bundle) -> Vec<Finding> {
 /// The bytes of a config.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
     let name = || format!("{}", file.display());
-    let mut options = std::fs::OpenOptions::new();
-    let opened = options
-        .read(true)
-        .custom_flags(O_NONBLOCK)
-        .open(file)
-        .with_context(|| format!("{}: there is no config to check (`orlop spec` writes one)", file.display()))?;
-    if !opened.metadata().with_context(name)?.is_file() {
+    let opened = std::fs::OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(file);
+    let opened = opened.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => anyhow!(error).context("there is no config to check (`orlop spec` writes one)"),
+        _ => anyhow!(error).context("the config cannot be opened"),
+    });
+    let opened = opened.with_context(name)?;
+    let kind = opened.metadata().with_context(name)?.file_type();
+    if kind.is_dir() {
+        bail!("{} is a directory, not a regular file", file.display());
+    }
+    if !kind.is_file() {
         bail!("{} is not a regular file", file.display());
     }
     let mut text = Vec::new();
@@ -121,6 +129,9 @@ fn remedy(text: &Text, place: Option<Place>, problem: &str) -> Option<&'static s
     let here = text.line(place)?.get(place.column - 1..)?;
     if text.bytes.starts_with(b"\xef\xbb\xbf") {
         return Some("the file begins with a byte order mark: save it as UTF-8 without one");
+    }
+    if matches!(text.bytes.as_slice(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]) {
+        return Some("the file is UTF-16: save it as UTF-8");
     }
     match here.first() {
         Some(b']' | b'}') => Some("a comma before a closing bracket is not allowed"),

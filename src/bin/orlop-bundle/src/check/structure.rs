@@ -76,9 +76,11 @@ impl Walk<'_> {
                     )
                     .at(place)
                     .source("runtime-spec, config.md");
-                    self.findings.push(match nearest(key, names) {
-                        Some(name) => finding.remedy(format!("did you mean {name:?}?")),
-                        None => finding.remedy("remove it, or look the name up in the specification"),
+                    self.findings.push(match (homes(key).as_slice(), nearest(key, names)) {
+                        ([home], _) if home.is_empty() => finding.remedy("move it to the top of the document"),
+                        ([home], _) => finding.remedy(format!("move it into {home:?}")),
+                        (_, Some(name)) => finding.remedy(format!("did you mean {name:?}?")),
+                        (_, None) => finding.remedy("remove it, or look the name up in the specification"),
                     });
                 }
             }
@@ -102,6 +104,21 @@ impl Walk<'_> {
             self.findings.push(finding.source("RFC 8259, section 4").remedy("remove one of them"));
         }
     }
+}
+
+/// The objects of the specification with a field of this name, except for those in lists.
+fn homes(key: &str) -> Vec<String> {
+    let mut homes = Vec::new();
+    let mut objects = vec![(String::new(), explain::config_shape())];
+    while let Some((path, shape)) = objects.pop() {
+        let Shape::Object(fields) = shape else { continue };
+        if fields.iter().any(|(name, _)| *name == key) {
+            homes.push(path.clone());
+        }
+        let of_linux = fields.iter().filter(|(name, _)| !OTHER_PLATFORMS.contains(name));
+        objects.extend(of_linux.map(|(name, shape)| (join(&path, name), **shape)));
+    }
+    homes
 }
 
 pub(super) fn join(path: &str, key: &str) -> String {

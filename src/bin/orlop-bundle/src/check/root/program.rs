@@ -18,7 +18,7 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 pub(super) fn program(bundle: &Bundle, root: &Root) -> Vec<Finding> {
     let Some(process) = bundle.config.get("process") else { return Vec::new() };
     let Some(node) = process.get("args").and_then(|args| args.items().first()) else { return Vec::new() };
-    let Some(name) = node.text().filter(|name| !name.is_empty()) else { return Vec::new() };
+    let Some(name) = node.text().filter(|name| !name.is_empty() && !name.contains('\0')) else { return Vec::new() };
     let error = |id, problem: String, remedy: &str| {
         vec![
             Finding::new(id, Severity::Error, "process.args[0]", problem)
