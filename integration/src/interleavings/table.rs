@@ -105,7 +105,11 @@ pub(super) const GROUPS: &[Group] = &[
     ),
     with(
         group(Nothing, &["create ID", "delete --force ID", "create ID"]),
-        &["create fails, delete succeeds, create succeeds, then created and none"],
+        &[
+            "create fails, delete succeeds, create succeeds, then created and none",
+            // The deletion waits for the lock of the first, which still has the id.
+            "create fails, delete succeeds, create fails, then none and none",
+        ],
     ),
     with(
         group(Nothing, &["create ID", "delete --force ID", "create OTHER"]),
