@@ -161,6 +161,11 @@ impl Action {
         work().join(&self.place)
     }
 
+    /// The inode of the entry; 0 where there is none.
+    fn inode(&self) -> u64 {
+        fs::symlink_metadata(self.path()).map_or(0, |meta| meta.ino())
+    }
+
     /// The other entry of an exchange: on the same mount, and in the root for an entry of it.
     fn lure(&self) -> PathBuf {
         let dir = ["volume/", "kills/rootfs/"].into_iter().find(|dir| self.place.starts_with(dir));
@@ -201,6 +206,7 @@ impl Action {
                 let length = if self.kind == Kind::Truncate { text.len() as u64 / 2 } else { 64 << 20 };
                 fs::OpenOptions::new().write(true).open(self.path())?.set_len(length)?;
                 turn.text = Some(text);
+                turn.lure = self.inode();
                 Ok(())
             }
             Kind::Mount(over, space) => self.within(space, turn, &|path| over.mount(path)),
@@ -222,7 +228,8 @@ impl Action {
         match self.kind {
             Kind::Exchange(_) => self.exchange_back(turn),
             Kind::Truncate | Kind::Grow => match turn.text.take() {
-                Some(text) if self.path().exists() => Ok(fs::write(self.path(), text)?),
+                // Not what the runtime has put in the place meanwhile.
+                Some(text) if self.inode() == turn.lure => Ok(fs::write(self.path(), text)?),
                 _ => Ok(()),
             },
             Kind::Mount(_, space) => self.within(space, turn, &|path| Ok(umount2(path, MntFlags::MNT_DETACH)?)),
@@ -245,7 +252,7 @@ impl Action {
 
     /// Back, unless the runtime has put something else in the place meanwhile.
     fn exchange_back(&self, turn: &Turn) -> Result<()> {
-        let is = fs::symlink_metadata(self.path()).map(|meta| meta.ino()).unwrap_or_default();
+        let is = self.inode();
         if is == turn.lure || is == 0 { self.exchange() } else { Ok(()) }
     }
 
@@ -286,7 +293,7 @@ impl Action {
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     pub(super) text: Option<Vec<u8>>,
-    /// The inode of the entry that came in the place.
+    /// The inode of the entry that came in the place, or of the file that was changed.
     pub(super) lure: u64,
     /// The container's first process, where it runs.
     pub(super) init: i32,
