@@ -61,7 +61,14 @@ pub(super) const GROUPS: &[Group] = &[
     group(Created, &["kill ID KILL", "start ID"]),
     group(Created, &["pause ID", "start ID"]),
     group(Running, &["kill ID KILL", "delete ID"]),
-    with(group(Running, &["kill ID KILL", "kill ID KILL"]), &["kill succeeds, kill succeeds, then stopped and none"]),
+    with(
+        group(Running, &["kill ID KILL", "kill ID KILL"]),
+        &[
+            "kill succeeds, kill succeeds, then stopped and none",
+            "kill succeeds, kill fails, then stopped and none",
+            "kill fails, kill succeeds, then stopped and none",
+        ],
+    ),
     group(Running, &["kill ID KILL", "exec ID /bin/true"]),
     group(Running, &["delete --force ID", "exec ID /bin/true"]),
     group(Running, &["delete --force ID", "delete --force ID"]),
