@@ -51,13 +51,6 @@ pub(super) const GROUPS: &[Group] = &[
     group(Created, &["start ID", "list"]),
     group(Created, &["delete --force ID", "start ID"]),
     group(Created, &["delete --force ID", "create ID"]),
-    with(
-        group(Created, &["delete --force ID", "create OTHER"]),
-        &[
-            "delete succeeds, create succeeds, then none and stopped",
-            "delete succeeds, create fails, then none and none",
-        ],
-    ),
     group(Created, &["kill ID KILL", "start ID"]),
     group(Created, &["pause ID", "start ID"]),
     group(Running, &["kill ID KILL", "delete ID"]),
